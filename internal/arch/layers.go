@@ -1,0 +1,180 @@
+// Package arch states which of our packages may import which, and what every
+// package, file and folder owes to its reader. It holds no code for the
+// product: its tests fail when the tree and this table part ways.
+package arch
+
+import (
+	"slices"
+	"strings"
+)
+
+// Module is the path that every import of ours starts with.
+const Module = "github.com/amoskys/amoskys"
+
+// Layer is a group of packages with the same rights. Paths are relative to
+// Module; one that ends in "/..." also covers everything below it.
+type Layer struct {
+	// Name is the layer's name in messages and in .golangci.yml.
+	Name string
+	// Packages are the members. A package belongs to the layer whose
+	// pattern for it is the longest.
+	Packages []string
+	// May lists what of ours the members may import. Members of the same
+	// layer may import each other only if they are listed too.
+	May []string
+	// Never lists modules of others that the members must not import.
+	Never []string
+	// Why is one line that a person who breaks the rule is shown.
+	Why string
+}
+
+const (
+	grpc     = "google.golang.org/grpc"
+	protobuf = "google.golang.org/protobuf"
+)
+
+// Layers returns the table, from the bottom of the tree to the top.
+func Layers() []Layer {
+	return slices.Concat(foundations(), roles(), assembly())
+}
+
+// foundations are what roles are made of.
+func foundations() []Layer {
+	return []Layer{
+		{
+			Name: "ground", Packages: []string{"internal/pb/...", "internal/vfs/...", "internal/obs/...", "internal/arch/...", "web"},
+			May: []string{"internal/vfs/...", "internal/obs/..."},
+			Why: "it lies at the bottom and knows nothing of the rest",
+		},
+		{
+			Name: "config", Packages: []string{"internal/config/..."},
+			May: []string{"internal/config/...", "internal/obs/..."}, Never: []string{grpc, protobuf},
+			Why: "what users write is read without knowing who asks",
+		},
+		{
+			Name: "event", Packages: []string{"internal/event/..."},
+			May: []string{"internal/event/...", "internal/pb/..."}, Never: []string{grpc},
+			Why: "events are data, wherever they travel",
+		},
+		{
+			Name: "cli", Packages: []string{"internal/cli/..."},
+			May: []string{"internal/cli/...", "internal/config/...", "internal/obs/..."}, Never: []string{grpc, protobuf},
+			Why: "commands print and parse; roles live in internal/app",
+		},
+		{
+			Name: "log", Packages: []string{"internal/wal/...", "internal/stream/..."},
+			May: []string{"internal/wal/...", "internal/stream/...", "internal/obs/...", "internal/vfs/..."}, Never: []string{grpc, protobuf},
+			Why: "the log carries opaque bytes and never decodes an event",
+		},
+		{
+			Name: "identity", Packages: []string{"internal/identity/..."},
+			May: []string{"internal/identity/...", "internal/config/...", "internal/obs/...", "internal/vfs/..."}, Never: []string{grpc, protobuf},
+			Why: "who a peer is does not depend on what it wants",
+		},
+		{
+			Name: "state", Packages: []string{"internal/state/..."},
+			May: []string{"internal/state/...", "internal/config/...", "internal/event/...", "internal/obs/...", "internal/pb/...", "internal/vfs/..."}, Never: []string{grpc},
+			Why: "the database knows no service",
+		},
+		{
+			Name: "agent", Packages: []string{"internal/agent/..."},
+			May: []string{"internal/agent/...", "internal/config/...", "internal/event/...", "internal/identity/...", "internal/obs/...", "internal/pb/...", "internal/vfs/..."},
+			Why: "what agents share speaks to the hub by gRPC alone and carries no server code",
+		},
+		{
+			Name: "agents", Packages: []string{"internal/agents/..."},
+			May: []string{"internal/agent", "internal/agent/...", "internal/config/...", "internal/event/...", "internal/identity/...", "internal/obs/...", "internal/pb/..."}, Never: []string{grpc},
+			Why: "an agent publishes through agent.Publisher and knows no other agent",
+		},
+		{
+			Name: "agents-all", Packages: []string{"internal/agents/all"},
+			May: []string{"internal/agent", "internal/agents/..."}, Never: []string{grpc},
+			Why: "the list of agents is only a list",
+		},
+	}
+}
+
+// roles are what a process can be, and the readers of the log.
+func roles() []Layer {
+	return []Layer{
+		{
+			Name: "hub", Packages: []string{"internal/hub/..."},
+			May: []string{"internal/hub/...", "internal/config/...", "internal/event/...", "internal/identity/...", "internal/obs/...", "internal/pb/...", "internal/state/...", "internal/stream/...", "internal/vfs/...", "internal/wal/..."},
+			Why: "the hub knows neither its subscribers nor its agents",
+		},
+		{
+			Name: "node", Packages: []string{"internal/node/..."},
+			May: []string{"internal/node/...", "internal/agent/...", "internal/config/...", "internal/event/...", "internal/identity/...", "internal/obs/...", "internal/pb/...", "internal/vfs/..."},
+			Why: "the supervisor starts programs and dials out; it links no server",
+		},
+		{
+			Name: "subscribers", Packages: []string{"internal/store/...", "internal/metrics/...", "internal/detect/...", "internal/anomaly/...", "internal/live/..."},
+			May: []string{"internal/config/...", "internal/event/...", "internal/obs/...", "internal/pb/...", "internal/state/...", "internal/stream/...", "internal/vfs/...", "internal/wal/..."}, Never: []string{grpc},
+			Why: "a subscriber follows the log and can be rebuilt from it; the hub must not need it",
+		},
+		{
+			Name: "dashboard", Packages: []string{"internal/dashboard/..."},
+			May: []string{"internal/dashboard/...", "internal/config/...", "internal/event/...", "internal/identity/...", "internal/obs/...", "internal/pb/...", "web"},
+			Why: "a dashboard reads through gRPC only, so that replicas run anywhere",
+		},
+	}
+}
+
+// assembly is what turns roles into programs, and tests of whole programs.
+func assembly() []Layer {
+	return []Layer{
+		{
+			Name: "endpoint", Packages: []string{"internal/app/endpoint/..."},
+			May: []string{"internal/app/endpoint/...", "internal/agent/...", "internal/agents/...", "internal/cli/...", "internal/config/...", "internal/event/...", "internal/identity/...", "internal/node/...", "internal/obs/...", "internal/pb/...", "internal/vfs/..."},
+			Why: "amoskys-agent carries nothing of hub, log, state or dashboard",
+		},
+		{
+			Name: "app", Packages: []string{"internal/app/...", "test/..."},
+			May: []string{"internal/...", "web"},
+			Why: "assembly sees everything",
+		},
+		{
+			Name: "cmd", Packages: []string{"cmd/..."},
+			May: []string{"internal/app/...", "internal/cli/...", "internal/config/...", "internal/obs/..."}, Never: []string{grpc, protobuf},
+			Why: "main handles signals and the exit code; the rest is internal/app's",
+		},
+		{
+			Name: "cmd-agent", Packages: []string{"cmd/amoskys-agent"},
+			May: []string{"internal/app/endpoint/...", "internal/cli/...", "internal/config/...", "internal/obs/..."}, Never: []string{grpc, protobuf},
+			Why: "amoskys-agent carries nothing of hub, log, state or dashboard",
+		},
+	}
+}
+
+// LayerOf returns the layer that the package at path, relative to Module,
+// belongs to, and false if the table does not place it.
+func LayerOf(layers []Layer, path string) (Layer, bool) {
+	best, length := Layer{}, -1
+	for _, l := range layers {
+		for _, pattern := range l.Packages {
+			if n := len(strings.TrimSuffix(pattern, "/...")); covers(pattern, path) && n > length {
+				best, length = l, n
+			}
+		}
+	}
+	return best, length >= 0
+}
+
+// Allows reports whether members of l may import the package of ours at path,
+// relative to Module.
+func (l Layer) Allows(path string) bool {
+	return slices.ContainsFunc(l.May, func(pattern string) bool { return covers(pattern, path) })
+}
+
+// Forbids reports whether members of l must not import the package of others
+// with the import path path.
+func (l Layer) Forbids(path string) bool {
+	return slices.ContainsFunc(l.Never, func(module string) bool { return covers(module+"/...", path) })
+}
+
+// covers reports whether path is pattern, or lies below it if pattern ends in
+// "/...".
+func covers(pattern, path string) bool {
+	root, tree := strings.CutSuffix(pattern, "/...")
+	return path == root || tree && strings.HasPrefix(path, root+"/")
+}
