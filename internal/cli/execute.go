@@ -1,0 +1,106 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes of every command.
+const (
+	ExitOK     = 0
+	ExitFailed = 1 // the work could not be done, or a check found something
+	ExitUsage  = 2 // the command was called wrongly
+)
+
+// UsageError is a command called wrongly: exit code 2 and a hint to --help.
+type UsageError struct {
+	Err error
+}
+
+func (e *UsageError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *UsageError) Unwrap() error { return e.Err }
+
+// Usagef makes a UsageError.
+func Usagef(format string, args ...any) error {
+	return &UsageError{Err: fmt.Errorf(format, args...)}
+}
+
+// ErrSilent ends a command with exit code 1 when it has already printed what
+// was wrong.
+var ErrSilent = errors.New("failed")
+
+// Execute runs the command tree with the arguments given (without the program's
+// name) and returns the exit code: 0, 1 when it failed, 2 when it was called
+// wrongly. It prints the error to e.Stderr.
+func Execute(ctx context.Context, root *cobra.Command, e *Env, args []string) int {
+	root.SetArgs(args)
+	root.SetIn(e.Stdin)
+	root.SetOut(e.Stdout)
+	root.SetErr(e.Stderr)
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &UsageError{Err: err} })
+	wrapArgs(root)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return ExitOK
+	}
+	if errors.Is(err, ErrSilent) {
+		return ExitFailed
+	}
+	fmt.Fprintf(e.Stderr, "%s: %v\n", root.Name(), err)
+	if isUsage(err) {
+		fmt.Fprintf(e.Stderr, "See %q.\n", cmd.CommandPath()+" --help")
+		return ExitUsage
+	}
+	return ExitFailed
+}
+
+// wrapArgs makes the errors of argument checks usage errors, and has groups of
+// commands refuse words they do not know instead of printing help and exit 0.
+func wrapArgs(cmd *cobra.Command) {
+	for _, sub := range cmd.Commands() {
+		wrapArgs(sub)
+	}
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return &UsageError{Err: err}
+			}
+			return nil
+		}
+	}
+	if cmd.HasSubCommands() && cmd.Run == nil && cmd.RunE == nil {
+		cmd.Args = cobra.ArbitraryArgs
+		cmd.RunE = func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return c.Help()
+			}
+			message := fmt.Sprintf("unknown command %q for %q", args[0], c.CommandPath())
+			c.SuggestionsMinimumDistance = 2
+			if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+				message += ", did you mean " + strings.Join(near, " or ") + "?"
+			}
+			return &UsageError{Err: errors.New(message)}
+		}
+	}
+}
+
+// isUsage also knows the errors that cobra makes itself and gives no type.
+func isUsage(err error) bool {
+	var usage *UsageError
+	if errors.As(err, &usage) {
+		return true
+	}
+	for _, start := range []string{"unknown command ", "unknown flag", "unknown shorthand", "required flag(s) ", "if any flags in the group", "at least one of the flags"} {
+		if strings.HasPrefix(err.Error(), start) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,109 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Home is the root folder of an installation. All paths are derived from it;
+// the zero value means the working folder.
+type Home string
+
+// HomeVariable names the environment variable that sets the home folder when
+// --home is not given.
+const HomeVariable = "AMOSKYS_HOME"
+
+// Path resolves a configured path: absolute ones stay, others are under the home.
+func (h Home) Path(rel string) string {
+	if filepath.IsAbs(rel) {
+		return filepath.Clean(rel)
+	}
+	return filepath.Join(string(h), rel)
+}
+
+// Abs returns the home with an absolute path.
+func (h Home) Abs() (Home, error) {
+	p, err := filepath.Abs(string(h))
+	if err != nil {
+		return "", fmt.Errorf("resolve home %q: %w", string(h), err)
+	}
+	return Home(p), nil
+}
+
+// Certs is the folder of certificates and keys.
+func (h Home) Certs() string { return h.Path("certs") }
+
+// Config is the folder of configuration files.
+func (h Home) Config() string { return h.Path("config") }
+
+// HubConfig is the configuration file of the hub.
+func (h Home) HubConfig() string { return h.Path("config/eventbus_config.yaml") }
+
+// DashboardConfig is the configuration file of the dashboard.
+func (h Home) DashboardConfig() string { return h.Path("config/dashboard_config.yaml") }
+
+// NodeConfig is the configuration file of the node.
+func (h Home) NodeConfig() string { return h.Path("config/node_config.yaml") }
+
+// AgentConfig is the configuration file of an agent by its config name, such as
+// "process_monitor".
+func (h Home) AgentConfig(name string) string {
+	return filepath.Join(h.Config(), "agents", fileName(name)+"_config.yaml")
+}
+
+// Data is the folder of everything that is kept.
+func (h Home) Data() string { return h.Path("data") }
+
+// WAL is the default folder of the hub's log.
+func (h Home) WAL() string { return h.Path("data/wal") }
+
+// Spool is the folder that holds one spool folder per agent.
+func (h Home) Spool() string { return h.Path("data/spool") }
+
+// State is the file of the state database.
+func (h Home) State() string { return h.Path("data/state.db") }
+
+// Logs is the folder of log files.
+func (h Home) Logs() string { return h.Path("logs") }
+
+// Log is a role's log file, such as "eventbus" or "dashboard".
+func (h Home) Log(name string) string { return filepath.Join(h.Logs(), fileName(name)+".log") }
+
+// AgentLog is the log file of an agent by its id.
+func (h Home) AgentLog(id string) string {
+	return filepath.Join(h.Logs(), "agents", fileName(id)+".log")
+}
+
+// Errors is the log file that gathers the errors of every process.
+func (h Home) Errors() string { return filepath.Join(h.Logs(), "errors.log") }
+
+// Run is the folder of locks and of the state of running processes.
+func (h Home) Run() string { return h.Path("run") }
+
+// Ensure makes the folders that every role needs, private to this user.
+func (h Home) Ensure() error {
+	for _, dir := range []string{
+		string(h), h.Certs(), h.Config(), filepath.Join(h.Config(), "agents"),
+		h.Data(), h.Spool(), h.Logs(), filepath.Join(h.Logs(), "agents"), h.Run(),
+	} {
+		if dir == "" {
+			continue
+		}
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("make home: %w", err)
+		}
+	}
+	return nil
+}
+
+// fileName keeps an id from the network from naming a file outside its folder.
+func fileName(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '/' || r == '\\' || r == 0 {
+			return '_'
+		}
+		return r
+	}, s)
+}

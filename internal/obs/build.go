@@ -1,0 +1,47 @@
+package obs
+
+import (
+	"runtime"
+	"runtime/debug"
+	"strings"
+)
+
+// Build says which program is running.
+type Build struct {
+	Version  string `json:"version"`          // release, or "devel"
+	Revision string `json:"revision"`         // commit, empty when unknown
+	Modified bool   `json:"modified"`         // built from a changed tree
+	Time     string `json:"time,omitempty"`   // time of the commit, RFC 3339
+	Go       string `json:"go"`               // Go release
+	OS       string `json:"os"`               // GOOS
+	Arch     string `json:"arch"`             // GOARCH
+	Module   string `json:"module,omitempty"` // main module
+}
+
+// version is set by the linker in releases: -X …/internal/obs.version=v1.2.3.
+var version string //nolint:gochecknoglobals // the linker can only set a package variable
+
+// ReadBuild reads what the linker and the toolchain stamped into the program.
+func ReadBuild() Build {
+	b := Build{Version: "devel", Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		b.Module = info.Main.Path
+		if v := info.Main.Version; v != "" && v != "(devel)" {
+			b.Version = v
+		}
+		for _, s := range info.Settings {
+			switch s.Key {
+			case "vcs.revision":
+				b.Revision = s.Value
+			case "vcs.time":
+				b.Time = s.Value
+			case "vcs.modified":
+				b.Modified = s.Value == "true"
+			}
+		}
+	}
+	if version != "" {
+		b.Version = strings.TrimPrefix(version, "v")
+	}
+	return b
+}

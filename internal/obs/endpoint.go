@@ -1,0 +1,102 @@
+package obs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Health is the answer of /healthz. OK decides between 200 and 503.
+type Health struct {
+	OK      bool     `json:"ok"`
+	State   string   `json:"state"`             // one word, such as "running", "degraded", "starting"
+	Reasons []string `json:"reasons,omitempty"` // why not, for people
+}
+
+// Endpoint is what a process tells about itself over HTTP.
+type Endpoint struct {
+	Health   func(context.Context) Health // nil means always healthy
+	Status   func(context.Context) any    // marshalled as JSON; nil leaves /status out
+	Gatherer prometheus.Gatherer          // nil leaves /metrics out
+}
+
+// Handler serves /healthz, /metrics and /status. Only GET and HEAD are allowed.
+func (e Endpoint) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
+		h := Health{OK: true, State: "running"}
+		if e.Health != nil {
+			h = e.Health(r.Context())
+		}
+		status := http.StatusOK
+		if !h.OK {
+			status = http.StatusServiceUnavailable
+		}
+		WriteJSON(w, status, h)
+	})
+	if e.Status != nil {
+		mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) {
+			WriteJSON(w, http.StatusOK, e.Status(r.Context()))
+		})
+	}
+	if e.Gatherer != nil {
+		mux.Handle("GET /metrics", MetricsHandler(e.Gatherer))
+	}
+	return mux
+}
+
+// WriteJSON answers with v as JSON that is never cached. A value that cannot be
+// marshalled gives 500.
+func WriteJSON(w http.ResponseWriter, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		status, body = http.StatusInternalServerError, []byte(`{"error":"the answer cannot be written as JSON"}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n')) // the client has gone; nobody is left to tell
+}
+
+// shutdownGrace is how long requests in flight may still take when a server ends.
+const shutdownGrace = 2 * time.Second
+
+// Serve answers HTTP on l until ctx ends, then lets requests in flight finish
+// for two seconds. It owns l. It returns nil after an orderly end.
+func Serve(ctx context.Context, l net.Listener, h http.Handler, logger *slog.Logger) error {
+	server := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+	}
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(l) }()
+	select {
+	case err := <-done:
+		return fmt.Errorf("serve HTTP: %w", err)
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
+	defer cancel()
+	err := server.Shutdown(grace)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = server.Close()
+	}
+	<-done
+	if err != nil {
+		return fmt.Errorf("stop HTTP: %w", err)
+	}
+	return nil
+}
