@@ -1,0 +1,132 @@
+package state
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/amoskys/amoskys/internal/state/password"
+)
+
+// Role is what a person may do: each includes the ones before it.
+type Role string
+
+// The roles: a viewer reads, an analyst triages, an admin steers.
+const (
+	RoleViewer  Role = "viewer"
+	RoleAnalyst Role = "analyst"
+	RoleAdmin   Role = "admin"
+)
+
+// User is one account.
+type User struct {
+	Name string
+	Role Role
+	// PasswordHash is an argon2id PHC string.
+	PasswordHash string
+	Created      time.Time
+	// LastLogin is zero before the first.
+	LastLogin time.Time
+}
+
+// AdminName is the name of the account that EnsureAdmin makes.
+const AdminName = "admin"
+
+// MaxNameBytes is the longest user name.
+const MaxNameBytes = 64
+
+// EnsureAdmin makes the account "admin" with a random password if there is no
+// account at all. The password is returned this once and kept nowhere.
+func (d *DB) EnsureAdmin(ctx context.Context, hasher *password.Hasher) (plain string, created bool, err error) {
+	var users int
+	if err := d.sql.QueryRowContext(ctx, "SELECT count(*) FROM users").Scan(&users); err != nil {
+		return "", false, fmt.Errorf("count users: %w", err)
+	}
+	if users > 0 {
+		return "", false, nil
+	}
+	plain = password.Random()
+	hash, err := hasher.Hash(ctx, plain)
+	if err != nil {
+		return "", false, fmt.Errorf("hash password: %w", err)
+	}
+	// Another process may have been quicker: the condition is checked again here.
+	result, err := d.sql.ExecContext(ctx, `INSERT INTO users (name, role, password_hash, created)
+		SELECT ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM users)`,
+		AdminName, string(RoleAdmin), hash, nanos(d.now()))
+	switch err := changed(result, err); {
+	case errors.Is(err, ErrNotFound):
+		return "", false, nil
+	case err != nil:
+		return "", false, fmt.Errorf("create %s: %w", AdminName, err)
+	}
+	return plain, true, nil
+}
+
+// CreateUser adds an account. It returns ErrExists when the name is taken.
+func (d *DB) CreateUser(ctx context.Context, u User) error {
+	if u.Name == "" || len(u.Name) > MaxNameBytes || strings.ContainsFunc(u.Name, isUnprintable) {
+		return fmt.Errorf("create user: a name has 1 to %d printable characters", MaxNameBytes)
+	}
+	result, err := d.sql.ExecContext(ctx, `INSERT INTO users (name, role, password_hash, created)
+		VALUES (?, ?, ?, ?) ON CONFLICT (name) DO NOTHING`,
+		u.Name, string(u.Role), u.PasswordHash, nanos(d.now()))
+	switch err := changed(result, err); {
+	case errors.Is(err, ErrNotFound):
+		return fmt.Errorf("create user %q: %w", u.Name, ErrExists)
+	case err != nil:
+		return fmt.Errorf("create user %q: %w", u.Name, err)
+	}
+	return nil
+}
+
+func isUnprintable(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' }
+
+// User returns an account by name, or ErrNotFound.
+func (d *DB) User(ctx context.Context, name string) (User, error) {
+	row := d.sql.QueryRowContext(ctx,
+		"SELECT name, role, password_hash, created, last_login FROM users WHERE name = ?", name)
+	u, err := scanUser(row)
+	if err != nil {
+		return User{}, fmt.Errorf("read user: %w", err)
+	}
+	return u, nil
+}
+
+func scanUser(row *sql.Row) (User, error) {
+	var u User
+	var created, lastLogin int64
+	err := row.Scan(&u.Name, &u.Role, &u.PasswordHash, &created, &lastLogin)
+	if errors.Is(err, sql.ErrNoRows) {
+		return User{}, ErrNotFound
+	}
+	u.Created, u.LastLogin = instant(created), instant(lastLogin)
+	return u, err
+}
+
+// SetPassword replaces a user's password hash and ends the user's sessions but
+// the one whose token hash is keep; nil keeps none.
+func (d *DB) SetPassword(ctx context.Context, name, hash string, keep []byte) error {
+	tx, err := d.sql.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("set password: %w", err)
+	}
+	defer tx.Rollback() //nolint:errcheck // after Commit it has nothing to do
+	err = changed(tx.ExecContext(ctx, "UPDATE users SET password_hash = ? WHERE name = ?", hash, name))
+	if err != nil {
+		return fmt.Errorf("set password: %w", err)
+	}
+	if keep == nil {
+		keep = []byte{}
+	}
+	if _, err := tx.ExecContext(ctx, "DELETE FROM sessions WHERE user = ? AND token_hash <> ?", name, keep); err != nil {
+		return fmt.Errorf("end sessions: %w", err)
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("set password: %w", err)
+	}
+	return nil
+}
