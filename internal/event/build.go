@@ -1,0 +1,89 @@
+package event
+
+import (
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+)
+
+// Names of the types that exist today. A type is added here and in
+// docs/events.md together.
+const (
+	TypeProcessExecution  = "process.execution"
+	TypeProcessExit       = "process.exit"
+	TypeProcessSample     = "process.sample"
+	TypeNetworkConnection = "network.connection"
+	TypeFlowCreated       = "flow.created"
+	TypeFlowEnded         = "flow.ended"
+	TypeFileCreate        = "file.create"
+	TypeFileModify        = "file.modify"
+	TypeFileDelete        = "file.delete"
+	TypeAuthAttempt       = "auth.attempt"
+	TypeDeviceDiscovered  = "device.discovered"
+	TypeDeviceChanged     = "device.changed"
+	TypeSNMPReading       = "snmp.reading"
+	TypeMetricBatch       = "metric.batch"
+	TypeFinding           = "finding.created"
+	TypeAgentHealth       = "agent.health"
+	TypeHubHealth         = "hub.health"
+	TypeAudit             = "audit.activity"
+)
+
+// Origin fills in what every event of one agent has in common.
+type Origin struct {
+	Agent *pb.Agent
+	Host  *pb.Host
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Complete sets id, time, severity, agent and host where the event lacks
+// them. The event shares the origin's messages, which nobody may change.
+func (o *Origin) Complete(ev *pb.Event) error {
+	if len(ev.GetId()) == 0 {
+		id, err := NewID()
+		if err != nil {
+			return err
+		}
+		ev.Id = id[:]
+	}
+	if ev.GetTime() == nil {
+		now := time.Now
+		if o.Now != nil {
+			now = o.Now
+		}
+		ev.Time = timestamppb.New(now())
+	}
+	if ev.GetSeverity() == pb.Severity_SEVERITY_UNSPECIFIED {
+		ev.Severity = pb.Severity_SEVERITY_INFORMATIONAL
+	}
+	if ev.GetAgent() == nil {
+		ev.Agent = o.Agent
+	}
+	if ev.GetHost() == nil {
+		ev.Host = o.Host
+	}
+	return nil
+}
+
+// Encode returns the wire form, the same bytes for the same event.
+func Encode(ev *pb.Event) ([]byte, error) {
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(ev)
+	if err != nil {
+		return nil, fmt.Errorf("encode event: %w", err)
+	}
+	return b, nil
+}
+
+// Decode reads the wire form.
+func Decode(b []byte) (*pb.Event, error) {
+	ev := &pb.Event{}
+	if err := proto.Unmarshal(b, ev); err != nil {
+		return nil, fmt.Errorf("decode event: %w", err)
+	}
+	return ev, nil
+}

@@ -1,0 +1,182 @@
+package event
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+)
+
+// FieldType is how a field's values compare.
+type FieldType string
+
+// Field types.
+const (
+	FieldKeyword  FieldType = "keyword"
+	FieldNumber   FieldType = "number"
+	FieldTime     FieldType = "time"
+	FieldDuration FieldType = "duration"
+	FieldBool     FieldType = "boolean"
+	FieldMap      FieldType = "map"
+)
+
+// Field describes one attribute of events.
+type Field struct {
+	// Name is what queries and results use: the short name where there is one,
+	// else the ECS name.
+	Name string
+	// ECS, OCSF and Path are its other names; Path is that in the Event message.
+	ECS, OCSF, Path string
+	Type            FieldType
+	// Values lists what an enumeration can hold.
+	Values []string
+
+	steps []protoreflect.FieldDescriptor
+}
+
+// catalog is the compiled mapping table.
+type catalog struct {
+	fields []*Field
+	byName map[string]*Field
+}
+
+var compiled = sync.OnceValue(buildCatalog) //nolint:gochecknoglobals // immutable once built
+
+// FieldCatalog lists every field in table order. The caller may keep but not change it.
+func FieldCatalog() []*Field { return compiled().fields }
+
+// FieldByName finds a field by its name, short, ECS, OCSF or proto path. For a
+// map field, "labels.site" finds the map and returns key "site".
+func FieldByName(name string) (f *Field, key string, ok bool) {
+	c := compiled()
+	if f, ok = c.byName[name]; ok {
+		return f, "", true
+	}
+	for i := strings.LastIndexByte(name, '.'); i > 0; i = strings.LastIndexByte(name[:i], '.') {
+		if f, ok = c.byName[name[:i]]; ok && f.Type == FieldMap {
+			return f, name[i+1:], true
+		}
+	}
+	return nil, "", false
+}
+
+// Nearest returns the known field name closest to name, for error messages;
+// empty when nothing is close.
+func Nearest(name string) string {
+	best, dist := "", max(2, len(name)/3)+1
+	for n := range compiled().byName {
+		if d := editDistance(name, n); d < dist || d == dist && best != "" && n < best {
+			best, dist = n, d
+		}
+	}
+	return best
+}
+
+func buildCatalog() *catalog {
+	c := &catalog{byName: map[string]*Field{}}
+	root := (&pb.Event{}).ProtoReflect().Descriptor()
+	for _, r := range rows() {
+		f := &Field{Name: cmp.Or(r.Short, r.ECS), ECS: r.ECS, OCSF: r.OCSF, Path: r.Path}
+		d := root
+		for part := range strings.SplitSeq(r.Path, ".") {
+			fd := d.Fields().ByName(protoreflect.Name(part))
+			if fd == nil {
+				panic(fmt.Sprintf("event: table names %q, which the Event message lacks", r.Path))
+			}
+			f.steps = append(f.steps, fd)
+			if fd.Kind() == protoreflect.MessageKind && !fd.IsMap() {
+				d = fd.Message()
+			}
+		}
+		f.Type, f.Values = typeOf(f.steps[len(f.steps)-1])
+		c.fields = append(c.fields, f)
+	}
+	// Earlier rows win a name that two schemas use differently; own names
+	// come before ECS, and ECS before OCSF.
+	for _, name := range []func(*Field) string{
+		func(f *Field) string { return f.Name },
+		func(f *Field) string { return f.ECS },
+		func(f *Field) string { return f.Path },
+		func(f *Field) string { return f.OCSF },
+	} {
+		for _, f := range c.fields {
+			if n := name(f); n != "" && c.byName[n] == nil {
+				c.byName[n] = f
+			}
+		}
+	}
+	return c
+}
+
+func typeOf(fd protoreflect.FieldDescriptor) (FieldType, []string) {
+	switch {
+	case fd.IsMap():
+		return FieldMap, nil
+	case fd.Kind() == protoreflect.EnumKind:
+		var vs []string
+		values := fd.Enum().Values()
+		for i := range values.Len() {
+			if values.Get(i).Number() != 0 {
+				vs = append(vs, enumText(fd.Enum(), values.Get(i).Number()))
+			}
+		}
+		return FieldKeyword, vs
+	case fd.Kind() == protoreflect.StringKind, fd.Kind() == protoreflect.BytesKind:
+		return FieldKeyword, nil
+	case fd.Kind() == protoreflect.BoolKind:
+		return FieldBool, []string{"true", "false"}
+	case fd.Kind() == protoreflect.MessageKind && fd.Message().FullName() == "google.protobuf.Timestamp":
+		return FieldTime, nil
+	case fd.Kind() == protoreflect.MessageKind:
+		return FieldDuration, nil
+	default:
+		return FieldNumber, nil
+	}
+}
+
+// enumText is the value's name without the enum's prefix, in lower case:
+// SEVERITY_HIGH is "high".
+func enumText(ed protoreflect.EnumDescriptor, n protoreflect.EnumNumber) string {
+	v := ed.Values().ByNumber(n)
+	if v == nil {
+		return fmt.Sprint(n)
+	}
+	prefix := string(ed.Values().ByNumber(0).Name())
+	prefix = strings.TrimSuffix(prefix, "UNSPECIFIED")
+	return strings.ToLower(strings.TrimPrefix(string(v.Name()), prefix))
+}
+
+// editDistance is Levenshtein's, over bytes.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		prev := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			prev, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, prev+cost)
+		}
+	}
+	return row[len(b)]
+}
+
+// sortedKeys is used wherever a map's order would show.
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

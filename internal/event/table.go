@@ -1,0 +1,288 @@
+package event
+
+import "slices"
+
+// row maps one attribute. Path is where it lies in the Event message, with
+// dots between field names; ECS and OCSF are its names in those schemas, empty
+// where they have none. Short is what people type in a query, where that is
+// another word.
+type row struct {
+	Path, ECS, OCSF, Short string
+}
+
+// rows returns the whole mapping, envelope first. A test checks that every
+// leaf of the Event message is in it once.
+func rows() []row {
+	return slices.Concat(
+		envelopeRows(), processActivityRows(), networkRows(), fileRows(), authRows(),
+		deviceRows(), snmpRows(), metricRows(), findingRows(), healthRows(), auditRows(),
+	)
+}
+
+func envelopeRows() []row {
+	return []row{
+		{"id", "event.id", "metadata.uid", "id"},
+		{"time", "@timestamp", "time", "time"},
+		{"type", "event.action", "type_name", "type"},
+		{"severity", "log.level", "severity", "severity"},
+		{"message", "message", "message", "message"},
+		{"agent.id", "agent.id", "metadata.product.uid", "agent"},
+		{"agent.kind", "agent.type", "metadata.product.name", ""},
+		{"agent.version", "agent.version", "metadata.product.version", ""},
+		{"host.name", "host.name", "device.hostname", "host"},
+		{"host.id", "host.id", "device.uid", ""},
+		{"host.ip", "host.ip", "device.ip", ""},
+		{"host.os_type", "host.os.type", "device.os.type", ""},
+		{"host.os_version", "host.os.version", "device.os.version", ""},
+		{"host.arch", "host.architecture", "device.hw_info.cpu_architecture", ""},
+		{"labels", "labels", "metadata.labels", ""},
+	}
+}
+
+func processActivityRows() []row {
+	const u, p = "process.usage.", "process.process.usage."
+	return slices.Concat(
+		[]row{{"process.action", "event.type", "activity_name", "action"}},
+		processRows("process.process", "process", "process", "pid"),
+		processRows("process.parent", "process.parent", "process.parent_process", ""),
+		[]row{
+			{"process.exit_code", "process.exit_code", "exit_code", ""},
+			{"process.exit_signal", "process.exit_signal", "exit_signal", ""},
+			{u + "cpu_percent", "process.cpu.percent", p + "cpu_percent", "cpu"},
+			{u + "rss_bytes", "process.memory.rss.bytes", p + "rss_bytes", "rss"},
+			{u + "vsz_bytes", "process.memory.size.bytes", p + "vsz_bytes", "vsz"},
+			{u + "file_descriptors", "process.open_file_descriptors", p + "file_descriptors", "fds"},
+			{u + "threads", "process.thread.count", p + "threads", "threads"},
+			{u + "state", "process.state", p + "state", "state"},
+			{u + "cpu_user", "process.cpu.user.seconds", p + "cpu_user", ""},
+			{u + "cpu_system", "process.cpu.system.seconds", p + "cpu_system", ""},
+			{u + "read_bytes", "process.io.read_bytes", p + "read_bytes", ""},
+			{u + "write_bytes", "process.io.write_bytes", p + "write_bytes", ""},
+		})
+}
+
+// processRows maps a Process message found at path.
+func processRows(path, ecs, ocsf, short string) []row {
+	rs := []row{
+		{path + ".pid", ecs + ".pid", ocsf + ".pid", short},
+		{path + ".uid", ecs + ".entity_id", ocsf + ".uid", ""},
+		{path + ".ppid", ecs + ".ppid", ocsf + ".ppid", ""},
+		{path + ".name", ecs + ".name", ocsf + ".name", ""},
+		{path + ".executable", ecs + ".executable", ocsf + ".file.path", ""},
+		{path + ".cmd_line", ecs + ".command_line", ocsf + ".cmd_line", ""},
+		{path + ".args", ecs + ".args", ocsf + ".args", ""},
+		{path + ".working_directory", ecs + ".working_directory", ocsf + ".working_directory", ""},
+		{path + ".created_time", ecs + ".start", ocsf + ".created_time", ""},
+		{path + ".session_id", ecs + ".session_id", ocsf + ".session.uid", ""},
+		{path + ".tty", ecs + ".tty", ocsf + ".session.terminal", ""},
+		{path + ".container_id", ecs + ".container.id", ocsf + ".container.uid", ""},
+		{path + ".cgroup", ecs + ".cgroup", ocsf + ".cgroup", ""},
+	}
+	rs = append(rs, userRows(path+".user", ecs+".user", ocsf+".user")...)
+	return append(rs, hashRows(path+".hash", ecs+".hash", ocsf+".file.hashes")...)
+}
+
+func userRows(path, ecs, ocsf string) []row {
+	return []row{
+		{path + ".name", ecs + ".name", ocsf + ".name", ""},
+		{path + ".uid", ecs + ".id", ocsf + ".uid", ""},
+		{path + ".group_name", ecs + ".group.name", ocsf + ".groups.name", ""},
+		{path + ".gid", ecs + ".group.id", ocsf + ".groups.uid", ""},
+	}
+}
+
+func hashRows(path, ecs, ocsf string) []row {
+	return []row{
+		{path + ".sha256", ecs + ".sha256", ocsf + ".sha256", ""},
+		{path + ".sha1", ecs + ".sha1", ocsf + ".sha1", ""},
+		{path + ".md5", ecs + ".md5", ocsf + ".md5", ""},
+	}
+}
+
+func endpointRows(path, ecs, ocsf string) []row {
+	return []row{
+		{path + ".ip", ecs + ".ip", ocsf + ".ip", ""},
+		{path + ".port", ecs + ".port", ocsf + ".port", ""},
+		{path + ".hostname", ecs + ".domain", ocsf + ".hostname", ""},
+		{path + ".mac", ecs + ".mac", ocsf + ".mac", ""},
+		{path + ".interface_name", ecs + ".interface.name", ocsf + ".interface_name", ""},
+		{path + ".vlan_id", ecs + ".vlan.id", ocsf + ".vlan_uid", ""},
+	}
+}
+
+func networkRows() []row {
+	return slices.Concat(
+		endpointRows("network.src_endpoint", "source", "src_endpoint"),
+		endpointRows("network.dst_endpoint", "destination", "dst_endpoint"),
+		[]row{
+			{"network.protocol_name", "network.transport", "connection_info.protocol_name", "protocol"},
+			{"network.protocol_number", "network.iana_number", "connection_info.protocol_num", ""},
+			{"network.direction", "network.direction", "connection_info.direction", ""},
+			{"network.community_id", "network.community_id", "connection_info.community_uid", ""},
+			{"network.start_time", "event.start", "start_time", ""},
+			{"network.end_time", "event.end", "end_time", ""},
+			{"network.bytes_in", "destination.bytes", "traffic.bytes_in", ""},
+			{"network.bytes_out", "source.bytes", "traffic.bytes_out", ""},
+			{"network.packets_in", "destination.packets", "traffic.packets_in", ""},
+			{"network.packets_out", "source.packets", "traffic.packets_out", ""},
+			{"network.app_name", "network.application", "app_name", "app"},
+			{"network.category", "network.category", "category", ""},
+			{"network.tcp_state", "network.tcp_state", "connection_info.tcp_state", ""},
+			{"network.tls.version", "tls.version", "tls.version", ""},
+			{"network.tls.sni", "tls.client.server_name", "tls.sni", ""},
+			{"network.tls.alpn", "tls.next_protocol", "tls.alpn", ""},
+			{"network.tls.cipher", "tls.cipher", "tls.cipher", ""},
+			{"network.tls.ja4", "tls.client.ja4", "tls.ja4_fingerprint", ""},
+			{"network.tls.ja4s", "tls.server.ja4s", "tls.ja4s_fingerprint", ""},
+			{"network.tls.certificate_subject", "tls.server.subject", "tls.certificate.subject", ""},
+			{"network.tls.certificate_issuer", "tls.server.issuer", "tls.certificate.issuer", ""},
+			{"network.tls.certificate_not_after", "tls.server.not_after", "tls.certificate.expiration_time", ""},
+			{"network.dns_answers.type", "dns.answers.type", "answers.type", ""},
+			{"network.dns_answers.rdata", "dns.answers.data", "answers.rdata", ""},
+			{"network.dns_answers.ttl", "dns.answers.ttl", "answers.ttl", ""},
+			{"network.dns_query", "dns.question.name", "query.hostname", ""},
+			{"network.end_reason", "event.reason", "status_detail", ""},
+		},
+		processRows("network.process", "network.process", "actor.process", ""),
+	)
+}
+
+func fileRows() []row {
+	one := func(path, ecs, ocsf string) []row {
+		rs := []row{
+			{path + ".path", ecs + ".path", ocsf + ".path", ""},
+			{path + ".name", ecs + ".name", ocsf + ".name", ""},
+			{path + ".size_bytes", ecs + ".size", ocsf + ".size", ""},
+			{path + ".mode", ecs + ".mode", ocsf + ".mode", ""},
+			{path + ".modified_time", ecs + ".mtime", ocsf + ".modified_time", ""},
+			{path + ".type", ecs + ".type", ocsf + ".type", ""},
+		}
+		rs = append(rs, userRows(path+".owner", ecs+".owner", ocsf+".owner")...)
+		return append(rs, hashRows(path+".hash", ecs+".hash", ocsf+".hashes")...)
+	}
+	return slices.Concat(
+		[]row{{"file.action", "file.action", "file.activity_name", ""}},
+		one("file.file", "file", "file"),
+		one("file.file_result", "file.target", "file_result"),
+		processRows("file.actor", "file.process", "file.actor.process", ""),
+	)
+}
+
+func authRows() []row {
+	return slices.Concat(
+		[]row{
+			{"authentication.action", "authentication.action", "authentication.activity_name", ""},
+			{"authentication.status", "event.outcome", "status", "outcome"},
+			{"authentication.status_detail", "error.message", "authentication.status_detail", ""},
+			{"authentication.service", "service.name", "service.name", "service"},
+			{"authentication.auth_protocol", "authentication.protocol", "auth_protocol", ""},
+			{"authentication.logon_type", "authentication.logon_type", "logon_type", ""},
+		},
+		userRows("authentication.user", "user", "user"),
+		endpointRows("authentication.src_endpoint", "client", "authentication.src_endpoint"),
+		processRows("authentication.actor", "authentication.process", "authentication.actor.process", ""),
+	)
+}
+
+func deviceRows() []row {
+	const d = "device."
+	return []row{
+		{d + "uid", "device.id", "device.inventory.uid", ""},
+		{d + "ip", "device.ip", "device.inventory.ip", ""},
+		{d + "mac", "device.mac", "device.mac", ""},
+		{d + "hostname", "device.hostname", "device.inventory.hostname", ""},
+		{d + "vendor", "device.manufacturer", "device.vendor_name", "vendor"},
+		{d + "os_name", "device.os.name", "device.inventory.os.name", ""},
+		{d + "os_version", "device.os.version", "device.inventory.os.version", ""},
+		{d + "device_class", "device.class", "device.type", ""},
+		{d + "ports.port", "device.ports.port", "device.open_ports.port", ""},
+		{d + "ports.protocol", "device.ports.protocol", "device.open_ports.protocol", ""},
+		{d + "ports.service", "device.ports.service", "device.open_ports.service", ""},
+		{d + "ports.product", "device.ports.product", "device.open_ports.product", ""},
+		{d + "ports.version", "device.ports.version", "device.open_ports.version", ""},
+		{d + "ports.banner", "device.ports.banner", "device.open_ports.banner", ""},
+		{d + "first_seen_time", "device.first_seen", "device.first_seen_time", ""},
+		{d + "last_seen_time", "device.last_seen", "device.last_seen_time", ""},
+		{d + "changed", "device.changed", "device.changed", ""},
+		{d + "confidence", "device.confidence", "confidence", ""},
+		{d + "subnet", "device.subnet", "device.subnet", ""},
+	}
+}
+
+func snmpRows() []row {
+	rs := []row{}
+	for _, n := range []string{
+		"target", "sys_name", "sys_object_id", "vendor", "os_name", "os_version", "hardware", "uptime",
+		"cpu_percent", "response_time", "error", "location", "contact",
+		"memory.name", "memory.used_bytes", "memory.total_bytes",
+	} {
+		rs = append(rs, row{"snmp." + n, "snmp." + n, "", ""})
+	}
+	for _, n := range []string{
+		"index", "name", "alias", "speed_bps", "admin_status", "oper_status", "bytes_in", "bytes_out",
+		"packets_in", "packets_out", "errors_in", "errors_out", "discards_in", "discards_out", "mac",
+	} {
+		rs = append(rs, row{"snmp.interfaces." + n, "snmp.interfaces." + n, "", ""})
+	}
+	return rs
+}
+
+func metricRows() []row {
+	const m = "metrics.metrics."
+	return []row{
+		{m + "name", "metric.name", "", ""},
+		{m + "labels", "metric.labels", "", ""},
+		{m + "type", "metric.type", "", ""},
+		{m + "value", "metric.value", "", ""},
+		{m + "unit", "metric.unit", "", ""},
+	}
+}
+
+func findingRows() []row {
+	const f = "finding."
+	return []row{
+		{f + "uid", "finding.id", "finding_info.uid", ""},
+		{f + "title", "finding.title", "finding_info.title", ""},
+		{f + "description", "finding.description", "finding_info.desc", ""},
+		{f + "rule_id", "rule.id", "finding_info.analytic.uid", ""},
+		{f + "rule_name", "rule.name", "finding_info.analytic.name", "rule"},
+		{f + "tactics", "threat.tactic.name", "finding_info.attacks.tactic.name", ""},
+		{f + "techniques", "threat.technique.id", "finding_info.attacks.technique.uid", "technique"},
+		{f + "risk_score", "event.risk_score", "risk_score", ""},
+		{f + "confidence", "finding.confidence", "confidence_score", ""},
+		{f + "evidence", "finding.evidence", "evidences.uid", ""},
+		{f + "observables", "finding.observables", "observables", ""},
+		{f + "model", "finding.model", "finding_info.analytic.type", ""},
+		{f + "false_positives", "finding.false_positives", "finding_info.false_positives", ""},
+		{f + "status", "finding.status", "finding.status", ""},
+	}
+}
+
+func healthRows() []row {
+	rs := []row{}
+	for _, n := range []string{
+		"state", "detail", "uptime", "events_total", "events_dropped_total", "spool_bytes", "spool_events",
+		"cpu_percent", "rss_bytes", "errors_total",
+	} {
+		rs = append(rs, row{"agent_health." + n, "agent_health." + n, "", ""})
+	}
+	for _, n := range []string{
+		"endpoint", "reachable", "status", "queue_depth", "probe_latency", "connections", "errors_total",
+		"throughput_eps", "log_state", "log_bytes", "log_next_offset", "error", "log_integrity",
+	} {
+		rs = append(rs, row{"hub_health." + n, "hub_health." + n, "", ""})
+	}
+	return rs
+}
+
+func auditRows() []row {
+	const a = "audit."
+	return []row{
+		{a + "actor", "audit.actor", "actor.user.name", ""},
+		{a + "operation", "audit.operation", "api.operation", ""},
+		{a + "target", "audit.target", "resources.name", ""},
+		{a + "success", "audit.success", "status_id", ""},
+		{a + "detail", "audit.detail", "api.response.message", ""},
+		{a + "src_ip", "audit.src_ip", "audit.src_endpoint.ip", ""},
+	}
+}
