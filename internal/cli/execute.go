@@ -93,8 +93,7 @@ func wrapArgs(cmd *cobra.Command) {
 
 // isUsage also knows the errors that cobra makes itself and gives no type.
 func isUsage(err error) bool {
-	var usage *UsageError
-	if errors.As(err, &usage) {
+	if _, ok := errors.AsType[*UsageError](err); ok {
 		return true
 	}
 	for _, start := range []string{"unknown command ", "unknown flag", "unknown shorthand", "required flag(s) ", "if any flags in the group", "at least one of the flags"} {

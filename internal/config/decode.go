@@ -226,7 +226,7 @@ func (d *decoder) section(n ast.Node, v reflect.Value, path string, depth int) {
 
 // setOrigin notes where a key was set: at its value, or at the key itself when
 // nothing or a whole section follows.
-func (d *decoder) setOrigin(value ast.Node, pair ast.Node, path string) {
+func (d *decoder) setOrigin(value, pair ast.Node, path string) {
 	n := value
 	if n == nil || n.Type() == ast.NullType || n.Type() == ast.MappingType || n.Type() == ast.MappingValueType {
 		n = pair

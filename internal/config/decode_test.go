@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -234,6 +235,8 @@ func FuzzDecode(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
+		watchdog := time.AfterFunc(3*time.Second, func() { panic(fmt.Sprintf("does not end: %q", text)) })
+		defer watchdog.Stop()
 		s := defaults()
 		err := Decode("c.yaml", text, &s, DecodeOptions{Env: NoEnv})
 		var faults Faults

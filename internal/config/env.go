@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"strconv"
@@ -102,7 +103,7 @@ func setFromText(v reflect.Value, s string) error {
 	case v.Kind() == reflect.Slice && !isSection(v.Type().Elem()):
 		return setListFromText(v, s)
 	default:
-		return fmt.Errorf("cannot be set by a variable; use the file")
+		return errors.New("cannot be set by a variable; use the file")
 	}
 	return nil
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // Fault is one thing wrong with a configuration.
-type Fault struct {
+type Fault struct { //nolint:errname // a fault is data first; reports list it
 	File    string   `json:"file,omitempty"`   // file as it was named to Decode
 	Line    int      `json:"line,omitempty"`   // from 1; 0 when the key is not in the file
 	Column  int      `json:"column,omitempty"` // from 1; 0 when unknown
@@ -41,7 +41,7 @@ func (f Fault) Error() string {
 }
 
 // Faults is every fault of one configuration. It is never empty as an error.
-type Faults []Fault
+type Faults []Fault //nolint:errname // as Fault
 
 // Error lists the faults, one a line.
 func (fs Faults) Error() string {

@@ -43,8 +43,7 @@ func fields(t reflect.Type) []field {
 // embedded structs for the exported fields inside.
 func fieldsOf(t reflect.Type) func(func(reflect.StructField) bool) {
 	return func(yield func(reflect.StructField) bool) {
-		for i := range t.NumField() {
-			f := t.Field(i)
+		for f := range t.Fields() {
 			promoted := f.Anonymous && f.Type.Kind() == reflect.Struct
 			if (f.IsExported() || promoted) && !yield(f) {
 				return

@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding"
+	"errors"
 	"fmt"
 	"math"
 	"reflect"
@@ -24,6 +25,8 @@ func (d *decoder) scalar(n ast.Node, v reflect.Value, path string) {
 			if err := setText(v, s); err != nil {
 				d.fault(n, path, "%s", d.textFault(v, s, err))
 			}
+		case v.Type() == reflect.TypeFor[Secret]():
+			d.fault(n, path, "must be text: write it in quotes")
 		case isScalar(n) && v.Type() != reflect.TypeFor[time.Duration]():
 			d.fault(n, path, "must be text: write it in quotes, as in %q", text(n))
 		default:
@@ -90,9 +93,9 @@ func setText(v reflect.Value, s string) error {
 	if isText(v.Type()) {
 		p := reflect.New(v.Type())
 		p.Elem().Set(v)
-		unmarshaler, ok := p.Interface().(encoding.TextUnmarshaler)
+		unmarshaler, ok := reflect.TypeAssert[encoding.TextUnmarshaler](p)
 		if !ok {
-			return fmt.Errorf("cannot be read from text")
+			return errors.New("cannot be read from text")
 		}
 		if err := unmarshaler.UnmarshalText([]byte(s)); err != nil {
 			return err

@@ -19,7 +19,7 @@ type Build struct {
 }
 
 // version is set by the linker in releases: -X …/internal/obs.version=v1.2.3.
-var version string //nolint:gochecknoglobals // the linker can only set a package variable
+var version string
 
 // ReadBuild reads what the linker and the toolchain stamped into the program.
 func ReadBuild() Build {

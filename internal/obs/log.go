@@ -169,7 +169,7 @@ func Discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 type closers []io.Closer
 
 func (cs closers) Close() error {
-	var errs []error
+	errs := make([]error, 0, len(cs))
 	for _, c := range cs {
 		errs = append(errs, c.Close())
 	}
