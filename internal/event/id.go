@@ -1,6 +1,7 @@
 package event
 
 import (
+	"encoding/hex"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -29,7 +30,7 @@ func (id ID) String() string { return uuid.UUID(id).String() }
 // hexadecimal when it has another length than a UUID.
 func IDString(id []byte) string {
 	if len(id) != IDSize {
-		return fmt.Sprintf("%x", id)
+		return hex.EncodeToString(id)
 	}
 	return ID(id).String()
 }

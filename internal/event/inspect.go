@@ -152,7 +152,7 @@ func walk(b []byte, s *shape, depth int, e *Envelope) error {
 			}
 			if s.top && num == 4 && typ == protowire.VarintType {
 				v, _ := protowire.ConsumeVarint(b)
-				e.Severity = pb.Severity(v) //nolint:gosec // enum values beyond int32 wrap as the decoder does
+				e.Severity = pb.Severity(v)
 			}
 			b = b[n:]
 			continue
@@ -203,7 +203,7 @@ func check(v []byte, f field, num protowire.Number, s *shape, depth int, e *Enve
 // take keeps what the envelope needs of a top-level field. As in the decoder,
 // the last of a repeated scalar wins and repeated messages merge.
 func (e *Envelope) take(num protowire.Number, v []byte) error {
-	switch num {
+	switch int32(num) {
 	case 1:
 		e.ID = ID{}
 		if len(v) != IDSize {
@@ -261,11 +261,11 @@ func timestampNano(b []byte) int64 {
 			if n < 0 {
 				return noTime
 			}
-			switch num {
+			switch int32(num) {
 			case 1:
-				sec = int64(v) //nolint:gosec // two's complement on the wire
+				sec = int64(v)
 			case 2:
-				nano = int64(v) //nolint:gosec // two's complement on the wire
+				nano = int64(v)
 			}
 			b = b[n:]
 			continue
@@ -310,5 +310,5 @@ func malformed(s *shape, num protowire.Number) error {
 // TypeString returns the type without copying; it lives as long as the
 // encoded event does.
 func (e *Envelope) TypeString() string {
-	return unsafe.String(unsafe.SliceData(e.Type), len(e.Type))
+	return unsafe.String(unsafe.SliceData(e.Type), len(e.Type)) //nolint:gosec // read only, and bounded by the doc comment
 }

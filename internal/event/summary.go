@@ -55,25 +55,25 @@ func bodySummary(ev *pb.Event) string {
 		return s
 	case *pb.Event_Device:
 		d := b.Device
-		return join(" ", strings.Join(d.GetIp(), " "), d.GetHostname(), d.GetVendor(), d.GetOsName(), d.GetDeviceClass())
+		return join(strings.Join(d.GetIp(), " "), d.GetHostname(), d.GetVendor(), d.GetOsName(), d.GetDeviceClass())
 	case *pb.Event_Snmp:
-		return join(" ", b.Snmp.GetTarget(), b.Snmp.GetSysName(), b.Snmp.GetHardware(), b.Snmp.GetError())
+		return join(b.Snmp.GetTarget(), b.Snmp.GetSysName(), b.Snmp.GetHardware(), b.Snmp.GetError())
 	case *pb.Event_Metrics:
 		return fmt.Sprintf("%d metrics", len(b.Metrics.GetMetrics()))
 	case *pb.Event_Finding:
-		return join(" ", b.Finding.GetTitle(), strings.Join(b.Finding.GetTechniques(), " "))
+		return join(b.Finding.GetTitle(), strings.Join(b.Finding.GetTechniques(), " "))
 	case *pb.Event_AgentHealth:
 		h := b.AgentHealth
-		return join(" ", ev.GetAgent().GetId(), enumText(h.GetState().Descriptor(), h.GetState().Number()), h.GetDetail())
+		return join(ev.GetAgent().GetId(), enumText(h.GetState().Descriptor(), h.GetState().Number()), h.GetDetail())
 	case *pb.Event_HubHealth:
 		return hubSummary(b.HubHealth)
 	case *pb.Event_Audit:
 		a := b.Audit
-		s := join(" ", a.GetActor(), a.GetOperation(), a.GetTarget())
+		s := join(a.GetActor(), a.GetOperation(), a.GetTarget())
 		if !a.GetSuccess() {
 			s += " (refused)"
 		}
-		return join(" ", s, a.GetDetail())
+		return join(s, a.GetDetail())
 	default:
 		return ev.GetType()
 	}
@@ -105,7 +105,7 @@ func networkSummary(n *pb.NetworkActivity) string {
 		}
 		return host + ":" + strconv.FormatUint(uint64(e.GetPort()), 10)
 	}
-	s := join(" ", n.GetProtocolName(), end(n.GetSrcEndpoint()), "→", end(n.GetDstEndpoint()))
+	s := join(n.GetProtocolName(), end(n.GetSrcEndpoint()), "→", end(n.GetDstEndpoint()))
 	if app := n.GetAppName(); app != "" {
 		s += " " + app
 	}
@@ -117,21 +117,21 @@ func networkSummary(n *pb.NetworkActivity) string {
 
 func hubSummary(h *pb.HubHealth) string {
 	if !h.GetReachable() {
-		return join(" ", "hub", h.GetEndpoint(), "unreachable:", h.GetError())
+		return join("hub", h.GetEndpoint(), "unreachable:", h.GetError())
 	}
 	return fmt.Sprintf("hub %s %s, %.0f ev/s, queue %.0f, probe %.1f ms", h.GetEndpoint(), h.GetStatus(),
 		h.GetThroughputEps(), h.GetQueueDepth(), h.GetProbeLatency().AsDuration().Seconds()*1e3)
 }
 
-// join puts sep between the parts that are not empty.
-func join(sep string, parts ...string) string {
+// join puts a blank between the parts that are not empty.
+func join(parts ...string) string {
 	kept := parts[:0]
 	for _, p := range parts {
 		if p != "" {
 			kept = append(kept, p)
 		}
 	}
-	return strings.Join(kept, sep)
+	return strings.Join(kept, " ")
 }
 
 // bytesText prints a size in binary units.

@@ -210,7 +210,7 @@ func deviceRows() []row {
 }
 
 func snmpRows() []row {
-	rs := []row{}
+	rs := make([]row, 0, 31)
 	for _, n := range []string{
 		"target", "sys_name", "sys_object_id", "vendor", "os_name", "os_version", "hardware", "uptime",
 		"cpu_percent", "response_time", "error", "location", "contact",
@@ -259,7 +259,7 @@ func findingRows() []row {
 }
 
 func healthRows() []row {
-	rs := []row{}
+	rs := make([]row, 0, 23)
 	for _, n := range []string{
 		"state", "detail", "uptime", "events_total", "events_dropped_total", "spool_bytes", "spool_events",
 		"cpu_percent", "rss_bytes", "errors_total",

@@ -105,6 +105,7 @@ func TestParseFaults(t *testing.T) {
 		{"host:>5", 5, "holds text"},
 		{"time:>yesterday", 6, "is a time"},
 		{`host:~"("`, 6, "regular expression"},
+		{"a \xff", 2, "not UTF-8"},
 		{"a OR", 4, "not expected"},
 		{"OR a", 0, "needs a term"},
 		{"host:in(a,", 10, "commas"},

@@ -3,7 +3,6 @@ package filter
 import (
 	"fmt"
 	"strings"
-	"unicode/utf8"
 )
 
 // SyntaxError is a fault in a query.
@@ -114,9 +113,6 @@ func lexString(q string, start int, t *token) (int, error) {
 		switch c := q[i]; {
 		case c == quote:
 			t.kind, t.text = tokString, b.String()
-			if !utf8.ValidString(t.text) {
-				return 0, faultAt(start, "this text is not UTF-8")
-			}
 			return i + 1 - start, nil
 		case c == '\\' && quote != '`' && i+1 < len(q):
 			i++

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/amoskys/amoskys/internal/event"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
@@ -30,6 +31,9 @@ func Parse(q string) (*Filter, error) {
 	if len(q) > MaxLength {
 		return nil, faultAt(MaxLength, "the query is longer than %d bytes", MaxLength)
 	}
+	if !utf8.ValidString(q) {
+		return nil, faultAt(invalidAt(q), "the query is not UTF-8")
+	}
 	toks, err := lex(q)
 	if err != nil {
 		return nil, err
@@ -46,6 +50,16 @@ func Parse(q string) (*Filter, error) {
 		return nil, faultAt(t.pos, "%s is not expected here", describe(t))
 	}
 	return &Filter{text: q, root: n}, nil
+}
+
+// invalidAt is where the first byte that is not UTF-8 stands.
+func invalidAt(q string) int {
+	for i, r := range q {
+		if r == utf8.RuneError && q[i:min(i+3, len(q))] != "\uFFFD" {
+			return i
+		}
+	}
+	return len(q)
 }
 
 // String returns the query as it was given.
@@ -222,7 +236,7 @@ func (p *parser) glue() string {
 			return b.String()
 		}
 		p.next()
-		switch t.kind { //nolint:exhaustive // the loop lets only these in
+		switch t.kind {
 		case tokColon:
 			b.WriteByte(':')
 		default:
@@ -265,7 +279,7 @@ func (p *parser) list(c compare) (node, error) {
 			return nil, faultAt(t.pos, "the query has more than %d terms", maxTerms)
 		}
 		list = append(list, newEqual(c, token{kind: tokString, text: t.text, pos: t.pos}))
-		switch end := p.next(); end.kind { //nolint:exhaustive // all others are faults
+		switch end := p.next(); end.kind {
 		case tokComma:
 		case tokClose:
 			return anyOf(list), nil
@@ -313,9 +327,21 @@ func number(s string) (float64, error) {
 		suffix string
 		factor float64
 	}{
-		{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40},
-		{"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"%", 1},
-		{"ms", 1e-3}, {"us", 1e-6}, {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400},
+		{"KiB", 1 << 10},
+		{"MiB", 1 << 20},
+		{"GiB", 1 << 30},
+		{"TiB", 1 << 40},
+		{"KB", 1e3},
+		{"MB", 1e6},
+		{"GB", 1e9},
+		{"TB", 1e12},
+		{"%", 1},
+		{"ms", 1e-3},
+		{"us", 1e-6},
+		{"s", 1},
+		{"m", 60},
+		{"h", 3600},
+		{"d", 86400},
 	} {
 		if rest, ok := strings.CutSuffix(s, u.suffix); ok {
 			n, err := strconv.ParseFloat(rest, 64)
