@@ -1,0 +1,227 @@
+package spool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+)
+
+// Next returns the next batch to send and blocks until there is one: the open
+// batch once its oldest event has waited for Options.Age, sooner when it is full.
+// It also blocks while the window is used up and while Retry asked for a pause.
+// It fails when ctx ends or the spool is closed.
+func (s *Spool) Next(ctx context.Context) (Batch, error) {
+	for {
+		b, wait, err := s.take(time.Now())
+		if err != nil {
+			return Batch{}, err
+		}
+		if b == nil {
+			if err := s.await(ctx, wait); err != nil {
+				return Batch{}, err
+			}
+			continue
+		}
+		events, err := readBatch(b)
+		if len(events) > 0 {
+			s.readDone(b, len(events), err)
+			return Batch{Producer: b.seg.producer, Sequence: b.seq, Events: events}, nil
+		}
+		s.giveUp(b, err)
+	}
+}
+
+// take picks the next batch and marks it as on its way. Without one it says how
+// long until it is worth looking again; 0 means until a signal.
+func (s *Spool) take(now time.Time) (*batch, time.Duration, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, 0, ErrClosed
+	}
+	if now.Before(s.hold) {
+		return nil, s.hold.Sub(now), nil
+	}
+	for s.given < len(s.queue) && s.queue[s.given].state != pending {
+		s.given++
+	}
+	if s.given == len(s.queue) && s.open.count > 0 {
+		if due := s.open.since.Add(s.o.Age); !s.flushing && now.Before(due) {
+			return nil, due.Sub(now), nil
+		}
+		s.seal()
+	}
+	if s.given == len(s.queue) || s.queue[s.given].seq-s.queue[0].seq >= Window {
+		return nil, 0, nil
+	}
+	b := &s.queue[s.given]
+	b.state = inFlight
+	s.given++
+	taken := *b
+	return &taken, 0, nil
+}
+
+func (s *Spool) await(ctx context.Context, wait time.Duration) error {
+	var timer <-chan time.Time
+	if wait > 0 {
+		t := time.NewTimer(wait)
+		defer t.Stop()
+		timer = t.C
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.wake:
+	case <-timer:
+	}
+	return nil
+}
+
+// readBatch reads the events of a sealed batch back, usually from the page cache.
+func readBatch(b *batch) ([][]byte, error) {
+	buf := make([]byte, b.end-b.off)
+	n, err := b.seg.f.ReadAt(buf, b.off)
+	events := make([][]byte, 0, b.count)
+	scan(buf[:n], b.off, func(f frame) {
+		if f.typ == frameEvent && len(events) < b.count {
+			events = append(events, f.payload)
+		}
+	})
+	if err != nil {
+		return events, fmt.Errorf("read batch %d: %w", b.seq, err)
+	}
+	return events, nil
+}
+
+// readDone counts the events of a batch that could not be read back.
+func (s *Spool) readDone(b *batch, n int, err error) {
+	if n == b.count {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lost := uint64(b.count - n)
+	s.stats.DamagedEvents += lost
+	s.stats.Events -= lost
+	s.log.Warn("spooled events are damaged", "sequence", b.seq, "count", lost, "error", err)
+	if i, ok := s.find(b.seq); ok {
+		s.queue[i].count = n
+	}
+}
+
+// giveUp drops a batch of which nothing can be read. One whose segment was
+// dropped in the meantime is counted there.
+func (s *Spool) giveUp(b *batch, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i, ok := s.find(b.seq)
+	if !ok {
+		return
+	}
+	if !errors.Is(err, os.ErrClosed) {
+		s.log.Warn("spooled batch is damaged", "sequence", b.seq, "count", b.count, "error", err)
+	}
+	s.stats.DamagedEvents += uint64(b.count)
+	s.stats.Events -= uint64(b.count)
+	s.queue[i].state = acked
+	s.advance()
+}
+
+// find locates a batch by sequence. The caller holds mu.
+func (s *Spool) find(seq uint64) (int, bool) {
+	return slices.BinarySearchFunc(s.queue, seq, func(b batch, seq uint64) int {
+		switch {
+		case b.seq < seq:
+			return -1
+		case b.seq > seq:
+			return 1
+		}
+		return 0
+	})
+}
+
+// Ack forgets a batch that the hub has made durable, and returns how many events
+// it held. An unknown sequence is ignored.
+func (s *Spool) Ack(seq uint64) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return 0
+	}
+	i, ok := s.find(seq)
+	if !ok {
+		n := s.orphans[seq]
+		delete(s.orphans, seq)
+		s.stats.Acked += uint64(n)
+		return n
+	}
+	if s.queue[i].state == acked {
+		return 0
+	}
+	n := s.queue[i].count
+	s.queue[i].state = acked
+	s.stats.Acked += uint64(n)
+	s.stats.Events -= uint64(n)
+	s.advance()
+	return n
+}
+
+// advance removes acknowledged batches from the front, and segments that hold
+// nothing else. The caller holds mu.
+func (s *Spool) advance() {
+	n := 0
+	for n < len(s.queue) && s.queue[n].state == acked {
+		s.queue[n].seg.waiting--
+		n++
+	}
+	if n == 0 {
+		return
+	}
+	// The cursor is written before a segment goes, so that no number can be
+	// given out twice.
+	if err := s.cursor.save(s.queue[n-1].seq); err != nil {
+		s.stats.LastError = err
+	}
+	s.queue = s.queue[n:]
+	s.given = max(0, s.given-n)
+	for len(s.segments) > 1 && s.segments[0].waiting == 0 {
+		s.removeSegment(0)
+	}
+	s.signal()
+	s.settle()
+}
+
+// Retry puts a batch back that the hub did not store, and pauses Next.
+func (s *Spool) Retry(seq uint64, pause time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if until := time.Now().Add(pause); until.After(s.hold) {
+		s.hold = until
+	}
+	if i, ok := s.find(seq); ok && s.queue[i].state == inFlight {
+		s.queue[i].state = pending
+		s.given = min(s.given, i)
+	}
+	s.signal()
+}
+
+// Rewind makes Next start again with the oldest batch that is not acknowledged,
+// after a connection was lost.
+func (s *Spool) Rewind() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.queue[:s.given] {
+		if s.queue[i].state == inFlight {
+			s.queue[i].state = pending
+		}
+	}
+	for seq, n := range s.orphans {
+		s.stats.DroppedFull += uint64(n)
+		delete(s.orphans, seq)
+	}
+	s.given, s.hold = 0, time.Time{}
+	s.signal()
+}

@@ -1,0 +1,220 @@
+package spool
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// segmentFile is the only segment of a spool folder.
+func segmentFile(t *testing.T, dir string) string {
+	t.Helper()
+	names, _ := filepath.Glob(filepath.Join(dir, "*.spool"))
+	if len(names) != 1 {
+		t.Fatalf("segments %v, want one", names)
+	}
+	return names[0]
+}
+
+func drain(t *testing.T, s *Spool) []string {
+	t.Helper()
+	s.Flush()
+	var out []string
+	for s.Stats().Events > 0 {
+		b, events := next(t, s)
+		out = append(out, events...)
+		s.Ack(b.Sequence)
+	}
+	return out
+}
+
+func TestTornTail(t *testing.T) {
+	for cut := int64(1); cut < 40; cut++ {
+		dir := t.TempDir()
+		s := open(t, Options{Dir: dir, Events: 2, BootID: "b"})
+		add(t, s, "aaaa", "bbbb", "cccc")
+		crash(s)
+		name := segmentFile(t, dir)
+		info, _ := os.Stat(name)
+		if err := os.Truncate(name, info.Size()-cut); err != nil {
+			t.Fatal(err)
+		}
+		s = open(t, Options{Dir: dir, Events: 2, BootID: "b"})
+		got := drain(t, s)
+		if len(got) < 2 || got[0] != "aaaa" || got[1] != "bbbb" {
+			t.Fatalf("cut by %d: %v", cut, got)
+		}
+		if n := s.Stats().DamagedEvents; n != 0 {
+			t.Fatalf("cut by %d: a torn tail counts %d damaged events", cut, n)
+		}
+	}
+}
+
+func TestCorruptionIsSkippedAndCounted(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, Options{Dir: dir, Events: 2, BootID: "b"})
+	add(t, s, "aaaa", "bbbb", "cccc", "dddd", "eeee", "ffff")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	name := segmentFile(t, dir)
+	content, _ := os.ReadFile(name)
+	for i := range content {
+		if i < headerBytes {
+			continue
+		}
+		bad := slices.Clone(content)
+		bad[i] ^= 0x40
+		if err := os.WriteFile(name, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range []string{"cursor", "lock"} {
+			_ = os.Remove(filepath.Join(dir, f))
+		}
+		s := open(t, Options{Dir: dir, Events: 2, BootID: "b"})
+		got := drain(t, s)
+		if len(got) < 5 {
+			t.Fatalf("byte %d: only %v is left", i, got)
+		}
+		if len(got) == 5 && s.Stats().DamagedEvents+uint64(s.Stats().DamagedBytes) == 0 {
+			t.Fatalf("byte %d: loss is not counted", i)
+		}
+		crash(s)
+		names, _ := filepath.Glob(filepath.Join(dir, "*.spool"))
+		for _, n := range names {
+			_ = os.Remove(n)
+		}
+	}
+}
+
+func TestBadHeaderIsSetAside(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, Options{Dir: dir, BootID: "b"})
+	add(t, s, "a")
+	crash(s)
+	name := segmentFile(t, dir)
+	content, _ := os.ReadFile(name)
+	content[3] ^= 1
+	_ = os.WriteFile(name, content, 0o600)
+	s = open(t, Options{Dir: dir, BootID: "b"})
+	if st := s.Stats(); st.DamagedBytes != int64(len(content)) {
+		t.Errorf("damaged bytes %d, want %d", st.DamagedBytes, len(content))
+	}
+	if _, err := os.Stat(filepath.Join(dir, "damaged.bad")); err != nil {
+		t.Error(err)
+	}
+	add(t, s, "b")
+	wantEvents(t, drain(t, s), "b")
+}
+
+func TestDamageWhileRunning(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, Options{Dir: dir, Events: 2})
+	add(t, s, "aaaa", "bbbb", "cccc", "dddd")
+	name := segmentFile(t, dir)
+	content, _ := os.ReadFile(name)
+	for _, gone := range []string{"aaaa", "cccc", "dddd"} {
+		content = []byte(strings.Replace(string(content), gone, "XXXX", 1))
+	}
+	_ = os.WriteFile(name, content, 0o600)
+	add(t, s, "eeee")
+	wantEvents(t, drain(t, s), "bbbb", "eeee")
+	if st := s.Stats(); st.DamagedEvents != 3 || st.Events != 0 {
+		t.Errorf("stats %+v", st)
+	}
+}
+
+// fullDisk fails writes while on is set.
+type fullDisk struct {
+	file
+	on *bool
+}
+
+func (f fullDisk) WriteAt(b []byte, off int64) (int, error) {
+	if *f.on {
+		n, _ := f.file.WriteAt(b[:len(b)/2], off)
+		return n, unix.ENOSPC
+	}
+	return f.file.WriteAt(b, off)
+}
+
+func TestFullDisk(t *testing.T) {
+	dir, full := t.TempDir(), false
+	o := Options{Dir: dir, Events: 2, BootID: "b", openFile: func(name string, flag int) (file, error) {
+		f, err := openOSFile(name, flag)
+		return fullDisk{f, &full}, err
+	}}
+	s := open(t, o)
+	add(t, s, "aaaa")
+	full = true
+	if err := s.Append([]byte("lost")); !errors.Is(err, unix.ENOSPC) {
+		t.Fatalf("append on a full disk: %v", err)
+	}
+	if st := s.Stats(); st.DroppedDisk != 1 || st.LastError == nil {
+		t.Errorf("stats %+v", st)
+	}
+	// What is there still goes out, although it cannot be sealed on disk.
+	s.Flush()
+	b, got := next(t, s)
+	wantEvents(t, got, "aaaa")
+	full = false
+	add(t, s, "bbbb")
+	_, got = next(t, s)
+	wantEvents(t, got, "bbbb")
+	if st := s.Stats(); st.LastError != nil {
+		t.Errorf("error stays: %v", st.LastError)
+	}
+	crash(s)
+
+	o.openFile = nil
+	s = open(t, o)
+	again, got := next(t, s)
+	if again.Producer != b.Producer || again.Sequence != b.Sequence {
+		t.Errorf("batch %v came again as %x/%d, was %x/%d", got, again.Producer, again.Sequence, b.Producer, b.Sequence)
+	}
+}
+
+func TestReadOnlyFolder(t *testing.T) {
+	dir := t.TempDir()
+	_, err := Open(Options{Dir: dir, openFile: func(string, int) (file, error) { return nil, unix.EROFS }})
+	if !errors.Is(err, unix.EROFS) {
+		t.Errorf("error %v", err)
+	}
+	if _, err := Open(Options{Dir: dir}); err != nil {
+		t.Errorf("the lock was not released: %v", err)
+	}
+}
+
+func FuzzRecover(f *testing.F) {
+	var good []byte
+	good = append(good, segmentHeader{ordinal: 1}.encode()...)
+	good = appendFrame(good, frameEvent, []byte("event"))
+	good = appendFrame(good, frameSeal, seal{seq: 1, off: headerBytes, count: 1}.encode())
+	good = appendFrame(good, frameEvent, []byte("loose"))
+	f.Add(good)
+	f.Add(good[:len(good)-3])
+	f.Add(appendFrame(good, frameSeal, seal{seq: 0, off: 1 << 31, count: 1 << 31}.encode()))
+	f.Add(append(slices.Clone(good), good...))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, content []byte) {
+		dir := t.TempDir()
+		if err := os.WriteFile(segmentName(dir, 1), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(Options{Dir: dir, Events: 2})
+		if err != nil {
+			t.Fatalf("open: %v", err)
+		}
+		defer s.Close()
+		add(t, s, "fresh")
+		got := drain(t, s)
+		if len(got) == 0 || got[len(got)-1] != "fresh" {
+			t.Fatalf("the new event is missing in %q", got)
+		}
+	})
+}
