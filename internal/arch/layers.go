@@ -52,8 +52,8 @@ func foundations() []Layer {
 			Why: "what users write is read without knowing who asks",
 		},
 		{
-			Name: "event", Packages: []string{"internal/event/..."},
-			May: []string{"internal/event/...", "internal/pb/..."}, Never: []string{grpc},
+			Name: "event", Packages: []string{"internal/event/...", "internal/filter/..."},
+			May: []string{"internal/event/...", "internal/filter/...", "internal/pb/..."}, Never: []string{grpc},
 			Why: "events are data, wherever they travel",
 		},
 		{
@@ -99,7 +99,7 @@ func roles() []Layer {
 	return []Layer{
 		{
 			Name: "hub", Packages: []string{"internal/hub/..."},
-			May: []string{"internal/hub/...", "internal/config/...", "internal/event/...", "internal/identity/...", "internal/obs/...", "internal/pb/...", "internal/state/...", "internal/stream/...", "internal/vfs/...", "internal/wal/..."},
+			May: []string{"internal/hub/...", "internal/config/...", "internal/event/...", "internal/filter/...", "internal/identity/...", "internal/obs/...", "internal/pb/...", "internal/state/...", "internal/stream/...", "internal/vfs/...", "internal/wal/..."},
 			Why: "the hub knows neither its subscribers nor its agents",
 		},
 		{
@@ -109,12 +109,12 @@ func roles() []Layer {
 		},
 		{
 			Name: "subscribers", Packages: []string{"internal/store/...", "internal/metrics/...", "internal/detect/...", "internal/anomaly/...", "internal/live/..."},
-			May: []string{"internal/config/...", "internal/event/...", "internal/obs/...", "internal/pb/...", "internal/state/...", "internal/stream/...", "internal/vfs/...", "internal/wal/..."}, Never: []string{grpc},
+			May: []string{"internal/config/...", "internal/event/...", "internal/filter/...", "internal/obs/...", "internal/pb/...", "internal/state/...", "internal/stream/...", "internal/vfs/...", "internal/wal/..."}, Never: []string{grpc},
 			Why: "a subscriber follows the log and can be rebuilt from it; the hub must not need it",
 		},
 		{
 			Name: "dashboard", Packages: []string{"internal/dashboard/..."},
-			May: []string{"internal/dashboard/...", "internal/config/...", "internal/event/...", "internal/identity/...", "internal/obs/...", "internal/pb/...", "web"},
+			May: []string{"internal/dashboard/...", "internal/config/...", "internal/event/...", "internal/filter/...", "internal/identity/...", "internal/obs/...", "internal/pb/...", "web"},
 			Why: "a dashboard reads through gRPC only, so that replicas run anywhere",
 		},
 	}

@@ -1,0 +1,116 @@
+# What a person types. CI types the same (.ci/run).
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+ARGS ?=
+FUZZTIME ?= 5s
+BENCHTIME ?= 1s
+BENCHCOUNT ?= 1
+TESTFLAGS ?=
+# COUNTS names a file to which each test runner appends what it counted.
+COUNTS ?=
+export COUNTS
+
+# Everything builds without a C compiler; only the race detector needs one.
+export CGO_ENABLED ?= 0
+
+GO_VERSION := $(shell awk '$$1 == "go" {print $$2}' go.mod)
+WEB_SRC := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' -not -name '*.go' -not -name '*.test.ts' 2>/dev/null)
+WEB_ALL := web/node_modules/.installed-all
+WEB_RUN := web/node_modules/.installed-run
+
+##@ Use
+
+run: ## check the tools, build what changed, then amoskys up (ARGS="--agents proc,synth")
+	@exec tools/run.sh $(ARGS)
+
+build: web programs ## the web UI and the programs, into bin/
+
+programs: web/dist/index.html ## bin/amoskys and bin/amoskys-agent
+	@go build -o bin/ ./cmd/...
+
+web: web/dist/index.html ## the web UI, into web/dist, from where it is built into bin/amoskys
+
+clean: ## take away what make built; data, certificates and configuration stay
+	@rm -rf bin release web/dist/assets web/dist/index.html web/node_modules
+
+##@ Check
+
+test: web vet ## go vet, all Go tests, web tests and checks (under 10 minutes on 2 cores)
+	@$(MAKE) test-go test-web
+
+vet: web/dist/index.html
+	@go vet ./...
+
+test-go: web/dist/index.html bin/testcount
+	@go test -json -shuffle=on -timeout 9m $(TESTFLAGS) ./... | bin/testcount go -label go -out "$(COUNTS)"
+	@go test -C tools -json ./testcount | bin/testcount go -label tools -out "$(COUNTS)"
+
+test-web: $(WEB_ALL) bin/testcount
+	@tools/web-test.sh unit
+	@npm --prefix web run --silent check
+
+race: web/dist/index.html bin/testcount ## all Go tests under the race detector (needs a C compiler)
+	@CGO_ENABLED=1 go test -race -json -shuffle=on -timeout 20m $(TESTFLAGS) ./... | bin/testcount go -again -label race -out "$(COUNTS)"
+
+browser: build $(WEB_ALL) bin/testcount ## the dashboard in the system's Chromium
+	@tools/web-test.sh browser
+
+lint: bin/golangci-lint bin/buf $(WEB_ALL) generate-check ## golangci-lint, buf, tidy go.mod, fresh generated code, biome, svelte-check
+	@tools/lint.sh
+
+fuzz: ## each fuzz target for FUZZTIME (5s)
+	@tools/fuzz.sh $(FUZZTIME)
+
+bench: web/dist/index.html ## each benchmark (BENCHTIME=1s BENCHCOUNT=1); compare two runs with bin/benchstat
+	@go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -count $(BENCHCOUNT) -timeout 30m $(TESTFLAGS) $$(tools/bench-packages.sh)
+
+smoke: build ## start the built program as a user would, look at all it serves, stop it
+	@tools/smoke.sh
+
+conformance: ## score us against the public corpora in ../shared/corpora
+	@tools/conformance.sh
+
+##@ Make
+
+generate: bin/buf bin/protoc-gen-go bin/protoc-gen-go-grpc $(WEB_ALL) ## write what is generated from proto/ and from the API
+	@bin/buf generate
+	@tools/generate-web.sh
+
+generate-check: bin/buf bin/protoc-gen-go bin/protoc-gen-go-grpc $(WEB_ALL)
+	@tools/generate-check.sh
+
+tools: bin/golangci-lint bin/buf bin/protoc-gen-go bin/protoc-gen-go-grpc bin/benchstat bin/testcount ## the pinned tools, into bin/
+
+release: web ## programs for linux amd64 and arm64 and darwin arm64, with checksums, into release/
+	@tools/release.sh
+
+bin/golangci-lint bin/protoc-gen-go bin/protoc-gen-go-grpc bin/benchstat: tools/go.mod
+	@tools/build-tool.sh tools $@
+
+bin/buf: tools/buf/go.mod
+	@tools/build-tool.sh tools/buf $@
+
+bin/testcount: tools/go.mod $(wildcard tools/testcount/*.go)
+	@go build -C tools -o ../bin/ ./testcount
+
+web/dist/index.html: $(WEB_SRC) | $(WEB_RUN)
+	@npm --prefix web run --silent build
+	@touch $@
+
+# Installing all packages serves both; installing those that only the build
+# needs must not take the others away.
+$(WEB_RUN): web/package-lock.json
+	@[[ $(WEB_ALL) -nt $< ]] || npm --prefix web ci --omit=dev --no-audit --no-fund
+	@touch $@
+
+$(WEB_ALL): web/package-lock.json
+	@npm --prefix web ci --no-audit --no-fund
+	@touch $@ $(WEB_RUN)
+
+help: ## this
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+.PHONY: run build programs web clean test vet test-go test-web race browser lint fuzz bench smoke conformance generate generate-check tools release help

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# One line for each public corpus that lies beside the repository: its score, or
+# why it has none. A feature that a corpus measures brings its scorer here.
+set -euo pipefail
+corpora=${CORPORA:-../shared/corpora}
+
+# score NAME WHAT_SCORES_IT prints the line of one corpus.
+score() {
+  local name=$1 needs=$2
+  if [[ ! -d $corpora/$name ]]; then
+    printf '%-14s absent: no folder %s\n' "$name" "$corpora/$name"
+  else
+    printf '%-14s not scored yet: needs %s\n' "$name" "$needs"
+  fi
+}
+
+score ndpi 'the flow engine (amoskys replay)'
+score ja4 'the flow engine (amoskys replay)'
+score community-id 'the flow engine (amoskys replay)'
+score sigma 'the detection engine (amoskys rules check, amoskys detect)'
+score snmprec 'the SNMP agent (amoskys snmp probe)'
+score darpa 'the anomaly models (amoskys anomaly eval)'

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Fails if what is generated from proto/ and docs/openapi.json differs from what
+# is committed. Nothing in the tree is touched.
+set -euo pipefail
+temp=$(mktemp -d)
+trap 'rm -rf "$temp"' EXIT
+
+bin/buf generate -o "$temp"
+diff -r "$temp/internal/pb" internal/pb || { echo 'internal/pb is stale: run make generate' >&2; exit 1; }
+
+api=web/src/lib/api/api.gen.ts
+(cd web && npx --no-install openapi-typescript ../docs/openapi.json -o "$temp/api.gen.ts" >/dev/null)
+diff "$temp/api.gen.ts" "$api" || { echo "$api is stale: run make generate" >&2; exit 1; }

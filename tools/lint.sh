@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# All linters, each to its end: one run shows everything there is to mend.
+set -uo pipefail
+failed=()
+
+# check NAME COMMAND... runs one linter.
+check() {
+  local name=$1
+  shift
+  echo "-- $name"
+  "$@" || failed+=("$name")
+}
+
+# breaking compares the wire with the last release; events of that release are
+# kept for years and its agents go on publishing.
+breaking() {
+  local tag
+  tag=$(git tag --list 'v[0-9]*' --merged HEAD --sort=-version:refname | grep -v -- '-' | head -n 1)
+  if [[ -z $tag ]]; then
+    echo 'skipped: no release tag (vN.N.N) to compare with yet'
+    return
+  fi
+  echo "against $tag"
+  bin/buf breaking --against ".git#tag=$tag"
+}
+
+check golangci-lint bin/golangci-lint run ./...
+check 'golangci-lint tools' bash -c 'cd tools && ../bin/golangci-lint run --config ../.golangci.yml ./...'
+check 'buf lint' bin/buf lint
+check 'buf format' bin/buf format --diff --exit-code
+check 'buf breaking' breaking
+check 'go mod tidy' go mod tidy -diff
+check 'go mod tidy tools' go -C tools mod tidy -diff
+check 'go mod tidy tools/buf' go -C tools/buf mod tidy -diff
+check 'go mod verify' go mod verify
+check 'svelte-check, biome' npm --prefix web run --silent check
+
+if ((${#failed[@]} > 0)); then
+  printf 'lint failed: %s\n' "${failed[@]}" >&2
+  exit 1
+fi
