@@ -1,0 +1,313 @@
+// Package accounts is the hub's Accounts service: logins, sessions and
+// passwords of people, for any number of dashboards.
+//
+// A session is a random token of 256 bits of which the hub keeps the hash. It
+// ends after a time without use, after an absolute time, at logout, and when the
+// password changes. Logins are limited by name and address, by address, and over
+// all, and cost the same whether or not the name exists. Every login, logout and
+// change is audited.
+package accounts
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+	"github.com/amoskys/amoskys/internal/state"
+	"github.com/amoskys/amoskys/internal/state/password"
+)
+
+// Store keeps users and sessions; *state.DB does.
+type Store interface {
+	User(ctx context.Context, name string) (state.User, error)
+	SetPassword(ctx context.Context, name, hash string, keep []byte) error
+	CreateSession(ctx context.Context, s state.Session) error
+	Session(ctx context.Context, tokenHash [sha256.Size]byte) (state.Session, state.User, error)
+	TouchSession(ctx context.Context, tokenHash [sha256.Size]byte, seen time.Time) error
+	DeleteSession(ctx context.Context, tokenHash [sha256.Size]byte) error
+}
+
+// Auditor records an act; *audit.Trail does.
+type Auditor interface {
+	Audit(ctx context.Context, act *pb.AuditActivity)
+}
+
+// Options are what the service needs.
+type Options struct {
+	Store   Store
+	Auditor Auditor
+	// Hasher checks and makes passwords; nil is argon2id with RFC 9106's second
+	// recommended costs, two at a time.
+	Hasher *password.Hasher
+	// Idle ends a session that is not used; 0 is 12 hours.
+	Idle time.Duration
+	// Absolute ends every session; 0 is 7 days.
+	Absolute time.Duration
+	Now      func() time.Time
+	Logger   *slog.Logger
+}
+
+// Service implements the Accounts service.
+type Service struct {
+	pb.UnimplementedAccountsServer
+	o Options
+
+	byName, byAddress, overall *limiter
+
+	// decoy is a hash that no password is checked against for real: it makes an
+	// unknown name cost what a known one does.
+	decoy func() (string, error)
+}
+
+// How often a password may be tried. A person who mistypes never meets these.
+const (
+	limiterSize  = 10_000
+	touchEvery   = time.Minute
+	maxPassword  = 256
+	maxUserAgent = 256
+)
+
+// New returns the service.
+func New(o Options) *Service {
+	if o.Hasher == nil {
+		o.Hasher = password.New(password.Recommended(), 2)
+	}
+	if o.Idle <= 0 {
+		o.Idle = 12 * time.Hour
+	}
+	if o.Absolute <= 0 {
+		o.Absolute = 7 * 24 * time.Hour
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Service{
+		o:         o,
+		byName:    newLimiter(limit{burst: 5, interval: 30 * time.Second}, limiterSize),
+		byAddress: newLimiter(limit{burst: 30, interval: 5 * time.Second}, limiterSize),
+		overall:   newLimiter(limit{burst: 120, interval: 500 * time.Millisecond}, 1),
+		decoy: sync.OnceValues(func() (string, error) {
+			return o.Hasher.Hash(context.Background(), password.Random())
+		}),
+	}
+}
+
+// Login checks a password and opens a session.
+func (s *Service) Login(ctx context.Context, req *pb.LoginRequest) (*pb.LoginResponse, error) {
+	now := s.o.Now()
+	name, ip := req.GetName(), req.GetSrcIp()
+	if len(name) > state.MaxNameBytes || len(req.GetPassword()) > maxPassword || len(ip) > 64 {
+		return nil, errCredentials()
+	}
+	if err := s.admit(name, ip, now); err != nil {
+		return nil, err
+	}
+	user, err := s.check(ctx, name, req.GetPassword())
+	if err != nil {
+		if status.Code(err) == codes.Unauthenticated {
+			s.audit(ctx, name, "user.login", ip, "wrong name or password", false)
+		}
+		return nil, err
+	}
+	s.byName.forget(name + "\x00" + ip)
+	token := newToken()
+	session := state.Session{
+		TokenHash: sha256.Sum256([]byte(token)), User: user.Name, Created: now, LastSeen: now,
+		Expires: now.Add(s.o.Absolute), SrcIP: ip, UserAgent: req.GetUserAgent()[:min(len(req.GetUserAgent()), maxUserAgent)],
+	}
+	if err := s.o.Store.CreateSession(ctx, session); err != nil {
+		return nil, s.internal(ctx, "create session", err)
+	}
+	s.audit(ctx, user.Name, "user.login", ip, "", true)
+	user.LastLogin = now
+	return &pb.LoginResponse{
+		Token: token, CsrfToken: csrfToken(token), User: account(user), ExpiresTime: timestamppb.New(s.ends(session, now)),
+	}, nil
+}
+
+// admit applies the limits. The narrowest comes first, so that a client that
+// has used up its own tries takes nothing from the others.
+func (s *Service) admit(name, ip string, now time.Time) error {
+	for _, l := range []struct {
+		*limiter
+		key string
+	}{{s.byName, name + "\x00" + ip}, {s.byAddress, ip}, {s.overall, ""}} {
+		if wait, ok := l.take(l.key, now); !ok {
+			return errTooMany(wait)
+		}
+	}
+	return nil
+}
+
+// check returns the user if the password is right.
+func (s *Service) check(ctx context.Context, name, plain string) (state.User, error) {
+	user, err := s.o.Store.User(ctx, name)
+	known := err == nil
+	if err != nil && !errors.Is(err, state.ErrNotFound) {
+		return state.User{}, s.internal(ctx, "read user", err)
+	}
+	hash := user.PasswordHash
+	if !known {
+		if hash, err = s.decoy(); err != nil {
+			return state.User{}, s.hashing(ctx, err)
+		}
+	}
+	ok, err := s.o.Hasher.Verify(ctx, hash, plain)
+	if err != nil {
+		return state.User{}, s.hashing(ctx, err)
+	}
+	if !ok || !known {
+		return state.User{}, errCredentials()
+	}
+	return user, nil
+}
+
+// Session returns the session of a token.
+func (s *Service) Session(ctx context.Context, req *pb.SessionRequest) (*pb.SessionResponse, error) {
+	session, user, err := s.session(ctx, req.GetToken())
+	if err != nil {
+		return nil, err
+	}
+	return &pb.SessionResponse{
+		User: account(user), CsrfToken: csrfToken(req.GetToken()),
+		ExpiresTime: timestamppb.New(s.ends(session, s.o.Now())),
+	}, nil
+}
+
+// session finds a live session and notes its use.
+func (s *Service) session(ctx context.Context, token string) (state.Session, state.User, error) {
+	if len(token) != tokenLen {
+		return state.Session{}, state.User{}, errNoSession()
+	}
+	now := s.o.Now()
+	hash := sha256.Sum256([]byte(token))
+	session, user, err := s.o.Store.Session(ctx, hash)
+	if errors.Is(err, state.ErrNotFound) {
+		return state.Session{}, state.User{}, errNoSession()
+	}
+	if err != nil {
+		return state.Session{}, state.User{}, s.internal(ctx, "read session", err)
+	}
+	if !now.Before(session.Expires) || !now.Before(session.LastSeen.Add(s.o.Idle)) {
+		if err := s.o.Store.DeleteSession(ctx, hash); err != nil {
+			s.o.Logger.WarnContext(ctx, "expired session not dropped", "error", err)
+		}
+		return state.Session{}, state.User{}, errNoSession()
+	}
+	// Once a minute is exact enough, and spares the disk a write for each request.
+	if now.Sub(session.LastSeen) >= min(touchEvery, s.o.Idle/2) {
+		if err := s.o.Store.TouchSession(ctx, hash, now); err != nil {
+			s.o.Logger.WarnContext(ctx, "use of session not noted", "error", err)
+		}
+	}
+	return session, user, nil
+}
+
+// ends is when a session used now will end if it is not used again.
+func (s *Service) ends(session state.Session, now time.Time) time.Time {
+	if idle := now.Add(s.o.Idle); idle.Before(session.Expires) {
+		return idle
+	}
+	return session.Expires
+}
+
+// Logout ends a session. Ending none is no error.
+func (s *Service) Logout(ctx context.Context, req *pb.LogoutRequest) (*pb.LogoutResponse, error) {
+	session, user, err := s.session(ctx, req.GetToken())
+	if status.Code(err) == codes.Unauthenticated {
+		return &pb.LogoutResponse{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := s.o.Store.DeleteSession(ctx, session.TokenHash); err != nil {
+		return nil, s.internal(ctx, "end session", err)
+	}
+	s.audit(ctx, user.Name, "user.logout", session.SrcIP, "", true)
+	return &pb.LogoutResponse{}, nil
+}
+
+// tokenLen is the length of an encoded token.
+const tokenLen = 43
+
+func newToken() string {
+	secret := make([]byte, 32)
+	_, _ = rand.Read(secret) // never fails: crypto/rand
+	return base64.RawURLEncoding.EncodeToString(secret)
+}
+
+// csrfToken is derived from the session's secret, so that there is no second
+// secret to keep; it does not give the first away.
+func csrfToken(token string) string {
+	sum := sha256.Sum256([]byte("amoskys csrf\x00" + token))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+func (s *Service) audit(ctx context.Context, actor, operation, ip, detail string, success bool) {
+	if s.o.Auditor == nil {
+		return
+	}
+	s.o.Auditor.Audit(ctx, &pb.AuditActivity{
+		Actor: actor, Operation: operation, Target: actor, Success: success, Detail: detail, SrcIp: ip,
+	})
+}
+
+func account(u state.User) *pb.UserAccount {
+	a := &pb.UserAccount{Name: u.Name, CreatedTime: timestamppb.New(u.Created)}
+	if !u.LastLogin.IsZero() {
+		a.LastLoginTime = timestamppb.New(u.LastLogin)
+	}
+	switch u.Role {
+	case state.RoleViewer:
+		a.Role = pb.Role_ROLE_VIEWER
+	case state.RoleAnalyst:
+		a.Role = pb.Role_ROLE_ANALYST
+	case state.RoleAdmin:
+		a.Role = pb.Role_ROLE_ADMIN
+	}
+	return a
+}
+
+func errCredentials() error { return status.Error(codes.Unauthenticated, "wrong name or password") }
+
+func errNoSession() error { return status.Error(codes.Unauthenticated, "no such session, or it has ended") }
+
+// errTooMany asks to come back after wait.
+func errTooMany(wait time.Duration) error {
+	st := status.New(codes.ResourceExhausted, "too many tries, wait "+wait.Round(time.Second).String())
+	if detailed, err := st.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(wait)}); err == nil {
+		st = detailed
+	}
+	return st.Err()
+}
+
+func (s *Service) hashing(ctx context.Context, err error) error {
+	if errors.Is(err, password.ErrBusy) {
+		return errTooMany(time.Second)
+	}
+	return s.internal(ctx, "check password", err)
+}
+
+// internal logs an error and hides it from the caller.
+func (s *Service) internal(ctx context.Context, doing string, err error) error {
+	if ctx.Err() != nil {
+		return status.FromContextError(ctx.Err()).Err()
+	}
+	s.o.Logger.ErrorContext(ctx, "accounts request failed", "error", err, "doing", doing)
+	return status.Error(codes.Internal, "cannot "+doing+", see the hub's log")
+}

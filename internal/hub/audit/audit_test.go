@@ -1,0 +1,69 @@
+package audit_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/amoskys/amoskys/internal/event"
+	"github.com/amoskys/amoskys/internal/hub/audit"
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+	"github.com/amoskys/amoskys/internal/state"
+)
+
+func TestAuditIsStoredAndPublished(t *testing.T) {
+	db, err := state.Open(t.Context(), state.Options{File: filepath.Join(t.TempDir(), "state.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var published []byte
+	trail := audit.New(audit.Options{
+		Store:   db,
+		Publish: func(_ context.Context, b []byte) error { published = b; return nil },
+		Host:    "hub-1",
+	})
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	trail.Audit(cancelled, &pb.AuditActivity{
+		Actor: "ada\xff", Operation: "agent.stop", Target: strings.Repeat("é", 2000), SrcIp: "127.0.0.1",
+	})
+	records, err := db.AuditTrail(t.Context(), 0, 10)
+	if err != nil || len(records) != 1 || records[0].Actor != "ada" || records[0].Success {
+		t.Fatalf("trail %+v, %v", records, err)
+	}
+	if _, err := event.Inspect(published); err != nil {
+		t.Fatalf("published event: %v", err)
+	}
+	ev, err := event.Decode(published)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ev.GetType() != event.TypeAudit || ev.GetHost().GetName() != "hub-1" ||
+		ev.GetSeverity() != pb.Severity_SEVERITY_LOW || ev.GetAudit().GetOperation() != "agent.stop" {
+		t.Errorf("published %v", ev)
+	}
+}
+
+type broken struct{}
+
+func (broken) AppendAudit(context.Context, state.Audit) error { return errors.New("disk full") }
+
+func TestAuditLogsWhatIsLost(t *testing.T) {
+	var log bytes.Buffer
+	trail := audit.New(audit.Options{
+		Store:   broken{},
+		Publish: func(context.Context, []byte) error { return errors.New("log read-only") },
+		Logger:  slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	trail.Audit(t.Context(), &pb.AuditActivity{Actor: "ada", Operation: "agent.stop"})
+	for _, want := range []string{"disk full", "log read-only", "agent.stop"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("log lacks %q:\n%s", want, log.String())
+		}
+	}
+}
