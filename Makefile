@@ -17,7 +17,7 @@ export COUNTS
 export CGO_ENABLED ?= 0
 
 GO_VERSION := $(shell awk '$$1 == "go" {print $$2}' go.mod)
-WEB_SRC := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' -not -name '*.go' -not -name '*.test.ts' 2>/dev/null)
+WEB_SRC := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' -not -path 'web/tests/*' -not -name '*.go' -not -name '*.test.ts' 2>/dev/null)
 WEB_ALL := web/node_modules/.installed-all
 WEB_RUN := web/node_modules/.installed-run
 
@@ -34,7 +34,8 @@ programs: web/dist/index.html ## bin/amoskys and bin/amoskys-agent
 web: web/dist/index.html ## the web UI, into web/dist, from where it is built into bin/amoskys
 
 clean: ## take away what make built; data, certificates and configuration stay
-	@rm -rf bin release web/dist/assets web/dist/index.html web/node_modules
+	@rm -rf bin release web/node_modules
+	@find web/dist -mindepth 1 ! -name .gitkeep -delete
 
 ##@ Check
 

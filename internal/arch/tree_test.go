@@ -165,3 +165,24 @@ func TestFolders(t *testing.T) {
 		}
 	}
 }
+
+var relativeLink = regexp.MustCompile(`\]\(([^)#:\s]+)(#[^)]*)?\)`)
+
+// TestLinks: a page that points at nothing teaches that pages are not kept.
+func TestLinks(t *testing.T) {
+	sources(t, func(path, rel string) {
+		if filepath.Ext(path) != ".md" {
+			return
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		for _, m := range relativeLink.FindAllStringSubmatch(string(text), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(path), m[1])); err != nil {
+				t.Errorf("%s links to %s, which is not there", rel, m[1])
+			}
+		}
+	})
+}
