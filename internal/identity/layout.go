@@ -1,0 +1,428 @@
+package identity
+
+import (
+	"context"
+	"crypto"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// LayoutOptions says how to fill a certs/ folder. Zero fields take the defaults.
+type LayoutOptions struct {
+	Domain string   // the authority's domain, or DefaultDomain for a new one
+	Host   string   // name of this machine in IDs; os.Hostname
+	Hosts  []string // more names and addresses the hub and the dashboard are reached by
+	// Names limits the leaves to these, of "eventbus", "agent", "dashboard",
+	// "node" and "operator"; all when nil.
+	Names []string
+	TTL   time.Duration    // of leaves; DefaultLeafTTL
+	CATTL time.Duration    // of a new authority; DefaultCATTL
+	Now   func() time.Time // time.Now
+	// Canonical returns the full name of a host, or "". It asks the system's
+	// resolver for a second when nil.
+	Canonical func(host string) string
+}
+
+// LayoutReport is what EnsureLayout did. Names are relative to Dir.
+type LayoutReport struct {
+	Dir      string
+	Created  []string
+	Kept     []string
+	Due      []string // leaves past two thirds of their life, or expired: renew them
+	Warnings []string
+}
+
+// leafSpec is one certificate of the layout.
+type leafSpec struct {
+	name string
+	role Role
+}
+
+func layoutLeaves() []leafSpec {
+	return []leafSpec{
+		{"eventbus", RoleHub},
+		{"agent", RoleAgent},
+		{"dashboard", RoleDashboard},
+		{"node", RoleNode},
+		{"operator", RoleOperator},
+	}
+}
+
+// FilesFor returns the three files of the certificate called name in a certs/ folder.
+func FilesFor(dir, name string) Files {
+	return Files{
+		CA:   filepath.Join(dir, "ca.crt"),
+		Cert: filepath.Join(dir, name+".crt"),
+		Key:  filepath.Join(dir, name+".key"),
+	}
+}
+
+func (o *LayoutOptions) defaults() error {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Host == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return fmt.Errorf("find this machine's name: %w", err)
+		}
+		o.Host = host
+	}
+	if o.Canonical == nil {
+		o.Canonical = canonicalName
+	}
+	if o.Domain != "" {
+		if err := checkDomain(o.Domain); err != nil {
+			return err
+		}
+	}
+	for _, n := range o.Names {
+		if !slices.ContainsFunc(layoutLeaves(), func(s leafSpec) bool { return s.name == n }) {
+			return fmt.Errorf("no certificate of the layout is called %q", n)
+		}
+	}
+	if name := cleanName(o.Host); name == "" {
+		return fmt.Errorf("host name %q is not usable", o.Host)
+	}
+	return nil
+}
+
+// EnsureLayout makes what is missing in a certs/ folder and leaves the rest as it
+// is. It may run twice and at once, in one process or several; after a crash it
+// completes what was begun. It refuses, changing nothing more, when a key does not
+// belong to its certificate, a certificate was issued by another authority, a key
+// is open to other users, or others may write the folder.
+func EnsureLayout(dir string, o LayoutOptions) (LayoutReport, error) {
+	report := LayoutReport{Dir: dir}
+	if err := o.defaults(); err != nil {
+		return report, fmt.Errorf("certificates in %s: %w", dir, err)
+	}
+	if err := os.MkdirAll(dir, folderMode); err != nil {
+		return report, fmt.Errorf("certificates in %s: %w", dir, err)
+	}
+	if err := refuseOpenFolder(dir); err != nil {
+		return report, fmt.Errorf("certificates: %w", err)
+	}
+	l := &layout{dir: dir, o: o, report: &report}
+	if err := l.run(); err != nil {
+		return report, fmt.Errorf("certificates: %w", err)
+	}
+	slices.Sort(report.Created)
+	slices.Sort(report.Kept)
+	return report, nil
+}
+
+// layout is one run of EnsureLayout.
+type layout struct {
+	dir    string
+	o      LayoutOptions
+	report *LayoutReport
+	roots  []*x509.Certificate
+	ca     *CA // with its key; loaded when something has to be issued
+}
+
+func (l *layout) run() (err error) {
+	if !l.complete() {
+		unlock, err := lockFolder(l.dir)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, unlock()) }()
+		if err := finishSwaps(l.dir); err != nil {
+			return err
+		}
+	}
+	l.warnOpen(l.dir, folderMode)
+	if err := l.ensureCA(); err != nil {
+		return err
+	}
+	for _, spec := range l.leaves() {
+		if err := l.ensureLeaf(spec); err != nil {
+			return err
+		}
+	}
+	return l.ensureLinks()
+}
+
+// complete reports whether every file is there, so that a folder mounted
+// read-only serves as well as one that can be locked.
+func (l *layout) complete() bool {
+	names := []string{"ca.crt"}
+	for _, s := range l.leaves() {
+		names = append(names, s.name+".crt", s.name+".key")
+	}
+	if l.wantsLinks() {
+		names = append(names, "client.crt", "client.key")
+	}
+	for _, n := range names {
+		if !exists(filepath.Join(l.dir, n)) || exists(filepath.Join(l.dir, nextName(n))) {
+			return false
+		}
+	}
+	return true
+}
+
+func (l *layout) leaves() []leafSpec {
+	all := layoutLeaves()
+	if l.o.Names == nil {
+		return all
+	}
+	return slices.DeleteFunc(all, func(s leafSpec) bool { return !slices.Contains(l.o.Names, s.name) })
+}
+
+func (l *layout) wantsLinks() bool {
+	return slices.ContainsFunc(l.leaves(), func(s leafSpec) bool { return s.role == RoleAgent })
+}
+
+func (l *layout) path(name string) string { return filepath.Join(l.dir, name) }
+
+func (l *layout) ensureCA() error {
+	crt, key := l.path("ca.crt"), l.path("ca.key")
+	if exists(crt) {
+		roots, err := readAuthorities(crt)
+		if err != nil {
+			return err
+		}
+		l.roots = roots
+		l.report.Kept = append(l.report.Kept, "ca.crt")
+		if exists(key) {
+			// A key that others can read is a compromised authority even if
+			// nothing needs issuing today.
+			if err := l.loadCA(); err != nil {
+				return err
+			}
+			l.report.Kept = append(l.report.Kept, "ca.key")
+		}
+		return l.checkDomain()
+	}
+	if leaf := l.firstLeaf(); leaf != "" {
+		return fmt.Errorf("%s is missing but %s exists: put back the authority that issued it, "+
+			"or start anew with amoskys certs init --force", crt, leaf)
+	}
+	o := CAOptions{Domain: l.o.Domain, TTL: l.o.CATTL, Now: l.o.Now}
+	hadKey := exists(key)
+	if hadKey { // a crash came between the key and its certificate
+		signer, err := readKey(key)
+		if err != nil {
+			return err
+		}
+		o.key = signer
+	}
+	ca, pair, err := CreateCA(o)
+	if err != nil {
+		return err
+	}
+	if !hadKey {
+		if err := writeFile(l.dir, "ca.key", pair.KeyPEM, keyMode); err != nil {
+			return err
+		}
+		l.report.Created = append(l.report.Created, "ca.key")
+	}
+	if err := writeFile(l.dir, "ca.crt", pair.CertPEM, certMode); err != nil {
+		return err
+	}
+	l.report.Created = append(l.report.Created, "ca.crt")
+	l.ca, l.roots = ca, []*x509.Certificate{ca.Cert}
+	return nil
+}
+
+func (l *layout) loadCA() error {
+	ca, err := LoadCA(l.path("ca.crt"), l.path("ca.key"))
+	if err != nil {
+		return err
+	}
+	l.ca = ca
+	l.warnOpen(l.path("ca.key"), keyMode)
+	return nil
+}
+
+// checkDomain refuses to issue for a domain other than the authority's.
+func (l *layout) checkDomain() error {
+	for _, root := range l.roots {
+		if have := domainOf(root); have != "" && l.o.Domain != "" && have != l.o.Domain {
+			return fmt.Errorf("%s is the authority of domain %s, not of %s: keep its domain, "+
+				"or start anew with amoskys certs init --force", l.path("ca.crt"), have, l.o.Domain)
+		}
+	}
+	return nil
+}
+
+// domain is what leaves are issued for.
+func (l *layout) domain() string {
+	if l.o.Domain != "" {
+		return l.o.Domain
+	}
+	if d := l.ca.Domain(); d != "" {
+		return d
+	}
+	for _, s := range layoutLeaves() {
+		if certs, err := readCerts(l.path(s.name + ".crt")); err == nil {
+			if d := domainOf(certs[0]); d != "" {
+				return d
+			}
+		}
+	}
+	return DefaultDomain
+}
+
+func (l *layout) firstLeaf() string {
+	for _, s := range layoutLeaves() {
+		if crt := l.path(s.name + ".crt"); exists(crt) {
+			return crt
+		}
+	}
+	return ""
+}
+
+func (l *layout) ensureLeaf(spec leafSpec) error {
+	crt, key := l.path(spec.name+".crt"), l.path(spec.name+".key")
+	hasCrt, hasKey := exists(crt), exists(key)
+	switch {
+	case hasCrt && hasKey:
+		return l.keepLeaf(spec, crt, key)
+	case hasCrt:
+		return fmt.Errorf("%s exists without its key %s: put the key back, or run amoskys certs renew %s", crt, base(key), spec.name)
+	}
+	if l.ca == nil {
+		return fmt.Errorf("%s is missing and cannot be issued because %s is not here: "+
+			"issue it where the authority's key is and copy %s.crt and %s.key here", crt, l.path("ca.key"), spec.name, spec.name)
+	}
+	var public crypto.PublicKey
+	if hasKey { // a crash came between the key and its certificate, or the key was made by hand
+		signer, err := readKey(key)
+		if err != nil {
+			return err
+		}
+		public = signer.Public()
+	}
+	pair, err := l.ca.Issue(IssueOptions{
+		ID:        ID{Domain: l.domain(), Role: spec.role, Name: cleanName(l.o.Host)},
+		Hosts:     hostsFor(spec.role, l.o),
+		TTL:       l.o.TTL,
+		NotBefore: l.o.Now().Add(-backdate),
+		PublicKey: public,
+	})
+	if err != nil {
+		return err
+	}
+	if !hasKey {
+		if err := writeFile(l.dir, base(key), pair.KeyPEM, keyMode); err != nil {
+			return err
+		}
+		l.report.Created = append(l.report.Created, base(key))
+	}
+	if err := writeFile(l.dir, base(crt), pair.CertPEM, certMode); err != nil {
+		return err
+	}
+	l.report.Created = append(l.report.Created, base(crt))
+	return nil
+}
+
+func (l *layout) keepLeaf(spec leafSpec, crt, key string) error {
+	certs, signer, err := loadPair(crt, key)
+	if err != nil {
+		return fmt.Errorf("%w; or run amoskys certs renew %s", err, spec.name)
+	}
+	_ = signer
+	if r := checkChain(certs, l.roots); r != nil {
+		return fmt.Errorf("%s was not issued by %s (%s): put back the matching files, or run amoskys certs renew %s",
+			crt, l.path("ca.crt"), r.Detail, spec.name)
+	}
+	if dueForRenewal(certs[0], l.o.Now()) {
+		l.report.Due = append(l.report.Due, spec.name)
+	}
+	l.warnOpen(key, keyMode)
+	l.report.Kept = append(l.report.Kept, base(crt), base(key))
+	return nil
+}
+
+// ensureLinks makes client.crt and client.key links to the agent's files. Files
+// that stand there instead are left alone.
+func (l *layout) ensureLinks() error {
+	if !l.wantsLinks() {
+		return nil
+	}
+	for _, ext := range []string{".crt", ".key"} {
+		link := l.path("client" + ext)
+		if _, err := os.Lstat(link); err == nil {
+			if !exists(link) {
+				return fmt.Errorf("%s is a link to a file that does not exist: remove it", link)
+			}
+			l.report.Kept = append(l.report.Kept, base(link))
+			continue
+		}
+		if err := os.Symlink("agent"+ext, link); err != nil {
+			return fmt.Errorf("link client%s: %w", ext, err)
+		}
+		l.report.Created = append(l.report.Created, base(link))
+	}
+	if exists(l.path("client.crt")) {
+		if _, _, err := loadPair(l.path("client.crt"), l.path("client.key")); err != nil {
+			return err
+		}
+	}
+	return syncDirIfWritten(l.dir, l.report.Created)
+}
+
+// syncDirIfWritten spares a read-only folder the sync.
+func syncDirIfWritten(dir string, created []string) error {
+	if len(created) == 0 {
+		return nil
+	}
+	return syncDir(dir)
+}
+
+// warnOpen notes modes wider than ours that are not refused.
+func (l *layout) warnOpen(file string, want os.FileMode) {
+	info, err := os.Stat(file)
+	if err != nil {
+		return
+	}
+	if mode := openBits(info); mode&^want&0o077 != 0 {
+		l.report.Warnings = append(l.report.Warnings,
+			fmt.Sprintf("%s is readable by other users (mode %04o): run chmod %o %s", file, mode, want, file))
+	}
+}
+
+// hostsFor lists the names a role is reached by: none for those who only dial.
+func hostsFor(role Role, o LayoutOptions) []string {
+	if !serves(role) {
+		return nil
+	}
+	hosts := []string{"localhost", "127.0.0.1", "::1"}
+	for _, name := range []string{o.Host, o.Canonical(o.Host)} {
+		name = strings.TrimSuffix(name, ".")
+		if (isDNSName(name) || isIP(name)) && !slices.Contains(hosts, name) {
+			hosts = append(hosts, name)
+		}
+	}
+	return append(hosts, o.Hosts...)
+}
+
+// canonicalName asks the resolver for the full name of this machine.
+func canonicalName(host string) string {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	name, err := net.DefaultResolver.LookupCNAME(ctx, host)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSuffix(name, ".")
+}
+
+func dueForRenewal(cert *x509.Certificate, now time.Time) bool {
+	life := cert.NotAfter.Sub(cert.NotBefore)
+	return !now.Before(cert.NotBefore.Add(life / 3 * 2))
+}
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
+}
