@@ -57,6 +57,10 @@ password() {
   sed -n 's/.*[Pp]assword:* *\([^ ]*\).*/\1/p' "$home/up.out" | head -n 1
 }
 
+has_password() {
+  [[ -n $(password) ]]
+}
+
 bin/amoskys version
 bin/amoskys up --home "$home" >"$home/up.out" 2>&1 </dev/null &
 up=$!
@@ -67,7 +71,7 @@ if curl --silent --max-time 5 --cacert "$home/certs/ca.crt" https://localhost:50
   fail '/health answered a client without a certificate'
 fi
 within 30 'the dashboard answers' curl --silent --fail --max-time 5 http://localhost:5001/
-within 30 'a password is printed' test -n "$(password)"
+within 30 'a password is printed' has_password
 jq -n --arg password "$(password)" '{username: "admin", password: $password}' >"$home/login.json"
 within 30 'log in to the dashboard' api /api/login -H 'Content-Type: application/json' --data "@$home/login.json"
 within 60 'process events arrive in the dashboard' has_process_events
