@@ -1,0 +1,247 @@
+// Package uplink carries batches from a spool to the hub: one gRPC stream over
+// mutual TLS, opened again with back-off whenever it ends.
+//
+// Batches go out in the order of their numbers, at most spool.Window ahead of the
+// oldest one that is not acknowledged, and are forgotten only when the hub has
+// acknowledged them. After a reconnect those without an answer are sent again
+// with the same numbers; the hub stores each once. Memory stays bounded because
+// batches are read from the spool when they are sent, and gRPC's flow control
+// stops the reading while the hub does not take them.
+package uplink
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/amoskys/amoskys/internal/agent/spool"
+	"github.com/amoskys/amoskys/internal/obs"
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+)
+
+// Options say where batches come from and go to.
+type Options struct {
+	Addr    string      // host:port of the hub
+	AgentID string      // goes into the metadata of the stream
+	TLS     *tls.Config // nil for plain text, which is for tests and loopback only
+	Spool   *spool.Spool
+	Logger  *slog.Logger
+	Version string // goes into the user agent
+
+	// Explain turns an error of the TLS handshake into one that says what to do;
+	// nil leaves it as it is.
+	Explain func(error) error
+	// OnAck is called with the time between sending a batch and its answer; nil
+	// for nobody.
+	OnAck func(time.Duration)
+	// Dial opens connections; nil means TCP.
+	Dial func(ctx context.Context, addr string) (net.Conn, error)
+
+	MaxBackoff time.Duration // longest pause between tries (10 s)
+	AckTimeout time.Duration // a hub that answers nothing for so long is given up (30 s)
+}
+
+// State is a snapshot of the connection. Counters count since New.
+type State struct {
+	Addr       string
+	Connected  bool
+	Since      time.Time // of Connected; the zero time before the first try ended
+	LastError  string    // why the last connection or try ended; stays after a reconnect
+	Connects   uint64    // connections that were established
+	Batches    uint64    // acknowledged
+	Duplicates uint64    // of them, known to the hub already
+	Retries    uint64    // times the hub asked for a batch again
+	Refused    map[string]uint64
+}
+
+// RefusedTotal is how many events the hub refused, for whatever reason.
+func (s State) RefusedTotal() uint64 {
+	var n uint64
+	for _, c := range s.Refused {
+		n += c
+	}
+	return n
+}
+
+// Uplink is the connection to the hub.
+type Uplink struct {
+	o Options
+
+	mu      sync.Mutex // guards state, careful and sent
+	state   State
+	careful bool // one batch at a time: the hub ended a stream over a batch
+	sent    map[uint64]time.Time
+
+	logged map[string]bool // refusal reasons logged already; only the receiver uses it
+}
+
+// errSilent ends a session with a hub that takes batches and answers none.
+var errSilent = errors.New("the hub acknowledges nothing")
+
+// New returns an Uplink; Run makes it work.
+func New(o Options) *Uplink {
+	if o.MaxBackoff <= 0 {
+		o.MaxBackoff = 10 * time.Second
+	}
+	if o.AckTimeout <= 0 {
+		o.AckTimeout = 30 * time.Second
+	}
+	if o.OnAck == nil {
+		o.OnAck = func(time.Duration) {}
+	}
+	if o.Explain == nil {
+		o.Explain = func(err error) error { return err }
+	}
+	return &Uplink{
+		o:      o,
+		state:  State{Addr: o.Addr, Refused: map[string]uint64{}},
+		sent:   map[uint64]time.Time{},
+		logged: map[string]bool{},
+	}
+}
+
+// State returns a snapshot.
+func (u *Uplink) State() State {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	out := u.state
+	out.Refused = maps.Clone(u.state.Refused)
+	return out
+}
+
+// Run keeps a connection until ctx ends, and returns nil then. It fails only
+// when the spool does.
+func (u *Uplink) Run(ctx context.Context) error {
+	r := reporter{log: u.o.Logger, addr: u.o.Addr}
+	for attempt := 0; ; attempt++ {
+		acks, err := u.session(ctx, &r)
+		u.o.Spool.Rewind()
+		if ctx.Err() != nil {
+			u.setDown("")
+			return nil
+		}
+		if errors.Is(err, spool.ErrClosed) {
+			return fmt.Errorf("send batches: %w", err)
+		}
+		if acks > 0 {
+			attempt = 0
+		}
+		pause := u.pause(attempt, err)
+		u.setDown(err.Error())
+		r.down(err, pause)
+		if !sleep(ctx, pause) {
+			return nil
+		}
+	}
+}
+
+// firstBackoff bounds the pause before the first retry.
+const firstBackoff = 200 * time.Millisecond
+
+// pause is exponential back-off with full jitter, so that a thousand agents do
+// not return in step. A hub that refuses this agent is asked rarely.
+func (u *Uplink) pause(attempt int, err error) time.Duration {
+	limit := min(u.o.MaxBackoff, firstBackoff<<min(attempt, 16))
+	switch status.Code(err) {
+	case codes.PermissionDenied, codes.Unauthenticated, codes.Unimplemented:
+		limit = u.o.MaxBackoff
+		return limit/2 + rand.N(limit/2+1) //nolint:gosec // jitter needs no secrecy
+	default:
+		return rand.N(limit + 1) //nolint:gosec // jitter needs no secrecy
+	}
+}
+
+func (u *Uplink) setDown(reason string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.state.Connected || u.state.Since.IsZero() {
+		u.state.Since = time.Now()
+	}
+	u.state.Connected = false
+	if reason != "" {
+		u.state.LastError = reason
+	}
+	clear(u.sent)
+}
+
+func (u *Uplink) setUp() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.state.Connected, u.state.Since = true, time.Now()
+	u.state.Connects++
+}
+
+// sleep waits unless ctx ends first; it reports whether the time passed.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// reporter writes the log of a connection: each outage once, then once a minute.
+type reporter struct {
+	log   *slog.Logger
+	addr  string
+	since time.Time // of the outage; zero while connected
+	last  time.Time // of the last line
+}
+
+func (r *reporter) down(err error, pause time.Duration) {
+	now := time.Now()
+	if r.since.IsZero() {
+		r.since = now
+	}
+	if now.Sub(r.last) < time.Minute {
+		r.log.Debug("hub still not connected", obs.KeyAddr, r.addr, obs.KeyError, err, obs.KeyBackoff, pause)
+		return
+	}
+	r.last = now
+	r.log.Warn("hub not connected, events wait in the spool", obs.KeyAddr, r.addr, obs.KeyError, err,
+		obs.KeyDuration, now.Sub(r.since).Round(time.Second))
+}
+
+func (r *reporter) up() {
+	if r.since.IsZero() {
+		r.log.Info("hub connected", obs.KeyAddr, r.addr)
+	} else {
+		r.log.Info("hub connected again", obs.KeyAddr, r.addr, obs.KeyDuration, time.Since(r.since).Round(time.Millisecond))
+	}
+	r.since, r.last = time.Time{}, time.Time{}
+}
+
+// reasonName is the label of a refusal, such as "too_large".
+func reasonName(r pb.RefusalReason) string {
+	switch r {
+	case pb.RefusalReason_REFUSAL_REASON_MALFORMED:
+		return "malformed"
+	case pb.RefusalReason_REFUSAL_REASON_TOO_LARGE:
+		return "too_large"
+	case pb.RefusalReason_REFUSAL_REASON_NO_ID:
+		return "no_id"
+	case pb.RefusalReason_REFUSAL_REASON_NO_TIME:
+		return "no_time"
+	case pb.RefusalReason_REFUSAL_REASON_NO_TYPE:
+		return "no_type"
+	case pb.RefusalReason_REFUSAL_REASON_WRONG_AGENT:
+		return "wrong_agent"
+	case pb.RefusalReason_REFUSAL_REASON_UNSPECIFIED:
+		return "unspecified"
+	default:
+		return "other"
+	}
+}

@@ -1,0 +1,376 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/amoskys/amoskys/internal/agent/spool"
+	"github.com/amoskys/amoskys/internal/obs"
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fakeHub keeps the bus's promises: acks in order, each number stored once. Its
+// memory outlives the server, as a log does.
+type fakeHub struct {
+	pb.UnimplementedEventBusServer
+
+	mu      sync.Mutex
+	seen    map[string]bool
+	stored  map[string]int
+	order   []uint64
+	agents  map[string]bool
+	meddle  func(n int, req *pb.PublishRequest) (*pb.PublishAck, error) // nil, nil: as usual
+	batches int
+}
+
+func newFakeHub() *fakeHub {
+	return &fakeHub{seen: map[string]bool{}, stored: map[string]int{}, agents: map[string]bool{}}
+}
+
+func (h *fakeHub) Publish(s grpc.BidiStreamingServer[pb.PublishRequest, pb.PublishAck]) error {
+	md, _ := metadata.FromIncomingContext(s.Context())
+	for {
+		req, err := s.Recv()
+		if err != nil {
+			return nil
+		}
+		ack, err := h.take(md, req)
+		if err != nil {
+			return err
+		}
+		if ack == nil { // stored, and the answer is lost
+			continue
+		}
+		if err := s.Send(ack); err != nil {
+			return err
+		}
+	}
+}
+
+func (h *fakeHub) take(md metadata.MD, req *pb.PublishRequest) (*pb.PublishAck, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.batches++
+	for _, id := range md.Get(MetadataAgent) {
+		h.agents[id] = true
+	}
+	var ack *pb.PublishAck
+	if h.meddle != nil {
+		var err error
+		if ack, err = h.meddle(h.batches, req); err != nil || ack.GetStatus() == pb.PublishAck_STATUS_RETRY {
+			return ack, err
+		}
+	}
+	key := fmt.Sprintf("%x/%d", req.GetProducerId(), req.GetSequence())
+	duplicate := h.seen[key]
+	if !duplicate {
+		h.seen[key] = true
+		h.order = append(h.order, req.GetSequence())
+		for _, e := range req.GetEvents() {
+			h.stored[string(e)]++
+		}
+	}
+	if ack != nil {
+		return nil, nil
+	}
+	return &pb.PublishAck{Sequence: req.GetSequence(), Status: pb.PublishAck_STATUS_OK, Accepted: uint32(len(req.GetEvents())), Duplicate: duplicate}, nil
+}
+
+// serve runs the hub on l until the returned function is called.
+func (h *fakeHub) serve(t *testing.T, l net.Listener) (stop func()) {
+	t.Helper()
+	server := grpc.NewServer()
+	pb.RegisterEventBusServer(server, h)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = server.Serve(l)
+	}()
+	return func() {
+		server.Stop()
+		<-done
+	}
+}
+
+func listen(t *testing.T, addr string) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func openSpool(t *testing.T, o spool.Options) *spool.Spool {
+	t.Helper()
+	if o.Dir == "" {
+		o.Dir = t.TempDir()
+	}
+	o.Age = time.Millisecond
+	s, err := spool.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// start runs an uplink until the test ends or the returned function is called.
+func start(t *testing.T, o Options) (*Uplink, func()) {
+	t.Helper()
+	if o.Logger == nil {
+		o.Logger = obs.Discard()
+	}
+	o.AgentID = "test_agent"
+	if o.MaxBackoff == 0 {
+		o.MaxBackoff = 20 * time.Millisecond
+	}
+	u := New(o)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- u.Run(ctx) }()
+	stop := sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("run: %v", err)
+		}
+	})
+	t.Cleanup(stop)
+	return u, stop
+}
+
+func waitEmpty(t *testing.T, s *spool.Spool) {
+	t.Helper()
+	select {
+	case <-s.Empty():
+	case <-time.After(20 * time.Second):
+		t.Fatalf("spool does not empty: %+v", s.Stats())
+	}
+}
+
+func appendN(t *testing.T, s *spool.Spool, from, to int) {
+	t.Helper()
+	for i := from; i < to; i++ {
+		if err := s.Append(fmt.Appendf(nil, "event-%05d", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// wantOnce checks that n events are stored, each once.
+func (h *fakeHub) wantOnce(t *testing.T, n int) {
+	t.Helper()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.stored) != n {
+		t.Errorf("%d events are stored, want %d", len(h.stored), n)
+	}
+	for _, e := range slices.Sorted(maps.Keys(h.stored)) {
+		if h.stored[e] != 1 {
+			t.Errorf("%s is stored %d times", e, h.stored[e])
+		}
+	}
+}
+
+func TestEachEventOnceAcrossOutages(t *testing.T) {
+	hub := newFakeHub()
+	l := listen(t, "127.0.0.1:0")
+	addr := l.Addr().String()
+	stop := hub.serve(t, l)
+	s := openSpool(t, spool.Options{Events: 7})
+	u, _ := start(t, Options{Addr: addr, Spool: s})
+	const rounds, per = 10, 300
+	for i := range rounds {
+		appendN(t, s, i*per, i*per+per/2)
+		stop() // with batches on their way
+		appendN(t, s, i*per+per/2, (i+1)*per)
+		stop = hub.serve(t, listen(t, addr))
+	}
+	waitEmpty(t, s)
+	defer stop()
+	hub.wantOnce(t, rounds*per)
+	if !hub.agents["test_agent"] {
+		t.Errorf("agents %v", hub.agents)
+	}
+	if st := u.State(); !st.Connected || st.LastError == "" || st.Connects < 2 {
+		t.Errorf("state %+v", st)
+	}
+}
+
+func TestLostAnswersAreDuplicates(t *testing.T) {
+	hub := newFakeHub()
+	hub.meddle = func(n int, _ *pb.PublishRequest) (*pb.PublishAck, error) {
+		if n%10 == 9 {
+			return nil, status.Error(codes.Unavailable, "going away")
+		}
+		if n%10 >= 5 {
+			return &pb.PublishAck{}, nil // answer lost
+		}
+		return nil, nil
+	}
+	l := listen(t, "127.0.0.1:0")
+	defer hub.serve(t, l)()
+	s := openSpool(t, spool.Options{Events: 3})
+	u, _ := start(t, Options{Addr: l.Addr().String(), Spool: s, AckTimeout: 200 * time.Millisecond})
+	appendN(t, s, 0, 600)
+	waitEmpty(t, s)
+	hub.wantOnce(t, 600)
+	if d := u.State().Duplicates; d == 0 {
+		t.Error("no batch was sent again")
+	}
+}
+
+func TestRetryIsHonoured(t *testing.T) {
+	hub := newFakeHub()
+	const pause = 120 * time.Millisecond
+	var asked time.Time
+	hub.meddle = func(n int, req *pb.PublishRequest) (*pb.PublishAck, error) {
+		switch {
+		case n == 1:
+			asked = time.Now()
+			fallthrough
+		case n == 2:
+			return &pb.PublishAck{
+				Sequence: req.GetSequence(), Status: pb.PublishAck_STATUS_RETRY,
+				Backoff: durationpb.New(pause), Reason: "disk is busy",
+			}, nil
+		case req.GetSequence() == 1 && time.Since(asked) < pause:
+			return nil, errors.New("came again too early")
+		}
+		return nil, nil
+	}
+	l := listen(t, "127.0.0.1:0")
+	defer hub.serve(t, l)()
+	s := openSpool(t, spool.Options{Events: 2})
+	appendN(t, s, 0, 10)
+	u, _ := start(t, Options{Addr: l.Addr().String(), Spool: s})
+	waitEmpty(t, s)
+	hub.wantOnce(t, 10)
+	if st := u.State(); st.Retries != 2 || st.Connects != 1 {
+		t.Errorf("state %+v", st)
+	}
+}
+
+func TestRefusedEventsAreCounted(t *testing.T) {
+	hub := newFakeHub()
+	l := listen(t, "127.0.0.1:0")
+	server := grpc.NewServer()
+	pb.RegisterEventBusServer(server, refusing{fakeHub: hub})
+	go func() { _ = server.Serve(l) }()
+	defer server.Stop()
+	s := openSpool(t, spool.Options{Events: 4})
+	appendN(t, s, 0, 8)
+	u, _ := start(t, Options{Addr: l.Addr().String(), Spool: s})
+	waitEmpty(t, s)
+	if got := u.State().Refused; got["too_large"] != 2 || got["wrong_agent"] != 2 {
+		t.Errorf("refused %v", got)
+	}
+}
+
+type refusing struct{ *fakeHub }
+
+func (refusing) Publish(s grpc.BidiStreamingServer[pb.PublishRequest, pb.PublishAck]) error {
+	for {
+		req, err := s.Recv()
+		if err != nil {
+			return nil
+		}
+		_ = s.Send(&pb.PublishAck{Sequence: req.GetSequence(), Status: pb.PublishAck_STATUS_OK, Refused: []*pb.RefusedEvent{
+			{Index: 0, Reason: pb.RefusalReason_REFUSAL_REASON_TOO_LARGE, Detail: "1 MB"},
+			{Index: 1, Reason: pb.RefusalReason_REFUSAL_REASON_WRONG_AGENT},
+		}})
+	}
+}
+
+func TestPoisonousBatchBlocksNothing(t *testing.T) {
+	hub := newFakeHub()
+	hub.meddle = func(_ int, req *pb.PublishRequest) (*pb.PublishAck, error) {
+		if req.GetSequence() == 5 {
+			return nil, status.Error(codes.InvalidArgument, "batch is strange")
+		}
+		return nil, nil
+	}
+	l := listen(t, "127.0.0.1:0")
+	defer hub.serve(t, l)()
+	s := openSpool(t, spool.Options{Events: 2})
+	appendN(t, s, 0, 40)
+	u, _ := start(t, Options{Addr: l.Addr().String(), Spool: s})
+	waitEmpty(t, s)
+	hub.wantOnce(t, 38)
+	if got := u.State().Refused["batch"]; got != 2 {
+		t.Errorf("refused %d events of the batch, want 2", got)
+	}
+}
+
+func TestSilentHubIsGivenUp(t *testing.T) {
+	hub := newFakeHub()
+	hub.meddle = func(n int, _ *pb.PublishRequest) (*pb.PublishAck, error) {
+		if n == 1 {
+			return &pb.PublishAck{}, nil
+		}
+		return nil, nil
+	}
+	l := listen(t, "127.0.0.1:0")
+	defer hub.serve(t, l)()
+	s := openSpool(t, spool.Options{Events: 2})
+	appendN(t, s, 0, 2)
+	u, _ := start(t, Options{Addr: l.Addr().String(), Spool: s, AckTimeout: 50 * time.Millisecond})
+	waitEmpty(t, s)
+	hub.wantOnce(t, 2)
+	if st := u.State(); st.LastError != errSilent.Error() || st.Duplicates != 1 {
+		t.Errorf("state %+v", st)
+	}
+}
+
+func TestNoHubIsReportedAndPaced(t *testing.T) {
+	l := listen(t, "127.0.0.1:0")
+	addr := l.Addr().String()
+	_ = l.Close()
+	s := openSpool(t, spool.Options{})
+	u, stop := start(t, Options{Addr: addr, Spool: s})
+	deadline := time.After(10 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for u.State().LastError == "" {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("no error is reported")
+		}
+	}
+	stop()
+	if st := u.State(); st.Connected || st.Since.IsZero() {
+		t.Errorf("state %+v", st)
+	}
+}
+
+func TestPauseGrowsToItsBound(t *testing.T) {
+	u := New(Options{MaxBackoff: 10 * time.Second})
+	for attempt := range 40 {
+		limit := min(10*time.Second, 200*time.Millisecond<<min(attempt, 16))
+		for range 50 {
+			if p := u.pause(attempt, errors.New("x")); p < 0 || p > limit {
+				t.Fatalf("attempt %d pauses %v, bound %v", attempt, p, limit)
+			}
+		}
+	}
+	if p := u.pause(0, status.Error(codes.PermissionDenied, "no")); p < 5*time.Second {
+		t.Errorf("a hub that says no is asked again after %v", p)
+	}
+}
