@@ -8,8 +8,9 @@ faults=0
 
 # at_least HAVE WANT compares dotted versions.
 at_least() {
-  local IFS=. i
-  local have=($1) want=($2)
+  local i have want
+  IFS=. read -ra have <<<"$1"
+  IFS=. read -ra want <<<"$2"
   for i in 0 1 2; do
     local h=${have[i]:-0} w=${want[i]:-0}
     h=${h%%[!0-9]*} w=${w%%[!0-9]*}
@@ -24,6 +25,7 @@ system=other
 case $(uname -s) in
 Darwin) system=macos ;;
 Linux)
+  # shellcheck source=/dev/null
   if [[ -r ${OS_RELEASE:-/etc/os-release} ]]; then
     like=$(. "${OS_RELEASE:-/etc/os-release}" && echo "${ID:-} ${ID_LIKE:-}")
     case " $like " in

@@ -24,6 +24,15 @@ breaking() {
   bin/buf breaking --against ".git#tag=$tag"
 }
 
+# scripts are checked where ShellCheck is there; CI installs it.
+scripts() {
+  if ! command -v shellcheck >/dev/null; then
+    echo 'skipped: shellcheck is not installed'
+    return
+  fi
+  git ls-files -z .ci "*.sh" | xargs -0 shellcheck -S info
+}
+
 check golangci-lint bin/golangci-lint run ./...
 check 'golangci-lint tools' bash -c 'cd tools && ../bin/golangci-lint run --config ../.golangci.yml ./...'
 check 'buf lint' bin/buf lint
@@ -33,6 +42,7 @@ check 'go mod tidy' go mod tidy -diff
 check 'go mod tidy tools' go -C tools mod tidy -diff
 check 'go mod tidy tools/buf' go -C tools/buf mod tidy -diff
 check 'go mod verify' go mod verify
+check shellcheck scripts
 check 'svelte-check, biome' npm --prefix web run --silent check
 
 if ((${#failed[@]} > 0)); then

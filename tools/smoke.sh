@@ -9,7 +9,8 @@ up=
 # Whatever happens, nothing is left running or lying about.
 cleanup() {
   if [[ -n $up ]] && kill -0 "$up" 2>/dev/null; then
-    kill "$up" && timeout 30 tail --pid="$up" -f /dev/null || kill -KILL "$up"
+    kill "$up" || true
+    timeout 30 tail --pid="$up" -f /dev/null || kill -KILL "$up"
   fi
   rm -rf "$home"
 }
