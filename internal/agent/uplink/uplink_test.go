@@ -164,6 +164,21 @@ func waitEmpty(t *testing.T, s *spool.Spool) {
 	}
 }
 
+// until polls, because sockets and files know no other way.
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("waited too long until %s", what)
+		}
+	}
+}
+
 func appendN(t *testing.T, s *spool.Spool, from, to int) {
 	t.Helper()
 	for i := from; i < to; i++ {
@@ -197,7 +212,9 @@ func TestEachEventOnceAcrossOutages(t *testing.T) {
 	u, _ := start(t, Options{Addr: addr, Spool: s})
 	const rounds, per = 10, 300
 	for i := range rounds {
+		before := u.State().Batches
 		appendN(t, s, i*per, i*per+per/2)
+		until(t, "a batch is acknowledged", func() bool { return u.State().Batches > before })
 		stop() // with batches on their way
 		appendN(t, s, i*per+per/2, (i+1)*per)
 		stop = hub.serve(t, listen(t, addr))
@@ -344,16 +361,7 @@ func TestNoHubIsReportedAndPaced(t *testing.T) {
 	_ = l.Close()
 	s := openSpool(t, spool.Options{})
 	u, stop := start(t, Options{Addr: addr, Spool: s})
-	deadline := time.After(10 * time.Second)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for u.State().LastError == "" {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatal("no error is reported")
-		}
-	}
+	until(t, "an error is reported", func() bool { return u.State().LastError != "" })
 	stop()
 	if st := u.State(); st.Connected || st.Since.IsZero() {
 		t.Errorf("state %+v", st)
