@@ -1,0 +1,156 @@
+package wal
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// rotateIfUsed ends the active segment when it holds events.
+func (l *Log) rotateIfUsed() error {
+	if a := l.w.active; a != nil && a.seg.first == l.w.next {
+		return nil
+	}
+	return l.rotate()
+}
+
+// rotate begins a new segment and ends the old one. When the new one cannot be
+// made the old one stays in use.
+func (l *Log) rotate() error {
+	old := l.w.active
+	if err := l.begin(); err != nil {
+		return err
+	}
+	if old != nil {
+		l.finish(old)
+	}
+	return nil
+}
+
+// finish gives a sealed segment's reserved space back and closes it. Its
+// records are durable already; zeros at its end would do no harm.
+func (l *Log) finish(a *active) {
+	if err := errors.Join(a.file.Truncate(a.pos), a.file.Close()); err != nil {
+		l.log.Warn("finish segment", "path", a.seg.name, "error", err)
+	}
+}
+
+// begin makes a new segment at the next offset and makes it the active one.
+// The file gets its name only once its content is durable, so that a segment
+// is either whole or not there. The old active segment, if any, is sealed but
+// not closed.
+func (l *Log) begin() error {
+	if l.lock == nil { // the file system was read-only when the log was opened
+		lock, err := l.opts.FS.Lock(filepath.Join(l.opts.Dir, lockName))
+		if err != nil {
+			return classify(fmt.Errorf("lock log: %w", err))
+		}
+		l.lock = lock
+	}
+	old := l.w.active
+	h := segmentHeader{first: l.w.next, created: l.opts.Now().UnixNano(), prev: l.w.chain, salt: newSalt()}
+	content, chain := l.segmentStart(&h)
+	name := segmentName(h.first)
+	path := filepath.Join(l.opts.Dir, name)
+
+	f, err := l.opts.FS.Create(path + tempSuffix)
+	if err != nil {
+		return classify(fmt.Errorf("create segment %s: %w", name, err))
+	}
+	_, err = f.WriteAt(content, 0)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err != nil {
+		err = errors.Join(err, f.Close(), l.opts.FS.Remove(path+tempSuffix))
+		return classify(fmt.Errorf("create segment %s: %w", name, err))
+	}
+	err = l.opts.FS.Rename(path+tempSuffix, path)
+	if err == nil {
+		err = l.opts.FS.SyncDir(l.opts.Dir)
+	}
+	if err != nil {
+		// The new name may be there now, or after a crash. From here on only
+		// a segment that starts at this offset may follow: give the old one
+		// up, and let the next attempt take this one's place.
+		if old != nil {
+			old.seg.end = old.pos
+			l.w.active = nil
+			l.finish(old)
+		}
+		return classify(fmt.Errorf("create segment %s: %w", name, errors.Join(err, f.Close())))
+	}
+
+	seg := &segment{name: name, first: h.first, created: time.Unix(0, h.created), salt: h.salt}
+	v := *l.view.Load()
+	v.segs = slices.Clone(v.segs)
+	if old != nil {
+		old.seg.end = old.pos
+	}
+	if n := len(v.segs); n > 0 && v.segs[n-1].first == seg.first {
+		v.segs[n-1] = seg // the one before got no events
+	} else {
+		v.segs = append(v.segs, seg)
+	}
+	l.w.active = &active{seg: seg, file: f, pos: int64(len(content)), alloc: int64(len(content))}
+	l.w.chain = chain
+	v.end = l.w.active.pos
+	l.publish(v)
+	l.noteHead()
+	return nil
+}
+
+// segmentStart returns a segment's first bytes, the header and the checkpoint,
+// and the chain value behind them.
+func (l *Log) segmentStart(h *segmentHeader) ([]byte, [chainBytes]byte) {
+	if l.opts.Checkpoint == nil {
+		return h.encode(), h.chain()
+	}
+	h.flags |= flagCheckpoint
+	b, chain := h.encode(), h.chain()
+	payload := l.opts.Checkpoint()
+	r := header{
+		length: uint32(recordHeaderBytes + len(payload)), salt: h.salt, first: h.first, received: h.created,
+		kind: KindCheckpoint, bodyCRC: crc32.Checksum(payload, castagnoli()),
+	}
+	d := r.digest(sha256.New(), nil, payload)
+	r.chain = r.link(&chain, &d)
+	b = append(b, make([]byte, recordHeaderBytes)...)
+	r.put(b[segmentHeaderBytes:])
+	b = append(b, payload...)
+	b = append(b, make([]byte, r.size()-int64(r.length)-recordTrailerBytes)...)
+	return binary.LittleEndian.AppendUint32(b, r.length), r.chain
+}
+
+// noteHead brings the head file up to date. It only strengthens Verify, so a
+// failure is no reason to refuse records.
+func (l *Log) noteHead() {
+	v := l.view.Load()
+	l.w.head = head{serial: l.w.head.serial + 1, oldest: v.first(), next: l.w.next, chain: l.w.chain}
+	if err := writeHead(l.opts.FS, l.opts.Dir, l.w.head); err != nil {
+		l.log.Warn("log cannot note how far it reaches", "error", err)
+	}
+}
+
+// shutdown ends the writer: the active segment is cut to size and everything
+// is closed.
+func (l *Log) shutdown() error {
+	var err error
+	if a := l.w.active; a != nil {
+		l.noteHead()
+		err = errors.Join(a.file.Truncate(a.pos), a.file.Sync(), a.file.Close())
+		l.w.active = nil
+	}
+	v := *l.view.Load()
+	v.closed = true
+	l.publish(v)
+	if l.lock != nil {
+		err = errors.Join(err, l.lock.Close())
+	}
+	return err
+}
