@@ -1,0 +1,337 @@
+package hub
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/amoskys/amoskys/internal/config"
+	"github.com/amoskys/amoskys/internal/event"
+	"github.com/amoskys/amoskys/internal/identity"
+	"github.com/amoskys/amoskys/internal/obs"
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+)
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childVariable); dir != "" {
+		os.Exit(runChild(dir))
+	}
+	os.Exit(m.Run())
+}
+
+// testHub is a hub with everything real: certificates, TLS, TCP on loopback, a
+// log on disk.
+type testHub struct {
+	*Hub
+	home     config.Home
+	config   Config
+	storage  *Storage
+	log      *lockedBuffer
+	registry Registry
+
+	stopOnce sync.Once
+	cancel   context.CancelFunc
+	done     chan error
+}
+
+type hubOption func(*Options, *StorageOptions)
+
+// startHub runs a hub until the test ends. An empty home makes a new one.
+func startHub(t *testing.T, home config.Home, options ...hubOption) *testHub {
+	t.Helper()
+	if home == "" {
+		home = newHome(t)
+	}
+	h, err := openHub(home, options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.stopNow(); err != nil {
+			t.Errorf("stop the hub: %v", err)
+		}
+	})
+	return h
+}
+
+func newHome(t testing.TB) config.Home {
+	t.Helper()
+	home := config.Home(t.TempDir())
+	if err := makeHome(home); err != nil {
+		t.Fatal(err)
+	}
+	return home
+}
+
+func makeHome(home config.Home) error {
+	if err := home.Ensure(); err != nil {
+		return err
+	}
+	_, err := identity.EnsureLayout(home.Certs(), identity.LayoutOptions{
+		Host: "test-host", Canonical: func(string) string { return "" },
+	})
+	return err
+}
+
+func testConfig() Config {
+	c := DefaultConfig()
+	c.Server.Host, c.Server.Port = "127.0.0.1", 0
+	c.Metrics.Host, c.Metrics.Port, c.Metrics.IntervalSeconds = "127.0.0.1", 0, 1
+	c.Server.TimeoutSeconds = 10
+	c.WAL.MinFreeMB = 0
+	return c
+}
+
+func openHub(home config.Home, options ...hubOption) (*testHub, error) {
+	text := &lockedBuffer{}
+	logger := slog.New(slog.NewTextHandler(text, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	registry := obs.NewRegistry()
+	o := Options{Config: testConfig(), Home: home, Logger: logger, Registry: registry, Version: "test"}
+	s := StorageOptions{Home: home, Logger: logger, Registerer: registry}
+	for _, f := range options {
+		f(&o, &s)
+	}
+	s.Config = o.Config
+	storage, err := OpenStorage(context.Background(), s)
+	if err != nil {
+		return nil, err
+	}
+	o.Storage = storage
+	inner, err := New(o)
+	if err != nil {
+		return nil, errors.Join(err, storage.Close())
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	h := &testHub{
+		Hub: inner, home: home, config: o.Config, storage: storage, log: text, registry: registry,
+		cancel: cancel, done: make(chan error, 1),
+	}
+	go func() { h.done <- inner.Run(ctx) }()
+	return h, nil
+}
+
+// stopNow stops the hub in order and closes its log. It may be called twice.
+func (h *testHub) stopNow() (err error) {
+	h.stopOnce.Do(func() {
+		h.cancel()
+		err = errors.Join(<-h.done, h.storage.Close())
+	})
+	return err
+}
+
+// dial connects with the certificate of a role of the layout.
+func (h *testHub) dial(t testing.TB, name string, options ...grpc.DialOption) *grpc.ClientConn {
+	t.Helper()
+	return dialFiles(t, h.Addr().String(), identity.FilesFor(h.home.Certs(), name), options...)
+}
+
+func dialFiles(t testing.TB, addr string, files identity.Files, options ...grpc.DialOption) *grpc.ClientConn {
+	t.Helper()
+	cfg, err := identity.ClientConfig(files, identity.ClientOptions{ServerName: "localhost"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := grpc.NewClient("passthrough:///"+addr,
+		append([]grpc.DialOption{grpc.WithTransportCredentials(credentials.NewTLS(cfg))}, options...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// issue makes a certificate of any identity from the home's own authority.
+func issue(t testing.TB, home config.Home, id identity.ID, ttl time.Duration) identity.Files {
+	t.Helper()
+	ca, err := identity.LoadCA(filepath.Join(home.Certs(), "ca.crt"), filepath.Join(home.Certs(), "ca.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id.Domain == "" {
+		id.Domain = ca.Domain()
+	}
+	pair, err := ca.Issue(identity.IssueOptions{ID: id, TTL: ttl})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	files := identity.Files{
+		CA: filepath.Join(home.Certs(), "ca.crt"), Cert: filepath.Join(dir, "x.crt"), Key: filepath.Join(dir, "x.key"),
+	}
+	for file, data := range map[string][]byte{files.Cert: pair.CertPEM, files.Key: pair.KeyPEM} {
+		if err := os.WriteFile(file, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return files
+}
+
+// tlsConfig is a client's configuration for HTTPS with a certificate of the layout.
+func (h *testHub) tlsConfig(t testing.TB, name string) *tls.Config {
+	t.Helper()
+	cfg, err := identity.ClientConfig(identity.FilesFor(h.home.Certs(), name), identity.ClientOptions{ServerName: "localhost"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// makeEvent builds a valid event with its own id.
+func makeEvent(t testing.TB, text string) []byte {
+	t.Helper()
+	return encode(t, &pb.Event{Type: "process.execution", Message: text, Host: &pb.Host{Name: "test-host"}})
+}
+
+// encode fills in what an event needs.
+func encode(t testing.TB, ev *pb.Event) []byte {
+	t.Helper()
+	if ev.GetId() == nil {
+		id, err := event.NewID()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ev.Id = id[:]
+	}
+	if ev.GetTime() == nil {
+		ev.Time = timestamppb.Now()
+	}
+	b, err := proto.Marshal(ev)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func publishStream(t testing.TB, conn *grpc.ClientConn, agent string) grpc.BidiStreamingClient[pb.PublishRequest, pb.PublishAck] {
+	t.Helper()
+	ctx := t.Context()
+	if agent != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, AgentIDHeader, agent)
+	}
+	s, err := pb.NewEventBusClient(conn).Publish(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// exchange sends one batch and returns its ack.
+func exchange(t testing.TB, s grpc.BidiStreamingClient[pb.PublishRequest, pb.PublishAck], r *pb.PublishRequest) *pb.PublishAck {
+	t.Helper()
+	if err := s.Send(r); err != nil {
+		_, err = s.Recv()
+		t.Fatalf("send: %v", err)
+	}
+	ack, err := s.Recv()
+	if err != nil {
+		t.Fatalf("receive: %v", err)
+	}
+	return ack
+}
+
+// readAll subscribes up to the tail and returns what is there, decoded.
+func (h *testHub) readAll(t testing.TB, req *pb.SubscribeRequest) (events []*pb.StoredEvent, gaps []*pb.Gap, next uint64) {
+	t.Helper()
+	conn := h.dial(t, "operator")
+	defer conn.Close()
+	req.NoFollow = true
+	return subscribeAll(t, conn, req)
+}
+
+func subscribeAll(t testing.TB, conn *grpc.ClientConn, req *pb.SubscribeRequest) (events []*pb.StoredEvent, gaps []*pb.Gap, next uint64) {
+	t.Helper()
+	s, err := pb.NewEventBusClient(conn).Subscribe(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		d, err := s.Recv()
+		if errors.Is(err, io.EOF) {
+			return events, gaps, next
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		events = append(events, d.GetEvents()...)
+		if d.GetGap() != nil {
+			gaps = append(gaps, d.GetGap())
+		}
+		next = d.GetNextOffset()
+	}
+}
+
+func messages(t testing.TB, events []*pb.StoredEvent) []string {
+	t.Helper()
+	out := make([]string, len(events))
+	for i, e := range events {
+		var ev pb.Event
+		if err := proto.Unmarshal(e.GetEvent(), &ev); err != nil {
+			t.Fatal(err)
+		}
+		out[i] = ev.GetMessage()
+	}
+	return out
+}
+
+// eventually polls until ok, for things that only a process outside or a counter
+// shows.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(15 * time.Second)
+	defer deadline.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+// lockedBuffer gathers the log.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func sixteen(i int) []byte { return fmt.Appendf(nil, "%016d", i) }

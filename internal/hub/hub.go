@@ -1,0 +1,334 @@
+// Package hub is the EventBus: it takes events in over mutual TLS, makes them
+// durable in the log before it acknowledges them, and hands them out again in
+// order. On the same port it answers GET /health, and on a second one it serves
+// metrics.
+//
+// A batch travels like this: gRPC hands its frames over unread; internal/hub/admit
+// walks them once, decides which events are good and whether the batch was stored
+// before; the log makes it durable; the ack goes out. Nothing is decoded and
+// nothing copied on the way. Readers pull from the log, each at its own pace.
+//
+// What every goroutine here may block on: a stream's receiver on its client, on
+// its share of the gate and on the gate; a stream's acknowledger on the log and on
+// its client; a subscription on its client and on the log's tail. The log's own
+// goroutine calls back here and is never blocked.
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/amoskys/amoskys/internal/config"
+	"github.com/amoskys/amoskys/internal/hub/admit"
+	"github.com/amoskys/amoskys/internal/identity"
+	"github.com/amoskys/amoskys/internal/obs"
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+)
+
+// Registry is where metrics go and come from; *prometheus.Registry is one.
+type Registry interface {
+	prometheus.Registerer
+	prometheus.Gatherer
+}
+
+// Options is what a hub needs. Config, Storage, Logger and Registry are required.
+type Options struct {
+	Config  Config
+	Home    config.Home
+	Storage *Storage // the caller closes it after Run has returned
+	// Files overrides the certificate files that Config names.
+	Files    identity.Files
+	Logger   *slog.Logger
+	Registry Registry
+	Version  string
+	// Register adds further services to the server. Their methods must be in the
+	// table of roles, or nobody may call them.
+	Register func(grpc.ServiceRegistrar)
+	// Reasons says what else is wrong, one sentence each; the hub is degraded then.
+	Reasons func() []string
+	Now     func() time.Time
+}
+
+// Hub is a server that has its ports. Make it with New.
+type Hub struct {
+	options Options
+	now     func() time.Time
+	started time.Time
+	logger  *slog.Logger
+
+	storage       *Storage
+	subscriptions *subscriptions
+	meter         *meter
+	metrics       *metrics
+	bus           *bus
+	server        *grpc.Server
+	health        *health.Server
+
+	listener *bounded     // raw
+	tls      net.Listener // finished connections
+	grpcFeed *feed
+	httpFeed *feed
+	exporter *exporter // nil when switched off
+
+	stop     context.CancelFunc // ends the streams of readers
+	stopping atomic.Bool
+}
+
+// New opens the ports and makes everything ready; Run serves. On error nothing
+// stays open.
+func New(o Options) (*Hub, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Files == (identity.Files{}) {
+		o.Files = o.Config.Files(o.Home)
+	}
+	h := &Hub{
+		options: o, now: o.Now, started: o.Now(), logger: o.Logger, storage: o.Storage,
+		subscriptions: newSubscriptions(), meter: &meter{},
+	}
+	var err error
+	if h.metrics, err = newMetrics(o.Registry, h.meter); err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
+	if err := h.listen(); err != nil {
+		return nil, err
+	}
+	h.bus = h.newBus()
+	h.serve()
+	if err := h.gauges(o.Registry); err != nil {
+		return nil, errors.Join(fmt.Errorf("register metrics: %w", err), h.closeListeners())
+	}
+	return h, nil
+}
+
+func (h *Hub) newBus() *bus {
+	c := &h.options.Config.Server
+	limit := int64(c.QueueMB) << 20
+	return &bus{
+		log: h.storage.Log, ledger: h.storage.ledger, gate: admit.NewGate(limit),
+		rules:   admit.Rules{MaxEventBytes: c.MaxEventKB << 10, MaxEvents: c.MaxBatchEvents, MaxSkew: maxSkew},
+		metrics: h.metrics, meter: h.meter, logger: h.logger,
+		limiter: newLogLimiter(h.logger, h.now), now: h.now,
+		maxInFlight: c.MaxInFlight, share: max(limit/8, 1), patience: min(2*time.Second, h.options.Config.timeout()),
+		subscriptions: h.subscriptions, draining: make(chan struct{}),
+	}
+}
+
+// listen opens the ports.
+func (h *Hub) listen() error {
+	c := &h.options.Config
+	raw, err := listenTCP(c.Server.Host, c.Server.Port)
+	if err != nil {
+		return fmt.Errorf("open the hub's port: %w", err)
+	}
+	limiter := newLogLimiter(h.logger, h.now)
+	h.listener = &bounded{Listener: raw, most: int64(c.Server.MaxConnections), refuse: func(addr net.Addr) {
+		h.metrics.fail(string(identity.ReasonOverloaded))
+		limiter.log(context.Background(), "connections", "connection refused",
+			slog.String(obs.KeyReason, "too many connections"), slog.String(obs.KeyPeer, addr.String()))
+	}}
+	trust := identity.ServerOptions{
+		Logger: h.logger, Now: h.options.Now, NextProtos: nextProtos(),
+		OnReject: func(r identity.Rejection) { h.metrics.fail(string(r.Reason)) },
+	}
+	cfg, err := identity.ServerConfig(h.options.Files, trust)
+	if err != nil {
+		return errors.Join(err, raw.Close())
+	}
+	h.tls = identity.NewListener(h.listener, cfg, identity.ListenerOptions{
+		HandshakeTimeout: min(10*time.Second, c.timeout()),
+	})
+	h.grpcFeed, h.httpFeed = newFeed(raw.Addr()), newFeed(raw.Addr())
+	if !c.Metrics.Enabled {
+		return nil
+	}
+	port, err := listenTCP(c.Metrics.Host, c.Metrics.Port)
+	if err == nil {
+		h.exporter, err = newExporter(port, h.options.Files, trust, h.options.Registry)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("open the metrics port: %w", err), h.closeListeners())
+	}
+	return nil
+}
+
+func listenTCP(host string, port int) (net.Listener, error) {
+	var lc net.ListenConfig
+	return lc.Listen(context.Background(), "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+}
+
+func (h *Hub) closeListeners() error {
+	err := ignoreClosed(h.tls.Close())
+	if h.exporter != nil {
+		err = errors.Join(err, h.exporter.close())
+	}
+	return err
+}
+
+// Sizes that were measured; see docs/performance.md.
+const (
+	streamWindow = 1 << 20
+	connWindow   = 2 << 20
+	ioBuffer     = 64 << 10
+)
+
+// serve makes the gRPC server with all services.
+func (h *Hub) serve() {
+	c := &h.options.Config.Server
+	alive, stop := context.WithCancel(context.Background())
+	h.stop = stop
+	g := &guard{
+		table: roleTable(), logger: h.logger, limiter: newLogLimiter(h.logger, h.now),
+		failed: h.metrics.fail, stopped: alive,
+	}
+	h.server = grpc.NewServer(
+		grpc.Creds(finished{}),
+		grpc.ForceServerCodecV2(newCodec()),
+		grpc.ChainUnaryInterceptor(g.unary),
+		grpc.ChainStreamInterceptor(g.stream),
+		grpc.UnknownServiceHandler(g.unlisted),
+		grpc.MaxRecvMsgSize(c.MaxMessageMB<<20),
+		grpc.MaxConcurrentStreams(uint32(c.MaxStreams)),
+		grpc.NumStreamWorkers(uint32(c.Workers)),
+		grpc.MaxHeaderListSize(16<<10),
+		grpc.ConnectionTimeout(h.options.Config.timeout()),
+		grpc.StaticStreamWindowSize(streamWindow),
+		grpc.StaticConnWindowSize(connWindow),
+		grpc.ReadBufferSize(ioBuffer),
+		grpc.WriteBufferSize(ioBuffer),
+		grpc.SharedWriteBuffer(true),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+	)
+	h.server.RegisterService(h.bus.describe(), h.bus)
+	h.health = health.NewServer()
+	healthpb.RegisterHealthServer(h.server, h.health)
+	if h.options.Register != nil {
+		h.options.Register(h.server)
+	}
+	reflection.Register(h.server)
+}
+
+// Addr returns the address of the hub's port.
+func (h *Hub) Addr() net.Addr { return h.listener.Addr() }
+
+// MetricsAddr returns the address of the metrics port, nil when it is off.
+func (h *Hub) MetricsAddr() net.Addr {
+	if h.exporter == nil {
+		return nil
+	}
+	return h.exporter.listener.Addr()
+}
+
+// Connections returns how many connections are open, handshakes included.
+func (h *Hub) Connections() int { return int(h.listener.open.Load()) }
+
+func (h *Hub) isStopping() bool { return h.stopping.Load() }
+
+// Run serves until ctx ends, then stops in order: no new connections, every batch
+// that was accepted is acknowledged, streams end, clients are told to go away. It
+// returns nil after an orderly end.
+func (h *Hub) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return splitTLS(h.tls, h.grpcFeed, h.httpFeed) })
+	group.Go(func() error { return obs.Serve(ctx, h.httpFeed, h.httpHandler(), h.logger) })
+	group.Go(func() error { return ignoreStopped(h.server.Serve(h.grpcFeed)) })
+	if h.exporter != nil {
+		group.Go(func() error { return h.exporter.run(ctx) })
+	}
+	group.Go(func() error { h.watch(ctx); return nil })
+	group.Go(func() error {
+		<-ctx.Done()
+		return h.shutdown()
+	})
+	h.logger.Info("hub is serving", obs.KeyAddr, h.Addr().String(), "metrics_addr", addrText(h.MetricsAddr()),
+		obs.KeyOffset, h.storage.Log.Stat().NextOffset, "log_opened_in", h.storage.took)
+	err := group.Wait()
+	h.logger.Info("hub has stopped")
+	if err != nil {
+		return fmt.Errorf("run the hub: %w", err)
+	}
+	return nil
+}
+
+// shutdown is the orderly end.
+func (h *Hub) shutdown() error {
+	h.stopping.Store(true)
+	h.health.Shutdown()
+	err := ignoreClosed(h.tls.Close())
+	h.bus.drain()
+	h.stop()
+	graceful := make(chan struct{})
+	go func() {
+		defer close(graceful)
+		h.server.GracefulStop()
+	}()
+	timer := time.NewTimer(h.options.Config.timeout())
+	defer timer.Stop()
+	select {
+	case <-graceful:
+	case <-timer.C:
+		h.server.Stop()
+		<-graceful
+	}
+	h.bus.working.Wait()
+	return err
+}
+
+// watch measures rates and keeps the health service in step with the log.
+func (h *Hub) watch(ctx context.Context) {
+	rate := time.NewTicker(time.Duration(h.options.Config.Metrics.IntervalSeconds) * time.Second)
+	defer rate.Stop()
+	state := time.NewTicker(time.Second)
+	defer state.Stop()
+	h.meter.tick(h.now())
+	for {
+		h.setHealth()
+		select {
+		case <-ctx.Done():
+			return
+		case <-rate.C:
+			h.meter.tick(h.now())
+		case <-state.C:
+		}
+	}
+}
+
+// setHealth says of the bus whether it takes events. The server as a whole is
+// well as long as it answers, because it can be read from.
+func (h *Hub) setHealth() {
+	serving := healthpb.HealthCheckResponse_SERVING
+	if h.storage.Log.Stat().State != "ok" {
+		serving = healthpb.HealthCheckResponse_NOT_SERVING
+	}
+	h.health.SetServingStatus(pb.EventBus_ServiceDesc.ServiceName, serving)
+}
+
+func ignoreStopped(err error) error {
+	if errors.Is(err, grpc.ErrServerStopped) || errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+func addrText(a net.Addr) string {
+	if a == nil {
+		return "off"
+	}
+	return a.String()
+}

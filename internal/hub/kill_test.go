@@ -1,0 +1,5 @@
+package hub
+
+const childVariable = "AMOSKYS_HUB_TEST_HOME"
+
+func runChild(string) int { return 1 }

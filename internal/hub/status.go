@@ -1,0 +1,142 @@
+package hub
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/amoskys/amoskys/internal/obs"
+	"github.com/amoskys/amoskys/internal/wal"
+)
+
+// States of the hub.
+const (
+	StateOK       = "ok"
+	StateDegraded = "degraded" // works, and something needs attention
+	StateFailed   = "failed"   // takes no events
+)
+
+// Status is what the hub says of itself, over /health and to the Query service.
+type Status struct {
+	Status          string             `json:"status"`
+	Reasons         []string           `json:"reasons,omitempty"` // why the state is not ok, one sentence each
+	Version         string             `json:"version"`
+	StartedAt       time.Time          `json:"started_at"`
+	UptimeSeconds   float64            `json:"uptime_seconds"`
+	Log             LogStatus          `json:"log"`
+	Subscribers     []SubscriberStatus `json:"subscribers"`
+	Connections     int                `json:"connections"`
+	EventsPerSecond float64            `json:"throughput_eps"`
+	EventsTotal     uint64             `json:"events_total"`
+	ErrorsTotal     uint64             `json:"errors_total"`
+	QueueDepth      int64              `json:"queue_depth"` // events received and not yet acknowledged
+	Latency         Latency            `json:"latency_ms"`  // of the last minute, from receipt to acknowledgement
+}
+
+// LogStatus is the state of the log.
+type LogStatus struct {
+	State       string     `json:"state"`
+	Reason      string     `json:"reason,omitempty"`
+	FirstOffset uint64     `json:"first_offset"`
+	NextOffset  uint64     `json:"next_offset"`
+	Bytes       int64      `json:"bytes"`
+	Segments    int        `json:"segments"`
+	OldestTime  *time.Time `json:"oldest_time,omitempty"`
+	FreeBytes   int64      `json:"free_bytes"` // -1 when unknown
+	Quarantined int        `json:"quarantined"`
+	Recovery    string     `json:"recovery,omitempty"` // what opening the log found, in a sentence
+}
+
+// Latency holds quantiles in milliseconds.
+type Latency struct {
+	P50  float64 `json:"p50"`
+	P99  float64 `json:"p99"`
+	P999 float64 `json:"p999"`
+}
+
+// Status returns the present state. It may be called at any time after New.
+func (h *Hub) Status() Status {
+	now := h.now()
+	stat := h.storage.Log.Stat()
+	q := h.meter.latency.quantiles(now, 0.5, 0.99, 0.999)
+	s := Status{
+		Status: StateOK, Version: h.options.Version, StartedAt: h.started.UTC(), UptimeSeconds: now.Sub(h.started).Seconds(),
+		Log: LogStatus{
+			State: string(stat.State), Reason: stat.Reason,
+			FirstOffset: stat.FirstOffset, NextOffset: stat.NextOffset,
+			Bytes: stat.Bytes, Segments: stat.Segments, FreeBytes: stat.FreeBytes,
+			Quarantined: len(stat.Quarantined), Recovery: describeRecovery(stat.Recovery),
+		},
+		Subscribers:     h.subscriptions.list(h.storage.Log.Cursors(), stat.NextOffset),
+		Connections:     h.Connections(),
+		EventsPerSecond: h.meter.eventsPerSecond(), EventsTotal: h.meter.events.Load(),
+		ErrorsTotal: h.meter.errors.Load(), QueueDepth: max(0, h.meter.inQueue.Load()),
+		Latency: Latency{P50: q[0], P99: q[1], P999: q[2]},
+	}
+	if !stat.OldestTime.IsZero() {
+		oldest := stat.OldestTime.UTC()
+		s.Log.OldestTime = &oldest
+	}
+	s.judge(&stat, h.isStopping(), h.extraReasons())
+	return s
+}
+
+func (h *Hub) extraReasons() []string {
+	if h.options.Reasons == nil {
+		return nil
+	}
+	return h.options.Reasons()
+}
+
+// judge sets the state and its reasons.
+func (s *Status) judge(stat *wal.Stat, stopping bool, more []string) {
+	if n := len(stat.Quarantined); n > 0 {
+		s.Status = StateDegraded
+		s.Reasons = append(s.Reasons, fmt.Sprintf(
+			"%d damaged files of the log were set aside in its quarantine folder: run amoskys wal verify, and remove them when they are no longer needed", n))
+	}
+	for _, d := range stat.Recovery.Damage {
+		s.Status = StateDegraded
+		s.Reasons = append(s.Reasons, fmt.Sprintf("segment %s is damaged from offset %d on: %s", d.Segment, d.FirstBad, d.Reason))
+	}
+	if len(more) > 0 {
+		s.Status = StateDegraded
+		s.Reasons = append(s.Reasons, more...)
+	}
+	if stat.State != wal.StateOK {
+		s.Status = StateFailed
+		s.Reasons = append(s.Reasons, fmt.Sprintf("the log takes no events (%s): %s", stat.State, stat.Reason))
+	}
+	if stopping {
+		s.Status = StateFailed
+		s.Reasons = append(s.Reasons, "the hub is stopping")
+	}
+}
+
+func describeRecovery(r wal.Recovery) string {
+	if r.Segment == "" {
+		return ""
+	}
+	text := fmt.Sprintf("read %d records with %d events of segment %s in %s", r.Records, r.Events, r.Segment, r.Duration.Round(time.Millisecond))
+	if r.TornBytes > 0 {
+		text += fmt.Sprintf(", cut %d torn bytes off", r.TornBytes)
+	}
+	if len(r.Damage) > 0 {
+		text += fmt.Sprintf(", found %d damaged places", len(r.Damage))
+	}
+	return text
+}
+
+// httpHandler serves GET /health to whoever has a valid certificate.
+func (h *Hub) httpHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
+		s := h.Status()
+		code := http.StatusOK
+		if s.Status == StateFailed {
+			code = http.StatusServiceUnavailable
+		}
+		obs.WriteJSON(w, code, s)
+	})
+	return mux
+}

@@ -1,0 +1,179 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/amoskys/amoskys/internal/hub/admit"
+	"github.com/amoskys/amoskys/internal/obs"
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+	"github.com/amoskys/amoskys/internal/wal"
+)
+
+// single is one PublishEvent call. The log may outlive the call, so what it
+// needs is here.
+type single struct {
+	bus       *bus
+	publisher string
+	id        [16]byte
+	size      int64
+	data      mem.Buffer
+	settledBy chan result // takes one value
+}
+
+type result struct {
+	first wal.Offset
+	err   error
+}
+
+// publishEvent stores one event.
+func (b *bus) publishEvent(ctx context.Context, in *message) (*pb.PublishAck, error) {
+	received := b.now()
+	data := in.data.MaterializeToBuffer(mem.DefaultBufferPool())
+	in.free()
+	from, err := b.senderOf(ctx)
+	if err != nil {
+		data.Free()
+		return nil, err
+	}
+	encoded := data.ReadOnlyData()
+	envelope, refusal := admit.Judge(encoded, &from.rules)
+	if refusal != nil {
+		data.Free()
+		return nil, b.refuseEvent(ctx, from.publisher, refusal)
+	}
+	if !b.begin() {
+		data.Free()
+		return nil, errStopping
+	}
+	b.meter.inQueue.Add(1)
+	defer b.meter.inQueue.Add(-1)
+	s := &single{
+		bus: b, publisher: from.publisher, id: envelope.ID, size: int64(len(encoded)),
+		data: data, settledBy: make(chan result, 1),
+	}
+	ack, err := s.store(ctx, encoded, received)
+	if err != nil {
+		return nil, err
+	}
+	if !ack.GetDuplicate() {
+		skewed := 0
+		if from.rules.Skewed(&envelope, received) {
+			skewed = 1
+		}
+		b.metrics.stored(1, len(encoded), skewed)
+	}
+	b.metrics.answered(received, b.now())
+	return ack, nil
+}
+
+// refuseEvent says why a single event cannot be stored, ever.
+func (b *bus) refuseEvent(ctx context.Context, publisher string, r *admit.Refusal) error {
+	b.metrics.refused.WithLabelValues(r.Reason.String()).Inc()
+	b.metrics.nothing.Inc()
+	b.metrics.fail("refused_event")
+	b.limiter.log(ctx, "refused_event", "event refused", slog.String(obs.KeyReason, r.Reason.String()),
+		slog.String(obs.KeyIdentity, publisher), slog.String("detail", clip(r.Detail)))
+	return status.Errorf(codes.InvalidArgument, "%s: %s", r.Reason, clip(r.Detail))
+}
+
+// store submits the event and waits. It sees to it that bus.working.Done is
+// called once the log has no more use for the event.
+func (s *single) store(ctx context.Context, encoded []byte, received time.Time) (*pb.PublishAck, error) {
+	b := s.bus
+	duplicate := b.ledger.ClaimEvent(s.publisher, s.id) == admit.Duplicate
+	var err error
+	if duplicate {
+		err = b.log.Barrier(s.barrier)
+	} else {
+		err = s.submit(ctx, encoded, received)
+	}
+	if err != nil {
+		s.data.Free()
+		b.working.Done()
+		return nil, s.retry(ctx, err)
+	}
+	select {
+	case r := <-s.settledBy:
+		if r.err != nil {
+			return nil, s.retry(ctx, r.err)
+		}
+		if duplicate {
+			b.metrics.duplicates.Inc()
+		}
+		return &pb.PublishAck{
+			Status: pb.PublishAck_STATUS_OK, FirstOffset: r.first, Accepted: 1, Duplicate: duplicate,
+		}, nil
+	case <-ctx.Done():
+		return nil, status.FromContextError(ctx.Err()).Err() // the event may still be stored
+	}
+}
+
+func (s *single) submit(ctx context.Context, encoded []byte, received time.Time) error {
+	b := s.bus
+	if err := b.gate.Enter(ctx, s.size, b.patience); err != nil {
+		b.ledger.EventFailed(s.publisher, s.id)
+		return err
+	}
+	field := protowire.AppendVarint([]byte{eventsTag}, uint64(len(encoded)))
+	err := b.log.Submit(&wal.Record{
+		Kind: wal.KindEvents, Publisher: s.publisher, Received: received, Count: 1,
+		Payload: [][]byte{field, encoded},
+	}, s.settled)
+	if err != nil {
+		b.gate.Leave(s.size)
+		b.ledger.EventFailed(s.publisher, s.id)
+	}
+	return err
+}
+
+// eventsTag is the tag of EventBatch.events.
+const eventsTag = 3<<3 | byte(protowire.BytesType)
+
+// settled is called by the log's goroutine.
+func (s *single) settled(first wal.Offset, err error) {
+	b := s.bus
+	if err == nil {
+		b.ledger.EventStored(s.publisher, s.id)
+	} else {
+		b.ledger.EventFailed(s.publisher, s.id)
+	}
+	b.gate.Leave(s.size)
+	s.data.Free()
+	s.settledBy <- result{first, err}
+	b.working.Done()
+}
+
+// barrier is called by the log's goroutine when what came before is durable.
+func (s *single) barrier(err error) {
+	if err == nil && !s.bus.ledger.HasEvent(s.publisher, s.id) {
+		err = wal.ErrBusy // the original failed: try again
+	}
+	s.data.Free()
+	s.settledBy <- result{0, err}
+	s.bus.working.Done()
+}
+
+// retry turns a failure of the log into a status that says when to try again.
+func (s *single) retry(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return status.FromContextError(ctx.Err()).Err()
+	}
+	t := troubleOf(err)
+	s.bus.note(ctx, t, s.publisher, err)
+	st, detailErr := status.New(t.code, fmt.Sprintf("%s: try again", t.text)).
+		WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(t.backoff)})
+	if detailErr != nil {
+		return status.Error(t.code, t.text)
+	}
+	return st.Err()
+}
