@@ -326,11 +326,13 @@ func (l *layout) ensureLeaf(spec leafSpec) error {
 }
 
 func (l *layout) keepLeaf(spec leafSpec, crt, key string) error {
-	certs, signer, err := loadPair(crt, key)
+	certs, _, err := loadPair(crt, key)
 	if err != nil {
 		return fmt.Errorf("%w; or run amoskys certs renew %s", err, spec.name)
 	}
-	_ = signer
+	if certs[0].IsCA {
+		return fmt.Errorf("%s is an authority's certificate, not one that an authority issued: run amoskys certs renew %s", crt, spec.name)
+	}
 	if r := checkChain(certs, l.roots); r != nil {
 		return fmt.Errorf("%s was not issued by %s (%s): put back the matching files, or run amoskys certs renew %s",
 			crt, l.path("ca.crt"), r.Detail, spec.name)

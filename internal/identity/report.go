@@ -6,21 +6,17 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/amoskys/amoskys/internal/obs"
 )
 
-// Log keys of this package; those that others use too are spelt as in obs.
+// Log keys that only this package uses.
 const (
-	keyAddr     = "addr"
-	keyByPeer   = "by_peer"
-	keyDetail   = "detail"
-	keyError    = "error"
-	keyIssuer   = "issuer"
-	keyNotAfter = "not_after"
-	keyPath     = "path"
-	keyReason   = "reason"
-	keyRepeats  = "repeats"
-	keyServer   = "server_name"
-	keySubject  = "subject"
+	keyByPeer  = "by_peer"
+	keyDetail  = "detail"
+	keyIssuer  = "issuer"
+	keyRepeats = "repeats"
+	keyServer  = "server_name"
 )
 
 const (
@@ -74,13 +70,13 @@ func (p *reporter) log(r *Rejection) {
 	if quiet {
 		return
 	}
-	attrs := []slog.Attr{slog.String(keyReason, string(r.Reason)), slog.String(keyAddr, r.Remote)}
+	attrs := []slog.Attr{slog.String(obs.KeyReason, string(r.Reason)), slog.String(obs.KeyAddr, r.Remote)}
 	add := func(key, value string) {
 		if value != "" {
 			attrs = append(attrs, slog.String(key, value))
 		}
 	}
-	add(keySubject, r.Subject)
+	add(obs.KeySubject, r.Subject)
 	add(keyIssuer, r.Issuer)
 	add(keyServer, r.ServerName)
 	add(keyDetail, r.Detail)

@@ -10,6 +10,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"github.com/amoskys/amoskys/internal/obs"
 )
 
 // ServerOptions says whom a server lets in. Zero fields take the defaults.
@@ -65,7 +67,7 @@ func ServerConfig(f Files, o ServerOptions) (*tls.Config, error) {
 	s.source = src
 	m := src.get()
 	if r := checkChain(m.chain(), m.roots); r != nil {
-		o.Logger.Warn("own certificate was not issued by the authority in use", keyPath, f.Cert, keyDetail, r.Detail)
+		o.Logger.Warn("own certificate was not issued by the authority in use", obs.KeyPath, f.Cert, keyDetail, r.Detail)
 	}
 	s.base = s.config()
 	s.base.GetConfigForClient = s.configFor

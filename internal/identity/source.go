@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/amoskys/amoskys/internal/obs"
 )
 
 // checkEvery is how often, at most, a handshake looks whether files have changed.
@@ -102,8 +104,8 @@ func (s *source) reload() {
 		return
 	}
 	s.current.Store(m)
-	s.logger.Info("certificate read again", keyPath, s.files.Cert, keySubject, subjectOf(m.leaf),
-		keyNotAfter, stamp(m.leaf.NotAfter))
+	s.logger.Info("certificate read again", obs.KeyPath, s.files.Cert, obs.KeySubject, subjectOf(m.leaf),
+		obs.KeyExpires, stamp(m.leaf.NotAfter))
 }
 
 // fail logs a bad reading once, and only when it lasts from one look to the next:
@@ -115,7 +117,7 @@ func (s *source) fail(err error) {
 	}
 	if !s.logged {
 		s.logged = true
-		s.logger.Warn("changed certificate is no good, the one in use stays", keyPath, s.files.Cert, keyError, err)
+		s.logger.Warn("changed certificate is no good, the one in use stays", obs.KeyPath, s.files.Cert, obs.KeyError, err)
 	}
 }
 
