@@ -6,6 +6,7 @@ package child
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -30,8 +31,8 @@ const (
 // Defaults of Options.
 const (
 	DefaultStopTimeout = 10 * time.Second
-	DefaultBackoffMin  = 500 * time.Millisecond
-	DefaultBackoffMax  = 30 * time.Second
+	DefaultFirstPause  = 500 * time.Millisecond
+	DefaultLastPause   = 30 * time.Second
 	DefaultSettled     = 30 * time.Second
 	crashLoopRestarts  = 5
 	crashLoopWindow    = 2 * time.Minute
@@ -47,6 +48,7 @@ type Options struct {
 
 	// Before is called before each start, when not nil. An error counts as a
 	// crash: the child waits, the error is its reason, and the start is tried again.
+	// With an error that wraps ErrStay it is no longer wanted instead.
 	Before func(context.Context) error
 	// Changed is called after every change of Status, from the child's goroutine.
 	// It must not block.
@@ -59,6 +61,10 @@ type Options struct {
 
 	launch launcher // nil means a real process
 }
+
+// ErrStay makes an error of Options.Before final: the child stays stopped until a
+// person starts it again.
+var ErrStay = errors.New("must not be started")
 
 // Status is what is known of a child now.
 type Status struct {
@@ -90,8 +96,8 @@ type Child struct {
 // New returns a child that is not wanted yet.
 func New(o Options) *Child {
 	o.StopTimeout = orDefault(o.StopTimeout, DefaultStopTimeout)
-	o.BackoffMin = orDefault(o.BackoffMin, DefaultBackoffMin)
-	o.BackoffMax = max(orDefault(o.BackoffMax, DefaultBackoffMax), o.BackoffMin)
+	o.BackoffMin = orDefault(o.BackoffMin, DefaultFirstPause)
+	o.BackoffMax = max(orDefault(o.BackoffMax, DefaultLastPause), o.BackoffMin)
 	o.Settled = orDefault(o.Settled, DefaultSettled)
 	if o.Logger == nil {
 		o.Logger = obs.Discard()
@@ -114,6 +120,9 @@ func (c *Child) Start() {
 	c.want(func() {
 		c.status.Wanted = true
 		c.forgive()
+		if c.status.State == Stopped || c.status.State == Waiting {
+			c.status.State = Starting
+		}
 	})
 }
 
@@ -124,8 +133,12 @@ func (c *Child) Stop() { c.want(func() { c.status.Wanted, c.again = false, false
 func (c *Child) Restart() {
 	c.want(func() {
 		c.status.Wanted = true
-		c.again = c.status.PID != 0
 		c.forgive()
+		c.again = c.status.PID != 0
+		c.status.State = Starting
+		if c.again {
+			c.status.State = Stopping
+		}
 	})
 }
 
@@ -157,12 +170,15 @@ func (c *Child) Status() Status {
 // Run keeps the child as wanted until ctx ends, then stops the process and
 // returns. No process is left behind.
 func (c *Child) Run(ctx context.Context) {
-	for ctx.Err() == nil {
-		if !c.waitWanted(ctx) {
-			return
-		}
+	for ctx.Err() == nil && c.waitWanted(ctx) {
 		c.runOnce(ctx)
 	}
+	c.update(func(s *Status) {
+		if s.Wanted {
+			s.Reason = "stopped with its supervisor"
+		}
+		s.State, s.Wanted, s.Next = Stopped, false, time.Time{}
+	})
 }
 
 // waitWanted waits until the child shall run and its pause is over.
@@ -198,7 +214,12 @@ func (c *Child) waitWanted(ctx context.Context) bool {
 func (c *Child) runOnce(ctx context.Context) {
 	c.update(func(s *Status) { s.State, s.Reason, s.Next = Starting, "", time.Time{} })
 	if c.o.Before != nil {
-		if err := c.o.Before(ctx); err != nil {
+		err := c.o.Before(ctx)
+		if errors.Is(err, ErrStay) {
+			c.update(func(s *Status) { s.State, s.Wanted, s.Reason = Stopped, false, err.Error() })
+			return
+		}
+		if err != nil {
 			c.crashed(nil, err.Error())
 			return
 		}
@@ -271,7 +292,7 @@ func (c *Child) crashed(exit *Exit, reason string) {
 	}
 	looping := len(c.recent) == crashLoopRestarts
 	// Jitter keeps agents that died together from starting together.
-	wait := c.pause/2 + rand.N(c.pause/2+1)
+	wait := c.pause/2 + rand.N(c.pause/2+1) //nolint:gosec // jitter, not a secret
 	s := &c.status
 	s.State, s.PID, s.Reason, s.CrashLoop = Waiting, 0, reason, looping
 	s.Next = now.Add(wait)

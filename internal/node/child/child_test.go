@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if mode, ok := os.LookupEnv("CHILD_TEST_MODE"); ok {
-		os.Exit(behave(mode))
+		os.Exit(behave(mode)) //nolint:forbidigo // here the test binary is a child
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -37,7 +37,7 @@ func behave(mode string) int {
 		return 3
 	case "stubborn":
 		signal.Ignore(syscall.SIGTERM)
-		select {} //nolint:revive // it can only be killed
+		select {} // it can only be killed
 	case "parent":
 		// Starts a child of its own and lets itself be killed.
 		c := New(Options{Name: "grandchild", Argv: []string{os.Args[0]}, Env: append(os.Environ(), "CHILD_TEST_MODE=good"), Changed: func() {}})
@@ -232,8 +232,21 @@ func TestBeforeHoldsTheStart(t *testing.T) {
 	})
 }
 
-// real runs a child on a real process.
-func real(t *testing.T, mode string, o Options) (*Child, func(what string, ok func(Status) bool) Status) {
+func TestErrStayIsFinal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, Options{Before: func(context.Context) error { return fmt.Errorf("%w: switched off", ErrStay) }})
+		s.child.Start()
+		s.want(Stopped, 0)
+		<-time.After(time.Hour)
+		s.want(Stopped, 0)
+		if status := s.child.Status(); status.Wanted || status.Reason != "must not be started: switched off" {
+			t.Errorf("status %+v", status)
+		}
+	})
+}
+
+// runReal runs a child on a real process.
+func runReal(t *testing.T, mode string, o Options) (*Child, func(what string, ok func(Status) bool) Status) {
 	t.Helper()
 	changes := make(chan struct{}, 1)
 	o.Changed = func() {
@@ -289,7 +302,7 @@ func lineWith(s Status, prefix string) string {
 }
 
 func TestRealProcess(t *testing.T) {
-	c, wait := real(t, "good", Options{})
+	c, wait := runReal(t, "good", Options{})
 	s := wait("ready", hasLine("ready"))
 	group, err := syscall.Getpgid(s.PID)
 	if err != nil || group != s.PID {
@@ -303,7 +316,7 @@ func TestRealProcess(t *testing.T) {
 }
 
 func TestRealCrash(t *testing.T) {
-	_, wait := real(t, "crash", Options{BackoffMin: time.Hour})
+	_, wait := runReal(t, "crash", Options{BackoffMin: time.Hour})
 	s := wait("crashed", func(s Status) bool { return s.State == Waiting })
 	if s.LastExit == nil || s.LastExit.Code != 3 || lineWith(s, "out of luck") == "" && s.Lines[len(s.Lines)-1] != "out of luck" {
 		t.Errorf("status %+v", s)
@@ -311,7 +324,7 @@ func TestRealCrash(t *testing.T) {
 }
 
 func TestRealStubborn(t *testing.T) {
-	c, wait := real(t, "stubborn", Options{StopTimeout: 50 * time.Millisecond})
+	c, wait := runReal(t, "stubborn", Options{StopTimeout: 50 * time.Millisecond})
 	wait("ready", hasLine("ready"))
 	c.Stop()
 	s := wait("stopped", func(s Status) bool { return s.State == Stopped })
@@ -326,7 +339,7 @@ func TestNoOrphans(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("the system has no parent-death signal")
 	}
-	_, wait := real(t, "parent", Options{BackoffMin: time.Hour})
+	_, wait := runReal(t, "parent", Options{BackoffMin: time.Hour})
 	s := wait("parent of a child", hasLine("grandchild "))
 	grandchild, err := strconv.Atoi(lineWith(s, "grandchild "))
 	if err != nil {
