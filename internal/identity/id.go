@@ -67,21 +67,6 @@ func (id ID) AgentID() string {
 	return agent
 }
 
-// Permits reports whether a holder of id may act as the agent agentID: it must be
-// an agent, a node (which speaks for the agents it supervises) or the hub itself,
-// and not be bound to another agent.
-func (id ID) Permits(agentID string) bool {
-	switch id.Role {
-	case RoleAgent, RoleNode, RoleHub:
-	case RoleDashboard, RoleOperator, RoleSubscriber:
-		return false
-	default:
-		return false
-	}
-	bound := id.AgentID()
-	return agentID != "" && (bound == "" || bound == agentID)
-}
-
 // Validate returns what is wrong with id, or nil when [Parse] would return it
 // from its String.
 func (id ID) Validate() error {

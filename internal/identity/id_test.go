@@ -50,29 +50,11 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestPermits(t *testing.T) {
+func TestNameParts(t *testing.T) {
 	t.Parallel()
-	for _, tc := range []struct {
-		role        Role
-		name, agent string
-		want        bool
-	}{
-		{RoleAgent, "web1", "proc_agent", true},
-		{RoleAgent, "web1/proc_agent", "proc_agent", true},
-		{RoleAgent, "web1/proc_agent", "flowagent", false},
-		{RoleAgent, "web1", "", false},
-		{RoleNode, "web1", "proc_agent", true},
-		{RoleHub, "web1", "eventbus", true},
-		{RoleDashboard, "web1", "proc_agent", false},
-		{RoleOperator, "ann", "proc_agent", false},
-		{"", "ann", "proc_agent", false},
-	} {
-		if got := (ID{DefaultDomain, tc.role, tc.name}).Permits(tc.agent); got != tc.want {
-			t.Errorf("%s %s as %q: %v", tc.role, tc.name, tc.agent, got)
-		}
-	}
-	if id := (ID{DefaultDomain, RoleAgent, "web1/proc_agent"}); id.Host() != "web1" || id.AgentID() != "proc_agent" {
-		t.Errorf("host %q, agent %q", id.Host(), id.AgentID())
+	bound, free := ID{DefaultDomain, RoleAgent, "web1/proc_agent"}, ID{DefaultDomain, RoleAgent, "web1"}
+	if bound.Host() != "web1" || bound.AgentID() != "proc_agent" || free.Host() != "web1" || free.AgentID() != "" {
+		t.Errorf("%s: %q %q; %s: %q %q", bound, bound.Host(), bound.AgentID(), free, free.Host(), free.AgentID())
 	}
 }
 
