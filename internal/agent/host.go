@@ -1,0 +1,79 @@
+package agent
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+)
+
+// maxHostIPs bounds the addresses that each event carries.
+const maxHostIPs = 4
+
+// Machine describes this machine for Event.host. The id is the machine id of
+// systemd or dbus, hashed because machine-id(5) asks not to show it; without one
+// it is made from the host name.
+func Machine() *pb.Host {
+	name, err := os.Hostname()
+	if err != nil || name == "" {
+		name = "unknown"
+	}
+	seed := machineID()
+	if seed == "" {
+		seed = "name:" + name
+	}
+	sum := sha256.Sum256([]byte("amoskys host\x00" + seed))
+	return &pb.Host{
+		Name: strings.ToValidUTF8(name, "_"), Id: hex.EncodeToString(sum[:16]), Ip: hostIPs(),
+		OsType: runtime.GOOS, OsVersion: osVersion(), Arch: runtime.GOARCH,
+	}
+}
+
+func machineID() string {
+	for _, file := range []string{"/etc/machine-id", "/var/lib/dbus/machine-id"} {
+		if text, err := os.ReadFile(file); err == nil && len(strings.TrimSpace(string(text))) >= 32 {
+			return strings.TrimSpace(string(text))
+		}
+	}
+	return ""
+}
+
+// osVersion is PRETTY_NAME of os-release(5), or empty.
+func osVersion() string {
+	text, err := os.ReadFile("/etc/os-release")
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), "PRETTY_NAME="); ok {
+			return strings.ToValidUTF8(strings.Trim(value, `"'`), "")
+		}
+	}
+	return ""
+}
+
+// hostIPs are this machine's addresses that others can reach, IPv4 first.
+func hostIPs() []string {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	var v4, v6 []string
+	for _, a := range addrs {
+		ipnet, ok := a.(*net.IPNet)
+		if !ok || !ipnet.IP.IsGlobalUnicast() {
+			continue
+		}
+		if ipnet.IP.To4() != nil {
+			v4 = append(v4, ipnet.IP.String())
+		} else {
+			v6 = append(v6, ipnet.IP.String())
+		}
+	}
+	all := append(v4, v6...)
+	return all[:min(len(all), maxHostIPs)]
+}

@@ -1,0 +1,251 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/amoskys/amoskys/internal/agent/spool"
+	"github.com/amoskys/amoskys/internal/agent/uplink"
+	"github.com/amoskys/amoskys/internal/config"
+	"github.com/amoskys/amoskys/internal/event"
+	"github.com/amoskys/amoskys/internal/identity"
+	"github.com/amoskys/amoskys/internal/obs"
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+)
+
+// ErrDisabled is returned by Run when the configuration says agent.enabled: false.
+var ErrDisabled = errors.New("agent is disabled")
+
+// RunOptions say what to run and where. Definition is required.
+type RunOptions struct {
+	Definition Definition
+	Home       config.Home
+	File       string // configuration; empty means the definition's own under Home
+	Decode     config.DecodeOptions
+	Stderr     io.Writer // also receives the log, when not nil
+	// OnReady is called once the agent's endpoints are open, with their address.
+	OnReady func(addr net.Addr)
+	// Dial opens the connection to the hub; nil means TCP.
+	Dial func(ctx context.Context, addr string) (net.Conn, error)
+}
+
+// Run runs one agent until ctx ends or the agent does, and stops it in order:
+// nothing new is observed, what is spooled is sent for as long as the
+// configuration allows, the rest stays on disk. It returns nil after an orderly
+// stop. Every goroutine it started has ended when it returns.
+func Run(ctx context.Context, o RunOptions) error {
+	if o.File == "" {
+		o.File = o.Home.AgentConfig(o.Definition.ConfigName)
+	}
+	loaded, err := o.Definition.Load(o.File, o.Decode)
+	if err != nil {
+		return err // faults, which name the file themselves
+	}
+	if !loaded.Common.Enabled {
+		return fmt.Errorf("%w: agent.enabled is false in %s", ErrDisabled, o.File)
+	}
+	level, err := obs.ParseLevel(loaded.Common.Logging.Level)
+	if err != nil {
+		return err
+	}
+	log, closer, err := obs.NewLogger(obs.LogOptions{
+		File: o.Home.AgentLog(loaded.Common.ID), ErrorsFile: o.Home.Errors(),
+		Stderr: o.Stderr, Level: level, Component: loaded.Common.ID,
+	})
+	if err != nil {
+		return err
+	}
+	r := &runner{o: o, common: loaded.Common, log: log, now: time.Now}
+	err = r.run(ctx, loaded)
+	if err != nil {
+		log.Log(ctx, obs.LevelCritical, "agent failed", obs.KeyError, err)
+	}
+	return errors.Join(err, closer.Close())
+}
+
+// runner is one running agent.
+type runner struct {
+	o      RunOptions
+	common Common
+	log    *slog.Logger
+	now    func() time.Time
+
+	started  time.Time
+	port     int
+	host     *pb.Host
+	meter    *meter
+	usage    usage
+	spool    *spool.Spool
+	uplink   *uplink.Uplink
+	ackTimes ackTimes
+	publish  *publisher
+	state    stateKeeper
+}
+
+func (r *runner) run(ctx context.Context, loaded Loaded) (err error) {
+	r.started, r.host = r.now(), Machine()
+	r.meter = &meter{started: r.started}
+	r.usage.read(r.started)
+	r.state.set("starting")
+
+	listener, err := listen(ctx, r.common.HTTP)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = listener.Close() }() // closed by the server already, if it ran
+	if tcp, ok := listener.Addr().(*net.TCPAddr); ok {
+		r.port = tcp.Port
+	}
+	r.spool, err = spool.Open(spool.Options{
+		Dir: r.common.spoolDir(r.o.Home), MaxBytes: int64(r.common.Spool.MaxMB * (1 << 20)),
+		Policy: spool.Policy(r.common.Spool.Drop), Fsync: r.common.Spool.Fsync,
+		Logger: r.log, BootID: bootID(),
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.spool.Close()) }()
+	if err := r.openUplink(); err != nil {
+		return err
+	}
+	r.publish = &publisher{spool: r.spool, meter: r.meter, now: r.now, origin: event.Origin{
+		Host: r.host, Now: r.now,
+		Agent: &pb.Agent{Id: r.common.ID, Kind: r.o.Definition.Kind, Version: obs.ReadBuild().Version},
+	}}
+	registry := obs.NewRegistry()
+	if err := registry.Register(newCollector(r)); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	options, err := r.agentOptions()
+	if err != nil {
+		return err
+	}
+	options.Registerer = registry
+	a, err := loaded.New(options)
+	if err != nil {
+		return fmt.Errorf("start agent %s: %w", r.common.ID, err)
+	}
+	endpoint := obs.Endpoint{
+		Health:   r.health,
+		Status:   func(ctx context.Context) any { return r.status(ctx) },
+		Gatherer: registry,
+	}
+	r.log.Info("agent started", obs.KeyKind, r.o.Definition.Kind, obs.KeyAddr, listener.Addr().String(), obs.KeyVersion, obs.ReadBuild().Version)
+	if r.o.OnReady != nil {
+		r.o.OnReady(listener.Addr())
+	}
+	return r.supervise(ctx, a, func(ctx context.Context) error {
+		return obs.Serve(ctx, listener, endpoint.Handler(), r.log)
+	})
+}
+
+func (r *runner) openUplink() error {
+	o := uplink.Options{
+		Addr: r.common.Hub.Addr(), AgentID: r.common.ID, Spool: r.spool, Logger: r.log,
+		Version: obs.ReadBuild().Version, OnAck: r.ackTimes.add, Dial: r.o.Dial,
+	}
+	if r.common.Hub.TLSEnabled {
+		files := r.common.Hub.Files(r.o.Home)
+		cfg, err := identity.ClientConfig(files, identity.ClientOptions{ServerName: r.common.Hub.Name(), Logger: r.log})
+		if err != nil {
+			return fmt.Errorf("prepare connection to the hub: %w", err)
+		}
+		o.TLS = cfg
+		o.Explain = func(err error) error { return identity.ExplainHandshake(err, files, r.now()) }
+	}
+	r.uplink = uplink.New(o)
+	return nil
+}
+
+func (r *runner) agentOptions() (Options, error) {
+	dir := r.o.Home.Path("data/agents/" + r.common.ID)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return Options{}, fmt.Errorf("make data folder: %w", err)
+	}
+	return Options{
+		ID: r.common.ID, Kind: r.o.Definition.Kind, Host: r.host.GetName(), HostID: r.host.GetId(),
+		Interval: r.common.Interval(), Logger: r.log, Home: r.o.Home, DataDir: dir,
+		Publisher: r.publish, Condition: r.state.condition, AckTime: r.ackTimes.mean, Now: r.now,
+	}, nil
+}
+
+// supervise runs the agent beside its connection, its reports and its endpoints,
+// and ends them in that order.
+func (r *runner) supervise(ctx context.Context, a Agent, serve func(context.Context) error) error {
+	// What must outlive the agent has a context of its own.
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	agentCtx, stopAgent := context.WithCancel(ctx)
+	defer stopAgent()
+	group, background := errgroup.WithContext(background)
+	guard := func(run func(context.Context) error) func() error {
+		return func() error {
+			defer stopAgent() // an agent without them is of no use
+			return run(background)
+		}
+	}
+	group.Go(guard(serve))
+	group.Go(guard(r.uplink.Run))
+	group.Go(guard(r.report))
+
+	r.state.set("running")
+	err := a.Run(agentCtx)
+	if err != nil {
+		err = fmt.Errorf("agent %s: %w", r.common.ID, err)
+	}
+	r.log.Info("agent stopping", obs.KeyEvents, r.spool.Stats().Events)
+	r.state.set("stopping")
+	r.drain(background)
+	stop()
+	err = errors.Join(err, group.Wait())
+	r.log.Info("agent stopped", obs.KeyRemaining, r.spool.Stats().Events)
+	return err
+}
+
+// drain sends what is spooled, while there is a hub to take it.
+func (r *runner) drain(ctx context.Context) {
+	r.reportHealth(ctx)
+	r.spool.Flush()
+	ctx, cancel := context.WithTimeout(ctx, seconds(r.common.StopTimeoutSeconds))
+	defer cancel()
+	poll := time.NewTicker(50 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		select {
+		case <-r.spool.Empty():
+			return
+		case <-ctx.Done():
+			return
+		case <-poll.C:
+			if !r.uplink.State().Connected {
+				return
+			}
+		}
+	}
+}
+
+// listen opens the port of the endpoints; a taken one is named with its holder.
+func listen(ctx context.Context, c HTTPConfig) (net.Listener, error) {
+	addr := net.JoinHostPort(c.Host, strconv.Itoa(c.Port))
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", addr)
+	if err == nil {
+		return l, nil
+	}
+	if isAddrInUse(err) {
+		if who := portHolder(c.Port); who != "" {
+			return nil, fmt.Errorf("listen on %s: the port is taken by %s: stop it, or set http.port", addr, who)
+		}
+		return nil, fmt.Errorf("listen on %s: the port is taken by another process: stop it, or set http.port", addr)
+	}
+	return nil, fmt.Errorf("listen on %s: %w", addr, err)
+}
