@@ -129,9 +129,9 @@ func assembly() []Layer {
 			Why: "amoskys-agent carries nothing of hub, log, state or dashboard",
 		},
 		{
-			Name: "app", Packages: []string{"internal/app/...", "test/..."},
+			Name: "app", Packages: []string{"internal/app/...", "internal/bench/...", "test/..."},
 			May: []string{"internal/...", "web"},
-			Why: "assembly sees everything",
+			Why: "assembly and measurement see everything",
 		},
 		{
 			Name: "cmd", Packages: []string{"cmd/..."},
