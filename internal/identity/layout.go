@@ -32,11 +32,11 @@ type LayoutOptions struct {
 
 // LayoutReport is what EnsureLayout did. Names are relative to Dir.
 type LayoutReport struct {
-	Dir      string
-	Created  []string
-	Kept     []string
-	Due      []string // leaves past two thirds of their life, or expired: renew them
-	Warnings []string
+	Dir      string   `json:"dir"`
+	Created  []string `json:"created"`
+	Kept     []string `json:"kept"`
+	Due      []string `json:"due"` // leaves past two thirds of their life, or expired: renew them
+	Warnings []string `json:"warnings"`
 }
 
 // leafSpec is one certificate of the layout.
@@ -100,7 +100,7 @@ func (o *LayoutOptions) defaults() error {
 // belong to its certificate, a certificate was issued by another authority, a key
 // is open to other users, or others may write the folder.
 func EnsureLayout(dir string, o LayoutOptions) (LayoutReport, error) {
-	report := LayoutReport{Dir: dir}
+	report := LayoutReport{Dir: dir, Created: []string{}, Kept: []string{}, Due: []string{}, Warnings: []string{}}
 	if err := o.defaults(); err != nil {
 		return report, fmt.Errorf("certificates in %s: %w", dir, err)
 	}
