@@ -58,7 +58,7 @@ func (x *exporter) run(ctx context.Context) error {
 	group.Go(func() error { return obs.Serve(ctx, x.tls, x.handler, x.logger) })
 	group.Go(func() error {
 		<-ctx.Done()
-		return x.close()
+		return ignoreClosed(x.listener.Close()) // the servers close theirs
 	})
 	if err := group.Wait(); err != nil {
 		return fmt.Errorf("serve metrics: %w", err)

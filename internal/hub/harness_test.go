@@ -70,7 +70,7 @@ func startHub(t *testing.T, home config.Home, options ...hubOption) *testHub {
 	return h
 }
 
-func newHome(t testing.TB) config.Home {
+func newHome(t *testing.T) config.Home {
 	t.Helper()
 	home := config.Home(t.TempDir())
 	if err := makeHome(home); err != nil {
@@ -136,12 +136,12 @@ func (h *testHub) stopNow() (err error) {
 }
 
 // dial connects with the certificate of a role of the layout.
-func (h *testHub) dial(t testing.TB, name string, options ...grpc.DialOption) *grpc.ClientConn {
+func (h *testHub) dial(t *testing.T, name string, options ...grpc.DialOption) *grpc.ClientConn {
 	t.Helper()
 	return dialFiles(t, h.Addr().String(), identity.FilesFor(h.home.Certs(), name), options...)
 }
 
-func dialFiles(t testing.TB, addr string, files identity.Files, options ...grpc.DialOption) *grpc.ClientConn {
+func dialFiles(t *testing.T, addr string, files identity.Files, options ...grpc.DialOption) *grpc.ClientConn {
 	t.Helper()
 	cfg, err := identity.ClientConfig(files, identity.ClientOptions{ServerName: "localhost"})
 	if err != nil {
@@ -157,7 +157,7 @@ func dialFiles(t testing.TB, addr string, files identity.Files, options ...grpc.
 }
 
 // issue makes a certificate of any identity from the home's own authority.
-func issue(t testing.TB, home config.Home, id identity.ID, ttl time.Duration) identity.Files {
+func issue(t *testing.T, home config.Home, id identity.ID, ttl time.Duration) identity.Files {
 	t.Helper()
 	ca, err := identity.LoadCA(filepath.Join(home.Certs(), "ca.crt"), filepath.Join(home.Certs(), "ca.key"))
 	if err != nil {
@@ -183,7 +183,7 @@ func issue(t testing.TB, home config.Home, id identity.ID, ttl time.Duration) id
 }
 
 // tlsConfig is a client's configuration for HTTPS with a certificate of the layout.
-func (h *testHub) tlsConfig(t testing.TB, name string) *tls.Config {
+func (h *testHub) tlsConfig(t *testing.T, name string) *tls.Config {
 	t.Helper()
 	cfg, err := identity.ClientConfig(identity.FilesFor(h.home.Certs(), name), identity.ClientOptions{ServerName: "localhost"})
 	if err != nil {
@@ -193,13 +193,13 @@ func (h *testHub) tlsConfig(t testing.TB, name string) *tls.Config {
 }
 
 // makeEvent builds a valid event with its own id.
-func makeEvent(t testing.TB, text string) []byte {
+func makeEvent(t *testing.T, text string) []byte {
 	t.Helper()
 	return encode(t, &pb.Event{Type: "process.execution", Message: text, Host: &pb.Host{Name: "test-host"}})
 }
 
 // encode fills in what an event needs.
-func encode(t testing.TB, ev *pb.Event) []byte {
+func encode(t *testing.T, ev *pb.Event) []byte {
 	t.Helper()
 	if ev.GetId() == nil {
 		id, err := event.NewID()
@@ -218,7 +218,7 @@ func encode(t testing.TB, ev *pb.Event) []byte {
 	return b
 }
 
-func publishStream(t testing.TB, conn *grpc.ClientConn, agent string) grpc.BidiStreamingClient[pb.PublishRequest, pb.PublishAck] {
+func publishStream(t *testing.T, conn *grpc.ClientConn, agent string) grpc.BidiStreamingClient[pb.PublishRequest, pb.PublishAck] {
 	t.Helper()
 	ctx := t.Context()
 	if agent != "" {
@@ -232,7 +232,7 @@ func publishStream(t testing.TB, conn *grpc.ClientConn, agent string) grpc.BidiS
 }
 
 // exchange sends one batch and returns its ack.
-func exchange(t testing.TB, s grpc.BidiStreamingClient[pb.PublishRequest, pb.PublishAck], r *pb.PublishRequest) *pb.PublishAck {
+func exchange(t *testing.T, s grpc.BidiStreamingClient[pb.PublishRequest, pb.PublishAck], r *pb.PublishRequest) *pb.PublishAck {
 	t.Helper()
 	if err := s.Send(r); err != nil {
 		_, err = s.Recv()
@@ -246,7 +246,7 @@ func exchange(t testing.TB, s grpc.BidiStreamingClient[pb.PublishRequest, pb.Pub
 }
 
 // readAll subscribes up to the tail and returns what is there, decoded.
-func (h *testHub) readAll(t testing.TB, req *pb.SubscribeRequest) (events []*pb.StoredEvent, gaps []*pb.Gap, next uint64) {
+func (h *testHub) readAll(t *testing.T, req *pb.SubscribeRequest) (events []*pb.StoredEvent, gaps []*pb.Gap, next uint64) {
 	t.Helper()
 	conn := h.dial(t, "operator")
 	defer conn.Close()
@@ -254,7 +254,7 @@ func (h *testHub) readAll(t testing.TB, req *pb.SubscribeRequest) (events []*pb.
 	return subscribeAll(t, conn, req)
 }
 
-func subscribeAll(t testing.TB, conn *grpc.ClientConn, req *pb.SubscribeRequest) (events []*pb.StoredEvent, gaps []*pb.Gap, next uint64) {
+func subscribeAll(t *testing.T, conn *grpc.ClientConn, req *pb.SubscribeRequest) (events []*pb.StoredEvent, gaps []*pb.Gap, next uint64) {
 	t.Helper()
 	s, err := pb.NewEventBusClient(conn).Subscribe(t.Context(), req)
 	if err != nil {
@@ -276,7 +276,7 @@ func subscribeAll(t testing.TB, conn *grpc.ClientConn, req *pb.SubscribeRequest)
 	}
 }
 
-func messages(t testing.TB, events []*pb.StoredEvent) []string {
+func messages(t *testing.T, events []*pb.StoredEvent) []string {
 	t.Helper()
 	out := make([]string, len(events))
 	for i, e := range events {
@@ -291,7 +291,7 @@ func messages(t testing.TB, events []*pb.StoredEvent) []string {
 
 // eventually polls until ok, for things that only a process outside or a counter
 // shows.
-func eventually(t testing.TB, what string, ok func() bool) {
+func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.NewTimer(15 * time.Second)
 	defer deadline.Stop()
@@ -324,7 +324,7 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-func freePort(t testing.TB) int {
+func freePort(t *testing.T) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
