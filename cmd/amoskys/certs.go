@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -248,7 +249,7 @@ func (l *lifetime) Set(s string) error {
 		d = time.Duration(n * 24 * float64(time.Hour))
 	}
 	if err != nil || d < time.Minute || d > identity.DefaultCATTL {
-		return fmt.Errorf("want a duration from 1m to 3650d, such as 90d or 36h")
+		return errors.New("want a duration from 1m to 3650d, such as 90d or 36h")
 	}
 	*l = lifetime(d)
 	return nil

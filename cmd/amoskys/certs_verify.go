@@ -83,8 +83,7 @@ func tryConnect(ctx context.Context, env *cli.Env, address, as string) *certsCon
 	out := &certsConnection{Probed: probed, OK: err == nil}
 	if err != nil {
 		out.Error = err.Error()
-		var refused *identity.Rejection
-		if errors.As(err, &refused) {
+		if refused, ok := errors.AsType[*identity.Rejection](err); ok {
 			out.Reason = refused.Reason
 		}
 	}

@@ -33,45 +33,44 @@ type policy struct {
 // security).
 const minRSA = 2048
 
-// check verifies a peer's chain, leaf first, and returns who the peer is. Authority
-// comes before validity, because dates in a certificate nobody trusts mean nothing.
-func (p *policy) check(chain []*x509.Certificate) (ID, *Rejection) {
+// check verifies a peer's chain, leaf first, and returns why it is refused, or nil.
+// Authority comes before validity, because dates in a certificate nobody trusts
+// mean nothing.
+func (p *policy) check(chain []*x509.Certificate) *Rejection {
 	if len(chain) == 0 {
-		return ID{}, &Rejection{
+		return &Rejection{
 			Reason: ReasonNoCertificate, whose: p.whose,
 			Detail: "the other side presented none; give it a certificate and key issued by the authority in ca.crt " +
 				"(for curl: --cert certs/client.crt --key certs/client.key)",
 		}
 	}
-	leaf := chain[0]
-	id, r := p.checkLeaf(chain)
+	r := p.checkTrust(chain)
+	if r == nil {
+		r = p.checkLeaf(chain[0])
+	}
 	if r != nil {
 		r.whose = p.whose
-		r.fill(leaf)
-		return ID{}, r
+		r.fill(chain[0])
 	}
-	return id, nil
+	return r
 }
 
-func (p *policy) checkLeaf(chain []*x509.Certificate) (ID, *Rejection) {
-	leaf := chain[0]
-	if r := p.checkTrust(chain); r != nil {
-		return ID{}, r
-	}
+// checkLeaf looks at what a trusted certificate says.
+func (p *policy) checkLeaf(leaf *x509.Certificate) *Rejection {
 	if leaf.IsCA {
-		return ID{}, &Rejection{Reason: ReasonBadCertificate, Detail: nameOf(leaf.Subject.String()) +
+		return &Rejection{Reason: ReasonBadCertificate, Detail: nameOf(leaf.Subject.String()) +
 			" is an authority's certificate; present one that the authority issued"}
 	}
 	if key, ok := leaf.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() < minRSA {
-		return ID{}, &Rejection{Reason: ReasonBadCertificate, Detail: fmt.Sprintf(
+		return &Rejection{Reason: ReasonBadCertificate, Detail: fmt.Sprintf(
 			"RSA key of %d bits is too short, %d are needed", key.N.BitLen(), minRSA)}
 	}
 	id, named, err := identify(leaf, p.assume)
 	if err != nil {
-		return ID{}, &Rejection{Reason: ReasonBadCertificate, Detail: nameOf(err.Error()), Err: err}
+		return &Rejection{Reason: ReasonBadCertificate, Detail: nameOf(err.Error()), Err: err}
 	}
 	if named && p.domain != "" && id.Domain != p.domain {
-		return ID{}, &Rejection{Reason: ReasonWrongDomain, Detail: fmt.Sprintf(
+		return &Rejection{Reason: ReasonWrongDomain, Detail: fmt.Sprintf(
 			"%s is of domain %s, this side is of %s", id, id.Domain, p.domain)}
 	}
 	if len(p.allow) > 0 && !slices.Contains(p.allow, id.Role) {
@@ -79,9 +78,9 @@ func (p *policy) checkLeaf(chain []*x509.Certificate) (ID, *Rejection) {
 		if len(p.allow) > 1 {
 			need = "needs one of " + joinRoles(p.allow)
 		}
-		return ID{}, &Rejection{Reason: ReasonWrongRole, Detail: fmt.Sprintf("%s has role %s, %s", id, id.Role, need)}
+		return &Rejection{Reason: ReasonWrongRole, Detail: fmt.Sprintf("%s has role %s, %s", id, id.Role, need)}
 	}
-	return id, p.checkHost(leaf)
+	return p.checkHost(leaf)
 }
 
 // checkTrust verifies the chain, the times in it and its usage.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -24,12 +25,16 @@ func ClassifyHandshakeError(err error) Reason {
 
 // ExplainHandshake turns the error of a client's handshake, or of its first read,
 // into a *[Rejection] that says what to do. When the server refused this side, f
-// (which may be zero) is looked at for the cause. It returns nil for nil.
+// (which may be zero) is looked at for the cause. Errors that gRPC has turned into
+// text are understood too; errors that are not of TLS come back as they are.
 func ExplainHandshake(err error, f Files, now time.Time) error {
 	if err == nil {
 		return nil
 	}
 	r := rejectionOf(err)
+	if r.Reason == ReasonProtocolError && !strings.Contains(err.Error(), "tls: ") {
+		return err
+	}
 	if r.Time.IsZero() {
 		r.Time = now
 	}
@@ -71,8 +76,12 @@ func rejectionOf(err error) *Rejection {
 	if errors.As(err, &r) {
 		return r
 	}
-	r = &Rejection{Err: err, Detail: nameOf(err.Error())}
 	text := err.Error()
+	if r = rejectionIn(text); r != nil {
+		r.Err = err
+		return r
+	}
+	r = &Rejection{Err: err, Detail: nameOf(text)}
 	var header tls.RecordHeaderError
 	var timeout net.Error
 	switch {
@@ -84,7 +93,7 @@ func rejectionOf(err error) *Rejection {
 		r.Detail = "the other side ended the handshake with the alert: " + nameOf(alert)
 	case strings.HasSuffix(text, noCertificate):
 		p := policy{whose: clientCertificate}
-		_, none := p.check(nil)
+		none := p.check(nil)
 		r.Reason, r.Detail, r.whose = none.Reason, none.Detail, none.whose
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded),
 		errors.As(err, &timeout) && timeout.Timeout():
@@ -97,6 +106,18 @@ func rejectionOf(err error) *Rejection {
 		r.Reason = certificateReason(err)
 	}
 	return r
+}
+
+// rejectionIn finds a Rejection's own text within that of another error.
+func rejectionIn(text string) *Rejection {
+	for _, whose := range []string{serverCertificate, clientCertificate} {
+		_, rest, found := strings.Cut(text, whose+" refused (")
+		reason, detail, ok := strings.Cut(rest, "): ")
+		if found && ok && slices.Contains(Reasons(), Reason(reason)) {
+			return &Rejection{Reason: Reason(reason), Detail: strings.TrimSuffix(detail, `"`), whose: whose}
+		}
+	}
+	return nil
 }
 
 // certificateReason sorts the errors of the standard verification, which other

@@ -142,7 +142,7 @@ func FuzzPEM(f *testing.F) {
 			}
 			_, _, _ = subjectOf(c), listHosts(c), keyKind(c)
 			p := policy{whose: clientCertificate, now: epoch, roots: certs, pool: poolOf(certs)}
-			_, _ = p.check(certs)
+			_ = p.check(certs)
 		}
 		key, err := ParseKey(text)
 		if (err == nil) != (key != nil) {

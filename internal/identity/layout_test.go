@@ -219,7 +219,7 @@ func TestEnsureLayoutCompletes(t *testing.T) {
 // trouble is something wrong in a folder: what EnsureLayout says of it ("" when it
 // lets it pass) and what Verify does.
 type trouble struct {
-	spoil  func(t *testing.T, dir string)
+	spoil  func(f folder)
 	ensure string
 	file   string
 	verify string
@@ -229,85 +229,92 @@ type trouble struct {
 func troubles() map[string]trouble {
 	return map[string]trouble{
 		"key of another certificate": {
-			func(t *testing.T, dir string) { copyFile(t, dir, "node.key", "agent.key") },
+			func(f folder) { f.copy("node.key", "agent.key") },
 			"agent.key does not belong to", "agent.key", "does not belong to", "amoskys certs renew agent",
 		},
 		"key of another authority": {
-			func(t *testing.T, dir string) { copyFile(t, dir, "node.key", "ca.key") },
+			func(f folder) { f.copy("node.key", "ca.key") },
 			"ca.key does not belong to", "ca.key", "does not belong to", "put back",
 		},
 		"leaf of another authority": {
-			func(t *testing.T, dir string) {
-				other := newAuthority(t, "", atEpoch)
-				f := other.leaf(t, "node", IssueOptions{ID: ID{DefaultDomain, RoleNode, "web1"}})
-				text, err := os.ReadFile(f.Cert)
-				must(t, err)
-				must(t, os.WriteFile(filepath.Join(dir, "node.crt"), text, 0o600))
-				text, err = os.ReadFile(f.Key)
-				must(t, err)
-				must(t, os.WriteFile(filepath.Join(dir, "node.key"), text, 0o600))
+			func(f folder) {
+				other := newAuthority(f.t, "", atEpoch)
+				files := other.leaf(f.t, "node", IssueOptions{ID: ID{DefaultDomain, RoleNode, "web1"}})
+				text, err := os.ReadFile(files.Cert)
+				must(f.t, err)
+				must(f.t, os.WriteFile(filepath.Join(f.dir, "node.crt"), text, 0o600))
+				text, err = os.ReadFile(files.Key)
+				must(f.t, err)
+				must(f.t, os.WriteFile(filepath.Join(f.dir, "node.key"), text, 0o600))
 			},
 			"was not issued by", "node.crt", "another authority that is also called", "amoskys certs renew node",
 		},
 		"open key": {
-			func(t *testing.T, dir string) { must(t, os.Chmod(filepath.Join(dir, "agent.key"), 0o644)) },
+			func(f folder) { must(f.t, os.Chmod(filepath.Join(f.dir, "agent.key"), 0o644)) },
 			"chmod 600", "agent.key", "is open to other users (mode 0644)", "chmod 600 ",
 		},
 		"open key of the authority": {
-			func(t *testing.T, dir string) { must(t, os.Chmod(filepath.Join(dir, "ca.key"), 0o604)) },
+			func(f folder) { must(f.t, os.Chmod(filepath.Join(f.dir, "ca.key"), 0o604)) },
 			"chmod 600", "ca.key", "is open to other users (mode 0604)", "chmod 600 ",
 		},
 		"group reads key": {
-			func(t *testing.T, dir string) { must(t, os.Chmod(filepath.Join(dir, "agent.key"), 0o640)) },
+			func(f folder) { must(f.t, os.Chmod(filepath.Join(f.dir, "agent.key"), 0o640)) },
 			"", "agent.key", "may be read by its group", "chmod 600 ",
 		},
 		"open folder": {
-			func(t *testing.T, dir string) { must(t, os.Chmod(dir, 0o755)) },
+			func(f folder) { must(f.t, os.Chmod(f.dir, 0o755)) },
 			"", "certs", "may be read by other users", "chmod 700 ",
 		},
 		"writable folder": {
-			func(t *testing.T, dir string) { must(t, os.Chmod(dir, 0o770)) },
+			func(f folder) { must(f.t, os.Chmod(f.dir, 0o770)) },
 			"may be written by other users", "certs", "may be written by other users", "chmod 700 ",
 		},
 		"garbage certificate": {
-			func(t *testing.T, dir string) {
-				must(t, os.WriteFile(filepath.Join(dir, "agent.crt"), []byte("garbage"), 0o600))
+			func(f folder) {
+				must(f.t, os.WriteFile(filepath.Join(f.dir, "agent.crt"), []byte("garbage"), 0o600))
 			},
 			"holds no PEM certificate", "agent.crt", "holds no PEM certificate", "amoskys certs renew agent",
 		},
 		"leaf as authority": {
-			func(t *testing.T, dir string) { copyFile(t, dir, "agent.crt", "ca.crt") },
+			func(f folder) { f.copy("agent.crt", "ca.crt") },
 			"is not an authority's certificate", "ca.crt", "is not an authority's certificate", "copy the authority",
 		},
 		"authority as leaf": {
-			func(t *testing.T, dir string) {
-				copyFile(t, dir, "ca.crt", "agent.crt")
-				copyFile(t, dir, "ca.key", "agent.key")
+			func(f folder) {
+				f.copy("ca.crt", "agent.crt")
+				f.copy("ca.key", "agent.key")
 			},
 			"is an authority's certificate", "agent.crt", "is an authority's certificate", "amoskys certs renew agent",
 		},
 		"dangling link": {
-			func(t *testing.T, dir string) {
-				must(t, os.Remove(filepath.Join(dir, "client.crt")))
-				must(t, os.Symlink("nowhere.crt", filepath.Join(dir, "client.crt")))
+			func(f folder) {
+				must(f.t, os.Remove(filepath.Join(f.dir, "client.crt")))
+				must(f.t, os.Symlink("nowhere.crt", filepath.Join(f.dir, "client.crt")))
 			},
 			"is a link to a file that does not exist", "client.crt", "is missing", "",
 		},
 		"wrong role": {
-			func(t *testing.T, dir string) {
-				copyFile(t, dir, "operator.crt", "node.crt")
-				copyFile(t, dir, "operator.key", "node.key")
+			func(f folder) {
+				f.copy("operator.crt", "node.crt")
+				f.copy("operator.key", "node.key")
 			},
 			"", "node.crt", "has role operator, this file is for role node", "certs init",
 		},
 	}
 }
 
-func copyFile(t *testing.T, dir, from, to string) {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(dir, from))
-	must(t, err)
-	must(t, os.WriteFile(filepath.Join(dir, to), text, 0o600))
+// folder is a certs/ folder in a test.
+type folder struct {
+	t   *testing.T
+	dir string
+}
+
+// copy replaces one file by another.
+func (f folder) copy(from, to string) {
+	f.t.Helper()
+	text, err := os.ReadFile(filepath.Join(f.dir, from))
+	must(f.t, err)
+	must(f.t, os.WriteFile(filepath.Join(f.dir, to), text, 0o600))
 }
 
 func TestTroubles(t *testing.T) {
@@ -318,7 +325,7 @@ func TestTroubles(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "certs")
 			_, err := EnsureLayout(dir, layoutOptions())
 			must(t, err)
-			tc.spoil(t, dir)
+			tc.spoil(folder{t, dir})
 			report, err := EnsureLayout(dir, layoutOptions())
 			if tc.ensure == "" {
 				must(t, err)

@@ -202,7 +202,7 @@ func (l *Listener) admit(hc *handshakeConn) bool {
 		}
 		pause := grace
 		if front := l.pending.Front(); front != nil {
-			oldest := front.Value.(*handshakeConn) //nolint:forcetypeassert,revive // only these are put in
+			oldest, _ := front.Value.(*handshakeConn)
 			if pause = grace - time.Since(oldest.since); pause <= 0 {
 				l.pending.Remove(front)
 				oldest.place, oldest.evicted = nil, true

@@ -88,7 +88,7 @@ func TestOpensslGuideWithoutNames(t *testing.T) {
 	m, err := readMaterial(other)
 	must(t, err)
 	p := policy{whose: serverCertificate, host: "hub.example", now: time.Now(), roots: m.roots, pool: m.pool, assume: RoleHub, allow: []Role{RoleHub}}
-	if _, r := p.check(m.chain()); r == nil || r.Reason != ReasonWrongHost || !strings.Contains(r.Detail, "DNS:hub.example") {
+	if r := p.check(m.chain()); r == nil || r.Reason != ReasonWrongHost || !strings.Contains(r.Detail, "DNS:hub.example") {
 		t.Errorf("client says %v", r)
 	}
 	_ = named
@@ -199,15 +199,15 @@ done`)
 	m, err := readMaterial(FilesFor(dir, "agent"))
 	must(t, err)
 	p := policy{whose: clientCertificate, now: time.Now().AddDate(0, 0, 150), roots: m.roots, pool: m.pool, assume: RoleAgent}
-	if _, r := p.check(m.chain()); r == nil || r.Reason != ReasonExpired || !strings.Contains(r.Detail, "the authority CN=Middle expired") {
+	if r := p.check(m.chain()); r == nil || r.Reason != ReasonExpired || !strings.Contains(r.Detail, "the authority CN=Middle expired") {
 		t.Errorf("expired middle: %v", r)
 	}
 	p.now = time.Now().AddDate(2, 0, 0)
-	if _, r := p.check(m.chain()); r == nil || r.Reason != ReasonExpired || !strings.Contains(r.Detail, "the certificate of CN=agent expired") {
+	if r := p.check(m.chain()); r == nil || r.Reason != ReasonExpired || !strings.Contains(r.Detail, "the certificate of CN=agent expired") {
 		t.Errorf("all expired: %v", r)
 	}
 	p.now = time.Now()
-	if _, r := p.check(m.chain()[:1]); r == nil || r.Reason != ReasonUnknownAuthority || !strings.Contains(r.Detail, "issued by CN=Middle") {
+	if r := p.check(m.chain()[:1]); r == nil || r.Reason != ReasonUnknownAuthority || !strings.Contains(r.Detail, "issued by CN=Middle") {
 		t.Errorf("middle missing: %v", r)
 	}
 }
@@ -263,6 +263,15 @@ func TestStandardLibraryTexts(t *testing.T) {
 		if got := ClassifyHandshakeError(errors.New(text)); got != want {
 			t.Errorf("%q is %s, want %s", text, got, want)
 		}
+	}
+	refused := &Rejection{Reason: ReasonWrongHost, Detail: "the certificate names a; dialled b", whose: serverCertificate}
+	wrapped := errors.New(`connection error: desc = "transport: authentication handshake failed: ` + refused.Error() + `"`)
+	if got := ExplainHandshake(wrapped, Files{}, epoch); got.Error() != refused.Error() {
+		t.Errorf("a rejection turned into text comes back as %q", got)
+	}
+	other := errors.New("dial tcp 127.0.0.1:5000: connect: connection refused")
+	if got := ExplainHandshake(other, Files{}, epoch); got.Error() != other.Error() {
+		t.Errorf("an error that is not of TLS comes back as %q", got)
 	}
 	if ClassifyHandshakeError(nil) != "" || ExplainHandshake(nil, Files{}, epoch) != nil {
 		t.Error("nil is no failure")

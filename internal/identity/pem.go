@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -102,11 +103,11 @@ func marshalKey(key crypto.Signer) ([]byte, error) {
 }
 
 func marshalCerts(certs ...*x509.Certificate) []byte {
-	var out []byte
+	var out bytes.Buffer
 	for _, c := range certs {
-		out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
+		_ = pem.Encode(&out, &pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}) // a buffer takes everything
 	}
-	return out
+	return out.Bytes()
 }
 
 // readPEM reads a bounded file.

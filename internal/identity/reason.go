@@ -43,7 +43,7 @@ func Reasons() []Reason {
 
 // Rejection is one refused connection. As an error it reads as a whole sentence.
 // It goes to logs and counters; nothing of it is secret.
-type Rejection struct {
+type Rejection struct { //nolint:errname // it is first a record of a refused connection, and an error besides
 	Reason      Reason
 	Time        time.Time // when, by this side's clock
 	Remote      string    // address of the other side; empty on the client's side

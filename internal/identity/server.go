@@ -153,7 +153,7 @@ func (s *server) verify(m *material, conn net.Conn, cs tls.ConnectionState) *Rej
 			p.bind = ap.Addr().WithZone("")
 		}
 	}
-	_, r := p.check(cs.PeerCertificates)
+	r := p.check(cs.PeerCertificates)
 	if r != nil {
 		r.Time, r.Remote, r.ServerName = p.now, remote, cs.ServerName
 	}
