@@ -1,0 +1,230 @@
+package admit_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/amoskys/amoskys/internal/hub/admit"
+)
+
+func key(n int) (k [16]byte) {
+	copy(k[:], fmt.Sprintf("%016d", n))
+	return k
+}
+
+func TestClaim(t *testing.T) {
+	type step struct {
+		do   string // claim, store, fail
+		seq  uint64
+		want admit.Verdict
+	}
+	tests := []struct {
+		name  string
+		steps []step
+	}{
+		{"in order", []step{{"claim", 1, admit.New}, {"claim", 2, admit.New}, {"claim", 1, admit.Duplicate}}},
+		{"out of order", []step{{"claim", 5, admit.New}, {"claim", 3, admit.New}, {"claim", 3, admit.Duplicate}}},
+		{"a failed one may come again", []step{{"claim", 1, admit.New}, {"fail", 1, 0}, {"claim", 1, admit.New}, {"store", 1, 0}, {"claim", 1, admit.Duplicate}}},
+		{"the edge of the window", []step{{"claim", 1024, admit.New}, {"claim", 1, admit.New}, {"claim", 1025, admit.New}, {"claim", 1, admit.Stale}, {"claim", 2, admit.New}}},
+		{"a jump forgets", []step{{"claim", 10, admit.New}, {"store", 10, 0}, {"claim", 1 << 60, admit.New}, {"claim", 10, admit.Stale}}},
+		{"a jump within the window keeps", []step{{"claim", 10, admit.New}, {"claim", 1000, admit.New}, {"claim", 10, admit.Duplicate}, {"claim", 500, admit.New}}},
+		{"the highest number", []step{{"claim", ^uint64(0), admit.New}, {"claim", ^uint64(0), admit.Duplicate}, {"claim", ^uint64(0) - 1023, admit.New}, {"claim", ^uint64(0) - 1024, admit.Stale}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			l := admit.NewLedger(admit.LedgerOptions{})
+			for i, s := range tt.steps {
+				switch s.do {
+				case "claim":
+					if got := l.Claim("p", key(1), s.seq, now); got != s.want {
+						t.Fatalf("step %d, claim %d: %d, want %d", i, s.seq, got, s.want)
+					}
+				case "store":
+					l.Stored("p", key(1), s.seq)
+				case "fail":
+					l.Failed("p", key(1), s.seq)
+				}
+			}
+		})
+	}
+}
+
+func TestProducersOfOthersAreApart(t *testing.T) {
+	l := admit.NewLedger(admit.LedgerOptions{})
+	for _, publisher := range []string{"a", "b"} {
+		for n := range 2 {
+			if got := l.Claim(publisher, key(n), 1, now); got != admit.New {
+				t.Errorf("producer %d of %s: %d", n, publisher, got)
+			}
+		}
+	}
+}
+
+func TestLedgerIsBounded(t *testing.T) {
+	l := admit.NewLedger(admit.LedgerOptions{Producers: 3, Idle: time.Hour, Events: 3})
+	l.Claim("p", key(0), 1, now) // never settled: stays
+	for n := 1; n < 10; n++ {
+		l.Claim("p", key(n), 1, now.Add(time.Duration(n)))
+		l.Stored("p", key(n), 1)
+	}
+	if n := l.Producers(); n != 3 {
+		t.Errorf("%d producers, want 3", n)
+	}
+	if got := l.Claim("p", key(0), 1, now); got != admit.Duplicate {
+		t.Errorf("a batch under way was forgotten: %d", got)
+	}
+	if !l.Has("p", key(9), 1) || l.Has("p", key(2), 1) {
+		t.Error("not the producer that was idle longest was forgotten")
+	}
+	l.Stored("p", key(0), 1)
+	l.Claim("p", key(100), 1, now.Add(2*time.Hour))
+	if n := l.Producers(); n != 1 {
+		t.Errorf("%d producers after an idle hour, want 1", n)
+	}
+	for n := range 5 {
+		l.ClaimEvent("p", key(n))
+	}
+	if l.ClaimEvent("p", key(4)) != admit.Duplicate || l.ClaimEvent("p", key(0)) != admit.New {
+		t.Error("not the oldest events were forgotten")
+	}
+}
+
+func TestClaimEvent(t *testing.T) {
+	l := admit.NewLedger(admit.LedgerOptions{})
+	if got := l.ClaimEvent("p", key(1)); got != admit.New {
+		t.Errorf("first: %d", got)
+	}
+	if got := l.ClaimEvent("p", key(1)); got != admit.Duplicate || l.HasEvent("p", key(1)) {
+		t.Errorf("under way: %d, stored %t", got, l.HasEvent("p", key(1)))
+	}
+	l.EventFailed("p", key(1))
+	if got := l.ClaimEvent("p", key(1)); got != admit.New {
+		t.Errorf("after a failure: %d", got)
+	}
+	l.EventStored("p", key(1))
+	if got := l.ClaimEvent("p", key(1)); got != admit.Duplicate || !l.HasEvent("p", key(1)) {
+		t.Errorf("stored: %d, %t", got, l.HasEvent("p", key(1)))
+	}
+	if got := l.ClaimEvent("other", key(1)); got != admit.New {
+		t.Errorf("the same id from another: %d", got)
+	}
+}
+
+// TestCheckpointHoldsOnlyWhatIsStored guards against the worst: a batch that was
+// under way when the hub died must be taken when it comes again.
+func TestCheckpointHoldsOnlyWhatIsStored(t *testing.T) {
+	l := admit.NewLedger(admit.LedgerOptions{})
+	for seq := uint64(1); seq <= 5; seq++ {
+		l.Claim("p", key(1), seq, now)
+	}
+	l.Stored("p", key(1), 1)
+	l.Stored("p", key(1), 3)
+	l.ClaimEvent("p", key(7))
+	l.ClaimEvent("p", key(8))
+	l.EventStored("p", key(8))
+
+	back := admit.NewLedger(admit.LedgerOptions{})
+	if err := back.Restore(l.Checkpoint()); err != nil {
+		t.Fatal(err)
+	}
+	want := map[uint64]admit.Verdict{1: admit.Duplicate, 2: admit.New, 3: admit.Duplicate, 4: admit.New, 5: admit.New, 6: admit.New}
+	for seq, verdict := range want {
+		if got := back.Claim("p", key(1), seq, now); got != verdict {
+			t.Errorf("sequence %d: %d, want %d", seq, got, verdict)
+		}
+	}
+	if back.ClaimEvent("p", key(7)) != admit.New || back.ClaimEvent("p", key(8)) != admit.Duplicate {
+		t.Error("events: the one under way must be new, the stored one a duplicate")
+	}
+}
+
+// TestLedgerAgainstModel plays random histories with crashes against sets.
+func TestLedgerAgainstModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l := admit.NewLedger(admit.LedgerOptions{})
+		type batch struct {
+			producer int
+			seq      uint64
+		}
+		stored, pending := map[batch]bool{}, map[batch]bool{}
+		top := map[int]uint64{}
+		for range rapid.IntRange(1, 200).Draw(t, "steps") {
+			b := batch{rapid.IntRange(0, 2).Draw(t, "producer"), rapid.Uint64Range(1, 3000).Draw(t, "seq")}
+			switch rapid.IntRange(0, 3).Draw(t, "what") {
+			case 0, 1:
+				top[b.producer] = max(top[b.producer], b.seq)
+				want := admit.New
+				switch {
+				case top[b.producer]-b.seq >= admit.WindowSize:
+					want = admit.Stale
+				case stored[b] || pending[b]:
+					want = admit.Duplicate
+				}
+				if got := l.Claim("p", key(b.producer), b.seq, now); got != want {
+					t.Fatalf("claim %v: %d, want %d", b, got, want)
+				}
+				if want == admit.New {
+					pending[b] = true
+				}
+			case 2:
+				for b := range pending {
+					if rapid.Bool().Draw(t, "durable") {
+						l.Stored("p", key(b.producer), b.seq)
+						stored[b] = true
+					} else {
+						l.Failed("p", key(b.producer), b.seq)
+					}
+					delete(pending, b)
+				}
+			case 3: // crash
+				text := l.Checkpoint()
+				l = admit.NewLedger(admit.LedgerOptions{})
+				if err := l.Restore(text); err != nil {
+					t.Fatal(err)
+				}
+				if again := l.Checkpoint(); !bytes.Equal(text, again) {
+					t.Fatalf("checkpoint changes: %x then %x", text, again)
+				}
+				clear(pending)
+			}
+		}
+	})
+}
+
+func TestRestoreRefusesWhatIsCutOff(t *testing.T) {
+	l := admit.NewLedger(admit.LedgerOptions{})
+	l.Replay("publisher", key(1), 5, now)
+	l.ReplayEvent("publisher", key(2))
+	text := l.Checkpoint()
+	for n := range len(text) {
+		if err := admit.NewLedger(admit.LedgerOptions{}).Restore(text[:n]); !errors.Is(err, admit.ErrCheckpoint) {
+			t.Errorf("first %d bytes: %v", n, err)
+		}
+	}
+	if err := admit.NewLedger(admit.LedgerOptions{}).Restore(append(text, 0)); !errors.Is(err, admit.ErrCheckpoint) {
+		t.Errorf("one byte more: %v", err)
+	}
+}
+
+func FuzzRestore(f *testing.F) {
+	l := admit.NewLedger(admit.LedgerOptions{})
+	l.Replay("publisher", key(1), 5, now)
+	l.Replay("publisher", key(2), 1, now)
+	l.ReplayEvent("other", key(2))
+	f.Add(l.Checkpoint())
+	f.Add([]byte("AMLG\x01\xff\xff\xff\xff\x0f"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		l := admit.NewLedger(admit.LedgerOptions{Producers: 1000})
+		if l.Restore(b) != nil {
+			return
+		}
+		if err := admit.NewLedger(admit.LedgerOptions{}).Restore(l.Checkpoint()); err != nil {
+			t.Fatalf("what was restored cannot be restored again: %v", err)
+		}
+	})
+}
