@@ -1,0 +1,153 @@
+// Package proc is the agent for the processes of this host: it reports each one
+// that starts or ends, and readings of those that run.
+//
+// It compares readings of /proc, so a process that lives shorter than the scan
+// interval may be missed. The reader is our own: it keeps buffers and the facts
+// that do not change, where a general library reads and allocates all of them
+// each time (see BenchmarkReading).
+package proc
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/amoskys/amoskys/internal/agent"
+	"github.com/amoskys/amoskys/internal/obs"
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+)
+
+// Agent watches processes.
+type Agent struct {
+	cfg     Monitoring
+	o       agent.Options
+	table   *table
+	metrics *metrics
+
+	change   change
+	events   []*pb.Event
+	readings uint64
+	last     time.Time // of the last reading
+}
+
+var _ agent.Agent = (*Agent)(nil)
+
+// New returns an agent for the processes of this host. It fails on systems whose
+// processes it cannot read.
+func New(cfg Monitoring, o agent.Options) (*Agent, error) {
+	t, err := hostTable(o.HostID)
+	if err != nil {
+		return nil, err
+	}
+	return newAgent(cfg, o, t)
+}
+
+func newAgent(cfg Monitoring, o agent.Options, t *table) (*Agent, error) {
+	t.watch = filter{monitored: cfg.MonitoredProcesses, excluded: cfg.ExcludeList}.wants
+	t.byPID = map[int]*process{}
+	a := &Agent{cfg: cfg, o: o, table: t, metrics: newMetrics()}
+	for _, c := range []prometheus.Collector{a.metrics} {
+		if err := o.Registerer.Register(c); err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	return a, nil
+}
+
+// Run implements agent.Agent.
+func (a *Agent) Run(ctx context.Context) error {
+	scan := min(time.Duration(a.cfg.ScanIntervalSeconds*float64(time.Second)), a.o.Interval)
+	tick := time.NewTicker(scan)
+	defer tick.Stop()
+	if err := a.step(ctx, time.Now(), true); err != nil {
+		return ended(ctx, err)
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			due := now.Sub(a.last) >= a.o.Interval-scan/2
+			if err := a.step(ctx, now, due); err != nil {
+				return ended(ctx, err)
+			}
+		}
+	}
+}
+
+// ended is nil when ctx is the reason for err.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// step looks for changes and, when due, reads every process.
+func (a *Agent) step(ctx context.Context, now time.Time, due bool) error {
+	begin := time.Now()
+	if err := a.table.scan(now, &a.change); err != nil {
+		a.o.Condition("processes", err)
+		a.o.Logger.Warn("processes cannot be read", obs.KeyError, err)
+		return nil
+	}
+	a.o.Condition("processes", nil)
+	if due {
+		a.table.refresh(&a.change)
+		a.last = now
+		a.readings++
+	}
+	a.events = a.events[:0]
+	a.changes(now)
+	if due {
+		a.samples()
+		a.metrics.update(a.table, a.cfg.MetricsTop)
+	}
+	a.metrics.note(a.change, a.table, time.Since(begin))
+	if len(a.events) == 0 {
+		return nil
+	}
+	err := a.o.Publisher.Publish(ctx, a.events...)
+	clear(a.events) // they belong to the publisher
+	return err
+}
+
+// changes adds an event for each process that started or ended.
+func (a *Agent) changes(now time.Time) {
+	for _, p := range a.change.ended {
+		if p.watched {
+			a.events = append(a.events, a.table.exitEvent(p, now))
+		}
+	}
+	for _, p := range a.change.started {
+		if p.watched {
+			a.events = append(a.events, a.table.startEvent(p, now))
+		}
+	}
+}
+
+// samples adds a reading of each process that changed since the last one, and of
+// the others every few readings, so that what is shown is never old.
+func (a *Agent) samples() {
+	first := len(a.events)
+	for _, p := range a.table.byPID {
+		if !p.watched || !p.sampled(a.cfg.SampleRate) {
+			continue
+		}
+		stale := p.sent == 0 || a.readings-p.sent >= uint64(a.cfg.UnchangedEvery)
+		if !p.moved && !stale {
+			continue
+		}
+		if stale {
+			a.table.src.identity(p.pid, &p.facts)
+		}
+		p.sent = a.readings
+		a.events = append(a.events, a.table.sampleEvent(p))
+	}
+	slices.SortFunc(a.events[first:], func(x, y *pb.Event) int {
+		return int(x.GetProcess().GetProcess().GetPid()) - int(y.GetProcess().GetProcess().GetPid())
+	})
+}
