@@ -1,0 +1,31 @@
+// Weighs the JavaScript that the first load of Overview brings, compressed, and
+// fails the build when it is over the bar of docs and design: 90 kB.
+import { readFileSync } from 'node:fs';
+import { gzipSync } from 'node:zlib';
+
+const bar = 90_000;
+const dist = new URL('../dist/', import.meta.url);
+const manifest = JSON.parse(readFileSync(new URL('.vite/manifest.json', dist), 'utf8'));
+
+/** The files that come along with an entry, its static imports included. */
+function filesOf(key, seen = new Set()) {
+  if (seen.has(key)) return [];
+  seen.add(key);
+  const entry = manifest[key];
+  if (!entry) throw new Error(`${key} is not in the manifest`);
+  return [entry.file, ...(entry.imports ?? []).flatMap((each) => filesOf(each, seen))];
+}
+
+const weight = (file) => gzipSync(readFileSync(new URL(file, dist)), { level: 9 }).length;
+const pages = ['overview/Overview', 'agents/Agents', 'events/Events'];
+let failed = false;
+for (const page of pages) {
+  const files = new Set([...filesOf('index.html'), ...filesOf(`src/pages/${page}.svelte`)]);
+  const total = [...files].reduce((sum, file) => sum + weight(file), 0);
+  const over = page.startsWith('overview') && total > bar;
+  failed ||= over;
+  console.log(
+    `first load of ${page.split('/')[1]}: ${(total / 1000).toFixed(1)} kB of JavaScript${over ? `, over the bar of ${bar / 1000} kB` : ''}`,
+  );
+}
+process.exitCode = failed ? 1 : 0;

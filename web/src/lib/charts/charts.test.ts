@@ -1,0 +1,104 @@
+import { describe, expect, it } from 'vitest';
+import type { SeriesResponse } from '../api/types';
+import { colorSlots } from './colors';
+import { type Frame, frameOf, stacked, summary, withPoints } from './frame';
+
+const byType = (labels: Record<string, string>) => labels.type ?? '';
+const frame = (): Frame => ({
+  times: [100, 105, 110],
+  step: 5,
+  unit: 'ev/s',
+  lines: [
+    { label: 'a', values: [1, 2, 3] },
+    { label: 'b', values: [1, null, 1] },
+  ],
+});
+const point = (type: string, value: number) => ({
+  name: 'events_per_second',
+  labels: { type },
+  unit: 'ev/s',
+  value,
+});
+const add = (time: number, points: ReturnType<typeof point>[], from = 0) =>
+  withPoints(frame(), time, points, 'events_per_second', byType, from);
+
+describe('frames', () => {
+  it('are made of an answer, short series filled with gaps', () => {
+    const response: SeriesResponse = {
+      start: '1970-01-01T00:01:40Z',
+      step_seconds: 5,
+      series: [
+        { name: 'events_per_second', labels: { type: 'a' }, unit: 'ev/s', values: [1, 2] },
+        { name: 'events_per_second', labels: { type: 'b' }, unit: 'ev/s', values: [3] },
+        { name: 'queue_depth', labels: {}, unit: '', values: [9, 9, 9] },
+      ],
+    };
+    expect(frameOf(response, 'events_per_second', byType)).toEqual({
+      times: [100, 105],
+      step: 5,
+      unit: 'ev/s',
+      lines: [
+        { label: 'a', values: [1, 2] },
+        { label: 'b', values: [3, null] },
+      ],
+    });
+  });
+
+  it('grow by live points', () => {
+    const grown = add(115.4, [point('a', 4)]);
+    expect(grown.times).toEqual([100, 105, 110, 115]);
+    expect(grown.lines[0]?.values).toEqual([1, 2, 3, 4]);
+    expect(grown.lines[1]?.values).toEqual([1, null, 1, null]);
+  });
+
+  it('keep a break as a gap', () => {
+    const grown = add(131, [point('a', 4)]);
+    expect(grown.times).toEqual([100, 105, 110, 115, 120, 125, 130]);
+    expect(grown.lines[0]?.values).toEqual([1, 2, 3, null, null, null, 4]);
+  });
+
+  it('replace the value of a step that is not over', () => {
+    expect(add(112, [point('a', 9)]).lines[0]?.values).toEqual([1, 2, 9]);
+  });
+
+  it('take in a new line and let go of the old end', () => {
+    const grown = add(115, [point('c', 7)], 108);
+    expect(grown.times).toEqual([110, 115]);
+    expect(grown.lines.map((line) => line.label)).toEqual(['a', 'b', 'c']);
+    expect(grown.lines[2]?.values).toEqual([null, 7]);
+  });
+
+  it('ignore points of the past and of other names', () => {
+    expect(add(90, [point('a', 4)])).toEqual(frame());
+    expect(add(120, [{ ...point('a', 4), name: 'queue_depth' }])).toEqual(frame());
+  });
+
+  it('stack, with a gap only where nothing is known', () => {
+    const lines = [
+      { label: 'a', values: [1, null, null] },
+      { label: 'b', values: [2, 3, null] },
+    ];
+    expect(stacked(lines)).toEqual([
+      [1, 0, null],
+      [3, 3, null],
+    ]);
+  });
+
+  it('say in words what a line did', () => {
+    expect(summary({ label: 'a', values: [null, 4, 1, null] })).toEqual({ now: 1, lowest: 1, highest: 4 });
+    expect(summary({ label: 'a', values: [null] })).toBeNull();
+  });
+});
+
+describe('colours', () => {
+  it('stay with a name, whatever stands beside it', () => {
+    const alone = colorSlots(['process.execution']).get('process.execution');
+    const among = colorSlots(['x', 'y', 'process.execution', 'z']).get('process.execution');
+    expect(among).toBe(alone);
+  });
+
+  it('differ for up to eight names', () => {
+    const names = ['a', 'b', 'c', 'd', 'e', 'f', 'process.exit', 'flow.ended'];
+    expect(new Set(colorSlots(names).values()).size).toBe(8);
+  });
+});

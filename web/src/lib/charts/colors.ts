@@ -1,0 +1,44 @@
+/** Event types have their colours for good; other names get one by their hash. */
+const fixed: Record<string, number> = {
+  'process.execution': 1,
+  'process.exit': 0,
+  'process.sample': 2,
+  'network.connection': 4,
+  'flow.created': 3,
+  'flow.ended': 5,
+  'agent.health': 6,
+  'hub.health': 7,
+  p50: 1,
+  p99: 0,
+  'p99.9': 5,
+  'queue depth': 2,
+  connections: 4,
+};
+
+const slots = 8;
+
+function preferred(name: string): number {
+  const own = fixed[name];
+  if (own !== undefined) return own;
+  let hash = 2166136261;
+  for (let index = 0; index < name.length; index += 1) {
+    hash = Math.imul(hash ^ name.charCodeAt(index), 16777619);
+  }
+  return (hash >>> 0) % slots;
+}
+
+/** A slot for each name, distinct while there are no more than eight of them. */
+export function colorSlots(names: readonly string[]): Map<string, number> {
+  const chosen = new Map<string, number>();
+  const taken = new Set<number>();
+  const ordered = [...names].sort(
+    (a, b) => Number(fixed[b] !== undefined) - Number(fixed[a] !== undefined) || (a < b ? -1 : 1),
+  );
+  for (const name of ordered) {
+    let slot = preferred(name);
+    for (let tries = 0; tries < slots && taken.has(slot); tries += 1) slot = (slot + 1) % slots;
+    taken.add(slot);
+    chosen.set(name, slot);
+  }
+  return chosen;
+}

@@ -1,0 +1,116 @@
+import type { SeriesResponse } from '../api/types';
+import type { SeriesPoint } from '../live/protocol';
+
+/** One line of a chart: a value, or null for a gap, at each time of its frame. */
+export interface Line {
+  label: string;
+  values: (number | null)[];
+}
+
+/** Lines over common times, in whole seconds since 1970, `step` apart. */
+export interface Frame {
+  times: number[];
+  step: number;
+  unit: string;
+  lines: Line[];
+}
+
+export type Label = (labels: Record<string, string>) => string;
+
+/** The lines of one name out of an answer of the server. */
+export function frameOf(response: SeriesResponse, name: string, label: Label): Frame {
+  const step = response.step_seconds || 1;
+  const start = Math.round(Date.parse(response.start) / 1000);
+  const series = response.series.filter((each) => each.name === name);
+  const length = series.reduce((longest, each) => Math.max(longest, each.values.length), 0);
+  return {
+    times: Array.from({ length }, (_, index) => start + index * step),
+    step,
+    unit: series[0]?.unit ?? '',
+    lines: series.map((each) => ({
+      label: label(each.labels),
+      values: Array.from({ length }, (_, index) => each.values[index] ?? null),
+    })),
+  };
+}
+
+/**
+ * A frame with points that came live, less what is now older than `from`.
+ * Steps that no point came for stay gaps.
+ */
+export function withPoints(
+  frame: Frame,
+  time: number,
+  points: readonly SeriesPoint[],
+  name: string,
+  label: Label,
+  from: number,
+): Frame {
+  const mine = points.filter((point) => point.name === name);
+  if (mine.length === 0) return frame;
+  const { step } = frame;
+  const last = frame.times.at(-1);
+  const slot = last === undefined ? Math.floor(time) : last + Math.floor((time - last) / step) * step;
+  if (last !== undefined && slot < last) return frame;
+
+  const missing = last === undefined ? 1 : Math.round((slot - last) / step);
+  const skip = Math.max(
+    0,
+    frame.times.findIndex((each) => each >= from),
+  );
+  const times = frame.times.slice(skip);
+  for (let each = 0; each < missing; each += 1) times.push(slot - (missing - 1 - each) * step);
+
+  const lines = new Map(frame.lines.map((line) => [line.label, line.values.slice(skip)]));
+  for (const point of mine) {
+    const values = lines.get(label(point.labels)) ?? [];
+    while (values.length < times.length - 1) values.push(null);
+    values[times.length - 1] = point.value;
+    lines.set(label(point.labels), values);
+  }
+  return {
+    ...frame,
+    unit: frame.unit || (mine[0]?.unit ?? ''),
+    times,
+    lines: [...lines].map(([lineLabel, values]) => ({
+      label: lineLabel,
+      values: Array.from({ length: times.length }, (_, index) => values[index] ?? null),
+    })),
+  };
+}
+
+/** Each line on top of those before it; a time with no value at all stays a gap. */
+export function stacked(lines: readonly Line[]): (number | null)[][] {
+  const sums: number[] = [];
+  const known: boolean[] = [];
+  for (const line of lines) {
+    line.values.forEach((value, index) => {
+      if (value !== null) known[index] = true;
+    });
+  }
+  return lines.map((line) =>
+    line.values.map((value, index) => {
+      sums[index] = (sums[index] ?? 0) + (value ?? 0);
+      return known[index] ? (sums[index] ?? 0) : null;
+    }),
+  );
+}
+
+export interface Summary {
+  now: number | null;
+  lowest: number;
+  highest: number;
+}
+
+/** What a line did, for people who do not see it; null when it has no values. */
+export function summary(line: Line): Summary | null {
+  const values = line.values.filter((value) => value !== null);
+  if (values.length === 0) return null;
+  let lowest = values[0] ?? 0;
+  let highest = lowest;
+  for (const value of values) {
+    lowest = Math.min(lowest, value);
+    highest = Math.max(highest, value);
+  }
+  return { now: line.values.findLast((value) => value !== null) ?? null, lowest, highest };
+}

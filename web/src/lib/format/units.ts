@@ -1,0 +1,76 @@
+const byteUnits = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
+
+/** "12.3 MB": powers of 1000, as the rest of AMOSKYS counts. */
+export function bytes(value: number | null | undefined): string {
+  if (value === null || value === undefined || !Number.isFinite(value)) return '–';
+  let scaled = value;
+  let unit = 0;
+  while (Math.abs(scaled) >= 999.5 && unit < byteUnits.length - 1) {
+    scaled /= 1000;
+    unit += 1;
+  }
+  return `${scaled.toFixed(unit === 0 || scaled >= 99.95 ? 0 : 1)} ${byteUnits[unit]}`;
+}
+
+const grouped = new Intl.NumberFormat('en-GB', { maximumFractionDigits: 0 });
+
+/** "12 345 678", with every digit. */
+export function count(value: number | null | undefined): string {
+  if (value === null || value === undefined || !Number.isFinite(value)) return '–';
+  return grouped.format(value).replaceAll(',', ' ');
+}
+
+/** "12.3M", for places with no room. */
+export function short(value: number | null | undefined): string {
+  if (value === null || value === undefined || !Number.isFinite(value)) return '–';
+  const size = Math.abs(value);
+  if (size >= 999_500_000) return `${trim(value / 1e9)}G`;
+  if (size >= 999_500) return `${trim(value / 1e6)}M`;
+  if (size >= 9_995) return `${trim(value / 1e3)}k`;
+  return decimal(value);
+}
+
+/** Three figures, no more. */
+export function decimal(value: number | null | undefined): string {
+  if (value === null || value === undefined || !Number.isFinite(value)) return '–';
+  const size = Math.abs(value);
+  if (size === 0) return '0';
+  if (size >= 99.95) return count(value);
+  if (size >= 9.995) return value.toFixed(1);
+  return size >= 0.01 ? value.toFixed(2).replace(/\.?0+$/, '') : value.toPrecision(1);
+}
+
+function trim(value: number): string {
+  return value.toFixed(Math.abs(value) >= 99.95 ? 0 : 1).replace(/\.0$/, '');
+}
+
+export function percent(value: number | null | undefined): string {
+  if (value === null || value === undefined || !Number.isFinite(value)) return '–';
+  return `${value.toFixed(1)}%`;
+}
+
+/** Milliseconds as people say them: "0.3 ms", "1.2 s". */
+export function milliseconds(value: number | null | undefined): string {
+  if (value === null || value === undefined || !Number.isFinite(value)) return '–';
+  return value >= 1000 ? `${decimal(value / 1000)} s` : `${decimal(value)} ms`;
+}
+
+/** A value of a series in its unit. */
+export function inUnit(value: number | null | undefined, unit: string): string {
+  if (value === null || value === undefined) return '–';
+  switch (unit) {
+    case 'bytes':
+    case 'By':
+      return bytes(value);
+    case 'ms':
+      return milliseconds(value);
+    case 'percent':
+    case '%':
+      return percent(value);
+    case '':
+    case '1':
+      return short(value);
+    default:
+      return `${short(value)} ${unit}`;
+  }
+}

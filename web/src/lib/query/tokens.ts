@@ -1,0 +1,78 @@
+/**
+ * A light reading of the query language, enough to complete, to add filters
+ * and to mark words. The server alone decides what a query means.
+ */
+export interface Token {
+  kind: 'word' | 'field' | 'operator' | 'paren' | 'value';
+  text: string;
+  start: number;
+  end: number;
+  /** The field a value belongs to. */
+  field?: string;
+}
+
+const operators = new Set(['AND', 'OR', 'NOT']);
+
+export function tokenize(query: string): Token[] {
+  const tokens: Token[] = [];
+  let at = 0;
+  while (at < query.length) {
+    const character = query[at] ?? '';
+    if (/\s/.test(character)) {
+      at += 1;
+      continue;
+    }
+    if (character === '(' || character === ')') {
+      tokens.push({ kind: 'paren', text: character, start: at, end: at + 1 });
+      at += 1;
+      continue;
+    }
+    if (character === '-' && /[^\s]/.test(query[at + 1] ?? ' ')) {
+      tokens.push({ kind: 'operator', text: '-', start: at, end: at + 1 });
+      at += 1;
+      continue;
+    }
+    at = readTerm(query, at, tokens);
+  }
+  return tokens;
+}
+
+function readTerm(query: string, start: number, tokens: Token[]): number {
+  const name = /^[A-Za-z_@][\w.@-]*(?=:)/.exec(query.slice(start))?.[0];
+  if (name) {
+    const valueStart = start + name.length + 1;
+    tokens.push({ kind: 'field', text: name, start, end: valueStart });
+    const end = endOfValue(query, valueStart);
+    tokens.push({ kind: 'value', text: query.slice(valueStart, end), start: valueStart, end, field: name });
+    return end;
+  }
+  const end = Math.max(endOfValue(query, start), start + 1);
+  const text = query.slice(start, end);
+  tokens.push({ kind: operators.has(text) ? 'operator' : 'word', text, start, end });
+  return end;
+}
+
+/** A value runs to the next blank or bracket, but quotes and in(…) hold it together. */
+function endOfValue(query: string, start: number): number {
+  let at = start;
+  while (at < query.length) {
+    const character = query[at] ?? '';
+    if (character === '"') {
+      at = endOfQuote(query, at);
+    } else if (character === '(' && /^in$/.test(query.slice(start, at))) {
+      const close = query.indexOf(')', at);
+      return close < 0 ? query.length : close + 1;
+    } else if (/[\s()]/.test(character)) {
+      return at;
+    } else {
+      at += 1;
+    }
+  }
+  return at;
+}
+
+function endOfQuote(query: string, open: number): number {
+  let at = open + 1;
+  while (at < query.length && query[at] !== '"') at += query[at] === '\\' ? 2 : 1;
+  return Math.min(at + 1, query.length);
+}

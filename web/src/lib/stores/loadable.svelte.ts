@@ -1,0 +1,45 @@
+import { explain, isAbort } from '../api/client';
+
+/** Data of one call, with all a page needs to show its four states. */
+export class Loadable<T> {
+  data = $state.raw<T | null>(null);
+  error = $state.raw<unknown>(null);
+  loading = $state(false);
+  /** True once loading has taken 150 ms: then, and not before, a skeleton shows. */
+  slow = $state(false);
+  loadedAt = $state<number | null>(null);
+  message = $derived(this.error === null ? '' : explain(this.error));
+  #abort: AbortController | null = null;
+
+  /** Runs a call; a newer one makes an older one's answer count for nothing. */
+  async load(call: (signal: AbortSignal) => Promise<T>): Promise<T | null> {
+    this.#abort?.abort();
+    const abort = new AbortController();
+    this.#abort = abort;
+    this.loading = true;
+    const timer = setTimeout(() => {
+      this.slow = true;
+    }, 150);
+    try {
+      const data = await call(abort.signal);
+      if (abort.signal.aborted) return null;
+      this.data = data;
+      this.error = null;
+      this.loadedAt = Date.now();
+      return data;
+    } catch (error) {
+      if (!abort.signal.aborted && !isAbort(error)) this.error = error;
+      return null;
+    } finally {
+      clearTimeout(timer);
+      if (this.#abort === abort) {
+        this.loading = false;
+        this.slow = false;
+      }
+    }
+  }
+
+  cancel(): void {
+    this.#abort?.abort();
+  }
+}

@@ -1,0 +1,14 @@
+import { flag, oneOf, text } from '$lib/router/params';
+
+/** What the address of Agents holds. */
+export const schema = {
+  q: text(),
+  health: oneOf(['all', 'red', 'yellow', 'unknown', 'green'], 'all'),
+  sort: text('id'),
+  flat: flag(false),
+  /** The agent shown beside the list, as host/id. */
+  agent: text(),
+  tab: oneOf(['facts', 'logs'], 'facts'),
+  /** What is to be asked for at once, when the palette led here. */
+  ask: oneOf(['', 'stop'], ''),
+};

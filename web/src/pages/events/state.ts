@@ -1,0 +1,14 @@
+import { flag, list, oneOf, text, whole } from '$lib/router/params';
+
+export const usualColumns = ['time', 'severity', 'type', 'host', 'message'];
+
+/** What the address of Events holds, beside the time range. */
+export const schema = {
+  q: text(),
+  /** The opened event. */
+  event: whole(),
+  tab: oneOf(['fields', 'raw', 'around', 'related'], 'fields'),
+  cols: list(usualColumns),
+  /** Set by a link that wants the query bar focused; taken away at once. */
+  focus: flag(false),
+};

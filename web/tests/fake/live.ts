@@ -1,0 +1,98 @@
+import type { WebSocket } from 'ws';
+import type { Event } from '../../src/lib/api/types';
+import type { Topic } from '../../src/lib/live/protocol';
+import { compile, QueryFault } from './query';
+import { seriesAt } from './search';
+import type { World } from './world';
+
+type Request = { op: string; id: string } & Topic;
+
+interface Subscription {
+  topic: Topic;
+  test: (event: Event) => boolean;
+  next: number;
+}
+
+const mostAtOnce = 100;
+
+/** One tab's live connection, as /api/live serves it. */
+export class LiveClient {
+  #subscriptions = new Map<string, Subscription>();
+  #socket: WebSocket;
+  #world: World;
+  #beats = 0;
+
+  constructor(socket: WebSocket, world: World) {
+    this.#socket = socket;
+    this.#world = world;
+    socket.on('message', (data) => this.#asked(JSON.parse(String(data)) as Request));
+  }
+
+  /** Called ten times a second. */
+  tick(now: number): void {
+    this.#beats += 1;
+    for (const [id, subscription] of this.#subscriptions) {
+      const { topic } = subscription.topic;
+      if (topic === 'events') this.#events(id, subscription);
+      else if (topic === 'agents' && this.#beats % 10 === 0)
+        this.#send({ id, type: 'agents', snapshot: false, agents: this.#world.beat(now), removed: [] });
+      else if (topic === 'overview' && this.#beats % 20 === 0)
+        this.#send({ id, type: 'overview', ...this.#world.status(now) });
+      else if (subscription.topic.topic === 'series' && this.#beats % 10 === 0) {
+        const rate = this.#world.options.eventsPerSecond;
+        const points = subscription.topic.names.flatMap((name) => seriesAt(name, now / 1000, rate));
+        this.#send({ id, type: 'series', time: new Date(now).toISOString(), points });
+      }
+    }
+  }
+
+  hub(connected: boolean, since: number): void {
+    this.#send({ type: 'hub', connected, since: new Date(since).toISOString() });
+  }
+
+  close(): void {
+    this.#socket.terminate();
+  }
+
+  #asked(request: Request): void {
+    if (request.op === 'ping') this.#send({ type: 'pong' });
+    if (request.op === 'unsubscribe') this.#subscriptions.delete(request.id);
+    if (request.op !== 'subscribe') return;
+    try {
+      const test = request.topic === 'events' ? compile(request.query) : () => true;
+      const after = request.topic === 'events' ? request.after : null;
+      this.#subscriptions.set(request.id, {
+        topic: request,
+        test,
+        next: after === null ? this.#world.events.length : after + 1,
+      });
+    } catch (error) {
+      const position = error instanceof QueryFault ? error.position : undefined;
+      this.#send({ id: request.id, type: 'error', detail: String(error), position });
+      return;
+    }
+    if (request.topic === 'agents')
+      this.#send({ id: request.id, type: 'agents', snapshot: true, agents: this.#world.agents, removed: [] });
+  }
+
+  #events(id: string, subscription: Subscription): void {
+    const fresh = this.#world.events.slice(subscription.next).filter(subscription.test);
+    subscription.next = this.#world.events.length;
+    if (fresh.length === 0) return;
+    const every = Math.ceil(fresh.length / mostAtOnce);
+    const events = fresh.filter((_, index) => index % every === 0);
+    this.#send({
+      id,
+      type: 'events',
+      events,
+      next: subscription.next,
+      tail: subscription.next,
+      shown: events.length,
+      of: fresh.length,
+    });
+  }
+
+  #send(message: object): void {
+    if (this.#socket.readyState === 1) this.#socket.send(JSON.stringify(message));
+  }
+}

@@ -1,0 +1,139 @@
+import type { Event, EventsResponse, SeriesResponse } from '../../src/lib/api/types';
+import { spanOf } from '../../src/lib/router/timerange';
+import { compile } from './query';
+import type { World } from './world';
+
+const instant = (text: string | null, now: number, fallback: number) => {
+  if (!text) return fallback;
+  const span = spanOf(text);
+  return span === null ? Date.parse(text) : now - span;
+};
+
+export function searchEvents(world: World, params: URLSearchParams, now: number): EventsResponse {
+  const test = compile(params.get('query') ?? '');
+  const since = instant(params.get('since'), now, 0);
+  const until = instant(params.get('until'), now, now);
+  const inRange = world.events.filter((event) => {
+    const time = Date.parse(event.time);
+    return time >= since && time <= until;
+  });
+  const found = inRange.filter(test);
+  const limit = Number(params.get('limit') ?? 100);
+  const before = Number(params.get('before') ?? 0);
+  const page = found
+    .filter((event) => !before || event.offset < before)
+    .slice(-limit)
+    .reverse();
+  const last = page.at(-1);
+  return {
+    events: page,
+    total: found.length,
+    scanned: inRange.length,
+    took_ms: 3.2,
+    histogram: histogram(found, since, until, Number(params.get('histogram') ?? 0)),
+    facets: (params.get('facets') ?? '')
+      .split(',')
+      .filter(Boolean)
+      .map((field) => facet(found, field)),
+    store: {
+      state: 'ok',
+      events: world.events.length,
+      capacity: 200_000,
+      oldest_time: world.events[0]?.time ?? null,
+      next_offset: world.events.length,
+    },
+    next_before: last && last.offset > (found[0]?.offset ?? 0) ? last.offset : 0,
+  };
+}
+
+function histogram(
+  events: readonly Event[],
+  since: number,
+  until: number,
+  buckets: number,
+): EventsResponse['histogram'] {
+  if (!buckets) return null;
+  const step = Math.max(1, Math.ceil((until - since) / 1000 / buckets));
+  const start = Math.floor(since / 1000 / step) * step;
+  const counts = new Array<number>(Math.ceil((until / 1000 - start) / step)).fill(0);
+  for (const event of events) {
+    const bucket = Math.floor((Date.parse(event.time) / 1000 - start) / step);
+    if (counts[bucket] !== undefined) counts[bucket] += 1;
+  }
+  return { start: new Date(start * 1000).toISOString(), step_seconds: step, counts };
+}
+
+function facet(events: readonly Event[], field: string) {
+  const counts = new Map<string, number>();
+  for (const event of events) {
+    const own = (event as unknown as Record<string, unknown>)[field] ?? event.fields[field];
+    if (own !== undefined) counts.set(String(own), (counts.get(String(own)) ?? 0) + 1);
+  }
+  const values = [...counts]
+    .sort((a, b) => b[1] - a[1])
+    .slice(0, 10)
+    .map(([value, count]) => ({ value, count }));
+  return { field, values, distinct: counts.size };
+}
+
+const wave = (time: number, base: number, swing: number) =>
+  Math.max(0, base + Math.sin(time / 90) * swing + Math.sin(time / 17) * swing * 0.3);
+
+/** What each series is at a time, in seconds. */
+export function seriesAt(name: string, time: number, rate: number) {
+  const point = (labels: Record<string, string>, unit: string, value: number) => ({
+    name,
+    labels,
+    unit,
+    value,
+  });
+  switch (name) {
+    case 'events_per_second':
+      return [
+        point({ type: 'process.sample' }, 'ev/s', wave(time, rate * 0.6, rate * 0.1)),
+        point({ type: 'process.execution' }, 'ev/s', wave(time + 40, rate * 0.2, rate * 0.08)),
+        point({ type: 'process.exit' }, 'ev/s', wave(time + 60, rate * 0.15, rate * 0.06)),
+        point({ type: 'agent.health' }, 'ev/s', rate * 0.03),
+        point({ type: 'hub.health' }, 'ev/s', rate * 0.02),
+      ];
+    case 'latency_ms':
+      return [
+        point({ quantile: '0.5' }, 'ms', wave(time, 0.4, 0.1)),
+        point({ quantile: '0.99' }, 'ms', wave(time, 2.4, 0.7)),
+        point({ quantile: '0.999' }, 'ms', wave(time, 7.5, 2)),
+      ];
+    case 'queue_depth':
+      return [point({}, '', wave(time, 1.5, 1.4))];
+    case 'connections':
+      return [point({}, '', 9)];
+    default:
+      return [];
+  }
+}
+
+export function series(world: World, params: URLSearchParams, now: number): SeriesResponse {
+  const step = Number.parseInt(params.get('step') ?? '5', 10);
+  const from = Math.floor(instant(params.get('since'), now, now - 900_000) / 1000 / step) * step;
+  const until = Math.floor(instant(params.get('until'), now, now) / 1000);
+  const times = Array.from(
+    { length: Math.max(1, Math.floor((until - from) / step)) },
+    (_, index) => from + index * step,
+  );
+  const rate = world.options.history ? world.options.eventsPerSecond : 0;
+  // The hub did not run for a while: gaps shall show as gaps.
+  const away = (index: number) => index > times.length * 0.3 && index < times.length * 0.36;
+  return {
+    start: new Date(from * 1000).toISOString(),
+    step_seconds: step,
+    series: (params.get('names') ?? '').split(',').flatMap((name) =>
+      seriesAt(name, from, rate).map((first, line) => ({
+        name,
+        labels: first.labels,
+        unit: first.unit,
+        values: times.map((time, index) =>
+          away(index) ? null : (seriesAt(name, time, rate)[line]?.value ?? null),
+        ),
+      })),
+    ),
+  };
+}
