@@ -12,9 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"net"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 )
@@ -225,50 +223,6 @@ func (ca *CA) template(o IssueOptions) (*x509.Certificate, error) {
 // serves reports whether the holders of a role are dialled by others and so need
 // the server usage and host names.
 func serves(r Role) bool { return r == RoleHub || r == RoleDashboard }
-
-func addHosts(t *x509.Certificate, hosts []string) error {
-	for _, h := range hosts {
-		if ip := net.ParseIP(h); ip != nil {
-			if ip4 := ip.To4(); ip4 != nil {
-				ip = ip4
-			}
-			if !slices.ContainsFunc(t.IPAddresses, ip.Equal) {
-				t.IPAddresses = append(t.IPAddresses, ip)
-			}
-			continue
-		}
-		name := strings.ToLower(strings.TrimSuffix(h, "."))
-		if !isDNSName(name) {
-			return fmt.Errorf("%q is neither an IP address nor a host name", h)
-		}
-		if !slices.Contains(t.DNSNames, name) {
-			t.DNSNames = append(t.DNSNames, name)
-		}
-	}
-	return nil
-}
-
-// isDNSName accepts host names as they occur, underscores included, and a
-// wildcard as the whole first label.
-func isDNSName(s string) bool {
-	s = strings.TrimPrefix(s, "*.")
-	if s == "" || len(s) > 253 {
-		return false
-	}
-	for label := range strings.SplitSeq(s, ".") {
-		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
-			return false
-		}
-		for i := range len(label) {
-			if c := label[i]; c == '.' || !pathByte(c) {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-func isIP(s string) bool { return net.ParseIP(s) != nil }
 
 func sign(template, parent *x509.Certificate, public crypto.PublicKey, key crypto.Signer) (*x509.Certificate, error) {
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, public, key)
