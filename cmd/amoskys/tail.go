@@ -4,26 +4,21 @@ import (
 	"fmt"
 	"net"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/amoskys/amoskys/internal/cli"
 	"github.com/amoskys/amoskys/internal/config"
-	"github.com/amoskys/amoskys/internal/filter"
 	"github.com/amoskys/amoskys/internal/identity"
-	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/tail"
 )
 
 // tailFlags are the arguments of `amoskys tail`.
 type tailFlags struct {
-	hub, certificate, since, severity, cursor string
-	types, agents, hosts                      []string
-	from                                      int64
-	all, noFollow, asJSON                     bool
-	limit                                     uint64
+	hub, certificate string
+	want             tail.Want
+	asJSON           bool
+	limit            uint64
 }
 
 // newTailCommand builds `amoskys tail`, which shows events as they come.
@@ -40,9 +35,10 @@ func newTailCommand(env *cli.Env) *cobra.Command {
 			"  amoskys tail --all --no-follow --json 'process.name:sshd' | jq .event",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			request, err := f.request(env, strings.Join(args, " "))
+			f.want.Query, f.want.Now = strings.Join(args, " "), env.Now()
+			request, err := f.want.Request()
 			if err != nil {
-				return err
+				return &cli.UsageError{Err: err}
 			}
 			show := tail.Text(env.Stdout)
 			if f.asJSON {
@@ -58,15 +54,15 @@ func newTailCommand(env *cli.Env) *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&f.hub, "hub", defaultHub(env.Lookup), "address of the hub (default from $EVENTBUS_HOST and $EVENTBUS_PORT)")
 	flags.StringVar(&f.certificate, "cert", "operator", "name of the certificate in certs/ to present")
-	flags.StringSliceVar(&f.types, "type", nil, "only these types; one that ends in '.' means all that begin so")
-	flags.StringSliceVar(&f.agents, "agent", nil, "only of these agents")
-	flags.StringSliceVar(&f.hosts, "host", nil, "only of these hosts")
-	flags.StringVar(&f.severity, "severity", "", "only this severity and above: informational, low, medium, high, critical")
-	flags.StringVar(&f.since, "since", "", "begin this long ago (15m, 2h), or at this time (RFC 3339)")
-	flags.Int64Var(&f.from, "from", -1, "begin at this offset")
-	flags.BoolVar(&f.all, "all", false, "begin with the oldest event")
-	flags.StringVar(&f.cursor, "cursor", "", "name of a durable place in the log: go on where it stands")
-	flags.BoolVar(&f.noFollow, "no-follow", false, "end at the last event instead of waiting for more")
+	flags.StringSliceVar(&f.want.Types, "type", nil, "only these types; one that ends in '.' means all that begin so")
+	flags.StringSliceVar(&f.want.Agents, "agent", nil, "only of these agents")
+	flags.StringSliceVar(&f.want.Hosts, "host", nil, "only of these hosts")
+	flags.StringVar(&f.want.Severity, "severity", "", "only this severity and above: informational, low, medium, high, critical")
+	flags.StringVar(&f.want.Since, "since", "", "begin this long ago (15m, 2h), or at this time (RFC 3339)")
+	flags.Int64Var(&f.want.From, "from", -1, "begin at this offset")
+	flags.BoolVar(&f.want.All, "all", false, "begin with the oldest event")
+	flags.StringVar(&f.want.Cursor, "cursor", "", "name of a durable place in the log: go on where it stands")
+	flags.BoolVar(&f.want.NoFollow, "no-follow", false, "end at the last event instead of waiting for more")
 	flags.Uint64Var(&f.limit, "limit", 0, "end after so many events")
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON, one object a line")
 	cmd.MarkFlagsMutuallyExclusive("since", "from", "all", "cursor")
@@ -86,47 +82,4 @@ func defaultHub(lookup func(string) (string, bool)) string {
 		port = v
 	}
 	return net.JoinHostPort(host, port)
-}
-
-// request turns the flags into what the hub is asked.
-func (f *tailFlags) request(env *cli.Env, query string) (*pb.SubscribeRequest, error) {
-	if _, err := filter.Parse(query); err != nil {
-		return nil, cli.Usagef("query: %w", err)
-	}
-	r := &pb.SubscribeRequest{
-		Cursor: f.cursor, NoFollow: f.noFollow,
-		Filter: &pb.Filter{Types: f.types, Agents: f.agents, Hosts: f.hosts, Query: query},
-	}
-	if f.severity != "" {
-		n, ok := pb.Severity_value["SEVERITY_"+strings.ToUpper(f.severity)]
-		if !ok || n == 0 {
-			return nil, cli.Usagef("severity %q is not known; valid: informational, low, medium, high, critical", f.severity)
-		}
-		r.Filter.MinSeverity = pb.Severity(n)
-	}
-	switch {
-	case f.since != "":
-		at, err := parseSince(f.since, env.Now())
-		if err != nil {
-			return nil, err
-		}
-		r.Start = &pb.SubscribeRequest_FromTime{FromTime: timestamppb.New(at)}
-	case f.from >= 0:
-		r.Start = &pb.SubscribeRequest_FromOffset{FromOffset: uint64(f.from)}
-	case f.all, f.cursor != "":
-	default:
-		r.Start = &pb.SubscribeRequest_FromTail{FromTail: true}
-	}
-	return r, nil
-}
-
-func parseSince(s string, now time.Time) (time.Time, error) {
-	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
-		return now.Add(-d), nil
-	}
-	at, err := time.Parse(time.RFC3339, s)
-	if err != nil {
-		return at, cli.Usagef("--since %q is neither a duration such as 15m nor a time such as %s", s, now.UTC().Format(time.RFC3339))
-	}
-	return at, nil
 }

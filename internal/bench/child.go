@@ -164,7 +164,6 @@ type hubReading struct {
 	rssBytes   float64
 	syncs      float64
 	syncTime   float64
-	groups     float64
 	walBytes   float64
 }
 

@@ -56,7 +56,7 @@ func newClient(i int, o *HubOptions, cfg *tls.Config, p *phase, now time.Time) (
 	c.conn, err = grpc.NewClient("passthrough:///"+o.Target,
 		grpc.WithTransportCredentials(credentials.NewTLS(cfg)),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(newRawCodec())),
-		grpc.WithWriteBufferSize(buffer), grpc.WithReadBufferSize(buffer/2), grpc.WithSharedWriteBuffer(true),
+		grpc.WithWriteBufferSize(buffer), grpc.WithReadBufferSize(buffer/2),
 		grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(),
 	)
 	if err != nil {
@@ -64,8 +64,6 @@ func newClient(i int, o *HubOptions, cfg *tls.Config, p *phase, now time.Time) (
 	}
 	return c, nil
 }
-
-func (c *client) close() error { return c.conn.Close() }
 
 // answered counts one ack.
 func (c *client) answered(sent time.Time, events uint64) {

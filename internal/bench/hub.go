@@ -98,7 +98,7 @@ func drive(ctx context.Context, o *HubOptions, child *hubChild, progress func(ti
 		if clients[i], err = newClient(i, o, cfg, &p, time.Now()); err != nil {
 			return nil, err
 		}
-		defer clients[i].close()
+		defer func() { _ = clients[i].conn.Close() }()
 	}
 	stop := make(chan struct{})
 	group, running := errgroup.WithContext(ctx)

@@ -59,7 +59,7 @@ type template struct {
 }
 
 // errSmall says that an event cannot be so short.
-var errSmall = errors.New("size is too small for an event") //nolint:gochecknoglobals // a constant
+var errSmall = errors.New("size is too small for an event")
 
 // newTemplate makes batch events of exactly size bytes each.
 func newTemplate(agent string, batch, size int, now time.Time) (*template, error) {
@@ -170,7 +170,6 @@ type ack struct {
 	status   pb.PublishAck_Status
 	accepted uint64
 	refused  bool
-	message  string
 }
 
 // parse reads an encoded PublishAck.
@@ -182,31 +181,27 @@ func (a *ack) parse(b []byte) error {
 			return protowire.ParseError(n)
 		}
 		b = b[n:]
-		switch {
-		case wire == protowire.VarintType:
-			var v uint64
-			if v, n = protowire.ConsumeVarint(b); n < 0 {
-				return protowire.ParseError(n)
-			}
-			switch number {
-			case 1:
-				a.sequence = v
-			case 2:
-				a.status = pb.PublishAck_Status(v)
-			case 4:
-				a.accepted = v
-			}
-		default:
-			if n = protowire.ConsumeFieldValue(number, wire, b); n < 0 {
-				return protowire.ParseError(n)
-			}
+		if n = protowire.ConsumeFieldValue(number, wire, b); n < 0 {
+			return protowire.ParseError(n)
+		}
+		if wire == protowire.VarintType {
+			v, _ := protowire.ConsumeVarint(b)
+			a.number(number, v)
+		} else {
 			a.refused = a.refused || number == 5
-			if number == 7 {
-				v, _ := protowire.ConsumeString(b)
-				a.message = v
-			}
 		}
 		b = b[n:]
 	}
 	return nil
+}
+
+func (a *ack) number(field protowire.Number, v uint64) {
+	switch int32(field) {
+	case 1:
+		a.sequence = v
+	case 2:
+		a.status = pb.PublishAck_Status(v)
+	case 4:
+		a.accepted = v
+	}
 }

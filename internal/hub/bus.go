@@ -84,7 +84,7 @@ func publishEventHandler(srv any, ctx context.Context, dec func(any) error, inte
 	if err := dec(in); err != nil {
 		return nil, err
 	}
-	b := srv.(*bus) //nolint:forcetypeassert,errcheck // registered with it
+	b := srv.(*bus) //nolint:forcetypeassert // registered with it
 	if intercept == nil {
 		return b.publishEvent(ctx, in)
 	}

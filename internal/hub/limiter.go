@@ -35,7 +35,7 @@ func newLogLimiter(logger *slog.Logger, now func() time.Time) *logLimiter {
 
 // log writes a warning unless there were many of the same key lately. The keys
 // are fixed words, so that their number is bounded.
-func (l *logLimiter) log(ctx context.Context, key, message string, attrs ...slog.Attr) {
+func (l *logLimiter) log(ctx context.Context, key, message string, attrs ...slog.Attr) { //nolint:sloglint // callers give constants
 	omitted, ok := l.allow(key)
 	if !ok {
 		return

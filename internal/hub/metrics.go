@@ -34,10 +34,16 @@ func errorReasons() []string {
 		"malformed_request", "too_many_events", "stale_sequence", "refused_event",
 		"log_busy", "log_full", "log_readonly", "log_failed", "too_many_cursors", "bad_subscription",
 	}
-	for _, r := range identity.Reasons() {
-		reasons = append(reasons, string(r))
+	return append(reasons, rejectionReasons()...)
+}
+
+func rejectionReasons() []string {
+	all := identity.Reasons()
+	words := make([]string, len(all))
+	for i, r := range all {
+		words[i] = string(r)
 	}
-	return reasons
+	return words
 }
 
 func newMetrics(r prometheus.Registerer, m *meter) (*metrics, error) {

@@ -118,7 +118,7 @@ func (g *guard) stream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo
 }
 
 // errStopping is what calls end with when the hub stops; clients try again.
-var errStopping = status.Error(codes.Unavailable, "the hub is stopping") //nolint:gochecknoglobals // a constant
+var errStopping = status.Error(codes.Unavailable, "the hub is stopping")
 
 // boundStream is a stream with a shorter life.
 type boundStream struct {

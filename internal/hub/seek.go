@@ -43,7 +43,7 @@ func offsetAt(ctx context.Context, l *wal.Log, t time.Time) (wal.Offset, error) 
 }
 
 // errNothing says that no record lies at or behind an offset.
-var errNothing = errors.New("no record") //nolint:gochecknoglobals // a constant
+var errNothing = errors.New("no record")
 
 // receivedAt returns when the first readable record at or behind an offset came,
 // and where it begins.

@@ -183,7 +183,7 @@ func (d *delivery) run(ctx context.Context) error {
 			e, err = d.reader.Next(ctx)
 		}
 		if err != nil {
-			if err := d.damage(err); err != nil {
+			if err := d.damage(ctx, err); err != nil {
 				return err
 			}
 			continue
@@ -260,12 +260,12 @@ func (d *delivery) tail() error {
 }
 
 // damage turns a bad place of the log into a gap; any other error ends the stream.
-func (d *delivery) damage(err error) error {
+func (d *delivery) damage(ctx context.Context, err error) error {
 	bad, ok := errors.AsType[*wal.CorruptionError](err)
 	if !ok {
 		return logStatus(err)
 	}
-	d.bus.limiter.log(d.stream.Context(), "damaged_log", "subscription met damage in the log",
+	d.bus.limiter.log(ctx, "damaged_log", "subscription met damage in the log",
 		slog.String(obs.KeySegment, bad.Segment), slog.Uint64(obs.KeyOffset, bad.First), slog.String(obs.KeyReason, bad.Reason))
 	d.lost = "damaged: " + clip(bad.Reason)
 	if bad.Next <= d.next {

@@ -2,7 +2,6 @@ package hub
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -170,7 +169,7 @@ func (s *single) retry(ctx context.Context, err error) error {
 	}
 	t := troubleOf(err)
 	s.bus.note(ctx, t, s.publisher, err)
-	st, detailErr := status.New(t.code, fmt.Sprintf("%s: try again", t.text)).
+	st, detailErr := status.New(t.code, t.text+": try again").
 		WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(t.backoff)})
 	if detailErr != nil {
 		return status.Error(t.code, t.text)

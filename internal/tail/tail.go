@@ -34,7 +34,7 @@ type Options struct {
 }
 
 // errLimit ends a run that has shown enough.
-var errLimit = errors.New("limit reached") //nolint:gochecknoglobals // a constant
+var errLimit = errors.New("limit reached")
 
 // Bounds on the pause before a new attempt.
 const (

@@ -160,7 +160,7 @@ func (l *Ledger) evict(now time.Time) {
 	}
 }
 
-func entryOf(e *list.Element) *producer { return e.Value.(*producer) } //nolint:forcetypeassert,errcheck // the list holds nothing else
+func entryOf(e *list.Element) *producer { return e.Value.(*producer) } //nolint:forcetypeassert // the list holds nothing else
 
 // producer is one sender's spool.
 type producer struct {

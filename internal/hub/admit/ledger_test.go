@@ -201,7 +201,7 @@ func TestRestoreRefusesWhatIsCutOff(t *testing.T) {
 	l.Replay("publisher", key(1), 5, now)
 	l.ReplayEvent("publisher", key(2))
 	text := l.Checkpoint()
-	for n := range len(text) {
+	for n := range text {
 		if err := admit.NewLedger(admit.LedgerOptions{}).Restore(text[:n]); !errors.Is(err, admit.ErrCheckpoint) {
 			t.Errorf("first %d bytes: %v", n, err)
 		}

@@ -190,7 +190,7 @@ func (r *Request) other(c *cursor, tag uint64) error {
 	if number == fieldEvents && wire == protowire.BytesType {
 		return fmt.Errorf("%w: the tag of an event is not in its shortest form", ErrMalformed)
 	}
-	switch wire { //nolint:exhaustive // groups are not of proto3
+	switch wire {
 	case protowire.VarintType:
 		v, size := c.uvarint()
 		if size == 0 {
