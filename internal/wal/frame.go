@@ -36,7 +36,7 @@ func (f *frame) build(group []*request, a *active, chain *[chainBytes]byte, next
 		}
 		h := &r.header
 		h.salt, h.first, h.synced = a.seg.salt, *next, uint64(a.pos)
-		h.chain = h.link(chain, &r.digest)
+		h.chain = h.link(chain, &r.hash.out)
 		*chain, *next = h.chain, h.behind()
 
 		at := len(f.arena)
@@ -55,7 +55,7 @@ func (f *frame) build(group []*request, a *active, chain *[chainBytes]byte, next
 		for range r.size - int64(h.length) - recordTrailerBytes {
 			f.arena = append(f.arena, 0)
 		}
-		f.arena = binary.LittleEndian.AppendUint32(f.arena, h.length)
+		f.arena = binary.LittleEndian.AppendUint32(f.arena, h.trailer())
 	}
 	if from < len(f.arena) {
 		f.pieces = append(f.pieces, f.arena[from:])

@@ -62,6 +62,10 @@ func paddedSize(length uint32) int64 {
 // size returns the bytes the record takes up.
 func (h *header) size() int64 { return paddedSize(h.length) }
 
+// trailer returns the record's last four bytes: the length, inverted, so that
+// the last byte is never zero and a torn record shows.
+func (h *header) trailer() uint32 { return ^h.length }
+
 // behind returns the offset behind the record's last event.
 func (h *header) behind() Offset { return h.first + Offset(h.count) }
 
@@ -130,8 +134,8 @@ func (h *header) checkBody(b []byte) string {
 			return "record padding is not zero"
 		}
 	}
-	if binary.LittleEndian.Uint32(b[end:]) != h.length {
-		return "record trailer differs from its length"
+	if binary.LittleEndian.Uint32(b[end:]) != h.trailer() {
+		return "record trailer does not match its length"
 	}
 	return ""
 }
@@ -142,23 +146,33 @@ func (h *header) body(b []byte) (publisher, payload []byte) {
 	return b[recordHeaderBytes:at:at], b[at:h.length:h.length]
 }
 
+// hasher computes digests. Its buffers are part of it because what is handed
+// to a hash.Hash escapes to the heap.
+type hasher struct {
+	sum hash.Hash
+	pre [40]byte
+	out [sha256.Size]byte
+}
+
+func newHasher() *hasher { return &hasher{sum: sha256.New()} }
+
 // digest hashes what the caller of Submit knows about a record, so that the
-// bulk of hashing runs outside the writer. sum must be reset.
-func (h *header) digest(sum hash.Hash, publisher []byte, payload ...[]byte) (d [sha256.Size]byte) {
-	var pre [40]byte
+// bulk of hashing runs outside the writer.
+func (d *hasher) digest(h *header, publisher []byte, payload ...[]byte) *[sha256.Size]byte {
 	le := binary.LittleEndian
-	le.PutUint64(pre[0:], uint64(h.received))
-	le.PutUint64(pre[8:], h.sequence)
-	copy(pre[16:], h.producer[:])
-	le.PutUint32(pre[32:], h.count)
-	pre[36], pre[37] = byte(h.kind), h.publisher
-	sum.Write(pre[:])
-	sum.Write(publisher)
+	le.PutUint64(d.pre[0:], uint64(h.received))
+	le.PutUint64(d.pre[8:], h.sequence)
+	copy(d.pre[16:], h.producer[:])
+	le.PutUint32(d.pre[32:], h.count)
+	d.pre[36], d.pre[37] = byte(h.kind), h.publisher
+	d.sum.Reset()
+	d.sum.Write(d.pre[:])
+	d.sum.Write(publisher)
 	for _, p := range payload {
-		sum.Write(p)
+		d.sum.Write(p)
 	}
-	sum.Sum(d[:0])
-	return d
+	d.sum.Sum(d.out[:0])
+	return &d.out
 }
 
 // link returns the chain value of a record with header h and digest d that
@@ -174,11 +188,9 @@ func (h *header) link(prev *[chainBytes]byte, d *[sha256.Size]byte) [chainBytes]
 
 // follows checks that the record b with header h carries the chain on from
 // prev.
-func (h *header) follows(prev *[chainBytes]byte, sum hash.Hash, b []byte) bool {
+func (h *header) follows(prev *[chainBytes]byte, d *hasher, b []byte) bool {
 	publisher, payload := h.body(b)
-	sum.Reset()
-	d := h.digest(sum, publisher, payload)
-	return h.link(prev, &d) == h.chain
+	return h.link(prev, d.digest(h, publisher, payload)) == h.chain
 }
 
 // receivedTime returns the receive time.

@@ -2,10 +2,8 @@ package wal
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"path/filepath"
 
 	"github.com/amoskys/amoskys/internal/vfs"
@@ -16,8 +14,9 @@ type recovering struct {
 	seg    *segment
 	file   vfs.File
 	scan   scanner
-	sum    hash.Hash
+	sum    *hasher
 	next   Offset
+	prev   [chainBytes]byte // chain value that the segment carries on
 	chain  [chainBytes]byte
 	linked bool // chain is that of the record before
 	entry  Entry
@@ -54,6 +53,9 @@ func (l *Log) recover(ctx context.Context, known end) error {
 	if err != nil {
 		return errors.Join(err, file.Close())
 	}
+	if r.damaged && r.next == seg.first {
+		r.next++ // or the next segment would take the damaged one's place
+	}
 	l.w.next, l.w.chain = r.next, r.chain
 	l.recovery.Segment = seg.name
 	size := seg.end
@@ -64,9 +66,12 @@ func (l *Log) recover(ctx context.Context, known end) error {
 	after.next, after.end = r.next, seg.end
 	l.publish(after)
 	if !writable || r.damaged {
+		if r.next == seg.first {
+			l.w.chain = r.prev
+		}
 		return file.Close()
 	}
-	l.w.active = &active{seg: seg, file: file, pos: r.scan.pos, alloc: size}
+	l.w.active = &active{seg: seg, file: file, pos: r.scan.pos, alloc: size, prev: r.prev}
 	return nil
 }
 
@@ -87,13 +92,14 @@ func (l *Log) openLast(seg *segment) (f vfs.File, writable bool, err error) {
 // walkLast reads the last segment to its end and classifies what is bad.
 func (l *Log) walkLast(ctx context.Context, seg *segment, file vfs.File, known end) (*recovering, error) {
 	r := &recovering{
-		seg: seg, file: file, next: seg.first, sum: sha256.New(), cutAt: -1,
+		seg: seg, file: file, next: seg.first, sum: newHasher(), cutAt: -1,
 		scan: scanner{file: file, salt: seg.salt, pos: segmentHeaderBytes, limit: seg.end},
 	}
 	h, _, reason, err := readSegmentHeader(file)
 	if err != nil {
 		return nil, err
 	}
+	r.prev = h.prev
 	r.chain, r.linked, r.damaged = h.chain(), reason == "", reason != ""
 	for {
 		if err := ctx.Err(); err != nil {

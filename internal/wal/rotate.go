@@ -1,7 +1,6 @@
 package wal
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -43,7 +42,7 @@ func (l *Log) finish(a *active) {
 // begin makes a new segment at the next offset and makes it the active one.
 // The file gets its name only once its content is durable, so that a segment
 // is either whole or not there. The old active segment, if any, is sealed but
-// not closed.
+// not closed; it must hold events, as no two segments start at one offset.
 func (l *Log) begin() error {
 	if l.lock == nil { // the file system was read-only when the log was opened
 		lock, err := l.opts.FS.Lock(filepath.Join(l.opts.Dir, lockName))
@@ -97,7 +96,7 @@ func (l *Log) begin() error {
 	} else {
 		v.segs = append(v.segs, seg)
 	}
-	l.w.active = &active{seg: seg, file: f, pos: int64(len(content)), alloc: int64(len(content))}
+	l.w.active = &active{seg: seg, file: f, pos: int64(len(content)), alloc: int64(len(content)), prev: h.prev}
 	l.w.chain = chain
 	v.end = l.w.active.pos
 	l.publish(v)
@@ -118,13 +117,12 @@ func (l *Log) segmentStart(h *segmentHeader) ([]byte, [chainBytes]byte) {
 		length: uint32(recordHeaderBytes + len(payload)), salt: h.salt, first: h.first, received: h.created,
 		kind: KindCheckpoint, bodyCRC: crc32.Checksum(payload, castagnoli()),
 	}
-	d := r.digest(sha256.New(), nil, payload)
-	r.chain = r.link(&chain, &d)
+	r.chain = r.link(&chain, newHasher().digest(&r, nil, payload))
 	b = append(b, make([]byte, recordHeaderBytes)...)
 	r.put(b[segmentHeaderBytes:])
 	b = append(b, payload...)
 	b = append(b, make([]byte, r.size()-int64(r.length)-recordTrailerBytes)...)
-	return binary.LittleEndian.AppendUint32(b, r.length), r.chain
+	return binary.LittleEndian.AppendUint32(b, r.trailer()), r.chain
 }
 
 // noteHead brings the head file up to date. It only strengthens Verify, so a

@@ -1,9 +1,7 @@
 package wal
 
 import (
-	"crypto/sha256"
 	"fmt"
-	"hash"
 	"hash/crc32"
 )
 
@@ -11,7 +9,6 @@ import (
 // barrier, or run a control function.
 type request struct {
 	header    header // length, received, sequence, producer, count, bodyCRC, kind, publisher
-	digest    [sha256.Size]byte
 	publisher string
 	payload   [][]byte
 	size      int64 // bytes on disk, 0 for anything but a record
@@ -20,13 +17,13 @@ type request struct {
 	barrier func(error)
 	control func()
 
-	sum  hash.Hash // reused
-	name []byte    // reused copy of publisher
+	hash *hasher // reused; its output is the record's digest
+	name []byte  // reused copy of publisher
 }
 
 func (r *request) reset() {
-	sum, name := r.sum, r.name
-	*r = request{sum: sum, name: name[:0]}
+	hash, name := r.hash, r.name
+	*r = request{hash: hash, name: name[:0]}
 }
 
 // Submit queues a record. The batch is hashed on the caller's goroutine, so
@@ -53,7 +50,7 @@ func (l *Log) Submit(r *Record, done func(first Offset, err error)) error {
 	}
 	req, _ := l.reqs.Get().(*request)
 	if req == nil {
-		req = &request{sum: sha256.New()}
+		req = &request{hash: newHasher()}
 	}
 	req.header = header{
 		length: uint32(length), received: r.Received.UnixNano(), sequence: r.Sequence, producer: r.ProducerID,
@@ -74,8 +71,7 @@ func (l *Log) Submit(r *Record, done func(first Offset, err error)) error {
 // seal computes the digest and the body checksum.
 func (r *request) seal() {
 	r.name = append(r.name[:0], r.publisher...)
-	r.sum.Reset()
-	r.digest = r.header.digest(r.sum, r.name, r.payload...)
+	r.hash.digest(&r.header, r.name, r.payload...)
 	crc := crc32.Update(0, castagnoli(), r.name)
 	for _, p := range r.payload {
 		crc = crc32.Update(crc, castagnoli(), p)
@@ -115,7 +111,7 @@ func (l *Log) enqueue(req *request) error {
 
 // recycle keeps a record's request for reuse.
 func (l *Log) recycle(req *request) {
-	if req.sum != nil {
+	if req.hash != nil {
 		req.reset()
 		l.reqs.Put(req)
 	}

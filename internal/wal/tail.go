@@ -1,7 +1,5 @@
 package wal
 
-import "encoding/binary"
-
 // sectorBytes is the unit that disks write atomically.
 const sectorBytes = 512
 
@@ -23,8 +21,9 @@ type badPlace struct {
 // A record counts as torn when none of the records behind it was written at a
 // time when this one was already durable (each says how far the segment was
 // durable then), and when a part of it is missing: it runs behind the end of
-// the file, its trailer is missing, or one of the sectors it lies in holds
-// nothing but the zeros of reserved space.
+// the file, only zeros follow somewhere before its end (whose last byte is
+// never zero), or one of the sectors it lies in holds nothing but the zeros of
+// reserved space.
 func inspect(s *scanner, r *scanned, durable bool) (badPlace, error) {
 	look := scanner{file: s.file, salt: s.salt, limit: s.limit, pos: r.pos}
 	p := badPlace{pos: r.pos, resumeAt: -1}
@@ -71,15 +70,12 @@ func (s *scanner) unfinished(r *scanned, used int64) (bool, error) {
 	if r.headerOK {
 		size = r.header.size()
 	}
-	if r.pos+size > s.limit || used < r.pos+recordHeaderBytes {
+	if r.pos+size > s.limit || used < r.pos+size {
 		return true, nil
 	}
 	b, err := s.window(r.pos, size)
 	if err != nil {
 		return false, err
-	}
-	if r.headerOK && binary.LittleEndian.Uint32(b[size-recordTrailerBytes:]) == 0 {
-		return true, nil
 	}
 	for at := int64(0); at < size; {
 		end := min(size, at+sectorBytes-(r.pos+at)%sectorBytes)

@@ -2,10 +2,8 @@ package wal
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"path/filepath"
 
 	"github.com/amoskys/amoskys/internal/vfs"
@@ -43,7 +41,7 @@ func Verify(ctx context.Context, fsys vfs.FS, dir string, progress func(done, to
 	if progress == nil {
 		progress = func(int64, int64) {}
 	}
-	v := &verifier{fs: fsys, dir: dir, sum: sha256.New(), progress: progress}
+	v := &verifier{fs: fsys, dir: dir, sum: newHasher(), progress: progress}
 	if err := v.run(ctx); err != nil {
 		return v.report, fmt.Errorf("verify log %s: %w", dir, err)
 	}
@@ -55,7 +53,7 @@ func Verify(ctx context.Context, fsys vfs.FS, dir string, progress func(done, to
 type verifier struct {
 	fs       vfs.FS
 	dir      string
-	sum      hash.Hash
+	sum      *hasher
 	progress func(done, total int64)
 	done     int64
 	total    int64

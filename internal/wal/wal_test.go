@@ -3,6 +3,7 @@ package wal
 import (
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"log/slog"
 	"testing"
 	"time"
@@ -51,7 +52,7 @@ func batch(seq, events, size int) *Record {
 }
 
 func options(fsys vfs.FS) Options {
-	return Options{Dir: dir, FS: fsys, Logger: quiet()}
+	return Options{Dir: dir, FS: fsys, Logger: quiet(), SegmentBytes: 64 << 10}
 }
 
 func openLog(t *testing.T, o Options) *Log {
@@ -180,3 +181,5 @@ func TestReaderStartsInsideRecord(t *testing.T) {
 		t.Fatal("a reader behind the end was allowed")
 	}
 }
+
+func crcOf(b []byte) uint32 { return crc32.Checksum(b, castagnoli()) }

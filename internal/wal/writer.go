@@ -46,6 +46,8 @@ type active struct {
 	file  vfs.File
 	pos   int64 // durable end
 	alloc int64 // end of the space reserved
+
+	prev [chainBytes]byte // chain value that the segment's header carries on
 }
 
 // run is the writer goroutine.
@@ -231,6 +233,9 @@ func (l *Log) abandon() {
 	a := l.w.active
 	l.w.active = nil
 	a.seg.end = a.pos
+	if a.seg.first == l.w.next {
+		l.w.chain = a.prev // the next segment takes its place
+	}
 	if err := a.file.Close(); err != nil {
 		l.log.Warn("close segment", "path", a.seg.name, "error", err)
 	}

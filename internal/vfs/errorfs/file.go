@@ -42,6 +42,7 @@ func (f *file) WriteVec(pieces [][]byte, off int64) (int64, error) {
 // Sync implements vfs.File.
 func (f *file) Sync() error {
 	if err := f.fs.check(Sync, f.name); err != nil {
+		f.dropUnsynced()
 		return err
 	}
 	return f.File.Sync()
@@ -50,9 +51,18 @@ func (f *file) Sync() error {
 // Datasync implements vfs.File.
 func (f *file) Datasync() error {
 	if err := f.fs.check(Datasync, f.name); err != nil {
+		f.dropUnsynced()
 		return err
 	}
 	return f.File.Datasync()
+}
+
+// dropUnsynced tells a file that can do so that its unsynced pages are gone for
+// good, as they are after a failed sync on Linux.
+func (f *file) dropUnsynced() {
+	if d, ok := f.File.(interface{ DropUnsynced() }); ok {
+		d.DropUnsynced()
+	}
 }
 
 // Truncate implements vfs.File.

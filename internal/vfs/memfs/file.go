@@ -167,6 +167,15 @@ func (f *file) Sync() error {
 	return nil
 }
 
+// DropUnsynced makes what was written since the last sync never become durable
+// although programs go on seeing it: what Linux does after a failed fsync,
+// whose pages count as clean.
+func (f *file) DropUnsynced() {
+	f.fs.mu.Lock()
+	defer f.fs.mu.Unlock()
+	f.node.ops = nil
+}
+
 // Datasync implements vfs.File; the size is needed to read content back, so
 // here it does what Sync does.
 func (f *file) Datasync() error { return f.Sync() }
