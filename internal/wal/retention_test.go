@@ -1,0 +1,278 @@
+package wal
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amoskys/amoskys/internal/vfs"
+	"github.com/amoskys/amoskys/internal/vfs/memfs"
+)
+
+// clock is a time that a test sets. The log reads it from its goroutine only
+// while the test waits for it.
+type clock struct{ now time.Time }
+
+func (c *clock) Now() time.Time { return c.now }
+
+func TestRotation(t *testing.T) {
+	disk := memfs.New()
+	c := &clock{time.Unix(1700000000, 0)}
+	o := options(disk)
+	o.Now = c.Now
+	o.SegmentBytes = 10 << 10
+	o.SegmentAge = time.Hour
+	l := openLog(t, o)
+	for i := range 30 {
+		mustAppend(t, l, batch(i, 1, 900))
+	}
+	segs := segments(t, disk)
+	if len(segs) != 4 {
+		t.Fatalf("30 records of 1 kB made segments %v", segs)
+	}
+	for _, s := range segs[:3] {
+		if n := len(content(t, disk, s)); n > 10<<10 || n < 8<<10 {
+			t.Fatalf("segment %s has %d bytes", s, n)
+		}
+	}
+	// By age, but only when it holds events.
+	for range 3 {
+		c.now = c.now.Add(2 * time.Hour)
+		if err := l.Maintain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := l.Stat().Segments; n != 5 {
+		t.Fatalf("%d segments after a day, want 5", n)
+	}
+	// A record larger than a segment gets one of its own.
+	mustAppend(t, l, batch(100, 1, 30<<10))
+	mustAppend(t, l, batch(101, 1, 10))
+	if n := l.Stat().Segments; n != 6 {
+		t.Fatalf("%d segments, want 6", n)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if rep := verify(t, disk); !rep.OK {
+		t.Fatalf("%+v", rep)
+	}
+}
+
+func TestRetention(t *testing.T) {
+	tests := map[string]struct {
+		set   func(o *Options)
+		later time.Duration
+		hold  Offset // 0 for none
+		free  bool   // there is room on the disk
+		first Offset // afterwards
+		loud  bool
+	}{
+		"nothing is due":           {set: func(o *Options) { o.RetentionAge = 100 * time.Hour }, free: true, first: 0},
+		"by age":                   {set: func(o *Options) { o.RetentionAge = 150 * time.Minute }, free: true, first: 20},
+		"by age, all but the last": {set: func(o *Options) { o.RetentionAge = time.Hour }, later: 1000 * time.Hour, free: true, first: 50},
+		"by size":                  {set: func(o *Options) { o.RetentionBytes = 25 << 10 }, free: true, first: 40},
+		"held":                     {set: func(o *Options) { o.RetentionBytes = 25 << 10 }, hold: 15, free: true, first: 10},
+		"held, but the disk is full": {
+			set: func(o *Options) { o.RetentionBytes = 25 << 10; o.MinFreeBytes = 50 << 10 }, hold: 15, first: 40, loud: true,
+		},
+		"the disk is full, but nothing is due": {
+			set: func(o *Options) { o.MinFreeBytes = 50 << 10 }, first: 0,
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			disk := memfs.New()
+			c := &clock{time.Unix(1700000000, 0)}
+			var logged bytes.Buffer
+			o := options(disk)
+			o.Now = c.Now
+			o.Logger = slog.New(slog.NewTextHandler(&logged, nil))
+			o.SegmentBytes = 20 << 10
+			l := openLog(t, o)
+			for i := range 60 {
+				if i > 0 && i%10 == 0 {
+					c.now = c.now.Add(time.Hour)
+					if err := l.Rotate(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				mustAppend(t, l, batch(i, 1, 900))
+			}
+			if tt.hold > 0 {
+				cur, err := l.Cursor("slow", true)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := cur.Commit(tt.hold); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			tt.set(&o)
+			c.now = c.now.Add(tt.later + time.Minute)
+			if !tt.free {
+				disk.SetCapacity(disk.Used() + 10<<10)
+			}
+			l = openLog(t, o)
+			if err := l.Maintain(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			st := l.Stat()
+			if st.FirstOffset != tt.first || st.NextOffset != 60 {
+				t.Fatalf("the log holds %d to %d, want it to begin at %d", st.FirstOffset, st.NextOffset, tt.first)
+			}
+			if loud := strings.Contains(logged.String(), "level=ERROR msg=\"log removes events"); loud != tt.loud {
+				t.Fatalf("said so loudly: %v\n%s", loud, &logged)
+			}
+			if name := dir + "/" + segmentName(0); tt.first > 0 {
+				if _, err := disk.Stat(name); !vfs.IsNotExist(err) {
+					t.Fatalf("%s is still there: %v", name, err)
+				}
+			}
+			if rep := verify(t, disk); !rep.OK {
+				t.Fatalf("%+v", rep)
+			}
+		})
+	}
+}
+
+// TestReaderMeetsRetention reads on in a removed segment, then is told what it
+// missed.
+func TestReaderMeetsRetention(t *testing.T) {
+	o := options(memfs.New())
+	o.RetentionBytes = 3000
+	l := openLog(t, o)
+	for i := range 50 {
+		mustAppend(t, l, batch(i, 1, 200))
+	}
+	r, err := l.NewReader(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if e, err := r.Next(t.Context()); err != nil || e.First != 0 {
+		t.Fatal(e, err)
+	}
+	for i := 50; i < 100; i++ {
+		if i%10 == 0 {
+			if err := l.Rotate(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		mustAppend(t, l, batch(i, 1, 200))
+	}
+	if err := l.Maintain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	first := l.Stat().FirstOffset
+	if first != 90 {
+		t.Fatalf("first offset %d", first)
+	}
+	for want := Offset(1); want < 100; want++ {
+		if want == 50 {
+			want = 90
+		}
+		e, err := r.Next(t.Context())
+		if err != nil || e.First != want {
+			t.Fatalf("got %+v, %v, want offset %d", e, err, want)
+		}
+	}
+	if gaps := r.Gaps(); len(gaps) != 1 || gaps[0] != (Gap{50, 90}) {
+		t.Fatalf("gaps %v", gaps)
+	}
+	late, err := l.NewReader(7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer late.Close()
+	if gaps := late.Gaps(); len(gaps) != 1 || gaps[0] != (Gap{7, 90}) || late.Offset() != 90 {
+		t.Fatalf("gaps %v, offset %d", gaps, late.Offset())
+	}
+}
+
+func TestCursor(t *testing.T) {
+	disk := memfs.New()
+	l := openLog(t, options(disk))
+	for i := range 5 {
+		mustAppend(t, l, batch(i, 1, 20))
+	}
+	cur, err := l.Cursor("store", true)
+	if err != nil || cur.Offset() != 0 {
+		t.Fatal(cur, err)
+	}
+	if err := cur.Commit(3); err != nil {
+		t.Fatal(err)
+	}
+	if err := cur.Commit(6); !errors.Is(err, fs.ErrInvalid) {
+		t.Fatalf("commit behind the end: %v", err)
+	}
+	for _, name := range []string{"", ".hidden", "a/b", "../x", "a b", "x.tmp", strings.Repeat("x", 200), "a\x00"} {
+		if _, err := l.Cursor(name, false); !errors.Is(err, fs.ErrInvalid) {
+			t.Errorf("cursor %q: %v", name, err)
+		}
+	}
+	// A crash right after Commit keeps it.
+	crashed := openLog(t, options(disk.Crash(nil)))
+	cur2, err := crashed.Cursor("store", true)
+	if err != nil || cur2.Offset() != 3 {
+		t.Fatal(cur2.Offset(), err)
+	}
+	if list := crashed.Cursors(); len(list) != 1 || list[0].Name != "store" || !list[0].Hold {
+		t.Fatalf("%+v", list)
+	}
+	// Every damaged byte is noticed; the subscriber starts at the beginning.
+	clean := content(t, disk, "cursors/store")
+	for at := range clean {
+		d := disk.Clone()
+		b := bytes.Clone(clean)
+		b[at] ^= 4
+		if err := d.Put(dir+"/cursors/store", b); err != nil {
+			t.Fatal(err)
+		}
+		ld := openLog(t, options(d))
+		cur, err := ld.Cursor("store", true)
+		if err != nil || cur.Offset() != 0 {
+			t.Fatalf("byte %d: %d, %v", at, cur.Offset(), err)
+		}
+		if err := cur.Commit(5); err != nil {
+			t.Fatal(err)
+		}
+		if err := ld.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := crashed.RemoveCursor("store"); err != nil {
+		t.Fatal(err)
+	}
+	if err := crashed.RemoveCursor("store"); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	if err := cur2.Commit(4); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	if err := cur2.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTwoWriters(t *testing.T) {
+	where := t.TempDir()
+	o := Options{Dir: where, Logger: quiet()}
+	l := openLog(t, o)
+	_, err := Open(t.Context(), o)
+	locked, ok := errors.AsType[*vfs.LockedError](err)
+	if !ok || locked.PID == 0 || !strings.Contains(err.Error(), "process") {
+		t.Fatalf("second writer: %v", err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	openLog(t, o)
+}
