@@ -113,6 +113,11 @@ func roles() []Layer {
 			Why: "a subscriber follows the log and can be rebuilt from it; the hub must not need it",
 		},
 		{
+			Name: "clients", Packages: []string{"internal/tail/..."},
+			May: []string{"internal/tail/...", "internal/cli/...", "internal/config/...", "internal/event/...", "internal/filter/...", "internal/identity/...", "internal/obs/...", "internal/pb/..."},
+			Why: "a client knows the hub by gRPC only, so that it works from anywhere",
+		},
+		{
 			Name: "dashboard", Packages: []string{"internal/dashboard/..."},
 			May: []string{"internal/dashboard/...", "internal/config/...", "internal/event/...", "internal/filter/...", "internal/identity/...", "internal/obs/...", "internal/pb/...", "web"},
 			Why: "a dashboard reads through gRPC only, so that replicas run anywhere",
