@@ -6,22 +6,24 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"log/slog"
 	"net"
+	"net/http"
 	"sync"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/amoskys/amoskys/internal/agent/probe"
 	"github.com/amoskys/amoskys/internal/agent/uplink"
 	"github.com/amoskys/amoskys/internal/event"
+	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
@@ -39,6 +41,7 @@ type Hub struct {
 	events []*pb.Event
 	faults []string
 	change chan struct{}
+	report probe.Report
 }
 
 // NewHub starts a hub on a free loopback port, with plain text when cfg is nil.
@@ -46,6 +49,7 @@ type Hub struct {
 func NewHub(tb testing.TB, cfg *tls.Config) *Hub {
 	tb.Helper()
 	h := &Hub{addr: "127.0.0.1:0", tls: cfg, seen: map[string]bool{}, change: make(chan struct{})}
+	h.report.Status, h.report.Log.State = "ok", "ok"
 	h.Start(tb)
 	tb.Cleanup(h.Stop)
 	return h
@@ -72,13 +76,21 @@ func (h *Hub) Start(tb testing.TB) {
 		tb.Fatal(err)
 	}
 	h.addr = l.Addr().String()
-	creds := insecure.NewCredentials()
-	if h.tls != nil {
-		creds = credentials.NewTLS(h.tls)
+	bus := grpc.NewServer()
+	pb.RegisterEventBusServer(bus, h)
+	healthpb.RegisterHealthServer(bus, health.NewServer())
+	server := &http.Server{
+		Handler: h.route(bus), ReadHeaderTimeout: 5 * time.Second, Protocols: new(http.Protocols),
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
 	}
-	server := grpc.NewServer(grpc.Creds(creds))
-	pb.RegisterEventBusServer(server, h)
-	healthpb.RegisterHealthServer(server, health.NewServer())
+	server.Protocols.SetHTTP1(true)
+	if h.tls == nil {
+		server.Protocols.SetUnencryptedHTTP2(true)
+	} else {
+		server.Protocols.SetHTTP2(true)
+		server.TLSConfig = h.tls.Clone()
+		l = tls.NewListener(l, withProtocols(h.tls))
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -87,9 +99,36 @@ func (h *Hub) Start(tb testing.TB) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.stop = func() {
-		server.Stop()
+		_ = server.Close() // the connections' faults are the test's subject
+		bus.Stop()
 		<-done
 	}
+}
+
+func withProtocols(cfg *tls.Config) *tls.Config {
+	cfg = cfg.Clone()
+	cfg.NextProtos = []string{"h2", "http/1.1"}
+	return cfg
+}
+
+// route serves GET /health beside the bus, as a hub does on its one port.
+func (h *Hub) route(bus http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", bus)
+	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
+		h.mu.Lock()
+		report := h.report
+		h.mu.Unlock()
+		obs.WriteJSON(w, http.StatusOK, report)
+	})
+	return mux
+}
+
+// Report sets the answer of /health.
+func (h *Hub) Report(r probe.Report) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.report = r
 }
 
 // Stop ends every connection at once, as a crash would.

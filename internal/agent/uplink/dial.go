@@ -32,15 +32,16 @@ func (u *Uplink) dial() (*grpc.ClientConn, *handshakes, error) {
 	if u.o.Dial != nil {
 		options = append(options, grpc.WithContextDialer(u.o.Dial))
 	}
-	conn, err := grpc.NewClient(target(u.o.Addr), options...)
+	conn, err := grpc.NewClient(Target(u.o.Addr), options...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("prepare connection to the hub: %w", err)
 	}
 	return conn, seen, nil
 }
 
-// target resolves names through DNS at each session, and takes addresses as they are.
-func target(addr string) string {
+// Target is the gRPC target of host:port: names are resolved through DNS at each
+// connection, addresses are taken as they are.
+func Target(addr string) string {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil || net.ParseIP(host) != nil {
 		return "passthrough:///" + addr
@@ -67,12 +68,20 @@ func (h *handshakes) explain(err error, how func(error) error) error {
 	switch {
 	case h.err != nil:
 		return fmt.Errorf("connect to the hub: %w", how(h.err))
-	case strings.Contains(err.Error(), "tls: "):
+	case IsTLSError(err):
 		// In TLS 1.3 a server refuses a client after the client's handshake.
 		return fmt.Errorf("connect to the hub: %w", how(err))
 	default:
 		return fmt.Errorf("publish to the hub: %w", err)
 	}
+}
+
+// IsTLSError reports whether a connection failed over TLS, judging by the text,
+// which is all that gRPC passes on.
+func IsTLSError(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "tls: ") || strings.Contains(text, "x509: ") ||
+		strings.Contains(text, "authentication handshake failed")
 }
 
 // Credentials returns transport credentials for cfg, or plain text for nil, that

@@ -1,0 +1,17 @@
+// Package all lists the agents that this program can be.
+package all
+
+import (
+	"github.com/amoskys/amoskys/internal/agent"
+	"github.com/amoskys/amoskys/internal/agents/eventbus"
+	"github.com/amoskys/amoskys/internal/agents/proc"
+)
+
+// Definitions returns every agent, in the order in which they are shown. A new
+// agent is one line here.
+func Definitions() []agent.Definition {
+	return []agent.Definition{
+		eventbus.Definition(),
+		proc.Definition(),
+	}
+}
