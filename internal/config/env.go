@@ -13,8 +13,12 @@ import (
 const (
 	EnvRole    = "AMOSKYS_ROLE"     // role to run when the binary has no command
 	EnvAgentID = "AMOSKYS_AGENT_ID" // id of the agent to run with AMOSKYS_ROLE=agent; also agent.id
-	EnvHubHost = "EVENTBUS_HOST"    // host of the hub, for env tags
-	EnvHubPort = "EVENTBUS_PORT"    // port of the hub, for env tags
+	// EnvSupervised is 1 for a process that was started by another of ours, which
+	// keeps its last words and reads its log files.
+	EnvSupervised = "AMOSKYS_SUPERVISED"
+
+	EnvHubHost = "EVENTBUS_HOST" // host of the hub, for env tags
+	EnvHubPort = "EVENTBUS_PORT" // port of the hub, for env tags
 )
 
 // Variable names the environment variable that overrides a key: "server.port"

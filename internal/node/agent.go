@@ -124,8 +124,8 @@ func (m *managed) answersSince(t time.Time) bool {
 // reason says why an agent does not run, with the last line it wrote.
 func (m *managed) reason(s child.Status) string {
 	reason := s.Reason
-	if s.LastExit != nil && strings.HasPrefix(reason, "ended by itself") && len(s.Lines) > 0 {
-		reason += ": " + s.Lines[len(s.Lines)-1]
+	if s.LastExit != nil && strings.HasPrefix(reason, "ended by itself") && s.Words != "" {
+		reason += ": " + s.Words
 	}
 	if s.CrashLoop {
 		reason = fmt.Sprintf("keeps crashing, started %d times: %s", s.Restarts, reason)

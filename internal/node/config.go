@@ -23,7 +23,7 @@ type Config struct {
 
 // Section names the node and its agents.
 type Section struct {
-	ID     string   `yaml:"id"` // empty: the host's name
+	ID     string   `yaml:"id"` // empty: the name in the certificate
 	Agents []string `yaml:"agents"`
 }
 
@@ -111,11 +111,11 @@ func (h Hub) Files(home config.Home) identity.Files {
 }
 
 // Options are what the configuration says of a node; the rest is for the caller
-// to fill in. hostName is the id when the configuration names none.
-func (c *Config) Options(hostName string) Options {
+// to fill in. name is the id when the configuration names none.
+func (c *Config) Options(name string) Options {
 	o := Options{ID: c.Node.ID}
 	if o.ID == "" {
-		o.ID = hostName
+		o.ID = name
 	}
 	s := c.Supervision
 	o.Interval, o.StopTimeout = seconds(s.IntervalSeconds), seconds(s.StopTimeoutSeconds)

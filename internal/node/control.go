@@ -77,7 +77,8 @@ func (s *session) farewell(failed <-chan error) {
 		return
 	}
 	select {
-	case _ = <-failed: // the end of the stream is all we wait for
+	case err := <-failed:
+		s.node.o.Logger.Debug("stream to hub ended", obs.KeyError, err)
 	case <-time.After(farewellTimeout):
 	}
 }

@@ -28,6 +28,7 @@ type Agent struct {
 	// Argv is the program and its arguments, Env its whole environment.
 	Argv, Env []string
 	Log       string // the agent's log file
+	Config    string // the agent's configuration file
 	// Settings reads what the node needs from the agent's configuration. It is
 	// called before every start; an error keeps the agent from starting and is
 	// shown as the reason.

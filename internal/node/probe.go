@@ -77,7 +77,7 @@ func probe(ctx context.Context, client *http.Client, addr string) (report, error
 	if portOf(addr) == 0 {
 		return r, nil
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+reachable(addr)+"/status", http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+Reachable(addr)+"/status", http.NoBody)
 	if err != nil {
 		return r, fmt.Errorf("look at agent: %w", err)
 	}
@@ -103,8 +103,8 @@ func shorten(err error) error {
 	return err
 }
 
-// reachable turns the address an agent listens on into one to dial.
-func reachable(addr string) string {
+// Reachable turns the address an agent listens on into one to dial.
+func Reachable(addr string) string {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return addr

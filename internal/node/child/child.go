@@ -78,6 +78,7 @@ type Status struct {
 	Reason    string    // why it does not run, for people
 	Next      time.Time // next start, when Waiting
 	Lines     []string  // last lines of its stderr, oldest first
+	Words     string    // the line of them that says why it ended
 }
 
 // Child is one kept subprocess. Run must be called once for the rest to work.
@@ -163,7 +164,7 @@ func (c *Child) Status() Status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.status
-	s.Lines = c.lines.list()
+	s.Lines, s.Words = c.lines.list(), c.lines.words()
 	return s
 }
 
@@ -224,6 +225,7 @@ func (c *Child) runOnce(ctx context.Context) {
 			return
 		}
 	}
+	c.lines.reset()
 	p, err := c.o.launch(c.o, c.lines)
 	if err != nil {
 		c.crashed(nil, fmt.Sprintf("start %s: %v", c.o.Argv[0], err))
@@ -300,14 +302,9 @@ func (c *Child) crashed(exit *Exit, reason string) {
 	if exit != nil {
 		s.LastExit = exit
 	}
-	lines := c.lines.list()
 	c.mu.Unlock()
-	last := ""
-	if len(lines) > 0 {
-		last = lines[len(lines)-1]
-	}
 	c.o.Logger.Error("process is not running and will be started again", obs.KeyCommand, c.o.Name,
-		obs.KeyReason, reason, "last_line", last, obs.KeyBackoff, wait)
+		obs.KeyReason, reason, "last_line", c.lines.words(), obs.KeyBackoff, wait)
 	c.changed()
 }
 

@@ -370,6 +370,23 @@ func isZombie(pid int) bool {
 	return err == nil && strings.Contains(string(text), ") Z ")
 }
 
+// TestWords: the reason of a panic stays although its trace is long.
+func TestWords(t *testing.T) {
+	r := newLineRing()
+	fmt.Fprintln(r, "panic: nil map")
+	for i := range 100 {
+		fmt.Fprintln(r, "frame", i)
+	}
+	if got := r.words(); got != "panic: nil map" {
+		t.Errorf("got %q", got)
+	}
+	r.reset()
+	fmt.Fprintln(r, "out of luck")
+	if got := r.words(); got != "out of luck" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestLineRing(t *testing.T) {
 	r := newLineRing()
 	fmt.Fprint(r, "one\r\n\ntwo", " and more\n", strings.Repeat("x", 5000), "\nlast")

@@ -1,0 +1,23 @@
+package child
+
+import (
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/amoskys/amoskys/internal/config"
+)
+
+// Supervised reports whether this process was started by another of ours.
+func Supervised() bool { return os.Getenv(config.EnvSupervised) == "1" }
+
+// Environ is the environment for a child of ours under home: our own, without
+// what names our role and would make every child the same agent.
+func Environ(home config.Home) []string {
+	drop := []string{config.EnvSupervised, config.HomeVariable, config.EnvRole, config.EnvAgentID}
+	env := slices.DeleteFunc(os.Environ(), func(pair string) bool {
+		name, _, _ := strings.Cut(pair, "=")
+		return slices.Contains(drop, name)
+	})
+	return append(env, config.EnvSupervised+"=1", config.HomeVariable+"="+string(home))
+}
