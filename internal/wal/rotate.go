@@ -18,8 +18,8 @@ func (l *Log) rotateIfUsed() error {
 	return l.rotate()
 }
 
-// rotate begins a new segment and ends the old one. When the new one cannot be
-// made the old one stays in use.
+// rotate begins a new segment, ends the old one and removes what retention no
+// longer allows. When the new one cannot be made the old one stays in use.
 func (l *Log) rotate() error {
 	old := l.w.active
 	if err := l.begin(); err != nil {
@@ -27,6 +27,9 @@ func (l *Log) rotate() error {
 	}
 	if old != nil {
 		l.finish(old)
+	}
+	if err := l.retain(); err != nil {
+		l.log.Warn("log maintenance", "error", err)
 	}
 	return nil
 }

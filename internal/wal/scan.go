@@ -75,7 +75,7 @@ func (s *scanner) window(pos, n int64) ([]byte, error) {
 // them as fit. A buffer grown for a big record is dropped once it is no longer
 // needed.
 func (s *scanner) reserve(n, kept int) int {
-	if n <= len(s.buf) && (len(s.buf) == scanBufferBytes || n > scanBufferBytes) {
+	if n <= len(s.buf) && (len(s.buf) <= scanBufferBytes || n > scanBufferBytes) {
 		return kept
 	}
 	old := s.buf
@@ -85,7 +85,7 @@ func (s *scanner) reserve(n, kept int) int {
 	case s.pool != nil:
 		s.buf = *s.pool.Get().(*[]byte)
 	default:
-		s.buf = make([]byte, scanBufferBytes)
+		s.buf = make([]byte, max(int64(n), min(s.limit, scanBufferBytes)))
 	}
 	kept = copy(s.buf, old[:kept])
 	s.give(old)

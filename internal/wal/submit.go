@@ -32,6 +32,12 @@ func (r *request) reset() {
 // durable (with the offset of its first event) or has failed; done must not
 // block, and the buffers of r are the caller's again from then on. When Submit
 // returns an error (ErrBusy, ErrClosed, ErrInvalid), done is not called.
+//
+// A record that failed is not in the log, with one exception that only a
+// broken disk can cause: when what was written could not be taken back either
+// and the program ends before the disk works again, the next Open finds it.
+// Replay shows it then, as it does for a record whose acknowledgement got
+// lost, so that duplicates are known by ProducerID and Sequence.
 func (l *Log) Submit(r *Record, done func(first Offset, err error)) error {
 	payload := 0
 	for _, p := range r.Payload {
