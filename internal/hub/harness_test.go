@@ -336,3 +336,41 @@ func freePort(t *testing.T) int {
 }
 
 func sixteen(i int) []byte { return fmt.Appendf(nil, "%016d", i) }
+
+// metric reads one metric without labels, or the sum over its labels.
+func (h *testHub) metric(t *testing.T, name string, labels ...string) float64 {
+	t.Helper()
+	families, err := h.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := 0.0
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			match := true
+			for i := 0; i+1 < len(labels); i += 2 {
+				found := false
+				for _, l := range m.GetLabel() {
+					found = found || l.GetName() == labels[i] && l.GetValue() == labels[i+1]
+				}
+				match = match && found
+			}
+			if match {
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
+			}
+		}
+	}
+	return sum
+}
+
+func decode(t *testing.T, e *pb.StoredEvent) *pb.Event {
+	t.Helper()
+	var ev pb.Event
+	if err := proto.Unmarshal(e.GetEvent(), &ev); err != nil {
+		t.Fatal(err)
+	}
+	return &ev
+}
