@@ -1,0 +1,29 @@
+// Command amoskys-agent is what a watched host needs and nothing more: the
+// agents and the node that supervises them.
+package main
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/amoskys/amoskys/internal/app/endpoint"
+	"github.com/amoskys/amoskys/internal/cli"
+)
+
+func main() { os.Exit(cli.Main(newRoot, os.Args[1:])) }
+
+func newRoot(e *cli.Env) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "amoskys-agent",
+		Short: "AMOSKYS on a watched host: agents and the node that runs them",
+	}
+	e.BindHome(root)
+	root.AddCommand(
+		endpoint.NewNodeCommand(e),
+		endpoint.NewAgentCommand(e),
+		endpoint.NewStatusCommand(e),
+		cli.NewVersionCommand(e, "amoskys-agent"),
+	)
+	return root
+}

@@ -1,0 +1,11 @@
+// Command amoskys is every role of AMOSKYS: hub, dashboard, node and agents, the
+// standalone system that runs them on one machine, and the tools around them.
+package main
+
+import (
+	"os"
+
+	"github.com/amoskys/amoskys/internal/cli"
+)
+
+func main() { os.Exit(cli.Main(newRoot, os.Args[1:])) }

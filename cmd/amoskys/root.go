@@ -1,0 +1,43 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/amoskys/amoskys/internal/app/endpoint"
+	"github.com/amoskys/amoskys/internal/cli"
+)
+
+// newRoot is the whole command tree.
+func newRoot(e *cli.Env) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "amoskys",
+		Short: "Collect what happens on your machines, keep it, and see it live",
+		Long: `AMOSKYS collects what happens on your machines, keeps every event in a
+tamper-evident log, and shows it live. Start with: amoskys up`,
+		Example: `  amoskys up
+  amoskys status
+  amoskys down`,
+	}
+	e.BindHome(root)
+	groups := []struct {
+		id, title string
+		commands  []*cobra.Command
+	}{
+		{"run", "Run everything:", []*cobra.Command{newUpCommand(e), newDownCommand(e), newStatusCommand(e)}},
+		{"roles", "Run one role:", []*cobra.Command{
+			newHubCommand(e), newDashboardCommand(e), endpoint.NewNodeCommand(e), endpoint.NewAgentCommand(e),
+		}},
+		{"look", "Look and steer:", []*cobra.Command{newAgentsCommand(e), newConfigCommand(e)}},
+		{"more", "More:", []*cobra.Command{cli.NewVersionCommand(e, "amoskys")}},
+	}
+	for _, g := range groups {
+		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
+		for _, c := range g.commands {
+			c.GroupID = g.id
+		}
+		root.AddCommand(g.commands...)
+	}
+	root.SetHelpCommandGroupID("more")
+	root.SetCompletionCommandGroupID("more")
+	return root
+}

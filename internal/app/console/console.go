@@ -1,0 +1,202 @@
+// Package console is what the commands that look and steer print: status, agents
+// and configuration, as tables for people and JSON for scripts.
+package console
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/user"
+	"strings"
+	"time"
+
+	"github.com/amoskys/amoskys/internal/app"
+	"github.com/amoskys/amoskys/internal/app/remote"
+	"github.com/amoskys/amoskys/internal/cli"
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+)
+
+// Times that commands wait for the hub.
+const (
+	askTimeout     = 5 * time.Second
+	commandTimeout = 40 * time.Second // more than hub and node allow themselves
+)
+
+// Status prints the hub and every agent. A hub that does not answer is an error.
+func Status(ctx context.Context, e *cli.Env, asJSON bool) error {
+	s, err := ask(ctx, e)
+	if !asJSON {
+		if err != nil {
+			return err
+		}
+		return printStatus(e, s)
+	}
+	if writeErr := cli.WriteJSON(e.Stdout, s); writeErr != nil {
+		return writeErr
+	}
+	return err
+}
+
+func ask(ctx context.Context, e *cli.Env) (remote.Status, error) {
+	c, err := remote.Dial(e, "")
+	if err != nil {
+		return remote.Down(err), err
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	return c.Status(ctx)
+}
+
+func printStatus(e *cli.Env, s remote.Status) error {
+	h := s.Hub
+	fmt.Fprintf(e.Stdout, "hub %s, version %s, up %s, %s ev/s, %s events in %s of log, ack p99 %.1f ms, %s errors\n",
+		h.State, cli.Clean(h.Version), cli.Duration(time.Duration(h.UptimeSeconds*float64(time.Second)).Round(time.Second)),
+		cli.Rate(h.EventsPerSecond), cli.Count(h.LogEvents), cli.Bytes(h.LogBytes), h.AckP99Ms, cli.Count(h.ErrorsTotal))
+	for _, r := range h.Reasons {
+		fmt.Fprintf(e.Stdout, "  %s\n", cli.Clean(r))
+	}
+	if len(s.Agents) == 0 {
+		fmt.Fprintln(e.Stdout, "no agents: no node has connected yet")
+		return nil
+	}
+	fmt.Fprintln(e.Stdout)
+	return agentTable(s.Agents).Write(e.Stdout)
+}
+
+func agentTable(agents []remote.AgentStatus) *cli.Table {
+	t := cli.NewTable("AGENT", "HOST", "STATE", ">PID", ">PORT", ">EV/S", ">RSS", ">CPU", "NOTE")
+	for _, a := range agents {
+		pid, rss, cpu := "", "", ""
+		if a.PID != 0 {
+			pid, rss, cpu = fmt.Sprint(a.PID), cli.Bytes(a.RSSBytes), fmt.Sprintf("%.1f%%", a.CPUPercent)
+		}
+		note := a.Detail
+		if a.EventsDropped > 0 {
+			note = strings.TrimPrefix(note+"; "+cli.Count(a.EventsDropped)+" events dropped", "; ")
+		}
+		t.Row(a.ID, a.Host, a.State, pid, a.Port, cli.Rate(a.EventsPerSecond), rss, cpu, note)
+	}
+	return t
+}
+
+// ListAgents prints every agent.
+func ListAgents(ctx context.Context, e *cli.Env, asJSON bool) error {
+	s, err := ask(ctx, e)
+	if err != nil {
+		return err
+	}
+	if !asJSON {
+		if len(s.Agents) == 0 {
+			fmt.Fprintln(e.Stdout, "no agents: no node has connected yet")
+			return nil
+		}
+		return agentTable(s.Agents).Write(e.Stdout)
+	}
+	for _, a := range s.Agents {
+		if err := cli.WriteJSONLine(e.Stdout, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// CommandAgent starts, stops or restarts one agent and waits for its node's answer.
+func CommandAgent(ctx context.Context, e *cli.Env, name, agent, host string) error {
+	commands := map[string]pb.AgentCommand{
+		"start":   pb.AgentCommand_AGENT_COMMAND_START,
+		"stop":    pb.AgentCommand_AGENT_COMMAND_STOP,
+		"restart": pb.AgentCommand_AGENT_COMMAND_RESTART,
+	}
+	r, err := command(ctx, e, &pb.CommandAgentRequest{AgentId: agent, Host: host, Command: commands[name], Actor: actor()})
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", name, agent, err)
+	}
+	a := remote.AgentOf(r.GetAgent())
+	fmt.Fprintf(e.Stdout, "%s on %s is %s\n", cli.Clean(a.ID), cli.Clean(a.Host), a.State)
+	return nil
+}
+
+// AgentLogs prints the last lines of an agent's log.
+func AgentLogs(ctx context.Context, e *cli.Env, agent, host string, lines int) error {
+	r, err := command(ctx, e, &pb.CommandAgentRequest{
+		AgentId: agent, Host: host, Command: pb.AgentCommand_AGENT_COMMAND_LOGS, Lines: uint32(lines), Actor: actor(),
+	})
+	if err != nil {
+		return fmt.Errorf("logs of %s: %w", agent, err)
+	}
+	for _, l := range r.GetLines() {
+		fmt.Fprintln(e.Stdout, cli.Clean(l))
+	}
+	return nil
+}
+
+func command(ctx context.Context, e *cli.Env, req *pb.CommandAgentRequest) (*pb.CommandAgentResponse, error) {
+	c, err := remote.Dial(e, "")
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	r, err := c.Fleet.CommandAgent(ctx, req)
+	return r, c.Explain(err)
+}
+
+// actor names whoever types, for the audit trail.
+func actor() string {
+	u, err := user.Current()
+	if err != nil {
+		return "cli"
+	}
+	return "cli:" + u.Username
+}
+
+// ValidateConfig prints every fault of every file; any is an error.
+func ValidateConfig(e *cli.Env, asJSON bool) error {
+	v := app.ValidateConfig(e)
+	if asJSON {
+		if err := cli.WriteJSON(e.Stdout, v); err != nil {
+			return err
+		}
+	} else {
+		for _, f := range v.Faults {
+			fmt.Fprintln(e.Stdout, cli.Clean(f.Error()))
+		}
+		switch {
+		case !v.OK:
+			fmt.Fprintf(e.Stdout, "%d faults in %d files\n", len(v.Faults), len(v.Files))
+		case len(v.Files) == 0:
+			fmt.Fprintf(e.Stdout, "no files in %s: the defaults apply (amoskys up writes them with comments)\n", e.Home.Config())
+		default:
+			fmt.Fprintf(e.Stdout, "%d files are right\n", len(v.Files))
+		}
+	}
+	if !v.OK {
+		return cli.ErrSilent
+	}
+	return nil
+}
+
+// ShowConfig prints the settings in force.
+func ShowConfig(e *cli.Env, name string, asJSON bool) error {
+	files, err := app.ShowConfig(e, name)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return cli.WriteJSON(e.Stdout, map[string]any{"files": files})
+	}
+	for i, f := range files {
+		if i > 0 {
+			fmt.Fprintln(e.Stdout)
+		}
+		fmt.Fprintf(e.Stdout, "# %s: %s\n", f.Name, f.Path)
+		t := cli.NewTable("KEY", "VALUE", "FROM")
+		for _, s := range f.Settings {
+			t.Row(s.Key, fmt.Sprint(s.Value), strings.TrimPrefix(s.Source, string(e.Home)+"/"))
+		}
+		err = errors.Join(err, t.Write(e.Stdout))
+	}
+	return err
+}

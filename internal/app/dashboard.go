@@ -1,0 +1,54 @@
+package app
+
+import (
+	"context"
+	"errors"
+
+	"github.com/amoskys/amoskys/internal/cli"
+	"github.com/amoskys/amoskys/internal/config"
+	"github.com/amoskys/amoskys/internal/dashboard"
+	"github.com/amoskys/amoskys/internal/node/child"
+	"github.com/amoskys/amoskys/internal/obs"
+)
+
+// LoadDashboardConfig reads the dashboard's configuration under home.
+func LoadDashboardConfig(e *cli.Env) (dashboard.Config, error) {
+	cfg := dashboard.DefaultConfig()
+	err := config.Load(e.Home.DashboardConfig(), &cfg, config.DecodeOptions{Env: e.Lookup})
+	return cfg, err
+}
+
+// RunDashboard runs the dashboard until ctx ends.
+func RunDashboard(ctx context.Context, e *cli.Env) (err error) {
+	cfg, err := LoadDashboardConfig(e)
+	if err != nil {
+		return err
+	}
+	level, err := obs.ParseLevel(cfg.Logging.Level)
+	if err != nil {
+		return err
+	}
+	logs := obs.LogOptions{File: e.Home.Log("dashboard"), ErrorsFile: e.Home.Errors(), Level: level, Component: "dashboard"}
+	if !child.Supervised() {
+		logs.Stderr = e.Stderr
+	}
+	logger, closer, err := obs.NewLogger(logs)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closer.Close()) }()
+	ctx, cancel := child.WithParent(ctx)
+	defer cancel()
+	o := dashboard.Options{Config: cfg, Home: e.Home, Version: obs.ReadBuild().Version, Logger: logger}
+	if cfg.Logging.Access {
+		o.AccessLog = logger
+	}
+	server, err := dashboard.New(o)
+	if err == nil {
+		err = server.Run(ctx)
+	}
+	if err != nil {
+		logger.Log(ctx, obs.LevelCritical, "dashboard failed", obs.KeyError, err)
+	}
+	return err
+}

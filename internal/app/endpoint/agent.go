@@ -1,0 +1,26 @@
+package endpoint
+
+import (
+	"context"
+
+	"github.com/amoskys/amoskys/internal/agent"
+	"github.com/amoskys/amoskys/internal/cli"
+	"github.com/amoskys/amoskys/internal/config"
+	"github.com/amoskys/amoskys/internal/node/child"
+)
+
+// RunAgent runs the agent of this kind or id until ctx ends. file is its
+// configuration; empty means its own under the home folder.
+func RunAgent(ctx context.Context, e *cli.Env, name, file string) error {
+	d, err := Find(name)
+	if err != nil {
+		return &cli.UsageError{Err: err}
+	}
+	ctx, cancel := child.WithParent(ctx)
+	defer cancel()
+	o := agent.RunOptions{Definition: d, Home: e.Home, File: file, Decode: config.DecodeOptions{Env: e.Lookup}}
+	if !child.Supervised() {
+		o.Stderr = e.Stderr
+	}
+	return agent.Run(ctx, o)
+}

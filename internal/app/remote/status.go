@@ -1,0 +1,120 @@
+package remote
+
+import (
+	"context"
+	"strings"
+
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+)
+
+// Status is the object that `amoskys status --json` prints. Keys are only ever
+// added: docs/cli.md promises them.
+type Status struct {
+	Hub    HubStatus     `json:"hub"`
+	Agents []AgentStatus `json:"agents"`
+}
+
+// HubStatus is the hub's part. State is ok, degraded, failed, or down when it
+// does not answer; Error then says why.
+type HubStatus struct {
+	State           string   `json:"state"`
+	Version         string   `json:"version"`
+	UptimeSeconds   float64  `json:"uptime_seconds"`
+	EventsPerSecond float64  `json:"events_per_second"`
+	Reasons         []string `json:"reasons,omitempty"`
+	Error           string   `json:"error,omitempty"`
+	EventsTotal     uint64   `json:"events_total"`
+	ErrorsTotal     uint64   `json:"errors_total"`
+	Connections     uint32   `json:"connections"`
+	AckP99Ms        float64  `json:"ack_p99_ms"`
+	LogState        string   `json:"log_state"`
+	LogEvents       uint64   `json:"log_events"` // events the log holds now
+	LogBytes        uint64   `json:"log_bytes"`
+	LogSegments     uint32   `json:"log_segments"`
+}
+
+// AgentStatus is one agent. State is starting, running, degraded, stopping,
+// stopped, crashed or unknown; health is green, yellow or red.
+type AgentStatus struct {
+	ID              string  `json:"id"`
+	Kind            string  `json:"kind"`
+	Host            string  `json:"host"`
+	State           string  `json:"state"`
+	EventsPerSecond float64 `json:"events_per_second"`
+	RSSBytes        uint64  `json:"rss_bytes"`
+	CPUPercent      float64 `json:"cpu_percent"`
+	Health          string  `json:"health"`
+	Detail          string  `json:"detail,omitempty"`
+	PID             uint32  `json:"pid"`
+	Port            uint32  `json:"port"`
+	EventsTotal     uint64  `json:"events_total"`
+	EventsDropped   uint64  `json:"events_dropped_total"`
+	SpoolEvents     uint64  `json:"spool_events"`
+	SpoolBytes      uint64  `json:"spool_bytes"`
+	Restarts        uint32  `json:"restarts"`
+	NodeConnected   bool    `json:"node_connected"`
+}
+
+// Status asks the hub for itself and its agents. With an error, the Status says
+// that the hub is down and why.
+func (c *Client) Status(ctx context.Context) (Status, error) {
+	hub, err := c.Query.Status(ctx, &pb.StatusRequest{})
+	var agents *pb.ListAgentsResponse
+	if err == nil {
+		agents, err = c.Fleet.ListAgents(ctx, &pb.ListAgentsRequest{})
+	}
+	if err != nil {
+		err = c.Explain(err)
+		return Down(err), err
+	}
+	out := Status{Hub: HubOf(hub), Agents: make([]AgentStatus, 0, len(agents.GetAgents()))}
+	for _, a := range agents.GetAgents() {
+		out.Agents = append(out.Agents, AgentOf(a))
+	}
+	return out, nil
+}
+
+// Down is the Status of a hub that cannot be asked.
+func Down(err error) Status {
+	return Status{Hub: HubStatus{State: "down", Error: err.Error()}, Agents: []AgentStatus{}}
+}
+
+// HubOf is the hub's answer as we print it.
+func HubOf(s *pb.StatusResponse) HubStatus {
+	log := s.GetLog()
+	return HubStatus{
+		State: s.GetState(), Version: s.GetVersion(), UptimeSeconds: s.GetUptime().AsDuration().Seconds(),
+		EventsPerSecond: s.GetEventsPerSecond(), Reasons: s.GetReasons(),
+		EventsTotal: s.GetEventsTotal(), ErrorsTotal: s.GetErrorsTotal(), Connections: s.GetConnections(),
+		AckP99Ms: s.GetLatency().GetP99Ms(), LogState: log.GetState(), LogBytes: log.GetBytes(),
+		LogSegments: log.GetSegments(), LogEvents: log.GetNextOffset() - min(log.GetFirstOffset(), log.GetNextOffset()),
+	}
+}
+
+// AgentOf is one agent as we print it.
+func AgentOf(a *pb.AgentStatus) AgentStatus {
+	return AgentStatus{
+		ID: a.GetId(), Kind: a.GetKind(), Host: a.GetHost(), State: StateName(a.GetState()),
+		EventsPerSecond: a.GetEventsPerSecond(), RSSBytes: a.GetRssBytes(), CPUPercent: a.GetCpuPercent(),
+		Health: HealthName(a.GetHealth()), Detail: a.GetDetail(), PID: a.GetPid(), Port: a.GetPort(),
+		EventsTotal: a.GetEventsTotal(), EventsDropped: a.GetEventsDroppedTotal(),
+		SpoolEvents: a.GetSpoolEvents(), SpoolBytes: a.GetSpoolBytes(),
+		Restarts: a.GetRestarts(), NodeConnected: a.GetNodeConnected(),
+	}
+}
+
+// StateName is the word for a state, such as "running".
+func StateName(s pb.AgentState) string {
+	if s == pb.AgentState_AGENT_STATE_UNSPECIFIED {
+		return "unknown"
+	}
+	return strings.ToLower(strings.TrimPrefix(s.String(), "AGENT_STATE_"))
+}
+
+// HealthName is the word for a colour, such as "green".
+func HealthName(h pb.AgentHealthLevel) string {
+	if h == pb.AgentHealthLevel_AGENT_HEALTH_LEVEL_UNSPECIFIED {
+		return "unknown"
+	}
+	return strings.ToLower(strings.TrimPrefix(h.String(), "AGENT_HEALTH_LEVEL_"))
+}

@@ -1,0 +1,20 @@
+//go:build !unix
+
+package standalone
+
+import (
+	"errors"
+	"syscall"
+)
+
+var errSystem = errors.New("up and down need a Unix system; run hub, dashboard and node by themselves")
+
+func lockHome(string) (unlock func(), err error) { return nil, errSystem }
+
+func alive(int) bool { return false }
+
+func signalStop(int) error { return errSystem }
+
+func signalKill(int) error { return errSystem }
+
+func detached() *syscall.SysProcAttr { return nil }

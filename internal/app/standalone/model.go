@@ -1,0 +1,338 @@
+package standalone
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/amoskys/amoskys/internal/app/remote"
+	"github.com/amoskys/amoskys/internal/cli"
+	"github.com/amoskys/amoskys/internal/node"
+	"github.com/amoskys/amoskys/internal/node/child"
+	"github.com/amoskys/amoskys/internal/node/usage"
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+)
+
+// model is what the screen shows: roles from their processes, agents and the
+// log's figures from the hub.
+type model struct {
+	e     *cli.Env
+	plan  *plan
+	roles []*role
+	web   *http.Client
+
+	mu      sync.Mutex // guards what follows
+	client  *remote.Client
+	phase   string
+	hub     remote.HubStatus
+	agents  []*pb.AgentStatus
+	samples map[string]usage.Sample
+	percent map[string]float64
+	notes   []string
+	readyIn time.Duration
+}
+
+// maxNotes is how many messages wait to be shown.
+const maxNotes = 50
+
+func newModel(e *cli.Env, p *plan, roles []*role) *model {
+	return &model{
+		e: e, plan: p, roles: roles, phase: phaseStarting,
+		samples: map[string]usage.Sample{}, percent: map[string]float64{},
+		// The certificate is the dashboard's own affair: this only asks whether
+		// something serves pages on this machine.
+		web: &http.Client{Timeout: time.Second, Transport: &http.Transport{
+			DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // as said above
+		}},
+	}
+}
+
+func (m *model) setPhase(phase string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.phase = phase
+}
+
+func (m *model) announceReady(after time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.readyIn = after
+}
+
+// note adds a message for people.
+func (m *model) note(text string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.notes = append(m.notes, text)
+	m.notes = m.notes[max(0, len(m.notes)-maxNotes):]
+}
+
+// dial returns the connection to the hub, made when the certificates exist.
+func (m *model) dial() (*remote.Client, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.client == nil {
+		c, err := remote.Dial(m.e, "")
+		if err != nil {
+			return nil, err
+		}
+		m.client = c
+	}
+	return m.client, nil
+}
+
+// ready asks a role whether it works, and says why not.
+func (m *model) ready(ctx context.Context, role string) (ok bool, why string) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	switch role {
+	case "dashboard":
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.plan.url()+"/", http.NoBody)
+		if err != nil {
+			return false, err.Error()
+		}
+		resp, err := m.web.Do(req)
+		if err != nil {
+			return false, err.Error()
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode < http.StatusInternalServerError, resp.Status
+	case "node":
+		return m.nodeReady()
+	}
+	c, err := m.dial()
+	if err != nil {
+		return false, err.Error()
+	}
+	s, err := c.Query.Status(ctx, &pb.StatusRequest{})
+	if err != nil {
+		return false, c.Explain(err).Error()
+	}
+	return true, s.GetState()
+}
+
+// nodeReady reports whether the node has told the hub about every agent. Whether
+// an agent can start is another matter, which the screen shows.
+func (m *model) nodeReady() (ok bool, why string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, a := range m.plan.agents {
+		known := slices.ContainsFunc(m.agents, func(s *pb.AgentStatus) bool {
+			return s.GetId() == a.ID && s.GetNodeConnected() && s.GetState() != pb.AgentState_AGENT_STATE_STARTING
+		})
+		if !known {
+			return false, "agent " + a.ID + " has not been reported to the hub"
+		}
+	}
+	return true, ""
+}
+
+// watch keeps the figures fresh until ctx ends.
+func (m *model) watch(ctx context.Context, changed func()) {
+	var agents sync.WaitGroup
+	agents.Go(func() { m.watchAgents(ctx, changed) })
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		m.measure()
+		m.askHub(ctx)
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+	agents.Wait()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.client != nil {
+		_ = m.client.Close() // nothing more is asked
+	}
+}
+
+// measure reads what the roles' processes use.
+func (m *model) measure() {
+	for _, r := range m.roles {
+		pid := r.child.Status().PID
+		if pid == 0 {
+			continue
+		}
+		s, err := usage.Of(pid)
+		if err != nil {
+			continue
+		}
+		m.mu.Lock()
+		m.percent[r.name] = usage.Percent(m.samples[r.name], s)
+		m.samples[r.name] = s
+		m.mu.Unlock()
+	}
+}
+
+func (m *model) askHub(ctx context.Context) {
+	c, err := m.dial()
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	s, err := c.Query.Status(ctx, &pb.StatusRequest{})
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err != nil {
+		m.hub = remote.HubStatus{State: "down"}
+		return
+	}
+	m.hub = remote.HubOf(s)
+}
+
+// watchAgents follows the fleet until ctx ends.
+func (m *model) watchAgents(ctx context.Context, changed func()) {
+	for ctx.Err() == nil {
+		m.follow(ctx, changed)
+		select {
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+func (m *model) follow(ctx context.Context, changed func()) {
+	c, err := m.dial()
+	if err != nil {
+		return
+	}
+	stream, err := c.Fleet.WatchAgents(ctx, &pb.WatchAgentsRequest{})
+	if err != nil {
+		return
+	}
+	for {
+		r, err := stream.Recv()
+		if err != nil {
+			return
+		}
+		m.mu.Lock()
+		m.merge(r)
+		m.mu.Unlock()
+		changed()
+	}
+}
+
+// merge takes one response over. The caller holds mu.
+func (m *model) merge(r *pb.WatchAgentsResponse) {
+	if r.GetSnapshot() {
+		m.agents = nil
+	}
+	for _, a := range r.GetAgents() {
+		i := slices.IndexFunc(m.agents, func(b *pb.AgentStatus) bool { return b.GetHost() == a.GetHost() && b.GetId() == a.GetId() })
+		if i < 0 {
+			m.agents = append(m.agents, a)
+			continue
+		}
+		m.agents[i] = a
+	}
+	m.agents = slices.DeleteFunc(m.agents, func(a *pb.AgentStatus) bool {
+		return slices.Contains(r.GetRemoved(), a.GetHost()+"/"+a.GetId())
+	})
+	slices.SortFunc(m.agents, func(a, b *pb.AgentStatus) int {
+		return strings.Compare(a.GetHost()+"/"+a.GetId(), b.GetHost()+"/"+b.GetId())
+	})
+}
+
+// agentPIDs are this host's agents, for run/up.json.
+func (m *model) agentPIDs() []process {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []process
+	for _, a := range m.agents {
+		ours := slices.ContainsFunc(m.plan.agents, func(p node.Agent) bool { return p.ID == a.GetId() })
+		if ours && a.GetPid() != 0 && a.GetNodeConnected() {
+			out = append(out, processOf("agent "+a.GetId(), int(a.GetPid())))
+		}
+	}
+	return out
+}
+
+// line is one row of the screen.
+type line struct {
+	name, state, health string
+	pid, port           int
+	rate                string
+	rss                 uint64
+	percent             float64
+	detail              string
+}
+
+// snapshot is what is to be shown.
+type snapshot struct {
+	phase   string
+	url     string
+	home    string
+	uptime  time.Duration
+	hub     remote.HubStatus
+	lines   []line
+	notes   []string // since the last snapshot
+	readyIn time.Duration
+}
+
+func (m *model) snapshot(now time.Time) snapshot {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := snapshot{phase: m.phase, url: m.plan.url(), home: string(m.e.Home), hub: m.hub, notes: m.notes, readyIn: m.readyIn}
+	m.notes = nil
+	for _, r := range m.roles {
+		status := r.child.Status()
+		l := line{name: r.name, pid: status.PID, port: m.portOf(r.name), state: string(status.State), health: healthOf(status)}
+		if status.PID != 0 {
+			l.rss, l.percent = m.samples[r.name].RSS, m.percent[r.name]
+		}
+		if r.name == "hub" {
+			l.rate = cli.Rate(m.hub.EventsPerSecond)
+			s.uptime = now.Sub(status.Started)
+			if status.State == child.Running && m.hub.State != "" && m.hub.State != "down" && m.hub.State != "ok" {
+				l.state, l.health, l.detail = m.hub.State, "yellow", strings.Join(m.hub.Reasons, "; ")
+			}
+		}
+		if status.State == child.Waiting {
+			l.state, l.detail = "crashed", fmt.Sprintf("%s; starts again in %s", lastWords(status), cli.Duration(max(0, status.Next.Sub(now)).Round(time.Second)))
+		}
+		s.lines = append(s.lines, l)
+	}
+	for _, a := range m.agents {
+		if m.phase == phaseStopping && !a.GetNodeConnected() {
+			a = &pb.AgentStatus{Id: a.GetId(), State: pb.AgentState_AGENT_STATE_STOPPED}
+		}
+		s.lines = append(s.lines, line{
+			name: a.GetId(), state: remote.StateName(a.GetState()), health: remote.HealthName(a.GetHealth()),
+			pid: int(a.GetPid()), port: int(a.GetPort()), rate: cli.Rate(a.GetEventsPerSecond()),
+			rss: a.GetRssBytes(), percent: a.GetCpuPercent(), detail: a.GetDetail(),
+		})
+	}
+	return s
+}
+
+func healthOf(s child.Status) string {
+	switch s.State {
+	case child.Running:
+		return "green"
+	case child.Starting, child.Stopping:
+		return "yellow"
+	case child.Waiting:
+		return "red"
+	case child.Stopped:
+	}
+	return ""
+}
+
+func (m *model) portOf(role string) int {
+	switch role {
+	case "hub":
+		return m.plan.hub.Server.Port
+	case "dashboard":
+		return m.plan.dashboard.Server.Port
+	}
+	return 0
+}
