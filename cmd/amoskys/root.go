@@ -27,8 +27,8 @@ tamper-evident log, and shows it live. Start with: amoskys up`,
 		{"roles", "Run one role:", []*cobra.Command{
 			newHubCommand(e), newDashboardCommand(e), endpoint.NewNodeCommand(e), endpoint.NewAgentCommand(e),
 		}},
-		{"look", "Look and steer:", []*cobra.Command{newAgentsCommand(e), newConfigCommand(e)}},
-		{"more", "More:", []*cobra.Command{cli.NewVersionCommand(e, "amoskys")}},
+		{"look", "Look and steer:", []*cobra.Command{newAgentsCommand(e), newTailCommand(e), newConfigCommand(e), newCertsCommand(e)}},
+		{"more", "More:", []*cobra.Command{newBenchCommand(e), cli.NewVersionCommand(e, "amoskys")}},
 	}
 	for _, g := range groups {
 		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})

@@ -43,7 +43,7 @@ func RunDashboard(ctx context.Context, e *cli.Env) (err error) {
 	if cfg.Logging.Access {
 		o.AccessLog = logger
 	}
-	server, err := dashboard.New(o)
+	server, err := dashboard.New(o) //nolint:contextcheck // it opens its port and returns
 	if err == nil {
 		err = server.Run(ctx)
 	}

@@ -84,7 +84,7 @@ func runHub(ctx context.Context, home config.Home, cfg hub.Config, logger *slog.
 	if err != nil {
 		return err
 	}
-	h, err := hub.New(hub.Options{
+	h, err := hub.New(hub.Options{ //nolint:contextcheck // it opens its ports and returns
 		Config: cfg, Home: home, Storage: storage, Logger: logger, Registry: registry,
 		Version: obs.ReadBuild().Version, Register: s.register,
 	})
@@ -124,7 +124,7 @@ func newServices(
 	if err != nil {
 		return nil, err
 	}
-	s.accounts = accounts.New(accounts.Options{Store: db, Auditor: trail, Logger: logger})
+	s.accounts = accounts.New(accounts.Options{Store: db, Auditor: trail, Logger: logger}) //nolint:contextcheck // its one lasting hash is made later
 	s.recorder = live.NewRecorder(live.RecorderOptions{})
 	s.ring = live.NewRing(live.RingOptions{
 		Recorder: s.recorder, Logger: logger, Tail: func() uint64 { return log.Stat().NextOffset },

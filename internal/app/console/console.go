@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os/user"
+	"strconv"
 	"strings"
 	"time"
 
@@ -42,7 +43,7 @@ func ask(ctx context.Context, e *cli.Env) (remote.Status, error) {
 	if err != nil {
 		return remote.Down(err), err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }() // nothing more is asked
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	return c.Status(ctx)
@@ -69,7 +70,7 @@ func agentTable(agents []remote.AgentStatus) *cli.Table {
 	for _, a := range agents {
 		pid, rss, cpu := "", "", ""
 		if a.PID != 0 {
-			pid, rss, cpu = fmt.Sprint(a.PID), cli.Bytes(a.RSSBytes), fmt.Sprintf("%.1f%%", a.CPUPercent)
+			pid, rss, cpu = strconv.FormatUint(uint64(a.PID), 10), cli.Bytes(a.RSSBytes), fmt.Sprintf("%.1f%%", a.CPUPercent)
 		}
 		note := a.Detail
 		if a.EventsDropped > 0 {
@@ -136,7 +137,7 @@ func command(ctx context.Context, e *cli.Env, req *pb.CommandAgentRequest) (*pb.
 	if err != nil {
 		return nil, err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }() // nothing more is asked
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
 	r, err := c.Fleet.CommandAgent(ctx, req)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/amoskys/amoskys/internal/cli"
@@ -35,8 +36,9 @@ func Down(ctx context.Context, e *cli.Env, timeout time.Duration) error {
 
 // follow says what ends, in the order it does, until all is gone.
 func follow(ctx context.Context, e *cli.Env, s runState) error {
-	left := s.Children
-	tick := time.NewTicker(50 * time.Millisecond)
+	left := slices.Clone(s.Children)
+	slices.Reverse(left) // the order in which they stop
+	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		var still []process

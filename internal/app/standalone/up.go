@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -272,8 +273,7 @@ func (s *system) awaitReady(ctx context.Context, r *role) error {
 // stop ends the roles in reverse order: the node stops its agents, which write
 // out their spools while the hub still takes them; the hub is last.
 func (s *system) stop() {
-	for i := len(s.roles) - 1; i >= 0; i-- {
-		r := s.roles[i]
+	for _, r := range slices.Backward(s.roles) {
 		if r.cancel == nil {
 			continue
 		}

@@ -34,7 +34,7 @@ func (v *lines) draw(s snapshot) {
 		if l.health == "red" || l.health == "yellow" && l.state == "degraded" {
 			state += ": " + steady(l.detail)
 		}
-		if before, known := v.states[l.name]; before == state || !known && state == string(child.Stopped) {
+		if before, known := v.states[l.name]; before == state || !known && (state == string(child.Stopped) || state == "unknown") {
 			continue
 		}
 		v.states[l.name] = state
