@@ -138,7 +138,8 @@ func (s *series) coarseAt(second, known int64) float64 {
 
 // Series returns recent series by name, at most 2,000 points each. Without since
 // it goes back 15 minutes; without step it has about 180 points. Series without
-// any value in the range are left out.
+// any value in the range are left out, and counters that counted nothing in it
+// and the last 15 minutes.
 func (r *Recorder) Series(_ context.Context, req *pb.SeriesRequest) (*pb.SeriesResponse, error) {
 	if len(req.GetNames()) > maxNames {
 		return nil, status.Errorf(codes.InvalidArgument, "at most %d names can be read at once", maxNames)
@@ -161,9 +162,10 @@ func (r *Recorder) Series(_ context.Context, req *pb.SeriesRequest) (*pb.SeriesR
 			some := false
 			for i := range values {
 				values[i] = s.mean(since+int64(i)*step, step, r.start, fine)
-				some = some || !math.IsNaN(values[i]) && (!s.counter || values[i] != 0)
+				some = some || !math.IsNaN(values[i])
 			}
-			if some {
+			// A counter that has been silent for long is of no interest any more.
+			if some && (!s.counter || s.last >= min(since, now-fineSlots)) {
 				response.Series = append(response.Series, &pb.TimeSeries{Name: name, Labels: s.labels, Unit: s.unit, Values: values})
 			}
 		}

@@ -61,6 +61,9 @@ func (s *Service) Control(stream grpc.BidiStreamingServer[pb.NodeMessage, pb.Nod
 			}
 		case err := <-received:
 			return err
+		case <-stream.Context().Done():
+			// The hub is stopping, or the node's connection has ended.
+			return status.FromContextError(stream.Context().Err()).Err()
 		case <-n.replaced:
 			return status.Error(codes.Aborted, "another stream of this node took over")
 		}

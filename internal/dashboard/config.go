@@ -1,0 +1,141 @@
+package dashboard
+
+import (
+	_ "embed"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/amoskys/amoskys/internal/config"
+)
+
+// Config is what users write in dashboard_config.yaml.
+type Config struct {
+	Server  ServerConfig  `yaml:"server"`
+	TLS     TLSConfig     `yaml:"tls"`
+	Hub     HubConfig     `yaml:"hub"`
+	Session SessionConfig `yaml:"session"`
+	Live    LiveConfig    `yaml:"live"`
+	Logging LoggingConfig `yaml:"logging"`
+}
+
+// ServerConfig is about the port that browsers connect to.
+type ServerConfig struct {
+	Host           string   `yaml:"host"`
+	Port           int      `yaml:"port"` // 0: a free one
+	MaxConnections int      `yaml:"max_connections"`
+	TrustedProxies []string `yaml:"trusted_proxies"`
+	AllowedOrigins []string `yaml:"allowed_origins"`
+}
+
+// TLSConfig names the certificate for browsers, relative to the home folder.
+type TLSConfig struct {
+	Enabled  bool   `yaml:"enabled"`
+	CertFile string `yaml:"cert_file"`
+	KeyFile  string `yaml:"key_file"`
+}
+
+// HubConfig says where the hub is and which certificate we show it.
+type HubConfig struct {
+	Host           string `yaml:"host" env:"EVENTBUS_HOST"`
+	Port           int    `yaml:"port" env:"EVENTBUS_PORT"`
+	CACert         string `yaml:"ca_cert"`
+	CertFile       string `yaml:"cert_file"`
+	KeyFile        string `yaml:"key_file"`
+	TimeoutSeconds int    `yaml:"timeout_seconds"`
+}
+
+// SessionConfig is about the browser's cookie.
+type SessionConfig struct {
+	MaxHours int `yaml:"max_hours"`
+}
+
+// LiveConfig bounds the live stream.
+type LiveConfig struct {
+	MaxConnections int `yaml:"max_connections"`
+	MaxEvents      int `yaml:"max_events"`
+}
+
+// LoggingConfig is about logs/dashboard.log.
+type LoggingConfig struct {
+	Level  string `yaml:"level"`
+	Access bool   `yaml:"access"`
+}
+
+// DefaultConfig returns the configuration that applies where the file is silent.
+func DefaultConfig() Config {
+	return Config{
+		Server: ServerConfig{Host: "127.0.0.1", Port: 5001, MaxConnections: 1024, TrustedProxies: []string{}, AllowedOrigins: []string{}},
+		Hub: HubConfig{
+			Host: "localhost", Port: 5000, CACert: "certs/ca.crt",
+			CertFile: "certs/dashboard.crt", KeyFile: "certs/dashboard.key", TimeoutSeconds: 10,
+		},
+		Session: SessionConfig{MaxHours: 168},
+		Live:    LiveConfig{MaxConnections: 512, MaxEvents: 200},
+		Logging: LoggingConfig{Level: "INFO", Access: true},
+	}
+}
+
+//go:embed dashboard_config.yaml
+var configTemplate []byte //nolint:gochecknoglobals // go:embed needs a variable
+
+// ConfigTemplate returns the commented file that decodes to DefaultConfig.
+func ConfigTemplate() []byte { return append([]byte(nil), configTemplate...) }
+
+// Validate reports every rule that c breaks.
+func (c *Config) Validate(v *config.Check) {
+	if c.Server.Host != "" {
+		v.Host("server.host", c.Server.Host)
+	}
+	v.Port("server.port", c.Server.Port)
+	v.Range("server.max_connections", c.Server.MaxConnections, 16, 1_000_000)
+	for i, p := range c.Server.TrustedProxies {
+		v.Prefix("server.trusted_proxies["+strconv.Itoa(i)+"]", p)
+	}
+	for i, o := range c.Server.AllowedOrigins {
+		if o == "" || strings.ContainsAny(o, "*/ ") {
+			v.Add("server.allowed_origins["+strconv.Itoa(i)+"]", "must be a host name, with :port where it is not the usual one, not %q", o)
+		}
+	}
+	if c.TLS.Enabled {
+		v.NotEmpty("tls.cert_file", c.TLS.CertFile)
+		v.NotEmpty("tls.key_file", c.TLS.KeyFile)
+	}
+	v.Host("hub.host", c.Hub.Host)
+	v.Range("hub.port", c.Hub.Port, 1, 65535)
+	v.NotEmpty("hub.ca_cert", c.Hub.CACert)
+	v.NotEmpty("hub.cert_file", c.Hub.CertFile)
+	v.NotEmpty("hub.key_file", c.Hub.KeyFile)
+	v.Range("hub.timeout_seconds", c.Hub.TimeoutSeconds, 1, 300)
+	v.Range("session.max_hours", c.Session.MaxHours, 1, 24*365)
+	v.Range("live.max_connections", c.Live.MaxConnections, 1, 100_000)
+	v.Range("live.max_events", c.Live.MaxEvents, 1, 5_000)
+	v.OneOf("logging.level", strings.ToUpper(c.Logging.Level), "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+}
+
+// Address is where to listen.
+func (c *Config) Address() string {
+	return net.JoinHostPort(c.Server.Host, strconv.Itoa(c.Server.Port))
+}
+
+// HubAddress is where the hub is.
+func (c *Config) HubAddress() string {
+	return net.JoinHostPort(c.Hub.Host, strconv.Itoa(c.Hub.Port))
+}
+
+func (c *Config) hubTimeout() time.Duration {
+	return time.Duration(c.Hub.TimeoutSeconds) * time.Second
+}
+
+// proxies returns the trusted proxies; Validate has looked at them.
+func (c *Config) proxies() []netip.Prefix {
+	var list []netip.Prefix
+	for _, text := range c.Server.TrustedProxies {
+		if p, err := netip.ParsePrefix(text); err == nil {
+			list = append(list, p)
+		}
+	}
+	return list
+}

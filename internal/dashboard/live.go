@@ -1,0 +1,397 @@
+package dashboard
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+)
+
+const livePath = "/api/live"
+
+// Bounds on one live connection, which is one browser tab.
+const (
+	maxLiveMessage   = 16 << 10
+	maxSubscriptions = 16
+	maxControl       = 64
+	maxMistakes      = 20
+	maxSubID         = 64
+	// flushEvery is how often a subscription may send: ten times a second.
+	flushEvery   = 100 * time.Millisecond
+	writeTimeout = 15 * time.Second
+	pingEvery    = 25 * time.Second
+	// recheckEvery is how often the session is confirmed, so that a logout ends
+	// live connections too.
+	recheckEvery = 30 * time.Second
+)
+
+// closeSignedOut tells the page that its session has ended. Codes from 4000 are
+// for applications (RFC 6455 section 7.4.2).
+const closeSignedOut = websocket.StatusCode(4401)
+
+// serveLive upgrades a request and serves the connection until it ends.
+func (s *Server) serveLive(w http.ResponseWriter, r *http.Request) {
+	found, refusal := s.authorise(r.Context(), r, access{role: pb.Role_ROLE_VIEWER, stale: true})
+	if refusal != nil {
+		refusal.write(w)
+		return
+	}
+	noteUser(r.Context(), found.user)
+	select {
+	case s.liveSlots <- struct{}{}:
+		defer func() { <-s.liveSlots }()
+	default:
+		p := problem(http.StatusServiceUnavailable, "there are too many live connections")
+		p.retryAfter = 10 * time.Second
+		p.write(w)
+		return
+	}
+	s.liveDone.Add(1)
+	defer s.liveDone.Done()
+	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{
+		OriginPatterns: s.o.Config.Server.AllowedOrigins, CompressionMode: websocket.CompressionDisabled,
+	})
+	if err != nil {
+		s.o.Logger.DebugContext(r.Context(), "live connection refused", "error", err, "peer", s.clientIP(r))
+		return // Accept has answered
+	}
+	ws.SetReadLimit(maxLiveMessage)
+	c := &liveConn{
+		server: s, ws: ws, session: found, subs: map[string]*subscription{},
+		control: make(chan any, maxControl), ready: make(chan struct{}, 1),
+	}
+	c.serve(r.Context())
+}
+
+// liveConn is one live connection. One goroutine reads, one writes, and each
+// subscription has one that listens to the hub. What is to be written waits in
+// the subscriptions, merged, so that a slow tab costs bounded memory.
+type liveConn struct {
+	server  *Server
+	ws      *websocket.Conn
+	session session
+
+	// control are answers that are not merged. When it is full the tab has asked
+	// for more than it reads, and is let go.
+	control chan any
+	// ready says that some subscription has something to send.
+	ready chan struct{}
+
+	mu   sync.Mutex // guards subs
+	subs map[string]*subscription
+}
+
+// subscription is one topic that a tab follows.
+type subscription struct {
+	id     string
+	topic  topic
+	cancel context.CancelFunc
+}
+
+// topic is what a subscription follows.
+type topic interface {
+	// run gathers until ctx ends, or returns what makes going on senseless. It
+	// calls changed when take may have something.
+	run(ctx context.Context, changed func()) error
+	// take returns the messages that are due, and forgets them.
+	take() []any
+}
+
+// clientMessage is what a tab sends.
+type clientMessage struct {
+	Op    string   `json:"op"`
+	ID    string   `json:"id,omitempty"`
+	Topic string   `json:"topic,omitempty"`
+	Query string   `json:"query,omitempty"`
+	After *uint64  `json:"after,omitempty"`
+	Names []string `json:"names,omitempty"`
+}
+
+// errorMessage says what was wrong with a request, or ended a subscription.
+type errorMessage struct {
+	ID       string `json:"id,omitempty"`
+	Type     string `json:"type"`
+	Detail   string `json:"detail"`
+	Position *int   `json:"position,omitempty"`
+}
+
+// pongMessage answers a ping.
+type pongMessage struct {
+	Type string `json:"type"`
+}
+
+// hubMessage says that the hub was lost, or is back.
+type hubMessage struct {
+	Type      string    `json:"type"`
+	Connected bool      `json:"connected"`
+	Since     time.Time `json:"since"`
+}
+
+var (
+	errStopping  = errors.New("the dashboard is stopping")
+	errSignedOut = errors.New("the session has ended")
+	errTooMuch   = errors.New("too many requests, or too slow in reading")
+)
+
+// serve runs the connection until either side ends it.
+func (c *liveConn) serve(ctx context.Context) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer cancel(nil)
+	group.Go(func() { cancel(c.read(ctx, &group)) })
+	group.Go(func() { cancel(c.keepAlive(ctx)) })
+	cause := c.write(ctx)
+	if ended := context.Cause(ctx); ended != nil {
+		cause = ended
+	}
+	cancel(cause)
+	switch {
+	case errors.Is(cause, errStopping):
+		_ = c.ws.Close(websocket.StatusGoingAway, errStopping.Error())
+	case errors.Is(cause, errSignedOut):
+		_ = c.ws.Close(closeSignedOut, errSignedOut.Error())
+	case errors.Is(cause, errTooMuch):
+		_ = c.ws.Close(websocket.StatusPolicyViolation, errTooMuch.Error())
+	default:
+		_ = c.ws.CloseNow() // it has ended by itself
+	}
+}
+
+// read takes the tab's messages.
+func (c *liveConn) read(ctx context.Context, group *sync.WaitGroup) error {
+	mistakes := 0
+	for {
+		kind, text, err := c.ws.Read(ctx)
+		if err != nil {
+			return err
+		}
+		var m clientMessage
+		if kind != websocket.MessageText || json.Unmarshal(text, &m) != nil {
+			m = clientMessage{}
+		}
+		refused := c.handle(ctx, m, group)
+		if refused == nil {
+			continue
+		}
+		if mistakes++; mistakes > maxMistakes {
+			return errTooMuch
+		}
+		refused.ID, refused.Type = m.ID[:min(len(m.ID), maxSubID)], "error"
+		if err := c.say(*refused); err != nil {
+			return err
+		}
+	}
+}
+
+// handle does what a message asks; what it returns goes to the tab.
+func (c *liveConn) handle(ctx context.Context, m clientMessage, group *sync.WaitGroup) *errorMessage {
+	switch m.Op {
+	case "ping":
+		if c.say(pongMessage{"pong"}) != nil {
+			return &errorMessage{Detail: errTooMuch.Error()}
+		}
+		return nil
+	case "unsubscribe":
+		c.unsubscribe(m.ID)
+		return nil
+	case "subscribe":
+		return c.subscribe(ctx, m, group)
+	case "":
+		return &errorMessage{Detail: `a message is a JSON object with an "op"`}
+	}
+	return &errorMessage{Detail: `"op" is one of subscribe, unsubscribe and ping`}
+}
+
+func (c *liveConn) subscribe(ctx context.Context, m clientMessage, group *sync.WaitGroup) *errorMessage {
+	if m.ID == "" || len(m.ID) > maxSubID {
+		return &errorMessage{Detail: `a subscription needs an "id" of at most 64 bytes`}
+	}
+	t, refused := c.server.newTopic(m)
+	if refused != nil {
+		return refused
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.subs[m.ID] != nil {
+		return &errorMessage{Detail: "there is a subscription of this id already"}
+	}
+	if len(c.subs) >= maxSubscriptions {
+		return &errorMessage{Detail: "a connection may have 16 subscriptions"}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	sub := &subscription{id: m.ID, topic: t, cancel: cancel}
+	c.subs[m.ID] = sub
+	group.Go(func() {
+		defer cancel()
+		err := t.run(ctx, c.wake)
+		if ctx.Err() != nil || err == nil {
+			return
+		}
+		// What it had gathered goes first.
+		c.wake()
+		c.unsubscribe(sub.id)
+		_ = c.say(errorMessage{ID: sub.id, Type: "error", Detail: c.server.hubProblem(err).Detail})
+	})
+	return nil
+}
+
+// newTopic makes what a subscribe asks for.
+func (s *Server) newTopic(m clientMessage) (topic, *errorMessage) {
+	switch m.Topic {
+	case "events":
+		if p := checkQuery(m.Query); p != nil {
+			return nil, &errorMessage{Detail: p.Detail, Position: p.QueryPosition}
+		}
+		return newEventsTopic(s, m.ID, m.Query, m.After), nil
+	case "agents":
+		return newAgentsTopic(s, m.ID), nil
+	case "overview":
+		return &overviewTopic{server: s, id: m.ID}, nil
+	case "series":
+		if len(m.Names) == 0 || len(m.Names) > 32 {
+			return nil, &errorMessage{Detail: `series needs 1 to 32 "names"`}
+		}
+		return &seriesTopic{server: s, id: m.ID, names: m.Names}, nil
+	}
+	return nil, &errorMessage{Detail: `"topic" is one of events, agents, overview and series`}
+}
+
+func (c *liveConn) unsubscribe(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if sub := c.subs[id]; sub != nil {
+		sub.cancel()
+		delete(c.subs, id)
+	}
+}
+
+// wake tells the writer that there may be something to send.
+func (c *liveConn) wake() {
+	select {
+	case c.ready <- struct{}{}:
+	default:
+	}
+}
+
+// say queues an answer.
+func (c *liveConn) say(message any) error {
+	select {
+	case c.control <- message:
+		return nil
+	default:
+		return errTooMuch
+	}
+}
+
+// write sends answers at once, and what subscriptions gathered at most ten
+// times a second.
+func (c *liveConn) write(ctx context.Context) error {
+	flush := time.NewTimer(0)
+	defer flush.Stop()
+	resting := true // after a flush, until flushEvery has passed
+	due := false
+	connected, since, changed := c.server.hub.state()
+	if !connected {
+		if err := c.send(ctx, hubMessage{"hub", false, since.UTC()}); err != nil {
+			return err
+		}
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-c.server.stopping:
+			return errStopping
+		case message := <-c.control:
+			if err := c.send(ctx, message); err != nil {
+				return err
+			}
+		case <-changed:
+			connected, since, changed = c.server.hub.state()
+			if err := c.send(ctx, hubMessage{"hub", connected, since.UTC()}); err != nil {
+				return err
+			}
+		case <-c.ready:
+			due = true
+		case <-flush.C:
+			resting = false
+		}
+		if due && !resting {
+			if err := c.flush(ctx); err != nil {
+				return err
+			}
+			due, resting = false, true
+			flush.Reset(flushEvery)
+		}
+	}
+}
+
+// flush sends what all subscriptions have gathered.
+func (c *liveConn) flush(ctx context.Context) error {
+	c.mu.Lock()
+	subs := make([]*subscription, 0, len(c.subs))
+	for _, sub := range c.subs {
+		subs = append(subs, sub)
+	}
+	c.mu.Unlock()
+	for _, sub := range subs {
+		for _, message := range sub.topic.take() {
+			if err := c.send(ctx, message); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *liveConn) send(ctx context.Context, message any) error {
+	text, err := json.Marshal(message)
+	if err != nil {
+		c.server.o.Logger.WarnContext(ctx, "live message not sent", "error", err)
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	return c.ws.Write(ctx, websocket.MessageText, text)
+}
+
+// keepAlive finds out when the tab has gone without a word, or its session has
+// ended.
+func (c *liveConn) keepAlive(ctx context.Context) error {
+	ping, recheck := time.NewTicker(pingEvery), time.NewTicker(recheckEvery)
+	defer ping.Stop()
+	defer recheck.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ping.C:
+			waiting, cancel := context.WithTimeout(ctx, writeTimeout)
+			err := c.ws.Ping(waiting)
+			cancel()
+			if err != nil {
+				return err
+			}
+		case <-recheck.C:
+			if !c.server.stillSignedIn(ctx, c.session) {
+				return errSignedOut
+			}
+		}
+	}
+}
+
+// stillSignedIn is false only when the hub says so, or the session is over.
+func (s *Server) stillSignedIn(ctx context.Context, found session) bool {
+	_, err := s.sessions.lookup(ctx, found.token)
+	if err == nil {
+		return true
+	}
+	return isUnreachable(err) && s.o.Now().Before(found.expires) || ctx.Err() != nil
+}

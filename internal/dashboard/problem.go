@@ -1,0 +1,120 @@
+package dashboard
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// Problem is an error as RFC 9457 writes it.
+type Problem struct {
+	Title  string `json:"title" doc:"The kind of problem, in words."`
+	Status int    `json:"status" doc:"The HTTP status."`
+	Detail string `json:"detail,omitempty" doc:"What went wrong, and what to do."`
+	// QueryPosition is where a query has its fault.
+	QueryPosition *int `json:"query_position,omitempty" doc:"Where the query has its fault, in UTF-16 units from 0."`
+
+	retryAfter time.Duration
+}
+
+// Error makes a Problem an error.
+func (p *Problem) Error() string { return p.Detail }
+
+// GetStatus is what huma asks an error for.
+func (p *Problem) GetStatus() int { return p.Status }
+
+// ContentType is what huma asks a body for.
+func (*Problem) ContentType(string) string { return "application/problem+json" }
+
+// GetHeaders is what huma asks an error for.
+func (p *Problem) GetHeaders() http.Header {
+	if p.retryAfter <= 0 {
+		return nil
+	}
+	seconds := int(math.Ceil(p.retryAfter.Seconds()))
+	return http.Header{"Retry-After": {strconv.Itoa(seconds)}}
+}
+
+func problem(code int, detail string) *Problem {
+	return &Problem{Title: http.StatusText(code), Status: code, Detail: detail}
+}
+
+// write answers a request that huma does not see.
+func (p *Problem) write(w http.ResponseWriter) {
+	for k, v := range p.GetHeaders() {
+		w.Header()[k] = v
+	}
+	w.Header().Set("Content-Type", p.ContentType(""))
+	w.WriteHeader(p.Status)
+	// A client that has gone needs no answer.
+	_ = json.NewEncoder(w).Encode(p)
+}
+
+// hubRetry is when to try again after the hub was not there.
+const hubRetry = 2 * time.Second
+
+// isUnreachable says that an error means no answer from the hub.
+func isUnreachable(err error) bool {
+	switch status.Code(err) {
+	case codes.Unavailable, codes.DeadlineExceeded:
+		return true
+	}
+	return errors.Is(err, context.DeadlineExceeded)
+}
+
+// hubProblem turns an error of the hub into what a person is told.
+func (s *Server) hubProblem(err error) *Problem {
+	var own *Problem
+	if errors.As(err, &own) {
+		return own
+	}
+	st := status.Convert(err)
+	code := http.StatusBadGateway
+	switch st.Code() {
+	case codes.InvalidArgument, codes.OutOfRange:
+		code = http.StatusBadRequest
+	case codes.NotFound:
+		code = http.StatusNotFound
+	case codes.FailedPrecondition, codes.AlreadyExists:
+		code = http.StatusConflict
+	case codes.Unauthenticated:
+		code = http.StatusUnauthorized
+	case codes.PermissionDenied:
+		code = http.StatusForbidden
+	case codes.ResourceExhausted:
+		p := problem(http.StatusTooManyRequests, st.Message())
+		p.retryAfter = retryDelay(st)
+		return p
+	case codes.Canceled:
+		return problem(http.StatusServiceUnavailable, "the request was given up")
+	case codes.DeadlineExceeded:
+		return problem(http.StatusGatewayTimeout, "the hub took too long: "+st.Message())
+	case codes.Unavailable:
+		p := problem(http.StatusServiceUnavailable, st.Message())
+		if connected, _, _ := s.hub.state(); !connected {
+			p.Detail = "the hub cannot be reached: " + st.Message()
+		}
+		p.retryAfter = hubRetry
+		return p
+	case codes.Internal, codes.Unknown:
+		s.o.Logger.Warn("hub request failed", "error", err)
+	}
+	return problem(code, st.Message())
+}
+
+func retryDelay(st *status.Status) time.Duration {
+	for _, d := range st.Details() {
+		if info, ok := d.(*errdetails.RetryInfo); ok {
+			return info.GetRetryDelay().AsDuration()
+		}
+	}
+	return time.Second
+}

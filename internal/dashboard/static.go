@@ -1,0 +1,174 @@
+package dashboard
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"io/fs"
+	"mime"
+	"net/http"
+	"path"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// static serves the UI from memory.
+type static struct {
+	files map[string]*file
+	index *file
+	// policy is the Content-Security-Policy that the UI needs and no more.
+	policy string
+}
+
+// file is one file in its forms.
+type file struct {
+	plain, zipped []byte // zipped is nil where it does not pay
+	contentType   string
+	etag          string
+	// immutable files have a name that changes with their content.
+	immutable bool
+}
+
+// newStatic reads all files. Those with ".gz" beside them are served compressed.
+func newStatic(assets fs.FS, index []byte) (*static, error) {
+	s := &static{files: map[string]*file{}}
+	err := fs.WalkDir(assets, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.HasPrefix(path.Base(name), ".") || strings.HasSuffix(name, ".gz") {
+			return err
+		}
+		plain, err := fs.ReadFile(assets, name)
+		if err != nil {
+			return err
+		}
+		f := newFile(name, plain)
+		if zipped, err := fs.ReadFile(assets, name+".gz"); err == nil {
+			f.zipped = zipped
+		}
+		s.files["/"+name] = f
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read files of the UI: %w", err)
+	}
+	if index == nil {
+		if index, err = fs.ReadFile(assets, "index.html"); err != nil {
+			return nil, fmt.Errorf("read page of the UI: %w", err)
+		}
+	}
+	delete(s.files, "/index.html")
+	s.index = newFile("index.html", index)
+	if s.index.zipped, err = zip(index); err != nil {
+		return nil, err
+	}
+	s.policy = policyFor(index)
+	return s, nil
+}
+
+func newFile(name string, plain []byte) *file {
+	sum := sha256.Sum256(plain)
+	contentType := mime.TypeByExtension(path.Ext(name))
+	switch path.Ext(name) { // not what this machine's tables say
+	case ".js", ".mjs":
+		contentType = "text/javascript; charset=utf-8"
+	case ".woff2":
+		contentType = "font/woff2"
+	case ".webmanifest":
+		contentType = "application/manifest+json"
+	case ".map":
+		contentType = "application/json"
+	}
+	if contentType == "" {
+		contentType = "application/octet-stream"
+	}
+	return &file{
+		plain: plain, contentType: contentType, etag: base64.RawURLEncoding.EncodeToString(sum[:16]),
+		immutable: strings.HasPrefix(name, "assets/"),
+	}
+}
+
+func zip(plain []byte) ([]byte, error) {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := w.Write(plain); err != nil {
+		return nil, fmt.Errorf("compress page: %w", err)
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("compress page: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// inline finds scripts and styles written into the page itself.
+const inline = `(?is)<(script|style)\b([^>]*)>(.*?)</(?:script|style)>`
+
+// policyFor allows our own files, and what the page holds inline by its hash.
+// Style attributes are allowed, as charts and tables place things by them; they
+// cannot run anything.
+func policyFor(index []byte) string {
+	hashes := map[string]string{}
+	for _, m := range regexp.MustCompile(inline).FindAllSubmatch(index, -1) {
+		kind := strings.ToLower(string(m[1]))
+		if kind == "script" && bytes.Contains(bytes.ToLower(m[2]), []byte("src=")) {
+			continue
+		}
+		sum := sha256.Sum256(m[3])
+		hashes[kind] += " 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+	}
+	return "default-src 'none'; script-src 'self'" + hashes["script"] + "; style-src 'self'" + hashes["style"] +
+		"; style-src-attr 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'" +
+		"; worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+}
+
+// ServeHTTP serves a file, or the page for each address of the UI.
+func (s *static) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		problem(http.StatusMethodNotAllowed, "only GET is answered here").write(w)
+		return
+	}
+	switch name := path.Clean(r.URL.Path); {
+	case name == "/":
+		http.Redirect(w, r, "/dashboard", http.StatusFound)
+	case name == "/dashboard", name == "/login", strings.HasPrefix(name, "/dashboard/"):
+		s.index.serve(w, r)
+	case s.files[name] != nil:
+		s.files[name].serve(w, r)
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+func (f *file) serve(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Type", f.contentType)
+	if f.immutable {
+		h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	} else {
+		h.Set("Cache-Control", "no-cache") // ask each time, by ETag
+	}
+	content, etag := f.plain, f.etag
+	if f.zipped != nil {
+		h.Set("Vary", "Accept-Encoding")
+		if acceptsGzip(r.Header.Get("Accept-Encoding")) {
+			h.Set("Content-Encoding", "gzip")
+			content, etag = f.zipped, etag+"-gz"
+		}
+	}
+	h.Set("ETag", `"`+etag+`"`)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
+}
+
+// acceptsGzip reads Accept-Encoding (RFC 9110 section 12.5.3).
+func acceptsGzip(header string) bool {
+	for part := range strings.SplitSeq(header, ",") {
+		name, params, _ := strings.Cut(strings.TrimSpace(part), ";")
+		if name = strings.TrimSpace(name); name == "gzip" || name == "*" {
+			q := strings.ReplaceAll(params, " ", "")
+			return q != "q=0" && q != "q=0.0" && q != "q=0.00" && q != "q=0.000"
+		}
+	}
+	return false
+}

@@ -1,0 +1,203 @@
+// Package query is the hub's Query service: what the dashboard and the command
+// line read. It answers from the hub's own state, from a store of events, from
+// recent series, and from the hub's metrics, and keeps nothing itself.
+//
+// Wiring, in internal/app:
+//
+//	service := query.New(query.Options{
+//		Status: h.Status, Store: ring, Series: recorder, Gatherer: registry,
+//	})
+//	pb.RegisterQueryServer(server, service)
+//	go recorder.Run(ctx, query.Gauges(h.Status), fleet.Gauges)
+package query
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/amoskys/amoskys/internal/hub"
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+)
+
+// Store holds events to search; *live.Ring is one. Its errors are gRPC statuses.
+type Store interface {
+	Search(ctx context.Context, req *pb.SearchEventsRequest) (*pb.SearchEventsResponse, error)
+	Event(ctx context.Context, req *pb.EventRequest) (*pb.EventResponse, error)
+	Status() *pb.StoreStatus
+}
+
+// Series holds recent time series; *live.Recorder does.
+type Series interface {
+	Series(ctx context.Context, req *pb.SeriesRequest) (*pb.SeriesResponse, error)
+}
+
+// Options are what the service reads from.
+type Options struct {
+	// Status is the hub's own, such as (*hub.Hub).Status.
+	Status   func() hub.Status
+	Store    Store
+	Series   Series
+	Gatherer prometheus.Gatherer
+}
+
+// Service implements the Query service.
+type Service struct {
+	pb.UnimplementedQueryServer
+	o Options
+}
+
+// New returns the service.
+func New(o Options) *Service { return &Service{o: o} }
+
+// Status says how the hub is.
+func (s *Service) Status(context.Context, *pb.StatusRequest) (*pb.StatusResponse, error) {
+	h := s.o.Status()
+	response := &pb.StatusResponse{
+		State: h.Status, Reasons: h.Reasons, Version: h.Version,
+		Uptime: durationpb.New(time.Duration(h.UptimeSeconds * float64(time.Second))),
+		Log: &pb.LogStatus{
+			State: h.Log.State, Reason: h.Log.Reason, FirstOffset: h.Log.FirstOffset, NextOffset: h.Log.NextOffset,
+			Bytes: uint64(max(h.Log.Bytes, 0)), Segments: uint32(h.Log.Segments), FreeBytes: uint64(max(h.Log.FreeBytes, 0)),
+			Quarantined: uint32(h.Log.Quarantined), Recovery: h.Log.Recovery,
+		},
+		Connections: uint32(h.Connections), EventsPerSecond: h.EventsPerSecond, EventsTotal: h.EventsTotal,
+		ErrorsTotal: h.ErrorsTotal, QueueDepth: float64(h.QueueDepth),
+		Latency: &pb.LatencyQuantiles{P50Ms: h.Latency.P50, P99Ms: h.Latency.P99, P999Ms: h.Latency.P999},
+		Store:   s.o.Store.Status(),
+	}
+	if h.Log.OldestTime != nil {
+		response.Log.OldestTime = timestamppb.New(*h.Log.OldestTime)
+	}
+	for _, sub := range h.Subscribers {
+		response.Subscribers = append(response.Subscribers, &pb.SubscriberStatus{
+			Name: sub.Name, Offset: sub.Offset, LagEvents: sub.LagEvents, Hold: sub.Hold,
+		})
+	}
+	return response, nil
+}
+
+// SearchEvents looks for events in the store.
+func (s *Service) SearchEvents(ctx context.Context, req *pb.SearchEventsRequest) (*pb.SearchEventsResponse, error) {
+	return s.o.Store.Search(ctx, req)
+}
+
+// Event returns one event with its surroundings.
+func (s *Service) Event(ctx context.Context, req *pb.EventRequest) (*pb.EventResponse, error) {
+	return s.o.Store.Event(ctx, req)
+}
+
+// Series returns recent series.
+func (s *Service) Series(ctx context.Context, req *pb.SeriesRequest) (*pb.SeriesResponse, error) {
+	return s.o.Series.Series(ctx, req)
+}
+
+// Metrics returns the hub's own metrics, a histogram as its buckets, sum and
+// count in the names that Prometheus gives them.
+func (s *Service) Metrics(_ context.Context, req *pb.MetricsRequest) (*pb.MetricsResponse, error) {
+	families, err := s.o.Gatherer.Gather()
+	if err != nil && len(families) == 0 {
+		return nil, status.Errorf(codes.Internal, "gather metrics: %v", err)
+	}
+	response := &pb.MetricsResponse{}
+	for _, family := range families {
+		if !strings.HasPrefix(family.GetName(), req.GetPrefix()) {
+			continue
+		}
+		kind := strings.ToLower(family.GetType().String())
+		for _, m := range family.GetMetric() {
+			labels := map[string]string{}
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = l.GetValue()
+			}
+			out := samples{response: response, name: family.GetName(), kind: kind, help: family.GetHelp(), labels: labels}
+			switch {
+			case m.GetCounter() != nil:
+				out.add("", m.GetCounter().GetValue(), "", "")
+			case m.GetGauge() != nil:
+				out.add("", m.GetGauge().GetValue(), "", "")
+			case m.GetUntyped() != nil:
+				out.add("", m.GetUntyped().GetValue(), "", "")
+			case m.GetHistogram() != nil:
+				h := m.GetHistogram()
+				for _, b := range h.GetBucket() {
+					out.add("_bucket", float64(b.GetCumulativeCount()), "le", number(b.GetUpperBound()))
+				}
+				out.add("_bucket", float64(h.GetSampleCount()), "le", "+Inf")
+				out.add("_sum", h.GetSampleSum(), "", "")
+				out.add("_count", float64(h.GetSampleCount()), "", "")
+			case m.GetSummary() != nil:
+				for _, q := range m.GetSummary().GetQuantile() {
+					out.add("", q.GetValue(), "quantile", number(q.GetQuantile()))
+				}
+				out.add("_sum", m.GetSummary().GetSampleSum(), "", "")
+				out.add("_count", float64(m.GetSummary().GetSampleCount()), "", "")
+			}
+		}
+	}
+	slices.SortStableFunc(response.Samples, func(a, b *pb.MetricSample) int { return cmp.Compare(a.GetName(), b.GetName()) })
+	return response, nil
+}
+
+func number(v float64) string {
+	if math.IsInf(v, 1) {
+		return "+Inf"
+	}
+	return strconv.FormatFloat(v, 'g', -1, 64)
+}
+
+// samples adds the values of one metric to a response.
+type samples struct {
+	response         *pb.MetricsResponse
+	name, kind, help string
+	labels           map[string]string
+}
+
+func (s samples) add(suffix string, value float64, label, labelValue string) {
+	if label == "le" && labelValue == "+Inf" && s.hasInf() {
+		return
+	}
+	labels := make(map[string]string, len(s.labels)+1)
+	for k, v := range s.labels {
+		labels[k] = v
+	}
+	if label != "" {
+		labels[label] = labelValue
+	}
+	s.response.Samples = append(s.response.Samples, &pb.MetricSample{
+		Name: s.name + suffix, Labels: labels, Value: value, Type: s.kind, Help: s.help,
+	})
+}
+
+// hasInf says that the bucket added last is the infinite one already.
+func (s samples) hasInf() bool {
+	n := len(s.response.Samples)
+	return n > 0 && s.response.Samples[n-1].GetName() == s.name+"_bucket" && s.response.Samples[n-1].GetLabels()["le"] == "+Inf"
+}
+
+// Gauges reads the hub's state for live.Recorder. A latency is NaN while
+// nothing was acknowledged.
+func Gauges(read func() hub.Status) func(emit func(name, unit string, labels map[string]string, value float64)) {
+	quantiles := []map[string]string{{"quantile": "0.5"}, {"quantile": "0.99"}, {"quantile": "0.999"}}
+	return func(emit func(name, unit string, labels map[string]string, value float64)) {
+		h := read()
+		for i, ms := range []float64{h.Latency.P50, h.Latency.P99, h.Latency.P999} {
+			if ms == 0 {
+				ms = math.NaN()
+			}
+			emit("latency_ms", "ms", quantiles[i], ms)
+		}
+		emit("queue_depth", "{event}", nil, float64(h.QueueDepth))
+		emit("connections", "{connection}", nil, float64(h.Connections))
+	}
+}
