@@ -5,6 +5,7 @@ import (
 	"github.com/amoskys/amoskys/internal/agent"
 	"github.com/amoskys/amoskys/internal/agents/eventbus"
 	"github.com/amoskys/amoskys/internal/agents/proc"
+	"github.com/amoskys/amoskys/internal/agents/synth"
 )
 
 // Definitions returns every agent, in the order in which they are shown. A new
@@ -13,5 +14,7 @@ func Definitions() []agent.Definition {
 	return []agent.Definition{
 		eventbus.Definition(),
 		proc.Definition(),
+		synth.MacDefinition(),
+		synth.Definition(),
 	}
 }
