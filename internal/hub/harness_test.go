@@ -17,6 +17,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -373,4 +374,13 @@ func decode(t *testing.T, e *pb.StoredEvent) *pb.Event {
 		t.Fatal(err)
 	}
 	return &ev
+}
+
+func healthOf(t *testing.T, conn *grpc.ClientConn, service string) string {
+	t.Helper()
+	r, err := healthpb.NewHealthClient(conn).Check(t.Context(), &healthpb.HealthCheckRequest{Service: service})
+	if err != nil {
+		return err.Error()
+	}
+	return r.GetStatus().String()
 }

@@ -1,0 +1,353 @@
+package hub
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/amoskys/amoskys/internal/config"
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+)
+
+// smallDisk mounts a tmpfs for the log, which only root may.
+func smallDisk(t *testing.T, home config.Home, size string) (dir string) {
+	t.Helper()
+	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
+		t.Skip("mounting a small file system needs root on Linux")
+	}
+	dir = home.WAL()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
+		t.Skipf("no tmpfs to be had: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Errorf("unmount %s: %v", dir, err)
+		}
+	})
+	return dir
+}
+
+// TestFullDisk: the hub refuses with a reason, keeps serving reads, and takes
+// events again when there is room.
+func TestFullDisk(t *testing.T) {
+	home := newHome(t)
+	dir := smallDisk(t, home, "24m")
+	h := startHub(t, home, func(o *Options, _ *StorageOptions) { o.Config.WAL.RotationSizeMB = 4 })
+	conn := h.dial(t, "agent")
+	s := publishStream(t, conn, "")
+	text := strings.Repeat("x", 100_000)
+	stored := 0
+	var refused *pb.PublishAck
+	for sequence := uint64(1); refused == nil; sequence++ {
+		ack := exchange(t, s, &pb.PublishRequest{
+			ProducerId: sixteen(1), Sequence: sequence, Events: [][]byte{makeEvent(t, text), makeEvent(t, text)},
+		})
+		if ack.GetStatus() == pb.PublishAck_STATUS_OK {
+			stored += 2
+			continue
+		}
+		refused = ack
+	}
+	if refused.GetStatus() != pb.PublishAck_STATUS_RETRY || refused.GetBackoff().AsDuration() <= 0 || !strings.Contains(refused.GetReason(), "full") {
+		t.Errorf("refused with %v", refused)
+	}
+	_, err := pb.NewEventBusClient(conn).PublishEvent(t.Context(), &pb.Event{Id: sixteen(1), Time: now(), Type: "a.b", Message: text})
+	if st, _ := status.FromError(err); st.Code() != codes.ResourceExhausted || retryIn(st) <= 0 {
+		t.Errorf("a single event: %v", err)
+	}
+	events, _, _ := h.readAll(t, &pb.SubscribeRequest{})
+	if len(events) != stored {
+		t.Errorf("%d of %d events can be read", len(events), stored)
+	}
+	code, body := h.get(t, "https://"+h.Addr().String()+"/health", "operator")
+	if code != http.StatusServiceUnavailable || !strings.Contains(body, `"state":"full"`) {
+		t.Errorf("health: %d %s", code, body)
+	}
+	eventually(t, "gRPC health follows", func() bool { return healthOf(t, conn, "amoskys.v1.EventBus") == "NOT_SERVING" })
+	if h.metric(t, "eventbus_errors_total", "reason", "log_full") < 2 {
+		t.Error("it is not counted")
+	}
+
+	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_REMOUNT, "size=64m"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the hub is well again", func() bool { return h.Status().Status == StateOK })
+	ack := exchange(t, s, &pb.PublishRequest{ProducerId: sixteen(1), Sequence: refused.GetSequence(), Events: [][]byte{makeEvent(t, "after")}})
+	if ack.GetStatus() != pb.PublishAck_STATUS_OK || ack.GetDuplicate() || ack.GetFirstOffset() != uint64(stored) {
+		t.Errorf("the refused batch, sent again: %v", ack)
+	}
+}
+
+func retryIn(st *status.Status) time.Duration {
+	for _, d := range st.Details() {
+		if r, ok := d.(*errdetails.RetryInfo); ok {
+			return r.GetRetryDelay().AsDuration()
+		}
+	}
+	return 0
+}
+
+func TestReadOnlyDisk(t *testing.T) {
+	home := newHome(t)
+	dir := smallDisk(t, home, "64m")
+	h := startHub(t, home)
+	h.fill(t, letters('a', 'e'))
+	if err := h.stopNow(); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		t.Skipf("remount: %v", err)
+	}
+	h = startHub(t, home)
+	s := publishStream(t, h.dial(t, "agent"), "")
+	ack := exchange(t, s, &pb.PublishRequest{ProducerId: sixteen(1), Sequence: 1, Events: [][]byte{makeEvent(t, "f")}})
+	if ack.GetStatus() != pb.PublishAck_STATUS_RETRY || !strings.Contains(ack.GetReason(), "read-only") {
+		t.Errorf("ack %v", ack)
+	}
+	events, _, _ := h.readAll(t, &pb.SubscribeRequest{})
+	if got := strings.Join(messages(t, events), ""); got != "abcde" {
+		t.Errorf("read %q", got)
+	}
+	if code, body := h.get(t, "https://"+h.Addr().String()+"/health", "operator"); code != http.StatusServiceUnavailable || !strings.Contains(body, "readonly") {
+		t.Errorf("health: %d %s", code, body)
+	}
+	conn := h.dial(t, "operator")
+	if code := subscribeCode(t, conn, &pb.SubscribeRequest{Cursor: "new"}); code != codes.Unavailable {
+		t.Errorf("a new cursor: %s", code)
+	}
+	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_REMOUNT, ""); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the batch is taken", func() bool {
+		ack := exchange(t, s, &pb.PublishRequest{ProducerId: sixteen(1), Sequence: 1, Events: [][]byte{makeEvent(t, "f")}})
+		return ack.GetStatus() == pb.PublishAck_STATUS_OK
+	})
+	if s := h.Status(); s.Status != StateOK {
+		t.Errorf("status: %+v", s)
+	}
+}
+
+// TestDamagedLog: the hub starts on a damaged log, says so, serves what is well,
+// and tells readers what is not.
+func TestDamagedLog(t *testing.T) {
+	small := func(o *Options, _ *StorageOptions) { o.Config.WAL.RotationSizeMB = 1 }
+	h := startHub(t, "", small)
+	long := strings.Repeat("y", 200_000)
+	for i := range 20 {
+		h.fill(t, []string{fmt.Sprint(i) + long})
+	}
+	if err := h.stopNow(); err != nil {
+		t.Fatal(err)
+	}
+	segments, err := filepath.Glob(filepath.Join(h.home.WAL(), "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	segments = slices.DeleteFunc(segments, func(name string) bool {
+		info, err := os.Stat(name)
+		return err != nil || info.IsDir() || info.Size() < 500_000
+	})
+	if len(segments) < 3 {
+		t.Fatalf("segments %v", segments)
+	}
+	for _, i := range []int{1, len(segments) - 1} {
+		spoil(t, segments[i], 300_000)
+	}
+	h = startHub(t, h.home, small)
+	code, body := h.get(t, "https://"+h.Addr().String()+"/health", "operator")
+	if code != http.StatusOK || !strings.Contains(body, `"degraded"`) || !strings.Contains(body, "damaged") {
+		t.Errorf("health: %d %s", code, body)
+	}
+	h.alive(t)
+	events, gaps, _ := h.readAll(t, &pb.SubscribeRequest{Start: &pb.SubscribeRequest_FromOffset{}})
+	lost := uint64(0)
+	for _, g := range gaps {
+		if !strings.HasPrefix(g.GetReason(), "damaged") {
+			t.Errorf("gap %v", g)
+		}
+		lost += g.GetToOffset() - g.GetFromOffset()
+	}
+	if len(gaps) == 0 || lost == 0 || lost > 4 || len(events)+int(lost) != 21 {
+		t.Errorf("%d events and gaps %v of 21 offsets", len(events), gaps)
+	}
+}
+
+// spoil flips bits in the middle of a file.
+func spoil(t *testing.T, name string, at int64) {
+	t.Helper()
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 16)
+	if _, err := f.ReadAt(b, at); err != nil {
+		t.Fatal(err)
+	}
+	for i := range b {
+		b[i] ^= 0xff
+	}
+	if _, err := f.WriteAt(b, at); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRestart(t *testing.T) {
+	h := startHub(t, "")
+	batch := func(sequence uint64) *pb.PublishRequest {
+		return &pb.PublishRequest{ProducerId: sixteen(1), Sequence: sequence, Events: [][]byte{makeEvent(t, fmt.Sprint(sequence))}}
+	}
+	for round := range 3 {
+		s := publishStream(t, h.dial(t, "agent"), "")
+		for sequence := range uint64(10) {
+			want := round > 0 && sequence < 5
+			ack := exchange(t, s, batch(uint64(round)*5+sequence+1))
+			if ack.GetStatus() != pb.PublishAck_STATUS_OK || ack.GetDuplicate() != want {
+				t.Errorf("round %d, batch %d: %v", round, sequence, ack)
+			}
+		}
+		if err := h.stopNow(); err != nil {
+			t.Fatal(err)
+		}
+		h = startHub(t, h.home)
+	}
+	events, _, _ := h.readAll(t, &pb.SubscribeRequest{})
+	if len(events) != 20 {
+		t.Errorf("%d events, want 20", len(events))
+	}
+}
+
+// TestGracefulStop stops the hub under load: whatever it acknowledged is in the
+// log, and whatever is in the log was acknowledged to senders that still listened.
+func TestGracefulStop(t *testing.T) {
+	h := startHub(t, "")
+	const senders = 8
+	acked := make([]map[uint64]bool, senders)
+	var group errgroup.Group
+	started := make(chan struct{}, senders)
+	for i := range senders {
+		acked[i] = map[uint64]bool{}
+		s := publishStream(t, h.dial(t, "agent"), "")
+		group.Go(func() error {
+			for sequence := uint64(1); ; sequence++ {
+				if s.Send(&pb.PublishRequest{
+					ProducerId: sixteen(i + 1), Sequence: sequence, Events: [][]byte{makeEvent(t, fmt.Sprint(i, " ", sequence))},
+				}) != nil {
+					return nil
+				}
+			}
+		})
+		group.Go(func() error {
+			for {
+				ack, err := s.Recv()
+				if err != nil {
+					if status.Code(err) != codes.Unavailable {
+						return err
+					}
+					return nil
+				}
+				acked[i][ack.GetSequence()] = true
+				if len(acked[i]) == 50 {
+					started <- struct{}{}
+				}
+			}
+		})
+	}
+	for range senders {
+		<-started
+	}
+	if err := h.stopNow(); err != nil {
+		t.Fatal(err)
+	}
+	if err := group.Wait(); err != nil {
+		t.Errorf("a stream ended with %v", err)
+	}
+	h = startHub(t, h.home)
+	events, _, _ := h.readAll(t, &pb.SubscribeRequest{})
+	inLog := map[string]int{}
+	for _, m := range messages(t, events) {
+		inLog[m]++
+	}
+	total := 0
+	for i := range acked {
+		for sequence := range acked[i] {
+			total++
+			if n := inLog[fmt.Sprint(i, " ", sequence)]; n != 1 {
+				t.Errorf("batch %d of sender %d was acknowledged and is in the log %d times", sequence, i, n)
+			}
+		}
+	}
+	if total != len(events) {
+		t.Errorf("%d events are in the log, %d were acknowledged", len(events), total)
+	}
+}
+
+// TestFairness: a sender of single small batches gets its acks quickly while
+// others push as much as they can.
+func TestFairness(t *testing.T) {
+	h := startHub(t, "")
+	stop := make(chan struct{})
+	var group errgroup.Group
+	event := makeEvent(t, strings.Repeat("z", 10_000))
+	heavy := &pb.PublishRequest{}
+	for range 400 { // 4 MB
+		heavy.Events = append(heavy.Events, event)
+	}
+	for range 3 {
+		s := publishStream(t, h.dial(t, "agent"), "")
+		group.Go(func() error {
+			for {
+				select {
+				case <-stop:
+					return s.CloseSend()
+				default:
+				}
+				if err := s.Send(heavy); err != nil {
+					return err
+				}
+			}
+		})
+		group.Go(func() error {
+			for {
+				if _, err := s.Recv(); err != nil {
+					return nil //nolint:nilerr // the end
+				}
+			}
+		})
+	}
+	eventually(t, "the heavy ones are at work", func() bool { return h.metric(t, "eventbus_events_total") > 4000 })
+	s := publishStream(t, h.dial(t, "agent"), "")
+	var slowest time.Duration
+	for range 50 {
+		begin := time.Now()
+		if ack := exchange(t, s, &pb.PublishRequest{Events: [][]byte{makeEvent(t, "small")}}); ack.GetStatus() != pb.PublishAck_STATUS_OK {
+			t.Fatalf("ack %v", ack)
+		}
+		slowest = max(slowest, time.Since(begin))
+	}
+	close(stop)
+	if err := group.Wait(); err != nil {
+		t.Error(err)
+	}
+	t.Logf("slowest ack of the light sender: %v", slowest)
+	if slowest > 2*time.Second {
+		t.Errorf("the light sender waited %v", slowest)
+	}
+}
