@@ -33,6 +33,7 @@ scripts() {
   git ls-files -z .ci "*.sh" | xargs -0 shellcheck -S info
 }
 
+check 'golangci-lint config' bin/golangci-lint config verify
 check golangci-lint bin/golangci-lint run ./...
 check 'golangci-lint tools' bash -c 'cd tools && ../bin/golangci-lint run --config ../.golangci.yml ./...'
 check 'buf lint' bin/buf lint
