@@ -18,17 +18,17 @@ var _ FS = OS{}
 
 // Create implements FS.
 func (OS) Create(name string) (File, error) {
-	return wrapFile(os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)) //nolint:gosec // the path is the caller's own folder
+	return wrapFile(os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600))
 }
 
 // Open implements FS.
 func (OS) Open(name string) (File, error) {
-	return wrapFile(os.Open(name)) //nolint:gosec // the path is the caller's own folder
+	return wrapFile(os.Open(name))
 }
 
 // OpenRW implements FS.
 func (OS) OpenRW(name string) (File, error) {
-	return wrapFile(os.OpenFile(name, os.O_RDWR, 0)) //nolint:gosec // the path is the caller's own folder
+	return wrapFile(os.OpenFile(name, os.O_RDWR, 0))
 }
 
 // Remove implements FS.
@@ -48,7 +48,7 @@ func (OS) Stat(name string) (fs.FileInfo, error) { return os.Stat(name) }
 
 // SyncDir implements FS.
 func (OS) SyncDir(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // the path is the caller's own folder
+	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func (OS) FreeBytes(dir string) (uint64, error) { return freeBytes(dir) }
 
 // Lock implements FS.
 func (OS) Lock(name string) (io.Closer, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the path is the caller's own folder
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}

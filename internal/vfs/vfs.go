@@ -84,7 +84,7 @@ type LockedError struct {
 // Error names the lock and its holder.
 func (e *LockedError) Error() string {
 	if e.PID == 0 {
-		return fmt.Sprintf("%s is locked by another process", e.Path)
+		return e.Path + " is locked by another process"
 	}
 	return fmt.Sprintf("%s is locked by process %d", e.Path, e.PID)
 }

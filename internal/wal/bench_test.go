@@ -24,6 +24,7 @@ func benchBatch() []byte {
 }
 
 func report(b *testing.B, events, bytes int64) {
+	b.Helper()
 	s := b.Elapsed().Seconds()
 	b.ReportMetric(float64(events)/s, "events/s")
 	b.ReportMetric(float64(bytes)/s/1e6, "MB/s")

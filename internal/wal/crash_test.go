@@ -2,6 +2,7 @@ package wal
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -44,9 +45,7 @@ func (g *ledger) clone() *ledger {
 	defer g.mu.Unlock()
 	out := newLedger()
 	out.next = g.next
-	for k, v := range g.acked {
-		out.acked[k] = v
-	}
+	maps.Copy(out.acked, g.acked)
 	return out
 }
 

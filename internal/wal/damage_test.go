@@ -238,94 +238,110 @@ func TestDamageInTheMiddle(t *testing.T) {
 	}
 }
 
+// victim is a small log for a test to damage.
+type victim struct {
+	t    *testing.T
+	disk *memfs.FS
+	segs []string
+	recs []place
+}
+
+func (v *victim) content(name string) []byte { return content(v.t, v.disk, name) }
+
+func (v *victim) put(name string, b []byte) {
+	if err := v.disk.Put(dir+"/"+name, b); err != nil {
+		v.t.Fatal(err)
+	}
+}
+
+func (v *victim) remove(i int) {
+	if err := v.disk.Remove(dir + "/" + v.segs[i]); err != nil {
+		v.t.Fatal(err)
+	}
+}
+
 // TestManipulation cuts, drops, reorders and forges.
 func TestManipulation(t *testing.T) {
-	put := func(t *testing.T, d *memfs.FS, name string, b []byte) {
-		t.Helper()
-		if err := d.Put(dir+"/"+name, b); err != nil {
-			t.Fatal(err)
-		}
-	}
 	tests := map[string]struct {
-		change   func(t *testing.T, d *memfs.FS, segs []string, recs []place)
+		change   func(v *victim)
 		firstBad func(segs []string, recs []place) Offset
 	}{
 		"oldest segment dropped": {
-			func(t *testing.T, d *memfs.FS, segs []string, _ []place) { _ = d.Remove(dir + "/" + segs[0]) },
+			func(v *victim) { v.remove(0) },
 			func([]string, []place) Offset { return 0 },
 		},
 		"middle segment dropped": {
-			func(t *testing.T, d *memfs.FS, segs []string, _ []place) { _ = d.Remove(dir + "/" + segs[1]) },
+			func(v *victim) { v.remove(1) },
 			func(segs []string, _ []place) Offset { f, _ := parseSegmentName(segs[1]); return f },
 		},
 		"newest segment dropped": {
-			func(t *testing.T, d *memfs.FS, segs []string, _ []place) { _ = d.Remove(dir + "/" + segs[2]) },
+			func(v *victim) { v.remove(2) },
 			func(segs []string, _ []place) Offset { f, _ := parseSegmentName(segs[2]); return f },
 		},
 		"all segments dropped": {
-			func(t *testing.T, d *memfs.FS, segs []string, _ []place) {
-				for _, s := range segs {
-					_ = d.Remove(dir + "/" + s)
+			func(v *victim) {
+				for i := range v.segs {
+					v.remove(i)
 				}
 			},
 			func([]string, []place) Offset { return 0 },
 		},
 		"newest record cut off": {
-			func(t *testing.T, d *memfs.FS, segs []string, recs []place) {
-				put(t, d, segs[2], content(t, d, segs[2])[:recs[len(recs)-1].pos])
+			func(v *victim) {
+				v.put(v.segs[2], v.content(v.segs[2])[:v.recs[len(v.recs)-1].pos])
 			},
 			func(_ []string, recs []place) Offset { return recs[len(recs)-1].first },
 		},
 		"record cut out of the middle": {
-			func(t *testing.T, d *memfs.FS, segs []string, recs []place) {
-				b := content(t, d, segs[0])
-				put(t, d, segs[0], slices.Concat(b[:recs[2].pos], b[recs[2].end:]))
+			func(v *victim) {
+				b := v.content(v.segs[0])
+				v.put(v.segs[0], slices.Concat(b[:v.recs[2].pos], b[v.recs[2].end:]))
 			},
 			func(_ []string, recs []place) Offset { return recs[2].first },
 		},
 		"end of an old segment cut off": {
-			func(t *testing.T, d *memfs.FS, segs []string, recs []place) {
-				put(t, d, segs[0], content(t, d, segs[0])[:recs[3].pos])
+			func(v *victim) {
+				v.put(v.segs[0], v.content(v.segs[0])[:v.recs[3].pos])
 			},
 			func(_ []string, recs []place) Offset { return recs[3].first },
 		},
 		"two records exchanged": {
-			func(t *testing.T, d *memfs.FS, segs []string, recs []place) {
-				b := content(t, d, segs[0])
-				one, two := b[recs[1].pos:recs[1].end], b[recs[2].pos:recs[2].end]
-				put(t, d, segs[0], slices.Concat(b[:recs[1].pos], two, one, b[recs[2].end:]))
+			func(v *victim) {
+				b := v.content(v.segs[0])
+				one, two := b[v.recs[1].pos:v.recs[1].end], b[v.recs[2].pos:v.recs[2].end]
+				v.put(v.segs[0], slices.Concat(b[:v.recs[1].pos], two, one, b[v.recs[2].end:]))
 			},
 			func(_ []string, recs []place) Offset { return recs[1].first },
 		},
 		"two segments exchanged": {
-			func(t *testing.T, d *memfs.FS, segs []string, _ []place) {
-				a, b := content(t, d, segs[0]), content(t, d, segs[1])
-				put(t, d, segs[0], b)
-				put(t, d, segs[1], a)
+			func(v *victim) {
+				a, b := v.content(v.segs[0]), v.content(v.segs[1])
+				v.put(v.segs[0], b)
+				v.put(v.segs[1], a)
 			},
 			func([]string, []place) Offset { return 0 },
 		},
 		"segment replaced by another log's": {
-			func(t *testing.T, d *memfs.FS, segs []string, _ []place) {
-				other, _ := smallLog(t, true)
-				put(t, d, segs[1], content(t, other, segs[1]))
+			func(v *victim) {
+				other, _ := smallLog(v.t, true)
+				v.put(v.segs[1], content(v.t, other, v.segs[1]))
 			},
 			func(segs []string, _ []place) Offset { f, _ := parseSegmentName(segs[1]); return f },
 		},
 		"payload altered with its checksums made right": {
-			func(t *testing.T, d *memfs.FS, segs []string, recs []place) {
-				put(t, d, segs[0], forge(t, content(t, d, segs[0]), recs[2]))
+			func(v *victim) {
+				v.put(v.segs[0], forge(v.t, v.content(v.segs[0]), v.recs[2]))
 			},
 			func(_ []string, recs []place) Offset { return recs[2].first },
 		},
 		"segment of garbage": {
-			func(t *testing.T, d *memfs.FS, segs []string, _ []place) {
-				put(t, d, segs[1], []byte(strings.Repeat("garbage ", 100)))
+			func(v *victim) {
+				v.put(v.segs[1], []byte(strings.Repeat("garbage ", 100)))
 			},
 			func(segs []string, _ []place) Offset { f, _ := parseSegmentName(segs[1]); return f },
 		},
 		"empty segment": {
-			func(t *testing.T, d *memfs.FS, segs []string, _ []place) { put(t, d, segs[2], nil) },
+			func(v *victim) { v.put(v.segs[2], nil) },
 			func(segs []string, _ []place) Offset { f, _ := parseSegmentName(segs[2]); return f },
 		},
 	}
@@ -334,7 +350,7 @@ func TestManipulation(t *testing.T) {
 			d, g := smallLog(t, true)
 			segs, recs := segments(t, d), places(t, d)
 			want := tt.firstBad(segs, recs)
-			tt.change(t, d, segs, recs)
+			tt.change(&victim{t, d, segs, recs})
 			rep := verify(t, d)
 			if rep.OK || rep.FirstBadOffset != want {
 				t.Fatalf("verify says %+v, want the first bad offset %d", rep, want)

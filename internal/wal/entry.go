@@ -70,7 +70,7 @@ func nextField(p []byte) (field uint64, value, rest []byte, ok bool) {
 		return 0, nil, nil, false
 	}
 	p = p[n:]
-	skip := uint64(0)
+	var skip uint64
 	switch tag & 7 {
 	case 0:
 		_, n := binary.Uvarint(p)

@@ -165,11 +165,11 @@ func (l *Log) setState(s State, cause error) {
 	old := l.state
 	l.state, l.reason = s, reason
 	l.statMu.Unlock()
-	switch {
-	case s == old:
-	case s == StateOK:
+	switch s {
+	case old:
+	case StateOK:
 		l.log.Info("log accepts records again")
-	default:
+	case StateFull, StateReadOnly, StateFailed:
 		l.log.Error("log refuses records", "state", string(s), "error", cause)
 	}
 }

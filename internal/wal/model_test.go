@@ -6,9 +6,10 @@ import (
 	"syscall"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/amoskys/amoskys/internal/vfs/errorfs"
 	"github.com/amoskys/amoskys/internal/vfs/memfs"
-	"pgregory.net/rapid"
 )
 
 // machine compares a log with a slice under random operations.
@@ -200,7 +201,7 @@ func (m *machine) Commit(rt *rapid.T) {
 }
 
 // Retain removes old segments down to a size, now and then.
-func (m *machine) Retain(rt *rapid.T) {
+func (m *machine) Retain(*rapid.T) {
 	_ = m.log.Maintain(m.t.Context())
 }
 

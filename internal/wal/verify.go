@@ -91,9 +91,10 @@ func (v *verifier) run(ctx context.Context) error {
 	}
 	v.report.Next = v.next
 	switch {
+	case v.report.BadPlaces > 0: // what is bad may be the end as well
 	case v.haveHead && !v.headSeen && v.next < v.head.next:
 		v.bad("", 0, v.next, fmt.Sprintf("the end of the log is missing: it reached at least offset %d", v.head.next))
-	case v.haveHead && !v.headSeen && v.report.BadPlaces == 0 && v.head.next > v.report.First:
+	case v.haveHead && !v.headSeen && v.head.next > v.report.First:
 		v.bad("", 0, v.report.First, "the log is not the one that its HEAD file describes")
 	case cursorEnd > v.next:
 		v.bad("", 0, v.next, fmt.Sprintf("the end of the log is missing: cursor %s stands at offset %d", who, cursorEnd))

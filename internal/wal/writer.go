@@ -314,7 +314,9 @@ func (l *Log) checkSpace(bytes int64) error {
 	if l.opts.MinFreeBytes <= 0 || l.free() >= l.opts.MinFreeBytes+bytes {
 		return nil
 	}
-	l.retain()
+	if err := l.retain(); err != nil {
+		l.log.Warn("log maintenance", "error", err)
+	}
 	if free := l.free(); free < l.opts.MinFreeBytes+bytes {
 		return fmt.Errorf("%w: %d bytes are free in %s, %d must stay free",
 			ErrDiskFull, free, filepath.Clean(l.opts.Dir), l.opts.MinFreeBytes)
