@@ -42,7 +42,7 @@ export function searchEvents(world: World, params: URLSearchParams, now: number)
       oldest_time: world.events[0]?.time ?? null,
       next_offset: world.events.length,
     },
-    next_before: last && last.offset > (found[0]?.offset ?? 0) ? last.offset : 0,
+    next_before: last && last.offset > (found[0]?.offset ?? 0) ? last.offset : null,
   };
 }
 
@@ -90,11 +90,11 @@ export function seriesAt(name: string, time: number, rate: number) {
   switch (name) {
     case 'events_per_second':
       return [
-        point({ type: 'process.sample' }, 'ev/s', wave(time, rate * 0.6, rate * 0.1)),
-        point({ type: 'process.execution' }, 'ev/s', wave(time + 40, rate * 0.2, rate * 0.08)),
-        point({ type: 'process.exit' }, 'ev/s', wave(time + 60, rate * 0.15, rate * 0.06)),
-        point({ type: 'agent.health' }, 'ev/s', rate * 0.03),
-        point({ type: 'hub.health' }, 'ev/s', rate * 0.02),
+        point({ type: 'process.sample' }, '1/s', wave(time, rate * 0.6, rate * 0.1)),
+        point({ type: 'process.execution' }, '1/s', wave(time + 40, rate * 0.2, rate * 0.08)),
+        point({ type: 'process.exit' }, '1/s', wave(time + 60, rate * 0.15, rate * 0.06)),
+        point({ type: 'agent.health' }, '1/s', rate * 0.03),
+        point({ type: 'hub.health' }, '1/s', rate * 0.02),
       ];
     case 'latency_ms':
       return [
@@ -103,9 +103,9 @@ export function seriesAt(name: string, time: number, rate: number) {
         point({ quantile: '0.999' }, 'ms', wave(time, 7.5, 2)),
       ];
     case 'queue_depth':
-      return [point({}, '', wave(time, 1.5, 1.4))];
+      return [point({}, '{event}', wave(time, 1.5, 1.4))];
     case 'connections':
-      return [point({}, '', 9)];
+      return [point({}, '{connection}', 9)];
     default:
       return [];
   }

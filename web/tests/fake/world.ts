@@ -87,12 +87,15 @@ export class World {
         segments: 3,
         oldest_time: this.events[0]?.time ?? null,
         free_bytes: 213e9,
+        quarantined: 0,
+        recovery: '',
       },
       store: {
         state: 'ok',
         events: this.events.length,
         capacity: 200_000,
         oldest_time: this.events[0]?.time ?? null,
+        next_offset: this.events.length,
       },
       agents: {
         total: this.agents.length,

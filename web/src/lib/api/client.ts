@@ -1,10 +1,4 @@
-/** RFC 9457 problem details, as the server answers every failed call. */
-export interface Problem {
-  title?: string;
-  status?: number;
-  detail?: string;
-  query_position?: number;
-}
+import type { Problem } from './types';
 
 /** A call that the server refused, or that never reached it (status 0). */
 export class ApiError extends Error {
@@ -15,7 +9,7 @@ export class ApiError extends Error {
   /** Seconds after which the server will take another try (429, 503). */
   readonly retryAfter: number | undefined;
 
-  constructor(status: number, problem: Problem, retryAfter?: number) {
+  constructor(status: number, problem: Partial<Problem>, retryAfter?: number) {
     super(problem.detail || problem.title || `the server answered ${status}`);
     this.status = status;
     this.position = problem.query_position;
@@ -62,7 +56,7 @@ export async function request<T>(path: string, options: RequestOptions = {}): Pr
 }
 
 async function refusal(path: string, response: Response): Promise<ApiError> {
-  const problem = (await response.json().catch(() => ({}))) as Problem & { errors?: { message?: string }[] };
+  const problem = (await response.json().catch(() => ({}))) as Problem;
   if (!problem.title && !problem.detail) problem.title = response.statusText;
   if (response.status === 401 && path !== '/api/session' && path !== '/api/login') credentials.expired();
   const retryAfter = Number(response.headers.get('Retry-After')) || undefined;

@@ -52,7 +52,7 @@ export const api = {
       },
     ),
   agentLogs: (id: string, host: string, lines: number, signal?: AbortSignal) =>
-    request<{ lines: string[] | null }>(`/api/agents/${encodeURIComponent(id)}/logs`, {
+    request<{ lines: string[] }>(`/api/agents/${encodeURIComponent(id)}/logs`, {
       query: { host, lines },
       signal,
     }),

@@ -1,174 +1,55 @@
-/** The shapes of the REST API, by the names the pages use. */
+import type { components } from './api.gen';
+
+/**
+ * The shapes of the REST API by the names the pages use. They are generated
+ * from docs/openapi.json (`npm run generate`); only what OpenAPI cannot say is
+ * added here.
+ */
+type Schemas = components['schemas'];
 
 export type Severity = 'informational' | 'low' | 'medium' | 'high' | 'critical' | 'unknown';
-export type Role = 'viewer' | 'analyst' | 'admin';
-export type Health = 'green' | 'yellow' | 'red' | 'unknown';
-export type AgentState = 'starting' | 'running' | 'degraded' | 'stopping' | 'stopped' | 'crashed' | 'unknown';
-
 export type FieldValue = string | number | boolean | null | FieldValue[];
 
-/** One stored event; `fields` is flat, by ECS and OCSF names. */
-export interface Event {
-  offset: number;
-  id: string;
-  time: string;
-  logged_time: string;
-  type: string;
+/** One stored event; `fields` is flat, by the names that queries use. */
+export type Event = Omit<Schemas['Event'], 'fields' | 'severity'> & {
   severity: Severity;
-  host: string;
-  agent: string;
-  agent_kind: string;
-  publisher: string;
-  message: string;
   fields: Record<string, FieldValue>;
-}
+};
 
-export interface Agent {
-  id: string;
-  kind: string;
-  host: string;
-  node: string;
-  version: string;
-  state: AgentState;
-  health: Health;
-  detail: string;
-  pid: number;
-  port: number;
-  started_at: string | null;
-  last_event_at: string | null;
-  events_total: number;
-  events_per_second: number;
-  events_dropped_total: number;
-  cpu_percent: number;
-  rss_bytes: number;
-  spool_bytes: number;
-  spool_events: number;
-  restarts: number;
-  node_connected: boolean;
-  enabled: boolean;
-}
-
-export interface NodeInfo {
-  id: string;
-  host: string;
-  connected: boolean;
-  version: string;
-}
-
-export interface AgentsStatus {
-  agents: Agent[];
-  nodes: NodeInfo[];
-  time: string;
-}
-
-export interface User {
-  name: string;
-  role: Role;
-}
-
-export interface Session {
-  user: User;
-  csrf_token: string;
-  expires_at: string;
-  version?: string;
-}
-
-export interface OverviewStatus {
-  status: {
-    state: 'ok' | 'degraded' | 'failed' | 'unreachable';
-    reasons: string[] | null;
-    version: string;
-    uptime_seconds: number;
-  };
-  log: {
-    state: string;
-    reason: string;
-    first_offset: number;
-    next_offset: number;
-    bytes: number;
-    segments: number;
-    oldest_time: string | null;
-    free_bytes: number;
-  };
-  store: { state: string; events: number; capacity: number; oldest_time: string | null };
-  agents: { total: number; green: number; yellow: number; red: number; unknown: number };
-  subscribers: { name: string; offset: number; lag_events: number }[] | null;
-  rate: {
-    events_per_second: number;
-    events_total: number;
-    errors_total: number;
-    connections: number;
-    queue_depth: number;
-  };
-  latency_ms: { p50: number; p99: number; p999: number };
-  findings: { total: number; by_severity: Partial<Record<Severity, number>> };
-  top: {
-    processes: TopProcess[] | null;
-    hosts: { name: string; events_per_second: number }[] | null;
-    types: { type: string; count: number }[] | null;
-  };
-}
-
-export interface TopProcess {
-  name: string;
-  host: string;
-  cpu_percent: number;
-  rss_bytes: number;
-  pid: number;
-  uid: string;
-}
-
-export interface Overview extends OverviewStatus {
-  recent: Event[] | null;
-}
-
-export interface TimeSeries {
-  name: string;
-  labels: Record<string, string>;
-  unit: string;
-  values: (number | null)[];
-}
-
-export interface SeriesResponse {
-  start: string;
-  step_seconds: number;
-  series: TimeSeries[];
-}
-
-export interface Facet {
-  field: string;
-  values: { value: string; count: number }[];
-  distinct: number;
-}
-
-export interface EventsResponse {
-  events: Event[];
-  total: number;
-  scanned: number;
-  took_ms: number;
-  histogram: { start: string; step_seconds: number; counts: number[] } | null;
-  facets: Facet[] | null;
-  store: {
-    state: string;
-    events: number;
-    capacity: number;
-    oldest_time: string | null;
-    next_offset?: number;
-  };
-  next_before: number | null;
-}
-
-export interface EventDetail {
+export type Agent = Schemas['Agent'];
+export type AgentState = Agent['state'];
+export type Health = Agent['health'];
+export type AgentsStatus = Schemas['AgentsStatus'];
+export type User = Schemas['User'];
+export type Role = User['role'];
+export type Session = Schemas['Session'];
+export type Overview = Omit<Schemas['Overview'], 'recent'> & { recent: Event[] };
+export type OverviewStatus = Omit<Schemas['Overview'], 'recent'>;
+export type TopProcess = Schemas['TopProcess'];
+export type TopHost = Schemas['TopHost'];
+export type SeriesResponse = Schemas['SeriesAnswer'];
+export type TimeSeries = Schemas['TimeSeries'];
+export type SeriesPoint = Schemas['SeriesPoint'];
+export type Facet = Schemas['Facet'];
+export type FieldInfo = Schemas['FieldInfo'];
+export type EventsResponse = Omit<Schemas['EventsAnswer'], 'events'> & { events: Event[] };
+export type EventDetail = Omit<Schemas['EventAnswer'], 'event' | 'before' | 'after' | 'related'> & {
   event: Event;
-  raw: Record<string, unknown>;
-  before: Event[] | null;
-  after: Event[] | null;
-  related: Event[] | null;
-}
+  before: Event[];
+  after: Event[];
+  related: Event[];
+};
+export type Problem = Schemas['ErrorModel'];
 
-export interface FieldInfo {
-  name: string;
-  type: string;
-  description: string;
-  example_values?: string[] | null;
-}
+type Message<Name extends keyof Schemas, Type extends string> = Omit<Schemas[Name], 'type'> & { type: Type };
+
+/** What the live stream says, told apart by `type`. */
+export type ServerMessage =
+  | (Omit<Message<'EventsMessage', 'events'>, 'events'> & { events: Event[] })
+  | Message<'GapMessage', 'gap'>
+  | Message<'AgentsMessage', 'agents'>
+  | Message<'OverviewMessage', 'overview'>
+  | Message<'SeriesMessage', 'series'>
+  | (Message<'ErrorMessage', 'error'> & { id: string })
+  | { id?: undefined; type: 'pong' }
+  | ({ id?: undefined } & Message<'HubMessage', 'hub'>);

@@ -57,8 +57,11 @@ describe('frames', () => {
     expect(grown.lines[0]?.values).toEqual([1, 2, 3, null, null, null, 4]);
   });
 
-  it('replace the value of a step that is not over', () => {
-    expect(add(112, [point('a', 9)]).lines[0]?.values).toEqual([1, 2, 9]);
+  it('take the mean of points within one step', () => {
+    const first = add(112, [point('a', 9)]);
+    expect(first.lines[0]?.values).toEqual([1, 2, 6]);
+    const next = withPoints(add(115, [point('a', 4)]), 116, [point('a', 6)], 'events_per_second', byType, 0);
+    expect(next.lines[0]?.values).toEqual([1, 2, 3, 5]);
   });
 
   it('take in a new line and let go of the old end', () => {

@@ -13,6 +13,8 @@ export interface Frame {
   step: number;
   unit: string;
   lines: Line[];
+  /** How many live points are in the last step so far. */
+  merged?: number;
 }
 
 export type Label = (labels: Record<string, string>) => string;
@@ -61,22 +63,32 @@ export function withPoints(
   const times = frame.times.slice(skip);
   for (let each = 0; each < missing; each += 1) times.push(slot - (missing - 1 - each) * step);
 
+  const merged = missing > 0 ? 0 : (frame.merged ?? 0);
   const lines = new Map(frame.lines.map((line) => [line.label, line.values.slice(skip)]));
   for (const point of mine) {
     const values = lines.get(label(point.labels)) ?? [];
     while (values.length < times.length - 1) values.push(null);
-    values[times.length - 1] = point.value;
+    const index = times.length - 1;
+    values[index] = mean(values[index] ?? null, merged, point.value);
     lines.set(label(point.labels), values);
   }
   return {
     ...frame,
     unit: frame.unit || (mine[0]?.unit ?? ''),
     times,
+    merged: merged + 1,
     lines: [...lines].map(([lineLabel, values]) => ({
       label: lineLabel,
       values: Array.from({ length: times.length }, (_, index) => values[index] ?? null),
     })),
   };
+}
+
+/** The mean of `merged` points and one more; a step that was loaded counts as one. */
+function mean(old: number | null, merged: number, value: number | null): number | null {
+  if (old === null || value === null) return value ?? old;
+  const weight = Math.max(1, merged);
+  return (old * weight + value) / (weight + 1);
 }
 
 /** Each line on top of those before it; a time with no value at all stays a gap. */

@@ -101,7 +101,7 @@ function series(kind: Kind, color: string, index: number, step: number): uPlot.S
       gap: 1,
       disp: {
         x0: { unit: 1, values: (plot) => [...(plot.data[0] ?? [])] },
-        size: { unit: 1, values: () => [step] },
+        size: { unit: 1, values: () => [step * 0.86] },
       },
     }),
   };
@@ -113,6 +113,7 @@ function xAxis(ink: Ink, utc: boolean): uPlot.Axis {
     font: `11px ${token('--font')}`,
     size: 26,
     gap: 4,
+    space: 76,
     grid: { show: false },
     ticks: { stroke: ink.line, width: 1, size: 4 },
     values: (_plot, splits, _axis, _space, step) =>

@@ -31,7 +31,8 @@ describe('units', () => {
     expect(percent(12.34)).toBe('12.3%');
     expect(milliseconds(0.31)).toBe('0.31 ms');
     expect(milliseconds(1500)).toBe('1.5 s');
-    expect(inUnit(5, 'ev/s')).toBe('5 ev/s');
+    expect(inUnit(5, '1/s')).toBe('5/s');
+    expect(inUnit(5, '{event}')).toBe('5');
     expect(inUnit(null, 'ms')).toBe('–');
   });
 });

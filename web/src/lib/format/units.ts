@@ -34,9 +34,9 @@ export function short(value: number | null | undefined): string {
 export function decimal(value: number | null | undefined): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return '–';
   const size = Math.abs(value);
-  if (size === 0) return '0';
+  if (Number.isInteger(value)) return count(value);
   if (size >= 99.95) return count(value);
-  if (size >= 9.995) return value.toFixed(1);
+  if (size >= 9.995) return value.toFixed(1).replace(/\.0$/, '');
   return size >= 0.01 ? value.toFixed(2).replace(/\.?0+$/, '') : value.toPrecision(1);
 }
 
@@ -67,10 +67,13 @@ export function inUnit(value: number | null | undefined, unit: string): string {
     case 'percent':
     case '%':
       return percent(value);
+    case '1/s':
+      return `${short(value)}/s`;
     case '':
     case '1':
       return short(value);
     default:
-      return `${short(value)} ${unit}`;
+      // UCUM writes what is counted in braces: "{event}".
+      return unit.startsWith('{') ? short(value) : `${short(value)} ${unit}`;
   }
 }

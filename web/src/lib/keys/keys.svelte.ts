@@ -1,3 +1,5 @@
+import { untrack } from 'svelte';
+
 export interface Shortcut {
   /** As typed: "/", "?", "j", "g o". */
   keys: string;
@@ -14,7 +16,10 @@ class Keys {
 
   /** Adds shortcuts until the returned function is called. */
   add(shortcuts: Shortcut[]): () => void {
-    this.list = [...this.list, ...shortcuts];
+    // Whoever adds keys in an effect does not depend on what others add.
+    untrack(() => {
+      this.list = [...this.list, ...shortcuts];
+    });
     return () => {
       this.list = this.list.filter((each) => !shortcuts.includes(each));
     };

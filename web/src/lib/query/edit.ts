@@ -61,7 +61,7 @@ function positions(query: string, wanted: string): [number, number][] {
     const value = tokens[index + 1];
     if (token.kind !== 'field' || !value || query.slice(token.start, value.end) !== plain) return;
     const before = tokens[index - 1];
-    const isNegated = before?.text === '-' || before?.text === 'NOT';
+    const isNegated = before?.kind === 'operator' && /^(-|!|NOT)$/.test(before.text);
     if (isNegated !== negated || tokens[index - 1]?.text === 'OR' || tokens[index + 2]?.text === 'OR') return;
     found.push([negated && before ? before.start : token.start, value.end]);
   });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { complete } from './complete';
+import { complete, type Knowledge } from './complete';
 import { hasFilter, quote, withFilter, withoutFilter } from './edit';
 import { tokenize } from './tokens';
 
@@ -14,6 +14,8 @@ describe('tokenize', () => {
       'message:"a b\\" c" (x OR y)',
       ['field:message', 'value:"a b\\" c"', 'paren:(', 'word:x', 'operator:OR', 'word:y', 'paren:)'],
     ],
+    ['!a !host:b', ['operator:!', 'word:a', 'operator:!', 'field:host', 'value:b']],
+    [`host:'a b' \`c d\``, ['field:host', "value:'a b'", 'word:`c d`']],
     ['pid:in(1,2) z', ['field:pid', 'value:in(1,2)', 'word:z']],
     ['"open', ['word:"open']],
     [':', ['word::']],
@@ -58,7 +60,7 @@ describe('filters', () => {
 });
 
 describe('complete', () => {
-  const known = {
+  const known: Knowledge = {
     fields: [
       { name: 'type', type: 'keyword', description: 'Kind of event', example_values: ['process.exit'] },
       { name: 'process.name', type: 'keyword', description: 'Name' },

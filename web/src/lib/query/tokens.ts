@@ -27,8 +27,8 @@ export function tokenize(query: string): Token[] {
       at += 1;
       continue;
     }
-    if (character === '-' && /[^\s]/.test(query[at + 1] ?? ' ')) {
-      tokens.push({ kind: 'operator', text: '-', start: at, end: at + 1 });
+    if (/[-!]/.test(character) && /[^\s]/.test(query[at + 1] ?? ' ')) {
+      tokens.push({ kind: 'operator', text: character, start: at, end: at + 1 });
       at += 1;
       continue;
     }
@@ -57,7 +57,7 @@ function endOfValue(query: string, start: number): number {
   let at = start;
   while (at < query.length) {
     const character = query[at] ?? '';
-    if (character === '"') {
+    if (/["'`]/.test(character)) {
       at = endOfQuote(query, at);
     } else if (character === '(' && /^in$/.test(query.slice(start, at))) {
       const close = query.indexOf(')', at);
@@ -72,7 +72,8 @@ function endOfValue(query: string, start: number): number {
 }
 
 function endOfQuote(query: string, open: number): number {
+  const quote = query[open];
   let at = open + 1;
-  while (at < query.length && query[at] !== '"') at += query[at] === '\\' ? 2 : 1;
+  while (at < query.length && query[at] !== quote) at += query[at] === '\\' && quote !== '`' ? 2 : 1;
   return Math.min(at + 1, query.length);
 }

@@ -46,7 +46,7 @@ class Agents {
   async load(): Promise<void> {
     const answer = await this.loaded.load((signal) => api.agents(signal));
     if (!answer) return;
-    this.#replace(answer.agents ?? []);
+    this.#replace(answer.agents);
     this.#show();
   }
 
@@ -76,9 +76,9 @@ class Agents {
 
   #receive(message: TopicMessage): void {
     if (message.type !== 'agents') return;
-    if (message.snapshot) this.#replace(message.agents ?? []);
+    if (message.snapshot) this.#replace(message.agents);
     else for (const agent of message.agents ?? []) this.#keep(agent);
-    for (const key of message.removed ?? []) {
+    for (const key of message.removed) {
       this.#known.delete(key);
       this.rates.delete(key);
     }

@@ -15,7 +15,7 @@ class OverviewStore {
     return live.subscribe({ topic: 'overview' }, (message) => {
       if (message.type !== 'overview') return;
       const { id: _id, type: _type, ...status } = message;
-      this.loaded.data = { ...status, recent: this.loaded.data?.recent ?? null };
+      this.loaded.data = { ...status, recent: this.loaded.data?.recent ?? [] };
       this.loaded.error = null;
       this.loaded.loadedAt = Date.now();
     });

@@ -22,8 +22,8 @@ export function toneOf(state: string): Tone {
     case 'degraded':
     case 'full':
     case 'readonly':
-    case 'catching_up':
-    case 'replaying':
+    case 'loading':
+    case 'sampled':
     case 'starting':
     case 'stopping':
       return 'warning';

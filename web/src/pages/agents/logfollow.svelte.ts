@@ -27,7 +27,7 @@ export class LogFollow {
 
   async #read(id: string, host: string, signal: AbortSignal): Promise<void> {
     try {
-      this.lines = (await api.agentLogs(id, host, lines, signal)).lines ?? [];
+      this.lines = (await api.agentLogs(id, host, lines, signal)).lines;
       this.error = '';
     } catch (error) {
       if (!isAbort(error)) this.error = explain(error);

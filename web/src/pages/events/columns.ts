@@ -4,7 +4,7 @@ import type { GridColumn } from '$lib/table/columns';
 /** Columns that every event has; any field's name makes another. */
 export const builtIn: readonly GridColumn[] = [
   { key: 'time', label: 'Time', width: 104 },
-  { key: 'severity', label: 'Severity', width: 116 },
+  { key: 'severity', label: 'Severity', width: 124 },
   { key: 'type', label: 'Type', width: 150 },
   { key: 'host', label: 'Host', width: 130 },
   { key: 'agent', label: 'Agent', width: 120 },
@@ -12,7 +12,7 @@ export const builtIn: readonly GridColumn[] = [
   { key: 'offset', label: 'Offset', width: 92, number: true },
 ];
 
-const timeWidths = { relative: 104, local: 112, utc: 112 };
+const timeWidths = { relative: 96, local: 108, utc: 108 };
 
 export function columnsFor(chosen: readonly string[], times: keyof typeof timeWidths): GridColumn[] {
   const columns = chosen.map(
@@ -32,7 +32,7 @@ const own: Record<string, (event: Event) => FieldValue> = {
 };
 
 /** What an event has in a column. */
-export function valueOf(event: Event, key: string): FieldValue {
+export function columnValue(event: Event, key: string): FieldValue {
   return own[key]?.(event) ?? event.fields?.[key] ?? null;
 }
 

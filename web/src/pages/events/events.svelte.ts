@@ -14,6 +14,8 @@ const buckets = 80;
 const refreshEvery = 5000;
 /** After a longer sleep of the tab a new search is kinder than all that was missed. */
 const longestCatchUp = 30_000;
+/** How many events before the end of a search the live tail starts. */
+const overlap = 1000;
 
 /** What a search found, and what comes in live behind it. */
 export class Events {
@@ -33,6 +35,7 @@ export class Events {
   #changed = false;
   #show = pace(() => this.#publish(), 100);
   #hiddenAt = 0;
+  #fromNothing = false;
 
   /** Searches anew and, where the range ends now, follows what comes. Returns its end. */
   start(query: string): () => void {
@@ -66,7 +69,7 @@ export class Events {
       ),
     );
     if (!answer) return;
-    this.#held = new Held(answer.events ?? []);
+    this.#held = new Held(answer.events);
     this.nextBefore = answer.next_before || null;
     this.waiting = 0;
     this.sampled = 1;
@@ -91,7 +94,7 @@ export class Events {
         limit: pageSize,
         before: this.nextBefore,
       });
-      this.#held.addOlder(answer.events ?? []);
+      this.#held.addOlder(answer.events);
       this.nextBefore = answer.events?.length ? answer.next_before || null : null;
       this.rows = this.#held.shown;
     } catch (error) {
@@ -103,9 +106,14 @@ export class Events {
   }
 
   #follow(answer: EventsResponse): void {
-    const newest = this.#held.newest ?? (answer.store?.next_offset ? answer.store.next_offset - 1 : null);
-    this.#stop = live.subscribe({ topic: 'events', query: this.#query, after: newest }, (message) =>
-      this.#receive(message),
+    // What the store holds ends here; a little before it, in case that moved on
+    // during the search. Whatever comes twice is dropped by its offset.
+    const end = answer.store.next_offset - 1 - overlap;
+    this.#fromNothing = answer.store.next_offset === 0;
+    const after = Math.max(end, this.#held.newest ?? -1);
+    this.#stop = live.subscribe(
+      { topic: 'events', query: this.#query, after: after < 0 ? null : after },
+      (message) => this.#receive(message),
     );
   }
 
@@ -115,6 +123,12 @@ export class Events {
   }
 
   #receive(message: TopicMessage): void {
+    if (this.#fromNothing && message.type === 'events' && message.events.length > 0) {
+      // The log was empty, so there was no offset to follow from.
+      this.#fromNothing = false;
+      void this.search();
+      return;
+    }
     if (message.type === 'gap') {
       this.gap = message.reason;
     } else if (message.type === 'events') {

@@ -10,7 +10,7 @@ class FieldList {
     if (this.#asked) return;
     this.#asked = true;
     try {
-      this.list = (await api.fields()).fields ?? [];
+      this.list = (await api.fields()).fields;
     } catch {
       // Without it there is no completion; the next visit asks again.
       this.#asked = false;

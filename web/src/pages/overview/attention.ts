@@ -14,6 +14,11 @@ export interface Concern {
 const health = { path: '/dashboard/events', extra: { q: 'type:=hub.health' }, link: 'Hub health events' };
 const lagWorthSaying = 10_000;
 
+const storeTroubles: Record<string, string> = {
+  loading: 'The store is still being filled from the log: searches do not find everything yet',
+  sampled: 'Events came faster than the store could keep: searches find a sample of them',
+};
+
 /** What is wrong now, worst first; empty when all is well. */
 export function concerns(status: OverviewStatus): Concern[] {
   const list: Concern[] = [];
@@ -48,11 +53,11 @@ export function concerns(status: OverviewStatus): Concern[] {
   if (storeTone === 'critical' || storeTone === 'warning') {
     list.push({
       tone: storeTone,
-      text: `The store is ${store.state.replaceAll('_', ' ')}: searches may not find everything`,
+      text: storeTroubles[store.state] ?? `The store is ${store.state}`,
       ...health,
     });
   }
-  for (const reader of status.subscribers ?? []) {
+  for (const reader of status.subscribers) {
     if (reader.lag_events < lagWorthSaying) continue;
     list.push({
       tone: 'warning',
@@ -61,7 +66,7 @@ export function concerns(status: OverviewStatus): Concern[] {
     });
   }
   const tone = toneOf(status.status.state);
-  for (const reason of status.status.reasons ?? []) {
+  for (const reason of status.status.reasons) {
     if (tone === 'ok' || list.some((concern) => concern.text.includes(reason))) continue;
     list.push({ tone, text: reason, ...health });
   }

@@ -32,7 +32,7 @@ export class Charts {
       const from = timeRange.bounds(Date.now()).from / 1000;
       const next = { ...this.frames };
       for (const [name, frame] of Object.entries(next)) {
-        next[name] = withPoints(frame, time, message.points ?? [], name, labels[name] ?? (() => name), from);
+        next[name] = withPoints(frame, time, message.points, name, labels[name] ?? (() => name), from);
       }
       this.frames = next;
     });

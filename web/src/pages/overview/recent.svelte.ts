@@ -14,7 +14,7 @@ export class RecentEvents {
   /** To be called in an effect: reads how far the log has come. */
   follow(): void {
     const next = overview.status?.log.next_offset ?? -1;
-    this.list ??= overview.loaded.data?.recent?.slice(0, shown) ?? null;
+    this.list ??= overview.loaded.data?.recent.slice(0, shown) ?? null;
     if (next === this.#next) return;
     this.#next = next;
     this.#ask();
