@@ -44,8 +44,8 @@ type Hub struct {
 	report probe.Report
 }
 
-// NewHub starts a hub on a free loopback port, with plain text when cfg is nil.
-// It ends with the test.
+// NewHub starts a hub on a free loopback port, with plain text when cfg is nil;
+// cfg must offer h2 and http/1.1. It ends with the test.
 func NewHub(tb testing.TB, cfg *tls.Config) *Hub {
 	tb.Helper()
 	h := &Hub{addr: "127.0.0.1:0", tls: cfg, seen: map[string]bool{}, change: make(chan struct{})}
@@ -89,7 +89,7 @@ func (h *Hub) Start(tb testing.TB) {
 	} else {
 		server.Protocols.SetHTTP2(true)
 		server.TLSConfig = h.tls.Clone()
-		l = tls.NewListener(l, withProtocols(h.tls))
+		l = tls.NewListener(l, h.tls)
 	}
 	done := make(chan struct{})
 	go func() {
@@ -103,12 +103,6 @@ func (h *Hub) Start(tb testing.TB) {
 		bus.Stop()
 		<-done
 	}
-}
-
-func withProtocols(cfg *tls.Config) *tls.Config {
-	cfg = cfg.Clone()
-	cfg.NextProtos = []string{"h2", "http/1.1"}
-	return cfg
 }
 
 // route serves GET /health beside the bus, as a hub does on its one port.
