@@ -113,8 +113,20 @@ func ValidateConfig(e *cli.Env) Validation {
 	v.Faults = append(v.Faults, strangeFiles(e)...)
 	v.Faults = append(v.Faults, strangeVariables(known)...)
 	v.Faults = append(v.Faults, collisions(places)...)
+	v.Faults = distinct(v.Faults)
 	v.OK = len(v.Faults) == 0
 	return v
+}
+
+// distinct drops what several files say of the same variable.
+func distinct(faults config.Faults) config.Faults {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(faults, func(f config.Fault) bool {
+		text := f.Error()
+		repeated := seen[text]
+		seen[text] = true
+		return repeated
+	})
 }
 
 // recording is lookup, noting every name that is asked for.

@@ -27,8 +27,8 @@ func Variable(key string) string {
 	return "AMOSKYS_" + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(key))
 }
 
-// environment overrides every key below v whose variable is set. The variable
-// with the key's own path wins over the one from an env tag.
+// environment overrides every key below v whose variable is set and not
+// empty. The variable with the key's own path wins over the one from an env tag.
 func (d *decoder) environment(v reflect.Value, path string) {
 	for _, f := range fields(v.Type()) {
 		key, target := join(path, f.key), v.FieldByIndex(f.index)
@@ -46,7 +46,7 @@ func (d *decoder) environment(v reflect.Value, path string) {
 			if name == "" {
 				continue
 			}
-			if text, set := d.options.Env(name); set {
+			if text, set := d.options.Env(name); set && text != "" {
 				d.override(target, key, name, text)
 			}
 		}

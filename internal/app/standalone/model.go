@@ -296,6 +296,9 @@ func (m *model) snapshot(now time.Time) snapshot {
 				l.state, l.health, l.detail = m.hub.State, "yellow", strings.Join(m.hub.Reasons, "; ")
 			}
 		}
+		if status.State == child.Stopped && m.phase == phaseStarting {
+			l.state = "waiting"
+		}
 		if status.State == child.Waiting {
 			l.state, l.detail = "crashed", fmt.Sprintf("%s; starts again in %s", lastWords(status), cli.Duration(max(0, status.Next.Sub(now)).Round(time.Second)))
 		}

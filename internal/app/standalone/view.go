@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/amoskys/amoskys/internal/cli"
-	"github.com/amoskys/amoskys/internal/node/child"
 )
 
 // view shows snapshots.
@@ -34,7 +33,7 @@ func (v *lines) draw(s snapshot) {
 		if l.health == "red" || l.health == "yellow" && l.state == "degraded" {
 			state += ": " + steady(l.detail)
 		}
-		if before, known := v.states[l.name]; before == state || !known && (state == string(child.Stopped) || state == "unknown") {
+		if before, known := v.states[l.name]; before == state || !known && (state == "waiting" || state == "unknown") {
 			continue
 		}
 		v.states[l.name] = state
@@ -123,8 +122,8 @@ func (v *screen) block(s snapshot, columns int) []string {
 	out = append(out, v.table(s, width)...)
 	out = append(out, "")
 	if s.hub.LogState != "" {
-		out = append(out, cli.Truncate(fmt.Sprintf("log %s: %s events, %s in %d segments · ack p99 %.1f ms · %s errors",
-			s.hub.LogState, cli.Count(s.hub.LogEvents), cli.Bytes(s.hub.LogBytes), s.hub.LogSegments, s.hub.AckP99Ms, cli.Count(s.hub.ErrorsTotal)), width))
+		out = append(out, cli.Truncate(fmt.Sprintf("log %s: %s events, %s · ack p99 %.1f ms · errors: %s",
+			s.hub.LogState, cli.Count(s.hub.LogEvents), cli.Bytes(s.hub.LogBytes), s.hub.AckP99Ms, cli.Count(s.hub.ErrorsTotal)), width))
 	}
 	for _, l := range s.lines {
 		if l.detail != "" {
@@ -132,9 +131,9 @@ func (v *screen) block(s snapshot, columns int) []string {
 		}
 	}
 	if s.phase == phaseReady {
-		next := "next: Ctrl-C stops everything · amoskys tail · amoskys status"
+		next := "next: Ctrl-C stops all · amoskys tail shows events"
 		if s.url != "" {
-			next = "next: open " + s.url + " · Ctrl-C stops everything · amoskys tail shows events"
+			next = "next: open " + s.url + " · Ctrl-C stops all · amoskys tail shows events"
 		}
 		out = append(out, v.paint("dim", cli.Truncate(next, width)))
 	}
