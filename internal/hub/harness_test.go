@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -34,7 +35,7 @@ func TestMain(m *testing.M) {
 		runChild(dir)
 		return
 	}
-	m.Run()
+	goleak.VerifyTestMain(m)
 }
 
 // testHub is a hub with everything real: certificates, TLS, TCP on loopback, a

@@ -1,0 +1,174 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/amoskys/amoskys/internal/config"
+	"github.com/amoskys/amoskys/internal/event"
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+)
+
+// The test binary runs a hub instead of tests when its second argument is a home.
+const childArg = "-amoskys-hub-child"
+
+func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == childArg {
+		if err := RunHubChild(context.Background(), config.Home(os.Args[2]), os.Stdin, os.Stdout); err != nil {
+			_, _ = os.Stderr.WriteString(err.Error() + "\n")
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func TestRunHub(t *testing.T) {
+	for _, unary := range []bool{false, true} {
+		o := HubOptions{
+			Agents: 3, Batch: 20, Size: 400, InFlight: 2, Unary: unary,
+			Duration: 300 * time.Millisecond, Warmup: 100 * time.Millisecond,
+			Dir: t.TempDir(), Command: []string{os.Args[0], childArg},
+		}
+		r, err := RunHub(t.Context(), o, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Events == 0 || r.EventsPerSecond <= 0 || r.Ack.P50 <= 0 || r.Ack.P999 < r.Ack.P99 || r.Ack.P99 < r.Ack.P50 ||
+			r.Syncs == 0 || r.RSSBytes < 1<<20 || r.LogBytes < r.Events*400 {
+			t.Errorf("result %+v", r)
+		}
+		text, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range []string{`"bench":"hub"`, `"seconds":`, `"events":`, `"events_per_second":`, `"ack_ms":{"p50":`, `"p99":`, `"p999":`, `"cpu_seconds":`, `"rss_bytes":`} {
+			if !strings.Contains(string(text), key) {
+				t.Errorf("%s is not in %s", key, text)
+			}
+		}
+		var b strings.Builder
+		if err := r.Write(&b); err != nil || !strings.Contains(b.String(), "events/s") {
+			t.Errorf("text: %v\n%s", err, b.String())
+		}
+		left, err := os.ReadDir(o.Dir)
+		if err != nil || len(left) > 0 {
+			t.Errorf("left behind: %v, %v", left, err)
+		}
+	}
+}
+
+func TestCheck(t *testing.T) {
+	good := HubOptions{Agents: 100, Batch: 100, Size: 400, InFlight: 2, Duration: time.Second}
+	if err := good.Check(); err != nil {
+		t.Error(err)
+	}
+	for name, spoil := range map[string]func(*HubOptions){
+		"agents": func(o *HubOptions) { o.Agents = 0 }, "batch": func(o *HubOptions) { o.Batch = 0 },
+		"small": func(o *HubOptions) { o.Size = 10 }, "inflight": func(o *HubOptions) { o.InFlight = 100 },
+		"duration": func(o *HubOptions) { o.Duration = 0 }, "warmup": func(o *HubOptions) { o.Warmup = -1 },
+		"both": func(o *HubOptions) { o.Batch, o.Size = 65536, 1000 },
+	} {
+		o := good
+		spoil(&o)
+		if err := o.Check(); err == nil {
+			t.Errorf("%s: not refused", name)
+		}
+	}
+}
+
+// TestTemplate: events are exactly as long as asked for, good, and each has its
+// own id.
+func TestTemplate(t *testing.T) {
+	sizes := []int{}
+	for size := 81; size < 700; size++ {
+		sizes = append(sizes, size)
+	}
+	sizes = append(sizes, 16_383, 16_384, 16_500, 1<<20)
+	for _, size := range sizes {
+		tpl, err := newTemplate("bench_001", 3, size, time.Now())
+		if err != nil {
+			t.Fatalf("size %d: %v", size, err)
+		}
+		r := newRequest(tpl)
+		n, err := newNumbering()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.prepare(&[16]byte{1}, 7, &n)
+		var got pb.PublishRequest
+		if err := proto.Unmarshal(append(append([]byte(nil), r.header...), r.body...), &got); err != nil {
+			t.Fatal(err)
+		}
+		if got.GetSequence() != 7 || len(got.GetEvents()) != 3 {
+			t.Fatalf("request %v", &got)
+		}
+		seen := map[event.ID]bool{}
+		for _, b := range got.GetEvents() {
+			e, err := event.Inspect(b)
+			if err != nil || len(b) != size {
+				t.Fatalf("size %d: event of %d bytes: %v", size, len(b), err)
+			}
+			seen[e.ID] = true
+		}
+		if len(seen) != 3 {
+			t.Fatalf("%d ids in 3 events", len(seen))
+		}
+	}
+}
+
+func TestAckParse(t *testing.T) {
+	b, err := proto.Marshal(&pb.PublishAck{
+		Sequence: 5, Status: pb.PublishAck_STATUS_RETRY, FirstOffset: 9, Accepted: 3, Reason: "full",
+		Refused: []*pb.RefusedEvent{{Index: 1}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var a ack
+	if err := a.parse(b); err != nil || a != (ack{sequence: 5, status: pb.PublishAck_STATUS_RETRY, accepted: 3, refused: true}) {
+		t.Errorf("%+v, %v", a, err)
+	}
+	for n := range len(b) - 1 {
+		_ = a.parse(b[:n]) // must not panic
+	}
+}
+
+func TestHistogram(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 1))
+	var h, other histogram
+	if h.quantile(0.5) != 0 {
+		t.Error("an empty one has a median")
+	}
+	var values []float64
+	for i := range 20_000 {
+		ms := random.ExpFloat64() * 40
+		values = append(values, ms)
+		to := &h
+		if i%2 == 0 {
+			to = &other
+		}
+		to.add(time.Duration(ms * float64(time.Millisecond)))
+	}
+	h.merge(&other)
+	slices.Sort(values)
+	for _, q := range []float64{0.01, 0.5, 0.9, 0.99, 0.999} {
+		want := values[int(q*float64(len(values)))]
+		if got := h.quantile(q); got < want*0.95 || got > want*1.05 {
+			t.Errorf("quantile %v: %v, the values say %v", q, got, want)
+		}
+	}
+	for us := uint64(0); us < 1<<34; us = us*9/8 + 1 {
+		if i := slot(us); lower(i) > us || lower(i+1) <= us {
+			t.Fatalf("%d µs is in the bucket from %d to %d", us, lower(i), lower(i+1))
+		}
+	}
+}
