@@ -40,13 +40,15 @@ clean: ## take away what make built; data, certificates and configuration stay
 ##@ Check
 
 test: web vet ## go vet, all Go tests, web tests and checks (under 10 minutes on 2 cores)
-	@$(MAKE) test-go test-web
+	@$(MAKE) --keep-going test-go test-tools test-web
 
 vet: web/dist/index.html
 	@go vet ./...
 
 test-go: web/dist/index.html bin/testcount
 	@go test -json -shuffle=on -timeout 9m $(TESTFLAGS) ./... | bin/testcount go -label go -out "$(COUNTS)"
+
+test-tools: bin/testcount
 	@go test -C tools -json ./testcount | bin/testcount go -label tools -out "$(COUNTS)"
 
 test-web: $(WEB_ALL) bin/testcount
@@ -114,4 +116,4 @@ $(WEB_ALL): web/package-lock.json
 help: ## this
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
-.PHONY: run build programs web clean test vet test-go test-web race browser lint fuzz bench smoke conformance generate generate-check tools release help
+.PHONY: run build programs web clean test vet test-go test-tools test-web race browser lint fuzz bench smoke conformance generate generate-check tools release help
