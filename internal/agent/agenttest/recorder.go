@@ -2,6 +2,7 @@ package agenttest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -56,7 +57,7 @@ func (r *Recorder) Publish(ctx context.Context, events ...*pb.Event) error {
 func (r *Recorder) check(ev *pb.Event) error {
 	ev, ok := proto.Clone(ev).(*pb.Event)
 	if !ok {
-		return fmt.Errorf("not an event")
+		return errors.New("not an event")
 	}
 	if err := r.origin.Complete(ev); err != nil {
 		return err

@@ -227,7 +227,7 @@ func (s Suite) start(t *testing.T, run func(context.Context) error) (stop func()
 			}
 		case <-time.After(stopLimit):
 			t.Errorf("still running %v after its context ended", stopLimit)
-			<-done
+			_ = <-done // leave no goroutine to the next test
 		}
 	}
 }

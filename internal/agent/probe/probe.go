@@ -67,7 +67,7 @@ func New(o Options) (*Probe, error) {
 	}
 	conn, err := grpc.NewClient(uplink.Target(o.Addr),
 		grpc.WithTransportCredentials(uplink.Credentials(o.TLS, nil)), grpc.WithNoProxy(),
-		grpc.WithDisableServiceConfig(), grpc.WithSharedWriteBuffer(true), grpc.WithIdleTimeout(0),
+		grpc.WithDisableServiceConfig(), grpc.WithIdleTimeout(0),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 5 * time.Second},
 			MinConnectTimeout: 5 * time.Second,

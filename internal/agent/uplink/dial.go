@@ -26,8 +26,7 @@ func (u *Uplink) dial() (*grpc.ClientConn, *handshakes, error) {
 		grpc.WithNoProxy(), grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(1 << 20)),
 		// An endpoint's memory is dear, and batches are written whole anyway.
-		grpc.WithSharedWriteBuffer(true), grpc.WithReadBufferSize(8 << 10),
-		grpc.WithIdleTimeout(0),
+		grpc.WithReadBufferSize(8 << 10), grpc.WithIdleTimeout(0),
 	}
 	if u.o.Dial != nil {
 		options = append(options, grpc.WithContextDialer(u.o.Dial))

@@ -135,6 +135,8 @@ func (u *Uplink) Run(ctx context.Context) error {
 		}
 		if acks > 0 {
 			attempt = 0
+		} else {
+			err = u.diagnose(ctx, err)
 		}
 		pause := u.pause(attempt, err)
 		u.setDown(err.Error())

@@ -22,7 +22,6 @@ type stat struct {
 	ppid     int
 	session  int
 	tty      int
-	flags    uint64
 	utime    uint64
 	stime    uint64
 	threads  uint32
@@ -31,9 +30,6 @@ type stat struct {
 	rssPages int64
 	exit     int32 // as for waitpid(2); 0 where it may not be seen
 }
-
-// kernelThread is PF_KTHREAD (include/linux/sched.h).
-const kernelThread = 0x00200000
 
 // ticks is the CPU time used so far.
 func (s *stat) ticks() uint64 { return s.utime + s.stime }
@@ -64,7 +60,7 @@ func parseStat(b []byte, s *stat) bool {
 		return false // too short to be of any kernel we know
 	}
 	s.ppid, s.session, s.tty = int(n[4]), int(n[6]), int(n[7])
-	s.flags, s.utime, s.stime = uint64(n[9]), uint64(n[14]), uint64(n[15])
+	s.utime, s.stime = uint64(n[14]), uint64(n[15])
 	s.threads, s.start = uint32(max(n[20], 0)), uint64(n[22])
 	s.vsize, s.rssPages, s.exit = uint64(n[23]), max(n[24], 0), int32(n[52])
 	return true

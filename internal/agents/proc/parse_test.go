@@ -12,7 +12,7 @@ const statTail = " S 1 2 3 34816 4 4194304 10 20 0 0 150 50 7 8 20 0 3 0 12345 1
 
 func TestParseStat(t *testing.T) {
 	want := stat{
-		name: "bash", state: 'S', ppid: 1, session: 3, tty: 34816, flags: 4194304, utime: 150, stime: 50,
+		name: "bash", state: 'S', ppid: 1, session: 3, tty: 34816, utime: 150, stime: 50,
 		threads: 3, start: 12345, vsize: 1048576, rssPages: 256, exit: 256,
 	}
 	named := func(name string) stat {

@@ -8,6 +8,7 @@ package synth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"sync/atomic"
@@ -33,7 +34,7 @@ var _ agent.Agent = (*Agent)(nil)
 // errNotYet is why the macOS agent does not start without --synthetic.
 func errNotYet() error {
 	if runtime.GOOS == "darwin" {
-		return fmt.Errorf("macOS telemetry is not built yet: use --synthetic, or synthetic.enabled: true, for generated events")
+		return errors.New("macOS telemetry is not built yet: use --synthetic, or synthetic.enabled: true, for generated events")
 	}
 	return fmt.Errorf("macOS telemetry runs on macOS only, this is %s: use --synthetic, or synthetic.enabled: true, for generated events",
 		runtime.GOOS)

@@ -3,6 +3,8 @@ package synth
 import (
 	"fmt"
 	"math/rand/v2"
+	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -41,16 +43,16 @@ func newFleet(rng *rand.Rand, n int, start time.Time) *fleet {
 	systems := []string{"linux", "linux", "darwin", "linux", "linux", "linux", "linux", "linux"}
 	f := &fleet{}
 	for i, name := range []string{"root", "alice", "bob", "carol", "dave", "erin", "frank", "grace"} {
-		uid := uint32(1000 + i)
+		id := strconv.Itoa(1000 + i)
 		if name == "root" {
-			uid = 0
+			id = "0"
 		}
-		f.users = append(f.users, &pb.User{Name: name, Uid: fmt.Sprint(uid), Gid: fmt.Sprint(uid), GroupName: name})
+		f.users = append(f.users, &pb.User{Name: name, Uid: id, Gid: id, GroupName: name})
 	}
 	for i := range n {
 		class := classes[i%len(classes)]
 		h := &host{
-			class: class, ip: insideBlock + fmt.Sprint(i+10), mac: macBlock + fmt.Sprintf("%02x", i+16),
+			class: class, ip: insideBlock + strconv.Itoa(i+10), mac: macBlock + fmt.Sprintf("%02x", i+16),
 			pid: uint32(1000 + rng.IntN(3000)),
 		}
 		h.msg = &pb.Host{
@@ -66,13 +68,9 @@ func newFleet(rng *rand.Rand, n int, start time.Time) *fleet {
 // process makes a process with the next pid of its host.
 func (h *host) process(name, exe string, args []string, user *pb.User, at time.Time) *pb.Process {
 	h.pid++
-	cmd := args[0]
-	for _, a := range args[1:] {
-		cmd += " " + a
-	}
 	return &pb.Process{
 		Pid: h.pid, Uid: fmt.Sprintf("%s-%08x", h.msg.GetId(), h.pid), Name: name, Executable: exe,
-		CmdLine: cmd, Args: args, User: user, CreatedTime: timestamppb.New(at),
+		CmdLine: strings.Join(args, " "), Args: args, User: user, CreatedTime: timestamppb.New(at),
 	}
 }
 
@@ -85,12 +83,12 @@ func (g *Generator) outside() *pb.Endpoint {
 		return &pb.Endpoint{Ip: outsideV6 + fmt.Sprintf("%x", 1+g.rng.IntN(0xfffe))}
 	}
 	n := 1 + g.rng.IntN(250)
-	return &pb.Endpoint{Ip: outsideBlock + fmt.Sprint(n), Hostname: fmt.Sprintf("srv-%03d.example.net", n)}
+	return &pb.Endpoint{Ip: outsideBlock + strconv.Itoa(n), Hostname: fmt.Sprintf("srv-%03d.example.net", n)}
 }
 
 func (g *Generator) hostile() *pb.Endpoint {
 	n := 1 + g.rng.IntN(250)
-	return &pb.Endpoint{Ip: hostileBlock + fmt.Sprint(n), Hostname: fmt.Sprintf("node-%03d.example.org", n)}
+	return &pb.Endpoint{Ip: hostileBlock + strconv.Itoa(n), Hostname: fmt.Sprintf("node-%03d.example.org", n)}
 }
 
 // inside is the end of a connection at one of our hosts.
