@@ -13,10 +13,14 @@ import (
 )
 
 // Main runs the program whose command tree newRoot builds and returns its exit
-// code. SIGINT and SIGTERM end the commands' context; a second one ends the
+// code. SIGINT, SIGTERM and SIGHUP end the commands' context; a second one ends the
 // program at once. Without arguments, AMOSKYS_ROLE decides what runs.
 func Main(newRoot func(*Env) *cobra.Command, args []string) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
+		signals = append(signals, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	defer stop()
 	context.AfterFunc(ctx, stop)
 	if os.Getenv(config.EnvSupervised) == "1" {

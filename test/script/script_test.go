@@ -23,7 +23,7 @@ import (
 var programs string
 
 func TestMain(m *testing.M) {
-	os.Exit(run(m))
+	os.Exit(run(m)) //nolint:forbidigo // the programs are removed first
 }
 
 func run(m *testing.M) int {
@@ -130,7 +130,7 @@ func freePorts(n int) ([]int, error) {
 	return ports, nil
 }
 
-// listen holds a port until the script ends: listen PORT
+// listen holds a port until the script ends: listen PORT.
 func listen(ts *testscript.TestScript, _ bool, args []string) {
 	l, err := net.Listen("tcp", "127.0.0.1:"+args[0])
 	ts.Check(err)
