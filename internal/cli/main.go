@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -13,16 +14,15 @@ import (
 )
 
 // Main runs the program whose command tree newRoot builds and returns its exit
-// code. SIGINT, SIGTERM and SIGHUP end the commands' context; a second one ends the
-// program at once. Without arguments, AMOSKYS_ROLE decides what runs.
+// code. SIGINT, SIGTERM and SIGHUP end the commands' context; one that comes a second
+// later or more ends the program at once. Without arguments, AMOSKYS_ROLE decides what runs.
 func Main(newRoot func(*Env) *cobra.Command, args []string) int {
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
 		signals = append(signals, syscall.SIGHUP)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), signals...)
+	ctx, stop := interruptible(signals, secondSignalAfter)
 	defer stop()
-	context.AfterFunc(ctx, stop)
 	if os.Getenv(config.EnvSupervised) == "1" {
 		// When the supervisor is killed, a last word to its pipe must not kill us
 		// before we have stopped in order.
@@ -38,4 +38,39 @@ func Main(newRoot func(*Env) *cobra.Command, args []string) int {
 		args = role
 	}
 	return Execute(ctx, newRoot(e), e, args)
+}
+
+// secondSignalAfter is how long further signals belong to the first one.
+// timeout(1), for one, sends the same signal to the process and to its group.
+const secondSignalAfter = time.Second
+
+// interruptible returns a context that the first of the signals ends. Once
+// grace has gone by after it, a signal has its default effect again. stop
+// releases everything and waits for it.
+func interruptible(signals []os.Signal, grace time.Duration) (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	arrived := make(chan os.Signal, 1)
+	signal.Notify(arrived, signals...)
+	done, released := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(released)
+		defer signal.Stop(arrived)
+		defer cancel()
+		select {
+		case <-arrived:
+			cancel()
+		case <-done:
+			return
+		}
+		timer := time.NewTimer(grace)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-done:
+		}
+	}()
+	return ctx, func() {
+		close(done)
+		<-released
+	}
 }
