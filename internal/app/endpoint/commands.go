@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/amoskys/amoskys/internal/cli"
+	"github.com/amoskys/amoskys/internal/config"
 )
 
 // NewNodeCommand is "node".
@@ -61,11 +62,23 @@ func NewAgentCommand(e *cli.Env) *cobra.Command {
 			if name != "macos" && name != "synth" {
 				return cli.Usagef("--synthetic is for the kind macos")
 			}
-			name = "synth"
+			e = generating(e)
 		}
 		return RunAgent(cmd.Context(), e, name, file)
 	}
 	return cmd
+}
+
+// generating is e with synthetic.enabled set, which beats the file.
+func generating(e *cli.Env) *cli.Env {
+	with := *e
+	with.Lookup = func(name string) (string, bool) {
+		if name == config.Variable("synthetic.enabled") {
+			return "true", true
+		}
+		return e.Lookup(name)
+	}
+	return &with
 }
 
 // NewStatusCommand is "status" of amoskys-agent: this host, without the hub.
