@@ -159,9 +159,9 @@ func troubleOf(err error) trouble {
 }
 
 // note counts and logs a failure of the log.
-func (b *bus) note(ctx context.Context, t trouble, publisher string, err error) {
+func (b *bus) note(t trouble, publisher string, err error) {
 	b.metrics.retries.Inc()
 	b.metrics.fail(t.reason)
-	b.limiter.log(ctx, t.reason, "batch not stored",
+	b.limiter.log(t.reason, "batch not stored",
 		slog.String("reason", t.reason), slog.String("identity", publisher), slog.Any("error", err))
 }

@@ -139,9 +139,9 @@ func (h *testHub) stopNow() (err error) {
 }
 
 // dial connects with the certificate of a role of the layout.
-func (h *testHub) dial(t *testing.T, name string, options ...grpc.DialOption) *grpc.ClientConn {
+func (h *testHub) dial(t *testing.T, name string) *grpc.ClientConn {
 	t.Helper()
-	return dialFiles(t, h.Addr().String(), identity.FilesFor(h.home.Certs(), name), options...)
+	return dialFiles(t, h.Addr().String(), identity.FilesFor(h.home.Certs(), name))
 }
 
 func dialFiles(t *testing.T, addr string, files identity.Files, options ...grpc.DialOption) *grpc.ClientConn {

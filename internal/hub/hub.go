@@ -139,7 +139,7 @@ func (h *Hub) listen() error {
 	limiter := newLogLimiter(h.logger, h.now)
 	h.listener = &bounded{Listener: raw, most: int64(c.Server.MaxConnections), refuse: func(addr net.Addr) {
 		h.metrics.fail(string(identity.ReasonOverloaded))
-		limiter.log(context.Background(), "connections", "connection refused",
+		limiter.log("connections", "connection refused",
 			slog.String(obs.KeyReason, "too many connections"), slog.String(obs.KeyPeer, addr.String()))
 	}}
 	trust := identity.ServerOptions{
@@ -168,8 +168,11 @@ func (h *Hub) listen() error {
 }
 
 func listenTCP(host string, port int) (net.Listener, error) {
-	var lc net.ListenConfig
-	return lc.Listen(context.Background(), "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	addr, err := net.ResolveTCPAddr("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	if err != nil {
+		return nil, err
+	}
+	return net.ListenTCP("tcp", addr)
 }
 
 func (h *Hub) closeListeners() error {

@@ -189,7 +189,7 @@ func (p *stubborn) stream(ctx context.Context, stop <-chan struct{}, pace <-chan
 	})
 	defer func() { // the reader must not outlive us
 		cancel()
-		for range acks { //nolint:revive // only to let the reader go
+		for range acks {
 		}
 		_ = reader.Wait()
 	}()

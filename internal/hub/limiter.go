@@ -35,7 +35,7 @@ func newLogLimiter(logger *slog.Logger, now func() time.Time) *logLimiter {
 
 // log writes a warning unless there were many of the same key lately. The keys
 // are fixed words, so that their number is bounded.
-func (l *logLimiter) log(ctx context.Context, key, message string, attrs ...slog.Attr) { //nolint:sloglint // callers give constants
+func (l *logLimiter) log(key, message string, attrs ...slog.Attr) {
 	omitted, ok := l.allow(key)
 	if !ok {
 		return
@@ -43,7 +43,11 @@ func (l *logLimiter) log(ctx context.Context, key, message string, attrs ...slog
 	if omitted > 0 {
 		attrs = append(attrs, slog.Int("omitted", omitted))
 	}
-	l.logger.LogAttrs(ctx, slog.LevelWarn, message, attrs...)
+	args := make([]any, len(attrs))
+	for i, a := range attrs {
+		args[i] = a
+	}
+	l.logger.Warn(message, args...) //nolint:sloglint // callers give constants
 }
 
 // allow decides on a line; omitted is how many were left out before it.

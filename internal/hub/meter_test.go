@@ -73,14 +73,14 @@ func TestLogLimiter(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	l := newLogLimiter(slog.New(slog.NewTextHandler(&out, nil)), func() time.Time { return now })
 	for range 100 {
-		l.log(t.Context(), "a", "refused")
+		l.log("a", "refused")
 	}
-	l.log(t.Context(), "b", "refused")
+	l.log("b", "refused")
 	if n := strings.Count(out.String(), "\n"); n != 6 {
 		t.Errorf("%d lines, want 5 of one kind and 1 of the other", n)
 	}
 	now = now.Add(time.Minute)
-	l.log(t.Context(), "a", "refused")
+	l.log("a", "refused")
 	if !strings.Contains(out.String(), "omitted=95") {
 		t.Errorf("what was left out is not told:\n%s", out.String())
 	}

@@ -29,12 +29,11 @@ type metrics struct {
 // errorReasons are the values of the label reason of eventbus_errors_total
 // besides the listener's; they exist from the start, so that a rate over them works.
 func errorReasons() []string {
-	reasons := []string{
+	return append([]string{
 		"unauthenticated", "forbidden", "unknown_method", "panic", "agent_mismatch",
 		"malformed_request", "too_many_events", "stale_sequence", "refused_event",
 		"log_busy", "log_full", "log_readonly", "log_failed", "too_many_cursors", "bad_subscription",
-	}
-	return append(reasons, rejectionReasons()...)
+	}, rejectionReasons()...)
 }
 
 func rejectionReasons() []string {

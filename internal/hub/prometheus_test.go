@@ -40,7 +40,7 @@ scrape_configs:
 	}
 	addr := fmt.Sprint("127.0.0.1:", freePort(t))
 	var output lockedBuffer
-	cmd := exec.Command(program, //nolint:gosec // the system's Prometheus
+	cmd := exec.Command(program,
 		"--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"),
 		"--web.listen-address="+addr, "--log.level=warn")
 	cmd.Stdout, cmd.Stderr = &output, &output

@@ -155,7 +155,7 @@ func (b *bus) malformed(ctx context.Context, publisher string, err error) error 
 		code, reason = codes.ResourceExhausted, "too_many_events"
 	}
 	b.metrics.fail(reason)
-	b.limiter.log(ctx, reason, "publish stream refused", slog.String(obs.KeyReason, reason),
+	b.limiter.log(reason, "publish stream refused", slog.String(obs.KeyReason, reason),
 		slog.String(obs.KeyIdentity, publisher), slog.String(obs.KeyPeer, peerAddr(ctx)), slog.Any(obs.KeyError, err))
 	return status.Error(code, err.Error())
 }
@@ -337,7 +337,7 @@ func (p *publication) ack(s *slot) []byte {
 	switch {
 	case s.err != nil:
 		t := troubleOf(s.err)
-		p.bus.note(p.stream.Context(), t, p.sender.publisher, s.err)
+		p.bus.note(t, p.sender.publisher, s.err)
 		return mustMarshal(&pb.PublishAck{
 			Sequence: r.Sequence, Status: pb.PublishAck_STATUS_RETRY,
 			Backoff: durationpb.New(t.backoff), Reason: t.text,

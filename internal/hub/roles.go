@@ -85,7 +85,7 @@ func (g *guard) authorise(ctx context.Context, method string) error {
 
 func (g *guard) refuse(ctx context.Context, method, reason, who string) {
 	g.failed(reason)
-	g.limiter.log(ctx, reason, "call refused",
+	g.limiter.log(reason, "call refused",
 		slog.String(obs.KeyMethod, clip(method)), slog.String(obs.KeyIdentity, who),
 		slog.String(obs.KeyPeer, peerAddr(ctx)), slog.String(obs.KeyReason, reason))
 }

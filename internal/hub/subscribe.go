@@ -122,7 +122,7 @@ func (b *bus) start(ctx context.Context, c caller, req *pb.SubscribeRequest) (cu
 		return name, min(cur.Offset(), stat.NextOffset), nil
 	}
 	if err := cur.Commit(from); err != nil {
-		b.limiter.log(ctx, "cursor_commit", "cursor not moved", slog.String(obs.KeyCursor, name), slog.Any(obs.KeyError, err))
+		b.limiter.log("cursor_commit", "cursor not moved", slog.String(obs.KeyCursor, name), slog.Any(obs.KeyError, err))
 		return "", 0, logStatus(err)
 	}
 	return name, from, nil
@@ -183,7 +183,7 @@ func (d *delivery) run(ctx context.Context) error {
 			e, err = d.reader.Next(ctx)
 		}
 		if err != nil {
-			if err := d.damage(ctx, err); err != nil {
+			if err := d.damage(err); err != nil {
 				return err
 			}
 			continue
@@ -260,12 +260,12 @@ func (d *delivery) tail() error {
 }
 
 // damage turns a bad place of the log into a gap; any other error ends the stream.
-func (d *delivery) damage(ctx context.Context, err error) error {
+func (d *delivery) damage(err error) error {
 	bad, ok := errors.AsType[*wal.CorruptionError](err)
 	if !ok {
 		return logStatus(err)
 	}
-	d.bus.limiter.log(ctx, "damaged_log", "subscription met damage in the log",
+	d.bus.limiter.log("damaged_log", "subscription met damage in the log",
 		slog.String(obs.KeySegment, bad.Segment), slog.Uint64(obs.KeyOffset, bad.First), slog.String(obs.KeyReason, bad.Reason))
 	d.lost = "damaged: " + clip(bad.Reason)
 	if bad.Next <= d.next {

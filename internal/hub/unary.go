@@ -48,7 +48,7 @@ func (b *bus) publishEvent(ctx context.Context, in *message) (*pb.PublishAck, er
 	envelope, refusal := admit.Judge(encoded, &from.rules)
 	if refusal != nil {
 		data.Free()
-		return nil, b.refuseEvent(ctx, from.publisher, refusal)
+		return nil, b.refuseEvent(from.publisher, refusal)
 	}
 	if !b.begin() {
 		data.Free()
@@ -76,11 +76,11 @@ func (b *bus) publishEvent(ctx context.Context, in *message) (*pb.PublishAck, er
 }
 
 // refuseEvent says why a single event cannot be stored, ever.
-func (b *bus) refuseEvent(ctx context.Context, publisher string, r *admit.Refusal) error {
+func (b *bus) refuseEvent(publisher string, r *admit.Refusal) error {
 	b.metrics.refused.WithLabelValues(r.Reason.String()).Inc()
 	b.metrics.nothing.Inc()
 	b.metrics.fail("refused_event")
-	b.limiter.log(ctx, "refused_event", "event refused", slog.String(obs.KeyReason, r.Reason.String()),
+	b.limiter.log("refused_event", "event refused", slog.String(obs.KeyReason, r.Reason.String()),
 		slog.String(obs.KeyIdentity, publisher), slog.String("detail", clip(r.Detail)))
 	return status.Errorf(codes.InvalidArgument, "%s: %s", r.Reason, clip(r.Detail))
 }
@@ -168,7 +168,7 @@ func (s *single) retry(ctx context.Context, err error) error {
 		return status.FromContextError(ctx.Err()).Err()
 	}
 	t := troubleOf(err)
-	s.bus.note(ctx, t, s.publisher, err)
+	s.bus.note(t, s.publisher, err)
 	st, detailErr := status.New(t.code, t.text+": try again").
 		WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(t.backoff)})
 	if detailErr != nil {
