@@ -11,6 +11,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -213,6 +215,7 @@ type site struct {
 	server *dashboard.Server
 	url    string
 	access *lockedBuffer
+	stop   func() // returns when the server has stopped
 }
 
 func assets() fstest.MapFS {
@@ -255,12 +258,13 @@ func newSiteOver(t testing.TB, h *fakeHub, change ...func(*dashboard.Options)) *
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- server.Run(ctx) }()
-	t.Cleanup(func() {
+	s.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("dashboard: %v", err)
 		}
 	})
+	t.Cleanup(s.stop)
 	return s
 }
 
@@ -459,3 +463,15 @@ func (h *fakeHub) node(t testing.TB, host string) (disconnect func()) {
 	t.Cleanup(disconnect)
 	return disconnect
 }
+
+// cookie is the session cookie as a header.
+func (c *client) cookie() string {
+	u, err := url.Parse(c.url)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	cookies := c.http.Jar.Cookies(u)
+	return cookies[0].Name + "=" + cookies[0].Value
+}
+
+func newRecorder() *httptest.ResponseRecorder { return httptest.NewRecorder() }

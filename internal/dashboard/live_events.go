@@ -64,10 +64,10 @@ type eventsTopic struct {
 	mu     sync.Mutex // guards what follows
 	sample []*pb.StoredEvent
 	of     int
-	// seenNext and seenTail are told with the next message; news that they differ
-	// from the last one.
+	// seenNext and seenTail are told with the next message, news says that they
+	// differ from the last one, and told that there was one.
 	seenNext, seenTail uint64
-	news               bool
+	news, told         bool
 	gaps               []gapMessage
 	// space is signalled when sample has been taken.
 	space chan struct{}
@@ -190,8 +190,8 @@ func (t *eventsTopic) add(ctx context.Context, d *pb.Delivery, every bool, chang
 		}
 	}
 	t.mu.Lock()
-	if d.GetNextOffset() != t.seenNext || d.GetTailOffset() != t.seenTail {
-		t.seenNext, t.seenTail, t.news = d.GetNextOffset(), d.GetTailOffset(), true
+	if d.GetNextOffset() != t.seenNext || d.GetTailOffset() != t.seenTail || !t.told {
+		t.seenNext, t.seenTail, t.news, t.told = d.GetNextOffset(), d.GetTailOffset(), true, true
 	}
 	news := t.news
 	t.mu.Unlock()
