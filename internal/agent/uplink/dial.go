@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
 )
 
 // dial makes a client for one session. Nothing is connected yet.
@@ -71,9 +72,32 @@ func (h *handshakes) explain(err error, how func(error) error) error {
 		// In TLS 1.3 a server refuses a client after the client's handshake.
 		return fmt.Errorf("connect to the hub: %w", how(err))
 	default:
-		return fmt.Errorf("publish to the hub: %w", err)
+		return plain(err)
 	}
 }
+
+// plain says in a few words what gRPC wraps in several layers of its own.
+func plain(err error) error {
+	const dialling = "Error while dialing: "
+	s, ok := status.FromError(err)
+	if !ok {
+		return fmt.Errorf("publish to the hub: %w", err)
+	}
+	if _, cause, found := strings.Cut(s.Message(), dialling); found {
+		return &spoken{"connect to the hub: " + strings.Trim(cause, `"`), err}
+	}
+	return &spoken{"publish to the hub: " + s.Message() + " (" + s.Code().String() + ")", err}
+}
+
+// spoken is an error with a text of its own.
+type spoken struct {
+	text string
+	err  error
+}
+
+func (e *spoken) Error() string { return e.text }
+
+func (e *spoken) Unwrap() error { return e.err }
 
 // IsTLSError reports whether a connection failed over TLS, judging by the text,
 // which is all that gRPC passes on.

@@ -40,7 +40,8 @@ type Agent struct {
 	o       agent.Options
 	probe   prober
 	metrics *metrics
-	before  string // state at the last look, "" before the first
+	before  string    // state at the last look, "" before the first
+	told    time.Time // of the last event
 }
 
 var _ agent.Agent = (*Agent)(nil)
@@ -111,22 +112,31 @@ func (a *Agent) exportListener(ctx context.Context) net.Listener {
 }
 
 func (a *Agent) watch(ctx context.Context) error {
-	tick := time.NewTicker(a.o.Interval)
-	defer tick.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+		}
 		if err := a.look(ctx); err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}
 			return err
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
+		pause := a.o.Interval
+		if a.before != "ok" {
+			pause = min(pause, unwellPause)
 		}
+		timer.Reset(pause)
 	}
 }
+
+// unwellPause is the time between looks at a hub that is not well, so that its
+// return is seen soon. Events still come once an interval, and at each change.
+const unwellPause = 2 * time.Second
 
 // look measures once and publishes what it found.
 func (a *Agent) look(ctx context.Context) error {
@@ -135,7 +145,12 @@ func (a *Agent) look(ctx context.Context) error {
 		return nil
 	}
 	a.metrics.update(m)
+	changed := m.state() != a.before
 	a.tell(m)
+	if !changed && m.at.Sub(a.told) < a.o.Interval-a.o.Interval/10 {
+		return nil
+	}
+	a.told = m.at
 	ev := &pb.Event{
 		Type: event.TypeHubHealth, Time: timestamppb.New(m.at), Severity: m.severity(),
 		Body: &pb.Event_HubHealth{HubHealth: m.message(a.cfg.addr())},
