@@ -285,7 +285,9 @@ func account(u state.User) *pb.UserAccount {
 
 func errCredentials() error { return status.Error(codes.Unauthenticated, "wrong name or password") }
 
-func errNoSession() error { return status.Error(codes.Unauthenticated, "no such session, or it has ended") }
+func errNoSession() error {
+	return status.Error(codes.Unauthenticated, "no such session, or it has ended")
+}
 
 // errTooMany asks to come back after wait.
 func errTooMany(wait time.Duration) error {
