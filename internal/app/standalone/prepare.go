@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"strconv"
-	"strings"
 
 	"github.com/amoskys/amoskys/internal/app"
 	"github.com/amoskys/amoskys/internal/app/endpoint"
@@ -70,7 +69,7 @@ func prepare(ctx context.Context, e *cli.Env, o Options, out io.Writer) (*plan, 
 		fmt.Fprintf(out, "certificates: %s\n", w)
 	}
 	if len(certs.Due) > 0 {
-		fmt.Fprintf(out, "due for renewal: %s (run amoskys certs renew)\n", strings.Join(certs.Due, ", "))
+		fmt.Fprintln(out, renewDue(e))
 	}
 	if n := len(written); n > 0 {
 		fmt.Fprintf(out, "wrote %d configuration files in %s\n", n, e.Home.Config())

@@ -19,6 +19,7 @@ import (
 type system struct {
 	e       *cli.Env
 	plan    *plan
+	logger  *slog.Logger
 	started time.Time
 	view    view
 	model   *model
@@ -39,7 +40,7 @@ type role struct {
 }
 
 func newSystem(e *cli.Env, p *plan, o Options, logger *slog.Logger) *system {
-	s := &system{e: e, plan: p, started: e.Now(), phase: phaseStarting, changed: make(chan struct{}, 1)}
+	s := &system{e: e, plan: p, logger: logger, started: e.Now(), phase: phaseStarting, changed: make(chan struct{}, 1)}
 	program, err := os.Executable()
 	if err != nil {
 		program = os.Args[0]
@@ -87,6 +88,7 @@ func (s *system) run(ctx context.Context) error {
 	var watching sync.WaitGroup
 	watching.Go(func() { s.model.watch(background, s.notify) })
 	watching.Go(func() { s.show(background) })
+	watching.Go(func() { s.renew(background) })
 	err := s.start(ctx, background)
 	if err == nil {
 		s.setPhase(phaseReady)
