@@ -1,0 +1,132 @@
+package query_test
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/testing/protocmp"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/amoskys/amoskys/internal/hub"
+	"github.com/amoskys/amoskys/internal/hub/query"
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+)
+
+// store answers with what a test set.
+type store struct{ asked *pb.SearchEventsRequest }
+
+func (s *store) Search(_ context.Context, req *pb.SearchEventsRequest) (*pb.SearchEventsResponse, error) {
+	s.asked = req
+	return &pb.SearchEventsResponse{Total: 7}, nil
+}
+
+func (*store) Event(context.Context, *pb.EventRequest) (*pb.EventResponse, error) {
+	return &pb.EventResponse{Event: &pb.StoredEvent{Offset: 3}}, nil
+}
+
+func (*store) Status() *pb.StoreStatus { return &pb.StoreStatus{State: "ok", Events: 9} }
+
+func (*store) Series(context.Context, *pb.SeriesRequest) (*pb.SeriesResponse, error) {
+	return &pb.SeriesResponse{Series: []*pb.TimeSeries{{Name: "x"}}}, nil
+}
+
+func status() hub.Status {
+	oldest := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	return hub.Status{
+		Status: "degraded", Reasons: []string{"why"}, Version: "1", UptimeSeconds: 1.5,
+		Log: hub.LogStatus{
+			State: "ok", FirstOffset: 1, NextOffset: 10, Bytes: 100, Segments: 2, OldestTime: &oldest, FreeBytes: -1, Quarantined: 1, Recovery: "read",
+		},
+		Subscribers: []hub.SubscriberStatus{{Name: "store", Offset: 5, LagEvents: 5, Hold: true}},
+		Connections: 4, EventsPerSecond: 2.5, EventsTotal: 10, ErrorsTotal: 1, QueueDepth: 3,
+		Latency: hub.Latency{P50: 1, P99: 2, P999: 0},
+	}
+}
+
+func TestStatusAndPassThrough(t *testing.T) {
+	st := &store{}
+	s := query.New(query.Options{Status: status, Store: st, Series: st})
+	got, err := s.Status(t.Context(), &pb.StatusRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &pb.StatusResponse{
+		State: "degraded", Reasons: []string{"why"}, Version: "1", Uptime: durationpb.New(1500 * time.Millisecond),
+		Log: &pb.LogStatus{
+			State: "ok", FirstOffset: 1, NextOffset: 10, Bytes: 100, Segments: 2, Quarantined: 1, Recovery: "read",
+			OldestTime: timestamppb.New(time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)),
+		},
+		Subscribers: []*pb.SubscriberStatus{{Name: "store", Offset: 5, LagEvents: 5, Hold: true}},
+		Connections: 4, EventsPerSecond: 2.5, EventsTotal: 10, ErrorsTotal: 1, QueueDepth: 3,
+		Latency: &pb.LatencyQuantiles{P50Ms: 1, P99Ms: 2}, Store: &pb.StoreStatus{State: "ok", Events: 9},
+	}
+	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
+		t.Error(diff)
+	}
+	found, err := s.SearchEvents(t.Context(), &pb.SearchEventsRequest{Limit: 5})
+	if err != nil || found.GetTotal() != 7 || st.asked.GetLimit() != 5 {
+		t.Errorf("search %v, %v", found, err)
+	}
+	if one, err := s.Event(t.Context(), &pb.EventRequest{}); err != nil || one.GetEvent().GetOffset() != 3 {
+		t.Errorf("event %v, %v", one, err)
+	}
+	if series, err := s.Series(t.Context(), &pb.SeriesRequest{}); err != nil || len(series.GetSeries()) != 1 {
+		t.Errorf("series %v, %v", series, err)
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	counter := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "eventbus_errors_total", Help: "Errors."}, []string{"reason"})
+	histogram := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "eventbus_latency_ms", Help: "Latency.", Buckets: []float64{1, 2.5}})
+	summary := prometheus.NewSummary(prometheus.SummaryOpts{Name: "eventbus_size", Objectives: map[float64]float64{0.5: 0.1}})
+	other := prometheus.NewGauge(prometheus.GaugeOpts{Name: "go_other"})
+	registry.MustRegister(counter, histogram, summary, other)
+	counter.WithLabelValues("bad").Add(2)
+	histogram.Observe(2)
+	summary.Observe(4)
+	s := query.New(query.Options{Gatherer: registry})
+	got, err := s.Metrics(t.Context(), &pb.MetricsRequest{Prefix: "eventbus_"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for _, m := range got.GetSamples() {
+		lines = append(lines, fmt.Sprint(m.GetName(), m.GetLabels(), " ", m.GetValue(), " ", m.GetType(), " ", m.GetHelp()))
+	}
+	want := []string{
+		"eventbus_errors_totalmap[reason:bad] 2 counter Errors.",
+		"eventbus_latency_ms_bucketmap[le:1] 0 histogram Latency.",
+		"eventbus_latency_ms_bucketmap[le:2.5] 1 histogram Latency.",
+		"eventbus_latency_ms_bucketmap[le:+Inf] 1 histogram Latency.",
+		"eventbus_latency_ms_countmap[] 1 histogram Latency.",
+		"eventbus_latency_ms_summap[] 2 histogram Latency.",
+		"eventbus_sizemap[quantile:0.5] 4 summary ",
+		"eventbus_size_countmap[] 1 summary ",
+		"eventbus_size_summap[] 4 summary ",
+	}
+	if diff := cmp.Diff(want, lines); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestGauges(t *testing.T) {
+	var lines []string
+	query.Gauges(status)(func(name, unit string, labels map[string]string, v float64) {
+		lines = append(lines, fmt.Sprint(name, " ", unit, " ", labels["quantile"], " ", v))
+		if labels["quantile"] == "0.999" && !math.IsNaN(v) {
+			t.Error("a latency that was not measured is not a gap")
+		}
+	})
+	want := "latency_ms ms 0.5 1|latency_ms ms 0.99 2|latency_ms ms 0.999 NaN|queue_depth {event}  3|connections {connection}  4"
+	if diff := cmp.Diff(want, strings.Join(lines, "|")); diff != "" {
+		t.Error(diff)
+	}
+}
