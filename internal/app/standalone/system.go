@@ -45,15 +45,15 @@ func newSystem(e *cli.Env, p *plan, o Options, logger *slog.Logger) *system {
 	if err != nil {
 		program = os.Args[0]
 	}
-	add := func(name, program string, args ...string) {
+	add := func(name, program string, stop time.Duration, args ...string) {
 		s.roles = append(s.roles, &role{name: name, done: make(chan struct{}), child: child.New(child.Options{
 			Name: name, Argv: append([]string{program}, append(args, "--home", string(e.Home))...),
-			Env: child.Environ(e.Home), Logger: logger, StopTimeout: roleStop, Changed: s.notify,
+			Env: child.Environ(e.Home), Logger: logger, StopTimeout: stop + stopMargin, Changed: s.notify,
 		})})
 	}
-	add("hub", program, "hub")
+	add("hub", program, time.Duration(p.hub.Server.TimeoutSeconds)*time.Second, "hub")
 	if p.withUI {
-		add("dashboard", program, "dashboard")
+		add("dashboard", program, dashboardStop, "dashboard")
 	}
 	nodeArgs := []string{"node"}
 	if p.kinds != nil {
@@ -63,7 +63,7 @@ func newSystem(e *cli.Env, p *plan, o Options, logger *slog.Logger) *system {
 	if err != nil {
 		small = program
 	}
-	add("node", small, nodeArgs...)
+	add("node", small, p.node.Options("").StopTimeout, nodeArgs...)
 	s.model = newModel(e, p, s.roles)
 	_, _, terminal := cli.Terminal(e.Stdout)
 	if terminal && !o.Plain {
@@ -154,6 +154,9 @@ func (s *system) awaitReady(ctx context.Context, r *role) error {
 // stop ends the roles in reverse order: the node stops its agents, which write
 // out their spools while the hub still takes them; the hub is last.
 func (s *system) stop() {
+	for _, r := range s.roles {
+		r.child.Retire()
+	}
 	for _, r := range slices.Backward(s.roles) {
 		if r.cancel == nil {
 			continue

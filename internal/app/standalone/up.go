@@ -26,7 +26,8 @@ const (
 	lockPatience    = 500 * time.Millisecond // a down that looks holds the lock for an instant
 	leftoverTimeout = 15 * time.Second       // for processes of a run that was killed
 	readyTimeout    = 60 * time.Second
-	roleStop        = 35 * time.Second // hub: its own timeout is 30 s by default
+	dashboardStop   = 10 * time.Second
+	stopMargin      = 5 * time.Second // beyond the time that a role gives itself
 )
 
 // Up runs everything until ctx ends or a person stops it, then stops it in order:

@@ -90,8 +90,10 @@ type Child struct {
 	status Status
 	again  bool // stop the process that runs now, then start a new one
 	lines  *lineRing
-	recent []time.Time // crashes within crashLoopWindow
-	pause  time.Duration
+	// retired is set when everything is about to be stopped.
+	retired bool
+	recent  []time.Time // crashes within crashLoopWindow
+	pause   time.Duration
 }
 
 // New returns a child that is not wanted yet.
@@ -119,6 +121,9 @@ func orDefault(d, otherwise time.Duration) time.Duration {
 // Start wants the child to run. A pause after a crash is cut short.
 func (c *Child) Start() {
 	c.want(func() {
+		if c.retired {
+			return
+		}
 		c.status.Wanted = true
 		c.forgive()
 		if c.status.State == Stopped || c.status.State == Waiting {
@@ -130,9 +135,16 @@ func (c *Child) Start() {
 // Stop wants the child not to run. It returns at once; Status tells when it is done.
 func (c *Child) Stop() { c.want(func() { c.status.Wanted, c.again = false, false }) }
 
+// Retire keeps the child from being started again when it ends, because it is
+// about to be stopped; Start and Restart do nothing more.
+func (c *Child) Retire() { c.want(func() { c.retired = true }) }
+
 // Restart stops the process, if there is one, and starts a new one.
 func (c *Child) Restart() {
 	c.want(func() {
+		if c.retired {
+			return
+		}
 		c.status.Wanted = true
 		c.forgive()
 		c.again = c.status.PID != 0
@@ -237,12 +249,23 @@ func (c *Child) runOnce(ctx context.Context) {
 	c.update(func(s *Status) { s.State, s.PID, s.Started = Running, p.pid(), time.Now() })
 	c.o.Logger.Info("process started", obs.KeyCommand, c.o.Name, obs.KeyPID, p.pid())
 	exit, stopped := c.watch(ctx, p)
-	if stopped {
+	if stopped || c.unwanted(ctx) {
 		c.o.Logger.Info("process stopped", obs.KeyCommand, c.o.Name, obs.KeyStatus, exit.String())
-		c.update(func(s *Status) { s.State, s.PID, s.LastExit, s.Reason = Stopped, 0, &exit, "" })
+		c.update(func(s *Status) {
+			s.State, s.PID, s.LastExit, s.Reason = Stopped, 0, &exit, ""
+			s.Wanted = s.Wanted && !c.retired
+		})
 		return
 	}
 	c.crashed(&exit, "ended by itself: "+exit.String())
+}
+
+// unwanted reports whether a process that ended by itself did so when nobody
+// wanted it any more: a service manager may stop parent and child together.
+func (c *Child) unwanted(ctx context.Context) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return ctx.Err() != nil || c.retired || !c.status.Wanted
 }
 
 // watch waits for the process to end, and stops it when it is no longer wanted.

@@ -245,6 +245,22 @@ func TestErrStayIsFinal(t *testing.T) {
 	})
 }
 
+// TestRetire: what ends while everything is being stopped is not started again.
+func TestRetire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, Options{})
+		s.child.Start()
+		s.want(Running, 1)
+		s.child.Retire()
+		s.want(Running, 1)
+		s.started[0].ended <- Exit{Code: -1, Signal: "SIGTERM"}
+		s.want(Stopped, 0)
+		s.child.Start()
+		<-time.After(time.Hour)
+		s.want(Stopped, 0)
+	})
+}
+
 // runReal runs a child on a real process.
 func runReal(t *testing.T, mode string, o Options) (*Child, func(what string, ok func(Status) bool) Status) {
 	t.Helper()
