@@ -52,7 +52,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "home": makeHome, "listen": listen, "within": within, "killup": killUp, "gone": gone,
+			"exits": exits, "home": makeHome, "listen": listen, "within": within, "killup": killUp, "killrole": killRole, "gone": gone,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", programs+string(os.PathListSeparator)+root+string(os.PathListSeparator)+os.Getenv("PATH"))
@@ -168,14 +168,32 @@ func within(ts *testscript.TestScript, _ bool, args []string) {
 
 // killUp kills the process of up with SIGKILL and sets $CHILDREN to what it ran.
 func killUp(ts *testscript.TestScript, _ bool, _ []string) {
-	pids := statePIDs(ts)
-	if len(pids) < 2 {
-		ts.Fatalf("run/up.json names %d processes", len(pids))
+	s := readState(ts)
+	if len(s.Children) < 3 {
+		ts.Fatalf("run/up.json names %d children", len(s.Children))
 	}
-	p, err := os.FindProcess(pids[0])
+	p, err := os.FindProcess(s.PID)
 	ts.Check(err)
 	ts.Check(p.Kill())
-	ts.Setenv("CHILDREN", strings.Trim(fmt.Sprint(pids[1:]), "[]"))
+	var pids []string
+	for _, c := range s.Children {
+		pids = append(pids, strconv.Itoa(c.PID))
+	}
+	ts.Setenv("CHILDREN", strings.Join(pids, " "))
+}
+
+// killRole kills one of the processes of up with SIGKILL: killrole NAME...
+func killRole(ts *testscript.TestScript, _ bool, args []string) {
+	name := strings.Join(args, " ")
+	for _, c := range readState(ts).Children {
+		if c.Name == name {
+			p, err := os.FindProcess(c.PID)
+			ts.Check(err)
+			ts.Check(p.Kill())
+			return
+		}
+	}
+	ts.Fatalf("run/up.json names no process %q", name)
 }
 
 // gone waits until every process of $CHILDREN has ended.
