@@ -57,7 +57,7 @@ func RunHubChild(ctx context.Context, home config.Home, in io.Reader, out io.Wri
 		return err
 	}
 	defer func() { err = errors.Join(err, storage.Close()) }()
-	h, err := hub.New(hub.Options{
+	h, err := hub.New(hub.Options{ //nolint:contextcheck // it opens ports and does not wait
 		Config: cfg, Home: home, Storage: storage, Logger: logger, Registry: registry, Version: obs.ReadBuild().Version,
 	})
 	if err != nil {

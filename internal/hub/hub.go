@@ -187,7 +187,8 @@ func (h *Hub) closeListeners() error {
 const (
 	streamWindow = 1 << 20
 	connWindow   = 2 << 20
-	ioBuffer     = 64 << 10
+	readBuffer   = 16 << 10 // of each connection, so small; writing borrows one only while it writes
+	writeBuffer  = 64 << 10
 )
 
 // serve makes the gRPC server with all services.
@@ -212,8 +213,8 @@ func (h *Hub) serve() {
 		grpc.ConnectionTimeout(h.options.Config.timeout()),
 		grpc.StaticStreamWindowSize(streamWindow),
 		grpc.StaticConnWindowSize(connWindow),
-		grpc.ReadBufferSize(ioBuffer),
-		grpc.WriteBufferSize(ioBuffer),
+		grpc.ReadBufferSize(readBuffer),
+		grpc.WriteBufferSize(writeBuffer),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	)
