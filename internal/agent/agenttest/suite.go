@@ -227,7 +227,9 @@ func (s Suite) start(t *testing.T, run func(context.Context) error) (stop func()
 			}
 		case <-time.After(stopLimit):
 			t.Errorf("still running %v after its context ended", stopLimit)
-			_ = <-done // leave no goroutine to the next test
+			if err := <-done; err != nil { // leave no goroutine to the next test
+				t.Errorf("run: %v", err)
+			}
 		}
 	}
 }

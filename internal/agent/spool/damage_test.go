@@ -6,9 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
-
-	"golang.org/x/sys/unix"
 )
 
 // segmentFile is the only segment of a spool folder.
@@ -138,7 +137,7 @@ type fullDisk struct {
 func (f fullDisk) WriteAt(b []byte, off int64) (int, error) {
 	if *f.on {
 		n, _ := f.file.WriteAt(b[:len(b)/2], off)
-		return n, unix.ENOSPC
+		return n, syscall.ENOSPC
 	}
 	return f.file.WriteAt(b, off)
 }
@@ -152,7 +151,7 @@ func TestFullDisk(t *testing.T) {
 	s := open(t, o)
 	add(t, s, "aaaa")
 	full = true
-	if err := s.Append([]byte("lost")); !errors.Is(err, unix.ENOSPC) {
+	if err := s.Append([]byte("lost")); !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("append on a full disk: %v", err)
 	}
 	if st := s.Stats(); st.DroppedDisk != 1 || st.LastError == nil {
@@ -181,8 +180,8 @@ func TestFullDisk(t *testing.T) {
 
 func TestReadOnlyFolder(t *testing.T) {
 	dir := t.TempDir()
-	_, err := Open(Options{Dir: dir, openFile: func(string, int) (file, error) { return nil, unix.EROFS }})
-	if !errors.Is(err, unix.EROFS) {
+	_, err := Open(Options{Dir: dir, openFile: func(string, int) (file, error) { return nil, syscall.EROFS }})
+	if !errors.Is(err, syscall.EROFS) {
 		t.Errorf("error %v", err)
 	}
 	if _, err := Open(Options{Dir: dir}); err != nil {
@@ -217,4 +216,34 @@ func FuzzRecover(f *testing.F) {
 			t.Fatalf("the new event is missing in %q", got)
 		}
 	})
+}
+
+// syncCounter counts calls of Sync.
+type syncCounter struct {
+	file
+	n *int
+}
+
+func (f syncCounter) Sync() error {
+	*f.n++
+	return f.file.Sync()
+}
+
+func TestFsyncWaitsForTheDisk(t *testing.T) {
+	for _, on := range []bool{false, true} {
+		n := 0
+		s := open(t, Options{Dir: t.TempDir(), Fsync: on, openFile: func(name string, flag int) (file, error) {
+			f, err := openOSFile(name, flag)
+			return syncCounter{f, &n}, err
+		}})
+		before := n
+		add(t, s, "a", "b", "c")
+		want := 0
+		if on {
+			want = 3
+		}
+		if n-before != want {
+			t.Errorf("fsync %v: %d syncs for three events, want %d", on, n-before, want)
+		}
+	}
 }

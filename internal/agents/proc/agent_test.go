@@ -144,8 +144,13 @@ func TestStartsEndsAndReuse(t *testing.T) {
 	f.processes[20].stat.name = "vim" // execve
 	f.processes[20].facts.exe = "/usr/bin/vim"
 	want(t, step(t, a, r, true), "process.execution 20 vim")
-	f.processes[20].stat.name = "worker" // prctl(PR_SET_NAME)
+	f.processes[20].stat.name = "worker" // prctl(PR_SET_NAME), and setproctitle
+	f.processes[20].facts.command = "worker: idle"
 	want(t, step(t, a, r, true))
+	f.processes[20].stat.stack = 100
+	want(t, step(t, a, r, true))     // it may be seen from now on
+	f.processes[20].stat.stack = 200 // execve of the same program
+	want(t, step(t, a, r, true), "process.execution 20 worker")
 	delete(f.processes, 20)
 	want(t, step(t, a, r, false), "process.exit 20 worker")
 	f.err = errors.New("no /proc")

@@ -28,7 +28,8 @@ type stat struct {
 	start    uint64 // ticks after boot
 	vsize    uint64 // bytes
 	rssPages int64
-	exit     int32 // as for waitpid(2); 0 where it may not be seen
+	stack    uint64 // where the stack began at execve; 0 where it may not be seen
+	exit     int32  // as for waitpid(2); 0 where it may not be seen
 }
 
 // ticks is the CPU time used so far.
@@ -62,7 +63,7 @@ func parseStat(b []byte, s *stat) bool {
 	s.ppid, s.session, s.tty = int(n[4]), int(n[6]), int(n[7])
 	s.utime, s.stime = uint64(n[14]), uint64(n[15])
 	s.threads, s.start = uint32(max(n[20], 0)), uint64(n[22])
-	s.vsize, s.rssPages, s.exit = uint64(n[23]), max(n[24], 0), int32(n[52])
+	s.vsize, s.rssPages, s.stack, s.exit = uint64(n[23]), max(n[24], 0), uint64(n[28]), int32(n[52])
 	return true
 }
 

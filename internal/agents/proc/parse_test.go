@@ -8,12 +8,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-const statTail = " S 1 2 3 34816 4 4194304 10 20 0 0 150 50 7 8 20 0 3 0 12345 1048576 256 18446744073709551615 1 1 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 256\n"
+const statTail = " S 1 2 3 34816 4 4194304 10 20 0 0 150 50 7 8 20 0 3 0 12345 1048576 256 18446744073709551615 1 1 7 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 256\n"
 
 func TestParseStat(t *testing.T) {
 	want := stat{
 		name: "bash", state: 'S', ppid: 1, session: 3, tty: 34816, utime: 150, stime: 50,
-		threads: 3, start: 12345, vsize: 1048576, rssPages: 256, exit: 256,
+		threads: 3, start: 12345, vsize: 1048576, rssPages: 256, stack: 7, exit: 256,
 	}
 	named := func(name string) stat {
 		s := want
@@ -33,7 +33,7 @@ func TestParseStat(t *testing.T) {
 		{"empty name", "42 ()" + statTail, named(""), true},
 		{"no exit code", "42 (bash) S 1 2 3 34816 4 4194304 10 20 0 0 150 50 7 8 20 0 3 0 12345 1048576 256 1 1", func() stat {
 			s := want
-			s.exit = 0
+			s.exit, s.stack = 0, 0
 			return s
 		}(), true},
 		{"empty", "", stat{}, false},

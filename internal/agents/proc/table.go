@@ -147,8 +147,9 @@ func (t *table) refresh(c *change) {
 			continue
 		}
 		renamed := s.name != p.stat.name
+		execed := s.stack != p.stat.stack && s.stack != 0 && p.stat.stack != 0
 		t.update(p, s, now)
-		if renamed && t.replaced(p) {
+		if (renamed || execed) && t.replaced(p) || execed {
 			c.started = append(c.started, p)
 		}
 	}
@@ -166,15 +167,19 @@ func (t *table) update(p *process, s *stat, now time.Time) {
 	p.stat, p.read = *s, now
 }
 
-// replaced reads the facts again and reports whether another program runs now; a
-// thread may also just have renamed itself.
+// replaced reads the facts again and reports whether another program runs now,
+// for processes whose stack may not be seen. A process may also just have renamed
+// itself and written over its arguments, as many servers do.
 func (t *table) replaced(p *process) bool {
 	var f facts
 	t.src.facts(p.pid, &f)
-	other := f.exe != p.facts.exe || f.command != p.facts.command
+	other := f.exe != p.facts.exe && f.exe != ""
+	if f.exe == "" && p.stat.stack == 0 {
+		other = f.command != p.facts.command && f.command != ""
+	}
 	p.facts = f
 	p.watched = t.watch(p)
-	return other && f.command+f.exe != ""
+	return other
 }
 
 // created is when a process started.
