@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -136,7 +137,11 @@ func (p *stubborn) eventOf(sequence uint64, i int) []byte {
 	id := make([]byte, 16)
 	id[0], id[1] = byte(p.number+1), byte(i+1)
 	binary.BigEndian.PutUint64(id[8:], sequence)
-	b, err := proto.Marshal(&pb.Event{Id: id, Time: timestamppb.Now(), Type: "process.execution"})
+	// Events are long so that segments end often: what a checkpoint forgets shows
+	// only right behind the start of one.
+	b, err := proto.Marshal(&pb.Event{
+		Id: id, Time: timestamppb.Now(), Type: "process.execution", Message: strings.Repeat("x", 500),
+	})
 	if err != nil {
 		panic(err)
 	}
@@ -284,7 +289,8 @@ func TestKill(t *testing.T) {
 	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	dial := func(name string) *grpc.ClientConn {
 		return dialFiles(t, addr, identity.FilesFor(home.Certs(), name), grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff: backoff.Config{BaseDelay: 5 * time.Millisecond, Multiplier: 1.5, MaxDelay: 30 * time.Millisecond},
+			Backoff:           backoff.Config{BaseDelay: 5 * time.Millisecond, Multiplier: 1.5, MaxDelay: 30 * time.Millisecond},
+			MinConnectTimeout: 5 * time.Second,
 		}))
 	}
 
@@ -301,7 +307,7 @@ func TestKill(t *testing.T) {
 		}
 	}
 
-	var slowest, slowestOpen time.Duration
+	var starts, opens []time.Duration
 	v := startVictim(t, home, port)
 	for n := range kills {
 		if n%10 == 9 { // while it starts
@@ -311,23 +317,34 @@ func TestKill(t *testing.T) {
 			continue
 		}
 		start, open := v.ready(t)
-		slowest, slowestOpen = max(slowest, start), max(slowestOpen, open)
+		starts, opens = append(starts, start), append(opens, open)
 		wait(t, 20*time.Millisecond+time.Duration(random.IntN(int(300*time.Millisecond))))
 		v.kill(t)
 		v = startVictim(t, home, port)
 	}
 	start, open := v.ready(t)
-	slowest, slowestOpen = max(slowest, start), max(slowestOpen, open)
-	t.Logf("%d kills: process start to serving took at most %v, opening the log %v", kills, slowest, slowestOpen)
-	if limit := time.Second; !raceEnabled && (slowest > limit || slowestOpen > limit) {
-		t.Errorf("recovery took longer than %v", limit)
-	}
+	starts, opens = append(starts, start), append(opens, open)
+	checkRecovery(t, starts, opens)
 	close(stop)
 	if err := publishing.Wait(); err != nil {
 		t.Fatal(err)
 	}
 	checkOnce(t, dial("operator"), publishers)
 	v.stop(t)
+}
+
+// checkRecovery holds the times against the bar. A machine that is busy with other
+// things may start a process late now and then; opening the log may not be late.
+func checkRecovery(t *testing.T, starts, opens []time.Duration) {
+	t.Helper()
+	slices.Sort(starts)
+	slices.Sort(opens)
+	most := len(starts) - 1
+	t.Logf("%d recoveries: process start to serving took %v, at most %v; opening the log %v, at most %v",
+		len(starts), starts[most/2], starts[most], opens[most/2], opens[most])
+	if limit := time.Second; !raceEnabled && (starts[most*9/10] > limit || opens[most] > limit) {
+		t.Errorf("recovery took longer than %v", limit)
+	}
 }
 
 // checkOnce reads the whole log and holds it against what was acknowledged.

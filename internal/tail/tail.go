@@ -86,7 +86,10 @@ func dial(o *Options) (*grpc.ClientConn, error) {
 	}
 	conn, err := grpc.NewClient("dns:///"+o.Hub,
 		grpc.WithTransportCredentials(credentials.NewTLS(cfg)),
-		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: firstPause, Multiplier: 2, MaxDelay: lastPause}}),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: firstPause, Multiplier: 2, MaxDelay: lastPause},
+			MinConnectTimeout: 10 * time.Second,
+		}),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)),
 	)
