@@ -25,7 +25,7 @@ func newLedger() *ledger { return &ledger{acked: map[Offset]string{}} }
 func (g *ledger) ack(first Offset, r *Record) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	e := Entry{First: first, Payload: joined(r)}
+	e := Entry{First: first, Count: r.Count, Payload: joined(r)}
 	for off, ev := range e.Events() {
 		g.acked[off] = string(ev)
 		g.next = max(g.next, off+1)

@@ -63,6 +63,9 @@ func (c *CursorInfo) parse(b []byte) string {
 	c.Offset = le.Uint64(b[8:])
 	c.Updated = time.Unix(0, int64(le.Uint64(b[16:]))).UTC()
 	c.Hold = le.Uint32(b[24:])&cursorHold != 0
+	if c.Offset > maxOffset/4 {
+		return "cursor with an impossible offset"
+	}
 	return ""
 }
 

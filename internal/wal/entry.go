@@ -37,12 +37,13 @@ func (e *Entry) set(h *header, b []byte, from Offset) {
 
 // Events iterates over the encoded events with their offsets. When a reader
 // was opened at an offset in the middle of a record, the record's earlier
-// events are left out. Other fields of the payload are skipped; a payload that
-// is no protobuf message ends the iteration early.
+// events are left out. Other fields of the payload are skipped, and so is what
+// exceeds Count; a payload that is no protobuf message ends the iteration
+// early.
 func (e *Entry) Events() iter.Seq2[Offset, []byte] {
 	return func(yield func(Offset, []byte) bool) {
 		at := e.First
-		for p := e.Payload; len(p) > 0; {
+		for p := e.Payload; len(p) > 0 && at < e.First+Offset(e.Count); {
 			field, value, rest, ok := nextField(p)
 			if !ok {
 				return

@@ -56,7 +56,7 @@ func (h *head) parse(b []byte) bool {
 	h.oldest = le.Uint64(b[16:])
 	h.next = le.Uint64(b[24:])
 	copy(h.chain[:], b[32:])
-	return true
+	return h.next <= maxOffset/4
 }
 
 // errNoHead says that there is no head file that can be believed.

@@ -139,7 +139,7 @@ func inspectSegment(ctx context.Context, fsys vfs.FS, dir string, seg listed, la
 	if err != nil {
 		return err
 	}
-	scan := scanner{file: f, salt: salt, pos: segmentHeaderBytes, limit: size}
+	scan := scanner{file: f, salt: salt, first: seg.first, pos: segmentHeaderBytes, limit: size}
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -215,7 +215,7 @@ func scanSegment(ctx context.Context, fsys vfs.FS, dir string, seg listed, from 
 		return true, nil
 	}
 	var e Entry
-	scan := scanner{file: f, salt: salt, pos: segmentHeaderBytes, limit: size}
+	scan := scanner{file: f, salt: salt, first: seg.first, pos: segmentHeaderBytes, limit: size}
 	for {
 		if err := ctx.Err(); err != nil {
 			return false, err

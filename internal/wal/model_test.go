@@ -102,7 +102,7 @@ func (m *machine) Append(rt *rapid.T) {
 		if res.first != Offset(len(m.model)) {
 			rt.Fatalf("offset %d, want %d", res.first, len(m.model))
 		}
-		e := Entry{First: res.first, Payload: joined(r)}
+		e := Entry{First: res.first, Count: r.Count, Payload: joined(r)}
 		for _, ev := range e.Events() {
 			m.model = append(m.model, string(ev))
 		}

@@ -135,6 +135,7 @@ func (l *Log) loadSegments(ctx context.Context) (segs []*segment, floor Offset, 
 	if err != nil {
 		return nil, 0, fmt.Errorf("list segments: %w", err)
 	}
+	var bads []badSegment
 	for _, e := range entries {
 		if err := ctx.Err(); err != nil {
 			return nil, 0, err
@@ -156,11 +157,17 @@ func (l *Log) loadSegments(ctx context.Context) (segs []*segment, floor Offset, 
 			return nil, 0, err
 		}
 		if seg == nil {
-			floor = max(floor, bad.above)
+			bads = append(bads, bad)
 			l.damage(Damage{Segment: name, FirstBad: bad.first, Reason: bad.reason, Copy: l.quarantineMove(name)})
 			continue
 		}
 		segs = append(segs, seg)
+	}
+	for _, bad := range bads {
+		// What is known of an older one is in the segments behind it.
+		if (len(segs) == 0 || bad.first >= segs[len(segs)-1].first) && bad.first <= maxOffset/4 {
+			floor = max(floor, bad.above)
+		}
 	}
 	return segs, floor, nil
 }

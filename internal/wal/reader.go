@@ -185,7 +185,7 @@ func (r *Reader) enter(v *view) (bool, error) {
 	}
 	r.seg, r.file = seg, f
 	r.scan.release()
-	r.scan.file, r.scan.salt, r.scan.pos = f, seg.salt, seg.seek(r.next)
+	r.scan.file, r.scan.salt, r.scan.first, r.scan.pos = f, seg.salt, seg.first, seg.seek(r.next)
 	return true, nil
 }
 
@@ -231,9 +231,13 @@ func (r *Reader) record(b *bounds) (*Entry, error) {
 		r.scan.pos = b.limit
 		return nil, nil
 	case what != foundRecord:
-		return nil, r.bad(&rec)
+		return nil, r.bad(&rec, b)
 	case h.first >= b.next || h.kind == KindCheckpoint || h.behind() <= r.next:
 		return nil, nil // void, or not asked for
+	case h.behind() > b.next:
+		lost := &CorruptionError{Segment: r.seg.name, Position: rec.pos, First: r.next, Next: b.next, Reason: "record reaches into the next segment"}
+		r.next = b.next
+		return nil, r.report(lost)
 	case h.first > r.next && !r.silent:
 		r.scan.pos = rec.pos
 		lost := &CorruptionError{Segment: r.seg.name, Position: rec.pos, First: r.next, Next: h.first, Reason: "records are missing"}
@@ -248,7 +252,7 @@ func (r *Reader) record(b *bounds) (*Entry, error) {
 
 // bad skips a bad place and reports it, unless nothing that was asked for is
 // lost in it.
-func (r *Reader) bad(rec *scanned) error {
+func (r *Reader) bad(rec *scanned, b *bounds) error {
 	lost := &CorruptionError{Segment: r.seg.name, Position: rec.pos, First: r.next, Next: r.next, Reason: rec.reason}
 	if lost.Reason == "" {
 		lost.Reason = "records end too early"
@@ -262,7 +266,7 @@ func (r *Reader) bad(rec *scanned) error {
 		return fmt.Errorf("read segment %s: %w", r.seg.name, err)
 	}
 	if rec.headerOK && rec.header.first <= r.next {
-		lost.Next = max(r.next, rec.header.behind())
+		lost.Next = max(r.next, min(rec.header.behind(), b.next))
 		if lost.Next == r.next {
 			return nil
 		}
@@ -271,13 +275,13 @@ func (r *Reader) bad(rec *scanned) error {
 	}
 	if more {
 		var h header
-		b, err := r.scan.window(r.scan.pos, recordHeaderBytes)
+		p, err := r.scan.window(r.scan.pos, recordHeaderBytes)
 		if err != nil {
 			return fmt.Errorf("read segment %s: %w", r.seg.name, err)
 		}
-		if len(b) == recordHeaderBytes && h.parse(b, r.scan.salt) == "" && h.first > r.next {
-			lost.Next = h.first
-			r.next = h.first
+		if len(p) == recordHeaderBytes && r.scan.parse(&h, p, r.scan.pos) == "" && h.first > r.next {
+			lost.Next = min(h.first, b.next)
+			r.next = lost.Next
 			return r.report(lost)
 		}
 		return nil // what was asked for comes behind

@@ -116,8 +116,6 @@ func (h *header) parse(b []byte, salt uint32) string {
 		return "record with an impossible count"
 	case h.length < recordHeaderBytes+uint32(h.publisher), h.length > MaxRecordBytes:
 		return "record with an impossible length"
-	case h.first+Offset(h.count) < h.first:
-		return "record with an impossible offset"
 	}
 	return ""
 }

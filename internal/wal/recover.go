@@ -23,6 +23,7 @@ type recovering struct {
 
 	cutAt   int64 // where a torn tail begins, -1 without one
 	damaged bool
+	top     Offset // behind all offsets that damaged records may have had
 }
 
 // recover finds where the log ends and hands the last segment's records to
@@ -53,13 +54,15 @@ func (l *Log) recover(ctx context.Context, known end) error {
 	if err != nil {
 		return errors.Join(err, file.Close())
 	}
-	if r.damaged && r.next == seg.first {
-		r.next++ // or the next segment would take the damaged one's place
+	if r.damaged {
+		// Not seg.first, or the next segment would take the damaged one's
+		// place.
+		r.next = max(r.next, r.top, seg.first+1)
 	}
 	l.w.next, l.w.chain = r.next, r.chain
 	l.recovery.Segment = seg.name
 	size := seg.end
-	if !r.damaged {
+	if !r.damaged || r.cutAt >= 0 {
 		seg.end = r.scan.pos // where readers stop; a damaged one they search to its end
 	}
 	after := *v
@@ -93,7 +96,7 @@ func (l *Log) openLast(seg *segment) (f vfs.File, writable bool, err error) {
 func (l *Log) walkLast(ctx context.Context, seg *segment, file vfs.File, known end) (*recovering, error) {
 	r := &recovering{
 		seg: seg, file: file, next: seg.first, sum: newHasher(), cutAt: -1,
-		scan: scanner{file: file, salt: seg.salt, pos: segmentHeaderBytes, limit: seg.end},
+		scan: scanner{file: file, salt: seg.salt, first: seg.first, pos: segmentHeaderBytes, limit: seg.end},
 	}
 	h, _, reason, err := readSegmentHeader(file)
 	if err != nil {
@@ -134,6 +137,7 @@ func (l *Log) recoverRecord(r *recovering, rec *scanned) error {
 	case h.first < r.next:
 		// Offsets given out already: nothing of it can be used.
 		l.lose(r, rec.pos, "record repeats earlier offsets")
+		r.top = max(r.top, h.behind())
 		return nil
 	case h.first > r.next && r.linked:
 		reason = "record does not follow the one before: offsets are missing"
@@ -187,18 +191,20 @@ func (l *Log) recoverBad(r *recovering, rec *scanned, known end) (more bool, err
 	}
 	l.lose(r, rec.pos, rec.reason)
 	r.linked = false
-	if place.resumeAt >= 0 && place.resume.first >= r.next {
+	if rec.headerOK {
+		r.top = max(r.top, rec.header.behind())
+	}
+	if place.resumeAt >= 0 {
+		r.top = max(r.top, place.resume.behind())
 		r.scan.pos = place.resumeAt
 		return true, nil
 	}
-	// Nothing behind says how many offsets are lost, so leave room for more
-	// than can be.
-	if rec.headerOK && rec.header.first == r.next {
-		r.next = rec.header.behind()
-	} else {
-		r.next += Offset(place.used - rec.pos)
+	if !rec.headerOK {
+		// Nothing says how many offsets are lost, so leave room for more than
+		// can be.
+		r.top = max(r.top, r.next+Offset(place.used-rec.pos))
 	}
-	r.next = max(r.next, known.offset)
+	r.top = max(r.top, known.offset)
 	return false, nil
 }
 
@@ -214,7 +220,7 @@ func (l *Log) lose(r *recovering, pos int64, reason string) {
 // settle cuts a torn tail and makes durable what was found: after a kill, good
 // records may be in the page cache only.
 func (l *Log) settle(r *recovering) error {
-	if r.cutAt >= 0 {
+	if r.cutAt >= 0 && !r.damaged { // a damaged segment is left as it is
 		if err := r.file.Truncate(r.cutAt); err != nil {
 			return fmt.Errorf("cut the torn tail of segment %s: %w", r.seg.name, err)
 		}
@@ -266,7 +272,7 @@ func (l *Log) startsWhole(seg *segment) (ok bool, err error) {
 		return true, nil
 	}
 	var rec scanned
-	s := scanner{file: f, salt: seg.salt, pos: segmentHeaderBytes, limit: seg.end}
+	s := scanner{file: f, salt: seg.salt, first: seg.first, pos: segmentHeaderBytes, limit: seg.end}
 	what, err := s.next(&rec)
 	if err != nil {
 		return false, fmt.Errorf("read segment %s: %w", seg.name, err)
@@ -281,7 +287,7 @@ func (l *Log) replaySegment(ctx context.Context, seg *segment) (err error) {
 		return fmt.Errorf("open segment %s: %w", seg.name, err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	s := scanner{file: f, salt: seg.salt, pos: segmentHeaderBytes, limit: seg.end}
+	s := scanner{file: f, salt: seg.salt, first: seg.first, pos: segmentHeaderBytes, limit: seg.end}
 	var e Entry
 	for {
 		if err := ctx.Err(); err != nil {

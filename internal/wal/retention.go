@@ -67,15 +67,21 @@ func (l *Log) remove(n int) {
 	}
 	v.segs = append([]*segment(nil), v.segs[n:]...)
 	l.publish(v)
-	// Before the files go: a crash in between must not look like somebody cut
-	// the log.
 	l.noteHead()
 }
 
-// sweep removes the files of segments that are no longer in the log.
+// sweep removes the files of segments that are no longer in the log. The head
+// file must say so first, or it would look as if somebody had cut the log; only
+// a disk too full for that has removing come first.
 func (l *Log) sweep() error {
+	if l.w.headErr != nil {
+		l.noteHead()
+	}
 	if len(l.w.doomed) == 0 {
 		return nil
+	}
+	if err := l.w.headErr; err != nil && !errors.Is(classify(err), ErrDiskFull) {
+		return err
 	}
 	var errs []error
 	left := l.w.doomed[:0]

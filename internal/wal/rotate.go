@@ -129,12 +129,13 @@ func (l *Log) segmentStart(h *segmentHeader) ([]byte, [chainBytes]byte) {
 }
 
 // noteHead brings the head file up to date. It only strengthens Verify, so a
-// failure is no reason to refuse records.
+// failure is no reason to refuse records; headErr keeps it for another try.
 func (l *Log) noteHead() {
 	v := l.view.Load()
 	l.w.head = head{serial: l.w.head.serial + 1, oldest: v.first(), next: l.w.next, chain: l.w.chain}
-	if err := writeHead(l.opts.FS, l.opts.Dir, l.w.head); err != nil {
-		l.log.Warn("log cannot note how far it reaches", "error", err)
+	l.w.headErr = writeHead(l.opts.FS, l.opts.Dir, l.w.head)
+	if l.w.headErr != nil {
+		l.log.Warn("log cannot note how far it reaches", "error", l.w.headErr)
 	}
 }
 

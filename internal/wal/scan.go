@@ -19,8 +19,9 @@ const scanBufferBytes = 256 << 10
 type scanner struct {
 	file  vfs.File
 	salt  uint32
-	pos   int64 // of the next record
-	limit int64 // bytes that may be read
+	first Offset // of the segment
+	pos   int64  // of the next record
+	limit int64  // bytes that may be read
 
 	pool *sync.Pool // of *[]byte with scanBufferBytes, or nil
 	buf  []byte
@@ -118,7 +119,7 @@ func (s *scanner) next(r *scanned) (found, error) {
 		r.reason = "record header is cut short"
 		return foundBad, nil
 	}
-	if r.reason = r.header.parse(b, s.salt); r.reason != "" {
+	if r.reason = s.parse(&r.header, b, s.pos); r.reason != "" {
 		return foundBad, nil
 	}
 	size := r.header.size()
@@ -137,6 +138,19 @@ func (s *scanner) next(r *scanned) (found, error) {
 	r.bytes = b
 	s.pos += size
 	return foundRecord, nil
+}
+
+// parse decodes the header of a record at pos. Beyond what the header itself
+// shows, offsets must fit: a segment counts from its first offset on, and each
+// event takes at least a byte.
+func (s *scanner) parse(h *header, b []byte, pos int64) string {
+	if reason := h.parse(b, s.salt); reason != "" {
+		return reason
+	}
+	if h.first < s.first || h.first-s.first > Offset(pos) || h.count > h.length {
+		return "record with an impossible offset"
+	}
+	return ""
 }
 
 // resync moves pos to the next place, at or behind from, where a record header
@@ -167,7 +181,7 @@ func (s *scanner) resync(from int64) (bool, error) {
 			return false, err
 		}
 		var h header
-		if len(b) == recordHeaderBytes && h.parse(b, s.salt) == "" {
+		if len(b) == recordHeaderBytes && s.parse(&h, b, from) == "" {
 			s.pos = from
 			return true, nil
 		}

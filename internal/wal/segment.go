@@ -69,8 +69,11 @@ func (h *segmentHeader) parse(b []byte) string {
 	h.created = int64(le.Uint64(b[24:]))
 	copy(h.prev[:], b[32:])
 	h.salt = le.Uint32(b[64:])
-	if h.salt == 0 {
+	switch {
+	case h.salt == 0:
 		return "segment header without salt"
+	case h.first > maxOffset:
+		return "segment with an impossible offset"
 	}
 	return ""
 }
@@ -101,7 +104,7 @@ func parseSegmentName(name string) (Offset, bool) {
 		return 0, false
 	}
 	n, err := strconv.ParseUint(digits, 10, 64)
-	return n, err == nil
+	return n, err == nil && n <= maxOffset
 }
 
 // segment is a segment file as the log knows it. All fields but the index are

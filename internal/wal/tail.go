@@ -25,7 +25,7 @@ type badPlace struct {
 // never zero), or one of the sectors it lies in holds nothing but the zeros of
 // reserved space.
 func inspect(s *scanner, r *scanned, durable bool) (badPlace, error) {
-	look := scanner{file: s.file, salt: s.salt, limit: s.limit, pos: r.pos}
+	look := scanner{file: s.file, salt: s.salt, first: s.first, limit: s.limit, pos: r.pos}
 	p := badPlace{pos: r.pos, resumeAt: -1}
 	var err error
 	if p.used, err = look.lastNonZero(r.pos); err != nil {
@@ -48,7 +48,7 @@ func inspect(s *scanner, r *scanned, durable bool) (badPlace, error) {
 			return p, err
 		}
 		var h header
-		if len(b) < recordHeaderBytes || h.parse(b, s.salt) != "" {
+		if len(b) < recordHeaderBytes || s.parse(&h, b, look.pos) != "" {
 			break
 		}
 		if p.resumeAt < 0 {

@@ -186,7 +186,7 @@ func (v *verifier) segment(ctx context.Context, s listed, after Offset, last boo
 		v.report.First = s.first
 	}
 	v.passHead()
-	scan := scanner{file: f, salt: salt, pos: segmentHeaderBytes, limit: size}
+	scan := scanner{file: f, salt: salt, first: s.first, pos: segmentHeaderBytes, limit: size}
 	v.report.Bytes += segmentHeaderBytes
 	return v.records(ctx, s, &scan, after, last)
 }
@@ -273,7 +273,7 @@ func (v *verifier) badRecord(s listed, scan *scanner, rec *scanned, last bool) (
 	}
 	v.bad(s.name, rec.pos, v.next, rec.reason)
 	v.linked = false
-	if place.resumeAt < 0 || place.resume.first < v.next {
+	if place.resumeAt < 0 {
 		return false, nil
 	}
 	scan.pos = place.resumeAt

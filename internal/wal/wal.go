@@ -73,6 +73,11 @@ type Record struct {
 const (
 	MaxPublisherBytes = 255
 	MaxRecordBytes    = 64 << 20
+
+	// maxOffset is the largest offset at which a segment may start. Files that
+	// are not segments of the log, the head file and cursors are believed up to
+	// a quarter of it, so that no forged one can use the numbers up.
+	maxOffset Offset = 1 << 62
 )
 
 // Errors that callers decide on.

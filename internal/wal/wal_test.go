@@ -139,7 +139,7 @@ func TestAppendReadReopen(t *testing.T) {
 					if first != next {
 						t.Fatalf("first offset %d, want %d", first, next)
 					}
-					e := Entry{First: first, Payload: r.Payload[0]}
+					e := Entry{First: first, Count: r.Count, Payload: r.Payload[0]}
 					for off, ev := range e.Events() {
 						want[off] = string(ev)
 					}

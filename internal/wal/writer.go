@@ -27,17 +27,18 @@ const (
 
 // writer is the state of the goroutine that owns the files.
 type writer struct {
-	active *active // nil when the next group needs a new segment
-	next   Offset  // next offset to give out
-	chain  [chainBytes]byte
-	head   head
-	taken  []*request // reused queue
-	frame  frame
+	active  *active // nil when the next group needs a new segment
+	next    Offset  // next offset to give out
+	chain   [chainBytes]byte
+	head    head
+	headErr error      // why the head file is not up to date
+	taken   []*request // reused queue
+	frame   frame
 
 	noPreallocate bool // the file system cannot
 	maintained    time.Time
-	lastRefused   error // why the last group failed, nil when it did not
-	doomed        []string
+	lastRefused   error    // why the last group failed, nil when it did not
+	doomed        []string // files to remove
 }
 
 // active is the segment being written.
