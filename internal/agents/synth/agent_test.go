@@ -187,10 +187,9 @@ func TestNothingLooksReal(t *testing.T) {
 // collect adds every text in m.
 func collect(m protoreflect.Message, into map[string]bool) {
 	one := func(fd protoreflect.FieldDescriptor, v protoreflect.Value) {
-		switch fd.Kind() {
-		case protoreflect.StringKind:
+		if fd.Kind() == protoreflect.StringKind {
 			into[v.String()] = true
-		case protoreflect.MessageKind:
+		} else if fd.Kind() == protoreflect.MessageKind {
 			collect(v.Message(), into)
 		}
 	}
