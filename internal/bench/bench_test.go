@@ -66,6 +66,30 @@ func TestRunHub(t *testing.T) {
 	}
 }
 
+func TestRunHubAgainstATarget(t *testing.T) {
+	o := HubOptions{
+		Agents: 2, Batch: 10, Size: 200, InFlight: 4, Duration: 200 * time.Millisecond,
+		Dir: t.TempDir(), Command: []string{os.Args[0], childArg},
+	}
+	child, err := startChild(t.Context(), &o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer child.kill()
+	o.Target, o.Home = child.ready.Addr, child.home
+	r, err := RunHub(t.Context(), o, nil)
+	if err != nil || r.Events == 0 || r.Target != o.Target || r.CPUSeconds != 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	o.Target = "127.0.0.1:1"
+	if _, err := RunHub(t.Context(), o, nil); err == nil {
+		t.Error("nobody listens, and no error")
+	}
+	if err := child.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestCheck(t *testing.T) {
 	good := HubOptions{Agents: 100, Batch: 100, Size: 400, InFlight: 2, Duration: time.Second}
 	if err := good.Check(); err != nil {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -354,4 +355,40 @@ func TestFairness(t *testing.T) {
 	if slowest > limit {
 		t.Errorf("the light sender waited %v", slowest)
 	}
+}
+
+// TestStopDoesNotWaitForTheStubborn: a call that does not end when it is told to
+// is cut off after a grace.
+func TestStopDoesNotWaitForTheStubborn(t *testing.T) {
+	entered := make(chan struct{})
+	h := startHub(t, "", func(o *Options, _ *StorageOptions) {
+		o.Register = func(r grpc.ServiceRegistrar) { pb.RegisterFleetServer(r, deaf{entered: entered}) }
+	})
+	s, err := pb.NewFleetClient(h.dial(t, "node")).Control(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-entered
+	begin := time.Now()
+	if err := h.stopNow(); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(begin); took < stopGrace || took > stopGrace+5*time.Second {
+		t.Errorf("stopping took %v", took)
+	}
+	if _, err := s.Recv(); status.Code(err) != codes.Unavailable {
+		t.Errorf("the call ended with %v", err)
+	}
+}
+
+// deaf is a service that looks at nothing but its stream.
+type deaf struct {
+	pb.UnimplementedFleetServer
+	entered chan struct{}
+}
+
+func (d deaf) Control(stream grpc.BidiStreamingServer[pb.NodeMessage, pb.NodeCommand]) error {
+	close(d.entered)
+	_, err := stream.Recv()
+	return err
 }

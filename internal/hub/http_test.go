@@ -3,7 +3,10 @@ package hub
 import (
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
+	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -157,5 +160,33 @@ func TestGRPCHealth(t *testing.T) {
 	eventually(t, "the bus serves", func() bool { return healthOf(t, conn, "amoskys.v1.EventBus") == "SERVING" })
 	if got := healthOf(t, conn, ""); got != "SERVING" {
 		t.Errorf("the server as a whole: %s", got)
+	}
+}
+
+// TestCurl is the command that the documentation gives.
+func TestCurl(t *testing.T) {
+	curl, err := exec.LookPath("curl")
+	if err != nil {
+		t.Skip("curl is not installed")
+	}
+	h := startHub(t, "")
+	port := strconv.Itoa(h.Addr().(*net.TCPAddr).Port)
+	run := func(args ...string) (string, error) {
+		cmd := exec.CommandContext(t.Context(), curl, append([]string{"--silent", "--show-error", "--ipv4", "--max-time", "10"}, args...)...)
+		cmd.Dir = string(h.home)
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	url := "https://localhost:" + port + "/health"
+	out, err := run("--fail", "--cacert", "certs/ca.crt", "--cert", "certs/client.crt", "--key", "certs/client.key", url)
+	var s Status
+	if err != nil || json.Unmarshal([]byte(out), &s) != nil || s.Status != StateOK || s.Log.State != "ok" {
+		t.Errorf("curl: %v\n%s", err, out)
+	}
+	if out, err := run("--cacert", "certs/ca.crt", url); err == nil {
+		t.Errorf("curl without certificate is answered: %s", out)
+	}
+	if out, err := run("http://localhost:" + port + "/health"); err != nil || !strings.Contains(out, "HTTPS") {
+		t.Errorf("curl without TLS: %v\n%s", err, out)
 	}
 }

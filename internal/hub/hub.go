@@ -269,6 +269,9 @@ func (h *Hub) Run(ctx context.Context) error {
 	return nil
 }
 
+// stopGrace is how long calls may take to end after they were told to.
+const stopGrace = 3 * time.Second
+
 // shutdown is the orderly end.
 func (h *Hub) shutdown() error {
 	h.stopping.Store(true)
@@ -281,7 +284,7 @@ func (h *Hub) shutdown() error {
 		defer close(graceful)
 		h.server.GracefulStop()
 	}()
-	timer := time.NewTimer(h.options.Config.timeout())
+	timer := time.NewTimer(min(h.options.Config.timeout(), stopGrace))
 	defer timer.Stop()
 	select {
 	case <-graceful:

@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -229,7 +230,12 @@ func TestCursors(t *testing.T) {
 func TestSlowSubscribers(t *testing.T) {
 	h := startHub(t, "")
 	const readers, batches = 100, 200
-	conns := []*grpc.ClientConn{h.dial(t, "operator"), h.dial(t, "dashboard")}
+	conns := make([]*grpc.ClientConn, 2)
+	for i, name := range []string{"operator", "dashboard"} {
+		// A client's window is its own memory: keep it small, to see the hub's.
+		conns[i] = dialFiles(t, h.Addr().String(), identity.FilesFor(h.home.Certs(), name),
+			grpc.WithStaticStreamWindowSize(64<<10), grpc.WithStaticConnWindowSize(64<<10))
+	}
 	streams := make([]grpc.ServerStreamingClient[pb.Delivery], readers)
 	for i := range streams {
 		var err error
@@ -238,6 +244,7 @@ func TestSlowSubscribers(t *testing.T) {
 		}
 	}
 	eventually(t, "all are there", func() bool { return h.subscriptions.len() == readers })
+	before := heap()
 	s := publishStream(t, h.dial(t, "agent"), "")
 	text := strings.Repeat("x", 1000)
 	for range batches {
@@ -248,6 +255,13 @@ func TestSlowSubscribers(t *testing.T) {
 		if ack := exchange(t, s, r); ack.GetAccepted() != 50 {
 			t.Fatalf("slow readers hold up a publisher: %v", ack)
 		}
+	}
+	// The readers' ten megabytes each would be a gigabyte. What is counted includes
+	// the clients, who have buffers of their own.
+	grown := int64(heap()-before) >> 20
+	t.Logf("the heap grew by %d MB", grown)
+	if grown > 100 {
+		t.Error("slow readers cost memory")
 	}
 	for _, i := range []int{0, 1, 50, 99} {
 		n := 0
@@ -280,4 +294,11 @@ func TestSubscribeEndsWithTheHub(t *testing.T) {
 	if _, err := s.Recv(); status.Code(err) != codes.Unavailable {
 		t.Errorf("the stream ended with %v", err)
 	}
+}
+
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
