@@ -139,8 +139,7 @@ func get[In, T any](s *Server, api huma.API, op huma.Operation, handle func(cont
 
 // asStatusError makes what huma understands of an error.
 func (s *Server) asStatusError(err error) error {
-	var known huma.StatusError
-	if errors.As(err, &known) {
+	if _, ok := errors.AsType[huma.StatusError](err); ok {
 		return err
 	}
 	return s.hubProblem(err)

@@ -102,7 +102,7 @@ func nodesOf(agents []*pb.AgentStatus) []Node {
 			byID[a.GetNodeId()] = Node{a.GetNodeId(), a.GetHost(), a.GetNodeConnected(), a.GetVersion()}
 		}
 	}
-	nodes := []Node{}
+	nodes := make([]Node, 0, len(byID))
 	for _, n := range byID {
 		nodes = append(nodes, n)
 	}

@@ -156,8 +156,7 @@ func checkQuery(query string) *Problem {
 	}
 	p := problem(http.StatusBadRequest, err.Error())
 	p.Title = "The query cannot be read"
-	var syntax *filter.SyntaxError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*filter.SyntaxError](err); ok {
 		// Browsers count in UTF-16 units, the parser in bytes.
 		at := len(utf16.Encode([]rune(query[:min(syntax.Position, len(query))])))
 		p.QueryPosition = &at

@@ -55,8 +55,8 @@ func (s *Server) registerSession(api huma.API) {
 	login.Errors = []int{http.StatusUnauthorized, http.StatusTooManyRequests, http.StatusServiceUnavailable}
 	login.Middlewares = huma.Middlewares{keepRequest}
 	huma.Register(api, login, s.login)
-	any := access{role: pb.Role_ROLE_VIEWER, stale: true}
-	get(s, api, operation(http.MethodGet, "/api/session", "session", "Who is signed in", "session", any),
+	anyone := access{role: pb.Role_ROLE_VIEWER, stale: true}
+	get(s, api, operation(http.MethodGet, "/api/session", "session", "Who is signed in", "session", anyone),
 		func(ctx context.Context, _ *struct{}) (Session, error) {
 			found := sessionOf(ctx)
 			return Session{

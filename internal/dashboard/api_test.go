@@ -103,7 +103,7 @@ func TestLoginSessionLogout(t *testing.T) {
 	c.csrf = session.CSRFToken
 	response = c.send("POST", "/api/logout", nil)
 	response.Body.Close()
-	if response.StatusCode != 204 || response.Cookies()[0].MaxAge >= 0 {
+	if response.StatusCode != http.StatusNoContent || response.Cookies()[0].MaxAge >= 0 {
 		t.Errorf("logout: %d, %v", response.StatusCode, response.Cookies())
 	}
 	c.http.Jar.SetCookies(must(url.Parse(s.url)), []*http.Cookie{cookie})
@@ -129,7 +129,7 @@ func TestLoginIsLimited(t *testing.T) {
 	}
 	response := c.send("POST", "/api/login", map[string]string{"username": "admin", "password": testPassword})
 	response.Body.Close()
-	if response.StatusCode != 429 || response.Header.Get("Retry-After") == "" || response.Header.Get("Content-Type") != "application/problem+json" {
+	if response.StatusCode != http.StatusTooManyRequests || response.Header.Get("Retry-After") == "" || response.Header.Get("Content-Type") != "application/problem+json" {
 		t.Errorf("sixth try: %d %v", response.StatusCode, response.Header)
 	}
 	if code := c.do("POST", "/api/login", map[string]string{"username": "viewer", "password": testPassword}, nil); code != 200 {
@@ -376,7 +376,7 @@ func TestHubUnreachable(t *testing.T) {
 	}
 	response := c.send("GET", "/api/agents/status", nil)
 	response.Body.Close()
-	if response.StatusCode != 503 || response.Header.Get("Retry-After") == "" {
+	if response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") == "" {
 		t.Errorf("agents: %d", response.StatusCode)
 	}
 	if code := c.do("POST", "/api/agents/x/stop", nil, nil); code != 503 {
@@ -427,7 +427,7 @@ func TestRequestsAreBounded(t *testing.T) {
 	}
 	response := c.send("GET", "/dashboard", nil, func(r *http.Request) { r.Header.Set("X-Large", strings.Repeat("x", 100_000)) })
 	response.Body.Close()
-	if response.StatusCode != 431 {
+	if response.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
 		t.Errorf("large header: %d", response.StatusCode)
 	}
 	if code := c.do("GET", "/api/none", nil, nil); code != 404 {

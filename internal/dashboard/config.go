@@ -79,7 +79,7 @@ func DefaultConfig() Config {
 }
 
 //go:embed dashboard_config.yaml
-var configTemplate []byte //nolint:gochecknoglobals // go:embed needs a variable
+var configTemplate []byte
 
 // ConfigTemplate returns the commented file that decodes to DefaultConfig.
 func ConfigTemplate() []byte { return append([]byte(nil), configTemplate...) }

@@ -59,8 +59,8 @@ func (s *Server) headers(next http.Handler) http.Handler {
 func (s *Server) recovered(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
-			if cause := recover(); cause != nil {
-				s.o.Logger.ErrorContext(r.Context(), "request panicked", "path", r.URL.Path, "cause", cause)
+			if cause := recover(); cause != nil && cause != http.ErrAbortHandler { //nolint:errorlint // a value that panics, not an error
+				s.o.Logger.Error("request panicked", "path", r.URL.Path, "cause", cause)
 				problem(http.StatusInternalServerError, "an error on our side; see the dashboard's log").write(w)
 			}
 		}()

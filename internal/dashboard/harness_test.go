@@ -168,6 +168,16 @@ func (b *memoryBus) publish(events ...*pb.Event) {
 	b.changed = make(chan struct{})
 }
 
+// forget drops all events, as if the log had grown to an offset and retention
+// had taken them.
+func (b *memoryBus) forget(next uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.first, b.events = next, nil
+	close(b.changed)
+	b.changed = make(chan struct{})
+}
+
 // Subscribe sends at most 100 events a delivery, as they come.
 func (b *memoryBus) Subscribe(req *pb.SubscribeRequest, stream grpc.ServerStreamingServer[pb.Delivery]) error {
 	f, err := filter.Parse(req.GetFilter().GetQuery())

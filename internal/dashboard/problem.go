@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"math"
 	"net/http"
 	"strconv"
@@ -15,7 +16,7 @@ import (
 )
 
 // Problem is an error as RFC 9457 writes it.
-type Problem struct {
+type Problem struct { //nolint:errname // what RFC 9457 calls it
 	Title  string `json:"title" doc:"The kind of problem, in words."`
 	Status int    `json:"status" doc:"The HTTP status."`
 	Detail string `json:"detail,omitempty" doc:"What went wrong, and what to do."`
@@ -49,9 +50,7 @@ func problem(code int, detail string) *Problem {
 
 // write answers a request that huma does not see.
 func (p *Problem) write(w http.ResponseWriter) {
-	for k, v := range p.GetHeaders() {
-		w.Header()[k] = v
-	}
+	maps.Copy(w.Header(), p.GetHeaders())
 	w.Header().Set("Content-Type", p.ContentType(""))
 	w.WriteHeader(p.Status)
 	// A client that has gone needs no answer.
@@ -72,8 +71,7 @@ func isUnreachable(err error) bool {
 
 // hubProblem turns an error of the hub into what a person is told.
 func (s *Server) hubProblem(err error) *Problem {
-	var own *Problem
-	if errors.As(err, &own) {
+	if own, ok := errors.AsType[*Problem](err); ok {
 		return own
 	}
 	st := status.Convert(err)

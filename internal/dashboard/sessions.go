@@ -147,7 +147,7 @@ func (s *Server) token(r *http.Request) string {
 
 // cookie makes the session cookie; an empty token makes one that ends it.
 func (s *Server) cookie(token string, expires time.Time) *http.Cookie {
-	c := &http.Cookie{
+	c := &http.Cookie{ //nolint:gosec // without TLS there is no Secure: browsers would not send it back
 		Name: s.cookieName(), Value: token, Path: "/", HttpOnly: true, Secure: s.secure, SameSite: http.SameSiteStrictMode,
 	}
 	if token == "" {

@@ -54,14 +54,14 @@ func TestStaticFiles(t *testing.T) {
 				r.Header.Set("Accept-Encoding", tc.gzip)
 			})
 			again.Body.Close()
-			if again.StatusCode != 304 {
+			if again.StatusCode != http.StatusNotModified {
 				t.Errorf("%s with its ETag: %d", tc.path, again.StatusCode)
 			}
 		}
 	}
 	response := c.send("POST", "/dashboard", nil)
 	response.Body.Close()
-	if response.StatusCode != 405 {
+	if response.StatusCode != http.StatusMethodNotAllowed {
 		t.Errorf("POST to a page: %d", response.StatusCode)
 	}
 }

@@ -1,7 +1,6 @@
 package dashboard
 
 import (
-	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -25,7 +24,7 @@ func parseTime(name, text string, now time.Time) (*timestamppb.Timestamp, error)
 	at, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
 		return nil, problem(http.StatusBadRequest,
-			fmt.Sprintf("%s must be a time as 2026-01-31T12:00:00Z, or how long ago as 15m, 24h or 7d", name))
+			name+" must be a time as 2026-01-31T12:00:00Z, or how long ago as 15m, 24h or 7d")
 	}
 	return timestamppb.New(at), nil
 }

@@ -46,8 +46,7 @@ func newPlan(f *pb.Filter, since, until int64) (*plan, error) {
 	}
 	q, err := filter.Parse(f.GetQuery())
 	if err != nil {
-		var syntax *filter.SyntaxError
-		if errors.As(err, &syntax) {
+		if syntax, ok := errors.AsType[*filter.SyntaxError](err); ok {
 			return nil, status.Error(codes.InvalidArgument, fmt.Sprintf("%s (position %d)", syntax.Message, syntax.Position))
 		}
 		return nil, status.Error(codes.InvalidArgument, err.Error())
@@ -139,7 +138,7 @@ func requiredWords(q string) []string {
 			}
 			continue
 		}
-		for _, word := range strings.Fields(part) {
+		for word := range strings.FieldsSeq(part) {
 			switch lower := strings.ToLower(word); {
 			case lower == "or", lower == "not", word[0] == '-', word[0] == '!':
 				return nil

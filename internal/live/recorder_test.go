@@ -72,20 +72,20 @@ func names(step time.Duration, since time.Time, names ...string) *pb.SeriesReque
 	return &pb.SeriesRequest{Names: names, Since: timestamppb.New(since), Step: durationpb.New(step)}
 }
 
-func gauge(name string, v float64) live.Gauges {
+func gauge(v float64) live.Gauges {
 	return func(emit func(name, unit string, labels map[string]string, value float64)) {
-		emit(name, "1", nil, v)
+		emit("g", "1", nil, v)
 	}
 }
 
 func TestSeriesOfCountsAndGauges(t *testing.T) {
 	r := newRecording(live.RecorderOptions{})
 	r.events(t, "a", 3)
-	r.Sample(gauge("g", 10))
+	r.Sample(gauge(10))
 	r.now = epoch.Add(2 * time.Second)
 	r.events(t, "a", 5)
 	r.events(t, "b", 1)
-	r.Sample(gauge("g", 20), gauge("g", 30))
+	r.Sample(gauge(20), gauge(30))
 	r.now = epoch.Add(4 * time.Second)
 	want := `from -2s each 1s
 events_per_secondmap[type:a] - - 3 0 5 0
@@ -109,7 +109,7 @@ func TestSeriesBeyondAQuarterOfAnHour(t *testing.T) {
 	r := newRecording(live.RecorderOptions{})
 	for range 120 { // 20 minutes of 10 events and a gauge of 4 every ten seconds
 		r.events(t, "a", 10)
-		r.Sample(gauge("g", 4))
+		r.Sample(gauge(4))
 		r.now = r.now.Add(10 * time.Second)
 	}
 	want := "from 0s each 5m0s\nevents_per_secondmap[type:a] 1 1 1 1\ngmap[] 4 4 4 4"
@@ -119,7 +119,7 @@ func TestSeriesBeyondAQuarterOfAnHour(t *testing.T) {
 	// Both rings are left behind.
 	r.now = r.now.Add(7 * time.Hour)
 	r.events(t, "a", 1)
-	r.Sample(gauge("g", 5))
+	r.Sample(gauge(5))
 	r.now = r.now.Add(10 * time.Second)
 	got, err := r.Series(t.Context(), names(time.Hour, epoch, live.SeriesEvents, "g"))
 	if err != nil {

@@ -223,16 +223,16 @@ func TestSearchRefuses(t *testing.T) {
 }
 
 func TestRingIsBoundedByCountAndBytes(t *testing.T) {
-	ring := filled(t, 20_000, live.RingOptions{MaxEvents: 5_000})
+	ring := filled(t, 6_000, live.RingOptions{MaxEvents: 3_000})
 	stats := ring.Stats()
-	if stats.Events > 5_000 || stats.Events < 5_000-1024 {
-		t.Errorf("%d events of at most 5000", stats.Events)
+	if stats.Events > 3_000 || stats.Events < 3_000-1024 {
+		t.Errorf("%d events of at most 3000", stats.Events)
 	}
 	st := ring.Status()
-	if st.GetNextOffset() != 20_000 || st.GetEvents() != uint64(stats.Events) || st.GetOldestTime() == nil {
+	if st.GetNextOffset() != 6_000 || st.GetEvents() != uint64(stats.Events) || st.GetOldestTime() == nil {
 		t.Errorf("status %v", st)
 	}
-	small := filled(t, 20_000, live.RingOptions{MaxBytes: 2 << 20})
+	small := filled(t, 6_000, live.RingOptions{MaxBytes: 2 << 20})
 	if got := small.Stats(); got.Bytes > 2<<20 || got.Events == 0 {
 		t.Errorf("%d bytes, %d events", got.Bytes, got.Events)
 	}
@@ -328,10 +328,10 @@ func TestRunEndsWithContextOrSource(t *testing.T) {
 }
 
 func TestSearchWhileFed(t *testing.T) {
-	ring := live.NewRing(live.RingOptions{MaxEvents: 3000})
+	ring := live.NewRing(live.RingOptions{MaxEvents: 2000})
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		for from := 0; from < 20_000; from += 50 {
+		for from := 0; from < 4_000; from += 50 {
 			var events [][]byte
 			for i := from; i < from+50; i++ {
 				events = append(events, encode(t, sample(i)))
@@ -341,7 +341,7 @@ func TestSearchWhileFed(t *testing.T) {
 	})
 	for _, q := range []string{"", "worker77", "host:h1", "process.name:worker3"} {
 		wg.Go(func() {
-			for range 30 {
+			for range 6 {
 				got := search(t, ring, &pb.SearchEventsRequest{Filter: query(q), Facets: []string{"host", "pid"}, HistogramBuckets: 10})
 				events := offsets(got.GetEvents())
 				for i := 1; i < len(events); i++ {

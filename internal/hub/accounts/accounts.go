@@ -15,7 +15,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"log/slog"
-	"sync"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -44,13 +43,21 @@ type Auditor interface {
 	Audit(ctx context.Context, act *pb.AuditActivity)
 }
 
+// Hasher checks and makes password hashes; *password.Hasher does.
+type Hasher interface {
+	Hash(ctx context.Context, plain string) (string, error)
+	Verify(ctx context.Context, hash, plain string) (bool, error)
+	// Decoy returns a hash that costs what others do and that nothing matches.
+	Decoy() string
+}
+
 // Options are what the service needs.
 type Options struct {
 	Store   Store
 	Auditor Auditor
 	// Hasher checks and makes passwords; nil is argon2id with RFC 9106's second
 	// recommended costs, two at a time.
-	Hasher *password.Hasher
+	Hasher Hasher
 	// Idle ends a session that is not used; 0 is 12 hours.
 	Idle time.Duration
 	// Absolute ends every session; 0 is 7 days.
@@ -66,9 +73,8 @@ type Service struct {
 
 	byName, byAddress, overall *limiter
 
-	// decoy is a hash that no password is checked against for real: it makes an
-	// unknown name cost what a known one does.
-	decoy func() (string, error)
+	// decoy makes an unknown name cost what a known one does.
+	decoy string
 }
 
 // How often a password may be tried. A person who mistypes never meets these.
@@ -101,9 +107,7 @@ func New(o Options) *Service {
 		byName:    newLimiter(limit{burst: 5, interval: 30 * time.Second}, limiterSize),
 		byAddress: newLimiter(limit{burst: 30, interval: 5 * time.Second}, limiterSize),
 		overall:   newLimiter(limit{burst: 120, interval: 500 * time.Millisecond}, 1),
-		decoy: sync.OnceValues(func() (string, error) {
-			return o.Hasher.Hash(context.Background(), password.Random())
-		}),
+		decoy:     o.Hasher.Decoy(),
 	}
 }
 
@@ -163,9 +167,7 @@ func (s *Service) check(ctx context.Context, name, plain string) (state.User, er
 	}
 	hash := user.PasswordHash
 	if !known {
-		if hash, err = s.decoy(); err != nil {
-			return state.User{}, s.hashing(ctx, err)
-		}
+		hash = s.decoy
 	}
 	ok, err := s.o.Hasher.Verify(ctx, hash, plain)
 	if err != nil {

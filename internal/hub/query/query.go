@@ -14,6 +14,7 @@ package query
 import (
 	"cmp"
 	"context"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -168,9 +169,7 @@ func (s samples) add(suffix string, value float64, label, labelValue string) {
 		return
 	}
 	labels := make(map[string]string, len(s.labels)+1)
-	for k, v := range s.labels {
-		labels[k] = v
-	}
+	maps.Copy(labels, s.labels)
 	if label != "" {
 		labels[label] = labelValue
 	}

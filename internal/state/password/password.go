@@ -81,6 +81,15 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	return encode(h.params, salt, key), nil
 }
 
+// Decoy returns a hash that no password is known to give, for checking the
+// password of a name that does not exist at the same cost as any other.
+func (h *Hasher) Decoy() string {
+	salt, key := make([]byte, saltBytes), make([]byte, keyBytes)
+	_, _ = rand.Read(salt) // never fails: crypto/rand
+	_, _ = rand.Read(key)
+	return encode(h.params, salt, key)
+}
+
 // Verify reports whether password gives the hash encoded. It takes the same
 // time for a right and a wrong password.
 func (h *Hasher) Verify(ctx context.Context, encoded, password string) (bool, error) {

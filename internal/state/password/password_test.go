@@ -28,6 +28,9 @@ func TestHashAndVerify(t *testing.T) {
 			t.Errorf("%q: %v, %v", plain, got, err)
 		}
 	}
+	if ok, err := h.Verify(t.Context(), h.Decoy(), "correct horse"); ok || err != nil {
+		t.Errorf("decoy: %v, %v", ok, err)
+	}
 	if h.Outdated(hash) || !password.New(password.Recommended(), 1).Outdated(hash) {
 		t.Error("Outdated does not tell the costs apart")
 	}
