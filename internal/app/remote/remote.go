@@ -81,7 +81,7 @@ func Dial(e *cli.Env, addr string) (*Client, error) {
 	files := identity.FilesFor(e.Home.Certs(), "operator")
 	tlsConfig, err := identity.ClientConfig(files, identity.ClientOptions{ServerName: host, ServerRole: identity.RoleHub})
 	if err != nil {
-		return nil, fmt.Errorf("%w (amoskys up makes certificates, as does amoskys certs init; --home says where)", err)
+		return nil, fmt.Errorf("%w (amoskys up does too; --home says where)", err)
 	}
 	quick := backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.5, Jitter: 0.1, MaxDelay: 200 * time.Millisecond}
 	conn, err := grpc.NewClient("passthrough:///"+addr,

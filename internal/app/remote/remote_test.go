@@ -36,7 +36,7 @@ func TestAddress(t *testing.T) {
 
 func TestDialWithoutCertificates(t *testing.T) {
 	e := &cli.Env{Home: config.Home(t.TempDir()), Now: time.Now}
-	if _, err := Dial(e, "localhost:5000"); err == nil || !strings.Contains(err.Error(), "amoskys up makes certificates") {
+	if _, err := Dial(e, "localhost:5000"); err == nil || !strings.Contains(err.Error(), "amoskys up does too") {
 		t.Errorf("got %v", err)
 	}
 }
