@@ -73,11 +73,11 @@ func startHub(t *testing.T, home config.Home, options ...hubOption) *testHub {
 	return h
 }
 
-func newHome(t *testing.T) config.Home {
-	t.Helper()
-	home := config.Home(t.TempDir())
+func newHome(tb testing.TB) config.Home {
+	tb.Helper()
+	home := config.Home(tb.TempDir())
 	if err := makeHome(home); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return home
 }
@@ -144,18 +144,18 @@ func (h *testHub) dial(t *testing.T, name string) *grpc.ClientConn {
 	return dialFiles(t, h.Addr().String(), identity.FilesFor(h.home.Certs(), name))
 }
 
-func dialFiles(t *testing.T, addr string, files identity.Files, options ...grpc.DialOption) *grpc.ClientConn {
-	t.Helper()
+func dialFiles(tb testing.TB, addr string, files identity.Files, options ...grpc.DialOption) *grpc.ClientConn {
+	tb.Helper()
 	cfg, err := identity.ClientConfig(files, identity.ClientOptions{ServerName: "localhost"})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	conn, err := grpc.NewClient("passthrough:///"+addr,
 		append([]grpc.DialOption{grpc.WithTransportCredentials(credentials.NewTLS(cfg))}, options...)...)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = conn.Close() })
+	tb.Cleanup(func() { _ = conn.Close() })
 	return conn
 }
 
@@ -196,18 +196,18 @@ func (h *testHub) tlsConfig(t *testing.T, name string) *tls.Config {
 }
 
 // makeEvent builds a valid event with its own id.
-func makeEvent(t *testing.T, text string) []byte {
-	t.Helper()
-	return encode(t, &pb.Event{Type: "process.execution", Message: text, Host: &pb.Host{Name: "test-host"}})
+func makeEvent(tb testing.TB, text string) []byte {
+	tb.Helper()
+	return encode(tb, &pb.Event{Type: "process.execution", Message: text, Host: &pb.Host{Name: "test-host"}})
 }
 
 // encode fills in what an event needs.
-func encode(t *testing.T, ev *pb.Event) []byte {
-	t.Helper()
+func encode(tb testing.TB, ev *pb.Event) []byte {
+	tb.Helper()
 	if ev.GetId() == nil {
 		id, err := event.NewID()
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		ev.Id = id[:]
 	}
@@ -216,34 +216,34 @@ func encode(t *testing.T, ev *pb.Event) []byte {
 	}
 	b, err := proto.Marshal(ev)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }
 
-func publishStream(t *testing.T, conn *grpc.ClientConn, agent string) grpc.BidiStreamingClient[pb.PublishRequest, pb.PublishAck] {
-	t.Helper()
-	ctx := t.Context()
+func publishStream(tb testing.TB, conn *grpc.ClientConn, agent string) grpc.BidiStreamingClient[pb.PublishRequest, pb.PublishAck] {
+	tb.Helper()
+	ctx := tb.Context()
 	if agent != "" {
 		ctx = metadata.AppendToOutgoingContext(ctx, AgentIDHeader, agent)
 	}
 	s, err := pb.NewEventBusClient(conn).Publish(ctx)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }
 
 // exchange sends one batch and returns its ack.
-func exchange(t *testing.T, s grpc.BidiStreamingClient[pb.PublishRequest, pb.PublishAck], r *pb.PublishRequest) *pb.PublishAck {
-	t.Helper()
+func exchange(tb testing.TB, s grpc.BidiStreamingClient[pb.PublishRequest, pb.PublishAck], r *pb.PublishRequest) *pb.PublishAck {
+	tb.Helper()
 	if err := s.Send(r); err != nil {
 		_, err = s.Recv()
-		t.Fatalf("send: %v", err)
+		tb.Fatalf("send: %v", err)
 	}
 	ack, err := s.Recv()
 	if err != nil {
-		t.Fatalf("receive: %v", err)
+		tb.Fatalf("receive: %v", err)
 	}
 	return ack
 }
@@ -257,11 +257,11 @@ func (h *testHub) readAll(t *testing.T, req *pb.SubscribeRequest) (events []*pb.
 	return subscribeAll(t, conn, req)
 }
 
-func subscribeAll(t *testing.T, conn *grpc.ClientConn, req *pb.SubscribeRequest) (events []*pb.StoredEvent, gaps []*pb.Gap, next uint64) {
-	t.Helper()
-	s, err := pb.NewEventBusClient(conn).Subscribe(t.Context(), req)
+func subscribeAll(tb testing.TB, conn *grpc.ClientConn, req *pb.SubscribeRequest) (events []*pb.StoredEvent, gaps []*pb.Gap, next uint64) {
+	tb.Helper()
+	s, err := pb.NewEventBusClient(conn).Subscribe(tb.Context(), req)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for {
 		d, err := s.Recv()
@@ -269,7 +269,7 @@ func subscribeAll(t *testing.T, conn *grpc.ClientConn, req *pb.SubscribeRequest)
 			return events, gaps, next
 		}
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		events = append(events, d.GetEvents()...)
 		if d.GetGap() != nil {
