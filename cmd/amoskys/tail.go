@@ -2,20 +2,22 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/amoskys/amoskys/internal/app/remote"
 	"github.com/amoskys/amoskys/internal/cli"
-	"github.com/amoskys/amoskys/internal/config"
+	"github.com/amoskys/amoskys/internal/event"
 	"github.com/amoskys/amoskys/internal/identity"
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/tail"
 )
 
 // tailFlags are the arguments of `amoskys tail`.
 type tailFlags struct {
 	hub, certificate string
+	format           string
 	want             tail.Want
 	asJSON           bool
 	limit            uint64
@@ -40,9 +42,14 @@ func newTailCommand(env *cli.Env) *cobra.Command {
 			if err != nil {
 				return &cli.UsageError{Err: err}
 			}
-			show := tail.Text(env.Stdout)
-			if f.asJSON {
-				show = tail.JSON(env.Stdout)
+			show, err := f.printer(env)
+			if err != nil {
+				return err
+			}
+			if f.hub == "" {
+				if f.hub, err = remote.Address(env); err != nil {
+					return err
+				}
 			}
 			return tail.Run(cmd.Context(), tail.Options{
 				Hub: f.hub, Files: identity.FilesFor(env.Home.Certs(), f.certificate), Request: request, Limit: f.limit,
@@ -52,7 +59,7 @@ func newTailCommand(env *cli.Env) *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.hub, "hub", defaultHub(env.Lookup), "address of the hub (default from $EVENTBUS_HOST and $EVENTBUS_PORT)")
+	flags.StringVar(&f.hub, "hub", "", "address of the hub (default from $EVENTBUS_HOST and $EVENTBUS_PORT, else from the hub's configuration)")
 	flags.StringVar(&f.certificate, "cert", "operator", "name of the certificate in certs/ to present")
 	flags.StringSliceVar(&f.want.Types, "type", nil, "only these types; one that ends in '.' means all that begin so")
 	flags.StringSliceVar(&f.want.Agents, "agent", nil, "only of these agents")
@@ -64,22 +71,26 @@ func newTailCommand(env *cli.Env) *cobra.Command {
 	flags.StringVar(&f.want.Cursor, "cursor", "", "name of a durable place in the log: go on where it stands")
 	flags.BoolVar(&f.want.NoFollow, "no-follow", false, "end at the last event instead of waiting for more")
 	flags.Uint64Var(&f.limit, "limit", 0, "end after so many events")
-	flags.BoolVar(&f.asJSON, "json", false, "print JSON, one object a line")
+	flags.BoolVar(&f.asJSON, "json", false, "print JSON, one object a line (as --format json)")
+	flags.StringVar(&f.format, "format", "text", "text, json, or flat JSON with the field names of ecs or ocsf")
 	cmd.MarkFlagsMutuallyExclusive("since", "from", "all", "cursor")
+	cmd.MarkFlagsMutuallyExclusive("json", "format")
 	return cmd
 }
 
-// defaultHub follows the environment that containers set.
-func defaultHub(lookup func(string) (string, bool)) string {
-	host, port := "localhost", "5000"
-	if lookup == nil {
-		return net.JoinHostPort(host, port)
+// printer returns what prints one event in the wanted format.
+func (f *tailFlags) printer(env *cli.Env) (func(*pb.StoredEvent) error, error) {
+	if f.asJSON && f.format == "text" {
+		f.format = "json"
 	}
-	if v, ok := lookup(config.EnvHubHost); ok && v != "" {
-		host = v
+	switch f.format {
+	case "text":
+		return tail.Text(env.Stdout), nil
+	case "json":
+		return tail.JSON(env.Stdout), nil
+	case "ecs", "ocsf":
+		return tail.Flat(env.Stdout, event.Schema(f.format)), nil
+	default:
+		return nil, cli.Usagef("--format is one of text, json, ecs, ocsf, not %q", f.format)
 	}
-	if v, ok := lookup(config.EnvHubPort); ok && v != "" {
-		port = v
-	}
-	return net.JoinHostPort(host, port)
 }

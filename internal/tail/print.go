@@ -52,3 +52,19 @@ func JSON(w io.Writer) func(*pb.StoredEvent) error {
 		})
 	}
 }
+
+// Flat returns a printer of one flat JSON object a line, with the field names
+// of a schema.
+func Flat(w io.Writer, schema event.Schema) func(*pb.StoredEvent) error {
+	return func(e *pb.StoredEvent) error {
+		var ev pb.Event
+		if err := proto.Unmarshal(e.GetEvent(), &ev); err != nil {
+			return fmt.Errorf("read event %d: %w", e.GetOffset(), err)
+		}
+		body, err := event.FlatJSON(&ev, schema)
+		if err != nil {
+			return fmt.Errorf("print event %d: %w", e.GetOffset(), err)
+		}
+		return cli.WriteJSONLine(w, body)
+	}
+}
