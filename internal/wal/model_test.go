@@ -3,6 +3,7 @@ package wal
 import (
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -16,7 +17,7 @@ import (
 type machine struct {
 	t      *testing.T
 	disk   *memfs.FS
-	broken error // what every change of the disk fails with now
+	broken atomic.Int64 // errno that every change of the disk fails with now, 0 for none
 	o      Options
 	log    *Log
 	model  []string // the events acknowledged, by offset
@@ -59,8 +60,8 @@ func (m *machine) open(rt *rapid.T) {
 func (m *machine) use(disk *memfs.FS) {
 	m.disk = disk
 	m.o.FS = errorfs.Wrap(disk, func(op errorfs.Op) error {
-		if op.Kind.Changes() {
-			return m.broken
+		if errno := m.broken.Load(); errno != 0 && op.Kind.Changes() {
+			return syscall.Errno(errno)
 		}
 		return nil
 	})
@@ -89,7 +90,7 @@ func (m *machine) Append(rt *rapid.T) {
 	}
 	for _, r := range recs {
 		res := <-results
-		if m.broken != nil {
+		if m.broken.Load() != 0 {
 			if res.err == nil {
 				rt.Fatalf("acknowledged on a broken disk")
 			}
@@ -111,26 +112,26 @@ func (m *machine) Append(rt *rapid.T) {
 
 // Rotate ends the segment.
 func (m *machine) Rotate(rt *rapid.T) {
-	if err := m.log.Rotate(m.t.Context()); err != nil && m.broken == nil {
+	if err := m.log.Rotate(m.t.Context()); err != nil && m.broken.Load() == 0 {
 		rt.Fatalf("rotate: %v", err)
 	}
 }
 
 // Break makes the disk refuse changes; Heal ends that.
 func (m *machine) Break(rt *rapid.T) {
-	m.broken = rapid.SampledFrom([]error{syscall.ENOSPC, syscall.EROFS, syscall.EIO}).Draw(rt, "errno")
+	m.broken.Store(int64(rapid.SampledFrom([]syscall.Errno{syscall.ENOSPC, syscall.EROFS, syscall.EIO}).Draw(rt, "errno")))
 }
 
 // Heal repairs the disk.
-func (m *machine) Heal(*rapid.T) { m.broken = nil }
+func (m *machine) Heal(*rapid.T) { m.broken.Store(0) }
 
 // Reopen closes and opens the log.
 func (m *machine) Reopen(rt *rapid.T) {
 	err := m.log.Close()
-	if err != nil && m.broken == nil {
+	if err != nil && m.broken.Load() == 0 {
 		rt.Fatalf("close: %v", err)
 	}
-	m.broken = nil
+	m.broken.Store(0)
 	m.open(rt)
 }
 
@@ -144,7 +145,7 @@ func (m *machine) Crash(rt *rapid.T) {
 		return rapid.IntRange(0, n).Draw(rt, "surviving")
 	})
 	_ = old.Close()
-	m.broken = nil
+	m.broken.Store(0)
 	m.use(disk)
 	m.open(rt)
 }
@@ -183,7 +184,7 @@ func (m *machine) Commit(rt *rapid.T) {
 	name := rapid.SampledFrom([]string{"a", "b"}).Draw(rt, "cursor")
 	c, err := m.log.Cursor(name, name == "a")
 	if err != nil {
-		if m.broken == nil {
+		if m.broken.Load() == 0 {
 			rt.Fatalf("cursor: %v", err)
 		}
 		return
@@ -195,7 +196,7 @@ func (m *machine) Commit(rt *rapid.T) {
 	off := Offset(rapid.IntRange(0, len(m.model)).Draw(rt, "to"))
 	if err := c.Commit(off); err == nil {
 		m.cursor[name] = off
-	} else if m.broken == nil {
+	} else if m.broken.Load() == 0 {
 		rt.Fatalf("commit: %v", err)
 	}
 }
@@ -228,7 +229,8 @@ func TestModel(t *testing.T) {
 		m.o.SegmentBytes = 6 << 10
 		m.o.RetentionBytes = int64(rapid.SampledFrom([]int{0, 20 << 10}).Draw(rt, "retention"))
 		if rapid.Bool().Draw(rt, "checkpoints") {
-			m.o.Checkpoint = func() []byte { return slices.Repeat([]byte("c"), m.seq%100) }
+			n := 0 // used by the log's goroutine, and by Open before it starts
+			m.o.Checkpoint = func() []byte { n++; return slices.Repeat([]byte("c"), n%100) }
 		}
 		m.use(memfs.New())
 		m.open(rt)

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,15 +14,22 @@ import (
 	"github.com/amoskys/amoskys/internal/vfs/memfs"
 )
 
-// clock is a time that a test sets. The log reads it from its goroutine only
-// while the test waits for it.
-type clock struct{ now time.Time }
+// clock is a time that a test sets.
+type clock struct{ ns atomic.Int64 }
 
-func (c *clock) Now() time.Time { return c.now }
+func newClock() *clock {
+	c := &clock{}
+	c.ns.Store(1700000000 * int64(time.Second))
+	return c
+}
+
+func (c *clock) Now() time.Time { return time.Unix(0, c.ns.Load()) }
+
+func (c *clock) advance(d time.Duration) { c.ns.Add(int64(d)) }
 
 func TestRotation(t *testing.T) {
 	disk := memfs.New()
-	c := &clock{time.Unix(1700000000, 0)}
+	c := newClock()
 	o := options(disk)
 	o.Now = c.Now
 	o.SegmentBytes = 10 << 10
@@ -41,7 +49,7 @@ func TestRotation(t *testing.T) {
 	}
 	// By age, but only when it holds events.
 	for range 3 {
-		c.now = c.now.Add(2 * time.Hour)
+		c.advance(2 * time.Hour)
 		if err := l.Maintain(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -87,7 +95,7 @@ func TestRetention(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			disk := memfs.New()
-			c := &clock{time.Unix(1700000000, 0)}
+			c := newClock()
 			var logged bytes.Buffer
 			o := options(disk)
 			o.Now = c.Now
@@ -96,7 +104,7 @@ func TestRetention(t *testing.T) {
 			l := openLog(t, o)
 			for i := range 60 {
 				if i > 0 && i%10 == 0 {
-					c.now = c.now.Add(time.Hour)
+					c.advance(time.Hour)
 					if err := l.Rotate(t.Context()); err != nil {
 						t.Fatal(err)
 					}
@@ -116,7 +124,7 @@ func TestRetention(t *testing.T) {
 				t.Fatal(err)
 			}
 			tt.set(&o)
-			c.now = c.now.Add(tt.later + time.Minute)
+			c.advance(tt.later + time.Minute)
 			if !tt.free {
 				disk.SetCapacity(disk.Used() + 10<<10)
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,9 +46,7 @@ func batch(seq, events, size int) *Record {
 	var list []string
 	for i := range events {
 		e := fmt.Sprintf("batch %d event %d ", seq, i)
-		for len(e) < size {
-			e += "x"
-		}
+		e += strings.Repeat("x", max(0, size-len(e)))
 		list = append(list, e)
 	}
 	return record("agent/a", uint64(seq), list...)
