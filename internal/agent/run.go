@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -139,6 +140,7 @@ func (r *runner) run(ctx context.Context, loaded Loaded) (err error) {
 		Status:   func(ctx context.Context) any { return r.status(ctx) },
 		Gatherer: registry,
 	}
+	debug.FreeOSMemory() // starting takes more than running: configuration, certificates, recovery
 	r.log.Info("agent started", obs.KeyKind, r.o.Definition.Kind, obs.KeyAddr, listener.Addr().String(), obs.KeyVersion, obs.ReadBuild().Version)
 	if r.o.OnReady != nil {
 		r.o.OnReady(listener.Addr())

@@ -98,7 +98,7 @@ func (s *Spool) loadSegment(name string, r *recovery) error {
 	if err != nil {
 		return err
 	}
-	content, err := io.ReadAll(io.NewSectionReader(f, 0, 1<<32-1))
+	content, err := readSegment(f, name)
 	if err != nil {
 		return errors.Join(err, f.Close())
 	}
@@ -125,6 +125,21 @@ func (s *Spool) loadSegment(name string, r *recovery) error {
 		s.log.Warn("damaged part of spool segment skipped", "path", name, "bytes", damaged)
 	}
 	return nil
+}
+
+// readSegment returns the whole content. Segments are of bounded size, but a file
+// that is not ours may not be.
+func readSegment(f file, name string) ([]byte, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	content := make([]byte, min(info.Size(), 1<<30))
+	n, err := f.ReadAt(content, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return content[:n], nil
 }
 
 // quarantine keeps one unreadable segment for a look, under another name.
