@@ -176,7 +176,7 @@ func Scan(ctx context.Context, fsys vfs.FS, dir, segment string, from Offset, yi
 		if skip || segment != "" && seg.name != segment {
 			continue
 		}
-		more, err := scanSegment(ctx, fsys, dir, seg, from, yield)
+		more, err := scanSegment(ctx, fsys, dir, seg, i+1 == len(segs), from, yield)
 		if err != nil {
 			return fmt.Errorf("scan segment %s: %w", seg.name, err)
 		}
@@ -193,7 +193,7 @@ func Scan(ctx context.Context, fsys vfs.FS, dir, segment string, from Offset, yi
 	return nil
 }
 
-func scanSegment(ctx context.Context, fsys vfs.FS, dir string, seg listed, from Offset, yield func(Found) bool) (more bool, err error) {
+func scanSegment(ctx context.Context, fsys vfs.FS, dir string, seg listed, last bool, from Offset, yield func(Found) bool) (more bool, err error) {
 	f, err := fsys.Open(filepath.Join(dir, seg.name))
 	if err != nil {
 		return false, err
@@ -215,6 +215,7 @@ func scanSegment(ctx context.Context, fsys vfs.FS, dir string, seg listed, from 
 		return true, nil
 	}
 	var e Entry
+	looked := int64(-1)
 	scan := scanner{file: f, salt: salt, first: seg.first, pos: segmentHeaderBytes, limit: size}
 	for {
 		if err := ctx.Err(); err != nil {
@@ -237,6 +238,18 @@ func scanSegment(ctx context.Context, fsys vfs.FS, dir string, seg listed, from 
 			e.set(&rec.header, rec.bytes, from)
 			found.Entry, found.Bytes = &e, rec.header.size()
 		case foundBad:
+			// At the end of a log in use, a record may be half written.
+			place, err := inspect(&scan, &rec, !last)
+			switch {
+			case err != nil:
+				return false, err
+			case place.torn:
+				return true, nil
+			case looked != rec.pos:
+				looked = rec.pos
+				scan.release()
+				continue
+			}
 			found.Bad = &CorruptionError{Segment: seg.name, Position: rec.pos, First: next, Next: next, Reason: rec.reason}
 			if _, err := scan.resync(rec.pos + recordAlign); err != nil {
 				return false, err

@@ -168,9 +168,12 @@ func (v *verifier) segment(ctx context.Context, s listed, after Offset, last boo
 		reason = fmt.Sprintf("segment starts at offset %d, the one before ends at %d", h.first, v.next)
 	case v.linked && h.prev != v.chain:
 		reason = "segment does not carry on the hash chain of the one before"
-	case v.report.Segments == 0 && v.haveHead && h.first > v.head.oldest && len(v.report.Notes) == 0:
-		expect = v.head.oldest
-		reason = fmt.Sprintf("segments are missing at the beginning: the oldest should start at offset %d", v.head.oldest)
+	case v.report.Segments == 0 && v.haveHead && h.first > v.head.oldest:
+		// Retention may have been at work since the head file was read.
+		if now, err := readHead(v.fs, v.dir); err == nil && h.first > now.oldest {
+			expect = now.oldest
+			reason = fmt.Sprintf("segments are missing at the beginning: the oldest should start at offset %d", now.oldest)
+		}
 	}
 	if reason != "" {
 		v.bad(s.name, 0, min(expect, s.first), reason)
@@ -200,7 +203,7 @@ func (v *verifier) passHead() {
 
 // records checks a segment's records.
 func (v *verifier) records(ctx context.Context, s listed, scan *scanner, after Offset, last bool) error {
-	base, told := v.done, int64(0)
+	base, told, looked := v.done, int64(0), int64(-1)
 	for v.next < after {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -218,7 +221,8 @@ func (v *verifier) records(ctx context.Context, s listed, scan *scanner, after O
 			}
 			continue
 		}
-		more, err := v.badRecord(s, scan, &rec, last)
+		more, err := v.badRecord(s, scan, &rec, last, looked == rec.pos)
+		looked = rec.pos
 		if err != nil {
 			return fmt.Errorf("read segment %s: %w", s.name, err)
 		}
@@ -252,8 +256,9 @@ func (v *verifier) record(s listed, rec *scanned) {
 }
 
 // badRecord handles the end of a segment's records or a bad one, and reports
-// whether to go on behind it.
-func (v *verifier) badRecord(s listed, scan *scanner, rec *scanned, last bool) (bool, error) {
+// whether to go on from the scanner's position. again says that this place has
+// been looked at before.
+func (v *verifier) badRecord(s listed, scan *scanner, rec *scanned, last, again bool) (bool, error) {
 	durable := !last || v.haveHead && v.head.next > v.next
 	place, err := inspect(scan, rec, durable)
 	if err != nil {
@@ -265,6 +270,10 @@ func (v *verifier) badRecord(s listed, scan *scanner, rec *scanned, last bool) (
 	switch {
 	case place.used <= rec.pos:
 		return false, nil // the end
+	case last && !place.torn && !again:
+		// It may have been written between the two looks at it.
+		scan.release()
+		return true, nil
 	case place.torn:
 		v.report.TornBytes = place.used - rec.pos
 		v.report.Notes = append(v.report.Notes,
