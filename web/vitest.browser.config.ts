@@ -5,6 +5,7 @@ export default defineConfig({
   test: {
     environment: 'node',
     include: ['tests/browser/**/*.test.ts'],
+    globalSetup: ['tests/browser/support/build.ts'],
     fileParallelism: false,
     testTimeout: 60_000,
     hookTimeout: 120_000,

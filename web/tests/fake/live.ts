@@ -11,6 +11,7 @@ interface Subscription {
   topic: Topic;
   test: (event: Event) => boolean;
   next: number;
+  behind: boolean;
 }
 
 const mostAtOnce = 100;
@@ -65,6 +66,7 @@ export class LiveClient {
         topic: request,
         test,
         next: after === null ? this.#world.events.length : after + 1,
+        behind: after !== null,
       });
     } catch (error) {
       const position = error instanceof QueryFault ? error.position : undefined;
@@ -76,8 +78,12 @@ export class LiveClient {
   }
 
   #events(id: string, subscription: Subscription): void {
-    const fresh = this.#world.events.slice(subscription.next).filter(subscription.test);
-    subscription.next = this.#world.events.length;
+    const end = this.#world.events.length;
+    // Like the server: everything while it catches up, a sample of what comes then.
+    const until = subscription.behind ? Math.min(end, subscription.next + mostAtOnce) : end;
+    const fresh = this.#world.events.slice(subscription.next, until).filter(subscription.test);
+    subscription.behind = subscription.behind && until < end;
+    subscription.next = until;
     if (fresh.length === 0) return;
     const every = Math.ceil(fresh.length / mostAtOnce);
     const events = fresh.filter((_, index) => index % every === 0);
@@ -86,7 +92,7 @@ export class LiveClient {
       type: 'events',
       events,
       next: subscription.next,
-      tail: subscription.next,
+      tail: end,
       shown: events.length,
       of: fresh.length,
     });

@@ -54,7 +54,10 @@ export async function startFakeServer(options: FakeOptions = {}): Promise<FakeSe
   );
   const clients = new Set<LiveClient>();
   let allowed = true;
-  const server = createServer((request, response) => void answer(request, response));
+  const server = createServer((request, response) => {
+    // A tab that goes away in the middle of a request is nobody's fault.
+    answer(request, response).catch(() => response.destroy());
+  });
   const sockets = new WebSocketServer({ noServer: true });
 
   server.on('upgrade', (request, socket, head) => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { SeriesResponse } from '../api/types';
 import { colorSlots } from './colors';
-import { type Frame, frameOf, stacked, summary, withPoints } from './frame';
+import { busiest, type Frame, frameOf, stacked, summary, withPoints } from './frame';
 
 const byType = (labels: Record<string, string>) => labels.type ?? '';
 const frame = (): Frame => ({
@@ -20,7 +20,7 @@ const point = (type: string, value: number) => ({
   value,
 });
 const add = (time: number, points: ReturnType<typeof point>[], from = 0) =>
-  withPoints(frame(), time, points, 'events_per_second', byType, from);
+  withPoints(frame(), time, points, byType, from);
 
 describe('frames', () => {
   it('are made of an answer, short series filled with gaps', () => {
@@ -60,7 +60,7 @@ describe('frames', () => {
   it('take the mean of points within one step', () => {
     const first = add(112, [point('a', 9)]);
     expect(first.lines[0]?.values).toEqual([1, 2, 6]);
-    const next = withPoints(add(115, [point('a', 4)]), 116, [point('a', 6)], 'events_per_second', byType, 0);
+    const next = withPoints(add(115, [point('a', 4)]), 116, [point('a', 6)], byType, 0);
     expect(next.lines[0]?.values).toEqual([1, 2, 3, 5]);
   });
 
@@ -71,9 +71,33 @@ describe('frames', () => {
     expect(grown.lines[2]?.values).toEqual([null, 7]);
   });
 
-  it('ignore points of the past and of other names', () => {
+  it('add up series that get one name', () => {
+    const all = () => 'all';
+    const response: SeriesResponse = {
+      start: '1970-01-01T00:01:40Z',
+      step_seconds: 5,
+      series: [
+        { name: 'n', labels: { type: 'a' }, unit: '', values: [1, 2, null] },
+        { name: 'n', labels: { type: 'b' }, unit: '', values: [10, null, null] },
+      ],
+    };
+    const summed = frameOf(response, 'n', all);
+    expect(summed.lines).toEqual([{ label: 'all', values: [11, 2, null] }]);
+    const grown = withPoints(summed, 115, [point('a', 3), point('b', 4)], all, 0);
+    expect(grown.lines[0]?.values).toEqual([11, 2, null, 7]);
+  });
+
+  it('know their busiest lines', () => {
+    expect(busiest(frame())).toEqual(['a', 'b']);
+  });
+
+  it('start anew when all of them is too old', () => {
+    expect(add(300, [point('a', 4)], 290).times.at(-1)).toBe(300);
+  });
+
+  it('ignore points of the past, and no points', () => {
     expect(add(90, [point('a', 4)])).toEqual(frame());
-    expect(add(120, [{ ...point('a', 4), name: 'queue_depth' }])).toEqual(frame());
+    expect(add(120, [])).toEqual(frame());
   });
 
   it('stack, with a gap only where nothing is known', () => {

@@ -8,11 +8,11 @@ const fixed: Record<string, number> = {
   'flow.ended': 5,
   'agent.health': 6,
   'hub.health': 7,
+  other: 7,
   p50: 1,
   p99: 0,
   'p99.9': 5,
-  'queue depth': 2,
-  connections: 4,
+  'events waiting': 2,
 };
 
 const slots = 8;

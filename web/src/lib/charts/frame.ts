@@ -17,6 +17,7 @@ export interface Frame {
   merged?: number;
 }
 
+/** Names a series by its labels; series of one name are added up. */
 export type Label = (labels: Record<string, string>) => string;
 
 /** The lines of one name out of an answer of the server. */
@@ -25,14 +26,20 @@ export function frameOf(response: SeriesResponse, name: string, label: Label): F
   const start = Math.round(Date.parse(response.start) / 1000);
   const series = response.series.filter((each) => each.name === name);
   const length = series.reduce((longest, each) => Math.max(longest, each.values.length), 0);
+  const lines = new Map<string, (number | null)[]>();
+  for (const each of series) {
+    const values = Array.from({ length }, (_, index) => each.values[index] ?? null);
+    const same = lines.get(label(each.labels));
+    lines.set(
+      label(each.labels),
+      same ? same.map((value, index) => plus(value, values[index] ?? null)) : values,
+    );
+  }
   return {
     times: Array.from({ length }, (_, index) => start + index * step),
     step,
     unit: series[0]?.unit ?? '',
-    lines: series.map((each) => ({
-      label: label(each.labels),
-      values: Array.from({ length }, (_, index) => each.values[index] ?? null),
-    })),
+    lines: [...lines].map(([lineLabel, values]) => ({ label: lineLabel, values })),
   };
 }
 
@@ -44,44 +51,47 @@ export function withPoints(
   frame: Frame,
   time: number,
   points: readonly SeriesPoint[],
-  name: string,
   label: Label,
   from: number,
 ): Frame {
-  const mine = points.filter((point) => point.name === name);
-  if (mine.length === 0) return frame;
+  if (points.length === 0) return frame;
   const { step } = frame;
   const last = frame.times.at(-1);
   const slot = last === undefined ? Math.floor(time) : last + Math.floor((time - last) / step) * step;
   if (last !== undefined && slot < last) return frame;
 
   const missing = last === undefined ? 1 : Math.round((slot - last) / step);
-  const skip = Math.max(
-    0,
-    frame.times.findIndex((each) => each >= from),
-  );
+  const kept = frame.times.findIndex((each) => each >= from);
+  const skip = kept < 0 ? frame.times.length : kept;
   const times = frame.times.slice(skip);
   for (let each = 0; each < missing; each += 1) times.push(slot - (missing - 1 - each) * step);
 
   const merged = missing > 0 ? 0 : (frame.merged ?? 0);
+  const now = new Map<string, number | null>();
+  for (const point of points) {
+    now.set(label(point.labels), plus(now.get(label(point.labels)) ?? null, point.value));
+  }
   const lines = new Map(frame.lines.map((line) => [line.label, line.values.slice(skip)]));
-  for (const point of mine) {
-    const values = lines.get(label(point.labels)) ?? [];
-    while (values.length < times.length - 1) values.push(null);
-    const index = times.length - 1;
-    values[index] = mean(values[index] ?? null, merged, point.value);
-    lines.set(label(point.labels), values);
+  for (const [name, value] of now) {
+    const values = lines.get(name) ?? [];
+    while (values.length < times.length) values.push(null);
+    values[times.length - 1] = mean(values[times.length - 1] ?? null, merged, value);
+    lines.set(name, values);
   }
   return {
     ...frame,
-    unit: frame.unit || (mine[0]?.unit ?? ''),
+    unit: frame.unit || (points[0]?.unit ?? ''),
     times,
     merged: merged + 1,
-    lines: [...lines].map(([lineLabel, values]) => ({
-      label: lineLabel,
+    lines: [...lines].map(([name, values]) => ({
+      label: name,
       values: Array.from({ length: times.length }, (_, index) => values[index] ?? null),
     })),
   };
+}
+
+function plus(a: number | null, b: number | null): number | null {
+  return a === null ? b : a + (b ?? 0);
 }
 
 /** The mean of `merged` points and one more; a step that was loaded counts as one. */
@@ -106,6 +116,15 @@ export function stacked(lines: readonly Line[]): (number | null)[][] {
       return known[index] ? (sums[index] ?? 0) : null;
     }),
   );
+}
+
+/** The labels of the lines with the largest sums, largest first. */
+export function busiest(frame: Frame): string[] {
+  const sums = frame.lines.map((line) => ({
+    label: line.label,
+    sum: line.values.reduce<number>((sum, value) => sum + (value ?? 0), 0),
+  }));
+  return sums.sort((a, b) => b.sum - a.sum || (a.label < b.label ? -1 : 1)).map((each) => each.label);
 }
 
 export interface Summary {

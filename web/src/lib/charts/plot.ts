@@ -131,6 +131,7 @@ function yAxis(ink: Ink, unit: string): uPlot.Axis {
     font: `11px ${token('--font')}`,
     size: 64,
     gap: 4,
+    space: 22,
     grid: { stroke: ink.line, width: 1 },
     ticks: { show: false },
     values: (_plot, splits) => splits.map((each) => inUnit(each, unit)),

@@ -17,6 +17,8 @@ export class Loadable<T> {
     const abort = new AbortController();
     this.#abort = abort;
     this.loading = true;
+    // What failed is forgotten while it is tried again, unless it stands beside data.
+    if (this.data === null) this.error = null;
     const timer = setTimeout(() => {
       this.slow = true;
     }, 150);

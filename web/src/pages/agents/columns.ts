@@ -2,7 +2,7 @@ import type { GridColumn } from '$lib/table/columns';
 
 export const columns: readonly GridColumn[] = [
   { key: 'state', label: 'State', width: 104, sortable: true },
-  { key: 'id', label: 'Agent', width: 194, grow: true, sortable: true },
+  { key: 'id', label: 'Agent', width: 156, grow: true, sortable: true },
   { key: 'kind', label: 'Kind', width: 80, sortable: true },
   { key: 'version', label: 'Version', width: 72, sortable: true },
   { key: 'last', label: 'Last event', width: 92, sortable: true },

@@ -5,6 +5,7 @@ import { pace } from '$lib/live/pace';
 import type { TopicMessage } from '$lib/live/protocol';
 import { sinceUntil } from '$lib/router/timerange';
 import { Loadable } from '$lib/stores/loadable.svelte';
+import { overview } from '$lib/stores/overview.svelte';
 import { timeRange } from '$lib/stores/timerange.svelte';
 import { Held } from './held';
 
@@ -14,8 +15,6 @@ const buckets = 80;
 const refreshEvery = 5000;
 /** After a longer sleep of the tab a new search is kinder than all that was missed. */
 const longestCatchUp = 30_000;
-/** How many events before the end of a search the live tail starts. */
-const overlap = 1000;
 
 /** What a search found, and what comes in live behind it. */
 export class Events {
@@ -106,9 +105,11 @@ export class Events {
   }
 
   #follow(answer: EventsResponse): void {
-    // What the store holds ends here; a little before it, in case that moved on
-    // during the search. Whatever comes twice is dropped by its offset.
-    const end = answer.store.next_offset - 1 - overlap;
+    // The store's end was read after the search: what came during it would be
+    // missed. Whatever comes twice is dropped by its offset.
+    const rate = overview.status?.rate.events_per_second ?? 0;
+    const during = Math.ceil(rate * (answer.took_ms / 1000 + 0.1)) + 20;
+    const end = answer.store.next_offset - 1 - during;
     this.#fromNothing = answer.store.next_offset === 0;
     const after = Math.max(end, this.#held.newest ?? -1);
     this.#stop = live.subscribe(

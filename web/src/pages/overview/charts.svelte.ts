@@ -1,41 +1,29 @@
 import { api } from '$lib/api/endpoints';
 import type { SeriesResponse } from '$lib/api/types';
-import { type Frame, frameOf, type Label, withPoints } from '$lib/charts/frame';
+import { busiest, type Frame, frameOf, type Label, withPoints } from '$lib/charts/frame';
 import { live } from '$lib/live/live.svelte';
+import type { TopicMessage } from '$lib/live/protocol';
 import { sinceUntil, stepFor } from '$lib/router/timerange';
 import { Loadable } from '$lib/stores/loadable.svelte';
 import { timeRange } from '$lib/stores/timerange.svelte';
 
 const quantiles: Record<string, string> = { '0.5': 'p50', '0.99': 'p99', '0.999': 'p99.9' };
-
-const labels: Record<string, Label> = {
-  events_per_second: (each) => each.type ?? 'all',
-  latency_ms: (each) => quantiles[each.quantile ?? ''] ?? 'latency',
-  queue_depth: () => 'queue depth',
-  connections: () => 'connections',
-};
-
-const names = Object.keys(labels);
+const names = ['events_per_second', 'latency_ms', 'queue_depth'];
+/** There are eight colours: seven types and one for all others. */
+const mostTypes = 7;
 
 /** The series behind Overview's charts, one frame by name of series. */
 export class Charts {
   loaded = new Loadable<SeriesResponse>();
   frames = $state.raw<Record<string, Frame>>({});
+  /** The types that have lines of their own; null while there are few. */
+  #types: ReadonlySet<string> | null = null;
 
   /** Loads the time range, and follows it while it ends now. */
   start(): () => void {
     void this.load();
     if (!timeRange.live) return () => this.loaded.cancel();
-    const stop = live.subscribe({ topic: 'series', names }, (message) => {
-      if (message.type !== 'series') return;
-      const time = Date.parse(message.time) / 1000;
-      const from = timeRange.bounds(Date.now()).from / 1000;
-      const next = { ...this.frames };
-      for (const [name, frame] of Object.entries(next)) {
-        next[name] = withPoints(frame, time, message.points, name, labels[name] ?? (() => name), from);
-      }
-      this.frames = next;
-    });
+    const stop = live.subscribe({ topic: 'series', names }, (message) => this.#receive(message));
     return () => {
       stop();
       this.loaded.cancel();
@@ -48,18 +36,43 @@ export class Charts {
       api.series({ names: names.join(','), ...sinceUntil(timeRange.value), step }, signal),
     );
     if (!answer) return;
-    this.frames = Object.fromEntries(
-      Object.entries(labels).map(([name, label]) => [name, ordered(frameOf(answer, name, label))]),
-    );
+    this.#types = null;
+    const order = busiest(frameOf(answer, 'events_per_second', this.#label));
+    if (order.length > mostTypes + 1) this.#types = new Set(order.slice(0, mostTypes));
+    this.frames = Object.fromEntries(names.map((name) => [name, frameOf(answer, name, this.#labelOf(name))]));
+    this.#sort(order);
   }
-}
 
-/** The busiest line first, at the bottom of a stack; lines of nothing but zero go. */
-function ordered(frame: Frame): Frame {
-  const sums = new Map(
-    frame.lines.map((line) => [line, line.values.reduce<number>((sum, value) => sum + (value ?? 0), 0)]),
-  );
-  const lines = frame.lines.length > 3 ? frame.lines.filter((line) => sums.get(line)) : [...frame.lines];
-  if (frame.lines.some((line) => /^p\d/.test(line.label))) return { ...frame, lines };
-  return { ...frame, lines: lines.sort((a, b) => (sums.get(b) ?? 0) - (sums.get(a) ?? 0)) };
+  #label: Label = (labels) => {
+    if (labels.quantile) return quantiles[labels.quantile] ?? labels.quantile;
+    if (!labels.type) return 'events';
+    return !this.#types || this.#types.has(labels.type) ? labels.type : 'other';
+  };
+
+  #labelOf(name: string): Label {
+    return name === 'queue_depth' ? () => 'events waiting' : this.#label;
+  }
+
+  #receive(message: TopicMessage): void {
+    if (message.type !== 'series') return;
+    const time = Date.parse(message.time) / 1000;
+    const from = timeRange.bounds(Date.now()).from / 1000;
+    const next: Record<string, Frame> = {};
+    for (const [name, frame] of Object.entries(this.frames)) {
+      const points = message.points.filter((point) => point.name === name);
+      next[name] = withPoints(frame, time, points, this.#labelOf(name), from);
+    }
+    this.frames = next;
+    // A type that was not there before may be one too many for the colours.
+    if (!this.#types && (next.events_per_second?.lines.length ?? 0) > mostTypes + 1) void this.load();
+  }
+
+  /** The busiest type at the bottom of the stack, all others on top. */
+  #sort(order: readonly string[]): void {
+    const frame = this.frames.events_per_second;
+    if (!frame) return;
+    const rank = (label: string) => (label === 'other' ? order.length : order.indexOf(label));
+    const lines = [...frame.lines].sort((a, b) => rank(a.label) - rank(b.label));
+    this.frames = { ...this.frames, events_per_second: { ...frame, lines } };
+  }
 }

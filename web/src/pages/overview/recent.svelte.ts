@@ -11,9 +11,8 @@ export class RecentEvents {
   #next = -1;
   #ask = pace(() => void this.#load(), 2000);
 
-  /** To be called in an effect: reads how far the log has come. */
-  follow(): void {
-    const next = overview.status?.log.next_offset ?? -1;
+  /** Told how far the log has come. */
+  follow(next: number): void {
     this.list ??= overview.loaded.data?.recent.slice(0, shown) ?? null;
     if (next === this.#next) return;
     this.#next = next;

