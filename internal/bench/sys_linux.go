@@ -6,15 +6,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cpuSeconds is the time this process has used, user and system.
-func cpuSeconds() float64 {
-	var u unix.Rusage
-	if unix.Getrusage(unix.RUSAGE_SELF, &u) != nil {
-		return 0
-	}
-	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
-}
-
 // fileSystem names the kind of file system that holds dir.
 func fileSystem(dir string) string {
 	var s unix.Statfs_t
