@@ -30,6 +30,8 @@ type plan struct {
 	query *filter.Filter
 	// indexed: the query speaks of type, host, agent and severity alone.
 	indexed bool
+	// words is the query when it is of free words, otherwise nil.
+	words *wordQuery
 	// needs are values, in lower case, one of which the field must equal; nil
 	// lets every value pass.
 	needType, needHost, needAgent []string
@@ -56,6 +58,7 @@ func newPlan(f *pb.Filter, since, until int64) (*plan, error) {
 	}
 	p.query = q
 	p.indexed = indexOnly(f.GetQuery())
+	p.words = newWordQuery(f.GetQuery())
 	p.needType, _ = q.Require("type")
 	p.needHost, _ = q.Require("host")
 	p.needAgent, _ = q.Require("agent")
@@ -246,10 +249,16 @@ func (m *matcher) match(v *blockView, i int) bool {
 		return false
 	}
 	if m.indexed {
-		return m.matchIndex(v, e)
+		return m.matchIndex(m.query, v, e)
+	}
+	if m.words != nil && m.words.rest != nil && !m.matchIndex(m.words.rest, v, e) {
+		return false
 	}
 	if m.grams != nil && !m.mayMatch(&m.grams[i]) {
 		return false
+	}
+	if m.words != nil && m.words.inTexts(v.raw(e)) {
+		return true
 	}
 	ev := m.decode(v, e)
 	return ev != nil && m.query.Match(ev)
@@ -264,9 +273,9 @@ func (m *matcher) mayMatch(g *gram) bool {
 	return true
 }
 
-// matchIndex asks the query about an event that has what the index knows, once
+// matchIndex asks a query about an event that has what the index knows, once
 // for each combination in the block.
-func (m *matcher) matchIndex(v *blockView, e *entry) bool {
+func (m *matcher) matchIndex(q *filter.Filter, v *blockView, e *entry) bool {
 	combination := uint64(e.typ) | uint64(e.host)<<16 | uint64(e.agent)<<32 | uint64(e.severity)<<48
 	if known, ok := m.memo[combination]; ok {
 		return known
@@ -281,7 +290,7 @@ func (m *matcher) matchIndex(v *blockView, e *entry) bool {
 	if m.memo == nil {
 		m.memo = map[uint64]bool{}
 	}
-	matched := m.query.Match(ev)
+	matched := q.Match(ev)
 	m.memo[combination] = matched
 	return matched
 }

@@ -3,8 +3,10 @@ package live
 import (
 	"cmp"
 	"context"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -41,14 +43,11 @@ func (r *Ring) Search(ctx context.Context, req *pb.SearchEventsRequest) (*pb.Sea
 	if err != nil {
 		return nil, err
 	}
-	s := &search{matcher: matcher{plan: p}, facets: facets, limit: limitOf(req.GetLimit()), before: req.GetBeforeOffset()}
 	views := r.view()
+	s := &search{matcher: matcher{plan: p}, facets: facets, limit: limitOf(req.GetLimit()), before: req.GetBeforeOffset()}
 	s.histogram = newHistogram(views, since, until, int(min(req.GetHistogramBuckets(), maxBuckets)), r.o.Now())
-	for i := len(views) - 1; i >= 0; i-- {
-		if ctx.Err() != nil {
-			return nil, status.FromContextError(ctx.Err()).Err()
-		}
-		s.block(&views[i])
+	if err := s.run(ctx, views); err != nil {
+		return nil, err
 	}
 	response := &pb.SearchEventsResponse{
 		Events: s.events, Total: s.total, Scanned: s.scanned, Histogram: s.histogram.result(),
@@ -92,6 +91,75 @@ type search struct {
 
 	events         []*pb.StoredEvent
 	total, scanned uint64
+}
+
+// parallelBlocks is how many blocks are worth a second goroutine, when their
+// events have to be decoded.
+const parallelBlocks = 8
+
+// run looks at all blocks, from the newest. A search that has to decode is
+// shared among up to four goroutines.
+func (s *search) run(ctx context.Context, views []blockView) error {
+	workers := 1
+	if s.query != nil && !s.indexed || slices.ContainsFunc(s.facets, (*facet).decodes) {
+		workers = min(len(views)/parallelBlocks, runtime.GOMAXPROCS(0), 4)
+	}
+	parts := []*search{s}
+	for range workers - 1 {
+		parts = append(parts, s.fork())
+	}
+	var group sync.WaitGroup
+	for n, part := range parts {
+		work := func() {
+			for i := len(views) - 1 - n; i >= 0 && ctx.Err() == nil; i -= len(parts) {
+				part.block(&views[i])
+			}
+		}
+		if n == len(parts)-1 {
+			work()
+		} else {
+			group.Go(work)
+		}
+	}
+	group.Wait()
+	if ctx.Err() != nil {
+		return status.FromContextError(ctx.Err()).Err()
+	}
+	for _, part := range parts[1:] {
+		s.merge(part)
+	}
+	return nil
+}
+
+// fork returns a search of the same plan with nothing found yet.
+func (s *search) fork() *search {
+	f := &search{matcher: matcher{plan: s.plan}, limit: s.limit, before: s.before}
+	if s.histogram != nil {
+		f.histogram = &histogram{start: s.histogram.start, step: s.histogram.step, counts: make([]uint64, len(s.histogram.counts))}
+	}
+	for _, one := range s.facets {
+		f.facets = append(f.facets, &facet{name: one.name, index: one.index, field: one.field, key: one.key, counts: map[string]uint64{}})
+	}
+	return f
+}
+
+// merge adds what a fork has found.
+func (s *search) merge(f *search) {
+	s.total += f.total
+	s.scanned += f.scanned
+	s.events = append(s.events, f.events...)
+	slices.SortFunc(s.events, func(a, b *pb.StoredEvent) int { return cmp.Compare(b.GetOffset(), a.GetOffset()) })
+	s.events = s.events[:min(len(s.events), s.limit)]
+	if s.histogram != nil {
+		for i, n := range f.histogram.counts {
+			s.histogram.counts[i] += n
+		}
+	}
+	for i, one := range f.facets {
+		for value, n := range one.counts {
+			s.facets[i].count(value, n)
+		}
+	}
 }
 
 // block looks at one block, from its newest event.
@@ -216,6 +284,9 @@ func newFacets(names []string) ([]*facet, error) {
 	}
 	return facets, nil
 }
+
+// decodes says that counting needs the event itself.
+func (f *facet) decodes() bool { return f.index == nil && f.field.Name != "severity" }
 
 func (f *facet) begin(names int) {
 	if f.index != nil {
