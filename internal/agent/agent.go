@@ -85,6 +85,8 @@ type Definition struct {
 // Loaded is a configuration that was read and checked.
 type Loaded struct {
 	Common Common
+	// Config is the whole configuration, Common included, for showing it.
+	Config any
 	// New makes the agent; it is called once.
 	New func(Options) (Agent, error)
 }

@@ -236,7 +236,7 @@ func collisions(places map[string][]place) config.Faults {
 // settingsOf is the struct of settings in what a file was read into.
 func settingsOf(cfg any) any {
 	if loaded, ok := cfg.(agent.Loaded); ok {
-		return loaded.Common
+		return loaded.Config
 	}
 	return cfg
 }

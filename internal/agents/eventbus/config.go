@@ -125,7 +125,7 @@ func load(file string, o config.DecodeOptions) (agent.Loaded, error) {
 		return agent.Loaded{}, err
 	}
 	cfg.followMonitoring(o.Sources)
-	return agent.Loaded{Common: cfg.Common, New: func(o agent.Options) (agent.Agent, error) {
+	return agent.Loaded{Common: cfg.Common, Config: cfg, New: func(o agent.Options) (agent.Agent, error) {
 		return New(cfg.Monitoring, o)
 	}}, nil
 }

@@ -102,7 +102,7 @@ func load(file string, o config.DecodeOptions) (agent.Loaded, error) {
 	if err := config.Load(file, &cfg, o); err != nil {
 		return agent.Loaded{}, err
 	}
-	return agent.Loaded{Common: cfg.Common, New: func(o agent.Options) (agent.Agent, error) {
+	return agent.Loaded{Common: cfg.Common, Config: cfg, New: func(o agent.Options) (agent.Agent, error) {
 		return New(cfg.Monitoring, o)
 	}}, nil
 }
