@@ -18,7 +18,6 @@ import (
 type tailFlags struct {
 	hub, certificate string
 	format           string
-	format           string
 	want             tail.Want
 	asJSON           bool
 	limit            uint64
@@ -35,7 +34,7 @@ func newTailCommand(env *cli.Env) *cobra.Command {
 			"QUERY is in the language of docs/query.md.",
 		Example: "  amoskys tail\n" +
 			"  amoskys tail --since 15m --type process. --severity medium\n" +
-			"  amoskys tail --all --no-follow --json 'process.name:sshd' | jq .message",
+			"  amoskys tail --all --no-follow --json 'process.name:sshd' | jq .event",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.want.Query, f.want.Now = strings.Join(args, " "), env.Now()

@@ -28,46 +28,43 @@ func Text(w io.Writer) func(*pb.StoredEvent) error {
 	}
 }
 
-// JSON returns a printer of one flat JSON object a line, with the attribute names
-// of a schema (docs/events.md). What the hub added stands beside them: when it
-// received the event, under the schema's name for that, and the event's offset and
-// publisher.
-func JSON(w io.Writer, schema event.Schema) func(*pb.StoredEvent) error {
-	logged := "logged_time"
-	if schema == event.SchemaECS {
-		logged = "event.ingested"
-	}
+// line is one event as JSON: what the hub added, and the event itself.
+type line struct {
+	Offset     uint64          `json:"offset"`
+	LoggedTime time.Time       `json:"logged_time"`
+	Publisher  string          `json:"publisher"`
+	Event      json.RawMessage `json:"event"`
+}
+
+// JSON returns a printer of one JSON object a line.
+func JSON(w io.Writer) func(*pb.StoredEvent) error {
 	return func(e *pb.StoredEvent) error {
 		var ev pb.Event
 		if err := proto.Unmarshal(e.GetEvent(), &ev); err != nil {
 			return fmt.Errorf("read event %d: %w", e.GetOffset(), err)
 		}
-		flat, err := event.FlatJSON(&ev, schema)
+		body, err := event.ToJSON(&ev)
 		if err != nil {
 			return fmt.Errorf("print event %d: %w", e.GetOffset(), err)
 		}
-		line := map[string]any{}
-		attributes := map[string]json.RawMessage{}
-		if err := json.Unmarshal(flat, &attributes); err != nil {
-			return fmt.Errorf("print event %d: %w", e.GetOffset(), err)
-		}
-		for name, value := range attributes {
-			line[name] = value
-		}
-		line["offset"], line["publisher"] = e.GetOffset(), e.GetPublisher()
-		line[logged] = e.GetLoggedTime().AsTime().Format(time.RFC3339Nano)
-		return cli.WriteJSONLine(w, line)
+		return cli.WriteJSONLine(w, line{
+			Offset: e.GetOffset(), LoggedTime: e.GetLoggedTime().AsTime(), Publisher: e.GetPublisher(), Event: body,
+		})
 	}
 }
 
-// Printer returns the printer of a format: "text", "json", "ecs" or "ocsf".
-func Printer(w io.Writer, format string) (func(*pb.StoredEvent) error, error) {
-	switch s := event.Schema(format); {
-	case format == "text":
-		return Text(w), nil
-	case s == event.SchemaNative, s == event.SchemaECS, s == event.SchemaOCSF:
-		return JSON(w, s), nil
-	default:
-		return nil, fmt.Errorf("format %q is not known; valid: text, json, ecs, ocsf", format)
+// Flat returns a printer of one flat JSON object a line, with the field names
+// of a schema.
+func Flat(w io.Writer, schema event.Schema) func(*pb.StoredEvent) error {
+	return func(e *pb.StoredEvent) error {
+		var ev pb.Event
+		if err := proto.Unmarshal(e.GetEvent(), &ev); err != nil {
+			return fmt.Errorf("read event %d: %w", e.GetOffset(), err)
+		}
+		body, err := event.FlatJSON(&ev, schema)
+		if err != nil {
+			return fmt.Errorf("print event %d: %w", e.GetOffset(), err)
+		}
+		return cli.WriteJSONLine(w, body)
 	}
 }
