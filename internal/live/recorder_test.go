@@ -61,7 +61,7 @@ func (r *recording) read(t *testing.T, req *pb.SeriesRequest) string {
 	for _, s := range got.GetSeries() {
 		var values []string
 		for _, v := range s.GetValues() {
-			values = append(values, strings.ReplaceAll(fmt.Sprintf("%.4g", v), "NaN", "-"))
+			values = append(values, strings.ReplaceAll(fmt.Sprint(v), "NaN", "-"))
 		}
 		lines = append(lines, fmt.Sprint(s.GetName(), s.GetLabels(), " ", strings.Join(values, " ")))
 	}
@@ -85,12 +85,12 @@ func TestSeriesOfCountsAndGauges(t *testing.T) {
 	r.now = epoch.Add(2 * time.Second)
 	r.events(t, "a", 5)
 	r.events(t, "b", 1)
-	r.Sample(gauge(20), gauge(30))
+	r.Sample(gauge(20), gauge(0.384))
 	r.now = epoch.Add(4 * time.Second)
 	want := `from -2s each 1s
 events_per_secondmap[type:a] - - 3 0 5 0
 events_per_secondmap[type:b] - - 0 0 1 0
-gmap[] - - 10 - 30 -
+gmap[] - - 10 - 0.384 -
 nonemap`
 	got := r.read(t, names(time.Second, epoch.Add(-2*time.Second), live.SeriesEvents, "g", "none"))
 	if diff := cmp.Diff(strings.TrimSuffix(want, "\nnonemap"), got); diff != "" {
@@ -99,7 +99,7 @@ nonemap`
 	want = `from 0s each 2s
 agent_events_per_secondmap[agent:proc_agent host:h] 1.5 3
 host_events_per_secondmap[host:h] 1.5 3
-gmap[] 10 30`
+gmap[] 10 0.384`
 	if diff := cmp.Diff(want, r.read(t, names(2*time.Second, epoch, live.SeriesAgentEvents, live.SeriesHostEvents, "g"))); diff != "" {
 		t.Error(diff)
 	}

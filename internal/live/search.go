@@ -104,9 +104,10 @@ func (s *search) run(ctx context.Context, views []blockView) error {
 	if s.query != nil && !s.indexed || slices.ContainsFunc(s.facets, (*facet).decodes) {
 		workers = min(len(views)/parallelBlocks, runtime.GOMAXPROCS(0), 4)
 	}
-	parts := []*search{s}
-	for range workers - 1 {
-		parts = append(parts, s.fork())
+	parts := make([]*search, max(workers, 1))
+	parts[0] = s
+	for i := 1; i < len(parts); i++ {
+		parts[i] = s.fork()
 	}
 	var group sync.WaitGroup
 	for n, part := range parts {

@@ -221,7 +221,20 @@ func (s *series) mean(from, step, known int64, fine bool) float64 {
 	if n == 0 {
 		return math.NaN()
 	}
-	return sum / float64(n)
+	return significant(sum / float64(n))
+}
+
+// significant rounds to the seven digits that a float32 holds, so that 0.384
+// does not come out as 0.3840000033.
+func significant(v float64) float64 {
+	if v == 0 || math.IsInf(v, 0) {
+		return v
+	}
+	scale := math.Pow10(6 - int(math.Floor(math.Log10(math.Abs(v)))))
+	if scale == 0 || math.IsInf(scale, 0) {
+		return v
+	}
+	return math.Round(v*scale) / scale
 }
 
 func sortedSeries(group map[string]*series) []*series {

@@ -101,7 +101,7 @@ func textsOf(d protoreflect.MessageDescriptor, seen map[protoreflect.FullName]*t
 		case protoreflect.MessageKind:
 			sub = textsOf(f.Message(), seen)
 		}
-		if n := int(f.Number()); sub != nil && !(t.isMap && n == 1) {
+		if n := int(f.Number()); sub != nil && (!t.isMap || n != 1) {
 			for len(t.fields) <= n {
 				t.fields = append(t.fields, nil)
 			}

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"runtime/debug"
 	"strconv"
 	"strings"
 
@@ -46,6 +47,7 @@ const (
 	maxMemoryKiB = 1 << 20
 	maxPasses    = 64
 	maxBytes     = 1 << 10
+	largeKiB     = 16 << 10
 	saltBytes    = 16
 	keyBytes     = 32
 )
@@ -120,7 +122,15 @@ func (h *Hasher) acquire(ctx context.Context) (release func(), err error) {
 	}
 	select {
 	case h.slots <- struct{}{}:
-		return func() { <-h.slots; <-h.queue }, nil
+		return func() {
+			if h.params.MemoryKiB >= largeKiB {
+				// Give the memory of the hash back at once: logins are rare, and a hub
+				// would keep tens of megabytes for nothing otherwise.
+				debug.FreeOSMemory()
+			}
+			<-h.slots
+			<-h.queue
+		}, nil
 	case <-ctx.Done():
 		<-h.queue
 		return nil, ctx.Err()

@@ -1,0 +1,81 @@
+package dashboard
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// write sends answers at once, and what subscriptions gathered at most ten
+// times a second.
+func (c *liveConn) write(ctx context.Context) error {
+	flush := time.NewTimer(0)
+	defer flush.Stop()
+	resting := true // after a flush, until flushEvery has passed
+	due := false
+	connected, since, changed := c.server.hub.state()
+	if !connected {
+		if err := c.send(ctx, hubMessage{"hub", false, since.UTC()}); err != nil {
+			return err
+		}
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-c.server.stopping:
+			return errStopping
+		case message := <-c.control:
+			if err := c.send(ctx, message); err != nil {
+				return err
+			}
+		case <-changed:
+			connected, since, changed = c.server.hub.state()
+			if err := c.send(ctx, hubMessage{"hub", connected, since.UTC()}); err != nil {
+				return err
+			}
+		case <-c.ready:
+			due = true
+		case <-flush.C:
+			resting = false
+		}
+		if due && !resting {
+			if err := c.flush(ctx); err != nil {
+				return err
+			}
+			due, resting = false, true
+			flush.Reset(flushEvery)
+		}
+	}
+}
+
+// flush sends what all subscriptions have gathered.
+func (c *liveConn) flush(ctx context.Context) error {
+	c.mu.Lock()
+	subs := make([]*subscription, 0, len(c.subs))
+	for _, sub := range c.subs {
+		subs = append(subs, sub)
+	}
+	c.mu.Unlock()
+	for _, sub := range subs {
+		for _, message := range sub.topic.take() {
+			if err := c.send(ctx, message); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *liveConn) send(ctx context.Context, message any) error {
+	text, err := json.Marshal(message)
+	if err != nil {
+		c.server.o.Logger.WarnContext(ctx, "live message not sent", "error", err)
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	return c.ws.Write(ctx, websocket.MessageText, text)
+}
