@@ -88,4 +88,4 @@ up=
 printf '%-48s %s s\n' 'down stops everything' $((SECONDS - stopping))
 verified=$(bin/amoskys wal verify --home "$home" --json) || fail "the log is not whole: $verified"
 jq -e '.ok and .records > 0' <<<"$verified" >/dev/null || fail "the log is not whole: $verified"
-echo "wal verify: $verified"
+echo "wal verify: $(jq -c . <<<"$verified")"
