@@ -51,6 +51,7 @@ type TLSConfig struct {
 	CertFile          string `yaml:"cert_file"`
 	KeyFile           string `yaml:"key_file"`
 	CACert            string `yaml:"ca_cert"`
+	BindClientAddress bool   `yaml:"bind_client_address"`
 	RequireClientAuth bool   `yaml:"require_client_auth"`
 }
 
@@ -81,7 +82,7 @@ func DefaultConfig() Config {
 		},
 		TLS: TLSConfig{
 			Enabled: true, CertFile: "certs/eventbus.crt", KeyFile: "certs/eventbus.key",
-			CACert: "certs/ca.crt", RequireClientAuth: true,
+			CACert: "certs/ca.crt", RequireClientAuth: true, BindClientAddress: true,
 		},
 		Metrics: MetricsConfig{Enabled: true, Port: 9090, IntervalSeconds: 5},
 		Logging: LoggingConfig{Level: "INFO"},

@@ -144,7 +144,8 @@ func (h *Hub) listen() error {
 	}}
 	trust := identity.ServerOptions{
 		Logger: h.logger, Now: h.options.Now, NextProtos: nextProtos(),
-		OnReject: func(r identity.Rejection) { h.metrics.fail(string(r.Reason)) },
+		BindClientAddress: c.TLS.BindClientAddress,
+		OnReject:          func(r identity.Rejection) { h.metrics.fail(string(r.Reason)) },
 	}
 	cfg, err := identity.ServerConfig(h.options.Files, trust)
 	if err != nil {

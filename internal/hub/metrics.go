@@ -30,7 +30,7 @@ type metrics struct {
 // besides the listener's; they exist from the start, so that a rate over them works.
 func errorReasons() []string {
 	return append([]string{
-		"unauthenticated", "forbidden", "unknown_method", "panic", "agent_mismatch",
+		"unauthenticated", "unknown_method", "panic", "agent_mismatch",
 		"malformed_request", "too_many_events", "stale_sequence", "refused_event",
 		"log_busy", "log_full", "log_readonly", "log_failed", "too_many_cursors", "bad_subscription",
 	}, rejectionReasons()...)

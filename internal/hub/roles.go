@@ -77,7 +77,7 @@ func (g *guard) authorise(ctx context.Context, method string) error {
 		g.refuse(ctx, method, "unknown_method", c.Publisher)
 		return status.Errorf(codes.PermissionDenied, "method %.200s is not open to anyone", method)
 	case !slices.Contains(allowed, c.ID.Role):
-		g.refuse(ctx, method, "forbidden", c.Publisher)
+		g.refuse(ctx, method, string(identity.ReasonWrongRole), c.Publisher)
 		return status.Errorf(codes.PermissionDenied, "%s has role %s; %s is for %s", c.ID, c.ID.Role, method, joinRoles(allowed))
 	}
 	return nil

@@ -73,7 +73,7 @@ func TestRoles(t *testing.T) {
 			}
 		}
 	}
-	if !strings.Contains(h.log.String(), "reason=forbidden") {
+	if !strings.Contains(h.log.String(), "reason=wrong_role") {
 		t.Error("nothing of it is in the log")
 	}
 }
