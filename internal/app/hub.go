@@ -124,7 +124,7 @@ func newServices(
 	if err != nil {
 		return nil, err
 	}
-	s.accounts = accounts.New(accounts.Options{Store: db, Auditor: trail, Logger: logger}) //nolint:contextcheck // its one lasting hash is made later
+	s.accounts = accounts.New(accounts.Options{Store: db, Auditor: trail, Logger: logger})
 	s.recorder = live.NewRecorder(live.RecorderOptions{})
 	s.ring = live.NewRing(live.RingOptions{
 		Recorder: s.recorder, Logger: logger, Tail: func() uint64 { return log.Stat().NextOffset },
