@@ -119,6 +119,7 @@ func (s *Server) logout(ctx context.Context, _ *struct{}) (*logoutOutput, error)
 	if _, err := s.hub.accounts.Logout(ctx, &pb.LogoutRequest{Token: sessionOf(ctx).token}); err != nil {
 		return nil, s.hubProblem(err)
 	}
+	s.tabs.recheck(sessionOf(ctx).user)
 	return &logoutOutput{SetCookie: *s.cookie("", time.Time{})}, nil
 }
 
@@ -131,6 +132,7 @@ func (s *Server) changePassword(ctx context.Context, in *passwordInput) (*struct
 	if err != nil {
 		return nil, s.hubProblem(err)
 	}
+	s.tabs.recheck(sessionOf(ctx).user)
 	return nil, nil //nolint:nilnil // nothing to say: 204
 }
 

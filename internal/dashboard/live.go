@@ -64,9 +64,47 @@ func (s *Server) serveLive(w http.ResponseWriter, r *http.Request) {
 	ws.SetReadLimit(maxLiveMessage)
 	c := &liveConn{
 		server: s, ws: ws, session: found, subs: map[string]*subscription{},
-		control: make(chan any, maxControl), ready: make(chan struct{}, 1),
+		control: make(chan any, maxControl), ready: make(chan struct{}, 1), recheck: make(chan struct{}, 1),
 	}
+	s.tabs.add(c)
+	defer s.tabs.remove(c)
 	c.serve(r.Context())
+}
+
+// tabs are the live connections of this server.
+type tabs struct {
+	mu   sync.Mutex // guards open
+	open map[*liveConn]struct{}
+}
+
+func (t *tabs) add(c *liveConn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.open == nil {
+		t.open = map[*liveConn]struct{}{}
+	}
+	t.open[c] = struct{}{}
+}
+
+func (t *tabs) remove(c *liveConn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.open, c)
+}
+
+// recheck makes the tabs of a user confirm their sessions at once. Tabs at other
+// replicas do so within recheckEvery.
+func (t *tabs) recheck(user string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for c := range t.open {
+		if c.session.user == user {
+			select {
+			case c.recheck <- struct{}{}:
+			default:
+			}
+		}
+	}
 }
 
 // liveConn is one live connection. One goroutine reads, one writes, and each
@@ -82,6 +120,8 @@ type liveConn struct {
 	control chan any
 	// ready says that some subscription has something to send.
 	ready chan struct{}
+	// recheck asks to confirm the session now.
+	recheck chan struct{}
 
 	mu   sync.Mutex // guards subs
 	subs map[string]*subscription
@@ -141,11 +181,15 @@ var (
 
 // serve runs the connection until either side ends it.
 func (c *liveConn) serve(ctx context.Context) {
+	// Reading goes on until the goodbye has been said: to end its context is to
+	// break the connection.
+	reading, stopReading := context.WithCancel(ctx)
 	ctx, cancel := context.WithCancelCause(ctx)
 	var group sync.WaitGroup
 	defer group.Wait()
+	defer stopReading()
 	defer cancel(nil)
-	group.Go(func() { cancel(c.read(ctx, &group)) })
+	group.Go(func() { cancel(c.read(reading, ctx, &group)) })
 	group.Go(func() { cancel(c.keepAlive(ctx)) })
 	cause := c.write(ctx)
 	if ended := context.Cause(ctx); ended != nil {
@@ -164,11 +208,11 @@ func (c *liveConn) serve(ctx context.Context) {
 	}
 }
 
-// read takes the tab's messages.
-func (c *liveConn) read(ctx context.Context, group *sync.WaitGroup) error {
+// read takes the tab's messages; what they ask for lives as long as ctx.
+func (c *liveConn) read(reading, ctx context.Context, group *sync.WaitGroup) error {
 	mistakes := 0
 	for {
-		kind, text, err := c.ws.Read(ctx)
+		kind, text, err := c.ws.Read(reading)
 		if err != nil {
 			return err
 		}
@@ -307,10 +351,12 @@ func (c *liveConn) keepAlive(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
+			continue
 		case <-recheck.C:
-			if !c.server.stillSignedIn(ctx, c.session) {
-				return errSignedOut
-			}
+		case <-c.recheck:
+		}
+		if !c.server.stillSignedIn(ctx, c.session) {
+			return errSignedOut
 		}
 	}
 }

@@ -400,6 +400,25 @@ func TestLiveEndsWhenTheServerStops(t *testing.T) {
 	s.stop()
 }
 
+func TestLiveEndsWithItsSession(t *testing.T) {
+	s := newSite(t)
+	c, other := s.signedIn(t, "viewer"), s.signedIn(t, "viewer")
+	b, stays := c.tab(t), other.tab(t)
+	c.do("POST", "/api/logout", nil, nil)
+	if _, err := b.read(); websocket.CloseStatus(err) != 4401 {
+		t.Errorf("closed with %v", err)
+	}
+	stays.say(`{"op":"ping"}`)
+	if m := stays.hear(); m.Type != "pong" {
+		t.Errorf("another session of the user: %+v", m)
+	}
+	third := s.signedIn(t, "viewer")
+	third.do("POST", "/api/password", map[string]string{"old_password": testPassword, "new_password": "another long password"}, nil)
+	if _, err := stays.read(); websocket.CloseStatus(err) != 4401 {
+		t.Errorf("after the change of password: %v", err)
+	}
+}
+
 func FuzzLiveMessage(f *testing.F) {
 	f.Add(`{"op":"subscribe","id":"1","topic":"events","query":"type:process.execution","after":5}`)
 	f.Add(`{"op":"subscribe","id":"2","topic":"series","names":["a"]}`)

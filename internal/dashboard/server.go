@@ -70,6 +70,7 @@ type Server struct {
 	// Live connections end when stopping is closed and are waited for by liveDone.
 	liveDone  sync.WaitGroup
 	liveSlots chan struct{}
+	tabs      tabs
 	stopping  chan struct{}
 	stopOnce  sync.Once
 }
