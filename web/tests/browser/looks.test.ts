@@ -50,11 +50,8 @@ async function openRow(page: Page): Promise<void> {
 
 /** Pages differ in what says that they are there. */
 async function ready(page: Page): Promise<void> {
-  await page.waitForLoadState('networkidle').catch(() => {});
-  await page
-    .locator('main#page >> css=.row, main#page >> css=.u-over, main#page >> css=[role=alert]')
-    .first()
-    .waitFor({ state: 'attached' });
+  const there = page.locator('main#page').locator('.row, .u-over, [role=alert]').first();
+  await there.waitFor({ state: 'attached' });
   await page.waitForTimeout(250);
 }
 

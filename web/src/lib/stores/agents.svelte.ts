@@ -16,6 +16,8 @@ const expected: Record<AgentAction, AgentState> = {
 };
 const done: Record<AgentAction, string> = { start: 'started', stop: 'stopped', restart: 'restarted' };
 const historyLength = 40;
+/** With more agents than this, sparklines begin empty: their history would weigh too much. */
+const mostWithHistory = 200;
 
 /** All agents there are, by host and id, kept up to date by deltas. */
 class Agents {
@@ -47,6 +49,21 @@ class Agents {
     const answer = await this.loaded.load((signal) => api.agents(signal));
     if (!answer) return;
     this.#replace(answer.agents);
+    this.#show();
+    if (answer.agents.length <= mostWithHistory) await this.#loadRates();
+  }
+
+  /** Lets sparklines begin with the last minutes instead of with nothing. */
+  async #loadRates(): Promise<void> {
+    const names = 'agent_events_per_second';
+    const answer = await api.series({ names, since: '5m', step: '10s' }).catch(() => null);
+    for (const { labels, values } of answer?.series ?? []) {
+      const key = `${labels.host}/${labels.agent}`;
+      const seen = this.rates.get(key);
+      if (!seen || seen.length >= historyLength) continue;
+      const past = values.map((value) => value ?? 0).slice(0, -1);
+      this.rates.set(key, [...past, ...seen].slice(-historyLength));
+    }
     this.#show();
   }
 

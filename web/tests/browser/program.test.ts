@@ -1,0 +1,172 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtemp, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { axe, hasChromium, launch, need, openTab, type Scheme, shot, signIn } from './support/browser';
+import { hasProgram, type Program, startProgram } from './support/program';
+
+const ready = need(hasChromium, 'Chromium') && need(hasProgram, 'bin/amoskys (run make build)');
+
+// The whole system, as people run it: hub, log, dashboard, node and agents.
+describe.skipIf(!ready)('the real program', () => {
+  let program: Program;
+  let browser: Browser;
+  const children: ChildProcess[] = [];
+
+  beforeAll(async () => {
+    [program, browser] = await Promise.all([startProgram(), launch()]);
+  });
+  afterAll(async () => {
+    for (const child of children) child.kill();
+    await browser?.close();
+    await program?.stop();
+  });
+
+  const enter = async (path = '/dashboard', scheme: Scheme = 'dark') => {
+    const tab = await openTab(browser, program.address, { scheme });
+    await signIn(tab.page, program.user, program.password, path);
+    return tab;
+  };
+
+  /** Runs a program of a name that nothing else has. */
+  const run = async (name: string) => {
+    const path = join(await mkdtemp(join(tmpdir(), 'amoskys-run-')), name);
+    await symlink('/bin/sleep', path);
+    const child = spawn(path, ['120']);
+    children.push(child);
+    return child;
+  };
+
+  const agentOf = async (page: Page, id: string) =>
+    page.evaluate(async (wanted) => {
+      const answer = (await (await fetch('/api/agents/status')).json()) as {
+        agents: { id: string; state: string; pid: number }[];
+      };
+      return answer.agents.find((agent) => agent.id === wanted);
+    }, id);
+
+  it('refuses a wrong password', async () => {
+    const { page, context } = await openTab(browser, program.address);
+    await page.goto('/dashboard');
+    await page.getByLabel('Name').fill(program.user);
+    await page.getByLabel('Password').fill('not this');
+    await page.keyboard.press('Enter');
+    await page.getByText('That name and password do not match').waitFor();
+    await context.close();
+  });
+
+  it('shows a process of this machine while one looks', async () => {
+    const { page, faults, context } = await enter('/dashboard/events?q=canary');
+    await page.getByRole('button', { name: 'Live' }).waitFor();
+    const child = await run(`canary-${process.pid}`);
+    const row = page.getByRole('row').filter({ hasText: `canary-${process.pid}` });
+    await row.filter({ hasText: 'process.execution' }).first().click();
+    await page.getByRole('tabpanel').getByText(String(child.pid), { exact: true }).first().waitFor();
+    await page.getByRole('tab', { name: 'Raw JSON' }).click();
+    await page.getByRole('tabpanel').getByText('"type": "process.execution"').waitFor();
+    const link = page.url();
+    child.kill();
+    await page.getByRole('button', { name: /new|Paused/ }).click();
+    await page.getByRole('row').filter({ hasText: 'process.exit' }).first().waitFor();
+
+    // The address alone brings it all back.
+    await page.goto('/dashboard');
+    await page.goto(link);
+    await page.getByRole('tabpanel').getByText('"type": "process.execution"').waitFor();
+    expect(faults).toEqual([]);
+    await context.close();
+  });
+
+  it('marks what is wrong with a query, in its place', async () => {
+    const { page, context } = await enter('/dashboard/events?q=host:=x%20AND%20proces.name:sshd');
+    const alert = page.getByRole('alert');
+    await alert.waitFor();
+    expect(await alert.textContent()).toContain('process.name');
+    expect(await alert.textContent()).toContain('at character 13');
+    await context.close();
+  });
+
+  it('stops and starts a real agent', async () => {
+    const { page, context } = await enter('/dashboard/agents');
+    const row = page.getByRole('row').filter({ hasText: 'synth_agent' });
+    await row.getByText('running', { exact: true }).waitFor();
+    const before = await agentOf(page, 'synth_agent');
+    expect(before?.pid).toBeGreaterThan(0);
+    await row.getByRole('button', { name: /^Stop/ }).click();
+    await page.getByRole('button', { name: 'Stop synth_agent', exact: true }).click();
+    await row.getByText('stopped', { exact: true }).waitFor();
+    expect(() => process.kill(before?.pid ?? 0, 0)).toThrow(/ESRCH/);
+    expect((await agentOf(page, 'synth_agent'))?.state).toBe('stopped');
+
+    await row.getByRole('button', { name: /^Start/ }).click();
+    await row.getByText('running', { exact: true }).waitFor();
+    const after = await agentOf(page, 'synth_agent');
+    expect(after?.state).toBe('running');
+    expect(after?.pid).not.toBe(before?.pid);
+    expect(process.kill(after?.pid ?? 0, 0)).toBe(true);
+
+    await row.getByRole('button', { name: /^Logs/ }).click();
+    await page
+      .getByRole('log')
+      .getByText(/synth_agent/)
+      .first()
+      .waitFor();
+    await context.close();
+  });
+
+  it('is light: at most 90 kB of JavaScript until Overview is shown', async () => {
+    const { page, context } = await enter();
+    await page.goto('/dashboard');
+    await page.locator('.u-over').first().waitFor({ state: 'attached' });
+    const bytes = await page.evaluate(() =>
+      (performance.getEntriesByType('resource') as PerformanceResourceTiming[])
+        .filter((each) => each.name.endsWith('.js'))
+        .reduce((sum, each) => sum + each.encodedBodySize, 0),
+    );
+    console.log(`first load of Overview: ${(bytes / 1000).toFixed(1)} kB of JavaScript`);
+    expect(bytes).toBeGreaterThan(10_000);
+    expect(bytes).toBeLessThanOrEqual(90_000);
+    await context.close();
+  });
+
+  it.each(['dark', 'light'] as Scheme[])('has pages that axe finds nothing on, in %s', async (scheme) => {
+    const { page, faults, context } = await enter('/dashboard', scheme);
+    const found: Record<string, string[]> = {};
+    for (const path of ['/dashboard', '/dashboard/agents', '/dashboard/events']) {
+      await page.goto(path);
+      await page.locator('main#page').locator('.row, .u-over').first().waitFor({ state: 'attached' });
+      await page.waitForTimeout(1500);
+      await shot(page, `real${path.replaceAll('/', '-')}-${scheme}`);
+      const violations = await axe(page);
+      if (violations.length > 0) found[path] = violations;
+    }
+    expect(found).toEqual({});
+    expect(faults).toEqual([]);
+    await context.close();
+  });
+
+  it('says so when the hub is gone, and goes on when it is back', async () => {
+    const { page, context } = await enter('/dashboard/events');
+    await page.getByRole('grid').waitFor();
+    // It comes back within a second: so it is killed until a person would notice.
+    const line = page.getByText(/lost its connection to the hub since/);
+    let killed = 0;
+    while (!(await line.isVisible())) {
+      const hub = Number([...program.said().matchAll(/hub\s+running \(pid (\d+)/g)].at(-1)?.[1]);
+      if (hub !== killed) process.kill(hub, 'SIGKILL');
+      killed = hub;
+      await page.waitForTimeout(100);
+    }
+    await shot(page, 'real-hub-gone');
+    await line.waitFor({ state: 'hidden' });
+    await run(`revenant-${process.pid}`);
+    await page
+      .getByRole('row')
+      .filter({ hasText: `revenant-${process.pid}` })
+      .first()
+      .waitFor();
+    await context.close();
+  });
+});
