@@ -205,7 +205,7 @@ func identityOf(file string) string {
 	if err != nil || len(certs) == 0 {
 		return ""
 	}
-	id, err := identity.FromCertificate(certs[0])
+	id, err := identity.FromServerCertificate(certs[0])
 	if err != nil {
 		return ""
 	}

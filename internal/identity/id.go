@@ -123,6 +123,13 @@ func FromCertificate(cert *x509.Certificate) (ID, error) {
 	return id, err
 }
 
+// FromServerCertificate is [FromCertificate] for the certificate of a hub: the
+// role is eventbus when the certificate names none.
+func FromServerCertificate(cert *x509.Certificate) (ID, error) {
+	id, _, err := identify(cert, RoleHub)
+	return id, err
+}
+
 // identify is FromCertificate with the role to assume when none is named. named
 // tells whether the certificate itself carries a SPIFFE ID.
 func identify(cert *x509.Certificate, assume Role) (id ID, named bool, err error) {

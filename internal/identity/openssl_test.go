@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -99,11 +100,34 @@ func TestOpensslGuideWithoutNames(t *testing.T) {
 	must(t, connectLayout(t, dir))
 }
 
+// probeOpenssl wants a probe to say who the server is, though its certificate
+// carries no id.
+func probeOpenssl(t *testing.T, dir string) {
+	t.Helper()
+	cfg, err := ServerConfig(FilesFor(dir, "eventbus"), ServerOptions{Allow: []Role{RoleAgent}, NextProtos: []string{"h2"}})
+	must(t, err)
+	ln := NewListener(listen(t), cfg, ListenerOptions{})
+	echo(t, ln)
+	// The server answers nothing, so only the handshake is looked at.
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	got, _ := Probe(ctx, ln.Addr().String(), FilesFor(dir, "agent"), ClientOptions{})
+	if want := "spiffe://amoskys.local/eventbus/localhost"; got.Server != want {
+		t.Errorf("the server is %q, want %s", got.Server, want)
+	}
+}
+
 func TestOpensslGuideWithNames(t *testing.T) {
 	t.Parallel()
 	dir := certsDir(t)
 	shell(t, dir, strings.ReplaceAll(guide, "%EXT%", withNames))
 	must(t, connectLayout(t, dir))
+	m, err := readMaterial(FilesFor(dir, "eventbus"))
+	must(t, err)
+	if id, err := FromServerCertificate(m.leaf); err != nil || id != (ID{DefaultDomain, RoleHub, "localhost"}) {
+		t.Errorf("the hub is %v, %v", id, err)
+	}
+	probeOpenssl(t, dir)
 	// What the guide does not make is issued by its authority.
 	report, err := EnsureLayout(dir, LayoutOptions{Canonical: func(string) string { return "" }})
 	must(t, err)

@@ -35,6 +35,9 @@ func Probe(ctx context.Context, address string, f Files, o ClientOptions) (Probe
 	if o.ServerName == "" {
 		o.ServerName = host
 	}
+	if o.ServerRole == "" {
+		o.ServerRole = RoleHub
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
