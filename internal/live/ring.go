@@ -17,7 +17,7 @@ import (
 type RingOptions struct {
 	// MaxEvents is how many events are kept; 0 is 100,000.
 	MaxEvents int
-	// MaxBytes is how much memory they may take with their index; 0 is 64 MiB.
+	// MaxBytes is how much memory they may take with their index; 0 is 32 MiB.
 	MaxBytes int64
 	// MaxRate is how many events a second are kept when they come faster than
 	// anybody could read; the others are counted alone. 0 is 20,000. A burst of
@@ -58,7 +58,7 @@ func NewRing(o RingOptions) *Ring {
 		o.MaxEvents = 100_000
 	}
 	if o.MaxBytes <= 0 {
-		o.MaxBytes = 64 << 20
+		o.MaxBytes = 32 << 20
 	}
 	if o.MaxRate <= 0 {
 		o.MaxRate = 20_000
