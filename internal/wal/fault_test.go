@@ -267,10 +267,19 @@ func TestMinFreeBytes(t *testing.T) {
 	if len(g.acked) < 50 {
 		t.Fatalf("only %d events fit", len(g.acked))
 	}
+	// A record that still fits does not make the log well.
+	small := batch(0, 1, 10)
+	g.ack(mustAppend(t, l, small), small)
+	if st := l.Stat(); st.State != StateFull || st.Reason == "" {
+		t.Fatalf("after a small record %+v", st)
+	}
 	g.check(t, l)
 	disk.SetCapacity(800 << 10)
 	r := batch(0, 1, 4000)
 	g.ack(mustAppend(t, l, r), r)
+	if st := l.Stat(); st.State != StateOK || st.Reason != "" {
+		t.Fatalf("with space again %+v", st)
+	}
 	g.check(t, l)
 }
 

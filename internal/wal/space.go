@@ -53,6 +53,13 @@ func (l *Log) checkSpace(bytes int64) error {
 	return nil
 }
 
+// stillFull reports, after a group was stored, whether one of the size that was
+// refused for want of space would be refused again: a log with room for small
+// records alone is not well.
+func (l *Log) stillFull() bool {
+	return errors.Is(l.w.lastRefused, ErrDiskFull) && l.free() < l.opts.MinFreeBytes+l.w.refusedBytes
+}
+
 // probe brings a log that refuses records back when the disk works again, also
 // while nobody submits.
 func (l *Log) probe() {

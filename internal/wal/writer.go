@@ -35,7 +35,8 @@ type writer struct {
 
 	noPreallocate bool // the file system cannot
 	maintained    time.Time
-	lastRefused   error    // why the last group failed, nil when it did not
+	lastRefused   error    // why groups are refused, nil when they are not
+	refusedBytes  int64    // of the last refused group
 	doomed        []string // files to remove
 }
 
@@ -242,15 +243,18 @@ func (l *Log) abandon() {
 
 // answer publishes a durable group and calls everybody back.
 func (l *Log) answer(group []*request, bytes int64, info *SyncInfo, err error) {
-	if bytes > 0 {
-		l.w.lastRefused = err
-		if err == nil {
-			v := *l.view.Load()
-			v.next, v.end = l.w.next, l.w.active.pos
-			l.publish(v)
+	switch {
+	case bytes == 0:
+	case err != nil:
+		l.w.lastRefused, l.w.refusedBytes = err, bytes
+		l.setState(stateOf(err), err)
+	default:
+		v := *l.view.Load()
+		v.next, v.end = l.w.next, l.w.active.pos
+		l.publish(v)
+		if !l.stillFull() {
+			l.w.lastRefused = nil
 			l.setState(StateOK, nil)
-		} else {
-			l.setState(stateOf(err), err)
 		}
 	}
 	l.mu.Lock()
