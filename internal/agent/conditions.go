@@ -22,8 +22,11 @@ func spoolFault(last error, losing bool, dropped uint64) error {
 }
 
 // hubFault is the standing condition of the connection, nil when it is well or
-// has been away only shortly.
+// has been away, or has put off events, only shortly.
 func hubFault(up uplink.State, now time.Time) error {
+	if up.Connected && !up.WaitSince.IsZero() && now.Sub(up.WaitSince) >= hubGrace {
+		return errors.New(up.Addr + " takes no events: " + up.WaitReason)
+	}
 	if up.Connected || up.Since.IsZero() || now.Sub(up.Since) < hubGrace {
 		return nil
 	}

@@ -63,6 +63,13 @@ func TestHubFault(t *testing.T) {
 		{"connected", uplink.State{Connected: true, Since: now.Add(-time.Hour)}, ""},
 		{"just gone", uplink.State{Since: now.Add(-time.Second), LastError: "x"}, ""},
 		{"long gone", uplink.State{Addr: "hub:1", Since: now.Add(-time.Minute), LastError: "refused"}, "not connected to hub:1: refused"},
+		{"put off just now", uplink.State{Connected: true, WaitSince: now.Add(-time.Second), WaitReason: "full"}, ""},
+		{"put off for long", uplink.State{Addr: "hub:1", Connected: true, WaitSince: now.Add(-time.Minute), WaitReason: "the hub's disk is full"}, "hub:1 takes no events: the hub's disk is full"},
+		{
+			"gone while it put off",
+			uplink.State{Addr: "hub:1", Since: now.Add(-time.Minute), LastError: "refused", WaitSince: now.Add(-time.Hour)},
+			"not connected to hub:1: refused",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

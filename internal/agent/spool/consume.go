@@ -208,6 +208,14 @@ func (s *Spool) Retry(seq uint64, pause time.Duration) {
 	s.signal()
 }
 
+// Holds reports whether a batch is still to be acknowledged.
+func (s *Spool) Holds(seq uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.find(seq)
+	return ok
+}
+
 // Rewind makes Next start again with the oldest batch that is not acknowledged,
 // after a connection was lost.
 func (s *Spool) Rewind() {

@@ -168,6 +168,9 @@ func (u *Uplink) accept(ack *pb.PublishAck) {
 	u.mu.Lock()
 	u.careful = false
 	u.state.Batches++
+	if ack.GetSequence() == u.waits {
+		u.state.WaitSince, u.state.WaitReason = time.Time{}, ""
+	}
 	if ack.GetDuplicate() {
 		u.state.Duplicates++
 	}
@@ -190,13 +193,24 @@ func (x *exchange) retry(ack *pb.PublishAck) {
 	pause := min(max(ack.GetBackoff().AsDuration(), minRetryPause), maxRetryPause)
 	pause += rand.N(pause/4 + 1) //nolint:gosec // jitter needs no secrecy
 	x.u.o.Spool.Retry(ack.GetSequence(), pause)
-	x.u.mu.Lock()
-	x.u.state.Retries++
-	x.u.mu.Unlock()
+	x.u.putOff(ack)
 	if !x.waiting {
 		x.waiting = true
 		x.u.o.Logger.Warn("hub asks to wait", obs.KeyReason, ack.GetReason(), obs.KeyBackoff, pause)
 	}
+}
+
+// putOff notes that the hub wants a batch later. The time counts from the first
+// such answer until that batch is stored or gone: smaller ones may get through
+// in between, on a disk that is nearly full.
+func (u *Uplink) putOff(ack *pb.PublishAck) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.state.Retries++
+	if u.state.WaitSince.IsZero() || !u.o.Spool.Holds(u.waits) {
+		u.state.WaitSince, u.waits = time.Now(), ack.GetSequence()
+	}
+	u.state.WaitReason = ack.GetReason()
 }
 
 // blame deals with a hub that ends the stream over a batch, which a hub of ours

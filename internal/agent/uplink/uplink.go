@@ -62,6 +62,8 @@ type State struct {
 	Duplicates uint64    // of them, known to the hub already
 	Retries    uint64    // times the hub asked for a batch again
 	Refused    map[string]uint64
+	WaitSince  time.Time // since when the hub has put off a batch; zero while it has not
+	WaitReason string    // what it said then
 }
 
 // RefusedTotal is how many events the hub refused, for whatever reason.
@@ -77,10 +79,11 @@ func (s State) RefusedTotal() uint64 {
 type Uplink struct {
 	o Options
 
-	mu      sync.Mutex // guards state, careful and sent
+	mu      sync.Mutex // guards state, careful, sent and waits
 	state   State
 	careful bool // one batch at a time: the hub ended a stream over a batch
 	sent    map[uint64]time.Time
+	waits   uint64 // the batch that state.WaitSince is about
 
 	logged map[string]bool // refusal reasons logged already; only the receiver uses it
 }
@@ -116,6 +119,9 @@ func (u *Uplink) State() State {
 	defer u.mu.Unlock()
 	out := u.state
 	out.Refused = maps.Clone(u.state.Refused)
+	if !out.WaitSince.IsZero() && !u.o.Spool.Holds(u.waits) {
+		out.WaitSince, out.WaitReason = time.Time{}, ""
+	}
 	return out
 }
 

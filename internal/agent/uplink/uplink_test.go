@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -282,6 +283,45 @@ func TestRetryIsHonoured(t *testing.T) {
 	if st := u.State(); st.Retries != 2 || st.Connects != 1 {
 		t.Errorf("state %+v", st)
 	}
+}
+
+// TestPutOff: a hub with a nearly full disk stores a small batch and puts off the
+// one before, which is to be seen until it is stored.
+func TestPutOff(t *testing.T) {
+	hub := newFakeHub()
+	var full atomic.Bool
+	full.Store(true)
+	hub.meddle = func(_ int, req *pb.PublishRequest) (*pb.PublishAck, error) {
+		if req.GetSequence() != 1 || !full.Load() {
+			return nil, nil
+		}
+		return &pb.PublishAck{
+			Sequence: 1, Status: pb.PublishAck_STATUS_RETRY, Backoff: durationpb.New(time.Millisecond), Reason: "disk is full",
+		}, nil
+	}
+	l := listen(t, "127.0.0.1:0")
+	defer hub.serve(t, l)()
+	s := openSpool(t, spool.Options{Events: 2})
+	appendN(t, s, 0, 10)
+	u, _ := start(t, Options{Addr: l.Addr().String(), Spool: s})
+	until(t, "others are stored and the first is put off again", func() bool {
+		st := u.State()
+		return st.Batches == 4 && st.Retries > 2
+	})
+	first := u.State()
+	if first.WaitSince.IsZero() || first.WaitReason != "disk is full" {
+		t.Errorf("state %+v", first)
+	}
+	until(t, "it is put off further", func() bool { return u.State().Retries > first.Retries })
+	if again := u.State(); again.WaitSince != first.WaitSince {
+		t.Errorf("the wait began at %v and then at %v", first.WaitSince, again.WaitSince)
+	}
+	full.Store(false)
+	waitEmpty(t, s)
+	if st := u.State(); !st.WaitSince.IsZero() || st.WaitReason != "" {
+		t.Errorf("state %+v", st)
+	}
+	hub.wantOnce(t, 10)
 }
 
 func TestRefusedEventsAreCounted(t *testing.T) {
