@@ -50,6 +50,26 @@ func (f *feed) give(c net.Conn) {
 	}
 }
 
+// wait pauses and reports false when the feed is closed meanwhile.
+func (f *feed) wait(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-f.closed:
+		return false
+	}
+}
+
+// isShortage tells a lack of descriptors or memory, which passes, from the end
+// of a listener.
+func isShortage(err error) bool {
+	ne, ok := errors.AsType[net.Error](err)
+	//nolint:staticcheck // Temporary is deprecated for general use, but is what Accept errors are told by
+	return ok && ne.Temporary()
+}
+
 // nextProtos are the hub's protocols in its order of preference: whoever offers
 // both is a browser or curl and gets HTTP/1.1; gRPC clients offer h2 alone.
 func nextProtos() []string { return []string{"http/1.1", "h2"} }
@@ -125,19 +145,25 @@ const tlsHandshake = 0x16
 
 // splitFirstByte hands TLS connections to one feed and all others to another,
 // until in is closed. Each waits for its first byte by itself, and most of them
-// at a time.
+// at a time. A shortage of descriptors is waited out: whoever opens many
+// connections must not end the hub by it.
 func splitFirstByte(in net.Listener, secure, plain *feed, most int) error {
 	var waiting sync.WaitGroup
 	defer waiting.Wait()
 	slots := make(chan struct{}, most)
+	var pause time.Duration
 	for {
 		c, err := in.Accept()
 		if err != nil {
 			if errors.Is(err, net.ErrClosed) {
 				return nil
 			}
-			return err
+			if pause = min(max(2*pause, 5*time.Millisecond), time.Second); !isShortage(err) || !plain.wait(pause) {
+				return err
+			}
+			continue
 		}
+		pause = 0
 		select {
 		case slots <- struct{}{}:
 		default:

@@ -18,7 +18,7 @@ import (
 // exporter serves /metrics on a port of its own: plain HTTP to this machine, and
 // HTTPS to whoever has a client certificate.
 type exporter struct {
-	listener net.Listener
+	listener *bounded
 	secure   *feed // raw connections that begin a TLS handshake
 	plain    *feed
 	tls      net.Listener // finished ones
@@ -26,8 +26,13 @@ type exporter struct {
 	logger   *slog.Logger
 }
 
-// exporterPending bounds how many connections may be silent at a time.
-const exporterPending = 256
+// exporterPending bounds how many connections may be silent at a time, and
+// exporterMost all that are open: those who scrape are few, and whoever opens more
+// shall not use up the descriptors that the log needs.
+const (
+	exporterPending = 256
+	exporterMost    = 512
+)
 
 // newExporter takes l over.
 func newExporter(l net.Listener, files identity.Files, o identity.ServerOptions, g prometheus.Gatherer) (*exporter, error) {
@@ -37,7 +42,8 @@ func newExporter(l net.Listener, files identity.Files, o identity.ServerOptions,
 		return nil, errors.Join(err, l.Close())
 	}
 	x := &exporter{
-		listener: l, secure: newFeed(l.Addr()), plain: newFeed(l.Addr()), logger: o.Logger,
+		listener: &bounded{Listener: l, most: exporterMost, refuse: func(net.Addr) {}},
+		secure:   newFeed(l.Addr()), plain: newFeed(l.Addr()), logger: o.Logger,
 	}
 	x.tls = identity.NewListener(x.secure, cfg, identity.ListenerOptions{MaxPending: exporterPending})
 	mux := http.NewServeMux()
