@@ -38,6 +38,7 @@ func (s *Server) routes() (*http.ServeMux, huma.API) {
 	config.OpenAPIPath = "/api/openapi"
 	config.DocsPath, config.SchemasPath = "", ""
 	config.CreateHooks = nil // no $schema in answers
+	config.Transformers = append(config.Transformers, withoutValues)
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"session": {Type: "apiKey", In: "cookie", Name: cookieName, Description: "Set by POST /api/login."},
 	}

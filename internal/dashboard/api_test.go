@@ -3,6 +3,7 @@ package dashboard_test
 import (
 	"flag"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -407,6 +408,26 @@ func TestAccessLogHoldsNoSecrets(t *testing.T) {
 	for _, secret := range []string{testPassword, c.csrf, "hunter2"} {
 		if strings.Contains(line, secret) {
 			t.Errorf("log holds %q:\n%s", secret, line)
+		}
+	}
+}
+
+func TestFaultsDoNotRepeatSecrets(t *testing.T) {
+	c := newSite(t).client(t)
+	for name, body := range map[string]any{
+		"unknown key": map[string]string{"user": "admin", "password": testPassword},
+		"too long":    map[string]string{"username": "admin", "password": strings.Repeat(testPassword, 100)},
+		"wrong type":  map[string]any{"username": "admin", "password": []string{testPassword}},
+		"list":        []string{testPassword},
+	} {
+		response := c.send("POST", "/api/login", body)
+		answer, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if err != nil || response.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(string(answer), "location") {
+			t.Errorf("%s: %d %s, %v", name, response.StatusCode, answer, err)
+		}
+		if strings.Contains(string(answer), testPassword) {
+			t.Errorf("%s: the password is in the answer %s", name, answer)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -46,6 +47,17 @@ func (p *Problem) GetHeaders() http.Header {
 
 func problem(code int, detail string) *Problem {
 	return &Problem{Title: http.StatusText(code), Status: code, Detail: detail}
+}
+
+// withoutValues takes what a client sent out of the faults of its request: it may
+// be a password, and its place is named anyway.
+func withoutValues(_ huma.Context, _ string, body any) (any, error) {
+	if faults, ok := body.(*huma.ErrorModel); ok {
+		for _, fault := range faults.Errors {
+			fault.Value = nil
+		}
+	}
+	return body, nil
 }
 
 // write answers a request that huma does not see.
