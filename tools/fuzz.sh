@@ -8,10 +8,10 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
 # try PACKAGE TARGET fuzzes one target. On a busy machine the fuzzer sometimes
-# takes its own deadline for a failure; then it is asked once more.
+# takes its own deadline for a failure; then it is asked again, twice at most.
 try() {
   local again
-  for again in yes no; do
+  for again in yes yes no; do
     if go test -run '^$' -fuzz "^$2\$" -fuzztime "$time" -timeout 30m "$1" 2>&1 </dev/null | tee "$log"; then
       return
     fi
