@@ -118,7 +118,11 @@ func (l *Ledger) Has(publisher string, id [IDSize]byte, sequence uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e, ok := l.producers[producerKey{publisher, id}]
-	return ok && entryOf(e).window.stored.has(sequence)
+	if !ok {
+		return false
+	}
+	w := &entryOf(e).window
+	return w.covers(sequence) && w.stored.has(sequence)
 }
 
 // Producers returns how many producers are remembered.

@@ -33,6 +33,7 @@ func TestClaim(t *testing.T) {
 		{"the edge of the window", []step{{"claim", 1024, admit.New}, {"claim", 1, admit.New}, {"claim", 1025, admit.New}, {"claim", 1, admit.Stale}, {"claim", 2, admit.New}}},
 		{"a jump forgets", []step{{"claim", 10, admit.New}, {"store", 10, 0}, {"claim", 1 << 60, admit.New}, {"claim", 10, admit.Stale}}},
 		{"a jump within the window keeps", []step{{"claim", 10, admit.New}, {"claim", 1000, admit.New}, {"claim", 10, admit.Duplicate}, {"claim", 500, admit.New}}},
+		{"up to the highest number", []step{{"claim", ^uint64(0) - 1, admit.New}, {"claim", ^uint64(0), admit.New}, {"claim", ^uint64(0) - 1, admit.Duplicate}}},
 		{"the highest number", []step{{"claim", ^uint64(0), admit.New}, {"claim", ^uint64(0), admit.Duplicate}, {"claim", ^uint64(0) - 1023, admit.New}, {"claim", ^uint64(0) - 1024, admit.Stale}}},
 	}
 	for _, tt := range tests {
@@ -51,6 +52,20 @@ func TestClaim(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestHasKnowsTheWindow(t *testing.T) {
+	l := admit.NewLedger(admit.LedgerOptions{})
+	for _, seq := range []uint64{1, 1 + admit.WindowSize} {
+		if got := l.Claim("p", key(1), seq, now); got != admit.New {
+			t.Fatalf("claim %d: %d", seq, got)
+		}
+	}
+	l.Failed("p", key(1), 1)
+	l.Stored("p", key(1), 1+admit.WindowSize)
+	if l.Has("p", key(1), 1) {
+		t.Error("a batch that failed counts as stored because of one a window ahead")
 	}
 }
 

@@ -25,12 +25,12 @@ func (w *window) advance(sequence uint64) {
 	if sequence <= w.top {
 		return
 	}
-	if sequence-w.top >= WindowSize {
+	if ahead := sequence - w.top; ahead >= WindowSize {
 		w.claimed, w.stored = bitmap{}, bitmap{}
 	} else {
-		for s := w.top + 1; s <= sequence; s++ {
-			w.claimed.clear(s)
-			w.stored.clear(s)
+		for i := range ahead { // not up to sequence, which may be the last number
+			w.claimed.clear(sequence - i)
+			w.stored.clear(sequence - i)
 		}
 	}
 	w.top = sequence
