@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { hasChromium, need } from './support/browser';
 import { useFake } from './support/fake';
@@ -15,7 +16,7 @@ describe.skipIf(!need(hasChromium, 'Chromium'))('Agents', () => {
 
     await page.getByRole('button', { name: 'Stop proc_agent on web-01', exact: true }).click();
     await page.getByRole('button', { name: 'Stop proc_agent', exact: true }).click();
-    await page.getByText('proc_agent on web-01 stopped').waitFor();
+    await page.getByText('proc_agent on web-01 stopped').first().waitFor();
     await page.getByRole('button', { name: 'Start proc_agent on web-01', exact: true }).click();
     await page.getByText('proc_agent on web-01 started').waitFor();
     await page.getByRole('button', { name: 'Stop proc_agent on web-01', exact: true }).waitFor();
@@ -64,6 +65,30 @@ describe.skipIf(!need(hasChromium, 'Chromium'))('Agents', () => {
     expect(await page.getByRole('complementary').getAttribute('aria-label')).toMatch(/^eventbus on/);
     await page.keyboard.press('Escape');
     await page.getByRole('complementary').waitFor({ state: 'hidden' });
+  });
+
+  it('presses buttons by Enter while a row is active', async () => {
+    const { page } = await stage.tab('/dashboard/agents?flat=1');
+    await page.getByRole('grid').waitFor();
+    await page.keyboard.press('j');
+    await page.getByRole('button', { name: 'Stop proc_agent on web-01', exact: true }).focus();
+    await page.keyboard.press('Enter');
+    await page.getByRole('dialog').waitFor();
+    await page.keyboard.press('Enter');
+    await page.getByText('proc_agent on web-01 stopped').first().waitFor();
+    expect(await page.getByRole('complementary').count()).toBe(0);
+  });
+
+  it('hands over what is shown, with the columns chosen', async () => {
+    const { page } = await stage.tab('/dashboard/agents?q=web&cols=id,state,rate');
+    await page.getByRole('grid').waitFor();
+    expect(await page.getByRole('columnheader').count()).toBe(4);
+    const download = page.waitForEvent('download');
+    await page.getByRole('button', { name: 'Export' }).click();
+    await page.getByRole('button', { name: /^CSV/ }).click();
+    const lines = (await readFile(await (await download).path(), 'utf8')).trim().split('\r\n');
+    expect(lines[0]).toBe('state,id,rate');
+    expect(lines.filter((line) => /^running,web-01\/proc_agent,[\d.]+$/.test(line))).toHaveLength(1);
   });
 
   it('lets a viewer look and not touch', async () => {

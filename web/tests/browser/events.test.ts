@@ -102,7 +102,7 @@ describe.skipIf(!need(hasChromium, 'Chromium'))('Events', () => {
   it('chooses columns and switches to UTC', async () => {
     const { page } = await stage.tab('/dashboard/events');
     await page.getByRole('button', { name: 'Columns' }).click();
-    await page.getByLabel('Find a field').fill('command');
+    await page.getByLabel('Find a column').fill('command');
     await page.getByLabel('process.command_line').check();
     await page.waitForURL(/cols=.*process\.command_line/);
     await page.getByRole('columnheader', { name: 'process.command_line' }).waitFor();

@@ -55,10 +55,10 @@ describe.skipIf(!need(hasChromium, 'Chromium'))('shell', () => {
     expect(await background()).toBe('rgb(247, 248, 250)');
     await page.getByLabel('You and this browser').first().click();
     await page.getByRole('button', { name: 'Dark' }).click();
-    expect(await background()).toBe('rgb(11, 14, 19)');
+    await expect.poll(background).toBe('rgb(11, 14, 19)');
     await page.reload();
     await page.locator('main#page').waitFor();
-    expect(await background()).toBe('rgb(11, 14, 19)');
+    await expect.poll(background).toBe('rgb(11, 14, 19)');
   });
 
   it('folds the navigation, and remembers it', async () => {
@@ -104,6 +104,29 @@ describe.skipIf(!need(hasChromium, 'Chromium'))('shell', () => {
     const expected = offsets.map((_, index) => (offsets[0] ?? 0) - index);
     expect(offsets).toEqual(expected);
     expect(offsets.length).toBeGreaterThan(200);
+  });
+
+  it('asks for nothing while its tab is hidden, and catches up when it is seen', async () => {
+    const { page } = await stage.tab('/dashboard/events?cols=offset');
+    const first = page.locator('[role="grid"] .row [role="gridcell"]').first();
+    await first.waitFor();
+    const hide = (hidden: boolean) =>
+      page.evaluate((now) => {
+        Object.defineProperty(document, 'hidden', { value: now, configurable: true });
+        document.dispatchEvent(new Event('visibilitychange'));
+      }, hidden);
+    await hide(true);
+    await page.getByText('Paused', { exact: true }).waitFor();
+    const then = await first.textContent();
+    await page.waitForTimeout(1000);
+    expect(await first.textContent()).toBe(then);
+    await hide(false);
+    await page.waitForFunction(
+      (old) => Number(document.querySelector('[role="grid"] .row [role="gridcell"]')?.textContent) > old + 30,
+      Number(then),
+    );
+    const offsets = await page.locator('[role="grid"] .row [role="gridcell"]:first-child').allTextContents();
+    expect(offsets.map(Number)).toEqual(offsets.map((_, index) => Number(offsets[0]) - index));
   });
 
   it('says when the dashboard has lost the hub', async () => {

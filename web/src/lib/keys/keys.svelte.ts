@@ -29,6 +29,7 @@ class Keys {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     if (isTyping(event.target) || document.querySelector('dialog[open]')) return;
     const key = event.key;
+    if (key === 'Enter' && isPressable(event.target)) return;
     const sequence = this.#leader && event.timeStamp - this.#leaderAt < 1500 ? `${this.#leader} ${key}` : key;
     this.#leader = '';
     const found = this.list.findLast((each) => each.keys === sequence);
@@ -48,6 +49,11 @@ function isTyping(target: EventTarget | null): boolean {
   return (
     target instanceof HTMLElement && target.closest('input, textarea, select, [contenteditable]') !== null
   );
+}
+
+/** Enter on these has a meaning of its own. */
+function isPressable(target: EventTarget | null): boolean {
+  return target instanceof HTMLElement && target.closest('button, a, summary, [role="tab"]') !== null;
 }
 
 export const keys = new Keys();

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { toCsv, toJsonLines } from './export';
+import { Anchor, movedBy } from './grid';
 import { scrollTo, topOf, windowOf } from './virtual';
 
 describe('virtual rows', () => {
@@ -33,6 +34,40 @@ describe('virtual rows', () => {
     expect(scrollTo(5, 32, 0, 320)).toBe(0);
     expect(scrollTo(10, 32, 0, 320)).toBe(32);
     expect(scrollTo(1, 32, 320, 320)).toBe(32);
+  });
+});
+
+describe('moving', () => {
+  it.each([
+    ['ArrowDown', -1, 0],
+    ['ArrowDown', 9, 9],
+    ['ArrowUp', 0, 0],
+    ['PageDown', 2, 7],
+    ['PageUp', 2, 0],
+    ['Home', 7, 0],
+    ['End', 0, 9],
+    ['x', 3, null],
+  ])('%s from %d of ten leads to %s', (key, from, to) => {
+    expect(movedBy(key, from, 10, 5)).toBe(to);
+  });
+});
+
+describe('the row at the top', () => {
+  const key = (row: number) => row;
+
+  it('stays where it is when rows come in above', () => {
+    const anchor = new Anchor<number>();
+    anchor.set([9, 8, 7, 6, 5], key, 32, 70);
+    expect(anchor.correct([11, 10, 9, 8, 7, 6, 5], key, 32, 70, null)).toBe(134);
+    expect(anchor.correct([9, 8, 7, 6, 5], key, 32, 70, null)).toBeNull();
+  });
+
+  it('follows what comes at the very top, or when it is gone', () => {
+    const anchor = new Anchor<number>();
+    anchor.set([9, 8, 7], key, 32, 0);
+    expect(anchor.correct([10, 9, 8], key, 32, 0, null)).toBeNull();
+    anchor.set([9, 8, 7], key, 32, 40);
+    expect(anchor.correct([3, 2, 1], key, 32, 40, null)).toBeNull();
   });
 });
 

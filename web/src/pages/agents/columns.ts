@@ -1,16 +1,43 @@
+import type { Agent } from '$lib/api/types';
 import type { GridColumn } from '$lib/table/columns';
 
-export const columns: readonly GridColumn[] = [
-  { key: 'state', label: 'State', width: 104, sortable: true },
-  { key: 'id', label: 'Agent', width: 156, grow: true, sortable: true },
-  { key: 'kind', label: 'Kind', width: 80, sortable: true },
-  { key: 'version', label: 'Version', width: 72, sortable: true },
-  { key: 'last', label: 'Last event', width: 92, sortable: true },
-  { key: 'rate', label: 'Events/s', width: 124, number: true, sortable: true },
-  { key: 'cpu', label: 'CPU', width: 62, number: true, sortable: true },
-  { key: 'rss', label: 'Memory', width: 80, number: true, sortable: true },
-  { key: 'spool', label: 'Spool', width: 72, number: true, sortable: true },
-  { key: 'port', label: 'Port', width: 62, number: true, sortable: true },
-  { key: 'pid', label: 'PID', width: 68, number: true, sortable: true },
-  { key: 'actions', label: 'Actions', width: 96, labelUnseen: true },
+/** The columns that can be left out, and what an export writes for them. */
+export const columns: readonly (GridColumn & { value: (agent: Agent) => unknown })[] = [
+  { key: 'state', label: 'State', width: 104, sortable: true, value: (agent) => agent.state },
+  {
+    key: 'id',
+    label: 'Agent',
+    width: 156,
+    grow: true,
+    sortable: true,
+    value: (agent) => `${agent.host}/${agent.id}`,
+  },
+  { key: 'kind', label: 'Kind', width: 80, sortable: true, value: (agent) => agent.kind },
+  { key: 'version', label: 'Version', width: 72, sortable: true, value: (agent) => agent.version },
+  { key: 'last', label: 'Last event', width: 92, sortable: true, value: (agent) => agent.last_event_at },
+  {
+    key: 'rate',
+    label: 'Events/s',
+    width: 124,
+    number: true,
+    sortable: true,
+    value: (agent) => agent.events_per_second,
+  },
+  { key: 'cpu', label: 'CPU', width: 62, number: true, sortable: true, value: (agent) => agent.cpu_percent },
+  { key: 'rss', label: 'Memory', width: 80, number: true, sortable: true, value: (agent) => agent.rss_bytes },
+  {
+    key: 'spool',
+    label: 'Spool',
+    width: 72,
+    number: true,
+    sortable: true,
+    value: (agent) => agent.spool_bytes,
+  },
+  { key: 'port', label: 'Port', width: 62, number: true, sortable: true, value: (agent) => agent.port },
+  { key: 'pid', label: 'PID', width: 68, number: true, sortable: true, value: (agent) => agent.pid },
 ];
+
+export const usualColumns = columns.map((column) => column.key);
+
+/** What can be done comes last, always. */
+export const actions: GridColumn = { key: 'actions', label: 'Actions', width: 96, labelUnseen: true };

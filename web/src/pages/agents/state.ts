@@ -1,4 +1,5 @@
-import { flag, oneOf, text } from '$lib/router/params';
+import { flag, list, oneOf, text } from '$lib/router/params';
+import { usualColumns } from './columns';
 
 /** What the address of Agents holds. */
 export const schema = {
@@ -6,6 +7,7 @@ export const schema = {
   health: oneOf(['all', 'red', 'yellow', 'unknown', 'green'], 'all'),
   sort: text('id'),
   flat: flag(false),
+  cols: list(usualColumns),
   /** The agent shown beside the list, as host/id. */
   agent: text(),
   tab: oneOf(['facts', 'logs'], 'facts'),
