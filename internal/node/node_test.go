@@ -50,12 +50,24 @@ func behave(mode, addr string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	status := map[string]any{"version": "1.2", "events_total": 42, "events_per_second": 3.5, "spool_bytes": 10, "health": map[string]any{"ok": mode == "good", "reasons": []string{"the hub is away"}}}
+	status := map[string]any{"version": "1.2", "events_total": 42, "events_per_second": 3.5, "spool_bytes": 10, "health": healthOf(mode)}
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(status) })}
 	go func() { _ = server.Serve(l) }()
 	<-ctx.Done()
 	_ = server.Close()
 	return 0
+}
+
+// healthOf is what agents say of themselves: a degraded one is ready, and a
+// starting one is not.
+func healthOf(mode string) map[string]any {
+	switch mode {
+	case "ill":
+		return map[string]any{"ok": true, "state": "degraded", "reasons": []string{"the hub is away"}}
+	case "unready":
+		return map[string]any{"ok": false, "state": "starting"}
+	}
+	return map[string]any{"ok": true, "state": "running"}
 }
 
 func freeAddr(t *testing.T) string {
@@ -151,7 +163,7 @@ const (
 )
 
 func TestAgentsAreRunAndWatched(t *testing.T) {
-	n, _ := startNode(t, Options{Agents: []Agent{testAgent(t, "good", "good"), testAgent(t, "ill", "ill"), testAgent(t, "crash", "crash"), testAgent(t, "silent", "silent")}})
+	n, _ := startNode(t, Options{Agents: []Agent{testAgent(t, "good", "good"), testAgent(t, "ill", "ill"), testAgent(t, "unready", "unready"), testAgent(t, "crash", "crash"), testAgent(t, "silent", "silent")}})
 	s := await(t, n, "good", "running with figures", func(s *pb.AgentStatus) bool { return s.GetState() == running && s.GetRssBytes() > 0 })
 	if s.GetHealth() != pb.AgentHealthLevel_AGENT_HEALTH_LEVEL_GREEN || s.GetEventsTotal() != 42 || s.GetEventsPerSecond() != 3.5 || s.GetVersion() != "1.2" || s.GetPid() == 0 || s.GetPort() == 0 {
 		t.Errorf("good: %v", s)
@@ -160,6 +172,7 @@ func TestAgentsAreRunAndWatched(t *testing.T) {
 	if s.GetHealth() != pb.AgentHealthLevel_AGENT_HEALTH_LEVEL_YELLOW {
 		t.Errorf("ill: %v", s)
 	}
+	await(t, n, "unready", "not ready by its own word", func(s *pb.AgentStatus) bool { return s.GetState() == degraded && s.GetDetail() == "starting" })
 	s = await(t, n, "crash", "crashed", inState(crashed))
 	if s.GetHealth() != pb.AgentHealthLevel_AGENT_HEALTH_LEVEL_RED || s.GetDetail() != "ended by itself: exit code 1: certs/agent.key: permission denied" {
 		t.Errorf("crash: %v", s)

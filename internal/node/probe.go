@@ -39,7 +39,11 @@ type report struct {
 	LastEvent       time.Time `json:"last_event_time"`
 }
 
-func (r report) healthy() bool { return r.Health == nil || r.Health.OK }
+// healthy is false for an agent that says something is wrong with it. One that
+// is degraded works and answers that it is ready, and people are to see why.
+func (r report) healthy() bool {
+	return r.Health == nil || r.Health.OK && r.Health.State != "degraded"
+}
 
 // why says what the agent finds wrong with itself.
 func (r report) why() string {
