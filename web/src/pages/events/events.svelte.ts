@@ -13,6 +13,8 @@ export const facetFields = ['type', 'severity', 'host', 'agent', 'process.name']
 const pageSize = 200;
 const buckets = 80;
 const refreshEvery = 5000;
+/** Counting takes at most this share of the time. */
+const refreshShare = 0.05;
 /** After a longer sleep of the tab a new search is kinder than all that was missed. */
 const longestCatchUp = 30_000;
 
@@ -41,11 +43,18 @@ export class Events {
     this.#query = query;
     this.gap = null;
     void this.search();
-    const timer = setInterval(() => void this.#refresh(), refreshEvery);
+    let ended = false;
+    let timer = setTimeout(() => void again(), refreshEvery);
+    const again = async () => {
+      const took = await this.#refresh();
+      if (ended) return;
+      timer = setTimeout(() => void again(), Math.max(refreshEvery, took / refreshShare));
+    };
     const visibility = () => this.#woke();
     document.addEventListener('visibilitychange', visibility);
     return () => {
-      clearInterval(timer);
+      ended = true;
+      clearTimeout(timer);
       document.removeEventListener('visibilitychange', visibility);
       this.#unsubscribe();
       this.#show.cancel();
@@ -150,11 +159,12 @@ export class Events {
     this.rows = this.#held.shown;
   }
 
-  /** Counts, histogram and facets follow more slowly than rows. */
-  async #refresh(): Promise<void> {
+  /** Counts, histogram and facets follow more slowly than rows. Returns how long that took the server. */
+  async #refresh(): Promise<number> {
     const moved = this.#changed || this.rows.length > 0;
-    if (!timeRange.live || this.paused || document.hidden || !moved || this.loaded.loading) return;
+    if (!timeRange.live || this.paused || document.hidden || !moved || this.loaded.loading) return 0;
     this.#changed = false;
+    const query = this.#query;
     try {
       const answer = await api.events({
         query: this.#query,
@@ -163,9 +173,11 @@ export class Events {
         histogram: buckets,
         facets: facetFields.join(','),
       });
-      if (this.loaded.data) this.loaded.data = answer;
+      if (this.loaded.data && query === this.#query && !this.loaded.loading) this.loaded.data = answer;
+      return answer.took_ms;
     } catch {
       // The stale line says so; the rows stay right.
+      return 0;
     }
   }
 
