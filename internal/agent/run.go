@@ -235,19 +235,26 @@ func (r *runner) drain(ctx context.Context) {
 	}
 }
 
-// listen opens the port of the endpoints; a taken one is named with its holder.
+// listen opens the port of the endpoints.
 func listen(ctx context.Context, c HTTPConfig) (net.Listener, error) {
-	addr := net.JoinHostPort(c.Host, strconv.Itoa(c.Port))
+	return Listen(ctx, c.Host, c.Port, "http.port")
+}
+
+// Listen opens a TCP port that the configuration names under key. The error for
+// a taken port says which process holds it, where that can be seen.
+func Listen(ctx context.Context, host string, port int, key string) (net.Listener, error) {
+	addr := net.JoinHostPort(host, strconv.Itoa(port))
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", addr)
 	if err == nil {
 		return l, nil
 	}
 	if isAddrInUse(err) {
-		if who := portHolder(c.Port); who != "" {
-			return nil, fmt.Errorf("listen on %s: the port is taken by %s: stop it, or set http.port", addr, who)
+		who := portHolder(port)
+		if who == "" {
+			who = "another process"
 		}
-		return nil, fmt.Errorf("listen on %s: the port is taken by another process: stop it, or set http.port", addr)
+		return nil, fmt.Errorf("listen on %s: the port is taken by %s: stop it, or set %s", addr, who, key)
 	}
 	return nil, fmt.Errorf("listen on %s: %w", addr, err)
 }

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -100,8 +99,7 @@ func (a *Agent) exportListener(ctx context.Context) net.Listener {
 	if a.cfg.MetricsExportPort == 0 {
 		return nil
 	}
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", net.JoinHostPort(a.cfg.MetricsExportHost, strconv.Itoa(a.cfg.MetricsExportPort)))
+	l, err := agent.Listen(ctx, a.cfg.MetricsExportHost, a.cfg.MetricsExportPort, "monitoring.metrics_export_port")
 	if err != nil {
 		err = fmt.Errorf("export metrics: %w", err)
 		a.o.Condition("metrics_export", err)

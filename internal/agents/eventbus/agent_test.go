@@ -257,7 +257,7 @@ func TestTakenExportPortDegrades(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	if got := strings.Join(*faults, "\n"); !strings.Contains(got, "metrics_export: ") {
+	if got := strings.Join(*faults, "\n"); !strings.Contains(got, "metrics_export: ") || !strings.Contains(got, "is taken by ") || !strings.Contains(got, "set monitoring.metrics_export_port") {
 		t.Errorf("conditions %q", got)
 	}
 }
