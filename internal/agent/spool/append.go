@@ -188,7 +188,7 @@ func (s *Spool) dropOldest() {
 // another. The caller holds mu; the batch is not empty.
 func (s *Spool) seal() {
 	seg := s.segments[len(s.segments)-1]
-	b := batch{seg: seg, seq: s.nextSeq, off: s.open.off, end: seg.size, count: s.open.count}
+	b := batch{seg: seg, seq: s.nextSeq, off: s.open.off, end: seg.size, count: s.open.count, ours: true}
 	mark := seal{seq: b.seq, off: uint32(b.off), count: uint32(b.count)}
 	s.keep(appendFrame(s.buf[:0], frameSeal, mark.encode()))
 	if err := s.write(seg, s.buf); err != nil {

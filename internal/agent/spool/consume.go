@@ -15,7 +15,7 @@ import (
 // It fails when ctx ends or the spool is closed.
 func (s *Spool) Next(ctx context.Context) (Batch, error) {
 	for {
-		b, wait, err := s.take(time.Now())
+		b, producer, wait, err := s.take(time.Now())
 		if err != nil {
 			return Batch{}, err
 		}
@@ -28,7 +28,7 @@ func (s *Spool) Next(ctx context.Context) (Batch, error) {
 		events, err := readBatch(b)
 		if len(events) > 0 {
 			s.readDone(b, len(events), err)
-			return Batch{Producer: b.seg.producer, Sequence: b.seq, Events: events}, nil
+			return Batch{Producer: producer, Sequence: b.seq, Events: events}, nil
 		}
 		s.giveUp(b, err)
 	}
@@ -36,32 +36,33 @@ func (s *Spool) Next(ctx context.Context) (Batch, error) {
 
 // take picks the next batch and marks it as on its way. Without one it says how
 // long until it is worth looking again; 0 means until a signal.
-func (s *Spool) take(now time.Time) (*batch, time.Duration, error) {
+func (s *Spool) take(now time.Time) (b *batch, producer [16]byte, wait time.Duration, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return nil, 0, ErrClosed
+		return nil, producer, 0, ErrClosed
 	}
 	if now.Before(s.hold) {
-		return nil, s.hold.Sub(now), nil
+		return nil, producer, s.hold.Sub(now), nil
 	}
 	for s.given < len(s.queue) && s.queue[s.given].state != pending {
 		s.given++
 	}
 	if s.given == len(s.queue) && s.open.count > 0 {
 		if due := s.open.since.Add(s.o.Age); !s.flushing && now.Before(due) {
-			return nil, due.Sub(now), nil
+			return nil, producer, due.Sub(now), nil
 		}
 		s.seal()
 	}
 	if s.given == len(s.queue) || s.queue[s.given].seq-s.queue[0].seq >= Window {
-		return nil, 0, nil
+		return nil, producer, 0, nil
 	}
-	b := &s.queue[s.given]
+	b = &s.queue[s.given]
 	b.state = inFlight
+	b.tries++
 	s.given++
 	taken := *b
-	return &taken, 0, nil
+	return &taken, taken.seg.producer, 0, nil
 }
 
 func (s *Spool) await(ctx context.Context, wait time.Duration) error {

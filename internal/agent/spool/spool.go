@@ -124,6 +124,8 @@ type batch struct {
 	off, end int64
 	count    int
 	state    batchState
+	ours     bool // the number cannot have been used by an earlier process
+	tries    int  // times handed out
 }
 
 type batchState uint8

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/amoskys/amoskys/internal/agent/spool"
 	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
@@ -51,9 +53,12 @@ func (u *Uplink) session(ctx context.Context, r *reporter) (acks int, err error)
 	defer silent.Stop()
 	x := &exchange{u: u, silent: silent, answered: make(chan struct{}, 1)}
 	group, ctx := errgroup.WithContext(ctx)
+	more, enough := context.WithCancel(ctx)
+	defer enough()
+	x.enough = enough
 	// Whoever ends first ends the other: one may be blocked in the spool, one in gRPC.
 	group.Go(func() error {
-		err := x.send(ctx, s)
+		err := x.send(ctx, more, s)
 		cancel(err)
 		return err
 	})
@@ -65,6 +70,9 @@ func (u *Uplink) session(ctx context.Context, r *reporter) (acks int, err error)
 	err = group.Wait()
 	if cause := context.Cause(ctx); errors.Is(cause, errSilent) {
 		err = cause
+	}
+	if x.over || status.Code(err) == codes.FailedPrecondition {
+		u.renew(err)
 	}
 	u.blame(err, x)
 	return x.acks, err
@@ -78,13 +86,20 @@ type exchange struct {
 	acks     int           // only the receiver writes
 	last     uint64        // the last sequence sent; only the sender writes
 	waiting  bool          // RETRY was logged; only the receiver uses it
+	enough   func()        // ends sending, but not what is on its way
+	over     bool          // it was called; only the receiver uses it
 }
 
-// send hands batches to gRPC until the context or the stream ends. The stream's
-// own error comes from receive.
-func (x *exchange) send(ctx context.Context, s stream) error {
+// send hands batches to gRPC until the context or the stream ends, or more does.
+// The stream's own error comes from receive.
+func (x *exchange) send(ctx, more context.Context, s stream) error {
 	for {
-		b, err := x.u.o.Spool.Next(ctx)
+		b, err := x.u.o.Spool.Next(more)
+		if more.Err() != nil && ctx.Err() == nil {
+			_ = s.CloseSend() // what is on its way is answered before the stream ends
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}
 		if err != nil {
 			return err
 		}
@@ -111,7 +126,10 @@ func (x *exchange) send(ctx context.Context, s stream) error {
 func (x *exchange) receive(s stream, r *reporter) error {
 	for {
 		ack, err := s.Recv()
-		if err != nil {
+		switch {
+		case x.over && errors.Is(err, io.EOF):
+			return errReused
+		case err != nil:
 			return err
 		}
 		if x.acks == 0 {
@@ -122,13 +140,16 @@ func (x *exchange) receive(s stream, r *reporter) error {
 		switch ack.GetStatus() {
 		case pb.PublishAck_STATUS_OK:
 			x.waiting = false
-			x.u.accept(ack)
+			x.accept(ack)
 		case pb.PublishAck_STATUS_RETRY:
 			x.retry(ack)
 		case pb.PublishAck_STATUS_UNSPECIFIED:
 			fallthrough
 		default:
 			return fmt.Errorf("the hub answered batch %d with the unknown status %d", ack.GetSequence(), ack.GetStatus())
+		}
+		if x.over {
+			x.silent.Reset(x.u.o.AckTimeout) // until the stream ends
 		}
 		select {
 		case x.answered <- struct{}{}:
@@ -161,6 +182,16 @@ func (u *Uplink) noteAnswer(seq uint64, silent *time.Timer) {
 	if ok {
 		u.o.OnAck(time.Since(at))
 	}
+}
+
+// accept forgets a batch, unless the answer is about another with its number.
+func (x *exchange) accept(ack *pb.PublishAck) {
+	if !ack.GetDuplicate() || !x.u.o.Spool.FirstTry(ack.GetSequence()) {
+		x.u.accept(ack)
+		return
+	}
+	x.over = true
+	x.enough()
 }
 
 func (u *Uplink) accept(ack *pb.PublishAck) {
@@ -211,6 +242,15 @@ func (u *Uplink) putOff(ack *pb.PublishAck) {
 		u.state.WaitSince, u.waits = time.Now(), ack.GetSequence()
 	}
 	u.state.WaitReason = ack.GetReason()
+}
+
+// renew gives up the numbers of a spool that the hub cannot go by any more, or
+// would take for those of other events: the spool was put back from a copy.
+func (u *Uplink) renew(why error) {
+	u.o.Logger.Warn("hub cannot tell what it has of the spool, what waits is sent under a new producer id", obs.KeyError, why)
+	if err := u.o.Spool.Renew(); err != nil && !errors.Is(err, spool.ErrClosed) {
+		u.o.Logger.Warn("new producer id not saved", obs.KeyError, err)
+	}
 }
 
 // blame deals with a hub that ends the stream over a batch, which a hub of ours

@@ -91,6 +91,10 @@ type Uplink struct {
 // errSilent ends a session with a hub that takes batches and answers none.
 var errSilent = errors.New("the hub acknowledges nothing")
 
+// errReused ends a session with a hub that knows a batch which is sent for the
+// first time.
+var errReused = errors.New("the hub knows this number from other events")
+
 // New returns an Uplink; Run makes it work.
 func New(o Options) *Uplink {
 	if o.MaxBackoff <= 0 {

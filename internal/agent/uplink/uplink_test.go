@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -372,6 +374,46 @@ func TestPoisonousBatchBlocksNothing(t *testing.T) {
 	hub.wantOnce(t, 38)
 	if got := u.State().Refused["batch"]; got != 2 {
 		t.Errorf("refused %d events of the batch, want 2", got)
+	}
+}
+
+// TestSpoolFromACopy: a spool that was put back from a copy gives out numbers
+// that the hub has seen with other events, or can no longer tell.
+func TestSpoolFromACopy(t *testing.T) {
+	for _, since := range []int{20, 2000} { // batches since the copy was made
+		t.Run(fmt.Sprint(since), func(t *testing.T) {
+			hub := newFakeHub()
+			top := map[string]uint64{}
+			hub.meddle = func(_ int, req *pb.PublishRequest) (*pb.PublishAck, error) {
+				id := string(req.GetProducerId())
+				if req.GetSequence()+1024 <= top[id] {
+					return nil, status.Error(codes.FailedPrecondition, "send it with a new producer_id")
+				}
+				top[id] = max(top[id], req.GetSequence())
+				return nil, nil
+			}
+			l := listen(t, "127.0.0.1:0")
+			defer hub.serve(t, l)()
+			dir, backup := t.TempDir(), filepath.Join(t.TempDir(), "copy")
+			live := func(from, to int) {
+				s := openSpool(t, spool.Options{Dir: dir, Events: 1, BootID: "b"})
+				_, stop := start(t, Options{Addr: l.Addr().String(), Spool: s})
+				appendN(t, s, from, to)
+				waitEmpty(t, s)
+				stop()
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			live(0, 10)
+			if err := os.CopyFS(backup, os.DirFS(dir)); err != nil {
+				t.Fatal(err)
+			}
+			live(10, 10+since)
+			dir = backup
+			live(10+since, 10+since+50)
+			hub.wantOnce(t, 10+since+50)
+		})
 	}
 }
 
