@@ -101,7 +101,7 @@ func Dial(e *cli.Env, addr string) (*Client, error) {
 func (c *Client) Close() error { return c.conn.Close() }
 
 // Explain turns the error of a call into one for people. Nothing listening is
-// ErrNotRunning; a refused certificate says which and why; what the hub answered
+// ErrNotRunning, which silence is not; a refused certificate says which and why; what the hub answered
 // comes without gRPC's words around it.
 func (c *Client) Explain(err error) error {
 	if err == nil {
@@ -113,6 +113,9 @@ func (c *Client) Explain(err error) error {
 	s := status.Convert(err)
 	switch s.Code() {
 	case codes.Unavailable, codes.DeadlineExceeded:
+		if s.Code() == codes.DeadlineExceeded && !strings.Contains(s.Message(), "connection error") {
+			return fmt.Errorf("the hub at %s does not answer: it hangs, is overloaded, or the network between loses everything (%s)", c.Addr, lastPart(s.Message()))
+		}
 		if isLocal(s.Message()) {
 			return fmt.Errorf("%w at %s: start it with amoskys up, or name another with EVENTBUS_HOST and EVENTBUS_PORT (%s)", ErrNotRunning, c.Addr, lastPart(s.Message()))
 		}

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -57,6 +58,23 @@ func TestNothingListens(t *testing.T) {
 	}
 	if !strings.HasSuffix(err.Error(), "(connect: connection refused)") && !strings.HasSuffix(err.Error(), "(connection refused)") {
 		t.Errorf("the error does not end with the system's words: %v", err)
+	}
+}
+
+func TestHubHangs(t *testing.T) {
+	c := &Client{Addr: "localhost:5000", now: time.Now}
+	for _, err := range []error{
+		status.Error(codes.DeadlineExceeded, "context deadline exceeded while waiting for connections to become ready"),
+		status.FromContextError(context.DeadlineExceeded).Err(),
+	} {
+		got := c.Explain(err)
+		if errors.Is(got, ErrNotRunning) || !strings.HasPrefix(got.Error(), "the hub at localhost:5000 does not answer") {
+			t.Errorf("got %v", got)
+		}
+	}
+	refused := status.Error(codes.DeadlineExceeded, `latest balancer error: connection error: desc = "transport: Error while dialing: dial tcp 127.0.0.1:5000: connect: connection refused"`)
+	if got := c.Explain(refused); !errors.Is(got, ErrNotRunning) {
+		t.Errorf("got %v", got)
 	}
 }
 
