@@ -45,6 +45,7 @@ func TestExecute(t *testing.T) {
 		{"work fail", 1, "amoskys: the disk is full\n"},
 		{"work silent", 1, ""},
 		{"work misuse", 2, "amoskys: --to must come after --from\nSee \"amoskys work --help\".\n"},
+		{"completion nosuch", 2, "amoskys: unknown command \"nosuch\" for \"amoskys completion\"\nSee \"amoskys completion --help\".\n"},
 		{"work", 2, "amoskys: accepts 1 arg(s), received 0\nSee \"amoskys work --help\".\n"},
 		{"work ok --count x", 2, "amoskys: invalid argument \"x\" for \"--count\" flag: strconv.ParseInt: parsing \"x\": invalid syntax\nSee \"amoskys work --help\".\n"},
 		{"work ok --nope", 2, "amoskys: unknown flag: --nope\nSee \"amoskys work --help\".\n"},

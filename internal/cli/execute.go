@@ -45,6 +45,7 @@ func Execute(ctx context.Context, root *cobra.Command, e *Env, args []string) in
 	root.SetErr(e.Stderr)
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &UsageError{Err: err} })
+	root.InitDefaultCompletionCmd(args...) // otherwise made behind our back
 	wrapArgs(root)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {

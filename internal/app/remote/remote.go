@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"strconv"
 	"strings"
@@ -47,10 +48,13 @@ func Address(e *cli.Env) (string, error) {
 	}
 	host, port := LocalHost(cfg.Server.Host), strconv.Itoa(cfg.Server.Port)
 	if e.Lookup != nil {
-		if h, ok := e.Lookup(config.EnvHubHost); ok {
+		if h, ok := e.Lookup(config.EnvHubHost); ok && h != "" {
 			host = h
 		}
-		if p, ok := e.Lookup(config.EnvHubPort); ok {
+		if p, ok := e.Lookup(config.EnvHubPort); ok && p != "" {
+			if n, err := strconv.Atoi(p); err != nil || n < 1 || n > math.MaxUint16 {
+				return "", fmt.Errorf("$%s: %q is not a port: use a number from 1 to 65535", config.EnvHubPort, p)
+			}
 			port = p
 		}
 	}

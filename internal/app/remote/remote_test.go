@@ -20,7 +20,7 @@ import (
 func TestAddress(t *testing.T) {
 	e := &cli.Env{Home: config.Home(t.TempDir())}
 	for want, vars := range map[string]map[string]string{
-		"localhost:5000":       {},
+		"localhost:5000":       {"EVENTBUS_HOST": "", "EVENTBUS_PORT": ""},
 		"localhost:6000":       {"AMOSKYS_SERVER_PORT": "6000"},
 		"hub.example.org:7000": {"EVENTBUS_HOST": "hub.example.org", "EVENTBUS_PORT": "7000"},
 		"[2001:db8::1]:5000":   {"EVENTBUS_HOST": "2001:db8::1"},
@@ -31,6 +31,15 @@ func TestAddress(t *testing.T) {
 		got, err := Address(e)
 		if err != nil || got != want {
 			t.Errorf("%v: got %q, %v, want %q", vars, got, err, want)
+		}
+	}
+}
+
+func TestAddressOfNoPort(t *testing.T) {
+	for _, port := range []string{"abc", "0", "65536", "-1"} {
+		e := &cli.Env{Home: config.Home(t.TempDir()), Lookup: func(name string) (string, bool) { return port, name == config.EnvHubPort }}
+		if got, err := Address(e); err == nil || !strings.Contains(err.Error(), "EVENTBUS_PORT") {
+			t.Errorf("%q: got %q, %v", port, got, err)
 		}
 	}
 }
