@@ -3,12 +3,14 @@ package fleet
 import (
 	"errors"
 	"io"
+	"math"
 	"strings"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
@@ -131,12 +133,15 @@ func (s *Service) receive(stream grpc.BidiStreamingServer[pb.NodeMessage, pb.Nod
 // connect makes n the node of its id, with exactly the agents of its hello.
 func (s *Service) connect(hello *pb.NodeHello) (*node, error) {
 	n := &node{
-		id: hello.GetNodeId(), host: hello.GetHost().GetName(), version: hello.GetVersion()[:min(len(hello.GetVersion()), maxText)],
+		id: hello.GetNodeId(), host: hello.GetHost().GetName(), version: cut(hello.GetVersion(), maxText),
 		send: make(chan *pb.NodeCommand, maxSendQueue), pending: map[uint64]chan *pb.CommandResult{},
 		gone: make(chan struct{}), replaced: make(chan struct{}),
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if n.host != n.id && s.isNode(n.host) {
+		return nil, status.Errorf(codes.PermissionDenied, "host %q is that of another node: node %q may not speak for it", n.host, n.id)
+	}
 	if old := s.nodes[n.id]; old != nil {
 		close(old.replaced)
 		close(old.gone)
@@ -160,6 +165,20 @@ func (s *Service) connect(hello *pb.NodeHello) (*node, error) {
 	return n, nil
 }
 
+// isNode says that a node of this id is connected or has reported agents. The
+// caller holds mu.
+func (s *Service) isNode(id string) bool {
+	if s.nodes[id] != nil {
+		return true
+	}
+	for _, a := range s.agents {
+		if a.GetNodeId() == id {
+			return true
+		}
+	}
+	return false
+}
+
 // report takes over what a node says, unless another stream has replaced it.
 func (s *Service) report(n *node, agents []*pb.AgentStatus) error {
 	s.mu.Lock()
@@ -178,7 +197,8 @@ func (s *Service) putReported(n *node, agents []*pb.AgentStatus) error {
 		if old == nil && len(s.agents) >= maxAgents {
 			return status.Errorf(codes.ResourceExhausted, "the hub has its most of %d agents", maxAgents)
 		}
-		if old != nil && old.GetNodeId() != n.id && s.nodes[old.GetNodeId()] != nil {
+		// The node that bears the host's name is not kept out by another.
+		if old != nil && old.GetNodeId() != n.id && n.id != n.host && s.nodes[old.GetNodeId()] != nil {
 			return status.Errorf(codes.AlreadyExists, "agent %s belongs to node %s, which is connected", k, old.GetNodeId())
 		}
 		s.put(k, s.reported(n, a))
@@ -192,9 +212,9 @@ func (*Service) reported(n *node, a *pb.AgentStatus) *pb.AgentStatus {
 	a = proto.CloneOf(a)
 	a.ProtoReflect().SetUnknown(nil)
 	a.Host, a.NodeId, a.NodeConnected = n.host, n.id, true
-	a.Kind = a.GetKind()[:min(len(a.GetKind()), maxText)]
-	a.Version = a.GetVersion()[:min(len(a.GetVersion()), maxText)]
-	a.Detail = cut(a.GetDetail(), maxDetail)
+	a.Kind, a.Version, a.Detail = cut(a.GetKind(), maxText), cut(a.GetVersion(), maxText), cut(a.GetDetail(), maxDetail)
+	a.StartedTime, a.LastEventTime = valid(a.GetStartedTime()), valid(a.GetLastEventTime())
+	a.EventsPerSecond, a.CpuPercent = finite(a.GetEventsPerSecond()), finite(a.GetCpuPercent())
 	if _, known := pb.AgentState_name[int32(a.GetState())]; !known {
 		a.State = pb.AgentState_AGENT_STATE_UNKNOWN
 	}
@@ -202,6 +222,22 @@ func (*Service) reported(n *node, a *pb.AgentStatus) *pb.AgentStatus {
 		a.Health = healthOf(a.GetState())
 	}
 	return a
+}
+
+// valid is nil for a time that no calendar has: it could not be written as JSON.
+func valid(t *timestamppb.Timestamp) *timestamppb.Timestamp {
+	if !t.IsValid() {
+		return nil
+	}
+	return t
+}
+
+// finite is 0 for what JSON cannot hold.
+func finite(v float64) float64 {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return 0
+	}
+	return v
 }
 
 // healthOf is the colour of a state, for a node that does not say.
