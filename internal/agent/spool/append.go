@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"fmt"
 	"time"
 )
@@ -50,6 +51,9 @@ func (s *Spool) appendRun(events [][]byte) (int, error) {
 	if err := s.makeRoom(int64(len(buf)) + frameBytes + sealBytes + headerBytes); err != nil {
 		s.stats.DroppedFull += uint64(len(events))
 		return 0, err
+	}
+	if err := s.payOwed(); err != nil {
+		return 0, s.writeFailed(err, len(events))
 	}
 	if err := s.rotate(); err != nil {
 		return 0, s.writeFailed(err, len(events))
@@ -182,17 +186,18 @@ func (s *Spool) dropOldest() {
 }
 
 // seal closes the open batch. When the seal cannot be written, as on a full disk,
-// the batch is handed out all the same, because sending is what makes space; the
-// next Open then cannot know its number and uses another producer id, so that
-// after a crash its events may arrive twice, but none is taken for a repeat of
-// another. The caller holds mu; the batch is not empty.
+// the batch is handed out all the same, because sending is what makes space, and
+// the seal is written before the next event. After a crash in between, the next
+// Open cannot know its number and uses another producer id, so that its events may
+// arrive twice, but none is taken for a repeat of another. The caller holds mu;
+// the batch is not empty.
 func (s *Spool) seal() {
 	seg := s.segments[len(s.segments)-1]
 	b := batch{seg: seg, seq: s.nextSeq, off: s.open.off, end: seg.size, count: s.open.count, ours: true}
 	mark := seal{seq: b.seq, off: uint32(b.off), count: uint32(b.count)}
 	s.keep(appendFrame(s.buf[:0], frameSeal, mark.encode()))
 	if err := s.write(seg, s.buf); err != nil {
-		s.stats.LastError = err
+		s.stats.LastError, s.owed = err, bytes.Clone(s.buf)
 	} else {
 		seg.size += int64(len(s.buf))
 	}
@@ -200,4 +205,19 @@ func (s *Spool) seal() {
 	seg.waiting++
 	s.queue = append(s.queue, b)
 	s.open = openBatch{}
+}
+
+// payOwed writes the seal of the last batch if that failed before. The caller
+// holds mu.
+func (s *Spool) payOwed() error {
+	if s.owed == nil {
+		return nil
+	}
+	seg := s.segments[len(s.segments)-1]
+	if err := s.write(seg, s.owed); err != nil {
+		return err
+	}
+	seg.size += int64(len(s.owed))
+	s.owed = nil
+	return nil
 }

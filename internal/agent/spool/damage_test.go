@@ -2,6 +2,7 @@ package spool
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -176,6 +177,54 @@ func TestFullDisk(t *testing.T) {
 	if again.Producer != b.Producer || again.Sequence != b.Sequence {
 		t.Errorf("batch %v came again as %x/%d, was %x/%d", got, again.Producer, again.Sequence, b.Producer, b.Sequence)
 	}
+}
+
+// TestSealsThatFailed: a batch that comes again after a crash is the one that was
+// handed out, also when the disk was full at each seal.
+func TestSealsThatFailed(t *testing.T) {
+	dir, failing := t.TempDir(), 2
+	o := Options{Dir: dir, Events: 2, BootID: "b", openFile: func(name string, flag int) (file, error) {
+		f, err := openOSFile(name, flag)
+		return fullForSeals{f, &failing}, err
+	}}
+	s := open(t, o)
+	handed := map[string][]string{}
+	name := func(b Batch) string { return fmt.Sprintf("%x/%d", b.Producer, b.Sequence) }
+	for _, e := range []string{"a", "b", "c", "d", "e", "f"} {
+		for s.Append([]byte(e)) != nil { // lost, and published again for this test
+		}
+	}
+	for range 3 {
+		b, got := next(t, s)
+		handed[name(b)] = got
+	}
+	crash(s)
+
+	s = open(t, o)
+	var again []string
+	for s.Stats().Events > 0 {
+		b, got := next(t, s)
+		if first, ok := handed[name(b)]; ok {
+			wantEvents(t, got, first...)
+		}
+		again = append(again, got...)
+		s.Ack(b.Sequence)
+	}
+	wantEvents(t, again, "a", "b", "c", "d", "e", "f")
+}
+
+// fullForSeals fails a number of writes of seals alone.
+type fullForSeals struct {
+	file
+	left *int
+}
+
+func (f fullForSeals) WriteAt(b []byte, off int64) (int, error) {
+	if len(b) == frameBytes+sealBytes && frameType(b[2]) == frameSeal && *f.left > 0 {
+		*f.left--
+		return 0, syscall.ENOSPC
+	}
+	return f.file.WriteAt(b, off)
 }
 
 func TestReadOnlyFolder(t *testing.T) {

@@ -108,6 +108,7 @@ type Spool struct {
 	given    int        // queue[:given] were looked at by Next since the last Rewind
 	orphans  map[uint64]int
 	open     openBatch
+	owed     []byte // a seal that could not be written, to go before anything else
 	nextSeq  uint64
 	hold     time.Time // Next hands nothing out before
 	flushing bool      // Next seals without waiting for Age
@@ -257,7 +258,7 @@ func (s *Spool) Close() error {
 	}
 	s.closed = true
 	s.signal()
-	var errs []error
+	errs := []error{s.payOwed()}
 	for _, seg := range s.segments {
 		errs = append(errs, seg.f.Sync())
 	}
