@@ -11,7 +11,7 @@ import (
 // damage puts a bad place on record.
 func (l *Log) damage(d Damage) {
 	l.recovery.Damage = append(l.recovery.Damage, d)
-	l.log.Warn("log is damaged", "path", d.Segment, "position", d.Position, "offset", d.FirstBad,
+	l.log.Error("log is damaged", "path", d.Segment, "position", d.Position, "offset", d.FirstBad,
 		"reason", d.Reason, "copy", d.Copy)
 }
 
