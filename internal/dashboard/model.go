@@ -41,6 +41,9 @@ func newEvent(stored *pb.StoredEvent) Event {
 		return e
 	}
 	e.ID, e.Time, e.Type = event.IDString(ev.GetId()), event.Time(ev), ev.GetType()
+	if !ev.GetTime().IsValid() {
+		e.Time = e.LoggedTime // JSON has no form for that of the event
+	}
 	e.Severity = event.SeverityText(ev.GetSeverity())
 	e.Host, e.Agent, e.AgentKind = ev.GetHost().GetName(), ev.GetAgent().GetId(), ev.GetAgent().GetKind()
 	e.Message = event.Summary(ev)
@@ -56,6 +59,10 @@ func plain(v any) any {
 	case float64:
 		if math.IsNaN(x) || math.IsInf(x, 0) {
 			return nil
+		}
+	case time.Time:
+		if year := x.Year(); year < 0 || year > 9999 {
+			return x.Format(time.RFC3339Nano)
 		}
 	case []any:
 		list := make([]any, len(x))
@@ -140,9 +147,9 @@ func healthText(h pb.AgentHealthLevel) string {
 	return "unknown"
 }
 
-// instant is nil where there is no time.
+// instant is nil where there is no time, or none that JSON can hold.
 func instant(t *timestamppb.Timestamp) *time.Time {
-	if t == nil || t.GetSeconds() == 0 && t.GetNanos() == 0 {
+	if !t.IsValid() || t.GetSeconds() == 0 && t.GetNanos() == 0 {
 		return nil
 	}
 	at := t.AsTime()

@@ -91,7 +91,7 @@ func TestInspectRefuses(t *testing.T) {
 		{"zero id", edit(func(e *pb.Event) { e.Id = make([]byte, 16) }), event.ErrNoID},
 		{"no time", edit(func(e *pb.Event) { e.Time = nil }), event.ErrNoTime},
 		{"time before 1970", edit(func(e *pb.Event) { e.Time = &timestamppb.Timestamp{Seconds: -5} }), event.ErrNoTime},
-		{"nanoseconds too large", edit(func(e *pb.Event) { e.Time.Nanos = 1e9 }), event.ErrNoTime},
+		{"nanoseconds too large", edit(func(e *pb.Event) { e.Time.Nanos = 1e9 }), event.ErrMalformed},
 		{"no type", edit(func(e *pb.Event) { e.Type = "" }), event.ErrNoType},
 		{"long type", edit(func(e *pb.Event) { e.Type = strings.Repeat("x", 129) }), event.ErrNoType},
 		{"cut short", good[:len(good)-1], event.ErrMalformed},
@@ -146,8 +146,11 @@ func FuzzInspect(f *testing.F) {
 		if s := event.Summary(ev); len(s) > 310 {
 			t.Fatalf("summary of %d bytes", len(s))
 		}
-		if j, err := event.FlatJSON(ev, event.SchemaECS); err == nil && !json.Valid(j) {
-			t.Fatalf("not JSON: %s", j)
+		if j, err := event.FlatJSON(ev, event.SchemaECS); err != nil || !json.Valid(j) {
+			t.Fatalf("not JSON: %s, %v", j, err)
+		}
+		if _, err := event.ToJSON(ev); err != nil {
+			t.Fatal(err)
 		}
 	})
 }

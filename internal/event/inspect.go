@@ -43,7 +43,7 @@ type Envelope struct {
 // Inspect walks the wire form of one event and returns its envelope. It
 // allocates nothing. The errors are ErrMalformed, ErrNoID, ErrNoTime and
 // ErrNoType, possibly wrapped; an event without error is certain to unmarshal
-// as *pb.Event.
+// as *pb.Event, and its times and durations to have a form in JSON.
 func Inspect(b []byte) (Envelope, error) {
 	var e Envelope
 	if err := walk(b, eventShape(), 0, &e); err != nil {
@@ -71,6 +71,42 @@ type shape struct {
 	fields []field
 	top    bool
 	name   protoreflect.Name
+	// limits are set for timestamps and durations.
+	limits *limits
+}
+
+// limits bound the seconds of a Timestamp or Duration, as its documentation
+// does; nanoseconds are below a second. Each field is held against them by
+// itself, so they hold as well for a message that is merged from several. A
+// negative duration is none that an event could tell of.
+type limits struct{ least, most int64 }
+
+const (
+	firstSecond  = -62135596800 // 0001-01-01T00:00:00Z
+	lastSecond   = 253402300799 // 9999-12-31T23:59:59Z
+	mostDuration = 315576000000 // 10,000 years
+	maxNanos     = 999_999_999
+)
+
+func limitsOf(name protoreflect.FullName) *limits {
+	switch name {
+	case "google.protobuf.Timestamp":
+		return &limits{firstSecond, lastSecond}
+	case "google.protobuf.Duration":
+		return &limits{0, mostDuration}
+	}
+	return nil
+}
+
+// allow looks at one number of a Timestamp or Duration.
+func (l *limits) allow(num protowire.Number, v uint64) bool {
+	switch int32(num) {
+	case 1:
+		return int64(v) >= l.least && int64(v) <= l.most
+	case 2:
+		return int32(v) >= 0 && int32(v) <= maxNanos // the decoder cuts it so
+	}
+	return true
 }
 
 type field struct {
@@ -100,7 +136,7 @@ func shapeOf(d protoreflect.MessageDescriptor, seen map[protoreflect.FullName]*s
 	if s, ok := seen[d.FullName()]; ok {
 		return s
 	}
-	s := &shape{name: d.Name()}
+	s := &shape{name: d.Name(), limits: limitsOf(d.FullName())}
 	seen[d.FullName()] = s
 	fds := d.Fields()
 	for i := range fds.Len() {
@@ -150,9 +186,10 @@ func walk(b []byte, s *shape, depth int, e *Envelope) error {
 			if n < 0 {
 				return malformed(s, num)
 			}
-			if s.top && num == 4 && typ == protowire.VarintType {
-				v, _ := protowire.ConsumeVarint(b)
-				e.Severity = pb.Severity(v)
+			if typ == protowire.VarintType && (s.top || s.limits != nil) {
+				if err := number(s, num, b, e); err != nil {
+					return err
+				}
 			}
 			b = b[n:]
 			continue
@@ -165,6 +202,18 @@ func walk(b []byte, s *shape, depth int, e *Envelope) error {
 		if err := check(v, f, num, s, depth, e); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// number looks at a varint of a message of which some matter.
+func number(s *shape, num protowire.Number, b []byte, e *Envelope) error {
+	v, _ := protowire.ConsumeVarint(b)
+	switch {
+	case s.top && num == 4:
+		e.Severity = pb.Severity(v)
+	case s.limits != nil && !s.limits.allow(num, v):
+		return fmt.Errorf("%w: a %s is out of range", ErrMalformed, s.name)
 	}
 	return nil
 }
@@ -276,8 +325,7 @@ func timestampNano(b []byte) int64 {
 		}
 		b = b[n:]
 	}
-	const maxSec = 253402300799 // 9999-12-31T23:59:59Z, the bound of Timestamp
-	if sec < 0 || sec > maxSec || nano < 0 || nano > 999_999_999 {
+	if sec < 0 || sec > lastSecond || nano < 0 || nano > maxNanos {
 		return noTime
 	}
 	if sec > 9_223_372_036 { // beyond int64 nanoseconds: the year 2262
