@@ -129,7 +129,7 @@ func (s *Spool) writeFailed(err error, lost int) error {
 // batch. A last segment with nothing left to send goes at once.
 func (s *Spool) rotate() error {
 	last := len(s.segments) - 1
-	if s.open.count > 0 {
+	if s.open.count > 0 || s.moving != movedNone {
 		return nil
 	}
 	spent := s.segments[last].waiting == 0 && s.segments[last].size >= recycleBytes
@@ -148,6 +148,9 @@ func (s *Spool) rotate() error {
 // makeRoom keeps the spool within its size when n bytes are added, by the drop
 // policy. The caller holds mu.
 func (s *Spool) makeRoom(n int64) error {
+	if s.moving != movedNone {
+		return nil // what is moved goes where it came from
+	}
 	var total int64
 	for _, seg := range s.segments {
 		total += seg.size

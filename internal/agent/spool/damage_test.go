@@ -191,7 +191,8 @@ func TestSealsThatFailed(t *testing.T) {
 	handed := map[string][]string{}
 	name := func(b Batch) string { return fmt.Sprintf("%x/%d", b.Producer, b.Sequence) }
 	for _, e := range []string{"a", "b", "c", "d", "e", "f"} {
-		for s.Append([]byte(e)) != nil { // lost, and published again for this test
+		for err := s.Append([]byte(e)); err != nil; { // lost, and published again for this test
+			err = s.Append([]byte(e))
 		}
 	}
 	for range 3 {
@@ -225,6 +226,77 @@ func (f fullForSeals) WriteAt(b []byte, off int64) (int, error) {
 		return 0, syscall.ENOSPC
 	}
 	return f.file.WriteAt(b, off)
+}
+
+// stubborn cannot be cut.
+type stubborn struct{ file }
+
+func (stubborn) Truncate(int64) error { return syscall.EIO }
+
+// noSync cannot make segments durable.
+type noSync struct{ file }
+
+func (f noSync) Sync() error {
+	if named, ok := f.file.(*os.File); ok && !strings.HasSuffix(named.Name(), ".spool") {
+		return f.file.Sync()
+	}
+	return syscall.EIO
+}
+
+// TestCrashWhileRecovering: events that are moved to a new segment are there once,
+// wherever moving them ended.
+func TestCrashWhileRecovering(t *testing.T) {
+	o := Options{Dir: t.TempDir(), Events: 10, BootID: "b"}
+	s := open(t, o)
+	add(t, s, "a", "b")
+	crash(s)
+	o.openFile = func(name string, flag int) (file, error) {
+		f, err := openOSFile(name, flag)
+		return stubborn{f}, err
+	}
+	if _, err := Open(o); !errors.Is(err, syscall.EIO) {
+		t.Fatalf("open: %v", err)
+	}
+	o.openFile = nil
+	s = open(t, o)
+	add(t, s, "c")
+	wantEvents(t, drain(t, s), "a", "b", "c")
+	crash(s)
+
+	// The same when it could not even be written down that they were moved.
+	o.Dir = t.TempDir()
+	s = open(t, o)
+	add(t, s, "a", "b")
+	crash(s)
+	o.openFile = func(name string, flag int) (file, error) {
+		f, err := openOSFile(name, flag)
+		return noSync{f}, err
+	}
+	if _, err := Open(o); !errors.Is(err, syscall.EIO) {
+		t.Fatalf("open: %v", err)
+	}
+	o.openFile = nil
+	s = open(t, o)
+	wantEvents(t, drain(t, s), "a", "b")
+}
+
+// TestFullSpoolOpensAgain: a spool that is full to its limit when the agent is
+// killed opens, and what is in it goes out.
+func TestFullSpoolOpensAgain(t *testing.T) {
+	o := Options{Dir: t.TempDir(), Policy: DropNewest, MaxBytes: 1 << 20, Events: 10, BootID: "b"}
+	s := open(t, o)
+	long, n := []byte(strings.Repeat("x", 10_000)), 0
+	for s.Append(long) == nil {
+		n++
+	}
+	if n%10 == 0 {
+		t.Fatalf("all of the %d events are sealed", n)
+	}
+	crash(s)
+	s = open(t, o)
+	if got := drain(t, s); len(got) != n {
+		t.Errorf("%d events of %d", len(got), n)
+	}
 }
 
 func TestReadOnlyFolder(t *testing.T) {

@@ -43,7 +43,7 @@ func segmentName(dir string, ordinal uint64) string {
 
 // addSegment starts a new last segment. The caller holds mu.
 func (s *Spool) addSegment() error {
-	h := segmentHeader{producer: s.producer, ordinal: s.ordinal + 1}
+	h := segmentHeader{producer: s.producer, ordinal: s.ordinal + 1, moved: s.moving}
 	name := segmentName(s.o.Dir, h.ordinal)
 	f, err := s.o.openFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
 	if err != nil {

@@ -39,13 +39,22 @@ func checksum(parts ...[]byte) uint32 {
 type segmentHeader struct {
 	producer [16]byte
 	ordinal  uint64
+	moved    byte
 }
+
+// What moved says of a segment's events.
+const (
+	movedNone byte = iota
+	movedSome      // they are copies of some at the ends of earlier segments, and do not count
+	movedAll       // all at the ends of earlier segments are in it, and do not count there
+)
 
 func (h segmentHeader) encode() []byte {
 	b := make([]byte, headerBytes)
 	copy(b, segmentMagic)
 	copy(b[8:], h.producer[:])
 	binary.LittleEndian.PutUint64(b[24:], h.ordinal)
+	b[32] = h.moved
 	binary.LittleEndian.PutUint32(b[60:], checksum(b[:60]))
 	return b
 }
@@ -55,7 +64,7 @@ func decodeHeader(b []byte) (segmentHeader, bool) {
 		binary.LittleEndian.Uint32(b[60:]) != checksum(b[:60]) {
 		return segmentHeader{}, false
 	}
-	h := segmentHeader{ordinal: binary.LittleEndian.Uint64(b[24:])}
+	h := segmentHeader{ordinal: binary.LittleEndian.Uint64(b[24:]), moved: b[32]}
 	copy(h.producer[:], b[8:])
 	return h, true
 }

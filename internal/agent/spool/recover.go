@@ -54,6 +54,9 @@ func (s *Spool) recover() error {
 	if err := s.cursor.save(s.lowWater(r)); err != nil {
 		return err
 	}
+	if len(r.loose) > 0 {
+		s.moving = movedSome
+	}
 	last := len(s.segments) - 1
 	if last < 0 || fresh || s.segments[last].size >= s.o.segmentBytes() {
 		if err := s.addSegment(); err != nil {
@@ -106,8 +109,16 @@ func (s *Spool) loadSegment(name string, r *recovery) error {
 	if !ok || segmentName(s.o.Dir, h.ordinal) != name {
 		return errors.Join(s.quarantine(name, int64(len(content))), f.Close())
 	}
+	if h.moved == movedSome {
+		return errors.Join(f.Close(), os.Remove(name)) // the originals are all there
+	}
 	seg := &segment{segmentHeader: h, name: name, f: f}
 	s.segments = append(s.segments, seg)
+	if h.moved == movedAll {
+		if err := r.cut(seg); err != nil {
+			return err
+		}
+	}
 	s.ordinal = max(s.ordinal, h.ordinal)
 
 	c := collector{s: s, r: r, seg: seg}
@@ -213,8 +224,13 @@ func (c *collector) finish() {
 	c.r.from = append(c.r.from, looseEnd{c.seg, c.offs[0]})
 }
 
-// adopt moves events without a batch into the new last segment.
+// adopt moves events without a batch into the new segment at the end. A crash on the
+// way leaves each of them once: until all are written the copies do not count, and
+// from then on the originals do not.
 func (s *Spool) adopt(r *recovery) error {
+	if len(r.loose) == 0 {
+		return nil
+	}
 	for rest := r.loose; len(rest) > 0; {
 		n, err := s.appendRun(rest)
 		if err != nil {
@@ -222,17 +238,42 @@ func (s *Spool) adopt(r *recovery) error {
 		}
 		rest = rest[n:]
 	}
-	s.stats.Appended = 0 // they were counted by the process that appended them
+	s.moving = movedNone
+	s.stats.Appended = 0       // they were counted by the process that appended them
+	s.open.since = time.Time{} // they have waited long enough
+	seg := s.segments[len(s.segments)-1]
+	if err := seg.mark(movedAll); err != nil {
+		return err
+	}
+	return r.cut(seg)
+}
+
+// mark makes a segment durable and then what its header says of moved events.
+func (seg *segment) mark(moved byte) error {
+	err := seg.f.Sync()
+	if err == nil {
+		seg.moved = moved
+		_, err = seg.f.WriteAt(seg.encode(), 0)
+	}
+	if err == nil {
+		err = seg.f.Sync()
+	}
+	if err != nil {
+		return fmt.Errorf("move unsealed events: %w", err)
+	}
+	return nil
+}
+
+// cut takes the loose ends, which are in seg now, off their segments.
+func (r *recovery) cut(seg *segment) error {
 	for _, end := range r.from {
 		if err := end.seg.f.Truncate(end.off); err != nil {
 			return fmt.Errorf("cut moved events: %w", err)
 		}
 		end.seg.size = end.off
 	}
-	if s.open.count > 0 {
-		s.open.since = time.Time{} // they have waited long enough
-	}
-	return nil
+	r.loose, r.from = nil, nil
+	return seg.mark(movedNone)
 }
 
 // removeSpent deletes segments other than the last that hold nothing to send.

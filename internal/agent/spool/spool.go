@@ -112,6 +112,7 @@ type Spool struct {
 	nextSeq  uint64
 	hold     time.Time // Next hands nothing out before
 	flushing bool      // Next seals without waiting for Age
+	moving   byte      // of new segments; not movedNone only while recovery moves events
 	buf      []byte
 	stats    Stats
 	wake     chan struct{} // for Next; capacity 1
