@@ -36,8 +36,8 @@ func (l *Log) replayOlder(ctx context.Context, segs []*segment) error {
 			break
 		}
 	}
-	for _, seg := range segs[max(from, 0):last] {
-		if err := l.replaySegment(ctx, seg); err != nil {
+	for i := max(from, 0); i < last; i++ {
+		if err := l.replaySegment(ctx, segs[i], segs[i+1].first); err != nil {
 			return err
 		}
 	}
@@ -67,8 +67,9 @@ func (l *Log) startsWhole(seg *segment) (ok bool, err error) {
 	return what == foundRecord && rec.header.kind == KindCheckpoint, nil
 }
 
-// replaySegment replays what can be read of a segment.
-func (l *Log) replaySegment(ctx context.Context, seg *segment) (err error) {
+// replaySegment replays what can be read of a segment. What lies at or behind the
+// offset at which the next one starts is void.
+func (l *Log) replaySegment(ctx context.Context, seg *segment, next Offset) (err error) {
 	f, err := l.opts.FS.Open(filepath.Join(l.opts.Dir, seg.name))
 	if err != nil {
 		return fmt.Errorf("open segment %s: %w", seg.name, err)
@@ -86,6 +87,9 @@ func (l *Log) replaySegment(ctx context.Context, seg *segment) (err error) {
 			return fmt.Errorf("read segment %s: %w", seg.name, err)
 		}
 		if what == foundEnd {
+			return nil
+		}
+		if what == foundRecord && rec.header.first >= next {
 			return nil
 		}
 		if what == foundRecord {

@@ -29,7 +29,8 @@ func (l *Log) retain() error {
 		l.remove(n)
 	}
 	errs := []error{l.sweep()}
-	for l.opts.MinFreeBytes > 0 && l.free() < l.opts.MinFreeBytes && l.expired(math.MaxUint64) > 0 {
+	// While a file cannot be removed, giving up further ones frees nothing either.
+	for len(l.w.doomed) == 0 && l.opts.MinFreeBytes > 0 && l.free() < l.opts.MinFreeBytes && l.expired(math.MaxUint64) > 0 {
 		l.log.Error("log removes events that a subscriber still needs, the disk is nearly full",
 			"path", l.view.Load().segs[0].name, "cursor", holder, "offset", hold, "free_bytes", l.free())
 		l.remove(1)

@@ -7,10 +7,12 @@ import (
 	"log/slog"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/amoskys/amoskys/internal/vfs"
+	"github.com/amoskys/amoskys/internal/vfs/errorfs"
 	"github.com/amoskys/amoskys/internal/vfs/memfs"
 )
 
@@ -283,4 +285,52 @@ func TestTwoWriters(t *testing.T) {
 		t.Fatal(err)
 	}
 	openLog(t, o)
+}
+
+// TestFullDiskThatCannotRemove: when removing frees nothing, holds are not given up
+// one after the other for nothing.
+func TestFullDiskThatCannotRemove(t *testing.T) {
+	for _, broken := range []errorfs.Kind{errorfs.Remove, errorfs.OpenRW} { // of a segment, of the head file
+		t.Run(string(broken), func(t *testing.T) {
+			disk := memfs.New()
+			var armed atomic.Bool
+			o := options(errorfs.Wrap(disk, func(op errorfs.Op) error {
+				if armed.Load() && op.Kind == broken {
+					return syscall.EIO
+				}
+				return nil
+			}))
+			o.SegmentBytes, o.RetentionBytes = 20<<10, 25<<10
+			o.MinFreeBytes = 50 << 10
+			l := openLog(t, o)
+			if _, err := l.Cursor("slow", true); err != nil {
+				t.Fatal(err)
+			}
+			for i := range 60 {
+				if i > 0 && i%10 == 0 {
+					if err := l.Rotate(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				mustAppend(t, l, batch(i, 1, 900))
+			}
+			armed.Store(true)
+			disk.SetCapacity(disk.Used() + 10<<10)
+			for range 3 {
+				if err := l.Maintain(t.Context()); !errors.Is(err, syscall.EIO) {
+					t.Fatal(err)
+				}
+			}
+			if first := l.Stat().FirstOffset; first > 10 {
+				t.Fatalf("the log begins at %d, and nothing was freed", first)
+			}
+			armed.Store(false)
+			if err := l.Maintain(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if free, _ := disk.FreeBytes(dir); free < 50<<10 || l.Stat().FirstOffset > 40 {
+				t.Fatalf("%d bytes are free, the log begins at %d", free, l.Stat().FirstOffset)
+			}
+		})
+	}
 }
