@@ -3,6 +3,7 @@ package filter
 import (
 	"net/netip"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +19,9 @@ const (
 	MaxLength = 8192
 	maxDepth  = 64
 	maxTerms  = 512
+	// maxProgram bounds what a query's regular expressions compile to together, in
+	// states: a repetition of a few bytes makes a thousand of them.
+	maxProgram = 10_000
 )
 
 // Filter is a parsed query.
@@ -84,6 +88,8 @@ type parser struct {
 	toks  []token
 	i     int
 	terms int
+	// program estimates the states of the regular expressions so far.
+	program int
 }
 
 func (p *parser) peek() token { return p.toks[p.i] }
@@ -259,11 +265,34 @@ func (p *parser) regex(c compare) (node, error) {
 	if err != nil {
 		return nil, err
 	}
+	tree, err := syntax.Parse(t.text, syntax.Perl)
+	if err != nil {
+		return nil, faultAt(t.pos, "this is not a regular expression (RE2): %v", err)
+	}
+	if p.program += states(tree); p.program > maxProgram {
+		return nil, faultAt(t.pos, "this regular expression is too large: repeat less")
+	}
 	re, err := regexp.Compile(t.text)
 	if err != nil {
 		return nil, faultAt(t.pos, "this is not a regular expression (RE2): %v", err)
 	}
 	return matches{c, re}, nil
+}
+
+// states is about how many states an expression compiles to. A class is one,
+// however large, and takes memory for its ranges.
+func states(re *syntax.Regexp) int {
+	n := 1 + len(re.Rune)
+	if re.Op == syntax.OpCharClass {
+		n = 1 + len(re.Rune)/64
+	}
+	for _, sub := range re.Sub {
+		n += states(sub)
+	}
+	if re.Op == syntax.OpRepeat {
+		n *= max(re.Min, re.Max, 1)
+	}
+	return n
 }
 
 func (p *parser) list(c compare) (node, error) {
