@@ -114,7 +114,20 @@ func (t *tally) add(e *event.Envelope, n int) {
 		t.list[maxTally-1].n += n
 		return
 	}
-	t.list = append(t.list, count{string(e.Type), string(e.AgentID), string(e.HostName), n})
+	t.list = append(t.list, count{string(e.Type), brief(string(e.AgentID)), brief(string(e.HostName)), n})
+}
+
+// maxText bounds a name that is kept or told apart from its event, in bytes: in
+// the event it may be a megabyte long.
+const maxText = 1 << 10
+
+// brief cuts a text to maxText, at a whole character. The copy keeps the rest
+// from staying in memory.
+func brief(s string) string {
+	if len(s) <= maxText {
+		return s
+	}
+	return strings.Clone(strings.ToValidUTF8(s[:maxText], ""))
 }
 
 // maxTally bounds the search through a batch of many kinds; what exceeds it is

@@ -214,11 +214,12 @@ func newHistogram(views []blockView, since, until int64, buckets int, now time.T
 			since = min(since, views[i].minTime)
 		}
 	}
+	since, until = max(since, 0), max(until, 0) // no event is older than 1970
 	span := max(until-since, 1)
 	step := roundStep(time.Duration(span / int64(buckets)))
 	start := since - mod(since, int64(step))
 	n := (until-start)/int64(step) + 1
-	return &histogram{start: start, step: int64(step), counts: make([]uint64, min(n, maxBuckets+2))}
+	return &histogram{start: start, step: int64(step), counts: make([]uint64, min(max(n, 0), maxBuckets+2))}
 }
 
 func mod(a, b int64) int64 { return (a%b + b) % b }
@@ -325,6 +326,7 @@ func (f *facet) count(value string, n uint64) {
 	if value == "" {
 		return
 	}
+	value = brief(value)
 	if _, known := f.counts[value]; known || len(f.counts) < maxDistinct {
 		f.counts[value] += n
 	}
