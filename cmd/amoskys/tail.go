@@ -51,10 +51,12 @@ func newTailCommand(env *cli.Env) *cobra.Command {
 					return err
 				}
 			}
+			files := identity.FilesFor(env.Home.Certs(), f.certificate)
 			return tail.Run(cmd.Context(), tail.Options{
-				Hub: f.hub, Files: identity.FilesFor(env.Home.Certs(), f.certificate), Request: request, Limit: f.limit,
-				Print:  show,
-				Notice: func(text string) { fmt.Fprintln(env.Stderr, cli.Clean(text)) },
+				Hub: f.hub, Files: files, Request: request, Limit: f.limit,
+				Print:   show,
+				Notice:  func(text string) { fmt.Fprintln(env.Stderr, cli.Clean(text)) },
+				Explain: func(err error) error { return remote.Explain(err, f.hub, files, env.Now()) },
 			})
 		},
 	}

@@ -19,7 +19,7 @@ func tree(e *Env) *cobra.Command {
 	e.BindHome(root)
 	group := &cobra.Command{Use: "certs", Short: "a group"}
 	group.AddCommand(&cobra.Command{Use: "list", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return nil }})
-	work := &cobra.Command{Use: "work", Args: cobra.ExactArgs(1), RunE: func(_ *cobra.Command, args []string) error {
+	work := &cobra.Command{Use: "work WHAT", Args: cobra.ExactArgs(1), RunE: func(_ *cobra.Command, args []string) error {
 		switch args[0] {
 		case "fail":
 			return errors.New("the disk is full")
@@ -46,8 +46,8 @@ func TestExecute(t *testing.T) {
 		{"work silent", 1, ""},
 		{"work misuse", 2, "amoskys: --to must come after --from\nSee \"amoskys work --help\".\n"},
 		{"completion nosuch", 2, "amoskys: unknown command \"nosuch\" for \"amoskys completion\"\nSee \"amoskys completion --help\".\n"},
-		{"work", 2, "amoskys: accepts 1 arg(s), received 0\nSee \"amoskys work --help\".\n"},
-		{"work ok --count x", 2, "amoskys: invalid argument \"x\" for \"--count\" flag: strconv.ParseInt: parsing \"x\": invalid syntax\nSee \"amoskys work --help\".\n"},
+		{"work", 2, "amoskys: an argument is missing: call it as amoskys work WHAT [flags]\nSee \"amoskys work --help\".\n"},
+		{"work ok --count x", 2, "amoskys: invalid argument \"x\" for \"--count\" flag: it takes a whole number\nSee \"amoskys work --help\".\n"},
 		{"work ok --nope", 2, "amoskys: unknown flag: --nope\nSee \"amoskys work --help\".\n"},
 		{"wook ok", 2, "amoskys: unknown command \"wook\" for \"amoskys\", did you mean work?\nSee \"amoskys --help\".\n"},
 		{"certs lst", 2, "amoskys: unknown command \"lst\" for \"amoskys certs\", did you mean list?\nSee \"amoskys certs --help\".\n"},

@@ -44,7 +44,7 @@ func Execute(ctx context.Context, root *cobra.Command, e *Env, args []string) in
 	root.SetOut(e.Stdout)
 	root.SetErr(e.Stderr)
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &UsageError{Err: err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &UsageError{Err: flagError(err)} })
 	root.InitDefaultCompletionCmd(args...) // otherwise made behind our back
 	wrapArgs(root)
 	cmd, err := root.ExecuteContextC(ctx)
@@ -71,7 +71,7 @@ func wrapArgs(cmd *cobra.Command) {
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(c *cobra.Command, args []string) error {
 			if err := check(c, args); err != nil {
-				return &UsageError{Err: err}
+				return &UsageError{Err: argsError(c, args, err)}
 			}
 			return nil
 		}
@@ -90,6 +90,41 @@ func wrapArgs(cmd *cobra.Command) {
 			return &UsageError{Err: errors.New(message)}
 		}
 	}
+}
+
+// argsError says how the command is called where cobra only counts.
+func argsError(c *cobra.Command, args []string, err error) error {
+	words := err.Error()
+	if !strings.HasPrefix(words, "accepts ") && !strings.HasPrefix(words, "requires ") {
+		return err
+	}
+	what := "an argument is missing"
+	if len(args) > 0 {
+		what = fmt.Sprintf("%d arguments are too many or too few", len(args))
+	}
+	return fmt.Errorf("%s: call it as %s", what, c.UseLine())
+}
+
+// flagError puts what a flag takes in place of the parser's words.
+func flagError(err error) error {
+	words := err.Error()
+	for _, w := range []struct{ start, plain string }{
+		{"strconv.ParseInt", "it takes a whole number"},
+		{"strconv.ParseUint", "it takes a whole number from 0"},
+		{"strconv.ParseFloat", "it takes a number"},
+		{"strconv.ParseBool", "it takes true or false"},
+		{"time: ", "it takes a duration such as 90s, 15m or 2h"},
+	} {
+		before, after, found := strings.Cut(words, ": "+w.start)
+		switch {
+		case !found:
+		case strings.Contains(after, "out of range"):
+			return errors.New(before + ": the number is too large or too small")
+		default:
+			return errors.New(before + ": " + w.plain)
+		}
+	}
+	return err
 }
 
 // isUsage also knows the errors that cobra makes itself and gives no type.

@@ -31,6 +31,8 @@ type Options struct {
 	// connection.
 	Print  func(*pb.StoredEvent) error
 	Notice func(string)
+	// Explain words an error of a call for people; nil gives what the hub said.
+	Explain func(error) error
 }
 
 // errLimit ends a run that has shown enough.
@@ -59,12 +61,12 @@ func Run(ctx context.Context, o Options) error {
 		case ctx.Err() != nil, errors.Is(err, errLimit), errors.Is(err, io.EOF):
 			return nil
 		case !f.connected, !temporary(err):
-			return fmt.Errorf("follow the hub at %s: %w", o.Hub, plain(err))
+			return fmt.Errorf("follow events: %w", o.explain(err))
 		}
 		if f.progress != before {
 			pause = firstPause
 		}
-		o.Notice(fmt.Sprintf("lost the hub (%v), trying again", plain(err)))
+		o.Notice(fmt.Sprintf("lost the hub (%v), trying again", o.explain(err)))
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
@@ -164,8 +166,11 @@ func temporary(err error) bool {
 	}
 }
 
-// plain takes gRPC's words off an error.
-func plain(err error) error {
+// explain takes gRPC's words off an error, and says more where the caller can.
+func (o *Options) explain(err error) error {
+	if o.Explain != nil {
+		return o.Explain(err)
+	}
 	if s, ok := status.FromError(err); ok {
 		return errors.New(s.Message())
 	}

@@ -104,24 +104,27 @@ func Dial(e *cli.Env, addr string) (*Client, error) {
 // Close ends the connection.
 func (c *Client) Close() error { return c.conn.Close() }
 
-// Explain turns the error of a call into one for people. Nothing listening is
+// Explain turns the error of a call into one for people; see [Explain].
+func (c *Client) Explain(err error) error { return Explain(err, c.Addr, c.files, c.now()) }
+
+// Explain turns the error of a call to the hub at addr into one for people. Nothing listening is
 // ErrNotRunning, which silence is not; a refused certificate says which and why; what the hub answered
 // comes without gRPC's words around it.
-func (c *Client) Explain(err error) error {
+func Explain(err error, addr string, files identity.Files, now time.Time) error {
 	if err == nil {
 		return nil
 	}
-	if r, ok := errors.AsType[*identity.Rejection](identity.ExplainHandshake(err, c.files, c.now())); ok {
-		return fmt.Errorf("connect to the hub at %s: %w", c.Addr, r)
+	if r, ok := errors.AsType[*identity.Rejection](identity.ExplainHandshake(err, files, now)); ok {
+		return fmt.Errorf("connect to the hub at %s: %w", addr, r)
 	}
 	s := status.Convert(err)
 	switch s.Code() {
 	case codes.Unavailable, codes.DeadlineExceeded:
 		if s.Code() == codes.DeadlineExceeded && !strings.Contains(s.Message(), "connection error") {
-			return fmt.Errorf("the hub at %s does not answer: it hangs, is overloaded, or the network between loses everything (%s)", c.Addr, lastPart(s.Message()))
+			return fmt.Errorf("the hub at %s does not answer: it hangs, is overloaded, or the network between loses everything (%s)", addr, lastPart(s.Message()))
 		}
 		if isLocal(s.Message()) {
-			return fmt.Errorf("%w at %s: start it with amoskys up, or name another with EVENTBUS_HOST and EVENTBUS_PORT (%s)", ErrNotRunning, c.Addr, lastPart(s.Message()))
+			return fmt.Errorf("%w at %s: start it with amoskys up, or name another with EVENTBUS_HOST and EVENTBUS_PORT (%s)", ErrNotRunning, addr, lastPart(s.Message()))
 		}
 	default:
 	}
