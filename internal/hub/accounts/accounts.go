@@ -15,6 +15,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -128,7 +129,7 @@ func (s *Service) Login(ctx context.Context, req *pb.LoginRequest) (*pb.LoginRes
 		}
 		return nil, err
 	}
-	s.byName.forget(name + "\x00" + ip)
+	s.byName.forget(name + "\x00" + network(ip))
 	token := newToken()
 	session := state.Session{
 		TokenHash: sha256.Sum256([]byte(token)), User: user.Name, Created: now, LastSeen: now,
@@ -147,15 +148,29 @@ func (s *Service) Login(ctx context.Context, req *pb.LoginRequest) (*pb.LoginRes
 // admit applies the limits. The narrowest comes first, so that a client that
 // has used up its own tries takes nothing from the others.
 func (s *Service) admit(name, ip string, now time.Time) error {
+	from := network(ip)
 	for _, l := range []struct {
 		*limiter
 		key string
-	}{{s.byName, name + "\x00" + ip}, {s.byAddress, ip}, {s.overall, ""}} {
+	}{{s.byName, name + "\x00" + from}, {s.byAddress, from}, {s.overall, ""}} {
 		if wait, ok := l.take(l.key, now); !ok {
 			return errTooMany(wait)
 		}
 	}
 	return nil
+}
+
+// network is whom an address speaks for: itself, and in IPv6 the 64 bits that
+// one subscriber is given, who has all addresses below them (RFC 6177).
+func network(ip string) string {
+	addr, err := netip.ParseAddr(ip)
+	if err != nil {
+		return ip
+	}
+	if addr = addr.Unmap(); addr.Is4() {
+		return addr.String()
+	}
+	return netip.PrefixFrom(addr.WithZone(""), 64).Masked().String()
 }
 
 // check returns the user if the password is right.

@@ -214,6 +214,32 @@ func TestLoginLimits(t *testing.T) {
 	}
 }
 
+// TestLoginLimitsBySubscriberOfIPv6: who has one address of a /64 has them all.
+func TestLoginLimitsBySubscriberOfIPv6(t *testing.T) {
+	f := newFixture(t)
+	try := func(plain, ip string) codes.Code {
+		_, err := f.login(t, "ada", plain, ip)
+		return status.Code(err)
+	}
+	for i := range 5 {
+		if code := try("wrong", fmt.Sprintf("2001:db8:0:7::%x", i+1)); code != codes.Unauthenticated {
+			t.Fatal(code)
+		}
+	}
+	if code := try(right, "2001:db8:0:7:ffff::9"); code != codes.ResourceExhausted {
+		t.Errorf("sixth address of the same network: %v", code)
+	}
+	if code := try(right, "2001:db8:0:8::1"); code != codes.OK {
+		t.Errorf("another network: %v", code)
+	}
+	for range 5 {
+		try("wrong", "10.0.0.1")
+	}
+	if code := try(right, "::ffff:10.0.0.1"); code != codes.ResourceExhausted {
+		t.Errorf("the same address written in IPv6: %v", code)
+	}
+}
+
 func TestLoginLimitsByAddressAndOverall(t *testing.T) {
 	f := newFixture(t)
 	limited := func(name, ip string) bool {
