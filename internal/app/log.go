@@ -16,6 +16,7 @@ import (
 
 // logSource reads the log for the live view. Damaged places are logged and passed.
 type logSource struct {
+	log    *wal.Log
 	reader *wal.Reader
 	logger *slog.Logger
 }
@@ -25,7 +26,7 @@ func newLogSource(log *wal.Log, from uint64, logger *slog.Logger) (*logSource, e
 	if err != nil {
 		return nil, fmt.Errorf("read the log for the live view: %w", err)
 	}
-	return &logSource{reader: reader, logger: logger}, nil
+	return &logSource{log: log, reader: reader, logger: logger}, nil
 }
 
 // Next returns the next batch of events.
@@ -37,7 +38,13 @@ func (s *logSource) Next(ctx context.Context) (live.Batch, error) {
 			continue
 		}
 		if err != nil {
-			return live.Batch{}, err
+			if ctx.Err() != nil || errors.Is(err, wal.ErrClosed) {
+				return live.Batch{}, err
+			}
+			if err := s.skip(ctx, err); err != nil {
+				return live.Batch{}, err
+			}
+			continue
 		}
 		if entry.Kind != wal.KindEvents {
 			continue
@@ -47,6 +54,34 @@ func (s *logSource) Next(ctx context.Context) (live.Batch, error) {
 			Received: entry.Received, Events: entry.Events(),
 		}, nil
 	}
+}
+
+// skipPause is how long to leave a disk alone that cannot be read.
+const skipPause = time.Second
+
+// skip goes to the end of the log, past what the disk cannot read: the view is of
+// what is new, and ending it would end the hub, now and after each start.
+func (s *logSource) skip(ctx context.Context, why error) error {
+	pause := time.NewTimer(skipPause)
+	defer pause.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-pause.C:
+	}
+	from, to := s.reader.Offset(), s.log.Stat().NextOffset
+	s.logger.WarnContext(ctx, "the live view skips what cannot be read of the log",
+		obs.KeyError, why, obs.KeyOffset, from, obs.KeyCount, to-min(from, to))
+	reader, err := s.log.NewReader(to)
+	if err != nil {
+		return errors.Join(why, err)
+	}
+	old := s.reader
+	s.reader = reader
+	if err := old.Close(); err != nil {
+		s.logger.WarnContext(ctx, "the live view left a file open", obs.KeyError, err)
+	}
+	return nil
 }
 
 // Close lets go of the log's files.
