@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/token"
 )
 
 // scalar stores a single value; a wrong type is a fault that says what to write.
@@ -51,9 +52,26 @@ func (d *decoder) scalar(n ast.Node, v reflect.Value, path string) {
 			return
 		}
 		v.SetFloat(node.Value)
+	case *ast.StringNode:
+		number, ok := exponent(node)
+		if !ok || !v.CanFloat() {
+			fail()
+			return
+		}
+		v.SetFloat(number)
 	default:
 		fail()
 	}
+}
+
+// exponent reads a number such as 1e9, which the YAML 1.2 core schema takes for
+// a float and the parser for text, as YAML 1.1 did.
+func exponent(n *ast.StringNode) (float64, bool) {
+	if n.GetToken().Type != token.StringType || strings.Trim(n.Value, "+-.0123456789eE") != "" {
+		return 0, false
+	}
+	f, err := strconv.ParseFloat(n.Value, 64)
+	return f, err == nil
 }
 
 // textFault keeps the text of secrets out of messages.
