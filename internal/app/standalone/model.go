@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/amoskys/amoskys/internal/agent"
 	"github.com/amoskys/amoskys/internal/app/remote"
 	"github.com/amoskys/amoskys/internal/cli"
 	"github.com/amoskys/amoskys/internal/node"
@@ -22,6 +23,7 @@ type model struct {
 	e     *cli.Env
 	plan  *plan
 	roles []*role
+	host  string // this machine's name, as its node tells it
 	web   *http.Client
 
 	mu      sync.Mutex // guards what follows
@@ -40,7 +42,7 @@ const maxNotes = 50
 
 func newModel(e *cli.Env, p *plan, roles []*role) *model {
 	return &model{
-		e: e, plan: p, roles: roles, phase: phaseStarting,
+		e: e, plan: p, roles: roles, host: agent.Machine().GetName(), phase: phaseStarting,
 		samples: map[string]usage.Sample{}, percent: map[string]float64{},
 		// The certificate is the dashboard's own affair: this only asks whether
 		// something serves pages on this machine.
@@ -121,7 +123,7 @@ func (m *model) nodeReady() (ok bool, why string) {
 	defer m.mu.Unlock()
 	for _, a := range m.plan.agents {
 		known := slices.ContainsFunc(m.agents, func(s *pb.AgentStatus) bool {
-			return s.GetId() == a.ID && s.GetNodeConnected() && s.GetState() != pb.AgentState_AGENT_STATE_STARTING
+			return s.GetId() == a.ID && s.GetHost() == m.host && s.GetNodeConnected() && s.GetState() != pb.AgentState_AGENT_STATE_STARTING
 		})
 		if !known {
 			return false, "agent " + a.ID + " has not been reported to the hub"
@@ -240,14 +242,15 @@ func (m *model) merge(r *pb.WatchAgentsResponse) {
 	})
 }
 
-// agentPIDs are this host's agents, for run/up.json.
+// agentPIDs are this host's agents, for run/up.json, whose processes the next up
+// may kill: a number that another host's node tells says nothing here.
 func (m *model) agentPIDs() []process {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var out []process
 	for _, a := range m.agents {
 		ours := slices.ContainsFunc(m.plan.agents, func(p node.Agent) bool { return p.ID == a.GetId() })
-		if ours && a.GetPid() != 0 && a.GetNodeConnected() {
+		if ours && a.GetHost() == m.host && a.GetPid() != 0 && a.GetNodeConnected() {
 			out = append(out, processOf("agent "+a.GetId(), int(a.GetPid())))
 		}
 	}
