@@ -35,6 +35,21 @@ func tree(e *Env) *cobra.Command {
 	return root
 }
 
+// TestErrorsCannotSteerTheTerminal: the reason may come from a node or a hub.
+func TestErrorsCannotSteerTheTerminal(t *testing.T) {
+	var out bytes.Buffer
+	e := &Env{Stdout: &out, Stderr: &out}
+	root := &cobra.Command{Use: "amoskys", RunE: func(*cobra.Command, []string) error {
+		return errors.New("first\nnode could not do it: \x1b]0;pwned\a\x1b[2J\r")
+	}}
+	if code := Execute(t.Context(), root, e, nil); code != ExitFailed {
+		t.Errorf("exit code %d", code)
+	}
+	if want := "amoskys: first\nnode could not do it: ·]0;pwned··[2J·\n"; out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
+	}
+}
+
 func TestExecute(t *testing.T) {
 	tests := []struct {
 		args   string

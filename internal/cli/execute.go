@@ -54,12 +54,22 @@ func Execute(ctx context.Context, root *cobra.Command, e *Env, args []string) in
 	if errors.Is(err, ErrSilent) {
 		return ExitFailed
 	}
-	fmt.Fprintf(e.Stderr, "%s: %v\n", root.Name(), err)
+	fmt.Fprintf(e.Stderr, "%s: %s\n", root.Name(), cleanLines(err.Error()))
 	if isUsage(err) {
 		fmt.Fprintf(e.Stderr, "See %q.\n", cmd.CommandPath()+" --help")
 		return ExitUsage
 	}
 	return ExitFailed
+}
+
+// cleanLines is Clean for a text of several lines. What failed may be told in the
+// words of another machine.
+func cleanLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i := range lines {
+		lines[i] = Clean(lines[i])
+	}
+	return strings.Join(lines, "\n")
 }
 
 // wrapArgs makes the errors of argument checks usage errors, and has groups of
