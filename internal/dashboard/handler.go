@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -25,12 +26,23 @@ func (s *Server) Handler() http.Handler {
 const apiTimeout = 50 * time.Second
 
 func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, "/api/") && !isText(r.URL) {
+		problem(http.StatusBadRequest, "the address holds bytes that are no UTF-8 text").write(w)
+		return
+	}
 	if strings.HasPrefix(r.URL.Path, "/api/") && r.URL.Path != livePath {
 		ctx, cancel := context.WithTimeout(r.Context(), apiTimeout)
 		defer cancel()
 		r = r.WithContext(ctx)
 	}
 	s.mux.ServeHTTP(w, r)
+}
+
+// isText says whether path and parameters are text, as all that goes to the hub
+// must be.
+func isText(u *url.URL) bool {
+	query, err := url.QueryUnescape(u.RawQuery)
+	return err == nil && utf8.ValidString(u.Path) && utf8.ValidString(query)
 }
 
 // headers sets what every answer carries. Pages run our own scripts alone, are
