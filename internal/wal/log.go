@@ -39,6 +39,7 @@ type Log struct {
 	reason      string
 	recovery    Recovery
 	quarantined []string
+	met         []Damage
 
 	w writer // owned by Open, then by the writer goroutine
 }
@@ -99,13 +100,13 @@ type Recovery struct {
 	Damage []Damage
 }
 
-// Damage is a bad place found by Open.
+// Damage is a bad place found by Open or met by a reader.
 type Damage struct {
 	Segment  string `json:"segment"`
 	Position int64  `json:"position"`
 	FirstBad Offset `json:"first_bad_offset"`
 	Reason   string `json:"reason"`
-	Copy     string `json:"copy"` // path in the quarantine folder, empty when copying failed
+	Copy     string `json:"copy"` // path in the quarantine folder, empty without one
 }
 
 // Stat describes the log at one moment.
@@ -121,6 +122,9 @@ type Stat struct {
 	QueuedBytes int64     // submitted and not yet durable
 	Recovery    Recovery
 	Quarantined []string // files in the quarantine folder
+	// Met lists bad places that readers have met since the log was opened and that
+	// opening it had not, MaxMet at most. Retention removes them with their segments.
+	Met []Damage
 }
 
 // Stat returns the log's state. It asks the system for the free space and
@@ -142,6 +146,7 @@ func (l *Log) Stat() Stat {
 	s.State, s.Reason, s.Recovery = l.state, l.reason, l.recovery
 	s.Recovery.Damage = slices.Clone(l.recovery.Damage)
 	s.Quarantined = slices.Clone(l.quarantined)
+	s.Met = slices.DeleteFunc(slices.Clone(l.met), v.lacks)
 	return s
 }
 

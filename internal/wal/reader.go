@@ -102,8 +102,16 @@ func (r *Reader) TryNext() (e *Entry, ok bool, err error) {
 	return e, ok, err
 }
 
-// read returns the next record within the view.
+// read returns the next record within the view, and puts a bad place on record.
 func (r *Reader) read(v *view) (*Entry, bool, error) {
+	e, ok, err := r.find(v)
+	if err != nil {
+		r.note(err)
+	}
+	return e, ok, err
+}
+
+func (r *Reader) find(v *view) (*Entry, bool, error) {
 	if r.closed {
 		return nil, false, ErrClosed
 	}
