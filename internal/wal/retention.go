@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"path/filepath"
+	"time"
 
 	"github.com/amoskys/amoskys/internal/vfs"
 )
@@ -49,7 +50,7 @@ func (l *Log) expired(hold Offset) int {
 		seg, next := v.segs[n], v.segs[n+1]
 		// A segment is as old as its youngest event, and that is no younger
 		// than the next segment.
-		old := l.opts.RetentionAge > 0 && now.Sub(next.created) > l.opts.RetentionAge
+		old := l.opts.RetentionAge > 0 && now.Sub(began(v.segs[n+1:], now)) > l.opts.RetentionAge
 		big := l.opts.RetentionBytes > 0 && total > l.opts.RetentionBytes
 		if !old && !big || next.first > hold {
 			break
@@ -57,6 +58,17 @@ func (l *Log) expired(hold Offset) int {
 		total -= seg.end
 	}
 	return n
+}
+
+// began returns when the first of segs began. One that begins in the future was
+// made while the clock was ahead, and the next one speaks for it.
+func began(segs []*segment, now time.Time) time.Time {
+	for _, s := range segs {
+		if !s.created.After(now) {
+			return s.created
+		}
+	}
+	return now
 }
 
 // remove takes the oldest n segments out of the log. Readers that are in one

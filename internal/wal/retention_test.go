@@ -287,6 +287,40 @@ func TestTwoWriters(t *testing.T) {
 	openLog(t, o)
 }
 
+// TestRetentionAfterAWrongClock: segments made while the clock was a year ahead do
+// not keep everything for a year.
+func TestRetentionAfterAWrongClock(t *testing.T) {
+	c := newClock()
+	o := options(memfs.New())
+	o.Now, o.RetentionAge = c.Now, 24*time.Hour
+	l := openLog(t, o)
+	add := func(n int) {
+		for range n {
+			mustAppend(t, l, batch(1, 1, 10))
+			if err := l.Rotate(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	const year = 365 * 24 * time.Hour
+	c.advance(year)
+	add(3)
+	c.advance(-year)
+	add(3)
+	c.advance(12 * time.Hour)
+	add(1)
+	if first := l.Stat().FirstOffset; first != 0 {
+		t.Fatalf("the log begins at %d after half of the time", first)
+	}
+	c.advance(18 * time.Hour)
+	if err := l.Maintain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if st := l.Stat(); st.FirstOffset != 6 || st.NextOffset != 7 {
+		t.Fatalf("the log holds %d to %d", st.FirstOffset, st.NextOffset)
+	}
+}
+
 // TestFullDiskThatCannotRemove: when removing frees nothing, holds are not given up
 // one after the other for nothing.
 func TestFullDiskThatCannotRemove(t *testing.T) {
