@@ -68,6 +68,10 @@ type LoggingConfig struct {
 	Level string `yaml:"level"`
 }
 
+// minBatchEvents is more than our agents put into a batch: a smaller bound would
+// end their streams over the same batch for ever.
+const minBatchEvents = 1000
+
 // DefaultConfig returns the configuration that applies where the file is silent.
 func DefaultConfig() Config {
 	return Config{
@@ -110,7 +114,7 @@ func (c *Config) Validate(v *config.Check) {
 	if c.Server.MaxEventKB > c.Server.MaxMessageMB<<10 {
 		v.Add("server.max_event_kb", "must not be more than server.max_message_mb, which is %d KB", c.Server.MaxMessageMB<<10)
 	}
-	v.Range("server.max_batch_events", c.Server.MaxBatchEvents, 1, 1_000_000)
+	v.Range("server.max_batch_events", c.Server.MaxBatchEvents, minBatchEvents, 1_000_000)
 	v.Range("server.max_in_flight", c.Server.MaxInFlight, 1, 4096)
 	v.Range("server.queue_mb", c.Server.QueueMB, 1, 4096)
 	c.validateWAL(v)

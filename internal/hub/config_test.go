@@ -44,6 +44,7 @@ func TestConfigFaults(t *testing.T) {
 		{"server: {timeout_seconds: 0}", "server.timeout_seconds"},
 		{"server: {workers: x}", "a whole number"},
 		{"server: {max_event_kb: 16384, max_message_mb: 1}", "must not be more than server.max_message_mb"},
+		{"server: {max_batch_events: 100}", "server.max_batch_events"},
 		{"wal: {enabled: false}", "an event is acknowledged only when it is on disk"},
 		{"wal: {path: ''}", "wal.path: must not be empty"},
 		{"wal: {rotation_size_mb: 2}", "must not be less than server.max_message_mb"},
