@@ -1,6 +1,7 @@
 package admit
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/bits"
@@ -24,6 +25,10 @@ var (
 // maxDetails bounds how many refusals of a request carry a text, so that a
 // hostile request cannot ask for a huge answer.
 const maxDetails = 16
+
+// auditTypes begin the types of the audit trail, which the hub alone writes: who
+// could publish them could forge it.
+const auditTypes = "audit."
 
 // Field numbers of PublishRequest.
 const (
@@ -256,6 +261,12 @@ func Judge(b []byte, rules *Rules) (event.Envelope, *Refusal) {
 	envelope, err := event.Inspect(b)
 	if err != nil {
 		return event.Envelope{}, &Refusal{Reason: reasonOf(err), Detail: err.Error()}
+	}
+	if bytes.HasPrefix(envelope.Type, []byte(auditTypes)) {
+		return event.Envelope{}, &Refusal{
+			Reason: pb.RefusalReason_REFUSAL_REASON_WRONG_AGENT,
+			Detail: fmt.Sprintf("events of type %.64q are the hub's own", envelope.Type),
+		}
 	}
 	if rules.AgentID != "" && len(envelope.AgentID) > 0 && string(envelope.AgentID) != rules.AgentID {
 		return event.Envelope{}, &Refusal{
