@@ -133,12 +133,9 @@ func cursorName(id identity.ID, cursor string) (string, error) {
 		return "", fmt.Errorf("cursor %.80q is not a name: use up to %d letters, digits, '.', '_' and '-', not starting with '.'",
 			cursor, maxCursorNameSize)
 	}
-	owner := strings.Map(func(r rune) rune {
-		if plain(string(r)) {
-			return r
-		}
-		return '_'
-	}, id.Name)
+	// A name's parts are of what cursors are of, with a slash between, so that no
+	// two names become one.
+	owner := strings.ReplaceAll(id.Name, "/", "@")
 	return string(id.Role) + "@" + owner + "@" + cursor, nil
 }
 
