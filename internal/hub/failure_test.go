@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+	"github.com/amoskys/amoskys/internal/wal"
 )
 
 // TestDamagedLog: the hub starts on a damaged log, says so, serves what is well,
@@ -60,6 +61,54 @@ func TestDamagedLog(t *testing.T) {
 	}
 	if len(gaps) == 0 || lost == 0 || lost > 4 || len(events)+int(lost) != 21 {
 		t.Errorf("%d events and gaps %v of 21 offsets", len(events), gaps)
+	}
+}
+
+// TestDamageMetWhileRunning: damage that comes after the start is known to those
+// who ask for the hub's health, as soon as a reader has met it.
+func TestDamageMetWhileRunning(t *testing.T) {
+	h := startHub(t, "", func(o *Options, _ *StorageOptions) { o.Config.WAL.RotationSizeMB = 1 })
+	long := strings.Repeat("y", 200_000)
+	for i := range 12 {
+		h.fill(t, []string{fmt.Sprint(i) + long})
+	}
+	segments, err := filepath.Glob(filepath.Join(h.home.WAL(), "*.wal"))
+	if err != nil || len(segments) < 2 {
+		t.Fatalf("segments %v, %v", segments, err)
+	}
+	spoil(t, segments[0], 300_000)
+	if s := h.Status(); s.Status != StateOK {
+		t.Fatalf("before a reader met it: %+v", s)
+	}
+	if _, gaps, _ := h.readAll(t, &pb.SubscribeRequest{Start: &pb.SubscribeRequest_FromOffset{}}); len(gaps) == 0 {
+		t.Fatal("no reader met it")
+	}
+	s := h.Status()
+	want := fmt.Sprintf("segment %s is damaged from offset 1 on: ", filepath.Base(segments[0]))
+	if s.Status != StateDegraded || s.Log.Damaged != 1 || len(s.Reasons) != 1 || !strings.HasPrefix(s.Reasons[0], want) {
+		t.Errorf("status %s, %d damaged places, reasons %q", s.Status, s.Log.Damaged, s.Reasons)
+	}
+}
+
+// TestReasonsAreBounded: a log with many bad places does not fill a page.
+func TestReasonsAreBounded(t *testing.T) {
+	var stat wal.Stat
+	stat.State = wal.StateOK
+	for i := range 10 {
+		stat.Recovery.Damage = append(stat.Recovery.Damage, wal.Damage{Segment: "a", FirstBad: uint64(i)})
+		stat.Met = append(stat.Met, wal.Damage{Segment: "b", FirstBad: uint64(i)})
+	}
+	var s Status
+	s.judge(&stat, false, nil)
+	if n := len(s.Reasons); n != maxDamageReasons+1 || s.Reasons[n-1] != "12 further places of the log are damaged" {
+		t.Errorf("%d reasons: %q", n, s.Reasons)
+	}
+	for n, want := range map[int]string{1: "1 damaged file of the log was set aside ", 2: "2 damaged files of the log were set aside "} {
+		var s Status
+		s.judge(&wal.Stat{State: wal.StateOK, Quarantined: make([]string, n)}, false, nil)
+		if len(s.Reasons) != 1 || !strings.HasPrefix(s.Reasons[0], want) {
+			t.Errorf("reasons %q", s.Reasons)
+		}
 	}
 }
 

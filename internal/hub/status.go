@@ -3,6 +3,7 @@ package hub
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/amoskys/amoskys/internal/obs"
@@ -44,6 +45,7 @@ type LogStatus struct {
 	OldestTime  *time.Time `json:"oldest_time,omitempty"`
 	FreeBytes   int64      `json:"free_bytes"` // -1 when unknown
 	Quarantined int        `json:"quarantined"`
+	Damaged     int        `json:"damaged"`            // bad places found at the start or met since
 	Recovery    string     `json:"recovery,omitempty"` // what opening the log found, in a sentence
 }
 
@@ -65,7 +67,8 @@ func (h *Hub) Status() Status {
 			State: string(stat.State), Reason: stat.Reason,
 			FirstOffset: stat.FirstOffset, NextOffset: stat.NextOffset,
 			Bytes: stat.Bytes, Segments: stat.Segments, FreeBytes: stat.FreeBytes,
-			Quarantined: len(stat.Quarantined), Recovery: describeRecovery(stat.Recovery),
+			Quarantined: len(stat.Quarantined), Damaged: len(stat.Recovery.Damage) + len(stat.Met),
+			Recovery: describeRecovery(stat.Recovery),
 		},
 		Subscribers:     h.subscriptions.list(h.storage.Log.Cursors(), stat.NextOffset),
 		Connections:     h.Connections(),
@@ -92,13 +95,14 @@ func (h *Hub) extraReasons() []string {
 func (s *Status) judge(stat *wal.Stat, stopping bool, more []string) {
 	if n := len(stat.Quarantined); n > 0 {
 		s.Status = StateDegraded
+		were, them := "files of the log were", "them when they are"
+		if n == 1 {
+			were, them = "file of the log was", "it when it is"
+		}
 		s.Reasons = append(s.Reasons, fmt.Sprintf(
-			"%d damaged files of the log were set aside in its quarantine folder: run amoskys wal verify, and remove them when they are no longer needed", n))
+			"%d damaged %s set aside in its quarantine folder: run amoskys wal verify, and remove %s no longer needed", n, were, them))
 	}
-	for _, d := range stat.Recovery.Damage {
-		s.Status = StateDegraded
-		s.Reasons = append(s.Reasons, fmt.Sprintf("segment %s is damaged from offset %d on: %s", d.Segment, d.FirstBad, d.Reason))
-	}
+	s.judgeDamage(slices.Concat(stat.Recovery.Damage, stat.Met))
 	if len(more) > 0 {
 		s.Status = StateDegraded
 		s.Reasons = append(s.Reasons, more...)
@@ -113,16 +117,39 @@ func (s *Status) judge(stat *wal.Stat, stopping bool, more []string) {
 	}
 }
 
+// maxDamageReasons bounds how many bad places of the log are named; the others are
+// counted.
+const maxDamageReasons = 8
+
+func (s *Status) judgeDamage(places []wal.Damage) {
+	if len(places) == 0 {
+		return
+	}
+	s.Status = StateDegraded
+	named := places[:min(len(places), maxDamageReasons)]
+	for _, d := range named {
+		what := "segment " + d.Segment
+		if d.Segment == "" {
+			what = "the log"
+		}
+		s.Reasons = append(s.Reasons, fmt.Sprintf("%s is damaged from offset %d on: %s", what, d.FirstBad, clip(d.Reason)))
+	}
+	if n := len(places) - len(named); n > 0 {
+		s.Reasons = append(s.Reasons, obs.Counted(n, "further place of the log is", "further places of the log are")+" damaged")
+	}
+}
+
 func describeRecovery(r wal.Recovery) string {
 	if r.Segment == "" {
 		return ""
 	}
-	text := fmt.Sprintf("read %d records with %d events of segment %s in %s", r.Records, r.Events, r.Segment, r.Duration.Round(time.Millisecond))
+	text := fmt.Sprintf("read %s with %s of segment %s in %s",
+		obs.Counted(r.Records, "record", "records"), obs.Counted(r.Events, "event", "events"), r.Segment, r.Duration.Round(time.Millisecond))
 	if r.TornBytes > 0 {
-		text += fmt.Sprintf(", cut %d torn bytes off", r.TornBytes)
+		text += ", cut " + obs.Counted(r.TornBytes, "torn byte", "torn bytes") + " off"
 	}
 	if len(r.Damage) > 0 {
-		text += fmt.Sprintf(", found %d damaged places", len(r.Damage))
+		text += ", found " + obs.Counted(len(r.Damage), "damaged place", "damaged places")
 	}
 	return text
 }

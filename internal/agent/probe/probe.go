@@ -44,6 +44,7 @@ type Report struct {
 		NextOffset  uint64 `json:"next_offset"`
 		Bytes       uint64 `json:"bytes"`
 		Quarantined int    `json:"quarantined"`
+		Damaged     int    `json:"damaged"` // bad places known
 	} `json:"log"`
 	Connections   uint32  `json:"connections"`
 	ThroughputEPS float64 `json:"throughput_eps"`

@@ -237,7 +237,9 @@ func (m *measurement) integrity() string {
 	case !m.answer:
 		return ""
 	case m.report.Log.Quarantined > 0:
-		return fmt.Sprintf("damaged: %d files set aside", m.report.Log.Quarantined)
+		return "damaged: " + obs.Counted(m.report.Log.Quarantined, "file", "files") + " set aside"
+	case m.report.Log.Damaged > 0:
+		return "damaged: " + obs.Counted(m.report.Log.Damaged, "bad place", "bad places")
 	case m.report.Log.State != "" && m.report.Log.State != "ok":
 		return m.report.Log.State + ": " + m.report.Log.Reason
 	default:

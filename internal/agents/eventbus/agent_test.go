@@ -107,6 +107,8 @@ func TestLook(t *testing.T) {
 	full.Log.State, full.Log.Reason = "full", "no space"
 	damaged := well
 	damaged.Status, damaged.Log.Quarantined = "degraded", 2
+	met := well
+	met.Status, met.Log.Damaged = "degraded", 1
 	refused := &net.OpError{Op: "dial", Err: errors.New("connection refused")}
 	tests := []struct {
 		name     string
@@ -120,6 +122,7 @@ func TestLook(t *testing.T) {
 		{"well", fake{report: well, took: time.Millisecond}, "ok", pb.Severity_SEVERITY_INFORMATIONAL, true, "ok", ""},
 		{"full", fake{report: full}, "failed", pb.Severity_SEVERITY_HIGH, true, "full: no space", "disk is full"},
 		{"damaged", fake{report: damaged}, "degraded", pb.Severity_SEVERITY_MEDIUM, true, "damaged: 2 files set aside", "degraded"},
+		{"met damage", fake{report: met}, "degraded", pb.Severity_SEVERITY_MEDIUM, true, "damaged: 1 bad place", "degraded"},
 		{"gone", fake{healthErr: refused}, "unreachable", pb.Severity_SEVERITY_HIGH, false, "", "connection refused"},
 		{"no gRPC", fake{report: well, checkErr: errors.New("not serving")}, "degraded", pb.Severity_SEVERITY_MEDIUM, false, "ok", "not serving"},
 	}
