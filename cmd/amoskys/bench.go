@@ -84,6 +84,6 @@ func benchProgress(env *cli.Env) func(time.Duration, uint64) {
 		return nil
 	}
 	return func(elapsed time.Duration, events uint64) {
-		fmt.Fprintf(env.Stderr, "\r\x1b[K%s  %s events", elapsed.Round(time.Second), cli.Count(events))
+		fmt.Fprintf(env.Stderr, "\r\x1b[K%s  %s", elapsed.Round(time.Second), cli.Counted(events, "event", "events"))
 	}
 }

@@ -141,9 +141,9 @@ func printList(env *cli.Env, infos []identity.Info) error {
 		}
 		switch i.State {
 		case identity.StateDue:
-			fmt.Fprintf(env.Stderr, "warning: %s ends in %d days: %s\n", i.File, i.DaysLeft, fix)
+			fmt.Fprintf(env.Stderr, "warning: %s ends in %s: %s\n", i.File, cli.Counted(i.DaysLeft, "day", "days"), fix)
 		case identity.StateExpired:
-			fmt.Fprintf(env.Stderr, "warning: %s ended %d days ago: %s\n", i.File, -i.DaysLeft, fix)
+			fmt.Fprintf(env.Stderr, "warning: %s ended %s ago: %s\n", i.File, cli.Counted(-i.DaysLeft, "day", "days"), fix)
 		default:
 			fmt.Fprintf(env.Stderr, "warning: %s is valid only from %s\n", i.File, i.NotBefore.Format(time.RFC3339))
 		}

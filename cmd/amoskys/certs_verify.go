@@ -106,7 +106,7 @@ func printVerdict(env *cli.Env, v certsVerdict, asJSON bool) error {
 		fmt.Fprintf(&b, "%s: %s %s\n    fix: %s\n", mark, f.File, cli.Clean(f.Problem), f.Fix)
 	}
 	if len(v.Findings) == 0 {
-		fmt.Fprintf(&b, "%d files in %s checked, all well\n", len(v.Files), certsDir(env))
+		fmt.Fprintf(&b, "%s in %s checked, all well\n", cli.Counted(len(v.Files), "file", "files"), certsDir(env))
 	}
 	switch c := v.Connect; {
 	case c == nil:

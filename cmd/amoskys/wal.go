@@ -206,8 +206,8 @@ func (f *walFlags) stat(ctx context.Context) error {
 	if err := table.Write(f.env.Stdout); err != nil {
 		return err
 	}
-	fmt.Fprintf(f.env.Stdout, "\n%s events from offset %d on, %s in %s\n",
-		cli.Count(sum.NextOffset-sum.FirstOffset), sum.FirstOffset, cli.Bytes(sum.Bytes), cli.Clean(dir))
+	fmt.Fprintf(f.env.Stdout, "\n%s from offset %d on, %s in %s\n",
+		cli.Counted(sum.NextOffset-sum.FirstOffset, "event", "events"), sum.FirstOffset, cli.Bytes(sum.Bytes), cli.Clean(dir))
 	if len(sum.Cursors) > 0 {
 		fmt.Fprintln(f.env.Stdout)
 		table = cli.NewTable("CURSOR", ">OFFSET", ">BEHIND", "HOLD", "UPDATED")
@@ -310,7 +310,7 @@ func (f *walDump) record(found wal.Found) error {
 		switch {
 		case err != nil:
 			line.Hex, line.Error = hex.EncodeToString(body), err.Error()
-			text = fmt.Sprintf("%d bytes that are no event: %s", len(body), cli.Truncate(line.Hex, 64))
+			text = cli.Counted(len(body), "byte that is", "bytes that are") + " no event: " + cli.Truncate(line.Hex, 64)
 		case !f.asJSON:
 			text = event.Summary(ev)
 		}

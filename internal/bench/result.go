@@ -75,16 +75,17 @@ func (m *measurement) result() (*HubResult, error) {
 
 // Write prints the result for people.
 func (r *HubResult) Write(w io.Writer) error {
-	what := fmt.Sprintf("%d agents, batches of %d events of %d B, %d in flight each", r.Agents, r.Batch, r.Size, r.InFlight)
+	what := fmt.Sprintf("%s, batches of %s of %d B, %d in flight each",
+		cli.Counted(r.Agents, "agent", "agents"), cli.Counted(r.Batch, "event", "events"), r.Size, r.InFlight)
 	if r.Mode != "batches" {
-		what = fmt.Sprintf("%d agents, single events of %d B, one at a time each", r.Agents, r.Size)
+		what = fmt.Sprintf("%s, single events of %d B, one at a time each", cli.Counted(r.Agents, "agent", "agents"), r.Size)
 	}
 	t := cli.NewTable("hub", "")
 	t.Row("load", what)
-	t.Row("acknowledged", fmt.Sprintf("%.0f events/s (%d events in %.1f s)", r.EventsPerSecond, r.Events, r.Seconds))
+	t.Row("acknowledged", fmt.Sprintf("%.0f events/s (%s in %.1f s)", r.EventsPerSecond, cli.Counted(r.Events, "event", "events"), r.Seconds))
 	t.Row("ack latency", fmt.Sprintf("p50 %.2f ms, p99 %.2f ms, p99.9 %.2f ms", r.Ack.P50, r.Ack.P99, r.Ack.P999))
 	if r.RetriedBatches > 0 {
-		t.Row("asked to retry", fmt.Sprintf("%d batches", r.RetriedBatches))
+		t.Row("asked to retry", cli.Counted(r.RetriedBatches, "batch", "batches"))
 	}
 	if r.Target == "" {
 		t.Row("log", fmt.Sprintf("%s, %d fdatasyncs of %.2f ms, on %s", cli.Bytes(int64(r.LogBytes)), r.Syncs, r.SyncMean, r.FileSystem))

@@ -142,6 +142,14 @@ func Count[N int | int64 | uint64](n N) string {
 	return sign + s
 }
 
+// Counted writes a number with its noun: "1 fault", "1,234 faults".
+func Counted[N int | int64 | uint64](n N, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return Count(n) + " " + many
+}
+
 // Rate writes a number per second: "0", "4.2", "594,000".
 func Rate(perSecond float64) string {
 	switch {

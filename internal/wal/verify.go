@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"github.com/amoskys/amoskys/internal/obs"
 	"github.com/amoskys/amoskys/internal/vfs"
 )
 
@@ -277,7 +278,7 @@ func (v *verifier) badRecord(s listed, scan *scanner, rec *scanned, last, again 
 	case place.torn:
 		v.report.TornBytes = place.used - rec.pos
 		v.report.Notes = append(v.report.Notes,
-			fmt.Sprintf("the last %d bytes are of a record that was never finished", v.report.TornBytes))
+			obs.Counted(v.report.TornBytes, "byte at the end is", "bytes at the end are")+" of a record that was never finished")
 		return false, nil
 	}
 	v.bad(s.name, rec.pos, v.next, rec.reason)

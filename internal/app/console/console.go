@@ -51,9 +51,10 @@ func ask(ctx context.Context, e *cli.Env) (remote.Status, error) {
 
 func printStatus(e *cli.Env, s remote.Status) error {
 	h := s.Hub
-	fmt.Fprintf(e.Stdout, "hub %s, version %s, up %s, %s ev/s, %s events in %s of log, ack p99 %.1f ms, %s errors\n",
+	fmt.Fprintf(e.Stdout, "hub %s, version %s, up %s, %s ev/s, %s in %s of log, ack p99 %.1f ms, %s\n",
 		h.State, cli.Clean(h.Version), cli.Duration(time.Duration(h.UptimeSeconds*float64(time.Second)).Round(time.Second)),
-		cli.Rate(h.EventsPerSecond), cli.Count(h.LogEvents), cli.Bytes(h.LogBytes), h.AckP99Ms, cli.Count(h.ErrorsTotal))
+		cli.Rate(h.EventsPerSecond), cli.Counted(h.LogEvents, "event", "events"), cli.Bytes(h.LogBytes), h.AckP99Ms,
+		cli.Counted(h.ErrorsTotal, "error", "errors"))
 	for _, r := range h.Reasons {
 		fmt.Fprintf(e.Stdout, "  %s\n", cli.Clean(r))
 	}
@@ -74,7 +75,7 @@ func agentTable(agents []remote.AgentStatus) *cli.Table {
 		}
 		note := a.Detail
 		if a.EventsDropped > 0 {
-			note = strings.TrimPrefix(note+"; "+cli.Count(a.EventsDropped)+" events dropped", "; ")
+			note = strings.TrimPrefix(note+"; "+cli.Counted(a.EventsDropped, "event", "events")+" dropped", "; ")
 		}
 		t.Row(a.ID, a.Host, a.State, pid, a.Port, cli.Rate(a.EventsPerSecond), rss, cpu, note)
 	}
@@ -166,11 +167,11 @@ func ValidateConfig(e *cli.Env, asJSON bool) error {
 		}
 		switch {
 		case !v.OK:
-			fmt.Fprintf(e.Stdout, "%d faults in %d files\n", len(v.Faults), len(v.Files))
+			fmt.Fprintf(e.Stdout, "%s in %s\n", cli.Counted(len(v.Faults), "fault", "faults"), cli.Counted(len(v.Files), "file", "files"))
 		case len(v.Files) == 0:
 			fmt.Fprintf(e.Stdout, "no files in %s: the defaults apply (amoskys up writes them with comments)\n", e.Home.Config())
 		default:
-			fmt.Fprintf(e.Stdout, "%d files are right\n", len(v.Files))
+			fmt.Fprintln(e.Stdout, cli.Counted(len(v.Files), "file is", "files are")+" right")
 		}
 	}
 	if !v.OK {

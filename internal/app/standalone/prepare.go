@@ -63,7 +63,7 @@ func prepare(ctx context.Context, e *cli.Env, o Options, out io.Writer) (*plan, 
 		return nil, err
 	}
 	if n := len(certs.Created); n > 0 {
-		fmt.Fprintf(out, "made %d certificates and keys in %s\n", n, e.Home.Certs())
+		fmt.Fprintf(out, "made %s in %s\n", cli.Counted(n, "certificate or key", "certificates and keys"), e.Home.Certs())
 	}
 	for _, w := range certs.Warnings {
 		fmt.Fprintf(out, "certificates: %s\n", w)
@@ -72,7 +72,7 @@ func prepare(ctx context.Context, e *cli.Env, o Options, out io.Writer) (*plan, 
 		fmt.Fprintln(out, renewDue(e))
 	}
 	if n := len(written); n > 0 {
-		fmt.Fprintf(out, "wrote %d configuration files in %s\n", n, e.Home.Config())
+		fmt.Fprintf(out, "wrote %s in %s\n", cli.Counted(n, "configuration file", "configuration files"), e.Home.Config())
 	}
 	p, err := readPlan(e, o)
 	if err != nil {

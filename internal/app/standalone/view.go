@@ -84,7 +84,7 @@ func (v *screen) draw(s snapshot) {
 	}
 	block := v.block(s, columns)
 	if len(block) > rows-1 {
-		block = append(block[:max(0, rows-2)], fmt.Sprintf("… %d more lines: amoskys status", len(block)-rows+2))
+		block = append(block[:max(0, rows-2)], "… "+cli.Counted(len(block)-rows+2, "more line", "more lines")+": amoskys status")
 	}
 	var b strings.Builder
 	if v.drawn > 0 {
@@ -122,8 +122,8 @@ func (v *screen) block(s snapshot, columns int) []string {
 	out = append(out, v.table(s, width)...)
 	out = append(out, "")
 	if s.hub.LogState != "" {
-		out = append(out, cli.Truncate(fmt.Sprintf("log %s: %s events, %s · ack p99 %.1f ms · errors: %s",
-			s.hub.LogState, cli.Count(s.hub.LogEvents), cli.Bytes(s.hub.LogBytes), s.hub.AckP99Ms, cli.Count(s.hub.ErrorsTotal)), width))
+		out = append(out, cli.Truncate(fmt.Sprintf("log %s: %s, %s · ack p99 %.1f ms · errors: %s",
+			s.hub.LogState, cli.Counted(s.hub.LogEvents, "event", "events"), cli.Bytes(s.hub.LogBytes), s.hub.AckP99Ms, cli.Count(s.hub.ErrorsTotal)), width))
 	}
 	for _, l := range s.lines {
 		if l.detail != "" {
