@@ -146,7 +146,7 @@ func (r *runner) run(ctx context.Context, loaded Loaded) (err error) {
 		r.o.OnReady(listener.Addr())
 	}
 	return r.supervise(ctx, a, func(ctx context.Context) error {
-		return obs.Serve(ctx, listener, endpoint.Handler(), r.log)
+		return endpoint.Serve(ctx, listener, r.log, r.common.HTTP.Host)
 	})
 }
 

@@ -83,8 +83,9 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-// fromHere lets only this machine through.
+// fromHere lets only this machine through, and no pages of others that it shows.
 func fromHere(next http.Handler) http.Handler {
+	next = obs.LocalNames(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		addr, err := net.ResolveTCPAddr("tcp", r.RemoteAddr)
 		if err != nil || !isLoopback(addr) {

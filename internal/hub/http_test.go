@@ -143,6 +143,17 @@ func TestPlainMetricsAreForThisMachine(t *testing.T) {
 			t.Errorf("from %s: %d, want %d", addr, w.code, want)
 		}
 	}
+	// A page whose name resolves to loopback is no part of this machine.
+	for host, want := range map[string]int{
+		"localhost:9090": http.StatusOK, "127.0.0.1:9090": http.StatusOK, "[::1]:9090": http.StatusOK, "localhost": http.StatusOK,
+		"rebound.example.org:9090": http.StatusMisdirectedRequest,
+	} {
+		w := &recorder{header: http.Header{}}
+		fromHere(next).ServeHTTP(w, &http.Request{RemoteAddr: "127.0.0.1:5", Host: host})
+		if w.code != want {
+			t.Errorf("as %s: %d, want %d", host, w.code, want)
+		}
+	}
 }
 
 type recorder struct {

@@ -3,6 +3,7 @@ package hub
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -14,8 +15,8 @@ import (
 	"github.com/amoskys/amoskys/internal/identity"
 )
 
-// TestPrometheus has the real Prometheus scrape the hub both ways: HTTP from this
-// machine, and HTTPS with a client certificate.
+// TestPrometheus has the real Prometheus scrape the hub every way: HTTP from this
+// machine, by address and by name, and HTTPS with a client certificate.
 func TestPrometheus(t *testing.T) {
 	program, err := exec.LookPath("prometheus")
 	if err != nil {
@@ -30,11 +31,13 @@ global: {scrape_interval: 200ms, scrape_timeout: 200ms}
 scrape_configs:
   - job_name: plain
     static_configs: [{targets: [%[1]q]}]
+  - job_name: named
+    static_configs: [{targets: [%[5]q]}]
   - job_name: secure
     scheme: https
     tls_config: {ca_file: %[2]q, cert_file: %[3]q, key_file: %[4]q, server_name: localhost}
     static_configs: [{targets: [%[1]q]}]
-`, h.MetricsAddr().String(), files.CA, files.Cert, files.Key)
+`, h.MetricsAddr().String(), files.CA, files.Cert, files.Key, fmt.Sprint("localhost:", h.MetricsAddr().(*net.TCPAddr).Port))
 	if err := os.WriteFile(filepath.Join(dir, "prometheus.yml"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -76,19 +79,19 @@ scrape_configs:
 		}
 		return values
 	}
-	both := func(query, want string) {
+	all := func(query, want string) {
 		t.Helper()
 		eventually(t, query, func() bool {
 			v := ask(query)
-			return v["plain"] == want && v["secure"] == want
+			return v["plain"] == want && v["named"] == want && v["secure"] == want
 		})
 	}
-	both("up", "1")
-	both("eventbus_queue_depth", "0")
-	both("eventbus_events_total", "10")
-	both(`eventbus_errors_total{reason="expired"}`, "0")
+	all("up", "1")
+	all("eventbus_queue_depth", "0")
+	all("eventbus_events_total", "10")
+	all(`eventbus_errors_total{reason="expired"}`, "0")
 	for _, name := range []string{"eventbus_latency_ms_count", "eventbus_connections", "eventbus_throughput_eps", "process_cpu_seconds_total"} {
-		eventually(t, name, func() bool { return len(ask(name)) == 2 })
+		eventually(t, name, func() bool { return len(ask(name)) == 3 })
 	}
 	if strings.Contains(output.String(), "level=error") {
 		t.Errorf("prometheus complains:\n%s", output.String())

@@ -52,6 +52,19 @@ func (e Endpoint) Handler() http.Handler {
 	return mux
 }
 
+// Serve serves the endpoint on l like [Serve]. When l is bound to loopback, only
+// requests for loopback's names and for the given ones are answered.
+func (e Endpoint) Serve(ctx context.Context, l net.Listener, logger *slog.Logger, names ...string) error {
+	return Serve(ctx, l, e.handlerAt(l.Addr(), names...), logger)
+}
+
+func (e Endpoint) handlerAt(addr net.Addr, names ...string) http.Handler {
+	if !isLoopback(addr) {
+		return e.Handler()
+	}
+	return LocalNames(e.Handler(), names...)
+}
+
 // WriteJSON answers with v as JSON that is never cached. A value that cannot be
 // marshalled gives 500.
 func WriteJSON(w http.ResponseWriter, status int, v any) {

@@ -86,8 +86,8 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 		if err := registry.Register(a.metrics); err != nil {
 			return errors.Join(fmt.Errorf("register metrics: %w", err), l.Close())
 		}
-		handler := obs.Endpoint{Gatherer: registry}.Handler()
-		group.Go(func() error { return obs.Serve(ctx, l, handler, a.o.Logger) })
+		endpoint := obs.Endpoint{Gatherer: registry}
+		group.Go(func() error { return endpoint.Serve(ctx, l, a.o.Logger, a.cfg.MetricsExportHost) })
 	}
 	group.Go(func() error { return a.watch(ctx) })
 	return group.Wait()
