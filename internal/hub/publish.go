@@ -221,8 +221,12 @@ func (p *publication) push(s *slot, o outcome, start func() error) bool {
 		return false
 	}
 	s.outcome = o
+	if o != outcomeStored {
+		s.message.free()
+	}
 	if err := start(); err != nil {
 		s.outcome, s.err = outcomeRetry, err
+		s.message.free()
 		s.done <- struct{}{}
 	}
 	p.order <- s // has room for every slot
@@ -263,6 +267,7 @@ func (s *slot) settled(first wal.Offset, err error) {
 		p.unclaim(s)
 	}
 	p.leave(int64(s.request.Bytes))
+	s.message.free() // not only after the ack, which waits for its reader
 	s.done <- struct{}{}
 }
 
@@ -313,7 +318,6 @@ func (p *publication) finish(broken bool) error {
 
 func (p *publication) answer(s *slot, broken *bool) {
 	<-s.done
-	s.message.free()
 	if !*broken {
 		out := message{data: mem.BufferSlice{mem.SliceBuffer(p.ack(s))}}
 		*broken = p.stream.SendMsg(&out) != nil
