@@ -7,10 +7,13 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
+
+	"github.com/amoskys/amoskys/internal/obs"
 )
 
 // Handler returns everything that the server serves.
@@ -19,7 +22,26 @@ func (s *Server) Handler() http.Handler {
 	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		problem(http.StatusForbidden, "requests from other sites are refused").write(w)
 	}))
-	return s.logged(s.headers(cross.Handler(s.recovered(http.HandlerFunc(s.dispatch)))))
+	return s.logged(s.headers(s.named(cross.Handler(s.recovered(http.HandlerFunc(s.dispatch))))))
+}
+
+// named refuses names that are not this machine's while only this machine can reach
+// the server and no proxy speaks for others. A page from elsewhere whose name is
+// made to resolve to loopback (DNS rebinding) is the same site to a browser.
+func (s *Server) named(next http.Handler) http.Handler {
+	c := &s.o.Config.Server
+	if c.Host == "" || !obs.IsLocalName(c.Host) || len(c.TrustedProxies) > 0 {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		same := func(name string) bool { return strings.EqualFold(name, r.Host) }
+		if !obs.IsLocalName(r.Host) && !slices.ContainsFunc(c.AllowedOrigins, same) {
+			problem(http.StatusMisdirectedRequest, "this dashboard answers to localhost alone; for another name, add it to server.allowed_origins "+
+				"or set server.trusted_proxies in dashboard_config.yaml").write(w)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // apiTimeout bounds the handling of a request.
