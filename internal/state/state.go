@@ -17,7 +17,7 @@ import (
 	"path/filepath"
 	"time"
 
-	_ "modernc.org/sqlite" // the database/sql driver "sqlite"
+	"modernc.org/sqlite" // also the database/sql driver "sqlite"
 )
 
 // ErrNotFound says that there is no such record.
@@ -66,9 +66,30 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	db.SetMaxOpenConns(4)
 	db.SetMaxIdleConns(2)
 	if err := migrate(ctx, db); err != nil {
-		return nil, errors.Join(fmt.Errorf("open state %s: %w", o.File, err), db.Close())
+		return nil, errors.Join(fmt.Errorf("open state %s: %w", o.File, advise(err, filepath.Base(o.File))), db.Close())
 	}
 	return &DB{sql: db, now: o.Now}, nil
+}
+
+// Primary result codes of SQLite, https://www.sqlite.org/rescode.html.
+const (
+	codeCorrupt = 11
+	codeNotADB  = 26
+	codePrimary = 0xff // the bits of them in an extended code
+)
+
+// advise adds to the error for a damaged file what a person can do.
+func advise(err error, name string) error {
+	damage, ok := errors.AsType[*sqlite.Error](err)
+	if !ok {
+		return err
+	}
+	switch damage.Code() & codePrimary {
+	case codeCorrupt, codeNotADB:
+		return fmt.Errorf("the file is damaged: restore it from a backup, or move it away together with %[2]s-wal and %[2]s-shm: "+
+			"accounts, sessions and the audit trail then begin anew (%[1]w)", err, name)
+	}
+	return err
 }
 
 // touch makes the file, so that it is private from its first byte: SQLite gives
