@@ -137,6 +137,20 @@ func TestWALCommands(t *testing.T) {
 	if code, stdout, _ = runWAL(t, "dump", "--dir", dir); code != cli.ExitOK || !strings.Contains(stdout, "DAMAGED") {
 		t.Fatalf("exit %d: %s", code, stdout)
 	}
+	if code, stdout, _ = runWAL(t, "stat", "--dir", dir); code != cli.ExitOK || !strings.Contains(stdout, "Z  damaged at byte ") {
+		t.Fatalf("exit %d: %s", code, stdout)
+	}
+	l, err := wal.Open(t.Context(), wal.Options{Dir: dir, Logger: obs.Discard()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, _ = runWAL(t, "stat", "--dir", dir)
+	if code != cli.ExitOK || strings.Count(stdout, "(copy in quarantine)") != 1 || !strings.Contains(stdout, "in quarantine: "+filepath.Base(segment)) {
+		t.Fatalf("exit %d: %s", code, stdout)
+	}
 }
 
 func TestWALCommandsCalledWrongly(t *testing.T) {

@@ -76,7 +76,8 @@ type Summary struct {
 }
 
 // Inspect describes the log in dir. It takes no lock, changes nothing and
-// reads the last segment's records but only the headers of the others.
+// reads the last segment's records but only the headers of the others: of their
+// damage it knows what lies in the quarantine folder.
 func Inspect(ctx context.Context, fsys vfs.FS, dir string) (Summary, error) {
 	var s Summary
 	segs, err := listSegments(fsys, dir)
@@ -111,6 +112,9 @@ func Inspect(ctx context.Context, fsys vfs.FS, dir string) (Summary, error) {
 	for _, e := range entries {
 		s.Quarantined = append(s.Quarantined, e.Name())
 	}
+	for i := range s.Segments {
+		s.Segments[i].noteSetAside(s.Quarantined)
+	}
 	return s, nil
 }
 
@@ -139,18 +143,7 @@ func inspectSegment(ctx context.Context, fsys vfs.FS, dir string, seg listed, la
 	if err != nil {
 		return err
 	}
-	scan := scanner{file: f, salt: salt, first: seg.first, pos: segmentHeaderBytes, limit: size}
-	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		var rec scanned
-		what, err := scan.next(&rec)
-		if err != nil || what != foundRecord {
-			return err
-		}
-		info.Next = rec.header.behind()
-	}
+	return info.walk(ctx, &scanner{file: f, salt: salt, first: seg.first, pos: segmentHeaderBytes, limit: size})
 }
 
 // Found is a record met by Scan.

@@ -53,7 +53,7 @@ func (l *Log) quarantineMove(name string) string {
 // retention does not remove it, and returns the path, or "" when that fails.
 // A copy made before is kept.
 func (l *Log) quarantineCopy(name string, pos int64) string {
-	to := filepath.Join(l.opts.Dir, quarantineDir, fmt.Sprintf("%s.damaged-at-%d", name, pos))
+	to := filepath.Join(l.opts.Dir, quarantineDir, fmt.Sprintf("%s%s%d", name, damagedMark, pos))
 	if _, err := l.opts.FS.Stat(to); err == nil {
 		return to
 	}
