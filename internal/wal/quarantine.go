@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"github.com/amoskys/amoskys/internal/vfs"
 )
@@ -51,12 +53,16 @@ func (l *Log) quarantineMove(name string) string {
 
 // quarantineCopy copies a damaged segment to the quarantine folder, where
 // retention does not remove it, and returns the path, or "" when that fails.
-// A copy made before is kept.
+// One copy is enough however many places are bad, for a damaged segment is not
+// written any more; pos is the first of them.
 func (l *Log) quarantineCopy(name string, pos int64) string {
-	to := filepath.Join(l.opts.Dir, quarantineDir, fmt.Sprintf("%s%s%d", name, damagedMark, pos))
-	if _, err := l.opts.FS.Stat(to); err == nil {
-		return to
+	mark := filepath.Join(l.opts.Dir, quarantineDir, name+damagedMark)
+	for _, made := range l.quarantined {
+		if strings.HasPrefix(made, mark) {
+			return made
+		}
 	}
+	to := mark + strconv.FormatInt(pos, 10)
 	err := l.opts.FS.MkdirAll(filepath.Dir(to), 0o700)
 	if err == nil {
 		err = copyFile(l.opts.FS, filepath.Join(l.opts.Dir, name), to)
