@@ -107,6 +107,11 @@ func TestMetricsEndpoint(t *testing.T) {
 	h := startHub(t, "")
 	h.fill(t, letters('a', 'e'))
 	addr := h.MetricsAddr().String()
+	// The log reports a sync after it has called the senders back.
+	eventually(t, "the sync is counted", func() bool {
+		_, body := h.get(t, "http://"+addr+"/metrics", "")
+		return strings.Contains(body, "amoskys_wal_sync_seconds_count 1")
+	})
 	for _, tt := range []struct{ url, cert string }{
 		{"http://" + addr + "/metrics", ""},
 		{"https://" + addr + "/metrics", "agent"},
