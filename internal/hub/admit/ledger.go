@@ -28,6 +28,9 @@ type LedgerOptions struct {
 	// Producers is how many producers are remembered, 65,536 by default; the
 	// one that was idle longest is forgotten first.
 	Producers int
+	// PerPublisher is how many of them one certificate may hold, half by default:
+	// whoever invents producer ids forgets its own before those of others.
+	PerPublisher int
 	// Idle is how long a silent producer is remembered, 30 days by default.
 	Idle time.Duration
 	// Events is how many ids of single events are remembered, 65,536 by default.
@@ -46,7 +49,8 @@ type Ledger struct {
 
 	mu        sync.Mutex // guards all below
 	producers map[producerKey]*list.Element
-	recency   *list.List // of *producer, the one used last in front
+	recency   *list.List            // of *producer, the one used last in front
+	own       map[string]*list.List // the same for each publisher
 	events    map[eventKey]bool
 	order     []eventKey // ring of the keys of events in the order they came
 	next      int        // place in order that is overwritten next
@@ -67,6 +71,9 @@ func NewLedger(o LedgerOptions) *Ledger {
 	if o.Producers <= 0 {
 		o.Producers = 1 << 16
 	}
+	if o.PerPublisher <= 0 {
+		o.PerPublisher = max(1, o.Producers/2)
+	}
 	if o.Idle <= 0 {
 		o.Idle = 30 * 24 * time.Hour
 	}
@@ -77,6 +84,7 @@ func NewLedger(o LedgerOptions) *Ledger {
 		options:   o,
 		producers: map[producerKey]*list.Element{},
 		recency:   list.New(),
+		own:       map[string]*list.List{},
 		events:    map[eventKey]bool{},
 	}
 }
@@ -136,15 +144,46 @@ func (l *Ledger) Producers() int {
 // holds mu.
 func (l *Ledger) producer(key producerKey, now time.Time) *producer {
 	if e, ok := l.producers[key]; ok {
-		l.recency.MoveToFront(e)
 		p := entryOf(e)
+		l.recency.MoveToFront(e)
+		l.own[key.publisher].MoveToFront(p.own)
 		p.used = now
 		return p
 	}
+	l.evictOwn(key.publisher)
 	l.evict(now)
 	p := &producer{key: key, used: now}
 	l.producers[key] = l.recency.PushFront(p)
+	if l.own[key.publisher] == nil {
+		l.own[key.publisher] = list.New()
+	}
+	p.own = l.own[key.publisher].PushFront(p)
 	return p
+}
+
+// evictOwn makes room within the share of a publisher. The caller holds mu.
+func (l *Ledger) evictOwn(publisher string) {
+	own := l.own[publisher]
+	if own == nil || own.Len() < l.options.PerPublisher {
+		return
+	}
+	for e := own.Back(); e != nil; e = e.Prev() {
+		if p := entryOf(e); p.pending == 0 {
+			l.forget(p)
+			return
+		}
+	}
+}
+
+// forget removes a producer. The caller holds mu.
+func (l *Ledger) forget(p *producer) {
+	l.recency.Remove(l.producers[p.key])
+	delete(l.producers, p.key)
+	own := l.own[p.key.publisher]
+	own.Remove(p.own)
+	if own.Len() == 0 {
+		delete(l.own, p.key.publisher)
+	}
 }
 
 // evict makes room for one more producer. One with batches on their way stays,
@@ -157,8 +196,7 @@ func (l *Ledger) evict(now time.Time) {
 			return
 		}
 		if p.pending == 0 {
-			l.recency.Remove(e)
-			delete(l.producers, p.key)
+			l.forget(p)
 		}
 		e = before
 	}
@@ -170,6 +208,7 @@ func entryOf(e *list.Element) *producer { return e.Value.(*producer) } //nolint:
 type producer struct {
 	key     producerKey
 	used    time.Time
-	pending int // claims that are not settled
+	pending int           // claims that are not settled
+	own     *list.Element // its place among those of its publisher
 	window  window
 }

@@ -80,8 +80,39 @@ func TestProducersOfOthersAreApart(t *testing.T) {
 	}
 }
 
+// TestOnePublisherForgetsItsOwn: who invents producer ids must not make the
+// ledger forget what others sent, or their retries would be stored twice.
+func TestOnePublisherForgetsItsOwn(t *testing.T) {
+	l := admit.NewLedger(admit.LedgerOptions{Producers: 8})
+	for n := range 4 {
+		l.Claim("honest", key(n), 1, now)
+		l.Stored("honest", key(n), 1)
+	}
+	for n := range 100 {
+		l.Claim("hostile", key(1000+n), 1, now.Add(time.Duration(n)))
+		l.Stored("hostile", key(1000+n), 1)
+	}
+	for n := range 4 {
+		if !l.Has("honest", key(n), 1) {
+			t.Errorf("producer %d was forgotten", n)
+		}
+	}
+	if n := l.Producers(); n != 8 {
+		t.Errorf("%d producers, want 8", n)
+	}
+	restored := admit.NewLedger(admit.LedgerOptions{Producers: 8})
+	if err := restored.Restore(l.Checkpoint()); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 4 {
+		if !restored.Has("honest", key(n), 1) {
+			t.Errorf("producer %d is not in the checkpoint", n)
+		}
+	}
+}
+
 func TestLedgerIsBounded(t *testing.T) {
-	l := admit.NewLedger(admit.LedgerOptions{Producers: 3, Idle: time.Hour, Events: 3})
+	l := admit.NewLedger(admit.LedgerOptions{Producers: 3, PerPublisher: 3, Idle: time.Hour, Events: 3})
 	l.Claim("p", key(0), 1, now) // never settled: stays
 	for n := 1; n < 10; n++ {
 		l.Claim("p", key(n), 1, now.Add(time.Duration(n)))
