@@ -142,7 +142,7 @@ func (s *Server) searchEvents(ctx context.Context, in *eventsInput) (*EventsAnsw
 		}
 		a.Facets = append(a.Facets, facet)
 	}
-	if n := len(a.Events); n > 0 && n == int(in.Limit) {
+	if n := len(a.Events); n > 0 && found.GetMore() {
 		a.NextBefore = &a.Events[n-1].Offset
 	}
 	return a, nil

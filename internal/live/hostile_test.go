@@ -73,3 +73,29 @@ func TestHistogramOfNoTime(t *testing.T) {
 		}
 	}
 }
+
+// TestPagesAreBoundedByBytes: pages of huge events stay small enough to send,
+// and lead through everything all the same.
+func TestPagesAreBoundedByBytes(t *testing.T) {
+	ring := live.NewRing(live.RingOptions{Now: func() time.Time { return epoch }})
+	for n := range 20 {
+		ev := sample(n)
+		ev.Message = strings.Repeat("x", 1<<20-2048)
+		ring.Add(batchOf(uint64(n), epoch, encode(t, ev)))
+	}
+	req := &pb.SearchEventsRequest{Limit: 1000}
+	seen := 0
+	for more := true; more; {
+		got := search(t, ring, req)
+		page := got.GetEvents()
+		if size := len(page) << 20; size > 8<<20+2048*8 || len(page) == 0 {
+			t.Fatalf("a page of %d events", len(page))
+		}
+		seen += len(page)
+		req.BeforeOffset = page[len(page)-1].GetOffset()
+		more = got.GetMore()
+	}
+	if seen != 20 {
+		t.Errorf("saw %d events, want 20", seen)
+	}
+}

@@ -22,6 +22,7 @@ import (
 const (
 	defaultLimit   = 100
 	maxLimit       = 1_000
+	maxPageBytes   = 8 << 20 // of encoded events; one event always fits
 	maxBuckets     = 500
 	maxFacets      = 16
 	maxFacetValues = 50
@@ -49,8 +50,9 @@ func (r *Ring) Search(ctx context.Context, req *pb.SearchEventsRequest) (*pb.Sea
 	if err := s.run(ctx, views); err != nil {
 		return nil, err
 	}
+	page := pageOf(s.events)
 	response := &pb.SearchEventsResponse{
-		Events: s.events, Total: s.total, Scanned: s.scanned, Histogram: s.histogram.result(),
+		Events: page, More: len(page) == s.limit || len(page) < len(s.events), Total: s.total, Scanned: s.scanned, Histogram: s.histogram.result(),
 		Took: durationpb.New(time.Since(began)), Store: r.Status(),
 	}
 	for _, f := range facets {
@@ -72,6 +74,17 @@ func bound(t *timestamppb.Timestamp, open int64) int64 {
 		return noUntil
 	}
 	return at.UnixNano()
+}
+
+// pageOf cuts events where they would take more than maxPageBytes.
+func pageOf(events []*pb.StoredEvent) []*pb.StoredEvent {
+	bytes := 0
+	for i, e := range events {
+		if bytes += len(e.GetEvent()); bytes > maxPageBytes && i > 0 {
+			return events[:i]
+		}
+	}
+	return events
 }
 
 func limitOf(n uint32) int {

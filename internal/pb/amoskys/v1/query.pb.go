@@ -631,7 +631,10 @@ type SearchEventsResponse struct {
 	Scanned uint64               `protobuf:"varint,5,opt,name=scanned,proto3" json:"scanned,omitempty"`
 	Took    *durationpb.Duration `protobuf:"bytes,6,opt,name=took,proto3" json:"took,omitempty"`
 	// What the store holds: matches outside it are not counted.
-	Store         *StoreStatus `protobuf:"bytes,7,opt,name=store,proto3" json:"store,omitempty"`
+	Store *StoreStatus `protobuf:"bytes,7,opt,name=store,proto3" json:"store,omitempty"`
+	// There may be further matches before the last of events: the page is full,
+	// by number or by bytes.
+	More          bool `protobuf:"varint,8,opt,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -713,6 +716,13 @@ func (x *SearchEventsResponse) GetStore() *StoreStatus {
 		return x.Store
 	}
 	return nil
+}
+
+func (x *SearchEventsResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
 }
 
 type Histogram struct {
@@ -1437,7 +1447,7 @@ const file_amoskys_v1_query_proto_rawDesc = "" +
 	"\x05limit\x18\x04 \x01(\rR\x05limit\x12#\n" +
 	"\rbefore_offset\x18\x05 \x01(\x04R\fbeforeOffset\x12+\n" +
 	"\x11histogram_buckets\x18\x06 \x01(\rR\x10histogramBuckets\x12\x16\n" +
-	"\x06facets\x18\a \x03(\tR\x06facets\"\xb5\x02\n" +
+	"\x06facets\x18\a \x03(\tR\x06facets\"\xc9\x02\n" +
 	"\x14SearchEventsResponse\x12/\n" +
 	"\x06events\x18\x01 \x03(\v2\x17.amoskys.v1.StoredEventR\x06events\x12\x14\n" +
 	"\x05total\x18\x02 \x01(\x04R\x05total\x123\n" +
@@ -1445,7 +1455,8 @@ const file_amoskys_v1_query_proto_rawDesc = "" +
 	"\x06facets\x18\x04 \x03(\v2\x11.amoskys.v1.FacetR\x06facets\x12\x18\n" +
 	"\ascanned\x18\x05 \x01(\x04R\ascanned\x12-\n" +
 	"\x04took\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x04took\x12-\n" +
-	"\x05store\x18\a \x01(\v2\x17.amoskys.v1.StoreStatusR\x05store\"\x84\x01\n" +
+	"\x05store\x18\a \x01(\v2\x17.amoskys.v1.StoreStatusR\x05store\x12\x12\n" +
+	"\x04more\x18\b \x01(\bR\x04more\"\x84\x01\n" +
 	"\tHistogram\x120\n" +
 	"\x05start\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05start\x12-\n" +
 	"\x04step\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04step\x12\x16\n" +
