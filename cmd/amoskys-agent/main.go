@@ -23,6 +23,7 @@ func newRoot(e *cli.Env) *cobra.Command {
 		endpoint.NewNodeCommand(e),
 		endpoint.NewAgentCommand(e),
 		endpoint.NewStatusCommand(e),
+		endpoint.NewDoctorCommand(e, "amoskys-agent"),
 		cli.NewVersionCommand(e, "amoskys-agent"),
 	)
 	return root
