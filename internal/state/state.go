@@ -1,10 +1,11 @@
 // Package state keeps what must survive a restart and is not an event: users,
-// their sessions, the audit trail, and the agents that the fleet has known.
+// their sessions, the audit trail, the agents that the fleet has known, and the
+// tokens with which hosts join.
 //
 // It is one SQLite file in WAL mode, opened by the hub alone. Every method is
 // safe for concurrent use; writes are durable when they return. Passwords are
-// kept as argon2id hashes and session tokens as SHA-256 hashes, so a copy of the
-// file opens no session.
+// kept as argon2id hashes, session and enrolment tokens as SHA-256 hashes, so a copy
+// of the file opens nothing.
 package state
 
 import (
@@ -154,6 +155,17 @@ CREATE TABLE agents (
 	updated INTEGER NOT NULL,
 	PRIMARY KEY (host, id)
 ) STRICT, WITHOUT ROWID;
+`, `
+CREATE TABLE tokens (
+	id BLOB PRIMARY KEY,
+	secret_hash BLOB NOT NULL,
+	host TEXT NOT NULL,
+	created INTEGER NOT NULL,
+	expires INTEGER NOT NULL,
+	created_by TEXT NOT NULL,
+	used INTEGER NOT NULL DEFAULT 0,
+	used_by TEXT NOT NULL DEFAULT ''
+) STRICT;
 `}
 }
 

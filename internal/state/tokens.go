@@ -1,0 +1,121 @@
+package state
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"time"
+)
+
+// TokenID names an enrolment token. It is no secret.
+type TokenID [16]byte
+
+// Token is what is kept of an enrolment token: not its secret, but a hash.
+type Token struct {
+	ID         TokenID
+	SecretHash [sha256.Size]byte
+	// Host is the one host it may be used for; any when empty.
+	Host      string
+	Created   time.Time
+	Expires   time.Time
+	CreatedBy string
+	// Used is zero until the token is used.
+	Used   time.Time
+	UsedBy string
+}
+
+// keepTokens is how long a token is remembered after its end, so that people
+// see what became of it.
+const keepTokens = 30 * 24 * time.Hour
+
+// CreateToken stores a token that was not used, and forgets those that ended
+// long ago. A zero Created is now.
+func (d *DB) CreateToken(ctx context.Context, t Token) error {
+	now := d.now()
+	if t.Created.IsZero() {
+		t.Created = now
+	}
+	if _, err := d.sql.ExecContext(ctx, "DELETE FROM tokens WHERE expires < ?", nanos(now.Add(-keepTokens))); err != nil {
+		return fmt.Errorf("forget old tokens: %w", err)
+	}
+	_, err := d.sql.ExecContext(ctx, `INSERT INTO tokens (id, secret_hash, host, created, expires, created_by)
+		VALUES (?, ?, ?, ?, ?, ?)`, t.ID[:], t.SecretHash[:], t.Host, nanos(t.Created), nanos(t.Expires), t.CreatedBy)
+	if err != nil {
+		return fmt.Errorf("create token: %w", err)
+	}
+	return nil
+}
+
+const tokenColumns = "id, secret_hash, host, created, expires, created_by, used, used_by"
+
+func scanToken(scan func(...any) error) (Token, error) {
+	var t Token
+	var id, hash []byte
+	var created, expires, used int64
+	if err := scan(&id, &hash, &t.Host, &created, &expires, &t.CreatedBy, &used, &t.UsedBy); err != nil {
+		return Token{}, err
+	}
+	copy(t.ID[:], id)
+	copy(t.SecretHash[:], hash)
+	t.Created, t.Expires, t.Used = instant(created), instant(expires), instant(used)
+	return t, nil
+}
+
+// Token returns one token, or ErrNotFound.
+func (d *DB) Token(ctx context.Context, id TokenID) (Token, error) {
+	rows, err := d.tokens(ctx, "SELECT "+tokenColumns+" FROM tokens WHERE id = ?", id[:])
+	if err != nil {
+		return Token{}, err
+	}
+	if len(rows) == 0 {
+		return Token{}, fmt.Errorf("read token: %w", ErrNotFound)
+	}
+	return rows[0], nil
+}
+
+// Tokens returns the newest tokens, at most 1000.
+func (d *DB) Tokens(ctx context.Context) ([]Token, error) {
+	return d.tokens(ctx, "SELECT "+tokenColumns+" FROM tokens ORDER BY created DESC, id LIMIT 1000")
+}
+
+func (d *DB) tokens(ctx context.Context, query string, args ...any) ([]Token, error) {
+	rows, err := d.sql.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read tokens: %w", err)
+	}
+	defer rows.Close()
+	var tokens []Token
+	for rows.Next() {
+		t, err := scanToken(rows.Scan)
+		if err != nil {
+			return nil, fmt.Errorf("read tokens: %w", err)
+		}
+		tokens = append(tokens, t)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read tokens: %w", err)
+	}
+	return tokens, nil
+}
+
+// UseToken marks a token used, once: of several callers at the same time one
+// succeeds. ErrNotFound says that there is no such token, that it was used or
+// has ended, or that secret or host are not its own.
+func (d *DB) UseToken(ctx context.Context, id TokenID, secretHash [sha256.Size]byte, host, by string) error {
+	now := nanos(d.now())
+	err := changed(d.sql.ExecContext(ctx, `UPDATE tokens SET used = ?, used_by = ?
+		WHERE id = ? AND secret_hash = ? AND used = 0 AND expires > ? AND (host = '' OR host = ?)`,
+		now, by, id[:], secretHash[:], now, host))
+	if err != nil {
+		return fmt.Errorf("use token: %w", err)
+	}
+	return nil
+}
+
+// RevokeToken forgets a token that was not used, or returns ErrNotFound.
+func (d *DB) RevokeToken(ctx context.Context, id TokenID) error {
+	if err := changed(d.sql.ExecContext(ctx, "DELETE FROM tokens WHERE id = ? AND used = 0", id[:])); err != nil {
+		return fmt.Errorf("revoke token: %w", err)
+	}
+	return nil
+}
