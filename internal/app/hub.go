@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
@@ -20,6 +21,7 @@ import (
 	"github.com/amoskys/amoskys/internal/hub"
 	"github.com/amoskys/amoskys/internal/hub/accounts"
 	"github.com/amoskys/amoskys/internal/hub/audit"
+	"github.com/amoskys/amoskys/internal/hub/enroll"
 	"github.com/amoskys/amoskys/internal/hub/fleet"
 	"github.com/amoskys/amoskys/internal/hub/query"
 	"github.com/amoskys/amoskys/internal/identity"
@@ -86,7 +88,7 @@ func runHub(ctx context.Context, home config.Home, cfg hub.Config, logger *slog.
 	}
 	h, err := hub.New(hub.Options{ //nolint:contextcheck // it opens its ports and returns
 		Config: cfg, Home: home, Storage: storage, Logger: logger, Registry: registry,
-		Version: obs.ReadBuild().Version, Register: s.register,
+		Version: obs.ReadBuild().Version, Register: s.register, Enroll: s.enroll.Handler(),
 	})
 	if err != nil {
 		return err
@@ -100,6 +102,7 @@ type services struct {
 	hub      *hub.Hub // set before run
 	fleet    *fleet.Service
 	accounts *accounts.Service
+	enroll   *enroll.Service
 	query    *query.Service
 	ring     *live.Ring
 	recorder *live.Recorder
@@ -125,6 +128,7 @@ func newServices(
 		return nil, err
 	}
 	s.accounts = accounts.New(accounts.Options{Store: db, Auditor: trail, Logger: logger})
+	s.enroll = newEnrollment(cfg.Files(home), home, db, trail, logger)
 	s.recorder = live.NewRecorder(live.RecorderOptions{})
 	s.ring = live.NewRing(live.RingOptions{
 		Recorder: s.recorder, Logger: logger, Tail: func() uint64 { return log.Stat().NextOffset },
@@ -136,6 +140,15 @@ func newServices(
 	return s, nil
 }
 
+// newEnrollment issues from the authority in the home's certs/ folder.
+func newEnrollment(files identity.Files, home config.Home, db *state.DB, trail *audit.Trail, logger *slog.Logger) *enroll.Service {
+	own, _ := identity.Parse(identityOf(files.Cert)) // a certificate of another tool names no domain
+	return enroll.New(enroll.Options{
+		Store: db, Auditor: trail, Caller: callerName, Logger: logger, Domain: own.Domain,
+		CACert: files.CA, CAKey: filepath.Join(home.Certs(), "ca.key"),
+	})
+}
+
 // status is the hub's own; the services exist before it.
 func (s *services) status() hub.Status { return s.hub.Status() }
 
@@ -143,6 +156,7 @@ func (s *services) register(r grpc.ServiceRegistrar) {
 	pb.RegisterFleetServer(r, s.fleet)
 	pb.RegisterQueryServer(r, s.query)
 	pb.RegisterAccountsServer(r, s.accounts)
+	pb.RegisterEnrollmentServer(r, s.enroll)
 }
 
 // run serves until ctx ends. The services outlast the server, so that they see

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/amoskys/amoskys/internal/identity"
 )
 
 // feed is a listener whose connections come from elsewhere.
@@ -74,8 +76,9 @@ func isShortage(err error) bool {
 // both is a browser or curl and gets HTTP/1.1; gRPC clients offer h2 alone.
 func nextProtos() []string { return []string{"http/1.1", "h2"} }
 
-// splitTLS hands finished connections to gRPC or to HTTPS until in is closed.
-func splitTLS(in net.Listener, grpc, https *feed) error {
+// splitTLS hands finished connections to gRPC, to HTTPS or to enrolment until in
+// is closed. Those that enrol have shown no certificate: they go to enroll alone.
+func splitTLS(in net.Listener, grpc, https *feed, enroll func(net.Conn)) error {
 	for {
 		c, err := in.Accept()
 		if err != nil {
@@ -84,11 +87,18 @@ func splitTLS(in net.Listener, grpc, https *feed) error {
 			}
 			return err
 		}
-		to := https
-		if secure, ok := c.(*tls.Conn); ok && secure.ConnectionState().NegotiatedProtocol == "h2" {
-			to = grpc
+		proto := ""
+		if secure, ok := c.(*tls.Conn); ok {
+			proto = secure.ConnectionState().NegotiatedProtocol
 		}
-		to.give(c)
+		switch proto {
+		case identity.EnrollProto:
+			enroll(c)
+		case "h2":
+			grpc.give(c)
+		default:
+			https.give(c)
+		}
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -58,6 +59,9 @@ type Options struct {
 	// Register adds further services to the server. Their methods must be in the
 	// table of roles, or nobody may call them.
 	Register func(grpc.ServiceRegistrar)
+	// Enroll answers clients without a certificate that came to enrol, on
+	// connections of their own; nil lets no such client in.
+	Enroll http.Handler
 	// Reasons says what else is wrong, one sentence each; the hub is degraded then.
 	Reasons func() []string
 	Now     func() time.Time
@@ -82,6 +86,7 @@ type Hub struct {
 	tls      net.Listener // finished connections
 	grpcFeed *feed
 	httpFeed *feed
+	enroller *enroller // nil when switched off
 	exporter *exporter // nil when switched off
 
 	stop     context.CancelFunc // ends the streams of readers
@@ -147,7 +152,9 @@ func (h *Hub) listen() error {
 		BindClientAddress: c.TLS.BindClientAddress,
 		OnReject:          func(r identity.Rejection) { h.metrics.fail(string(r.Reason)) },
 	}
-	cfg, err := identity.ServerConfig(h.options.Files, trust)
+	main := trust
+	main.Enroll = h.options.Enroll != nil
+	cfg, err := identity.ServerConfig(h.options.Files, main)
 	if err != nil {
 		return errors.Join(err, raw.Close())
 	}
@@ -155,6 +162,9 @@ func (h *Hub) listen() error {
 		HandshakeTimeout: min(10*time.Second, c.timeout()),
 	})
 	h.grpcFeed, h.httpFeed = newFeed(raw.Addr()), newFeed(raw.Addr())
+	if h.options.Enroll != nil {
+		h.enroller = newEnroller(raw.Addr(), h.options.Enroll, h.logger)
+	}
 	if !c.Metrics.Enabled {
 		return nil
 	}
@@ -249,7 +259,10 @@ func (h *Hub) isStopping() bool { return h.stopping.Load() }
 // returns nil after an orderly end.
 func (h *Hub) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return splitTLS(h.tls, h.grpcFeed, h.httpFeed) })
+	group.Go(func() error { return splitTLS(h.tls, h.grpcFeed, h.httpFeed, h.enroller.give) })
+	if h.enroller != nil {
+		group.Go(func() error { return h.enroller.run(ctx) })
+	}
 	group.Go(func() error { return obs.Serve(ctx, h.httpFeed, h.httpHandler(), h.logger) })
 	group.Go(func() error { return ignoreStopped(h.server.Serve(h.grpcFeed)) })
 	if h.exporter != nil {

@@ -37,6 +37,8 @@ func roleTable() map[string][]identity.Role {
 		pb.Query_Series_FullMethodName, pb.Query_Metrics_FullMethodName,
 		pb.Accounts_Login_FullMethodName, pb.Accounts_Session_FullMethodName,
 		pb.Accounts_Logout_FullMethodName, pb.Accounts_ChangePassword_FullMethodName,
+		pb.Enrollment_CreateToken_FullMethodName, pb.Enrollment_ListTokens_FullMethodName,
+		pb.Enrollment_RevokeToken_FullMethodName,
 	} {
 		table[m] = people
 	}

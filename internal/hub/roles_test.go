@@ -23,6 +23,7 @@ func otherServices(o *Options, _ *StorageOptions) {
 		pb.RegisterFleetServer(r, pb.UnimplementedFleetServer{})
 		pb.RegisterQueryServer(r, pb.UnimplementedQueryServer{})
 		pb.RegisterAccountsServer(r, pb.UnimplementedAccountsServer{})
+		pb.RegisterEnrollmentServer(r, pb.UnimplementedEnrollmentServer{})
 	}
 }
 
@@ -38,6 +39,9 @@ func TestRoles(t *testing.T) {
 		"/amoskys.v1.Fleet/ListAgents":                                   "dashboard operator",
 		"/amoskys.v1.Fleet/WatchAgents":                                  "dashboard operator",
 		"/amoskys.v1.Fleet/CommandAgent":                                 "dashboard operator",
+		"/amoskys.v1.Enrollment/CreateToken":                             "dashboard operator",
+		"/amoskys.v1.Enrollment/ListTokens":                              "dashboard operator",
+		"/amoskys.v1.Enrollment/RevokeToken":                             "dashboard operator",
 		"/amoskys.v1.Query/Status":                                       "dashboard operator",
 		"/amoskys.v1.Query/SearchEvents":                                 "dashboard operator",
 		"/amoskys.v1.Query/Event":                                        "dashboard operator",

@@ -27,8 +27,12 @@ type ServerOptions struct {
 	// BindClientAddress accepts a client certificate that names addresses and no
 	// host names only from one of those addresses.
 	BindClientAddress bool
-	Logger            *slog.Logger     // discarded when nil
-	Now               func() time.Time // time.Now
+	// Enroll lets clients that offer the ALPN protocol [EnrollProto] alone connect
+	// without a certificate. Whoever accepts such connections must look at the
+	// negotiated protocol and give them nothing but enrolment.
+	Enroll bool
+	Logger *slog.Logger     // discarded when nil
+	Now    func() time.Time // time.Now
 	// OnReject is called for every refusal, from the connection's goroutine. A
 	// [Listener] with an OnReject of its own calls that instead.
 	OnReject func(Rejection)
@@ -112,9 +116,14 @@ func (s *server) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	cfg.Certificates = []tls.Certificate{m.cert}
 	conn := hello.Conn
 	if hc, ok := conn.(*handshakeConn); ok {
+		hc.server, hc.material, hc.serverName = s, m, hello.ServerName
+	}
+	if s.wantsEnrolment(hello) {
+		return s.enrolConfig(m), nil
+	}
+	if _, ok := conn.(*handshakeConn); ok {
 		// The listener sees the handshake's error, so it reports; and it knows an
 		// absent certificate by the error, so the client may get the exact alert.
-		hc.server, hc.material, hc.serverName = s, m, hello.ServerName
 		if !s.o.OptionalClientCert {
 			cfg.ClientAuth = tls.RequireAnyClientCert
 		}
