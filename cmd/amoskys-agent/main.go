@@ -22,6 +22,7 @@ func newRoot(e *cli.Env) *cobra.Command {
 	root.AddCommand(
 		endpoint.NewNodeCommand(e),
 		endpoint.NewAgentCommand(e),
+		endpoint.NewEnrollCommand(e, "amoskys-agent"),
 		endpoint.NewStatusCommand(e),
 		endpoint.NewDoctorCommand(e, "amoskys-agent"),
 		cli.NewVersionCommand(e, "amoskys-agent"),

@@ -27,6 +27,7 @@ tamper-evident log, and shows it live. Start with: amoskys up`,
 		{"roles", "Run one role:", []*cobra.Command{
 			newHubCommand(e), newDashboardCommand(e), endpoint.NewNodeCommand(e), endpoint.NewAgentCommand(e),
 		}},
+		{"join", "Let hosts join:", []*cobra.Command{newTokenCommand(e), endpoint.NewEnrollCommand(e, "amoskys")}},
 		{"look", "Look and steer:", []*cobra.Command{newAgentsCommand(e), newTailCommand(e), newWALCommand(e), newConfigCommand(e), newCertsCommand(e), endpoint.NewDoctorCommand(e, "amoskys")}},
 		{"more", "More:", []*cobra.Command{newBenchCommand(e), cli.NewVersionCommand(e, "amoskys")}},
 	}

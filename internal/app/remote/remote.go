@@ -30,9 +30,10 @@ var ErrNotRunning = errors.New("the hub is not running")
 
 // Client is a connection to a hub.
 type Client struct {
-	Fleet pb.FleetClient
-	Query pb.QueryClient
-	Addr  string // host:port
+	Fleet      pb.FleetClient
+	Query      pb.QueryClient
+	Enrollment pb.EnrollmentClient
+	Addr       string // host:port
 
 	conn  *grpc.ClientConn
 	files identity.Files
@@ -96,7 +97,7 @@ func Dial(e *cli.Env, addr string) (*Client, error) {
 		return nil, fmt.Errorf("connect to the hub: %w", err)
 	}
 	return &Client{
-		Fleet: pb.NewFleetClient(conn), Query: pb.NewQueryClient(conn), Addr: addr,
+		Fleet: pb.NewFleetClient(conn), Query: pb.NewQueryClient(conn), Enrollment: pb.NewEnrollmentClient(conn), Addr: addr,
 		conn: conn, files: files, now: e.Now,
 	}, nil
 }
