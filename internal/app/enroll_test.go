@@ -305,7 +305,7 @@ func TestWithoutCertificateOnlyEnrolment(t *testing.T) {
 func (h *enrolHub) post(t *testing.T, body string) (int, string) {
 	t.Helper()
 	transport := &http.Transport{DisableKeepAlives: true, DialTLSContext: func(context.Context, string, string) (net.Conn, error) {
-		return h.raw(t, identity.EnrollProto)
+		return h.raw(t, identity.EnrollProto) //nolint:contextcheck // the test's own context
 	}}
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+h.addr+identity.EnrollPath, strings.NewReader(body))
 	if err != nil {

@@ -63,7 +63,7 @@ func (e *enroller) run(ctx context.Context) error {
 	defer cancel()
 	if err := e.server.Shutdown(grace); err != nil {
 		err = e.server.Close()
-		<-ended
+		<-ended //nolint:errcheck // it was made to end
 		return err
 	}
 	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {

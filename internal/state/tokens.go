@@ -46,7 +46,7 @@ func (d *DB) CreateToken(ctx context.Context, t Token) error {
 	return nil
 }
 
-const tokenColumns = "id, secret_hash, host, created, expires, created_by, used, used_by"
+const tokenColumns = "id, secret_hash, host, created, expires, created_by, used, used_by" //nolint:gosec // no secret
 
 func scanToken(scan func(...any) error) (Token, error) {
 	var t Token

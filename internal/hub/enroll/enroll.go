@@ -89,20 +89,15 @@ func New(o Options) *Service {
 	return &Service{o: o, limits: newLimits()}
 }
 
-// errOff says that this hub cannot issue.
-type errOff struct{ err error }
-
-func (e *errOff) Error() string { return e.err.Error() }
-func (e *errOff) Unwrap() error { return e.err }
-
+// authority reads the files; the error says that enrolment is off, and why.
 func (s *Service) authority() (*identity.CA, error) {
 	ca, err := identity.LoadCA(s.o.CACert, s.o.CAKey)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return nil, &errOff{fmt.Errorf("enrolment is off because %s is not there: put the authority's key back on this hub, "+
-			"or issue the certificates where it is", s.o.CAKey)}
+		return nil, fmt.Errorf("enrolment is off because %s is not there: put the authority's key back on this hub, "+
+			"or issue the certificates where it is", s.o.CAKey)
 	case err != nil:
-		return nil, &errOff{fmt.Errorf("enrolment is off: %w", err)}
+		return nil, fmt.Errorf("enrolment is off: %w", err)
 	}
 	return ca, nil
 }
