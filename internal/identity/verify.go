@@ -50,7 +50,11 @@ func Verify(dir string, o VerifyOptions) (files []string, findings []Finding) {
 	if err != nil {
 		v.add(dir, err.Error(), "chmod 700 "+dir)
 	}
+	watched := !exists(v.path("ca.key")) && slices.Contains(names, "node") // a host that has joined needs no hub's
 	for _, s := range layoutLeaves() {
+		if s.role == RoleHub && watched {
+			continue
+		}
 		if !slices.Contains(names, s.name) && (s.role == RoleHub || s.role == RoleAgent) && !exists(v.path(s.name+".key")) {
 			v.warn(v.path(s.name+".crt"), "is missing", v.o.Command+" certs init")
 		}
