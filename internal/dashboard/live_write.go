@@ -69,13 +69,15 @@ func (c *liveConn) flush(ctx context.Context) error {
 	return nil
 }
 
+// send writes one message. The end of ctx does not cut it short: that would break
+// the connection before the tab has been told why it ends.
 func (c *liveConn) send(ctx context.Context, message any) error {
 	text, err := json.Marshal(message)
 	if err != nil {
 		c.server.o.Logger.WarnContext(ctx, "live message not sent", "error", err)
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 	defer cancel()
 	return c.ws.Write(ctx, websocket.MessageText, text)
 }
