@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/amoskys/amoskys/internal/app/endpoint"
 	"github.com/amoskys/amoskys/internal/cli"
 	"github.com/amoskys/amoskys/internal/config"
 	"github.com/amoskys/amoskys/internal/dashboard"
@@ -24,15 +25,7 @@ func RunDashboard(ctx context.Context, e *cli.Env) (err error) {
 	if err != nil {
 		return err
 	}
-	level, err := obs.ParseLevel(cfg.Logging.Level)
-	if err != nil {
-		return err
-	}
-	logs := obs.LogOptions{File: e.Home.Log("dashboard"), ErrorsFile: e.Home.Errors(), Level: level, Component: "dashboard"}
-	if !child.Supervised() {
-		logs.Stderr = e.Stderr
-	}
-	logger, closer, err := obs.NewLogger(logs)
+	logger, closer, err := endpoint.RoleLogger(e, "dashboard", cfg.Logging.Level)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
+	"github.com/amoskys/amoskys/internal/app/endpoint"
 	"github.com/amoskys/amoskys/internal/cli"
 	"github.com/amoskys/amoskys/internal/config"
 	"github.com/amoskys/amoskys/internal/hub"
@@ -47,15 +48,7 @@ func RunHub(ctx context.Context, e *cli.Env) (err error) {
 	if err != nil {
 		return err
 	}
-	level, err := obs.ParseLevel(cfg.Logging.Level)
-	if err != nil {
-		return err
-	}
-	logs := obs.LogOptions{File: e.Home.Log("eventbus"), ErrorsFile: e.Home.Errors(), Level: level, Component: "eventbus"}
-	if !child.Supervised() {
-		logs.Stderr = e.Stderr
-	}
-	logger, closer, err := obs.NewLogger(logs)
+	logger, closer, err := endpoint.RoleLogger(e, "eventbus", cfg.Logging.Level)
 	if err != nil {
 		return err
 	}

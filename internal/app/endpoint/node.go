@@ -33,15 +33,7 @@ func RunNode(ctx context.Context, e *cli.Env, o NodeOptions) (err error) {
 	if o.Agents != nil {
 		cfg.Node.Agents = o.Agents
 	}
-	level, err := obs.ParseLevel(cfg.Logging.Level)
-	if err != nil {
-		return err
-	}
-	logs := obs.LogOptions{File: e.Home.Log("node"), ErrorsFile: e.Home.Errors(), Level: level, Component: "node"}
-	if !child.Supervised() {
-		logs.Stderr = e.Stderr
-	}
-	logger, closer, err := obs.NewLogger(logs)
+	logger, closer, err := RoleLogger(e, "node", cfg.Logging.Level)
 	if err != nil {
 		return err
 	}
