@@ -70,8 +70,17 @@ fuzz: ## each fuzz target for FUZZTIME (5s)
 bench: web/dist/index.html ## each benchmark (BENCHTIME=1s BENCHCOUNT=1); compare two runs with bin/benchstat
 	@go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -count $(BENCHCOUNT) -timeout 30m $(TESTFLAGS) $$(tools/bench-packages.sh)
 
+ui-bench: build $(WEB_ALL) ## how soon Overview and Events show on a CPU slowed four times (ARGS="--json --runs 9 --against PROGRAM")
+	@node web/scripts/ui-bench.mjs $(ARGS)
+
+bars: build $(WEB_ALL) ## measure what docs/performance.md states and write it there (half an hour, on a quiet machine; ARGS=log: only hub, log and readers)
+	@tools/bars.sh $(ARGS)
+
 smoke: build ## start the built program as a user would, look at all it serves, stop it
 	@tools/smoke.sh
+
+docs: web/dist/index.html ## run the blocks of commands in README and docs that are marked runnable
+	@RUN_DOCS=1 go test -count=1 -run 'TestShellBlocks' ./test/script
 
 conformance: ## score us against the public corpora in ../shared/corpora
 	@tools/conformance.sh
@@ -116,4 +125,4 @@ $(WEB_ALL): web/package-lock.json
 help: ## this
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
-.PHONY: run build programs web clean test vet test-go test-tools test-web race browser lint fuzz bench smoke conformance generate generate-check tools release help
+.PHONY: run build programs web clean test vet test-go test-tools test-web race browser lint fuzz bench ui-bench bars smoke docs conformance generate generate-check tools release help

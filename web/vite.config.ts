@@ -1,33 +1,62 @@
-import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { svelte } from '@sveltejs/vite-plugin-svelte';
-import { defineConfig, type Plugin } from 'vite';
+import { build, defineConfig, type Plugin, type Rolldown } from 'vite';
 
-const themeScript = fileURLToPath(new URL('./src/theme-first.js', import.meta.url));
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+const alias = { $lib: here('./src/lib') };
 
 /**
- * The chosen theme must be known before the first paint, and the content
- * security policy allows no inline script: so a tiny blocking script of its
- * own goes into the head, under a hashed name.
+ * Puts into the page itself what the first paint needs: src/first.ts, and the
+ * styles. The server allows both by their hashes.
  */
-function themeFirst(): Plugin {
+function firstThings(): Plugin {
   return {
-    name: 'theme-first',
+    name: 'first-things',
     transformIndexHtml: {
       order: 'post',
-      handler(_html, context) {
-        const bundle = context.bundle ?? {};
-        const built = Object.values(bundle).find((file) => /theme-first-.*\.js$/.test(file.fileName));
-        const src = built ? `/${built.fileName}` : '/src/theme-first.js';
-        return [{ tag: 'script', attrs: { src }, injectTo: 'head-prepend' }];
+      async handler(html, { bundle }) {
+        const built = await build({
+          configFile: false,
+          logLevel: 'warn',
+          resolve: { alias },
+          build: {
+            write: false,
+            target: 'es2023',
+            rolldownOptions: { input: here('./src/first.ts'), output: { format: 'iife' } },
+          },
+        });
+        const code = [built].flat().flatMap((each) => ('output' in each ? each.output : []))[0];
+        if (code?.type !== 'chunk') throw new Error('src/first.ts was not built');
+        let page = html;
+        for (const [name, file] of Object.entries(bundle ?? {})) {
+          if (file.type !== 'asset' || !name.endsWith('.css')) continue;
+          const style = `<style>${String(file.source).trim()}</style>`;
+          page = page.replace(new RegExp(`<link rel="stylesheet"[^>]*${name}">`), () => style);
+          delete bundle?.[name];
+        }
+        const files = JSON.stringify(pageFiles(bundle ?? {}));
+        const script = `const pageFiles=${files};${code.code.trim()}`;
+        return {
+          html: page,
+          tags: [{ tag: 'script', children: script, injectTo: 'head-prepend' }],
+        };
       },
     },
-    buildStart() {
-      if (this.environment.mode !== 'build') return;
-      this.emitFile({ type: 'asset', name: 'theme-first.js', source: readFileSync(themeScript, 'utf8') });
-    },
   };
+}
+
+/** The files that each page's code is in, by the page's path. */
+function pageFiles(bundle: Rolldown.OutputBundle): Record<string, string[]> {
+  const files: Record<string, string[]> = {};
+  for (const chunk of Object.values(bundle)) {
+    if (chunk.type !== 'chunk') continue;
+    const name = /src\/pages\/(\w+)\/\w+\.svelte$/.exec(chunk.facadeModuleId ?? '')?.[1];
+    if (!name || !chunk.isDynamicEntry) continue;
+    const path = name === 'overview' ? '/dashboard' : `/dashboard/${name}`;
+    files[path] = [chunk.fileName, ...chunk.imports].map((each) => `/${each}`);
+  }
+  return files;
 }
 
 /** Writes NAME.gz beside each asset, so that the server need not compress. */
@@ -53,13 +82,26 @@ function precompress(): Plugin {
 }
 
 export default defineConfig({
-  plugins: [svelte(), themeFirst(), precompress()],
-  resolve: { alias: { $lib: fileURLToPath(new URL('./src/lib', import.meta.url)) } },
+  plugins: [svelte(), firstThings(), precompress()],
+  resolve: { alias },
   server: { host: '127.0.0.1', proxy: { '/api': { target: 'http://127.0.0.1:5001', ws: true } } },
   build: {
     target: 'es2023',
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0,
+    // One file of styles, which goes into the page; few files of code, since each costs a request.
+    cssCodeSplit: false,
+    rolldownOptions: {
+      output: {
+        codeSplitting: {
+          groups: [
+            { name: 'base', test: /node_modules\/(?!uplot)|src\/lib\/(?!charts|table)/, priority: 1 },
+            { name: 'charts', test: /uplot|src\/lib\/charts/ },
+            { name: 'table', test: /src\/lib\/table/ },
+          ],
+        },
+      },
+    },
     reportCompressedSize: false,
     manifest: true,
   },

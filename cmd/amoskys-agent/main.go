@@ -17,12 +17,16 @@ func newRoot(e *cli.Env) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "amoskys-agent",
 		Short: "AMOSKYS on a watched host: agents and the node that runs them",
+		Example: `  amoskys-agent enroll --hub hub1:5000 --token amk1_…
+  amoskys-agent node
+  amoskys-agent doctor`,
 	}
 	e.BindHome(root)
 	root.AddCommand(
-		endpoint.NewNodeCommand(e),
-		endpoint.NewAgentCommand(e),
+		endpoint.NewNodeCommand(e, "amoskys-agent"),
+		endpoint.NewAgentCommand(e, "amoskys-agent"),
 		endpoint.NewEnrollCommand(e, "amoskys-agent"),
+		endpoint.NewCertsCommand(e, "amoskys-agent"),
 		endpoint.NewStatusCommand(e),
 		endpoint.NewDoctorCommand(e, "amoskys-agent"),
 		cli.NewVersionCommand(e, "amoskys-agent"),

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/amoskys/amoskys/internal/app/endpoint"
 	"github.com/amoskys/amoskys/internal/cli"
 	"github.com/amoskys/amoskys/internal/identity"
 )
@@ -22,8 +23,11 @@ func newCertsCommand(env *cli.Env) *cobra.Command {
 		Short: "Make, look at, renew and check certificates",
 		Long: "Certificates say who each part of the system is. `amoskys up` makes them; these commands look after them.\n" +
 			"Roles, reasons for refusals and how to bring certificates of your own: docs/security.md.",
+		Example: `  amoskys certs verify
+  amoskys certs issued --host web-1`,
 	}
-	cmd.AddCommand(newCertsInit(env), newCertsList(env), newCertsRenew(env), newCertsVerify(env))
+	cmd.AddCommand(newCertsInit(env), endpoint.NewCertsListCommand(env, "amoskys"), newCertsRenew(env), newCertsRevoke(env),
+		newCertsIssued(env), endpoint.NewCertsVerifyCommand(env, "amoskys"))
 	return cmd
 }
 
@@ -38,7 +42,7 @@ func newCertsInit(env *cli.Env) *cobra.Command {
 		Example: "  amoskys certs init --host hub1.example --host 192.0.2.10",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			dir := certsDir(env)
+			dir := endpoint.CertsDir(env)
 			moved := ""
 			if force {
 				var err error
@@ -46,7 +50,7 @@ func newCertsInit(env *cli.Env) *cobra.Command {
 					return err
 				}
 			}
-			o.Now = env.Now
+			o.Now, o.Observes = env.Now, endpoint.Observing()
 			report, err := identity.EnsureLayout(dir, o)
 			if err != nil {
 				return err
@@ -62,6 +66,7 @@ func newCertsInit(env *cli.Env) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Domain, "domain", "", "trust domain in identities (default that of the authority, else "+identity.DefaultDomain+")")
+	f.StringSliceVar(&o.With, "with", nil, "make certificates of these roles too: "+strings.Join(identity.ExtraLeaves(), ", "))
 	f.StringSliceVar(&o.Hosts, "host", nil, "another name or address that hub and dashboard are reached by; may be repeated")
 	f.Var((*lifetime)(&o.TTL), "ttl", "life of certificates, such as 90d or 36h (default 90d)")
 	f.BoolVar(&force, "force", false, "set everything aside and start anew with another authority")
@@ -85,70 +90,10 @@ func printInit(env *cli.Env, r identity.LayoutReport, moved string) error {
 	}
 	if len(r.Due) > 0 {
 		fmt.Fprintf(env.Stderr, "warning: less than a third of their life is left: %s. Run %s certs renew --all --due.\n",
-			strings.Join(r.Due, ", "), program(env))
+			strings.Join(r.Due, ", "), endpoint.Called(env, "amoskys"))
 	}
 	_, err := env.Stdout.Write([]byte(b.String()))
 	return err
-}
-
-func newCertsList(env *cli.Env) *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:     "list",
-		Short:   "List certificates: identity, hosts, issuer, end",
-		Example: "  amoskys certs list --json",
-		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			infos, err := identity.List(certsDir(env), env.Now())
-			if err != nil {
-				return fmt.Errorf("%w: %s certs init makes certificates", err, program(env))
-			}
-			if asJSON {
-				return cli.WriteJSON(env.Stdout, map[string]any{"certificates": infos})
-			}
-			return printList(env, infos)
-		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return cmd
-}
-
-func printList(env *cli.Env, infos []identity.Info) error {
-	table := cli.NewTable("FILE", "ID", "HOSTS", "ISSUER", "NOT AFTER", ">DAYS", "STATE", "SHA-256")
-	for _, i := range infos {
-		file := filepath.Base(i.File)
-		if i.LinkTo != "" {
-			file += " → " + i.LinkTo
-		}
-		if i.Error != "" {
-			table.Row(file, "", "", "", "", "", i.State, "")
-			fmt.Fprintf(env.Stderr, "warning: %s\n", i.Error)
-			continue
-		}
-		table.Row(file, i.ID, cli.Truncate(strings.Join(i.Hosts, " "), 40), cli.Truncate(i.Issuer, 30),
-			i.NotAfter.Local().Format("2006-01-02 15:04"), i.DaysLeft, i.State, i.Fingerprint[:16])
-	}
-	if err := table.Write(env.Stdout); err != nil {
-		return err
-	}
-	for _, i := range infos {
-		if i.LinkTo != "" || i.State == identity.StateOK || i.Error != "" {
-			continue
-		}
-		fix := program(env) + " certs renew " + i.Name
-		if i.Name == "ca" {
-			fix = "see the chapter on renewal in docs/security.md"
-		}
-		switch i.State {
-		case identity.StateDue:
-			fmt.Fprintf(env.Stderr, "warning: %s ends in %s: %s\n", i.File, cli.Counted(i.DaysLeft, "day", "days"), fix)
-		case identity.StateExpired:
-			fmt.Fprintf(env.Stderr, "warning: %s ended %s ago: %s\n", i.File, cli.Counted(-i.DaysLeft, "day", "days"), fix)
-		default:
-			fmt.Fprintf(env.Stderr, "warning: %s is valid only from %s\n", i.File, i.NotBefore.Format(time.RFC3339))
-		}
-	}
-	return nil
 }
 
 func newCertsRenew(env *cli.Env) *cobra.Command {
@@ -158,20 +103,24 @@ func newCertsRenew(env *cli.Env) *cobra.Command {
 		Use:   "renew [NAME...]",
 		Short: "Replace certificates by fresh ones with a new key",
 		Long: "Replaces certificates, keeping identity and hosts. NAME is a file in certs/ without .crt, such as eventbus.\n" +
+			"Where the authority's key is not, on a host that has joined, the hub is asked to renew those of node and agents.\n" +
 			"Running programs take the new files up by themselves. A certificate is due when less than a third of its life is left.",
 		Example: "  amoskys certs renew eventbus --host hub2.example\n  amoskys certs renew --all --due",
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case len(args) == 0 && !all && !o.Due:
 				return cli.Usagef("name certificates to renew, or say --all or --due")
 			case len(args) > 0 && all:
 				return cli.Usagef("name certificates or say --all, not both")
 			}
-			o.Now = env.Now
+			if _, err := os.Stat(filepath.Join(env.Home.Certs(), "ca.key")); errors.Is(err, os.ErrNotExist) && joined(env) {
+				return endpoint.RenewOverHub(cmd.Context(), env, args, !o.Due, asJSON)
+			}
+			o.Now, o.Observes = env.Now, endpoint.Observing()
 			if len(args) > 0 {
 				o.Names = args
 			}
-			done, err := identity.Renew(certsDir(env), o)
+			done, err := identity.Renew(endpoint.CertsDir(env), o)
 			if asJSON {
 				if done == nil {
 					done = []identity.Renewed{}
@@ -201,28 +150,10 @@ func newCertsRenew(env *cli.Env) *cobra.Command {
 	return cmd
 }
 
-// certsDir is certs/ below the home folder, written as short as it can be from
-// the working folder, so that messages hold commands that can be typed.
-func certsDir(env *cli.Env) string { return shorten(env.Home.Certs()) }
-
-func shorten(path string) string {
-	wd, err := os.Getwd()
-	if err != nil {
-		return path
-	}
-	rel, err := filepath.Rel(wd, path)
-	if err != nil || rel == ".." || strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
-		return path
-	}
-	return rel
-}
-
-// program is how this program is called for the same home folder.
-func program(env *cli.Env) string {
-	if home := shorten(string(env.Home)); home != "." {
-		return "amoskys --home " + home
-	}
-	return "amoskys"
+// joined says that this home has certificates of a host that has joined a hub.
+func joined(env *cli.Env) bool {
+	_, err := os.Stat(identity.FilesFor(env.Home.Certs(), "node").Cert)
+	return err == nil
 }
 
 // lifetime is a flag of days ("90d") or any Go duration ("36h").

@@ -46,10 +46,14 @@ func TestCerts(t *testing.T) {
 		code int
 		says []string // in stdout and stderr together
 	}{
-		{"nothing there", now, "list", nil, 1, []string{"certs init makes certificates"}},
+		{"no home", now, "list", nil, 1, []string{"there is no AMOSKYS home here", "--home"}},
+		{"verify in no home", now, "verify", nil, 1, []string{"there is no AMOSKYS home here"}},
+		{"nothing there", now, "list", func() { mustMake(t, filepath.Join(home, "config", "agents")) }, 1, []string{"certs init"}},
 		{"verify nothing", now, "verify", nil, 1, []string{"wrong: " + certs + " is missing", "fix: amoskys --home " + home + " certs init"}},
 		{"init", now, "init --host hub.example,192.0.2.1 --ttl 30d", nil, 0, []string{"created " + certs + "/ca.crt", "created " + certs + "/client.key"}},
 		{"again", now, "init", nil, 0, []string{"Nothing to do: all 14 files"}},
+		{"roles that few need", now, "init --with store,analysis --with subscriber", nil, 0, []string{"created " + certs + "/store.key", "created " + certs + "/analysis.crt", "created " + certs + "/subscriber.crt"}},
+		{"roles that nobody has", now, "init --with king", nil, 1, []string{"there are store, analysis, subscriber"}},
 		{"other domain", now, "init --domain corp.example", nil, 1, []string{"is the authority of domain amoskys.local"}},
 		{"list", now, "list", nil, 0, []string{"client.crt → agent.crt", "spiffe://amoskys.local/eventbus/", "localhost", "ok"}},
 		{"verify", now, "verify --host hub.example", nil, 0, []string{"all well"}},
@@ -144,5 +148,12 @@ func TestCertsConnect(t *testing.T) {
 				t.Errorf("%q does not say %q:\n%s%s", args, words, stdout, stderr)
 			}
 		}
+	}
+}
+
+func mustMake(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -24,10 +24,9 @@ tamper-evident log, and shows it live. Start with: amoskys up`,
 		commands  []*cobra.Command
 	}{
 		{"run", "Run everything:", []*cobra.Command{newUpCommand(e), newDownCommand(e), newStatusCommand(e)}},
-		{"roles", "Run one role:", []*cobra.Command{
-			newHubCommand(e), newDashboardCommand(e), endpoint.NewNodeCommand(e), endpoint.NewAgentCommand(e),
-		}},
+		{"roles", "Run one role:", newRoleCommands(e)},
 		{"join", "Let hosts join:", []*cobra.Command{newTokenCommand(e), endpoint.NewEnrollCommand(e, "amoskys")}},
+		{"people", "People:", []*cobra.Command{newUserCommand(e)}},
 		{"look", "Look and steer:", []*cobra.Command{newAgentsCommand(e), newTailCommand(e), newWALCommand(e), newConfigCommand(e), newCertsCommand(e), endpoint.NewDoctorCommand(e, "amoskys")}},
 		{"more", "More:", []*cobra.Command{newBenchCommand(e), cli.NewVersionCommand(e, "amoskys")}},
 	}

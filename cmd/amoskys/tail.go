@@ -8,9 +8,10 @@ import (
 
 	"github.com/amoskys/amoskys/internal/app/remote"
 	"github.com/amoskys/amoskys/internal/cli"
+	"github.com/amoskys/amoskys/internal/dial"
 	"github.com/amoskys/amoskys/internal/event"
 	"github.com/amoskys/amoskys/internal/identity"
-	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+	"github.com/amoskys/amoskys/internal/reader"
 	"github.com/amoskys/amoskys/internal/tail"
 )
 
@@ -38,6 +39,9 @@ func newTailCommand(env *cli.Env) *cobra.Command {
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.want.Query, f.want.Now = strings.Join(args, " "), env.Now()
+			if cmd.Flags().Changed("from") && f.want.From < 0 {
+				return cli.Usagef("--from must be an offset, 0 or more")
+			}
 			request, err := f.want.Request()
 			if err != nil {
 				return &cli.UsageError{Err: err}
@@ -51,12 +55,19 @@ func newTailCommand(env *cli.Env) *cobra.Command {
 					return err
 				}
 			}
+			if request.Start.Tail && request.NoFollow && request.Cursor == "" {
+				fmt.Fprintln(env.Stderr, "there is nothing to show: without --since, --from, --all or --cursor it begins with the next event to come, which --no-follow does not wait for")
+			}
 			files := identity.FilesFor(env.Home.Certs(), f.certificate)
+			dialer, err := dial.ForCommand(env.Lookup, env.Home)
+			if err != nil {
+				return err
+			}
 			return tail.Run(cmd.Context(), tail.Options{
-				Hub: f.hub, Files: files, Request: request, Limit: f.limit,
+				Hub: f.hub, Dial: dialer.Dial, Files: files, Request: request, Limit: f.limit,
 				Print:   show,
 				Notice:  func(text string) { fmt.Fprintln(env.Stderr, cli.Clean(text)) },
-				Explain: func(err error) error { return remote.Explain(err, f.hub, files, env.Now()) },
+				Explain: func(err error) error { return remote.Explain(err, f.hub, dialer.Via(f.hub), files, env.Now()) },
 			})
 		},
 	}
@@ -70,7 +81,7 @@ func newTailCommand(env *cli.Env) *cobra.Command {
 	flags.StringVar(&f.want.Since, "since", "", "begin this long ago (15m, 2h), or at this time (RFC 3339)")
 	flags.Int64Var(&f.want.From, "from", -1, "begin at this offset")
 	flags.BoolVar(&f.want.All, "all", false, "begin with the oldest event")
-	flags.StringVar(&f.want.Cursor, "cursor", "", "name of a durable place in the log: go on where it stands")
+	flags.StringVar(&f.want.Cursor, "cursor", "", "name of a durable place in the log: go on behind what was shown, at the oldest event when it is new")
 	flags.BoolVar(&f.want.NoFollow, "no-follow", false, "end at the last event instead of waiting for more")
 	flags.Uint64Var(&f.limit, "limit", 0, "end after so many events")
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON, one object a line (as --format json)")
@@ -81,13 +92,13 @@ func newTailCommand(env *cli.Env) *cobra.Command {
 }
 
 // printer returns what prints one event in the wanted format.
-func (f *tailFlags) printer(env *cli.Env) (func(*pb.StoredEvent) error, error) {
+func (f *tailFlags) printer(env *cli.Env) (func(*reader.Event) error, error) {
 	if f.asJSON && f.format == "text" {
 		f.format = "json"
 	}
 	switch f.format {
 	case "text":
-		return tail.Text(env.Stdout), nil
+		return tail.Text(env.Stdout, cli.PainterFor(env, env.Stdout)), nil
 	case "json":
 		return tail.JSON(env.Stdout), nil
 	case "ecs", "ocsf":

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -168,6 +169,139 @@ func TestWALCommandsCalledWrongly(t *testing.T) {
 	} {
 		if code, stdout, stderr := runWAL(t, strings.Fields(args)...); code != want {
 			t.Errorf("%s: exit %d, want %d: %s%s", args, code, want, stdout, stderr)
+		}
+	}
+}
+
+// What looks at the log of a folder that is no home says so, and makes nothing there.
+func TestWALWithoutHome(t *testing.T) {
+	for _, command := range []string{"verify", "stat", "dump", "trust-clock", "accept-loss --all", "cursors list", "cursors remove x --yes"} {
+		dir := t.TempDir()
+		code, _, stderr := runWAL(t, append(strings.Fields(command), "--home", dir)...)
+		if code != 1 || !strings.Contains(stderr, "there is no AMOSKYS home here") {
+			t.Errorf("%s: code %d, %q", command, code, stderr)
+		}
+		if made, err := os.ReadDir(dir); err != nil || len(made) > 0 {
+			t.Errorf("%s made %v, %v", command, made, err)
+		}
+	}
+}
+
+// A folder without a log, such as the one above it or an empty one, is not said to be whole,
+// and nothing in it is made or removed.
+func TestWALWhereNoLogIs(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	writeLog(t, filepath.Join(home, "data", "wal"))
+	foreign := t.TempDir()
+	for _, name := range []string{"rewrite", "replaced"} { // names that a rewrite clears in a log's folder
+		if err := os.Mkdir(filepath.Join(foreign, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(foreign, name, "notes.txt"), []byte("mine"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	commands := []string{
+		"verify", "verify --json", "stat", "dump", "rewrite --format 1 --yes --remove-old", "accept-loss --all --yes --home " + home,
+		"cursors list", "cursors remove x --yes",
+	}
+	for _, command := range commands {
+		for dir, want := range map[string]string{home: "did you mean --dir " + filepath.Join(home, "data", "wal"), t.TempDir(): "there is no log here", foreign: "there is no log here"} {
+			before := filesOf(t, dir)
+			code, stdout, stderr := runWAL(t, append(strings.Fields(command), "--dir", dir)...)
+			if said := stdout + stderr; code != cli.ExitFailed || !strings.Contains(said, want) {
+				t.Errorf("%s: exit %d, %s", command, code, said)
+			}
+			if after := filesOf(t, dir); !slices.Equal(before, after) {
+				t.Errorf("%s: there were %q and now are %q", command, before, after)
+			}
+		}
+	}
+	// One that has lost all its segments is a log.
+	dir := filepath.Join(home, "data", "wal")
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if code, stdout, _ := runWAL(t, "verify", "--dir", dir); code != cli.ExitFailed || !strings.Contains(stdout, "NOT OK") {
+		t.Errorf("exit %d: %s", code, stdout)
+	}
+}
+
+// filesOf lists all below dir.
+func filesOf(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+		names = append(names, path)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+// Losses are audited in a home: the folder of a log alone does not make one.
+func TestAcceptLossWithoutHome(t *testing.T) {
+	t.Parallel()
+	dir, home := filepath.Join(t.TempDir(), "wal"), t.TempDir()
+	writeLog(t, dir)
+	code, _, stderr := runWAL(t, "accept-loss", "--all", "--yes", "--dir", dir, "--home", home)
+	if code != cli.ExitFailed || !strings.Contains(stderr, "there is no AMOSKYS home here") {
+		t.Errorf("exit %d: %s", code, stderr)
+	}
+	if made := filesOf(t, home); len(made) != 1 {
+		t.Errorf("made %q", made)
+	}
+}
+
+func TestWALDumpFrom(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "wal")
+	writeLog(t, dir)
+	code, stdout, stderr := runWAL(t, "dump", "--dir", dir, "--from", "2")
+	if code != cli.ExitOK || strings.Contains(stdout, "checkpoint") || !strings.HasPrefix(stdout, "2 ") || stderr != "" {
+		t.Errorf("exit %d: %s%s", code, stdout, stderr)
+	}
+	code, stdout, stderr = runWAL(t, "dump", "--dir", dir, "--from", "99")
+	if code != cli.ExitOK || stdout != "" || !strings.Contains(stderr, "nothing is there from offset 99 on") {
+		t.Errorf("exit %d: %s%s", code, stdout, stderr)
+	}
+}
+
+func TestDescribePacking(t *testing.T) {
+	t.Parallel()
+	for want, s := range map[string]wal.SegmentInfo{
+		"the newest segment's events: 100 B; its records: 2 not packed\n": {StoredBytes: 100, UnpackedBytes: 100, Codecs: map[string]int{"none": 2}},
+		"the newest segment's events: 100 B, 400 B unpacked, 4.0 times as many; its records: 1 not packed, 3 packed (s2)\n": {
+			StoredBytes: 100, UnpackedBytes: 400, Codecs: map[string]int{"none": 1, "s2": 3},
+		},
+		"": {},
+	} {
+		var b bytes.Buffer
+		if describePacking(&b, []wal.SegmentInfo{s}); b.String() != want {
+			t.Errorf("got %q, want %q", b.String(), want)
+		}
+	}
+}
+
+// A folder named from within is the same log: the copy of HEAD stands beside it.
+func TestWALFromWithinItsFolder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "wal")
+	writeLog(t, dir)
+	t.Chdir(dir)
+	for _, args := range []string{"verify --dir .", "rewrite --format 1 --yes --dir .", "verify --dir ./", "verify --dir ../wal"} {
+		code, stdout, stderr := runWAL(t, strings.Fields(args)...)
+		if code != cli.ExitOK || strings.Contains(stdout, "missing") {
+			t.Errorf("%s: exit %d, %s%s", args, code, stdout, stderr)
+		}
+	}
+	for _, name := range filesOf(t, filepath.Dir(dir)) {
+		if strings.HasPrefix(filepath.Base(name), "..") {
+			t.Errorf("made %s", name)
 		}
 	}
 }

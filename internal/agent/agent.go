@@ -5,14 +5,15 @@
 // An agent is a Definition: a name, a configuration and a function that makes an
 // Agent from it. Run does the rest. The life of an agent is:
 //
-//  1. Definition.Load reads the configuration, strictly.
+//  1. Definition.Load, which Define makes, reads the configuration, strictly.
 //  2. Run opens log, spool, HTTP port and uplink.
 //  3. Loaded.New makes the Agent; it may refuse, with an error for people.
 //  4. Agent.Run observes and publishes until its context ends.
 //  5. What is spooled is sent for as long as agent.stop_timeout_seconds allows;
 //     the rest stays on disk for the next start.
 //
-// The spool is in package spool, the connection in package uplink. Agents never
+// The spool is in package spool, the connection in package uplink, tasks in
+// package task. Agents never
 // see gRPC. docs/agents.md describes all of it for users.
 package agent
 
@@ -23,7 +24,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/amoskys/amoskys/internal/agent/task"
 	"github.com/amoskys/amoskys/internal/config"
+	"github.com/amoskys/amoskys/internal/dial"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
@@ -35,15 +38,26 @@ type Agent interface {
 	Run(ctx context.Context) error
 }
 
+// Tasker is an Agent with tasks, which its Definition declares.
+type Tasker interface {
+	Agent
+	// RunTask does what c asks for, beside Run and beside other tasks. It returns
+	// soon after ctx has ended; an error is told to whoever asked. Parameters are
+	// of the declared types; what they say may still be anything.
+	RunTask(ctx context.Context, c *task.Call) error
+}
+
 // Publisher takes events on their way to the hub.
 type Publisher interface {
 	// Publish spools events: they survive a crash of the agent when it returns.
-	// It fills in id, time, severity, agent and host where they are empty, so an
-	// event belongs to the publisher from the call on. Events of one call stay
-	// together. Events that the drop policy or a full disk costs are counted and
-	// reported, not returned as an error; an error means that ctx has ended or
-	// that an event can never be sent, and that nothing of the call was spooled.
-	// It may be called concurrently.
+	// It fills in id, time, severity, agent and host where they are empty, and the
+	// observer of an event about another host or device, so an event belongs to the
+	// publisher from the call on. Events of one call stay
+	// together. Events that the drop policy or a full disk costs, and those that can
+	// never be sent (text that is not UTF-8, no type, too large), are counted by
+	// reason and reported, not returned as an error, and the others of their call
+	// are spooled. An error means that ctx has ended or the agent's life has, and
+	// that nothing of the call was spooled. It may be called concurrently.
 	Publish(ctx context.Context, events ...*pb.Event) error
 }
 
@@ -51,7 +65,7 @@ type Publisher interface {
 type Options struct {
 	ID         string // such as "proc_agent"
 	Kind       string // such as "proc"
-	Host       string // name of this machine
+	Host       string // name of this machine, as the certificate gives it
 	HostID     string // stable id of this machine, hashed; see Machine
 	Interval   time.Duration
 	Logger     *slog.Logger
@@ -62,23 +76,37 @@ type Options struct {
 	// Condition reports a fault that the agent lives with under a short name,
 	// and its end with nil: while one stands, the agent is degraded and says why.
 	Condition func(name string, err error)
+	// DialHub opens a connection to a hub the way the section hub says.
+	DialHub dial.Func
 	// AckTime is the running mean of the time from sending a batch to the hub's
 	// answer, 0 before the first.
 	AckTime func() time.Duration
 	Now     func() time.Time
 }
 
-// Definition is one agent that this program can be.
+// Definition is one agent that this program can be; Define completes it.
 type Definition struct {
 	Kind       string // "proc"
 	ID         string // default agent id, "proc_agent"
 	Port       int    // default HTTP port, 50002
 	ConfigName string // "process_monitor" names config/agents/process_monitor_config.yaml
 	Summary    string // one line for lists and help
+	// Observes says that agents of this kind watch other hosts or devices. Their
+	// events may name these as host or about; Publish then names the agent's own
+	// host as observer. Certificates allow it by kind.
+	Observes bool
+	// Privileges are what agents of this kind need beyond a plain user's rights, as
+	// Linux names capabilities, such as "CAP_NET_RAW" for raw sockets and "CAP_BPF"
+	// for BPF; elsewhere they mean root's rights, as for macOS's BPF devices. The node
+	// gives them and no others; where it cannot, the agent is off and says so. Uses
+	// are such as it makes use of and works without.
+	Privileges, Uses []string
+	// Tasks are what people can ask this agent to do; it is a Tasker then.
+	Tasks []task.Task
 	// Template is the commented configuration file that decodes to the defaults.
 	Template func() []byte
 	// Load reads a configuration file strictly; a missing file gives the defaults.
-	// The error is a config.Faults.
+	// The error is a config.Faults. Define sets it.
 	Load func(file string, o config.DecodeOptions) (Loaded, error)
 }
 

@@ -6,19 +6,41 @@ import (
 	"sync"
 	"time"
 
+	"github.com/amoskys/amoskys/internal/agent/spool"
 	"github.com/amoskys/amoskys/internal/agent/uplink"
+	"github.com/amoskys/amoskys/internal/obs"
 )
 
 // spoolFault is the standing condition of the spool, nil when it is well.
-func spoolFault(last error, losing bool, dropped uint64) error {
+func spoolFault(sp spool.Stats, losing bool) error {
 	switch {
-	case last != nil:
-		return last
+	case sp.LastError != nil:
+		return sp.LastError
+	case losing && sp.LowDisk:
+		return fmt.Errorf("events are lost, %d since the start: the disk has less free than spool.min_free_mb", sp.Dropped())
 	case losing:
-		return fmt.Errorf("events are lost, %d since the start", dropped)
+		return fmt.Errorf("events are lost, %d since the start", sp.Dropped())
 	default:
 		return nil
 	}
+}
+
+// damageFault says what damage to the spool's files has cost.
+func damageFault(sp spool.Stats) error {
+	cost := obs.Counted(sp.DamagedEvents, "event is", "events are") + " lost"
+	switch {
+	case sp.DamagedEvents == 0 && sp.AtLeast:
+		cost = "events may be lost"
+	case sp.DamagedEvents == 0:
+		cost = "no event is lost"
+	case sp.AtLeast:
+		cost = "at least " + cost
+	}
+	where := ""
+	if sp.DamagedBytes > 0 {
+		where = fmt.Sprintf(" in %d bytes", sp.DamagedBytes)
+	}
+	return fmt.Errorf("the spool was damaged%s, %s: look at the disk", where, cost)
 }
 
 // hubFault is the standing condition of the connection, nil when it is well or

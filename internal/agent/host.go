@@ -6,15 +6,20 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
+
+	"github.com/amoskys/amoskys/internal/identity/hostname"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
 // maxHostIPs bounds the addresses that each event carries.
 const maxHostIPs = 4
 
-// Machine describes this machine for Event.host. The id is the machine id of
+// Machine describes this machine for Event.host. Its name is what the system says,
+// which only stands where no certificate says otherwise. The id is the machine id of
 // systemd or dbus, hashed because machine-id(5) asks not to show it; without one
 // it is made from the host name.
 func Machine() *pb.Host {
@@ -28,7 +33,7 @@ func Machine() *pb.Host {
 	}
 	sum := sha256.Sum256([]byte("amoskys host\x00" + seed))
 	return &pb.Host{
-		Name: strings.ToValidUTF8(name, "_"), Id: hex.EncodeToString(sum[:16]), Ip: hostIPs(),
+		Name: hostname.Normal(strings.ToValidUTF8(name, "_")), Id: hex.EncodeToString(sum[:16]), Ip: hostIPs(),
 		OsType: runtime.GOOS, OsVersion: osVersion(), Arch: runtime.GOARCH,
 	}
 }
@@ -54,6 +59,18 @@ func osVersion() string {
 		}
 	}
 	return ""
+}
+
+// current is h, or a copy of it with what has changed since: the addresses, as when a
+// machine gets its own after the agent has started or moves to another network, and
+// the version of the system. Name and id stay for the life of an agent.
+func current(h *pb.Host, ips []string, version string) *pb.Host {
+	if slices.Equal(h.GetIp(), ips) && h.GetOsVersion() == version {
+		return h
+	}
+	fresh := proto.CloneOf(h)
+	fresh.Ip, fresh.OsVersion = ips, version
+	return fresh
 }
 
 // hostIPs are this machine's addresses that others can reach, IPv4 first.

@@ -2,6 +2,8 @@ package agent
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/amoskys/amoskys/internal/identity"
 )
 
 // collector exports what the runtime counts; it reads snapshots when scraped.
@@ -10,7 +12,8 @@ type collector struct {
 	published, acked, dropped, refused             *prometheus.Desc
 	batches, duplicates, retries, connects         *prometheus.Desc
 	spoolBytes, spoolEvents, connected, ackSeconds *prometheus.Desc
-	degraded                                       *prometheus.Desc
+	sealedBytes, packedBytes, unpacked, short      *prometheus.Desc
+	degraded, certificate                          *prometheus.Desc
 }
 
 func newCollector(r *runner) *collector {
@@ -29,8 +32,13 @@ func newCollector(r *runner) *collector {
 		connects:    desc("hub_connects_total", "Connections to the hub that were established."),
 		spoolBytes:  desc("spool_bytes", "Size of the spool on disk."),
 		spoolEvents: desc("spool_events", "Events that wait in the spool."),
+		sealedBytes: desc("sealed_bytes_total", "Size of the events in batches, before they were packed."),
+		packedBytes: desc("packed_bytes_total", "Size of the batches as they were spooled."),
+		unpacked:    desc("batches_unpacked_total", "Batches sent unpacked, because the hub had not said that it takes them packed."),
+		short:       desc("batches_short_total", "Answers of the hub that did not account for every event of their batch."),
 		connected:   desc("hub_connected", "1 while the hub is connected."),
 		ackSeconds:  desc("ack_seconds", "Time from sending a batch to the hub's answer."),
+		certificate: prometheus.NewDesc(identity.ExpiryMetric, identity.ExpiryHelp, []string{"certificate"}, prometheus.Labels{"agent_id": r.common.ID}),
 		degraded:    desc("degraded", "1 while something needs attention; /status says what."),
 	}
 }
@@ -51,9 +59,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	counter(c.published, total)
 	counter(c.acked, sp.Acked)
-	counter(c.dropped, sp.DroppedFull, "full")
-	counter(c.dropped, sp.DroppedDisk, "disk")
-	counter(c.dropped, sp.DamagedEvents, "damaged")
+	for reason, n := range c.r.dropsByReason() {
+		counter(c.dropped, n, reason)
+	}
 	for reason, n := range up.Refused {
 		counter(c.refused, n, reason)
 	}
@@ -61,10 +69,17 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	counter(c.duplicates, up.Duplicates)
 	counter(c.retries, up.Retries)
 	counter(c.connects, up.Connects)
+	counter(c.sealedBytes, sp.SealedBytes)
+	counter(c.packedBytes, sp.PackedBytes)
+	counter(c.unpacked, up.Unpacked)
+	counter(c.short, up.Short)
 	gauge(c.spoolBytes, float64(sp.Bytes))
 	gauge(c.spoolEvents, float64(sp.Events))
 	gauge(c.connected, truth(up.Connected))
 	gauge(c.degraded, truth(state == "degraded"))
+	if end, err := identity.EndOf(c.r.files.Cert); err == nil {
+		ch <- prometheus.MustNewConstMetric(c.certificate, prometheus.GaugeValue, float64(end.Unix()), "agent")
+	}
 	count, sum, buckets := c.r.ackTimes.histogram()
 	ch <- prometheus.MustNewConstHistogram(c.ackSeconds, count, sum, buckets)
 }

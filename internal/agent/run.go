@@ -9,14 +9,18 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
-	"strconv"
+	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/amoskys/amoskys/internal/agent/spool"
 	"github.com/amoskys/amoskys/internal/agent/uplink"
 	"github.com/amoskys/amoskys/internal/config"
+	"github.com/amoskys/amoskys/internal/dial"
 	"github.com/amoskys/amoskys/internal/event"
 	"github.com/amoskys/amoskys/internal/identity"
 	"github.com/amoskys/amoskys/internal/obs"
@@ -33,10 +37,13 @@ type RunOptions struct {
 	File       string // configuration; empty means the definition's own under Home
 	Decode     config.DecodeOptions
 	Stderr     io.Writer // also receives the log, when not nil
+	// Unsupervised says that no node runs this agent: it renews its certificate
+	// itself, and tells the hub that it is there.
+	Unsupervised bool
 	// OnReady is called once the agent's endpoints are open, with their address.
 	OnReady func(addr net.Addr)
-	// Dial opens the connection to the hub; nil means TCP.
-	Dial func(ctx context.Context, addr string) (net.Conn, error)
+	// Dial opens the connection to the hub; nil means as the section hub says.
+	Dial dial.Func
 }
 
 // Run runs one agent until ctx ends or the agent does, and stops it in order:
@@ -87,13 +94,18 @@ type runner struct {
 	usage    usage
 	spool    *spool.Spool
 	uplink   *uplink.Uplink
+	dial     dial.Func
+	files    identity.Files // zero without TLS
 	ackTimes ackTimes
 	publish  *publisher
 	state    stateKeeper
 }
 
 func (r *runner) run(ctx context.Context, loaded Loaded) (err error) {
-	r.started, r.host = r.now(), Machine()
+	r.started = r.now()
+	if err := r.identify(); err != nil {
+		return err
+	}
 	r.meter = &meter{started: r.started}
 	r.usage.read(r.started)
 	r.state.set("starting")
@@ -107,7 +119,7 @@ func (r *runner) run(ctx context.Context, loaded Loaded) (err error) {
 		r.port = tcp.Port
 	}
 	r.spool, err = spool.Open(spool.Options{
-		Dir: r.common.spoolDir(r.o.Home), MaxBytes: int64(r.common.Spool.MaxMB * (1 << 20)),
+		Dir: r.common.spoolDir(r.o.Home), MaxBytes: megabytes(r.common.Spool.MaxMB), MinFree: uint64(megabytes(r.common.Spool.MinFreeMB)),
 		Policy: spool.Policy(r.common.Spool.Drop), Fsync: r.common.Spool.Fsync,
 		Logger: r.log, BootID: bootID(),
 	})
@@ -119,9 +131,10 @@ func (r *runner) run(ctx context.Context, loaded Loaded) (err error) {
 		return err
 	}
 	r.publish = &publisher{spool: r.spool, meter: r.meter, now: r.now, origin: event.Origin{
-		Host: r.host, Now: r.now,
+		Observes: r.o.Definition.Observes, Now: r.now,
 		Agent: &pb.Agent{Id: r.common.ID, Kind: r.o.Definition.Kind, Version: obs.ReadBuild().Version},
 	}}
+	r.publish.host.Store(r.host)
 	registry := obs.NewRegistry()
 	if err := registry.Register(newCollector(r)); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
@@ -133,6 +146,9 @@ func (r *runner) run(ctx context.Context, loaded Loaded) (err error) {
 	options.Registerer = registry
 	a, err := loaded.New(options)
 	if err != nil {
+		return fmt.Errorf("start agent %s: %w", r.common.ID, err)
+	}
+	if a, err = r.withTasks(ctx, a, options); err != nil {
 		return fmt.Errorf("start agent %s: %w", r.common.ID, err)
 	}
 	endpoint := obs.Endpoint{
@@ -153,10 +169,23 @@ func (r *runner) run(ctx context.Context, loaded Loaded) (err error) {
 func (r *runner) openUplink() error {
 	o := uplink.Options{
 		Addr: r.common.Hub.Addr(), AgentID: r.common.ID, Spool: r.spool, Logger: r.log,
-		Version: obs.ReadBuild().Version, OnAck: r.ackTimes.add, Dial: r.o.Dial,
+		Version: obs.ReadBuild().Version, OnAck: r.ackTimes.add,
 	}
+	dialer, err := r.common.Hub.Dialer(r.o.Home)
+	if err != nil {
+		return err
+	}
+	if r.o.Unsupervised {
+		o.Unsupervised = r.introduction()
+	}
+	if o.Dial = r.o.Dial; o.Dial == nil {
+		o.Dial, o.Via = dialer.Dial, dialer.Via(o.Addr)
+		dialer.Announce(r.log, o.Addr)
+	}
+	r.dial = o.Dial
 	if r.common.Hub.TLSEnabled {
-		files := r.common.Hub.Files(r.o.Home)
+		files := r.common.Files(r.o.Home)
+		r.files = files
 		cfg, err := identity.ClientConfig(files, identity.ClientOptions{ServerName: r.common.Hub.Name(), Logger: r.log})
 		if err != nil {
 			return fmt.Errorf("prepare connection to the hub: %w", err)
@@ -168,15 +197,30 @@ func (r *runner) openUplink() error {
 	return nil
 }
 
+// introduction is what an agent that no node runs tells the hub of itself.
+func (r *runner) introduction() []byte {
+	b, err := proto.Marshal(&pb.AgentStatus{
+		Kind: r.o.Definition.Kind, Version: obs.ReadBuild().Version, Pid: uint32(os.Getpid()), Port: uint32(r.port),
+		StartedTime: timestamppb.New(r.started),
+	})
+	if err != nil {
+		r.log.Warn("agent does not introduce itself to the hub", obs.KeyError, err)
+	}
+	return b
+}
+
+// DataDir is the folder of its own that an agent has below home.
+func DataDir(home config.Home, id string) string { return home.Path("data/agents/" + id) }
+
 func (r *runner) agentOptions() (Options, error) {
-	dir := r.o.Home.Path("data/agents/" + r.common.ID)
+	dir := DataDir(r.o.Home, r.common.ID)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return Options{}, fmt.Errorf("make data folder: %w", err)
 	}
 	return Options{
 		ID: r.common.ID, Kind: r.o.Definition.Kind, Host: r.host.GetName(), HostID: r.host.GetId(),
 		Interval: r.common.Interval(), Logger: r.log, Home: r.o.Home, DataDir: dir,
-		Publisher: r.publish, Condition: r.state.condition, AckTime: r.ackTimes.mean, Now: r.now,
+		Publisher: r.publish, DialHub: r.dial, Condition: r.state.condition, AckTime: r.ackTimes.mean, Now: r.now,
 	}, nil
 }
 
@@ -198,6 +242,9 @@ func (r *runner) supervise(ctx context.Context, a Agent, serve func(context.Cont
 	group.Go(guard(serve))
 	group.Go(guard(r.uplink.Run))
 	group.Go(guard(r.report))
+	if r.o.Unsupervised && r.files != (identity.Files{}) {
+		group.Go(guard(r.renewer(r.files).Run))
+	}
 
 	r.state.set("running")
 	err := a.Run(agentCtx)
@@ -236,16 +283,15 @@ func (r *runner) drain(ctx context.Context) {
 }
 
 // listen opens the port of the endpoints.
-func listen(ctx context.Context, c HTTPConfig) (net.Listener, error) {
+func listen(ctx context.Context, c config.HTTPConfig) (net.Listener, error) {
 	return Listen(ctx, c.Host, c.Port, "http.port")
 }
 
 // Listen opens a TCP port that the configuration names under key. The error for
 // a taken port says which process holds it, where that can be seen.
 func Listen(ctx context.Context, host string, port int, key string) (net.Listener, error) {
-	addr := net.JoinHostPort(host, strconv.Itoa(port))
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", addr)
+	addr := config.HostPort(host, port)
+	l, err := obs.Listen(ctx, addr)
 	if err == nil {
 		return l, nil
 	}
@@ -255,6 +301,9 @@ func Listen(ctx context.Context, host string, port int, key string) (net.Listene
 			who = "another process"
 		}
 		return nil, fmt.Errorf("listen on %s: the port is taken by %s: stop it, or set %s", addr, who, key)
+	}
+	if errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT) { // 127.0.0.1 where there is IPv6 alone
+		return nil, fmt.Errorf("%w: this machine has no such address, set %s, for instance to ::1", err, strings.Replace(key, ".port", ".host", 1))
 	}
 	return nil, fmt.Errorf("listen on %s: %w", addr, err)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -25,8 +26,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// lumberjack never ends the goroutine that removes old files of a log.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("gopkg.in/natefinch/lumberjack%2ev2.(*Logger).millRun"))
+	goleak.VerifyTestMain(m)
 }
 
 // ticker publishes one numbered event each millisecond.
@@ -36,8 +36,14 @@ type ticker struct {
 	fail  error
 }
 
-// padding makes a small spool fill soon.
-var padding = map[string]string{"padding": strings.Repeat("x", 2000)}
+// padding makes a small spool fill soon: it does not pack.
+func padding() map[string]string {
+	b := make([]byte, 2000)
+	for i := range b {
+		b[i] = byte('!' + rand.IntN(94))
+	}
+	return map[string]string{"padding": string(b)}
+}
 
 func (a ticker) Run(ctx context.Context) error {
 	tick := time.NewTicker(time.Millisecond)
@@ -48,7 +54,7 @@ func (a ticker) Run(ctx context.Context) error {
 			return a.fail
 		case <-tick.C:
 		}
-		ev := &pb.Event{Type: "test.tick", Message: strconv.FormatInt(a.count.Load(), 10), Labels: padding}
+		ev := &pb.Event{Type: "test.tick", Message: strconv.FormatInt(a.count.Load(), 10), Labels: padding()}
 		if err := a.o.Publisher.Publish(ctx, ev); err != nil {
 			return a.fail // ctx has ended
 		}
@@ -64,18 +70,14 @@ func (c *tickConfig) Validate(v *config.Check) { c.Common.Validate(v) }
 
 // definition is an agent made of a ticker.
 func definition(count *atomic.Int64, fail error) agent.Definition {
-	return agent.Definition{
-		Kind: "tick", ID: "tick_agent", Port: 50099, ConfigName: "tick",
-		Load: func(file string, o config.DecodeOptions) (agent.Loaded, error) {
-			cfg := tickConfig{agent.DefaultCommon("tick_agent", 50099, 1)}
-			if err := config.Load(file, &cfg, o); err != nil {
-				return agent.Loaded{}, err
-			}
-			return agent.Loaded{Common: cfg.Common, New: func(o agent.Options) (agent.Agent, error) {
-				return ticker{o, count, fail}, nil
-			}}, nil
-		},
-	}
+	return tickDefinition(func(o agent.Options) (agent.Agent, error) { return ticker{o, count, fail}, nil })
+}
+
+// tickDefinition is the definition of an agent that create makes.
+func tickDefinition(create func(agent.Options) (agent.Agent, error)) agent.Definition {
+	return agent.Define(agent.Definition{Kind: "tick", ID: "tick_agent", Port: 50099, ConfigName: "tick"},
+		func() tickConfig { return tickConfig{agent.DefaultCommon("tick_agent", 50099, 1)} },
+		func(_ tickConfig, o agent.Options) (agent.Agent, error) { return create(o) })
 }
 
 // world is a home folder with certificates and a hub that proves itself.
@@ -109,11 +111,17 @@ func newWorld(t *testing.T, extra string) *world {
 // Run did.
 func (w *world) start(t *testing.T, fail error) (addr net.Addr, stop func() error) {
 	t.Helper()
+	return w.startAs(t, definition(&w.count, fail))
+}
+
+// startAs is start for another agent.
+func (w *world) startAs(t *testing.T, d agent.Definition) (addr net.Addr, stop func() error) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	ready, done := make(chan net.Addr, 1), make(chan error, 1)
 	go func() {
 		done <- agent.Run(ctx, agent.RunOptions{
-			Definition: definition(&w.count, fail), Home: w.home, File: w.file,
+			Definition: d, Home: w.home, File: w.file,
 			Decode: config.DecodeOptions{Env: config.NoEnv}, OnReady: func(a net.Addr) { ready <- a },
 		})
 	}()
@@ -262,6 +270,47 @@ func TestSpoolLimitIsReported(t *testing.T) {
 	if metrics := string(get(t, addr, "/metrics")); !strings.Contains(metrics, `amoskys_agent_events_dropped_total{agent_id="tick_agent",reason="full"}`) {
 		t.Error("drops are not among the metrics")
 	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestDamagedSpoolIsReported: what damage has cost is counted from the start, and the
+// agent's first word is that it is degraded, and why.
+func TestDamagedSpoolIsReported(t *testing.T) {
+	w := newWorld(t, "")
+	w.hub.Stop()
+	addr, stop := w.start(t, nil)
+	until(t, "events are spooled", func() bool { return status(t, addr).SpoolEvents > 100 })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	segments, err := filepath.Glob(filepath.Join(w.home.Data(), "spool", "*", "packed", "*.spool"))
+	if err != nil || len(segments) != 1 {
+		t.Fatal(segments, err)
+	}
+	info, err := os.Stat(segments[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(segments[0], make([]byte, info.Size()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.hub.Start(t)
+	addr, stop = w.start(t, nil)
+	s := status(t, addr)
+	until(t, "it says so", func() bool { s = status(t, addr); return s.State == "degraded" })
+	if s.EventsDropped < 100 || s.DropsByReason["damaged"] != s.EventsDropped || !strings.Contains(s.Detail, fmt.Sprintf("%d events are lost", s.EventsDropped)) {
+		t.Errorf("status %+v", s)
+	}
+	w.hub.Wait(t, 20*time.Second, "its health", func(events []*pb.Event) bool {
+		for _, ev := range events {
+			if h := ev.GetAgentHealth(); h != nil {
+				return h.GetState() == pb.AgentState_AGENT_STATE_DEGRADED && h.GetEventsDroppedTotal() == s.EventsDropped && strings.Contains(h.GetDetail(), "the spool was damaged")
+			}
+		}
+		return false
+	})
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,9 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"maps"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -11,7 +13,10 @@ import (
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/amoskys/amoskys/internal/agent/spool"
+	"github.com/amoskys/amoskys/internal/agent/uplink"
 	"github.com/amoskys/amoskys/internal/event"
+	"github.com/amoskys/amoskys/internal/identity"
 	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
@@ -21,8 +26,13 @@ const (
 	watchInterval = 5 * time.Second
 	// hubGrace is how long the hub may be away before the agent is degraded.
 	hubGrace = 10 * time.Second
+	// hostInterval is how often the machine's addresses are read again.
+	hostInterval = 30 * time.Second
 	// lossMemory is how long lost events keep an agent degraded.
 	lossMemory = time.Minute
+	// damageMemory is how long a damaged spool does: a disk that damages files is for a
+	// person to look at, who may be asleep.
+	damageMemory = 24 * time.Hour
 )
 
 // stateKeeper holds the lifecycle and the standing faults.
@@ -49,7 +59,7 @@ func (k *stateKeeper) condition(name string, err error) {
 	if k.faults == nil {
 		k.faults = map[string]string{}
 	}
-	k.faults[name] = err.Error()
+	k.faults[name] = plain(err.Error())
 }
 
 // read returns the state and what is wrong, ordered by name.
@@ -77,27 +87,59 @@ func (r *runner) status(ctx context.Context) Status {
 	total, last, rate := r.meter.read(now)
 	sp, up := r.spool.Stats(), r.uplink.State()
 	cpu, rss := r.usage.read(now)
+	drops := r.dropsByReason()
 	return Status{
-		ID: r.common.ID, Kind: r.o.Definition.Kind, Host: r.host.GetName(), Version: obs.ReadBuild().Version,
+		ID: r.common.ID, Kind: r.o.Definition.Kind, Host: r.host.GetName(), Home: string(r.o.Home), Version: obs.ReadBuild().Version,
 		State: state, Detail: strings.Join(reasons, "; "),
-		PID: os.Getpid(), Port: r.port, Health: r.health(ctx), StartedTime: r.started.UTC(), LastEventTime: optional(last),
+		PID: os.Getpid(), Port: r.port, Health: r.health(ctx), StartedTime: Since(r.started, now, now.Sub(r.started)), LastEventTime: optional(last),
 		EventsTotal: total, EventsPerSecond: rate, EventsAcked: sp.Acked,
-		EventsDropped: sp.Dropped(), EventsRefused: up.RefusedTotal(),
-		SpoolBytes: sp.Bytes, SpoolEvents: sp.Events,
-		Hub:        HubStatus{Addr: up.Addr, Connected: up.Connected, Since: optional(up.Since), LastError: up.LastError},
+		EventsDropped: dropTotal(drops), DropsByReason: drops, EventsRefused: up.RefusedTotal(),
+		SpoolBytes: sp.Bytes, SpoolEvents: sp.Events, PackedRatio: packedRatio(sp),
+		Hub:        hubStatus(up),
 		CPUPercent: cpu, RSSBytes: rss,
 	}
+}
+
+// packedRatio is how many times smaller packing made batches, to a tenth; 0 before the
+// first.
+func packedRatio(sp spool.Stats) float64 {
+	if sp.PackedBytes == 0 {
+		return 0
+	}
+	return math.Round(10*float64(sp.SealedBytes)/float64(sp.PackedBytes)) / 10
+}
+
+func hubStatus(up uplink.State) HubStatus {
+	h := HubStatus{Addr: up.Addr, Proxy: up.Via, Connected: up.Connected, Since: optional(up.Since), LastError: up.LastError}
+	if up.Connected {
+		h.Codec = up.Codec.String()
+	}
+	return h
+}
+
+// Since is when something was that is so long ago now, by the wall clock as it is now:
+// the clock may have been set since it was read first, as on a machine that learns the
+// time from the network. first stands while the two agree.
+func Since(first, now time.Time, ago time.Duration) time.Time {
+	const slewed = time.Second
+	at := now.Round(0).Add(-ago)
+	if d := at.Sub(first.Round(0)); d < slewed && d > -slewed {
+		return first.UTC()
+	}
+	return at.Round(time.Second).UTC()
 }
 
 // report publishes agent.health at the start and each interval, and looks after
 // the conditions of spool and hub, until ctx ends.
 func (r *runner) report(ctx context.Context) error {
+	w := watcher{r: r}
+	w.look(r.now())
 	r.reportHealth(ctx)
 	watch := time.NewTicker(watchInterval)
 	defer watch.Stop()
 	health := time.NewTicker(seconds(r.common.HealthIntervalSeconds))
 	defer health.Stop()
-	w := watcher{r: r}
+	w.lookAtCertificate()
 	for {
 		select {
 		case <-ctx.Done():
@@ -115,10 +157,49 @@ func (r *runner) report(ctx context.Context) error {
 // watcher turns what spool and connection count into conditions and log lines.
 type watcher struct {
 	r       *runner
-	dropped uint64
-	lost    time.Time // when events were last lost
+	dropped uint64    // by the spool
+	lost    time.Time // when events were last lost there
+	unfit   uint64    // events that could not be encoded
+	bad     time.Time // when there was last one
+	damage  damage
+	damaged time.Time // when damage was last found
 	logged  time.Time
+	told    time.Time // of events that could not be encoded
 	state   string
+	// unlicensed is set while the certificate lacks what this kind of agent needs.
+	unlicensed bool
+	host       time.Time // when the machine was last looked at
+}
+
+// lookAtHost notes what has changed of the machine that events name.
+func (w *watcher) lookAtHost(now time.Time) {
+	if now.Sub(w.host) < hostInterval {
+		return
+	}
+	w.host = now
+	h := &w.r.publish.host
+	h.Store(current(h.Load(), hostIPs(), osVersion()))
+}
+
+// damage is what tells one state of damage from another.
+type damage struct {
+	events uint64
+	bytes  int64
+	more   bool
+}
+
+func spoolDamage(sp spool.Stats) damage {
+	return damage{sp.DamagedEvents, sp.DamagedBytes, sp.AtLeast}
+}
+
+// lookAtCertificate keeps the condition about what the certificate allows.
+func (w *watcher) lookAtCertificate() {
+	err := w.r.observing()
+	if err != nil && !w.unlicensed {
+		w.r.log.Error("certificate does not allow this agent's events", obs.KeyError, err)
+	}
+	w.unlicensed = err != nil
+	w.r.state.condition("certificate", err)
 }
 
 // look reports whether the agent's state changed.
@@ -133,12 +214,45 @@ func (w *watcher) look(now time.Time) bool {
 		}
 		w.dropped = sp.Dropped()
 	}
-	w.r.state.condition("spool", spoolFault(sp.LastError, !w.lost.IsZero() && now.Sub(w.lost) < lossMemory, w.dropped))
+	w.lookAtHost(now)
+	w.r.state.condition("spool", spoolFault(sp, !w.lost.IsZero() && now.Sub(w.lost) < lossMemory))
+	if damage := spoolDamage(sp); damage != w.damage {
+		w.damage, w.damaged = damage, now
+	}
+	if w.damaged.IsZero() || now.Sub(w.damaged) >= damageMemory {
+		w.r.state.condition("damage", nil)
+	} else {
+		w.r.state.condition("damage", damageFault(sp))
+	}
+	w.r.state.condition("events", w.unfitFault(now))
 	w.r.state.condition("hub", hubFault(up, now))
+	if w.unlicensed {
+		w.lookAtCertificate()
+	}
+	if w.r.files != (identity.Files{}) {
+		w.r.state.condition("expiry", certificateFault(w.r.files, now))
+	}
 	state, _ := w.r.state.read()
-	changed := w.state != "" && w.state != state
+	changed := w.state != state
 	w.state = state
 	return changed
+}
+
+// unfitFault is the standing condition of events that could not be encoded, nil
+// when there was none lately. It logs at most once a minute.
+func (w *watcher) unfitFault(now time.Time) error {
+	byReason, total, last := w.r.publish.unfit.read()
+	if total > w.unfit {
+		w.bad, w.unfit = now, total
+		if now.Sub(w.told) >= time.Minute {
+			w.told = now
+			w.r.log.Error("events cannot be sent and are dropped", obs.KeyDropped, total, obs.KeyReason, byReason, obs.KeyError, last)
+		}
+	}
+	if w.bad.IsZero() || now.Sub(w.bad) >= lossMemory {
+		return nil
+	}
+	return fmt.Errorf("%s dropped since the start, the last was %s", obs.Counted(total, "event", "events"), last)
 }
 
 // reportHealth publishes one agent.health event.

@@ -13,6 +13,7 @@ type Status struct {
 	ID              string     `json:"id"`
 	Kind            string     `json:"kind"`
 	Host            string     `json:"host"`
+	Home            string     `json:"home,omitempty"` // the folder it runs in: a machine may have several
 	Version         string     `json:"version"`
 	State           string     `json:"state"`            // starting, running, degraded, stopping
 	Detail          string     `json:"detail,omitempty"` // why it is degraded
@@ -25,18 +26,25 @@ type Status struct {
 	EventsPerSecond float64    `json:"events_per_second"` // mean of the last half minute
 	EventsAcked     uint64     `json:"events_acked_total"`
 	EventsDropped   uint64     `json:"events_dropped_total"`
-	EventsRefused   uint64     `json:"events_refused_total"`
-	SpoolBytes      int64      `json:"spool_bytes"`
-	SpoolEvents     uint64     `json:"spool_events"`
-	Hub             HubStatus  `json:"hub"`
-	CPUPercent      float64    `json:"cpu_percent"` // of one core
-	RSSBytes        uint64     `json:"rss_bytes"`
+	// DropsByReason are the parts of EventsDropped.
+	DropsByReason map[string]uint64 `json:"events_dropped_by_reason"`
+	EventsRefused uint64            `json:"events_refused_total"`
+	SpoolBytes    int64             `json:"spool_bytes"`
+	SpoolEvents   uint64            `json:"spool_events"`
+	// PackedRatio is how many times smaller batches were made, since the start; absent
+	// before the first.
+	PackedRatio float64   `json:"packed_ratio,omitempty"`
+	Hub         HubStatus `json:"hub"`
+	CPUPercent  float64   `json:"cpu_percent"` // of one core
+	RSSBytes    uint64    `json:"rss_bytes"`
 }
 
 // HubStatus is the agent's connection to the hub.
 type HubStatus struct {
 	Addr      string     `json:"addr"`
+	Proxy     string     `json:"proxy,omitempty"` // on the way there, without credentials
 	Connected bool       `json:"connected"`
+	Codec     string     `json:"codec,omitempty"` // what batches are packed with on the way, "none" for nothing; while connected
 	Since     *time.Time `json:"since,omitempty"` // of connected
 	LastError string     `json:"last_error,omitempty"`
 }
@@ -92,6 +100,14 @@ func (m *meter) read(now time.Time) (total uint64, last time.Time, perSecond flo
 	}
 	span := min(max(now.Sub(m.started).Seconds(), 1), rateWindow)
 	return m.total, m.last, float64(sum) / span
+}
+
+// dropTotal adds up counts by reason.
+func dropTotal(byReason map[string]uint64) (total uint64) {
+	for _, n := range byReason {
+		total += n
+	}
+	return total
 }
 
 // optional is t, or nil for the zero time, for JSON.

@@ -9,6 +9,7 @@ import (
 	"github.com/amoskys/amoskys/internal/config"
 	"github.com/amoskys/amoskys/internal/dashboard"
 	"github.com/amoskys/amoskys/internal/node/child"
+	"github.com/amoskys/amoskys/internal/node/ports"
 	"github.com/amoskys/amoskys/internal/obs"
 )
 
@@ -40,7 +41,7 @@ func RunDashboard(ctx context.Context, e *cli.Env) (err error) {
 	if err == nil {
 		err = server.Run(ctx)
 	}
-	if err != nil {
+	if err = ports.Explain(err); err != nil {
 		logger.Log(ctx, obs.LevelCritical, "dashboard failed", obs.KeyError, err)
 	}
 	return err

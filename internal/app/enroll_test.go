@@ -23,11 +23,13 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/amoskys/amoskys/internal/agent"
 	"github.com/amoskys/amoskys/internal/app/endpoint"
 	"github.com/amoskys/amoskys/internal/cli"
 	"github.com/amoskys/amoskys/internal/config"
 	"github.com/amoskys/amoskys/internal/hub"
-	"github.com/amoskys/amoskys/internal/hub/enroll"
+	"github.com/amoskys/amoskys/internal/hub/certificates"
+	"github.com/amoskys/amoskys/internal/hub/fleet"
 	"github.com/amoskys/amoskys/internal/identity"
 	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
@@ -36,13 +38,15 @@ import (
 
 // acts remembers what was audited.
 type acts struct {
-	mu   sync.Mutex
-	list []string
+	mu      sync.Mutex
+	list    []string
+	details []string
 }
 
 func (a *acts) Audit(_ context.Context, act *pb.AuditActivity) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.details = append(a.details, act.GetDetail())
 	a.list = append(a.list, fmt.Sprintf("%s %v %s", act.GetOperation(), act.GetSuccess(), act.GetTarget()))
 }
 
@@ -57,9 +61,34 @@ type enrolHub struct {
 	home    config.Home
 	addr    string
 	db      *state.DB
-	service *enroll.Service
+	members *membership
+	hub     *hub.Hub
 	acts    *acts
 	ca      *identity.CA
+	clock   *setClock
+	agents  map[string][]string // that the fleet knows, by host
+	// connected says whether a host's node is connected; nil for none.
+	connected func(string) bool
+	stop      func() error
+}
+
+// setClock is a clock that tests move. It begins now, because other sides have clocks
+// of their own.
+type setClock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (c *setClock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *setClock) Add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
 }
 
 func startEnrolHub(t *testing.T, enrols bool) *enrolHub {
@@ -71,50 +100,76 @@ func startEnrolHub(t *testing.T, enrols bool) *enrolHub {
 	if _, err := identity.EnsureLayout(home.Certs(), identity.LayoutOptions{Host: "hub1", Canonical: func(string) string { return "" }}); err != nil {
 		t.Fatal(err)
 	}
-	cfg := hub.DefaultConfig()
-	cfg.Server.Host, cfg.Server.Port, cfg.Metrics.Enabled, cfg.WAL.MinFreeMB = "127.0.0.1", 0, false, 0
-	registry := obs.NewRegistry()
-	storage, err := hub.OpenStorage(t.Context(), hub.StorageOptions{Config: cfg, Home: home, Logger: obs.Discard(), Registerer: registry})
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, err := state.Open(t.Context(), state.Options{File: home.State()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := &enrolHub{home: home, db: db, acts: &acts{}}
+	h := &enrolHub{home: home, acts: &acts{}, clock: &setClock{at: time.Now()}}
 	files := identity.FilesFor(home.Certs(), "ca")
+	var err error
 	if h.ca, err = identity.LoadCA(files.CA, files.Key); err != nil {
 		t.Fatal(err)
 	}
-	h.service = enroll.New(enroll.Options{Store: db, Auditor: h.acts, CACert: files.CA, CAKey: files.Key, Caller: callerName})
-	o := hub.Options{
-		Config: cfg, Home: home, Storage: storage, Logger: obs.Discard(), Registry: registry,
-		Register: func(r grpc.ServiceRegistrar) { pb.RegisterEnrollmentServer(r, h.service) },
-	}
-	if enrols {
-		o.Enroll = h.service.Handler()
-	}
-	server, err := hub.New(o)
+	h.start(t, enrols)
+	return h
+}
+
+// start runs the hub, also again after stop.
+func (h *enrolHub) start(t *testing.T, enrols bool) {
+	t.Helper()
+	cfg := hub.DefaultConfig()
+	cfg.Server.Host, cfg.Server.Port, cfg.Metrics.Enabled, cfg.WAL.MinFreeMB = "127.0.0.1", 0, false, 0
+	registry := obs.NewRegistry()
+	storage, err := OpenStorage(t.Context(), cfg, h.home, obs.Discard(), registry)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.addr = server.Addr().String()
+	if h.db, err = state.Open(t.Context(), state.Options{File: h.home.State(), Now: h.clock.Now}); err != nil {
+		t.Fatal(err)
+	}
+	h.members, err = newMembership(t.Context(), membershipOptions{
+		home: h.home, files: cfg.Files(h.home), db: h.db, auditor: h.acts, logger: obs.Discard(), now: h.clock.Now,
+		peers:     func() certificates.Peers { return h.hub },
+		connected: func(host string) bool { return h.connected != nil && h.connected(host) },
+		agents:    func(host string) []string { return h.agents[host] },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nodes, err := fleet.New(t.Context(), fleet.Options{Store: h.db, Bind: bindNode, Caller: callerName})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := hub.Options{
+		Config: cfg, Home: h.home, Storage: storage, Logger: obs.Discard(), Registry: registry, Now: h.clock.Now,
+		Revoked: h.members.revocations.Refusal, Seen: h.members.certificates.Seen,
+		Register: func(r grpc.ServiceRegistrar) {
+			pb.RegisterFleetServer(r, nodes)
+			pb.RegisterEnrollmentServer(r, h.members.enroll)
+			pb.RegisterCertificatesServer(r, h.members.certificates)
+		},
+	}
+	if enrols {
+		o.Enroll = h.members.enroll.Handler()
+	}
+	if h.hub, err = hub.New(o); err != nil {
+		t.Fatal(err)
+	}
+	h.addr = h.hub.Addr().String()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
-	go func() { done <- server.Run(ctx) }()
-	t.Cleanup(func() {
+	go func() { done <- h.hub.Run(ctx) }()
+	h.stop = sync.OnceValue(func() error {
 		cancel()
-		if err := errors.Join(<-done, storage.Close(), db.Close()); err != nil {
+		return errors.Join(<-done, storage.Close(), h.db.Close())
+	})
+	stop := h.stop
+	t.Cleanup(func() {
+		if err := stop(); err != nil {
 			t.Error(err)
 		}
 	})
-	return h
 }
 
 func (h *enrolHub) dial(t *testing.T, files identity.Files) *grpc.ClientConn {
 	t.Helper()
-	cfg, err := identity.ClientConfig(files, identity.ClientOptions{ServerName: "127.0.0.1"})
+	cfg, err := identity.ClientConfig(files, identity.ClientOptions{ServerName: "127.0.0.1", Now: h.clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +197,7 @@ func (h *enrolHub) token(t *testing.T, host string) string {
 
 func (h *enrolHub) join(t *testing.T, home config.Home, token, host string, force bool) error {
 	t.Helper()
-	e := &cli.Env{Home: home, Now: time.Now, Logger: obs.Discard()}
+	e := &cli.Env{Home: home, Now: h.clock.Now, Logger: obs.Discard()}
 	_, err := endpoint.Enroll(t.Context(), e, endpoint.EnrollOptions{Hub: h.addr, Token: token, Host: host, Force: force})
 	return err
 }
@@ -161,7 +216,7 @@ func TestEnrolledHostPublishes(t *testing.T) {
 		}
 	}
 	for _, role := range []string{"node", "agent"} {
-		if got, want := identityOf(filepath.Join(home.Certs(), role+".crt")), "spiffe://amoskys.local/"+role+"/web-1"; got != want {
+		if got, want := ownID(filepath.Join(home.Certs(), role+".crt")).String(), "spiffe://amoskys.local/"+role+"/web-1"; got != want {
 			t.Errorf("identity %q, want %q", got, want)
 		}
 	}
@@ -323,6 +378,29 @@ func (h *enrolHub) post(t *testing.T, body string) (int, string) {
 	return resp.StatusCode, string(text)
 }
 
+func enrolBody(t *testing.T, r identity.EnrollRequest) string {
+	t.Helper()
+	b, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// loadCommon reads what all agents have in common of one kind's configuration.
+func loadCommon(t *testing.T, kind string, home config.Home) agent.Common {
+	t.Helper()
+	d, err := endpoint.Find(kind)
+	if err != nil {
+		t.Fatal(err)
+	}
+	loaded, err := d.Load(home.AgentConfig(d.ConfigName), config.DecodeOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return loaded.Common
+}
+
 func TestMalformedRequests(t *testing.T) {
 	h := startEnrolHub(t, true)
 	token := h.token(t, "")
@@ -331,13 +409,7 @@ func TestMalformedRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	csr := string(good.CSRPEM)
-	body := func(r identity.EnrollRequest) string {
-		b, err := json.Marshal(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(b)
-	}
+	body := func(r identity.EnrollRequest) string { return enrolBody(t, r) }
 	for name, tt := range map[string]struct {
 		body string
 		code int
@@ -348,6 +420,13 @@ func TestMalformedRequests(t *testing.T) {
 		"unknown":   {`{"role":"operator"}`, http.StatusBadRequest},
 		"no token":  {"{}", http.StatusBadRequest},
 		"no CSR":    {body(identity.EnrollRequest{Token: token, Host: "web-1", CSRNode: csr}), http.StatusBadRequest},
+		"both":      {body(identity.EnrollRequest{Token: token, Host: "web-1", CSRNode: csr, CSRAgent: csr, Agents: []identity.EnrollAgent{{ID: "a", CSR: csr}}}), http.StatusBadRequest},
+		"twice":     {body(identity.EnrollRequest{Token: token, Host: "web-1", CSRNode: csr, Agents: []identity.EnrollAgent{{ID: "a", CSR: csr}, {ID: "A", CSR: csr}}}), http.StatusBadRequest},
+		"bad agent": {body(identity.EnrollRequest{Token: token, Host: "web-1", CSRNode: csr, Agents: []identity.EnrollAgent{{ID: "a/b", CSR: csr}}}), http.StatusBadRequest},
+		"no agent":  {body(identity.EnrollRequest{Token: token, Host: "web-1", CSRNode: csr, Agents: []identity.EnrollAgent{{CSR: csr}}}), http.StatusBadRequest},
+		"many":      {body(identity.EnrollRequest{Token: token, Host: "web-1", CSRNode: csr, Agents: make([]identity.EnrollAgent, 65)}), http.StatusBadRequest},
+		"bad kind":  {body(identity.EnrollRequest{Token: token, Host: "web-1", CSRNode: csr, CSRAgent: csr, Observes: []string{"x y"}}), http.StatusBadRequest},
+		"machine":   {body(identity.EnrollRequest{Token: token, Host: "web-1", CSRNode: csr, CSRAgent: csr, Machine: strings.Repeat("m", 129)}), http.StatusBadRequest},
 		"bad CSR":   {body(identity.EnrollRequest{Token: token, Host: "web-1", CSRNode: csr, CSRAgent: csr[:len(csr)/2]}), http.StatusBadRequest},
 		"oversized": {body(identity.EnrollRequest{Token: token, Host: strings.Repeat("a", identity.MaxEnrollBytes)}), http.StatusRequestEntityTooLarge},
 	} {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,9 +16,6 @@ import (
 	"github.com/amoskys/amoskys/internal/app/endpoint"
 	"github.com/amoskys/amoskys/internal/cli"
 	"github.com/amoskys/amoskys/internal/config"
-	"github.com/amoskys/amoskys/internal/dashboard"
-	"github.com/amoskys/amoskys/internal/hub"
-	"github.com/amoskys/amoskys/internal/node"
 )
 
 // ConfigFile is one configuration file that some role reads.
@@ -31,10 +29,12 @@ type ConfigFile struct {
 
 // ConfigFiles lists every file that the program reads under e.Home.
 func ConfigFiles(e *cli.Env) []ConfigFile {
-	files := []ConfigFile{
-		{Name: "hub", Path: e.Home.HubConfig(), Template: hub.ConfigTemplate, load: loader(e.Home.HubConfig(), hub.DefaultConfig)},
-		{Name: "dashboard", Path: e.Home.DashboardConfig(), Template: dashboard.ConfigTemplate, load: loader(e.Home.DashboardConfig(), dashboard.DefaultConfig)},
-		{Name: "node", Path: e.Home.NodeConfig(), Template: node.ConfigTemplate, load: loader(e.Home.NodeConfig(), node.DefaultConfig)},
+	var files []ConfigFile
+	for _, r := range Roles() {
+		files = append(files, ConfigFile{Name: r.Name, Path: r.File(e.Home), Template: r.Template, load: func(o config.DecodeOptions) (any, error) {
+			s, err := r.Load(e, RoleOptions{}, o)
+			return s, err
+		}})
 	}
 	for _, d := range endpoint.Definitions() {
 		path := e.Home.AgentConfig(d.ConfigName)
@@ -47,15 +47,6 @@ func ConfigFiles(e *cli.Env) []ConfigFile {
 		}})
 	}
 	return files
-}
-
-// loader reads a file into a struct that begins with its defaults.
-func loader[T any](path string, defaults func() T) func(config.DecodeOptions) (any, error) {
-	return func(o config.DecodeOptions) (any, error) {
-		cfg := defaults()
-		err := config.Load(path, &cfg, o)
-		return cfg, err
-	}
 }
 
 // WriteTemplates writes the commented default of every file that is missing, and
@@ -85,7 +76,7 @@ type Validation struct {
 // variable, files and variables that nothing reads, and ports given twice.
 func ValidateConfig(e *cli.Env) Validation {
 	v := Validation{Files: []string{}, Faults: config.Faults{}}
-	known := map[string]bool{config.HomeVariable: true}
+	known := map[string]bool{config.HomeVariable: true, endpoint.NodeNameVariable: true, endpoint.TokenVariable: true}
 	places := map[string][]place{}
 	var wanted []string // agents that the node runs: others do not listen
 	for _, f := range ConfigFiles(e) {
@@ -102,8 +93,10 @@ func ValidateConfig(e *cli.Env) Validation {
 			v.Faults = append(v.Faults, config.Fault{File: f.Path, Message: err.Error()})
 			continue
 		}
-		if n, ok := cfg.(node.Config); ok {
-			wanted = n.Node.Agents
+		if s, ok := cfg.(Settings); ok {
+			for _, a := range s.Agents {
+				wanted = append(wanted, a.ID)
+			}
 		}
 		for _, p := range listens(f, cfg, wanted) {
 			p.source = sources[p.key]
@@ -195,22 +188,19 @@ type place struct {
 // that run; the node's file is read before theirs.
 func listens(f ConfigFile, cfg any, wanted []string) []place {
 	var out []place
-	add := func(key string, port int) {
-		if port != 0 {
-			out = append(out, place{file: f.Path, key: key, port: strconv.Itoa(port)})
+	add := func(key, addr string) {
+		if _, port, err := net.SplitHostPort(addr); err == nil && port != "0" {
+			out = append(out, place{file: f.Path, key: key, port: port})
 		}
 	}
 	switch c := cfg.(type) {
-	case hub.Config:
-		add("server.port", c.Server.Port)
-		if c.Metrics.Enabled {
-			add("metrics.port", c.Metrics.Port)
+	case Settings:
+		for _, p := range c.Ports {
+			add(p.Key, p.Addr)
 		}
-	case dashboard.Config:
-		add("server.port", c.Server.Port)
 	case agent.Loaded:
-		if slices.ContainsFunc(wanted, func(name string) bool { return name == f.Name || name == c.Common.ID }) && c.Common.Enabled {
-			add("http.port", c.Common.HTTP.Port)
+		if slices.Contains(wanted, c.Common.ID) && c.Common.Enabled {
+			add("http.port", c.Common.HTTP.Addr())
 		}
 	}
 	return out
@@ -235,8 +225,11 @@ func collisions(places map[string][]place) config.Faults {
 
 // settingsOf is the struct of settings in what a file was read into.
 func settingsOf(cfg any) any {
-	if loaded, ok := cfg.(agent.Loaded); ok {
-		return loaded.Config
+	switch c := cfg.(type) {
+	case agent.Loaded:
+		return c.Config
+	case Settings:
+		return c.Config
 	}
 	return cfg
 }

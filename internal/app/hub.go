@@ -6,11 +6,11 @@ package app
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
@@ -18,18 +18,25 @@ import (
 
 	"github.com/amoskys/amoskys/internal/app/endpoint"
 	"github.com/amoskys/amoskys/internal/cli"
+	"github.com/amoskys/amoskys/internal/clock"
 	"github.com/amoskys/amoskys/internal/config"
 	"github.com/amoskys/amoskys/internal/hub"
 	"github.com/amoskys/amoskys/internal/hub/accounts"
 	"github.com/amoskys/amoskys/internal/hub/audit"
-	"github.com/amoskys/amoskys/internal/hub/enroll"
+	"github.com/amoskys/amoskys/internal/hub/certificates"
 	"github.com/amoskys/amoskys/internal/hub/fleet"
+	"github.com/amoskys/amoskys/internal/hub/keeping"
+	"github.com/amoskys/amoskys/internal/hub/own"
 	"github.com/amoskys/amoskys/internal/hub/query"
+	"github.com/amoskys/amoskys/internal/hub/tasks"
 	"github.com/amoskys/amoskys/internal/identity"
+	"github.com/amoskys/amoskys/internal/identity/hostname"
 	"github.com/amoskys/amoskys/internal/live"
 	"github.com/amoskys/amoskys/internal/node/child"
+	"github.com/amoskys/amoskys/internal/node/ports"
 	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+	"github.com/amoskys/amoskys/internal/reader"
 	"github.com/amoskys/amoskys/internal/state"
 )
 
@@ -55,7 +62,7 @@ func RunHub(ctx context.Context, e *cli.Env) (err error) {
 	defer func() { err = errors.Join(err, closer.Close()) }()
 	ctx, cancel := child.WithParent(ctx)
 	defer cancel()
-	if err := runHub(ctx, e.Home, cfg, logger); err != nil {
+	if err := ports.Explain(runHub(ctx, e.Home, cfg, logger)); err != nil {
 		logger.Log(ctx, obs.LevelCritical, "hub failed", obs.KeyError, err)
 		return err
 	}
@@ -64,82 +71,126 @@ func RunHub(ctx context.Context, e *cli.Env) (err error) {
 
 // runHub opens what outlasts the server, serves, and closes it again.
 func runHub(ctx context.Context, home config.Home, cfg hub.Config, logger *slog.Logger) (err error) {
+	limitMemory(logger)
 	registry := obs.NewRegistry()
-	storage, err := hub.OpenStorage(ctx, hub.StorageOptions{Config: cfg, Home: home, Logger: logger, Registerer: registry})
+	storage, err := OpenStorage(ctx, cfg, home, logger, registry)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, storage.Close()) }()
+	grace := graceOf(&cfg)
+	closing := func(what string, f func() error) { //nolint:contextcheck // it is to end now
+		err = errors.Join(err, within(atOnce(), grace.part(1), func() string { return what }, f))
+	}
+	defer func() { closing("the log", storage.Close) }()
 	db, err := state.Open(ctx, state.Options{File: home.State()})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
+	defer func() { closing("the database", db.Close) }()
 	s, err := newServices(ctx, cfg, home, storage, db, registry, logger)
 	if err != nil {
 		return err
 	}
-	h, err := hub.New(hub.Options{ //nolint:contextcheck // it opens its ports and returns
-		Config: cfg, Home: home, Storage: storage, Logger: logger, Registry: registry,
-		Version: obs.ReadBuild().Version, Register: s.register, Enroll: s.enroll.Handler(),
-	})
+	h, err := hub.New(s.hubOptions(cfg, home, storage, logger, registry)) //nolint:contextcheck // it opens its ports and returns
 	if err != nil {
 		return err
 	}
 	s.hub = h
-	return s.run(ctx)
+	return s.run(ctx, grace)
 }
 
 // services is what runs beside the bus and answers people's tools.
 type services struct {
-	hub      *hub.Hub // set before run
-	fleet    *fleet.Service
-	accounts *accounts.Service
-	enroll   *enroll.Service
+	hub    *hub.Hub // set before run
+	clock  *clock.Clock
+	logger *slog.Logger
+	db     *state.DB
+	// publisher publishes the hub's own events, of the host where it runs.
+	publisher *own.Publisher
+	host      string
+	trail     *audit.Trail
+	fleet     *fleet.Service
+	tasks     *tasks.Service
+	accounts  *accounts.Service
+	keeping   *keeping.Service
+	*membership
 	query    *query.Service
 	ring     *live.Ring
 	recorder *live.Recorder
-	source   *logSource
+	feed     *reader.Reader
 }
 
 func newServices(
 	ctx context.Context, cfg hub.Config, home config.Home, storage *hub.Storage, db *state.DB,
 	registry *prometheus.Registry, logger *slog.Logger,
 ) (*services, error) {
-	s := &services{}
+	s := &services{clock: storage.Clock, logger: logger, db: db, recorder: live.NewRecorder(live.RecorderOptions{})}
 	log := storage.Log
-	host, err := os.Hostname()
-	if err != nil {
-		return nil, fmt.Errorf("find this machine's name: %w", err)
-	}
-	trail := audit.New(audit.Options{
-		Store: db, Host: host, Version: obs.ReadBuild().Version, Logger: logger,
-		Publish: ownEvents(log, identityOf(cfg.Files(home).Cert)),
+	id := ownID(cfg.Files(home).Cert)
+	publisher := own.New(own.Options{
+		Append: ownEvents(log, id.String()), Host: id.Host(), Version: obs.ReadBuild().Version,
 	})
-	s.fleet, err = fleet.New(ctx, fleet.Options{Store: db, Auditor: trail, Bind: bindNode, Caller: callerName, Logger: logger})
+	s.publisher, s.host = publisher, id.Host()
+	trail := audit.New(audit.Options{
+		Store: db, Publisher: publisher, Keep: cfg.Audit.Keep(), Clock: storage.Clock.Now, Logger: logger,
+	})
+	s.trail = trail
+	var err error
+	s.fleet, err = fleet.New(ctx, fleet.Options{
+		Store: db, Auditor: trail, Bind: bindNode, Caller: callerName, Logger: logger,
+		Find: publisher.Find, SilentAfter: cfg.Fleet.SilentAfter(),
+		Progress:    func(nodeID string, p *pb.TaskProgress) { s.tasks.Progress(nodeID, p) },
+		Certificate: func(host, agent string) *x509.Certificate { return s.hub.Certificate(host, agent) },
+		Rate:        s.recorder.AgentRate,
+		Age:         storage.Clock.Age,
+	})
 	if err != nil {
 		return nil, err
 	}
-	s.accounts = accounts.New(accounts.Options{Store: db, Auditor: trail, Logger: logger})
-	s.enroll = newEnrollment(cfg.Files(home), home, db, trail, logger)
-	s.recorder = live.NewRecorder(live.RecorderOptions{})
+	if err := registry.Register(s.fleet.Metrics()); err != nil {
+		return nil, fmt.Errorf("register metrics of the fleet: %w", err)
+	}
+	s.tasks = tasks.New(tasks.Options{Nodes: s.fleet, Auditor: trail, Bind: bindNode, Caller: callerName, Logger: logger})
+	if err := s.tasks.Register(registry); err != nil {
+		return nil, fmt.Errorf("register metrics of tasks: %w", err)
+	}
+	s.keeping = keeping.New(keeping.Options{Losses: log, Clock: storage.Clock, Auditor: trail, Caller: callerName})
+	s.accounts = accounts.New(accounts.Options{Store: db, Auditor: trail, Caller: callerName, Logger: logger})
+	s.membership, err = newMembership(ctx, membershipOptions{
+		home: home, files: cfg.Files(home), db: db, auditor: trail, logger: logger,
+		peers:     func() certificates.Peers { return s.hub },
+		reach:     func() (addr, note string) { return listening(cfg, home).Reach() },
+		connected: s.fleet.Connected, agents: s.fleet.AgentsOf, warnings: s.fleet.Warnings,
+	})
+	if err != nil {
+		return nil, err
+	}
 	s.ring = live.NewRing(live.RingOptions{
 		Recorder: s.recorder, Logger: logger, Tail: func() uint64 { return log.Stat().NextOffset },
 	})
 	s.query = query.New(query.Options{Status: s.status, Store: s.ring, Series: s.recorder, Gatherer: registry})
-	if s.source, err = newLogSource(log, s.ring.StartOffset(log.Stat().NextOffset), logger); err != nil {
+	if s.feed, err = newFeed(log, s.ring, registry, logger); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// newEnrollment issues from the authority in the home's certs/ folder.
-func newEnrollment(files identity.Files, home config.Home, db *state.DB, trail *audit.Trail, logger *slog.Logger) *enroll.Service {
-	own, _ := identity.Parse(identityOf(files.Cert)) // a certificate of another tool names no domain
-	return enroll.New(enroll.Options{
-		Store: db, Auditor: trail, Caller: callerName, Logger: logger, Domain: own.Domain,
-		CACert: files.CA, CAKey: filepath.Join(home.Certs(), "ca.key"),
-	})
+// hubOptions are what the hub is made with to serve s.
+func (s *services) hubOptions(cfg hub.Config, home config.Home, storage *hub.Storage, logger *slog.Logger, registry *prometheus.Registry) hub.Options {
+	return hub.Options{
+		Config: cfg, Home: home, Storage: storage, Logger: logger, Registry: registry,
+		Version: obs.ReadBuild().Version, Register: s.register, Enroll: s.enroll.Handler(),
+		Revoked: s.revocations.Refusal, Seen: s.certificates.Seen, Unsupervised: s.fleet.Unsupervised, Auditor: s.trail,
+		Readers: readers(s.feed), Rate: s.recorder.Rate, Reasons: s.reasons,
+	}
+}
+
+// reasons says what is wrong beside the hub.
+func (s *services) reasons() []string {
+	if !s.db.ReadOnly() {
+		return nil
+	}
+	return []string{"the home is read-only: it is served as it is, people can sign in until the hub ends, and nothing can be changed"}
 }
 
 // status is the hub's own; the services exist before it.
@@ -147,22 +198,28 @@ func (s *services) status() hub.Status { return s.hub.Status() }
 
 func (s *services) register(r grpc.ServiceRegistrar) {
 	pb.RegisterFleetServer(r, s.fleet)
+	pb.RegisterTasksServer(r, s.tasks)
 	pb.RegisterQueryServer(r, s.query)
+	pb.RegisterLogServer(r, s.keeping)
 	pb.RegisterAccountsServer(r, s.accounts)
 	pb.RegisterEnrollmentServer(r, s.enroll)
+	pb.RegisterCertificatesServer(r, s.certificates)
 }
 
 // run serves until ctx ends. The services outlast the server, so that they see
 // its last streams end. If the fleet or the live view fails, the hub stops with
 // the reason and is started again, rather than answering with old news.
-func (s *services) run(ctx context.Context) error {
+func (s *services) run(ctx context.Context, grace grace) error {
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBackground()
 	group, background := errgroup.WithContext(background)
+	var left running
 	guard := func(name string, run func(context.Context) error) {
+		end := left.begin(name)
 		group.Go(func() error {
+			defer end()
 			defer stop()
 			if err := run(background); err != nil {
 				return fmt.Errorf("%s: %w", name, err)
@@ -170,25 +227,50 @@ func (s *services) run(ctx context.Context) error {
 			return nil
 		})
 	}
+	if why := child.LastEnd(); why != "" {
+		guard("last end", func(ctx context.Context) error { s.tellLastEnd(ctx, why); <-ctx.Done(); return nil })
+	}
+	guard("clock", s.clock.Run)
+	guard("audit", s.trail.Run)
 	guard("fleet", s.fleet.Run)
-	guard("live view", func(ctx context.Context) error { return s.ring.Run(ctx, s.source) })
+	guard("findings", s.fleet.RunFindings)
+	guard("certificates", s.certificates.Run)
+	guard("live view", s.feed.Run)
 	guard("live series", func(ctx context.Context) error {
 		return s.recorder.Run(ctx, query.Gauges(s.hub.Status), s.fleet.Gauges)
 	})
-	err := s.hub.Run(serving)
+	err := within(serving, grace.part(2), func() string { return "the server" }, func() error { return s.hub.Run(serving) })
 	stopBackground()
-	return errors.Join(err, group.Wait(), s.source.Close())
+	return errors.Join(err, within(atOnce(), grace.part(1), left.list, group.Wait)) //nolint:contextcheck // it is to end now
 }
 
-// bindNode lets a node speak only for the host that its certificate names.
+// tellLastEnd makes an event of why the hub before this one ended by itself, as its
+// supervisor says.
+func (s *services) tellLastEnd(ctx context.Context, why string) {
+	s.logger.WarnContext(ctx, "hub was started again", obs.KeyReason, why)
+	err := s.publisher.Find(ctx, own.Finding{
+		Name: "restarted", Severity: pb.Severity_SEVERITY_MEDIUM, Host: s.host, Title: "the hub was started again",
+		Description: "The one before " + why + ". Its log and logs/up.log say more.",
+	})
+	if err != nil {
+		s.logger.ErrorContext(ctx, "finding lost", obs.KeyError, err)
+	}
+}
+
+// bindNode lets a node speak only for the host that its certificate names, and
+// gives both names in the form in which they are kept.
 func bindNode(ctx context.Context, hello *pb.NodeHello) error {
 	id, ok := hub.Caller(ctx)
 	if !ok {
 		return errors.New("the connection carries no client certificate")
 	}
-	if hello.GetNodeId() != id.Host() {
-		return fmt.Errorf("the certificate %s may not speak for node %q: set node.id to %q or leave it empty", id, hello.GetNodeId(), id.Host())
+	host := id.Host()
+	for what, claimed := range map[string]string{"node": hello.GetNodeId(), "host": hello.GetHost().GetName()} {
+		if !hostname.Same(claimed, host) {
+			return fmt.Errorf("the certificate %s may not speak for %s %q: set node.id to %q or leave it empty", id, what, claimed, host)
+		}
 	}
+	hello.NodeId, hello.Host.Name = host, host
 	return nil
 }
 
@@ -201,20 +283,21 @@ func callerName(ctx context.Context) string {
 	return id.String()
 }
 
-// identityOf is the SPIFFE id in a certificate file; empty when there is none,
-// which the hub itself reports better when it opens its port.
-func identityOf(file string) string {
+// ownID is whom the hub's certificate names, whose host is that of what the hub
+// itself records; nobody when there is none, which the hub reports better when it
+// opens its port.
+func ownID(file string) identity.ID {
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return ""
+		return identity.ID{}
 	}
 	certs, err := identity.ParseCertificates(text)
 	if err != nil || len(certs) == 0 {
-		return ""
+		return identity.ID{}
 	}
 	id, err := identity.FromServerCertificate(certs[0])
 	if err != nil {
-		return ""
+		return identity.ID{}
 	}
-	return id.String()
+	return id
 }

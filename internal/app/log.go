@@ -2,101 +2,64 @@ package app
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
-	"google.golang.org/protobuf/encoding/protowire"
+	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/amoskys/amoskys/internal/clock"
+	"github.com/amoskys/amoskys/internal/codec"
+	"github.com/amoskys/amoskys/internal/config"
+	"github.com/amoskys/amoskys/internal/hub"
 	"github.com/amoskys/amoskys/internal/live"
-	"github.com/amoskys/amoskys/internal/obs"
+	"github.com/amoskys/amoskys/internal/reader"
+	"github.com/amoskys/amoskys/internal/stream"
+	"github.com/amoskys/amoskys/internal/vfs"
 	"github.com/amoskys/amoskys/internal/wal"
 )
 
-// logSource reads the log for the live view. Damaged places are logged and passed.
-type logSource struct {
-	log    *wal.Log
-	reader *wal.Reader
-	logger *slog.Logger
+// OpenStorage opens the hub's log, where its configuration says.
+func OpenStorage(
+	ctx context.Context, cfg hub.Config, home config.Home, logger *slog.Logger, registry prometheus.Registerer,
+) (*hub.Storage, error) {
+	return hub.OpenStorage(ctx, hub.StorageOptions{
+		Open: wal.Opener(vfs.OS{}), Config: cfg, Home: home, Logger: logger, Registerer: registry,
+		Clock: clock.Open(clock.Options{File: home.Clock(), Logger: logger}),
+	})
 }
 
-func newLogSource(log *wal.Log, from uint64, logger *slog.Logger) (*logSource, error) {
-	reader, err := log.NewReader(from)
-	if err != nil {
-		return nil, fmt.Errorf("read the log for the live view: %w", err)
-	}
-	return &logSource{log: log, reader: reader, logger: logger}, nil
+// newFeed returns the reader that fills the live view from the log's tail.
+func newFeed(log stream.Log, ring *live.Ring, registry prometheus.Registerer, logger *slog.Logger) (*reader.Reader, error) {
+	stat := log.Stat()
+	return reader.New(reader.Options{
+		Name: "live", Source: &reader.Local{Log: log}, Consumer: ring, Logger: logger, Registerer: registry,
+		Start: reader.Start{Offset: max(stat.FirstOffset, ring.StartOffset(stat.NextOffset))}, MaxEvents: 4096, Blocks: true,
+	})
 }
 
-// Next returns the next batch of events.
-func (s *logSource) Next(ctx context.Context) (live.Batch, error) {
-	for {
-		entry, err := s.reader.Next(ctx)
-		if damage, ok := errors.AsType[*wal.CorruptionError](err); ok {
-			s.logger.WarnContext(ctx, "the live view skips a damaged place of the log", obs.KeyError, damage)
-			continue
-		}
-		if err != nil {
-			if ctx.Err() != nil || errors.Is(err, wal.ErrClosed) {
-				return live.Batch{}, err
+// readers says of the readers in this process how they do.
+func readers(all ...*reader.Reader) func() []hub.SubscriberStatus {
+	return func() []hub.SubscriberStatus {
+		out := make([]hub.SubscriberStatus, 0, len(all))
+		for _, r := range all {
+			s := r.Status()
+			one := hub.SubscriberStatus{
+				Name: s.Name, Offset: s.Offset, LagEvents: s.Lag, Hold: s.Hold, Connected: true, State: s.State, Reason: s.Reason,
 			}
-			if err := s.skip(ctx, err); err != nil {
-				return live.Batch{}, err
+			if !s.Seen.IsZero() {
+				one.SeenAt = &s.Seen
 			}
-			continue
+			out = append(out, one)
 		}
-		if entry.Kind != wal.KindEvents {
-			continue
-		}
-		return live.Batch{
-			First: entry.First, Count: entry.Count, Publisher: entry.Publisher,
-			Received: entry.Received, Events: entry.Events(),
-		}, nil
+		return out
 	}
 }
-
-// skipPause is how long to leave a disk alone that cannot be read.
-const skipPause = time.Second
-
-// skip goes to the end of the log, past what the disk cannot read: the view is of
-// what is new, and ending it would end the hub, now and after each start.
-func (s *logSource) skip(ctx context.Context, why error) error {
-	pause := time.NewTimer(skipPause)
-	defer pause.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-pause.C:
-	}
-	from, to := s.reader.Offset(), s.log.Stat().NextOffset
-	s.logger.WarnContext(ctx, "the live view skips what cannot be read of the log",
-		obs.KeyError, why, obs.KeyOffset, from, obs.KeyCount, to-min(from, to))
-	reader, err := s.log.NewReader(to)
-	if err != nil {
-		return errors.Join(why, err)
-	}
-	old := s.reader
-	s.reader = reader
-	if err := old.Close(); err != nil {
-		s.logger.WarnContext(ctx, "the live view left a file open", obs.KeyError, err)
-	}
-	return nil
-}
-
-// Close lets go of the log's files.
-func (s *logSource) Close() error { return s.reader.Close() }
-
-// eventsField is the number of EventBatch.events and PublishRequest.events.
-const eventsField = 3
 
 // ownEvents returns a function that appends one event of the hub itself.
-func ownEvents(log *wal.Log, publisher string) func(context.Context, []byte) error {
+func ownEvents(log stream.Log, publisher string) func(context.Context, []byte) error {
 	return func(ctx context.Context, encoded []byte) error {
-		head := protowire.AppendTag(nil, eventsField, protowire.BytesType)
-		head = protowire.AppendVarint(head, uint64(len(encoded)))
-		_, err := log.Append(ctx, &wal.Record{
-			Kind: wal.KindEvents, Publisher: publisher, Received: time.Now(), Count: 1, Payload: [][]byte{head, encoded},
+		_, err := stream.Append(ctx, log, &stream.Record{
+			Publisher: publisher, Received: time.Now(), Count: 1, Payload: [][]byte{codec.AppendHead(nil, len(encoded)), encoded},
 		})
 		return err
 	}

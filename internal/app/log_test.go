@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"log/slog"
 	"sync/atomic"
 	"syscall"
@@ -8,19 +9,22 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/amoskys/amoskys/internal/live"
+	"github.com/amoskys/amoskys/internal/stream"
 	"github.com/amoskys/amoskys/internal/vfs/errorfs"
 	"github.com/amoskys/amoskys/internal/vfs/memfs"
 	"github.com/amoskys/amoskys/internal/wal"
 )
 
-// TestLiveViewPassesWhatTheDiskCannotRead: a bad sector in the log must not stop
-// the hub, which would meet it again at the next start.
-func TestLiveViewPassesWhatTheDiskCannotRead(t *testing.T) {
+// TestLiveViewOutlastsItsDisk: while the log cannot be read the live view waits and
+// the hub's status says so; nothing is lost of it, and the hub goes on.
+func TestLiveViewOutlastsItsDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var bad atomic.Bool
 		quiet := slog.New(slog.DiscardHandler)
-		log, err := wal.Open(t.Context(), wal.Options{
+		opened, err := wal.Open(t.Context(), wal.Options{
 			Dir: "wal", Logger: quiet,
 			FS: errorfs.Wrap(memfs.New(), func(op errorfs.Op) error {
 				if op.Kind == errorfs.Read && bad.Load() {
@@ -32,6 +36,7 @@ func TestLiveViewPassesWhatTheDiskCannotRead(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		log := wal.Stream(opened)
 		defer func() { _ = log.Close() }()
 		add := ownEvents(log, "spiffe://amoskys/eventbus/hub")
 		for range 3 {
@@ -39,28 +44,35 @@ func TestLiveViewPassesWhatTheDiskCannotRead(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		source, err := newLogSource(log, 0, quiet)
+		ring := live.NewRing(live.RingOptions{Logger: quiet})
+		feed, err := newFeed(log, ring, prometheus.NewRegistry(), quiet)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = source.Close() }()
 		bad.Store(true)
-		var batch live.Batch
-		var failed error
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			batch, failed = source.Next(t.Context())
-		}()
-		<-time.After(10 * time.Second)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- feed.Run(ctx) }()
+		<-time.After(time.Minute)
+		status := readers(feed)
+		if s := status(); len(s) != 1 || s[0].State != stream.ReaderWaiting || s[0].Reason == "" || s[0].LagEvents != 3 {
+			t.Errorf("while the disk is away: %+v", s)
+		}
 		bad.Store(false)
-		<-time.After(10 * time.Second)
+		<-time.After(time.Minute)
 		if err := add(t.Context(), []byte("event")); err != nil {
 			t.Fatal(err)
 		}
-		<-done
-		if failed != nil || batch.First != 3 {
-			t.Fatalf("event %d, %v", batch.First, failed)
+		synctest.Wait()
+		if s := status(); s[0].State != stream.ReaderOK || s[0].Offset != 4 || s[0].SeenAt == nil {
+			t.Errorf("afterwards: %+v", s)
+		}
+		if got := ring.Stats(); got.Malformed != 4 { // it was given all four, which are no events
+			t.Errorf("the ring was given %+v", got)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -62,6 +63,18 @@ func TestImportDirection(t *testing.T) {
 	}
 }
 
+// TestTheLogIsBehindItsInterface: another log takes the place of this one in the
+// packages listed here and nowhere else.
+func TestTheLogIsBehindItsInterface(t *testing.T) {
+	may := []string{"internal/wal", "internal/app", "cmd/amoskys"}
+	for _, p := range goList(t, "linux", arch.Module+"/...") {
+		from := strings.TrimPrefix(p.ImportPath, arch.Module+"/")
+		if slices.Contains(p.Imports, arch.Module+"/internal/wal") && !slices.Contains(may, from) {
+			t.Errorf("%s must not import internal/wal: what it needs of the log is in internal/stream", from)
+		}
+	}
+}
+
 // TestEndpointCarriesNoServer follows imports of imports: what amoskys-agent
 // links is what an endpoint has to trust and to hold in memory.
 func TestEndpointCarriesNoServer(t *testing.T) {
@@ -100,7 +113,11 @@ func TestLayers(t *testing.T) {
 		{"internal/wal", "internal/event", false},
 		{"internal/wal", "internal/pb/amoskys/v1", false},
 		{"internal/wal", "internal/hub", false},
-		{"internal/hub", "internal/wal", true},
+		{"internal/hub", "internal/wal", false},
+		{"internal/hub", "internal/stream", true},
+		{"internal/live", "internal/wal", false},
+		{"internal/stream", "internal/wal", false},
+		{"internal/stream", "internal/event", false},
 		{"internal/hub", "internal/live", false},
 		{"internal/hub", "internal/store", false},
 		{"internal/hub", "internal/agent", false},

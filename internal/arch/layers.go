@@ -42,8 +42,8 @@ func Layers() []Layer {
 func foundations() []Layer {
 	return []Layer{
 		{
-			Name: "ground", Packages: []string{"internal/pb/...", "internal/vfs/...", "internal/obs/...", "internal/arch/...", "web"},
-			May: []string{"internal/vfs/...", "internal/obs/..."},
+			Name: "ground", Packages: []string{"internal/pb/...", "internal/vfs/...", "internal/obs/...", "internal/limit/...", "internal/codec", "internal/mask", "internal/arch/...", "internal/identity/hostname", "web", "deploy/..."},
+			May: []string{"internal/vfs/...", "internal/obs/...", "internal/limit/..."},
 			Why: "it lies at the bottom and knows nothing of the rest",
 		},
 		{
@@ -52,8 +52,8 @@ func foundations() []Layer {
 			Why: "what users write is read without knowing who asks",
 		},
 		{
-			Name: "event", Packages: []string{"internal/event/...", "internal/filter/..."},
-			May: []string{"internal/event/...", "internal/filter/...", "internal/pb/..."}, Never: []string{grpc},
+			Name: "event", Packages: []string{"internal/event/...", "internal/entity/...", "internal/filter/..."},
+			May: []string{"internal/event/...", "internal/entity/...", "internal/filter/...", "internal/identity/hostname", "internal/pb/..."}, Never: []string{grpc},
 			Why: "events are data, wherever they travel",
 		},
 		{
@@ -62,28 +62,43 @@ func foundations() []Layer {
 			Why: "commands print and parse; roles live in internal/app",
 		},
 		{
-			Name: "log", Packages: []string{"internal/wal/...", "internal/stream/..."},
-			May: []string{"internal/wal/...", "internal/stream/...", "internal/obs/...", "internal/vfs/..."}, Never: []string{grpc, protobuf},
+			Name: "stream", Packages: []string{"internal/stream/..."},
+			May: []string{"internal/codec", "internal/stream/...", "internal/obs/..."}, Never: []string{grpc, protobuf},
+			Why: "what hub and readers need of a log depends on no log and decodes no event",
+		},
+		{
+			Name: "log", Packages: []string{"internal/wal/..."},
+			May: []string{"internal/wal/...", "internal/codec", "internal/stream/...", "internal/obs/...", "internal/vfs/..."}, Never: []string{grpc, protobuf},
 			Why: "the log carries opaque bytes and never decodes an event",
 		},
 		{
+			Name: "clock", Packages: []string{"internal/clock/..."},
+			May: []string{"internal/clock/...", "internal/obs/...", "internal/vfs/..."}, Never: []string{grpc, protobuf},
+			Why: "what time it is depends on nobody who asks",
+		},
+		{
 			Name: "identity", Packages: []string{"internal/identity/..."},
-			May: []string{"internal/identity/...", "internal/config/...", "internal/obs/...", "internal/vfs/..."}, Never: []string{grpc, protobuf},
+			May: []string{"internal/identity/...", "internal/config/...", "internal/limit/...", "internal/obs/...", "internal/vfs/..."}, Never: []string{grpc, protobuf},
 			Why: "who a peer is does not depend on what it wants",
 		},
 		{
+			Name: "dial", Packages: []string{"internal/dial/..."},
+			May: []string{"internal/config/...", "internal/identity/...", "internal/obs/..."}, Never: []string{protobuf},
+			Why: "the way to the hub does not depend on what is sent there",
+		},
+		{
 			Name: "state", Packages: []string{"internal/state/..."},
-			May: []string{"internal/state/...", "internal/config/...", "internal/event/...", "internal/obs/...", "internal/pb/...", "internal/vfs/..."}, Never: []string{grpc},
+			May: []string{"internal/state/...", "internal/config/...", "internal/entity/...", "internal/event/...", "internal/limit/...", "internal/obs/...", "internal/pb/...", "internal/vfs/..."}, Never: []string{grpc},
 			Why: "the database knows no service",
 		},
 		{
 			Name: "agent", Packages: []string{"internal/agent/..."},
-			May: []string{"internal/agent/...", "internal/config/...", "internal/event/...", "internal/identity/...", "internal/obs/...", "internal/pb/...", "internal/vfs/..."},
+			May: []string{"internal/agent/...", "internal/codec", "internal/config/...", "internal/dial/...", "internal/event/...", "internal/identity/...", "internal/obs/...", "internal/pb/...", "internal/vfs/..."},
 			Why: "what agents share speaks to the hub by gRPC alone and carries no server code",
 		},
 		{
 			Name: "agents", Packages: []string{"internal/agents/..."},
-			May: []string{"internal/agent", "internal/agent/...", "internal/config/...", "internal/event/...", "internal/identity/...", "internal/obs/...", "internal/pb/..."}, Never: []string{grpc},
+			May: []string{"internal/agent", "internal/agent/...", "internal/config/...", "internal/entity/...", "internal/event/...", "internal/identity/...", "internal/mask", "internal/obs/...", "internal/pb/..."}, Never: []string{grpc},
 			Why: "an agent publishes through agent.Publisher and knows no other agent",
 		},
 		{
@@ -99,27 +114,32 @@ func roles() []Layer {
 	return []Layer{
 		{
 			Name: "hub", Packages: []string{"internal/hub/..."},
-			May: []string{"internal/hub/...", "internal/config/...", "internal/event/...", "internal/filter/...", "internal/identity/...", "internal/obs/...", "internal/pb/...", "internal/state/...", "internal/stream/...", "internal/vfs/...", "internal/wal/..."},
+			May: []string{"internal/hub/...", "internal/clock", "internal/config/...", "internal/entity/...", "internal/event/...", "internal/filter/...", "internal/identity/...", "internal/limit/...", "internal/obs/...", "internal/pb/...", "internal/state/...", "internal/codec", "internal/stream/...", "internal/vfs/..."},
 			Why: "the hub knows neither its subscribers nor its agents",
 		},
 		{
 			Name: "node", Packages: []string{"internal/node/..."},
-			May: []string{"internal/node/...", "internal/agent/...", "internal/config/...", "internal/event/...", "internal/identity/...", "internal/obs/...", "internal/pb/...", "internal/vfs/..."},
+			May: []string{"internal/node/...", "internal/agent/...", "internal/clock", "internal/config/...", "internal/dial/...", "internal/event/...", "internal/identity/...", "internal/obs/...", "internal/pb/...", "internal/vfs/..."},
 			Why: "the supervisor starts programs and dials out; it links no server",
 		},
 		{
+			Name: "reader", Packages: []string{"internal/reader/..."},
+			May: []string{"internal/reader/...", "internal/filter/...", "internal/obs/...", "internal/pb/...", "internal/codec", "internal/stream/..."},
+			Why: "a reader's runtime knows the log by its interface, and the hub by gRPC only",
+		},
+		{
 			Name: "subscribers", Packages: []string{"internal/store/...", "internal/metrics/...", "internal/detect/...", "internal/anomaly/...", "internal/live/..."},
-			May: []string{"internal/config/...", "internal/event/...", "internal/filter/...", "internal/obs/...", "internal/pb/...", "internal/state/...", "internal/stream/...", "internal/vfs/...", "internal/wal/..."},
+			May: []string{"internal/config/...", "internal/entity/...", "internal/event/...", "internal/filter/...", "internal/identity/hostname", "internal/identity/rights", "internal/obs/...", "internal/pb/...", "internal/reader/...", "internal/state/...", "internal/stream/...", "internal/vfs/..."},
 			Why: "a subscriber follows the log and can be rebuilt from it; the hub must not need it",
 		},
 		{
 			Name: "clients", Packages: []string{"internal/tail/..."},
-			May: []string{"internal/tail/...", "internal/cli/...", "internal/config/...", "internal/event/...", "internal/filter/...", "internal/identity/...", "internal/obs/...", "internal/pb/..."},
+			May: []string{"internal/tail/...", "internal/cli/...", "internal/config/...", "internal/dial/...", "internal/entity/...", "internal/event/...", "internal/filter/...", "internal/identity/...", "internal/obs/...", "internal/pb/...", "internal/reader"},
 			Why: "a client knows the hub by gRPC only, so that it works from anywhere",
 		},
 		{
 			Name: "dashboard", Packages: []string{"internal/dashboard/..."},
-			May: []string{"internal/dashboard/...", "internal/config/...", "internal/event/...", "internal/filter/...", "internal/identity/...", "internal/obs/...", "internal/pb/...", "web"},
+			May: []string{"internal/dashboard/...", "internal/config/...", "internal/dial/...", "internal/entity/...", "internal/event/...", "internal/filter/...", "internal/identity/...", "internal/limit/...", "internal/obs/...", "internal/pb/...", "internal/reader", "web"},
 			Why: "a dashboard reads through gRPC only, so that replicas run anywhere",
 		},
 	}
@@ -130,7 +150,7 @@ func assembly() []Layer {
 	return []Layer{
 		{
 			Name: "endpoint", Packages: []string{"internal/app/endpoint/..."},
-			May: []string{"internal/app/endpoint/...", "internal/agent/...", "internal/agents/...", "internal/cli/...", "internal/config/...", "internal/event/...", "internal/identity/...", "internal/node/...", "internal/obs/...", "internal/pb/...", "internal/vfs/..."},
+			May: []string{"internal/app/endpoint/...", "internal/agent/...", "internal/agents/...", "internal/cli/...", "internal/config/...", "internal/dial/...", "internal/event/...", "internal/identity/...", "internal/node/...", "internal/obs/...", "internal/pb/...", "internal/vfs/...", "deploy/..."},
 			Why: "amoskys-agent carries nothing of hub, log, state or dashboard",
 		},
 		{

@@ -166,6 +166,51 @@ func TestFolders(t *testing.T) {
 	}
 }
 
+var (
+	cellBorder = regexp.MustCompile(`(^|[^\\])\|`)
+	firstCell  = regexp.MustCompile(`^\| (.+?) \|`)
+)
+
+// TestTables: each row of a page's table has as many cells as its head, and the
+// table of folders has a row for each once.
+func TestTables(t *testing.T) {
+	sources(t, func(path, rel string) {
+		if filepath.Ext(path) != ".md" {
+			return
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		cells, code, seen := 0, false, map[string]bool{}
+		for i, line := range strings.Split(string(text), "\n") {
+			if strings.HasPrefix(strings.TrimSpace(line), "```") {
+				code = !code
+			}
+			if code || !strings.HasPrefix(line, "|") {
+				cells = 0
+				continue
+			}
+			n := len(cellBorder.FindAllString(line, -1))
+			if cells == 0 {
+				cells, seen = n, map[string]bool{}
+			}
+			if n != cells {
+				t.Errorf("%s:%d: a row of %d cells in a table of %d", rel, i+1, n-1, cells-1)
+			}
+			m := firstCell.FindStringSubmatch(line)
+			if m == nil || !folderName.MatchString(m[1]) {
+				continue
+			}
+			if seen[m[1]] {
+				t.Errorf("%s:%d: %s has a row already", rel, i+1, m[1])
+			}
+			seen[m[1]] = true
+		}
+	})
+}
+
 var relativeLink = regexp.MustCompile(`\]\(([^)#:\s]+)(#[^)]*)?\)`)
 
 // TestLinks: a page that points at nothing teaches that pages are not kept.

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/amoskys/amoskys/internal/app"
 	"github.com/amoskys/amoskys/internal/config"
 	"github.com/amoskys/amoskys/internal/hub"
 	"github.com/amoskys/amoskys/internal/identity"
@@ -43,6 +44,7 @@ func RunHubChild(ctx context.Context, home config.Home, in io.Reader, out io.Wri
 		return err
 	}
 	cfg := hub.DefaultConfig()
+	cfg.Server.MaxConnections = 20_000
 	cfg.Server.Host, cfg.Server.Port = "127.0.0.1", 0
 	cfg.Metrics.Host, cfg.Metrics.Port = "127.0.0.1", 0
 	cfg.WAL.RetentionSizeMB = 2048 // a long run must not fill the disk
@@ -52,7 +54,7 @@ func RunHubChild(ctx context.Context, home config.Home, in io.Reader, out io.Wri
 	}
 	defer func() { err = errors.Join(err, closer.Close()) }()
 	registry := obs.NewRegistry()
-	storage, err := hub.OpenStorage(ctx, hub.StorageOptions{Config: cfg, Home: home, Logger: logger, Registerer: registry})
+	storage, err := app.OpenStorage(ctx, cfg, home, logger, registry)
 	if err != nil {
 		return err
 	}
@@ -136,7 +138,7 @@ func startChild(ctx context.Context, o *HubOptions) (*hubChild, error) {
 	}
 	if err != nil {
 		c.kill()
-		return nil, fmt.Errorf("the hub's process said nothing useful (%q): %w", line, err)
+		return nil, fmt.Errorf("%s ran and did not say where its hub listens (but %q): is it the program amoskys, of a build that has bench? %w", o.Command[0], line, err)
 	}
 	return c, nil
 }

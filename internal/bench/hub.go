@@ -2,26 +2,39 @@ package bench
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
+	"runtime"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/amoskys/amoskys/internal/codec"
 	"github.com/amoskys/amoskys/internal/config"
 	"github.com/amoskys/amoskys/internal/identity"
 )
 
 // HubOptions says what load to put on a hub.
 type HubOptions struct {
-	Agents   int           // clients, each with a connection of its own
-	Batch    int           // events of a batch
-	Size     int           // bytes of an event
+	Agents int // clients, each with a connection of its own
+	Batch  int // events of a batch
+	// Size, above 0, sends synthetic events of so many bytes, which differ only by their
+	// ids. 0 sends the recorded ones of package corpus.
+	Size     int
 	InFlight int           // batches each client sends ahead of their acks
 	Unary    bool          // PublishEvent one at a time instead of batches
 	Duration time.Duration // of the measurement
 	Warmup   time.Duration // before it, not counted
+	// Codec packs the batches, as agents do.
+	Codec codec.Codec
+	// Packed makes the batches, packed or not, before the measurement, as for a hub whose
+	// agents run elsewhere: what a client has made goes round and round, and only
+	// sequences are new.
+	Packed bool
 	// Target is the hub's address. Empty starts a hub for the run in a new folder
 	// under Dir, as a process of its own, and removes it afterwards.
 	Target string
@@ -42,9 +55,12 @@ func (o *HubOptions) Check() error {
 		text string
 	}{
 		{o.Agents >= 1 && o.Agents <= 10_000, "agents must be from 1 to 10000"},
-		{o.Batch >= 1 && o.Batch <= 65_536, "batch must be from 1 to 65536"},
-		{o.Size >= 1 && o.Size <= 1<<20, "size must be from 1 to 1048576"},
-		{o.Batch*o.Size <= 15<<20, "batch times size must be below 15 MiB"},
+		{o.Batch >= 1, "batch must be at least 1"},
+		{o.Size >= 0 && o.Size <= 1<<20, "size must be from 1 to 1048576"},
+		{o.Batch <= o.mostOfBatch(), fmt.Sprintf("batch must be at most %d, since the events of a batch may take 1 MiB", o.mostOfBatch())},
+		{o.Codec == codec.None || o.Size == 0, "synthetic events differ only by their ids and pack to nothing: --size goes with --compress none"},
+		{o.Codec == codec.None || !o.Unary, "single events are not packed: --unary goes with --compress none"},
+		{!o.Packed || !o.Unary, "--precompressed is for batches, not for --unary"},
 		{o.InFlight >= 1 && o.InFlight <= 64, "inflight must be from 1 to 64"},
 		{o.Duration > 0, "duration must be above 0"},
 		{o.Warmup >= 0, "warmup must not be negative"},
@@ -53,9 +69,18 @@ func (o *HubOptions) Check() error {
 			return errors.New(rule.text)
 		}
 	}
-	_, err := newEvent("bench_000", o.Size, time.Now())
+	if o.Size == 0 {
+		return nil
+	}
+	_, err := newEvent("bench-00000", agentName(0), o.Size, time.Now())
 	return err
 }
+
+// mostOfBatch is how many events a batch may have.
+func (o *HubOptions) mostOfBatch() int { return (1 << 20) / max(o.Size, recordedBytes) }
+
+// recordedBytes is a little more than a recorded event has on average.
+const recordedBytes = 640
 
 // RunHub puts the load on a hub and returns what was measured. progress, which
 // may be nil, is called about once a second with events acknowledged so far.
@@ -88,17 +113,18 @@ func drive(ctx context.Context, o *HubOptions, child *hubChild, progress func(ti
 	if err != nil {
 		return nil, fmt.Errorf("target %q: %w", o.Target, err)
 	}
-	cfg, err := identity.ClientConfig(identity.FilesFor(o.Home.Certs(), "agent"), identity.ClientOptions{ServerName: host})
+	who, err := newHosts(o, host)
 	if err != nil {
 		return nil, err
 	}
+	defer who.remove()
 	var p phase
-	clients := make([]*client, o.Agents)
-	for i := range clients {
-		if clients[i], err = newClient(i, o, cfg, &p, time.Now()); err != nil {
-			return nil, err
-		}
-		defer func() { _ = clients[i].conn.Close() }()
+	clients, err := newClients(o, who, &p)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range clients {
+		defer func() { _ = c.conn.Close() }()
 	}
 	stop := make(chan struct{})
 	group, running := errgroup.WithContext(ctx)
@@ -115,6 +141,92 @@ func drive(ctx context.Context, o *HubOptions, child *hubChild, progress func(ti
 		return nil, measured
 	}
 	return m.result()
+}
+
+// newClients makes the clients, which connect later, and what they send, as far as that
+// is made before.
+func newClients(o *HubOptions, who *hosts, p *phase) ([]*client, error) {
+	clients := make([]*client, o.Agents)
+	var loads *loads
+	group := errgroup.Group{}
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range clients {
+		name, cfg, err := who.next()
+		if err == nil && loads == nil {
+			loads, err = newLoads(o, name)
+		}
+		var load load
+		if err == nil {
+			load, err = loads.next(name, agentName(i), i)
+		}
+		if err == nil {
+			clients[i], err = newClient(i, o, cfg, load, p)
+		}
+		if err != nil {
+			return nil, errors.Join(err, group.Wait())
+		}
+		if o.Packed {
+			group.Go(func() error { clients[i].makeBatches(); return nil })
+		}
+	}
+	return clients, group.Wait()
+}
+
+// hosts gives each client a certificate of its own, as hosts of a fleet have: what
+// one certificate may use is bounded. Without the authority's key all have the
+// home's agent.crt.
+type hosts struct {
+	authority *issuer // nil without its key
+	server    string
+	dir       string // for what is issued
+	made      int
+	shared    *tls.Config
+	name      string
+}
+
+func newHosts(o *HubOptions, server string) (*hosts, error) {
+	files := identity.FilesFor(o.Home.Certs(), "agent")
+	if _, err := os.Stat(identity.FilesFor(o.Home.Certs(), "ca").Key); err == nil {
+		authority, err := newIssuer(o.Home.Certs())
+		if err != nil {
+			return nil, err
+		}
+		dir, err := os.MkdirTemp("", "amoskys-bench-hosts-")
+		if err != nil {
+			return nil, fmt.Errorf("make a folder for certificates: %w", err)
+		}
+		return &hosts{authority: authority, server: server, dir: dir}, nil
+	}
+	cfg, err := identity.ClientConfig(files, identity.ClientOptions{ServerName: server})
+	if err != nil {
+		return nil, err
+	}
+	holder, err := identity.ReadHolder(files.Cert)
+	if err != nil {
+		return nil, err
+	}
+	return &hosts{shared: cfg, name: holder.ID.Host()}, nil
+}
+
+// next returns the name and the configuration of one more client.
+func (h *hosts) next() (string, *tls.Config, error) {
+	if h.shared != nil {
+		return h.name, h.shared, nil
+	}
+	name := fmt.Sprintf("bench-%05d", h.made)
+	h.made++
+	home := config.Home(filepath.Join(h.dir, name))
+	if err := h.authority.issue(home, name, identity.RoleAgent); err != nil {
+		return "", nil, err
+	}
+	cfg, err := clientOf(home, identity.RoleAgent, h.server)
+	return name, cfg, err
+}
+
+func (h *hosts) remove() {
+	if h.dir != "" {
+		_ = os.RemoveAll(h.dir) // of the system's temporary files
+	}
 }
 
 // measurement takes readings before and after the interval.

@@ -1,21 +1,14 @@
 package bench
 
 import (
-	"crypto/rand"
-	"encoding/binary"
-	"errors"
-	"fmt"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
-	gproto "google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/amoskys/amoskys/internal/event"
+	"github.com/amoskys/amoskys/internal/codec"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
@@ -52,116 +45,48 @@ func (c rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	return nil
 }
 
-// template is the encoded events of a batch with the places of their ids.
-type template struct {
-	body []byte // fields of PublishRequest.events
-	ids  []int  // where each id begins
-}
-
-// errSmall says that an event cannot be so short.
-var errSmall = errors.New("size is too small for an event")
-
-// newTemplate makes batch events of exactly size bytes each.
-func newTemplate(agent string, batch, size int, now time.Time) (*template, error) {
-	encoded, err := newEvent(agent, size, now)
-	if err != nil {
-		return nil, err
-	}
-	at := strings.Index(string(encoded), idMark)
-	t := &template{ids: make([]int, 0, batch)}
-	for range batch {
-		t.body = protowire.AppendTag(t.body, 3, protowire.BytesType)
-		t.body = protowire.AppendVarint(t.body, uint64(len(encoded)))
-		t.ids = append(t.ids, len(t.body)+at)
-		t.body = append(t.body, encoded...)
-	}
-	return t, nil
-}
-
-// idMark stands where the id goes.
-const idMark = "\x00bench-id-here\xff\xfe"
-
-// newEvent is one event as the process agent sends them, with a command line
-// that fills it up to size bytes.
-func newEvent(agent string, size int, now time.Time) ([]byte, error) {
-	const longest = 1 << 20
-	ev := &pb.Event{
-		Id: []byte(idMark), Time: timestamppb.New(now), Type: event.TypeProcessExecution,
-		Severity: pb.Severity_SEVERITY_INFORMATIONAL,
-		Agent:    &pb.Agent{Id: agent, Kind: "synth"}, Host: &pb.Host{Name: "bench"},
-	}
-	short := gproto.Size(ev)
-	body := &pb.ProcessActivity{Action: pb.ProcessAction_PROCESS_ACTION_LAUNCH, Process: &pb.Process{Pid: 4711}}
-	ev.Body = &pb.Event_Process{Process: body}
-	if gproto.Size(ev) >= size {
-		ev.Body = nil
-	}
-	if size > longest || size < short {
-		return nil, fmt.Errorf("%w: it must be from %d to %d", errSmall, short, longest)
-	}
-	fill := func(n int) int {
-		if ev.Body == nil {
-			ev.Message = strings.Repeat("x", n)
-		} else {
-			body.Process.CmdLine = strings.Repeat("/usr/bin/amoskys-bench --with some --arguments ", n/46+1)[:n]
-		}
-		return gproto.Size(ev)
-	}
-	// Lengths are varints, so the fill that gives the size is found by trying; where
-	// a length grows by a byte there is none, and the host's name makes up for it.
-	n := max(0, size-gproto.Size(ev))
-	for n > 0 && fill(n) > size {
-		n--
-	}
-	ev.Host.Name += strings.Repeat("x", max(0, size-fill(n)))
-	b, err := gproto.Marshal(ev)
-	if err != nil {
-		return nil, fmt.Errorf("encode event: %w", err)
-	}
-	return b, nil
-}
-
-// request is a batch under way: a header that changes with each sending, and a
-// body of which only the ids change. It is used again when its ack is in.
+// request is a batch under way: a header, which changes with each sending, and a body.
+// It is used again when its ack is in.
 type request struct {
 	header []byte
-	body   []byte
-	ids    []int
+	body   []byte // event fields, or packed, with what comes behind them
+	events int
 	sentAt time.Time
 	frame  frame
 }
 
-func newRequest(t *template) *request {
-	return &request{body: append([]byte(nil), t.body...), ids: t.ids, header: make([]byte, 0, 32)}
-}
+// Field numbers of PublishRequest.
+const (
+	fieldProducer   = 1
+	fieldSequence   = 2
+	fieldCompressed = 4
+	fieldCodec      = 5
+)
 
-// numbering gives ids that no other client or run gives.
-type numbering struct {
-	prefix [8]byte
-	next   uint64
-}
-
-func newNumbering() (numbering, error) {
-	var n numbering
-	if _, err := rand.Read(n.prefix[:]); err != nil {
-		return n, fmt.Errorf("make ids: %w", err)
-	}
-	n.prefix[6] = n.prefix[6]&0x0f | 0x70 // version 7, as event ids are
-	return n, nil
-}
-
-// prepare fills in what is new in this sending.
-func (r *request) prepare(producer *[16]byte, sequence uint64, n *numbering) {
-	for _, at := range r.ids {
-		n.next++
-		copy(r.body[at:], n.prefix[:])
-		binary.BigEndian.PutUint64(r.body[at+8:], n.next|1<<63) // RFC 9562 variant
-	}
-	r.header = protowire.AppendTag(r.header[:0], 1, protowire.BytesType)
+// prepare fills in what is new in this sending of a body.
+func (r *request) prepare(producer *[16]byte, sequence uint64, c codec.Codec) {
+	r.header = protowire.AppendTag(r.header[:0], fieldProducer, protowire.BytesType)
 	r.header = protowire.AppendBytes(r.header, producer[:])
-	r.header = protowire.AppendTag(r.header, 2, protowire.VarintType)
+	r.header = protowire.AppendTag(r.header, fieldSequence, protowire.VarintType)
 	r.header = protowire.AppendVarint(r.header, sequence)
+	if c != codec.None {
+		r.header = protowire.AppendTag(r.header, fieldCompressed, protowire.BytesType)
+		r.header = protowire.AppendVarint(r.header, uint64(len(r.body)-codecBytes))
+	}
 	r.frame.out = append(r.frame.out[:0], mem.SliceBuffer(r.header), mem.SliceBuffer(r.body))
+}
+
+// codecBytes is how long the field is that appendBody puts behind a packed body.
+const codecBytes = 2
+
+// appendBody adds event fields to dst as the body of a request.
+func appendBody(dst, fields []byte, c codec.Codec) []byte {
+	if c == codec.None {
+		return append(dst, fields...)
+	}
+	dst = c.Pack(dst, fields)
+	dst = protowire.AppendTag(dst, fieldCodec, protowire.VarintType)
+	return protowire.AppendVarint(dst, uint64(c))
 }
 
 // ack is what a client needs of a PublishAck.

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +33,8 @@ func tree(e *Env) *cobra.Command {
 		return nil
 	}}
 	work.Flags().Int("count", 1, "")
+	work.Flags().Bool("all", false, "")
+	work.MarkFlagsMutuallyExclusive("all", "count")
 	root.AddCommand(group, work)
 	return root
 }
@@ -45,7 +49,7 @@ func TestErrorsCannotSteerTheTerminal(t *testing.T) {
 	if code := Execute(t.Context(), root, e, nil); code != ExitFailed {
 		t.Errorf("exit code %d", code)
 	}
-	if want := "amoskys: first\nnode could not do it: ·]0;pwned··[2J·\n"; out.String() != want {
+	if want := "amoskys: first\nnode could not do it: ⟨U+001B⟩]0;pwned⟨U+0007⟩⟨U+001B⟩[2J⟨U+000D⟩\n"; out.String() != want {
 		t.Errorf("got %q, want %q", out.String(), want)
 	}
 }
@@ -61,8 +65,10 @@ func TestExecute(t *testing.T) {
 		{"work silent", 1, ""},
 		{"work misuse", 2, "amoskys: --to must come after --from\nSee \"amoskys work --help\".\n"},
 		{"completion nosuch", 2, "amoskys: unknown command \"nosuch\" for \"amoskys completion\"\nSee \"amoskys completion --help\".\n"},
+		{"work a b", 2, "amoskys: \"b\" is one argument too many: call it as amoskys work WHAT [flags]\nSee \"amoskys work --help\".\n"},
 		{"work", 2, "amoskys: an argument is missing: call it as amoskys work WHAT [flags]\nSee \"amoskys work --help\".\n"},
 		{"work ok --count x", 2, "amoskys: invalid argument \"x\" for \"--count\" flag: it takes a whole number\nSee \"amoskys work --help\".\n"},
+		{"work ok --count 2 --all", 2, "amoskys: --all and --count exclude each other\nSee \"amoskys work --help\".\n"},
 		{"work ok --nope", 2, "amoskys: unknown flag: --nope\nSee \"amoskys work --help\".\n"},
 		{"wook ok", 2, "amoskys: unknown command \"wook\" for \"amoskys\", did you mean work?\nSee \"amoskys --help\".\n"},
 		{"certs lst", 2, "amoskys: unknown command \"lst\" for \"amoskys certs\", did you mean list?\nSee \"amoskys certs --help\".\n"},
@@ -84,6 +90,20 @@ func TestExecute(t *testing.T) {
 	}
 }
 
+// TestInterrupted: whoever presses Ctrl-C is not told of a context.
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out bytes.Buffer
+	e := &Env{Stdout: &out, Stderr: &out}
+	root := &cobra.Command{Use: "amoskys", RunE: func(cmd *cobra.Command, _ []string) error {
+		return fmt.Errorf("verify log: %w", cmd.Context().Err())
+	}}
+	if code := Execute(ctx, root, e, nil); code != ExitFailed || out.String() != "amoskys: verify log: interrupted\n" {
+		t.Errorf("exit code %d, %q", code, out.String())
+	}
+}
+
 func TestHome(t *testing.T) {
 	lookup := func(name string) (string, bool) { return "/from/variable", name == config.HomeVariable }
 	for args, want := range map[string]config.Home{"work ok": "/from/variable", "work ok --home /from/flag": "/from/flag"} {
@@ -102,7 +122,7 @@ func TestTable(t *testing.T) {
 	if err := table.Write(&b); err != nil {
 		t.Fatal(err)
 	}
-	want := "AGENT       EV/S  NOTE\nproc_agent  12.5\nü              3  bad·[31m·line\n"
+	want := "AGENT       EV/S  NOTE\nproc_agent  12.5\nü              3  bad⟨U+001B⟩[31m⟨U+000A⟩line\n"
 	if diff := cmp.Diff(want, b.String()); diff != "" {
 		t.Error(diff)
 	}

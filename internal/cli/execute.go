@@ -54,7 +54,11 @@ func Execute(ctx context.Context, root *cobra.Command, e *Env, args []string) in
 	if errors.Is(err, ErrSilent) {
 		return ExitFailed
 	}
-	fmt.Fprintf(e.Stderr, "%s: %s\n", root.Name(), cleanLines(err.Error()))
+	text := err.Error()
+	if ctx.Err() != nil { // somebody pressed Ctrl-C
+		text = strings.ReplaceAll(text, context.Canceled.Error(), "interrupted")
+	}
+	fmt.Fprintf(e.Stderr, "%s: %s\n", root.Name(), cleanLines(groupError(text)))
 	if isUsage(err) {
 		fmt.Fprintf(e.Stderr, "See %q.\n", cmd.CommandPath()+" --help")
 		return ExitUsage
@@ -108,9 +112,9 @@ func argsError(c *cobra.Command, args []string, err error) error {
 	if !strings.HasPrefix(words, "accepts ") && !strings.HasPrefix(words, "requires ") {
 		return err
 	}
-	what := "an argument is missing"
-	if len(args) > 0 {
-		what = fmt.Sprintf("%d arguments are too many or too few", len(args))
+	what, wanted := "an argument is missing", 0
+	if n, _ := fmt.Sscanf(strings.Replace(words, "at most ", "", 1), "accepts %d arg(s)", &wanted); n == 1 && len(args) > wanted {
+		what = fmt.Sprintf("%q is one argument too many", args[wanted])
 	}
 	return fmt.Errorf("%s: call it as %s", what, c.UseLine())
 }
@@ -135,6 +139,19 @@ func flagError(err error) error {
 		}
 	}
 	return err
+}
+
+// groupError names the flags that exclude each other in plain words.
+func groupError(text string) string {
+	if !strings.HasPrefix(text, "if any flags in the group [") {
+		return text
+	}
+	_, given, found := strings.Cut(text, "none of the others can be; [")
+	given, _, found2 := strings.Cut(given, "]")
+	if !found || !found2 {
+		return text
+	}
+	return "--" + strings.Join(strings.Fields(given), " and --") + " exclude each other"
 }
 
 // isUsage also knows the errors that cobra makes itself and gives no type.

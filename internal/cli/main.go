@@ -29,15 +29,16 @@ func Main(newRoot func(*Env) *cobra.Command, args []string) int {
 		signal.Ignore(syscall.SIGPIPE)
 	}
 	e := System()
+	root := newRoot(e)
 	if len(args) == 0 {
-		role, err := RoleArgs(e.Lookup)
+		role, err := RoleArgs(e.Lookup, rolesOf(root))
 		if err != nil {
 			fmt.Fprintln(e.Stderr, err)
 			return ExitUsage
 		}
 		args = role
 	}
-	return Execute(ctx, newRoot(e), e, args)
+	return Execute(ctx, root, e, args)
 }
 
 // secondSignalAfter is how long further signals belong to the first one.

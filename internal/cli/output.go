@@ -94,17 +94,6 @@ func (t *Table) Lines() []string {
 	return lines
 }
 
-// Clean replaces control characters and broken UTF-8, so that text from outside
-// cannot move the cursor, change colours or start a new line.
-func Clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 || r == utf8.RuneError || r == '\u202e' {
-			return '·'
-		}
-		return r
-	}, s)
-}
-
 // Truncate shortens s to at most width runes, marking the cut with '…'.
 func Truncate(s string, width int) string {
 	if width <= 0 {

@@ -16,6 +16,9 @@ const (
 	// EnvSupervised is 1 for a process that was started by another of ours, which
 	// keeps its last words and reads its log files.
 	EnvSupervised = "AMOSKYS_SUPERVISED"
+	// EnvLastEnd is why the one before ended by itself, for a process that its
+	// supervisor starts again.
+	EnvLastEnd = "AMOSKYS_LAST_END"
 
 	EnvHubHost = "EVENTBUS_HOST" // host of the hub, for env tags
 	EnvHubPort = "EVENTBUS_PORT" // port of the hub, for env tags

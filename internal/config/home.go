@@ -62,6 +62,9 @@ func (h Home) WAL() string { return h.Path("data/wal") }
 // Spool is the folder that holds one spool folder per agent.
 func (h Home) Spool() string { return h.Path("data/spool") }
 
+// Clock is the file of the time that the hub believes.
+func (h Home) Clock() string { return h.Path("data/clock") }
+
 // State is the file of the state database.
 func (h Home) State() string { return h.Path("data/state.db") }
 
@@ -81,6 +84,37 @@ func (h Home) Errors() string { return filepath.Join(h.Logs(), "errors.log") }
 
 // Run is the folder of locks and of the state of running processes.
 func (h Home) Run() string { return h.Path("run") }
+
+// homeMarks are files and folders of which a home has at least one.
+var homeMarks = []string{ //nolint:gochecknoglobals // a constant list
+	"certs/ca.crt", "certs/ca.key", "certs/node.crt", "certs/agent.crt", "certs/eventbus.crt", "certs/operator.crt",
+	"config/eventbus_config.yaml", "config/node_config.yaml", "config/dashboard_config.yaml", "config/agents",
+	"data/wal", "data/state.db", "data/spool", "data/node.json", "run/up.lock",
+}
+
+// Check returns an error that says what to do where h is no home: nothing of ours is
+// in it, so that whoever calls is in the wrong folder.
+func (h Home) Check() error {
+	for _, mark := range homeMarks {
+		if _, err := os.Stat(h.Path(mark)); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("there is no AMOSKYS home here (%s): name yours with --home or $%s, or cd to it", h, HomeVariable)
+}
+
+// Same says that both name one folder, whatever links lead there.
+func (h Home) Same(other Home) bool {
+	if h == other {
+		return true
+	}
+	a, err := os.Stat(string(h))
+	if err != nil {
+		return false
+	}
+	b, err := os.Stat(string(other))
+	return err == nil && os.SameFile(a, b)
+}
 
 // Ensure makes the folders that every role needs, private to this user.
 func (h Home) Ensure() error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -44,11 +43,9 @@ func (s *Server) routes() (*http.ServeMux, huma.API) {
 	}
 	api := humago.New(mux, config)
 	api.UseMiddleware(s.authenticate)
-	s.registerSession(api)
-	s.registerOverview(api)
-	s.registerAgents(api)
-	s.registerEvents(api)
-	s.registerMetrics(api)
+	for _, r := range apiRoutes() {
+		r.register(s, api)
+	}
 	describeLive(api)
 	if model := api.OpenAPI().Components.Schemas.Map()["ErrorModel"]; model != nil {
 		model.Properties["query_position"] = &huma.Schema{
@@ -81,20 +78,18 @@ func operation(method, path, id, summary, tag string, who access) huma.Operation
 	if who.role > pb.Role_ROLE_VIEWER || method != http.MethodGet {
 		op.Errors = append(op.Errors, http.StatusForbidden)
 	}
-	slices.Sort(op.Errors)
 	return op
 }
 
-func viewer() access { return access{role: pb.Role_ROLE_VIEWER} }
-
 // authenticate finds the session of a request and decides on it.
 func (s *Server) authenticate(ctx huma.Context, next func(huma.Context)) {
+	r, w := humago.Unwrap(ctx)
+	ctx = huma.WithValue(ctx, requestKey{}, r)
 	who, ok := ctx.Operation().Metadata[accessKey].(access)
 	if !ok || who.role == pb.Role_ROLE_UNSPECIFIED {
 		next(ctx)
 		return
 	}
-	r, w := humago.Unwrap(ctx)
 	found, refusal := s.authorise(r.Context(), r, who)
 	if refusal != nil {
 		refusal.write(w)
@@ -119,23 +114,8 @@ func (s *Server) authorise(ctx context.Context, r *http.Request, who access) (se
 	case r.Method != http.MethodGet && r.Method != http.MethodHead && !found.validCSRF(r):
 		return session{}, problem(http.StatusForbidden, "the "+csrfHeader+" header is missing or wrong: take csrf_token from GET /api/session")
 	}
+	s.vouch(r, found.user)
 	return found, nil
-}
-
-// answer wraps a body for huma.
-type answer[T any] struct {
-	Body T
-}
-
-// get registers a GET that answers with a T.
-func get[In, T any](s *Server, api huma.API, op huma.Operation, handle func(context.Context, *In) (T, error)) {
-	huma.Register(api, op, func(ctx context.Context, in *In) (*answer[T], error) {
-		body, err := handle(ctx, in)
-		if err != nil {
-			return nil, s.asStatusError(err)
-		}
-		return &answer[T]{body}, nil
-	})
 }
 
 // asStatusError makes what huma understands of an error.

@@ -1,14 +1,10 @@
 package dashboard
 
 import (
-	"cmp"
 	"context"
-	"net/http"
-	"slices"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-
+	"github.com/amoskys/amoskys/internal/event"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
@@ -21,10 +17,24 @@ type AgentsStatus struct {
 
 // Node supervises the agents of one host.
 type Node struct {
-	ID        string `json:"id"`
-	Host      string `json:"host"`
-	Connected bool   `json:"connected"`
-	Version   string `json:"version" doc:"Version of its agents."`
+	ID         string     `json:"id"`
+	Host       string     `json:"host"`
+	Connected  bool       `json:"connected"`
+	Version    string     `json:"version" doc:"Version of the node."`
+	State      string     `json:"state" enum:"connected,reconnecting,away,silent" doc:"What has become of it: reconnecting is gone for some seconds, silent for fleet.silent_host_minutes of the hub."`
+	Health     string     `json:"health" enum:"green,yellow,red,unknown"`
+	Detail     string     `json:"detail" doc:"Why the health is not green."`
+	LastSeenAt *time.Time `json:"last_seen_at" nullable:"true" doc:"When the hub last heard of it; null while it is connected."`
+	Agents     uint32     `json:"agents"`
+}
+
+// Forgotten says what went with a host.
+type Forgotten struct {
+	Agents uint32 `json:"agents" doc:"How many agents went with it."`
+}
+
+type hostInput struct {
+	Host string `path:"host" maxLength:"256" doc:"Name of the host."`
 }
 
 // AgentAnswer is an agent after a command.
@@ -52,36 +62,23 @@ type logsInput struct {
 	Lines uint32 `query:"lines" default:"200" maximum:"2000" minimum:"1" doc:"How many of the last lines."`
 }
 
-func (s *Server) registerAgents(api huma.API) {
-	get(s, api, operation(http.MethodGet, "/api/agents/status", "agents", "Every agent and how it is", "agents", viewer()), s.listAgents)
-	for _, command := range []struct {
-		name, summary string
-		command       pb.AgentCommand
-	}{
-		{"start", "Start an agent", pb.AgentCommand_AGENT_COMMAND_START},
-		{"stop", "Stop an agent", pb.AgentCommand_AGENT_COMMAND_STOP},
-		{"restart", "Restart an agent", pb.AgentCommand_AGENT_COMMAND_RESTART},
-	} {
-		op := operation(http.MethodPost, "/api/agents/{id}/"+command.name, command.name+"Agent", command.summary, "agents",
-			access{role: pb.Role_ROLE_ADMIN})
-		op.Errors = append(op.Errors, http.StatusNotFound, http.StatusConflict, http.StatusBadGateway, http.StatusGatewayTimeout)
-		get(s, api, op, func(ctx context.Context, in *agentInput) (AgentAnswer, error) {
-			response, err := s.command(ctx, in, command.command, 0)
-			if err != nil {
-				return AgentAnswer{}, err
-			}
-			return AgentAnswer{newAgent(response.GetAgent())}, nil
-		})
-	}
-	op := operation(http.MethodGet, "/api/agents/{id}/logs", "agentLogs", "The last lines of an agent's log", "agents", viewer())
-	op.Errors = append(op.Errors, http.StatusNotFound, http.StatusConflict, http.StatusBadGateway, http.StatusGatewayTimeout)
-	get(s, api, op, func(ctx context.Context, in *logsInput) (AgentLogs, error) {
-		response, err := s.command(ctx, &agentInput{in.ID, in.Host}, pb.AgentCommand_AGENT_COMMAND_LOGS, in.Lines)
+// agentCommand returns the handler that sends a command to an agent.
+func agentCommand(command pb.AgentCommand) func(*Server, context.Context, *agentInput) (AgentAnswer, error) {
+	return func(s *Server, ctx context.Context, in *agentInput) (AgentAnswer, error) {
+		response, err := s.command(ctx, in, command, 0)
 		if err != nil {
-			return AgentLogs{}, err
+			return AgentAnswer{}, err
 		}
-		return AgentLogs{append([]string{}, response.GetLines()...)}, nil
-	})
+		return AgentAnswer{newAgent(response.GetAgent())}, nil
+	}
+}
+
+func (s *Server) agentLogs(ctx context.Context, in *logsInput) (AgentLogs, error) {
+	response, err := s.command(ctx, &agentInput{in.ID, in.Host}, pb.AgentCommand_AGENT_COMMAND_LOGS, in.Lines)
+	if err != nil {
+		return AgentLogs{}, err
+	}
+	return AgentLogs{append([]string{}, response.GetLines()...)}, nil
 }
 
 func (s *Server) listAgents(ctx context.Context, in *agentsInput) (AgentsStatus, error) {
@@ -91,23 +88,37 @@ func (s *Server) listAgents(ctx context.Context, in *agentsInput) (AgentsStatus,
 	if err != nil {
 		return AgentsStatus{}, err
 	}
-	return AgentsStatus{Agents: newAgents(list.GetAgents()), Nodes: nodesOf(list.GetAgents()), Time: s.o.Now().UTC()}, nil
+	return AgentsStatus{Agents: newAgents(list.GetAgents()), Nodes: newNodes(list.GetNodes()), Time: s.o.Now().UTC()}, nil
 }
 
-// nodesOf gathers the nodes that agents name.
-func nodesOf(agents []*pb.AgentStatus) []Node {
-	byID := map[string]Node{}
-	for _, a := range agents {
-		if a.GetNodeId() != "" {
-			byID[a.GetNodeId()] = Node{a.GetNodeId(), a.GetHost(), a.GetNodeConnected(), a.GetVersion()}
-		}
+func newNode(n *pb.NodeStatus) Node {
+	node := Node{
+		ID: n.GetNodeId(), Host: n.GetHost(), Connected: n.GetConnected(), Version: n.GetVersion(), State: event.NodeState(n.GetHealth()),
+		Health: healthText(n.GetHealth()), Detail: n.GetDetail(), Agents: n.GetAgents(),
 	}
-	nodes := make([]Node, 0, len(byID))
-	for _, n := range byID {
-		nodes = append(nodes, n)
+	if !node.Connected {
+		node.LastSeenAt = instant(n.GetLastSeenTime())
 	}
-	slices.SortFunc(nodes, func(a, b Node) int { return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.ID, b.ID)) })
+	return node
+}
+
+func newNodes(list []*pb.NodeStatus) []Node {
+	nodes := make([]Node, len(list))
+	for i, n := range list {
+		nodes[i] = newNode(n)
+	}
 	return nodes
+}
+
+// forgetHost takes a host that is gone off what is shown.
+func (s *Server) forgetHost(ctx context.Context, in *hostInput) (Forgotten, error) {
+	ctx, cancel := s.hub.call(ctx)
+	defer cancel()
+	forgotten, err := s.hub.fleet.ForgetHost(ctx, &pb.ForgetHostRequest{Host: in.Host, Actor: sessionOf(ctx).user})
+	if err != nil {
+		return Forgotten{}, err
+	}
+	return Forgotten{forgotten.GetAgents()}, nil
 }
 
 // commandTimeout is longer than the hub gives a node, so that its answer comes.

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/amoskys/amoskys/internal/entity"
 	"github.com/amoskys/amoskys/internal/event"
 	"github.com/amoskys/amoskys/internal/filter"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
@@ -19,14 +20,16 @@ import (
 
 // EventsAnswer is what a search found.
 type EventsAnswer struct {
-	Events     []Event     `json:"events" nullable:"false" doc:"Newest first."`
-	Total      uint64      `json:"total" doc:"Matches in the whole range."`
-	Scanned    uint64      `json:"scanned"`
-	TookMS     float64     `json:"took_ms"`
-	Histogram  *Histogram  `json:"histogram"`
-	Facets     []Facet     `json:"facets" nullable:"false"`
-	Store      StoreStatus `json:"store"`
-	NextBefore *uint64     `json:"next_before" nullable:"true" doc:"The value of before for the next page; null on the last."`
+	Events    []Event     `json:"events" nullable:"false" doc:"Newest first by their own time; of equal times the later in the log first."`
+	Total     uint64      `json:"total" doc:"Matches in the whole range."`
+	Scanned   uint64      `json:"scanned"`
+	TookMS    float64     `json:"took_ms"`
+	Histogram *Histogram  `json:"histogram"`
+	Facets    []Facet     `json:"facets" nullable:"false"`
+	Store     StoreStatus `json:"store"`
+	// CompleteTo is where a live stream joins.
+	CompleteTo uint64  `json:"complete_to_offset" doc:"Everything before this offset was looked at: a live stream from it joins without a gap and without a repetition."`
+	NextBefore *uint64 `json:"next_before" nullable:"true" doc:"The value of before for the next page; null on the last."`
 }
 
 // TransformSchema tells huma, which has no tag for it, that the histogram may be
@@ -65,6 +68,32 @@ type EventAnswer struct {
 	Before  []Event        `json:"before" nullable:"false" doc:"Earlier events of the same host, oldest first."`
 	After   []Event        `json:"after" nullable:"false" doc:"Later events of the same host, oldest first."`
 	Related []Event        `json:"related" nullable:"false" doc:"Events of the same process or flow, newest first."`
+	// Entities are what the event leads to.
+	Entities []Entity `json:"entities" nullable:"false" doc:"The things that the event names, such as its process, its flow and its device."`
+}
+
+// Entity is one thing that an event names, and where to find more about it.
+type Entity struct {
+	Role  string `json:"role" doc:"The part it plays in the event."`
+	Kind  string `json:"kind" enum:"host,process,user,file,flow,device,address,interface,certificate"`
+	Key   string `json:"key" doc:"KIND:ID, the same in every event that names it."`
+	Name  string `json:"name" doc:"What people call it; empty where its id says it."`
+	Query string `json:"query" doc:"Finds the events that name it."`
+}
+
+// entitiesOf lists what an event leads to. One that cannot be read names nothing.
+func entitiesOf(stored *pb.StoredEvent) []Entity {
+	var attrs event.Attrs
+	list := []Entity{}
+	if attrs.Read(stored.GetEvent()) != nil {
+		return list
+	}
+	for _, r := range entity.Of(&attrs) {
+		if query := r.Key.Query(); query != "" {
+			list = append(list, Entity{Role: string(r.Role), Kind: string(r.Key.Kind), Key: r.Key.String(), Name: r.Name, Query: query})
+		}
+	}
+	return list
 }
 
 // FieldsAnswer lists the fields that queries can name.
@@ -82,10 +111,11 @@ type FieldInfo struct {
 
 type eventsInput struct {
 	Query     string   `query:"query" maxLength:"8192" doc:"In the language of docs/query.md."`
+	Without   string   `query:"without" maxLength:"128" doc:"A type of event to leave out, such as process.sample."`
 	Since     string   `query:"since" maxLength:"64" doc:"RFC 3339, or how long ago: 15m, 24h, 7d."`
 	Until     string   `query:"until" maxLength:"64" doc:"RFC 3339, or how long ago."`
 	Limit     uint32   `query:"limit" default:"100" minimum:"1" maximum:"1000"`
-	Before    uint64   `query:"before" doc:"Only events before this offset."`
+	Before    uint64   `query:"before" doc:"Only events that come after the one of this offset in the answer's order: next_before of the page before."`
 	Histogram uint32   `query:"histogram" maximum:"500" doc:"How many buckets; 0 for none."`
 	Facets    []string `query:"facets" maxItems:"16" doc:"Fields to count values of."`
 }
@@ -95,19 +125,12 @@ type eventInput struct {
 	Neighbours uint32 `query:"neighbours" default:"10" maximum:"100"`
 }
 
-func (s *Server) registerEvents(api huma.API) {
-	search := operation(http.MethodGet, "/api/events", "searchEvents", "Search events, newest first", "events", viewer())
-	search.Errors = append(search.Errors, http.StatusBadRequest)
-	get(s, api, search, s.searchEvents)
-	one := operation(http.MethodGet, "/api/events/{offset}", "event", "One event and what surrounds it", "events", viewer())
-	one.Errors = append(one.Errors, http.StatusNotFound)
-	get(s, api, one, s.oneEvent)
-	get(s, api, operation(http.MethodGet, "/api/fields", "fields", "Fields for the query bar", "events", viewer()),
-		func(context.Context, *struct{}) (FieldsAnswer, error) { return fieldsAnswer(), nil })
-}
-
 func (s *Server) searchEvents(ctx context.Context, in *eventsInput) (*EventsAnswer, error) {
 	if p := checkQuery(in.Query); p != nil {
+		return nil, p
+	}
+	query, p := withoutType(in.Query, in.Without)
+	if p != nil {
 		return nil, p
 	}
 	now := s.o.Now()
@@ -122,7 +145,7 @@ func (s *Server) searchEvents(ctx context.Context, in *eventsInput) (*EventsAnsw
 	ctx, cancel := s.hub.call(ctx)
 	defer cancel()
 	found, err := s.hub.query.SearchEvents(ctx, &pb.SearchEventsRequest{
-		Filter: &pb.Filter{Query: in.Query}, Since: since, Until: until, Limit: in.Limit, BeforeOffset: in.Before,
+		Filter: &pb.Filter{Query: query}, Since: since, Until: until, Limit: in.Limit, BeforeOffset: in.Before,
 		HistogramBuckets: in.Histogram, Facets: in.Facets,
 	})
 	if err != nil {
@@ -131,6 +154,7 @@ func (s *Server) searchEvents(ctx context.Context, in *eventsInput) (*EventsAnsw
 	a := &EventsAnswer{
 		Events: newEvents(found.GetEvents()), Total: found.GetTotal(), Scanned: found.GetScanned(),
 		TookMS: float64(found.GetTook().AsDuration().Microseconds()) / 1000, Facets: []Facet{}, Store: newStoreStatus(found.GetStore()),
+		CompleteTo: found.GetCompleteToOffset(),
 	}
 	if h := found.GetHistogram(); h != nil {
 		a.Histogram = &Histogram{h.GetStart().AsTime(), h.GetStep().AsDuration().Seconds(), append([]uint64{}, h.GetCounts()...)}
@@ -146,6 +170,29 @@ func (s *Server) searchEvents(ctx context.Context, in *eventsInput) (*EventsAnsw
 		a.NextBefore = &a.Events[n-1].Offset
 	}
 	return a, nil
+}
+
+// withoutType leaves a type out of a query, which has been checked by itself so that
+// nothing in it reaches beyond its own end.
+func withoutType(query, without string) (string, *Problem) {
+	if without == "" {
+		return query, nil
+	}
+	if !isTypeName(without) {
+		return "", problem(http.StatusBadRequest, "without must be a type of event such as process.sample")
+	}
+	left := "-type:=" + without
+	if strings.TrimSpace(query) != "" {
+		left = "(" + query + ") " + left
+	}
+	if p := checkQuery(left); p != nil { // it was long
+		return query, nil
+	}
+	return left, nil
+}
+
+func isTypeName(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r != '.' && r != '_' && (r < 'a' || r > 'z') && (r < '0' || r > '9') })
 }
 
 // checkQuery parses a query here, so that its fault has a position.
@@ -178,10 +225,11 @@ func (s *Server) oneEvent(ctx context.Context, in *eventInput) (*EventAnswer, er
 	return &EventAnswer{
 		Event: newEvent(found.GetEvent()), Raw: raw, Before: newEvents(found.GetBefore()),
 		After: newEvents(found.GetAfter()), Related: newEvents(found.GetRelated()),
+		Entities: entitiesOf(found.GetEvent()),
 	}, nil
 }
 
-func fieldsAnswer() FieldsAnswer {
+func (*Server) fields(context.Context, *struct{}) (FieldsAnswer, error) {
 	a := FieldsAnswer{Fields: []FieldInfo{}}
 	for _, f := range event.FieldCatalog() {
 		var names []string
@@ -195,5 +243,5 @@ func fieldsAnswer() FieldsAnswer {
 			Name: f.Name, Type: string(f.Type), Description: strings.Join(names, ", "), ExampleValues: f.Values,
 		})
 	}
-	return a
+	return a, nil
 }

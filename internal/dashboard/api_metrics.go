@@ -5,8 +5,8 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
@@ -52,13 +52,6 @@ type metricsInput struct {
 	Prefix string `query:"prefix" maxLength:"128" doc:"Only names that begin so."`
 }
 
-func (s *Server) registerMetrics(api huma.API) {
-	series := operation(http.MethodGet, "/api/series", "series", "Recent time series", "metrics", viewer())
-	series.Errors = append(series.Errors, http.StatusBadRequest)
-	get(s, api, series, s.series)
-	get(s, api, operation(http.MethodGet, "/api/metrics", "metrics", "The hub's own metrics", "metrics", viewer()), s.metrics)
-}
-
 func (s *Server) series(ctx context.Context, in *seriesInput) (*SeriesAnswer, error) {
 	now := s.o.Now()
 	since, err := parseTime("since", in.Since, now)
@@ -68,6 +61,9 @@ func (s *Server) series(ctx context.Context, in *seriesInput) (*SeriesAnswer, er
 	until, err := parseTime("until", in.Until, now)
 	if err != nil {
 		return nil, err
+	}
+	if until == nil {
+		until = timestamppb.New(now.Add(-time.Second)) // events of a second that is over may still come
 	}
 	req := &pb.SeriesRequest{Names: in.Names, Since: since, Until: until}
 	if in.Step != "" {

@@ -1,14 +1,6 @@
 package dashboard
 
-import (
-	"context"
-	"net/http"
-	"time"
-
-	"github.com/danielgtaylor/huma/v2"
-
-	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
-)
+import "time"
 
 // Overview answers "is everything healthy, and what changed".
 type Overview struct {
@@ -18,10 +10,13 @@ type Overview struct {
 
 // OverviewStatus is an Overview without events, as the live stream sends it.
 type OverviewStatus struct {
+	AsOf        *time.Time   `json:"as_of" nullable:"true" doc:"When all but status was so: earlier than now while the hub is unreachable, and null when nothing is known."`
 	Status      HubStatus    `json:"status"`
 	Log         LogStatus    `json:"log"`
 	Store       StoreStatus  `json:"store"`
 	Agents      AgentCounts  `json:"agents"`
+	Nodes       NodeCounts   `json:"nodes"`
+	Troubles    []Trouble    `json:"troubles" nullable:"false" doc:"Hosts and agents that people should look at, worst first, at most 10."`
 	Subscribers []Subscriber `json:"subscribers" nullable:"false"`
 	Rate        Rate         `json:"rate"`
 	LatencyMS   Latency      `json:"latency_ms"`
@@ -50,6 +45,16 @@ type LogStatus struct {
 	FreeBytes   uint64     `json:"free_bytes"`
 	Quarantined uint32     `json:"quarantined"`
 	Recovery    string     `json:"recovery" doc:"What opening the log found."`
+	Losses      []LogLoss  `json:"losses" nullable:"false" doc:"What is gone, not by retention, until somebody accepts it."`
+}
+
+// LogLoss is a range of the log that is gone without retention having removed it.
+type LogLoss struct {
+	ID         uint64     `json:"id" doc:"For amoskys wal accept-loss."`
+	FromOffset uint64     `json:"from_offset"`
+	ToOffset   uint64     `json:"to_offset" doc:"The first offset behind it; from_offset when how much is gone is not known."`
+	NoticedAt  *time.Time `json:"noticed_at" nullable:"true"`
+	Reason     string     `json:"reason"`
 }
 
 // AgentCounts counts agents by health.
@@ -61,16 +66,39 @@ type AgentCounts struct {
 	Unknown int `json:"unknown"`
 }
 
+// NodeCounts counts hosts by the state of their node.
+type NodeCounts struct {
+	Total        int `json:"total"`
+	Connected    int `json:"connected"`
+	Reconnecting int `json:"reconnecting"`
+	Away         int `json:"away"`
+	Silent       int `json:"silent"`
+}
+
+// Trouble is a host or an agent that people should look at.
+type Trouble struct {
+	Kind     string     `json:"kind" enum:"host,agent,crash" doc:"A host that is gone, an agent that is not well, or one that runs again after a crash."`
+	Host     string     `json:"host"`
+	Agent    string     `json:"agent"`
+	Health   string     `json:"health" enum:"green,yellow,red,unknown"`
+	State    string     `json:"state" doc:"Of the agent, or of the host's node."`
+	Detail   string     `json:"detail"`
+	Since    *time.Time `json:"since" nullable:"true" doc:"When the host was last seen, or the agent crashed."`
+	Restarts uint32     `json:"restarts"`
+}
+
 // Subscriber is a reader of the log.
 type Subscriber struct {
 	Name      string `json:"name"`
 	Offset    uint64 `json:"offset"`
 	LagEvents uint64 `json:"lag_events"`
+	State     string `json:"state" doc:"ok, behind, waiting (it will be tried again) or stopped (nobody reads in its name)."`
+	Hold      bool   `json:"hold" doc:"The log keeps what it has not passed."`
 }
 
 // Rate is what passes through the hub.
 type Rate struct {
-	EventsPerSecond float64 `json:"events_per_second"`
+	EventsPerSecond float64 `json:"events_per_second" doc:"Mean of the last half minute, as the hub counts: docs/operations.md."`
 	EventsTotal     uint64  `json:"events_total"`
 	ErrorsTotal     uint64  `json:"errors_total"`
 	Connections     uint32  `json:"connections"`
@@ -84,10 +112,11 @@ type Latency struct {
 	P999 float64 `json:"p999"`
 }
 
-// Findings counts the detections that can be searched.
+// Findings are those of the range.
 type Findings struct {
 	Total      uint64            `json:"total"`
 	BySeverity map[string]uint64 `json:"by_severity"`
+	Newest     []Event           `json:"newest" nullable:"false"`
 }
 
 // Top lists what does most.
@@ -110,17 +139,11 @@ type TopProcess struct {
 // TopHost is a host that sends much.
 type TopHost struct {
 	Name            string  `json:"name"`
-	EventsPerSecond float64 `json:"events_per_second"`
+	EventsPerSecond float64 `json:"events_per_second" doc:"Mean of the range."`
 }
 
-// TypeCount is how many events of a type can be searched.
+// TypeCount is how many events of a type are of the range.
 type TypeCount struct {
 	Type  string `json:"type"`
 	Count uint64 `json:"count"`
-}
-
-func (s *Server) registerOverview(api huma.API) {
-	op := operation(http.MethodGet, "/api/overview", "overview", "Is everything healthy", "overview",
-		access{role: pb.Role_ROLE_VIEWER, stale: true})
-	get(s, api, op, func(ctx context.Context, _ *struct{}) (*Overview, error) { return s.overview.get(ctx) })
 }

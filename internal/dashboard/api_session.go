@@ -5,11 +5,10 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
@@ -50,42 +49,21 @@ type logoutOutput struct {
 	SetCookie http.Cookie `header:"Set-Cookie"`
 }
 
-func (s *Server) registerSession(api huma.API) {
-	login := operation(http.MethodPost, "/api/login", "login", "Sign in", "session", access{})
-	login.Errors = []int{http.StatusUnauthorized, http.StatusTooManyRequests, http.StatusServiceUnavailable}
-	login.Middlewares = huma.Middlewares{keepRequest}
-	huma.Register(api, login, s.login)
-	anyone := access{role: pb.Role_ROLE_VIEWER, stale: true}
-	get(s, api, operation(http.MethodGet, "/api/session", "session", "Who is signed in", "session", anyone),
-		func(ctx context.Context, _ *struct{}) (Session, error) {
-			found := sessionOf(ctx)
-			return Session{
-				User: User{found.user, roleText(found.role)}, CSRFToken: found.csrf, ExpiresAt: found.expires, Version: s.o.Version,
-			}, nil
-		})
-	logout := operation(http.MethodPost, "/api/logout", "logout", "Sign out", "session", viewer())
-	logout.DefaultStatus = http.StatusNoContent
-	huma.Register(api, logout, s.logout)
-	change := operation(http.MethodPost, "/api/password", "changePassword", "Change the own password", "session", viewer())
-	change.DefaultStatus = http.StatusNoContent
-	change.Errors = append(change.Errors, http.StatusBadRequest, http.StatusTooManyRequests)
-	huma.Register(api, change, s.changePassword)
-	health := operation(http.MethodGet, "/api/health", "health", "Whether this dashboard serves, for load balancers", "session", access{})
-	get(s, api, health, func(context.Context, *struct{}) (Health, error) { return s.health(), nil })
-}
-
 type requestKey struct{}
 
-// keepRequest gives an operation its request.
-func keepRequest(ctx huma.Context, next func(huma.Context)) {
-	r, _ := humago.Unwrap(ctx)
-	next(huma.WithValue(ctx, requestKey{}, r))
+// requestOf is the request that is being handled.
+func requestOf(ctx context.Context) (*http.Request, error) {
+	r, ok := ctx.Value(requestKey{}).(*http.Request)
+	if !ok {
+		return nil, problem(http.StatusInternalServerError, "the request was lost")
+	}
+	return r, nil
 }
 
 func (s *Server) login(ctx context.Context, in *loginInput) (*loginOutput, error) {
-	r, _ := ctx.Value(requestKey{}).(*http.Request)
-	if r == nil {
-		return nil, problem(http.StatusInternalServerError, "the request was lost")
+	r, err := requestOf(ctx)
+	if err != nil {
+		return nil, err
 	}
 	ctx, cancel := s.hub.call(ctx)
 	defer cancel()
@@ -96,7 +74,7 @@ func (s *Server) login(ctx context.Context, in *loginInput) (*loginOutput, error
 		return nil, problem(http.StatusUnauthorized, "wrong name or password")
 	}
 	if err != nil {
-		return nil, s.hubProblem(err)
+		return nil, err
 	}
 	expires := opened.GetExpiresTime().AsTime()
 	noteUser(ctx, opened.GetUser().GetName())
@@ -105,7 +83,7 @@ func (s *Server) login(ctx context.Context, in *loginInput) (*loginOutput, error
 		csrf: opened.GetCsrfToken(), expires: expires,
 	})
 	return &loginOutput{
-		SetCookie: *s.cookie(opened.GetToken(), expires),
+		SetCookie: *s.cookie(r, opened.GetToken(), expires),
 		Body: Session{
 			User:      User{opened.GetUser().GetName(), roleText(opened.GetUser().GetRole())},
 			CSRFToken: opened.GetCsrfToken(), ExpiresAt: expires, Version: s.o.Version,
@@ -113,14 +91,26 @@ func (s *Server) login(ctx context.Context, in *loginInput) (*loginOutput, error
 	}, nil
 }
 
+// present says who is signed in.
+func (s *Server) present(ctx context.Context, _ *struct{}) (Session, error) {
+	found := sessionOf(ctx)
+	return Session{
+		User: User{found.user, roleText(found.role)}, CSRFToken: found.csrf, ExpiresAt: found.expires, Version: s.o.Version,
+	}, nil
+}
+
 func (s *Server) logout(ctx context.Context, _ *struct{}) (*logoutOutput, error) {
+	r, err := requestOf(ctx)
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := s.hub.call(ctx)
 	defer cancel()
 	if _, err := s.hub.accounts.Logout(ctx, &pb.LogoutRequest{Token: sessionOf(ctx).token}); err != nil {
-		return nil, s.hubProblem(err)
+		return nil, err
 	}
 	s.tabs.recheck(sessionOf(ctx).user)
-	return &logoutOutput{SetCookie: *s.cookie("", time.Time{})}, nil
+	return &logoutOutput{SetCookie: *s.cookie(r, "", time.Time{})}, nil
 }
 
 func (s *Server) changePassword(ctx context.Context, in *passwordInput) (*struct{}, error) {
@@ -130,7 +120,7 @@ func (s *Server) changePassword(ctx context.Context, in *passwordInput) (*struct
 		Token: sessionOf(ctx).token, OldPassword: in.Body.OldPassword, NewPassword: in.Body.NewPassword,
 	})
 	if err != nil {
-		return nil, s.hubProblem(err)
+		return nil, err
 	}
 	s.tabs.recheck(sessionOf(ctx).user)
 	return nil, nil //nolint:nilnil // nothing to say: 204
@@ -138,9 +128,9 @@ func (s *Server) changePassword(ctx context.Context, in *passwordInput) (*struct
 
 // Health is what a load balancer asks for.
 type Health struct {
-	Status  string    `json:"status" enum:"ok"`
-	Version string    `json:"version"`
-	Hub     HubHealth `json:"hub"`
+	Status  string     `json:"status" enum:"ok"`
+	Version string     `json:"version,omitempty" doc:"Told to this machine alone."`
+	Hub     *HubHealth `json:"hub,omitempty" doc:"Told to this machine alone."`
 }
 
 // HubHealth is whether the hub is connected.
@@ -149,7 +139,11 @@ type HubHealth struct {
 	Since     time.Time `json:"since"`
 }
 
-func (s *Server) health() Health {
+// health tells strangers that this dashboard serves, and nothing more.
+func (s *Server) health(ctx context.Context, _ *struct{}) (Health, error) {
+	if r, _ := ctx.Value(requestKey{}).(*http.Request); r == nil || !obs.IsFromHere(r) {
+		return Health{Status: "ok"}, nil
+	}
 	connected, since, _ := s.hub.state()
-	return Health{Status: "ok", Version: s.o.Version, Hub: HubHealth{connected, since.UTC()}}
+	return Health{Status: "ok", Version: s.o.Version, Hub: &HubHealth{connected, since.UTC()}}, nil
 }

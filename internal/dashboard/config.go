@@ -2,13 +2,13 @@ package dashboard
 
 import (
 	_ "embed"
-	"net"
 	"net/netip"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/amoskys/amoskys/internal/config"
+	"github.com/amoskys/amoskys/internal/dial"
 )
 
 // Config is what users write in dashboard_config.yaml.
@@ -37,14 +37,11 @@ type TLSConfig struct {
 	KeyFile  string `yaml:"key_file"`
 }
 
-// HubConfig says where the hub is and which certificate we show it.
+// HubConfig is the section hub of a dashboard.
 type HubConfig struct {
-	Host           string `yaml:"host" env:"EVENTBUS_HOST"`
-	Port           int    `yaml:"port" env:"EVENTBUS_PORT"`
-	CACert         string `yaml:"ca_cert"`
-	CertFile       string `yaml:"cert_file"`
-	KeyFile        string `yaml:"key_file"`
-	TimeoutSeconds int    `yaml:"timeout_seconds"`
+	dial.HubConfig `yaml:",inline"`
+
+	TimeoutSeconds int `yaml:"timeout_seconds"`
 }
 
 // SessionConfig is about the browser's cookie.
@@ -60,29 +57,29 @@ type LiveConfig struct {
 
 // LoggingConfig is about logs/dashboard.log.
 type LoggingConfig struct {
-	Level  string `yaml:"level"`
-	Access bool   `yaml:"access"`
+	config.LoggingConfig `yaml:",inline"`
+
+	Access bool `yaml:"access"`
 }
 
 // DefaultConfig returns the configuration that applies where the file is silent.
 func DefaultConfig() Config {
 	return Config{
-		Server: ServerConfig{Host: "127.0.0.1", Port: 5001, MaxConnections: 1024, TrustedProxies: []string{}, AllowedOrigins: []string{}},
-		Hub: HubConfig{
-			Host: "localhost", Port: 5000, CACert: "certs/ca.crt",
-			CertFile: "certs/dashboard.crt", KeyFile: "certs/dashboard.key", TimeoutSeconds: 10,
-		},
+		Server:  ServerConfig{Host: "127.0.0.1", Port: 5001, MaxConnections: 1024, TrustedProxies: []string{}, AllowedOrigins: []string{}},
+		Hub:     HubConfig{HubConfig: dial.DefaultHub("dashboard"), TimeoutSeconds: 10},
 		Session: SessionConfig{MaxHours: 168},
 		Live:    LiveConfig{MaxConnections: 512, MaxEvents: 200},
-		Logging: LoggingConfig{Level: "INFO", Access: true},
+		Logging: LoggingConfig{LoggingConfig: config.DefaultLogging(), Access: true},
 	}
 }
 
 //go:embed dashboard_config.yaml
-var configTemplate []byte
+var configTemplate string
 
 // ConfigTemplate returns the commented file that decodes to DefaultConfig.
-func ConfigTemplate() []byte { return append([]byte(nil), configTemplate...) }
+func ConfigTemplate() []byte {
+	return config.Template(configTemplate, dial.HubSection("dashboard"), config.LoggingSection())
+}
 
 // Validate reports every rule that c breaks.
 func (c *Config) Validate(v *config.Check) {
@@ -103,27 +100,16 @@ func (c *Config) Validate(v *config.Check) {
 		v.NotEmpty("tls.cert_file", c.TLS.CertFile)
 		v.NotEmpty("tls.key_file", c.TLS.KeyFile)
 	}
-	v.Host("hub.host", c.Hub.Host)
-	v.Range("hub.port", c.Hub.Port, 1, 65535)
-	v.NotEmpty("hub.ca_cert", c.Hub.CACert)
-	v.NotEmpty("hub.cert_file", c.Hub.CertFile)
-	v.NotEmpty("hub.key_file", c.Hub.KeyFile)
+	c.Hub.Validate(v.Under("hub"))
 	v.Range("hub.timeout_seconds", c.Hub.TimeoutSeconds, 1, 300)
 	v.Range("session.max_hours", c.Session.MaxHours, 1, 24*365)
 	v.Range("live.max_connections", c.Live.MaxConnections, 1, 100_000)
 	v.Range("live.max_events", c.Live.MaxEvents, 1, 5_000)
-	v.OneOf("logging.level", strings.ToUpper(c.Logging.Level), "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+	c.Logging.Validate(v.Under("logging"))
 }
 
 // Address is where to listen.
-func (c *Config) Address() string {
-	return net.JoinHostPort(c.Server.Host, strconv.Itoa(c.Server.Port))
-}
-
-// HubAddress is where the hub is.
-func (c *Config) HubAddress() string {
-	return net.JoinHostPort(c.Hub.Host, strconv.Itoa(c.Hub.Port))
-}
+func (c *Config) Address() string { return config.HostPort(c.Server.Host, c.Server.Port) }
 
 func (c *Config) hubTimeout() time.Duration {
 	return time.Duration(c.Hub.TimeoutSeconds) * time.Second

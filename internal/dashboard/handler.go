@@ -1,11 +1,11 @@
 package dashboard
 
 import (
+	"compress/gzip"
 	"context"
+	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -13,16 +13,43 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/klauspost/compress/gzhttp"
+
 	"github.com/amoskys/amoskys/internal/obs"
 )
 
 // Handler returns everything that the server serves.
 func (s *Server) Handler() http.Handler {
 	cross := http.NewCrossOriginProtection()
+	for _, name := range s.o.Config.Server.AllowedOrigins {
+		for _, scheme := range []string{"https://", "http://"} {
+			if err := cross.AddTrustedOrigin(scheme + strings.ToLower(name)); err != nil {
+				s.o.Logger.Warn("allowed origin left out", "error", err, "origin", name)
+			}
+		}
+	}
 	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		problem(http.StatusForbidden, "requests from other sites are refused").write(w)
+		problem(http.StatusForbidden, "requests from other sites are refused; if this is the dashboard's own address, behind a proxy, add its name to "+
+			"server.allowed_origins in dashboard_config.yaml").write(w)
 	}))
-	return s.logged(s.headers(s.named(cross.Handler(s.recovered(http.HandlerFunc(s.dispatch))))))
+	return s.probed(s.logged(s.headers(s.named(cross.Handler(s.recovered(http.HandlerFunc(s.dispatch)))))))
+}
+
+// probed answers /healthz, for load balancers and kubelets, under any name and with
+// a verdict alone: that the dashboard serves. Without a hub it does, and says so.
+func (s *Server) probed(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/healthz" || r.Method != http.MethodGet && r.Method != http.MethodHead {
+			next.ServeHTTP(w, r)
+			return
+		}
+		select {
+		case <-s.stopping:
+			obs.WriteVerdict(w, false)
+		default:
+			obs.WriteVerdict(w, true)
+		}
+	})
 }
 
 // named refuses names that are not this machine's while only this machine can reach
@@ -52,13 +79,50 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
 		problem(http.StatusBadRequest, "the address holds bytes that are no UTF-8 text").write(w)
 		return
 	}
-	if strings.HasPrefix(r.URL.Path, "/api/") && r.URL.Path != livePath {
-		ctx, cancel := context.WithTimeout(r.Context(), apiTimeout)
-		defer cancel()
-		r = r.WithContext(ctx)
+	if !strings.HasPrefix(r.URL.Path, "/api/") || r.URL.Path == livePath {
+		s.mux.ServeHTTP(w, r) // files lie compressed
+		return
 	}
-	s.mux.ServeHTTP(w, r)
+	if isLong(r.URL.Path) {
+		s.mux.ServeHTTP(w, r)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), apiTimeout)
+	defer cancel()
+	answer := http.Handler(s.mux)
+	if !givesSecrets(r.URL.Path) {
+		answer = s.compressed
+	}
+	answer.ServeHTTP(w, r.WithContext(ctx))
 }
+
+// isLong says whether an answer comes in parts for as long as a task or its reader
+// takes; see unhurried.
+func isLong(path string) bool {
+	rest, ok := strings.CutPrefix(path, "/api/agents/")
+	return ok && (strings.Contains(rest, "/tasks/") || strings.Contains(rest, "/results/"))
+}
+
+// compressFrom is the size in bytes from which an answer is compressed.
+const compressFrom = 1 << 10
+
+// compressing compresses what next answers, as far as it is text. The length of
+// what is compressed would tell a listener who chooses a part of it about the
+// rest (BREACH); padding by a checksum of the whole takes that away.
+func compressing(next http.Handler) (http.Handler, error) {
+	wrap, err := gzhttp.NewWrapper(
+		gzhttp.MinSize(compressFrom), gzhttp.CompressionLevel(gzip.BestSpeed), gzhttp.RandomJitter(32, 0, false),
+		gzhttp.ContentTypes([]string{"application/json", "application/problem+json", "application/openapi+json", "application/yaml", "text/plain"}),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("compress answers: %w", err)
+	}
+	return wrap(next), nil
+}
+
+// givesSecrets says whether an answer carries the token of a session, which is
+// never compressed together with what a caller chose.
+func givesSecrets(path string) bool { return path == "/api/session" || path == "/api/login" }
 
 // isText says whether path and parameters are text, as all that goes to the hub
 // must be.
@@ -79,11 +143,12 @@ func (s *Server) headers(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
-		if s.secure {
+		if s.overTLS(r) {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
 		}
 		if strings.HasPrefix(r.URL.Path, "/api/") {
 			h.Set("Cache-Control", "no-store")
+			h.Set("Server-Time", s.o.Now().UTC().Format(time.RFC3339Nano))
 		}
 		next.ServeHTTP(w, r)
 	})
@@ -163,38 +228,6 @@ func (w *countingWriter) Write(b []byte) (int, error) {
 
 // Unwrap lets http.ResponseController reach the connection.
 func (w *countingWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// clientIP is the address that a request comes from, behind trusted proxies the
-// one that the first of them saw.
-func (s *Server) clientIP(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		host = r.RemoteAddr
-	}
-	at, err := netip.ParseAddr(host)
-	if err != nil {
-		return ""
-	}
-	at = at.Unmap().WithZone("")
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0 && s.isProxy(at); i-- {
-		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
-			break
-		}
-		at = hop.Unmap().WithZone("")
-	}
-	return at.String()
-}
-
-func (s *Server) isProxy(at netip.Addr) bool {
-	for _, p := range s.proxies {
-		if p.Contains(at) {
-			return true
-		}
-	}
-	return false
-}
 
 // valid makes text that protobuf takes.
 func valid(s string) string {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"iter"
 	"log/slog"
 	"net"
 	"net/http"
@@ -16,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -26,16 +26,19 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/amoskys/amoskys/internal/dashboard"
 	"github.com/amoskys/amoskys/internal/event"
-	"github.com/amoskys/amoskys/internal/filter"
 	"github.com/amoskys/amoskys/internal/hub"
 	"github.com/amoskys/amoskys/internal/hub/accounts"
 	"github.com/amoskys/amoskys/internal/hub/audit"
 	"github.com/amoskys/amoskys/internal/hub/fleet"
 	"github.com/amoskys/amoskys/internal/hub/query"
+	"github.com/amoskys/amoskys/internal/hub/tasks"
+	"github.com/amoskys/amoskys/internal/identity"
+	"github.com/amoskys/amoskys/internal/identity/rights"
 	"github.com/amoskys/amoskys/internal/live"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/state"
@@ -46,7 +49,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const testPassword = "correct horse battery"
 
-// fakeHub is the real services of a hub over a log in memory.
+// fakeHub is the real services of a hub over a log in memory, with the limits and
+// the rights of the real one.
 type fakeHub struct {
 	t        testing.TB
 	db       *state.DB
@@ -56,8 +60,15 @@ type fakeHub struct {
 	bus      *memoryBus
 	services func(grpc.ServiceRegistrar)
 
-	addr string
-	stop func()
+	// addr is where a dashboard connects, nodes where a node does.
+	addr, nodes string
+	stop        func()
+	// asked, when not nil, is called before a question to the store is answered.
+	asked atomic.Pointer[func(context.Context, proto.Message)]
+	// hung, when not nil, keeps every question waiting until it is closed.
+	hung atomic.Pointer[chan struct{}]
+	// streams are the streaming calls under way, all those that there were.
+	streams, begun atomic.Int64
 }
 
 func newHub(t testing.TB) *fakeHub {
@@ -80,11 +91,16 @@ func newHub(t testing.TB) *fakeHub {
 	}
 	h.ring = live.NewRing(live.RingOptions{Recorder: h.recorder})
 	h.bus = &memoryBus{ring: h.ring, changed: make(chan struct{})}
-	trail := audit.New(audit.Options{Store: h.db, Host: "hub"})
-	fl, err := fleet.New(context.Background(), fleet.Options{Store: h.db, Auditor: trail, CommandTimeout: 5 * time.Second})
+	trail := audit.New(audit.Options{Store: h.db})
+	var jobs *tasks.Service
+	fl, err := fleet.New(context.Background(), fleet.Options{
+		Store: h.db, Auditor: trail, CommandTimeout: 5 * time.Second,
+		Progress: func(id string, p *pb.TaskProgress) { jobs.Progress(id, p) },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	jobs = tasks.New(tasks.Options{Nodes: fl, Auditor: trail})
 	prometheus.WrapRegistererWith(nil, h.registry).MustRegister(
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "eventbus_queue_depth", Help: "Events in the queue."}, func() float64 { return 3 }))
 	status := func() hub.Status {
@@ -95,17 +111,34 @@ func newHub(t testing.TB) *fakeHub {
 		pb.RegisterEventBusServer(s, h.bus)
 		pb.RegisterAccountsServer(s, accounts.New(accounts.Options{Store: h.db, Auditor: trail, Hasher: hasher}))
 		pb.RegisterFleetServer(s, fl)
-		pb.RegisterQueryServer(s, query.New(query.Options{Status: status, Store: h.ring, Series: h.recorder, Gatherer: h.registry}))
+		pb.RegisterTasksServer(s, jobs)
+		pb.RegisterEnrollmentServer(s, enroller{})
+		pb.RegisterQueryServer(s, query.New(query.Options{Status: status, Store: hookedStore{h.ring, h}, Series: h.recorder, Gatherer: h.registry}))
 	}
 	h.start()
 	t.Cleanup(func() { h.stop() })
 	return h
 }
 
-// start serves, on the same port as before if there was one.
+// hang keeps the hub from answering, with its connections up, until goOn is called.
+func (h *fakeHub) hang() (goOn func()) {
+	hung := make(chan struct{})
+	h.hung.Store(&hung)
+	return sync.OnceFunc(func() { h.hung.Store(nil); close(hung) })
+}
+
+// start serves, on the same ports as before if there were any.
 func (h *fakeHub) start() {
 	h.t.Helper()
-	addr := h.addr
+	var stopDashboard, stopNodes func()
+	h.addr, stopDashboard = h.serve(h.addr, identity.RoleDashboard)
+	h.nodes, stopNodes = h.serve(h.nodes, identity.RoleNode)
+	h.stop = func() { stopDashboard(); stopNodes() }
+}
+
+// serve serves callers of one role.
+func (h *fakeHub) serve(addr string, role identity.Role) (at string, stop func()) {
+	h.t.Helper()
 	if addr == "" {
 		addr = "127.0.0.1:0"
 	}
@@ -113,110 +146,40 @@ func (h *fakeHub) start() {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	h.addr = l.Addr().String()
-	server := grpc.NewServer()
+	authorise := func(method string) error {
+		if !rights.Hub().Allows(role, method) {
+			return status.Errorf(codes.PermissionDenied, "%s is not for %s", method, role)
+		}
+		return nil
+	}
+	server := grpc.NewServer(
+		grpc.MaxConcurrentStreams(uint32(hub.DefaultConfig().Server.MaxStreams)),
+		grpc.UnaryInterceptor(func(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+			if err := authorise(info.FullMethod); err != nil {
+				return nil, err
+			}
+			if hung := h.hung.Load(); hung != nil {
+				select {
+				case <-*hung:
+				case <-ctx.Done():
+				}
+			}
+			return next(ctx, req)
+		}),
+		grpc.StreamInterceptor(func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+			if err := authorise(info.FullMethod); err != nil {
+				return err
+			}
+			h.begun.Add(1)
+			h.streams.Add(1)
+			defer h.streams.Add(-1)
+			return next(srv, ss)
+		}),
+	)
 	h.services(server)
 	done := make(chan struct{})
 	go func() { defer close(done); _ = server.Serve(l) }()
-	h.stop = sync.OnceFunc(func() { server.Stop(); <-done })
-}
-
-// memoryBus is an EventBus over a slice.
-type memoryBus struct {
-	pb.UnimplementedEventBusServer
-	ring *live.Ring
-
-	mu      sync.Mutex
-	events  []*pb.StoredEvent
-	first   uint64
-	changed chan struct{}
-}
-
-func (b *memoryBus) tail() uint64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.first + uint64(len(b.events))
-}
-
-func (b *memoryBus) publish(events ...*pb.Event) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	first := b.first + uint64(len(b.events))
-	now := time.Now()
-	var encoded [][]byte
-	for i, ev := range events {
-		text, err := event.Encode(ev)
-		if err != nil {
-			panic(err)
-		}
-		encoded = append(encoded, text)
-		b.events = append(b.events, &pb.StoredEvent{
-			Offset: first + uint64(i), LoggedTime: timestamppb.New(now), Publisher: "spiffe://test/agent/h1", Event: text,
-		})
-	}
-	b.ring.Add(live.Batch{
-		First: first, Count: len(events), Publisher: "spiffe://test/agent/h1", Received: now,
-		Events: iter.Seq2[uint64, []byte](func(yield func(uint64, []byte) bool) {
-			for i, text := range encoded {
-				if !yield(first+uint64(i), text) {
-					return
-				}
-			}
-		}),
-	})
-	close(b.changed)
-	b.changed = make(chan struct{})
-}
-
-// forget drops all events, as if the log had grown to an offset and retention
-// had taken them.
-func (b *memoryBus) forget(next uint64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.first, b.events = next, nil
-	close(b.changed)
-	b.changed = make(chan struct{})
-}
-
-// Subscribe sends at most 100 events a delivery, as they come.
-func (b *memoryBus) Subscribe(req *pb.SubscribeRequest, stream grpc.ServerStreamingServer[pb.Delivery]) error {
-	f, err := filter.Parse(req.GetFilter().GetQuery())
-	if err != nil {
-		return status.Error(codes.InvalidArgument, err.Error())
-	}
-	next := req.GetFromOffset()
-	for {
-		b.mu.Lock()
-		tail, changed := b.first+uint64(len(b.events)), b.changed
-		d := &pb.Delivery{TailOffset: tail}
-		if next > tail {
-			b.mu.Unlock()
-			return status.Error(codes.OutOfRange, "beyond the end")
-		}
-		if next < b.first {
-			d.Gap = &pb.Gap{FromOffset: next, ToOffset: b.first, Reason: "retention"}
-			next = b.first
-		}
-		for ; next < tail && len(d.GetEvents()) < 100; next++ {
-			stored := b.events[next-b.first]
-			if ev, err := event.Decode(stored.GetEvent()); err == nil && f.Match(ev) {
-				d.Events = append(d.Events, stored)
-			}
-		}
-		d.NextOffset = next
-		b.mu.Unlock()
-		if err := stream.Send(d); err != nil {
-			return err
-		}
-		if next < tail {
-			continue
-		}
-		select {
-		case <-stream.Context().Done():
-			return stream.Context().Err()
-		case <-changed:
-		}
-	}
+	return l.Addr().String(), sync.OnceFunc(func() { server.Stop(); <-done })
 }
 
 // site is a dashboard that serves, over a hub.
@@ -426,7 +389,7 @@ func samples(name string, n int) []*pb.Event {
 // node connects a node with one agent to the hub, and answers commands.
 func (h *fakeHub) node(t testing.TB, host string) (disconnect func()) {
 	t.Helper()
-	conn, err := grpc.NewClient(h.addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(h.nodes, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -461,8 +424,10 @@ func (h *fakeHub) node(t testing.TB, host string) (disconnect func()) {
 				result.Ok, result.Error = false, "its configuration has a fault"
 			case pb.AgentCommand_AGENT_COMMAND_LOGS:
 				result.Lines = strings.Split(strings.Repeat("line\n", int(command.GetLines())), "\n")[:command.GetLines()]
-			default:
+			case pb.AgentCommand_AGENT_COMMAND_START:
 				result.Agent = agent
+			default:
+				answerTask(conn, func(m *pb.NodeMessage) { _ = stream.Send(m) }, command, result)
 			}
 			if stream.Send(&pb.NodeMessage{Message: &pb.NodeMessage_Result{Result: result}}) != nil {
 				return

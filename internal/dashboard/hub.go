@@ -2,116 +2,137 @@ package dashboard
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 
+	"github.com/amoskys/amoskys/internal/dial"
 	"github.com/amoskys/amoskys/internal/identity"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
-// hub is the connection to the hub: its clients, and whether it is there.
+// hub is what the dashboard has of the hub: its clients, and whether it is there.
+//
+// A hub bounds the calls that run on one connection, streams included. So that
+// neither a long search nor a hundred tabs keep anybody from signing in, accounts,
+// questions and streams have connections of their own.
 type hub struct {
-	conn     *grpc.ClientConn
-	accounts pb.AccountsClient
-	fleet    pb.FleetClient
-	query    pb.QueryClient
-	bus      pb.EventBusClient
-	timeout  time.Duration
-	now      func() time.Time
+	conn       *grpc.ClientConn // for questions; the one that state tells of
+	signing    *grpc.ClientConn
+	streams    []*streamConn
+	accounts   pb.AccountsClient
+	fleet      pb.FleetClient
+	enrollment pb.EnrollmentClient
+	query      pb.QueryClient
+	timeout    time.Duration
+	now        func() time.Time
 
-	mu        sync.Mutex // guards what follows
-	connected bool
-	since     time.Time
-	// changed is closed and replaced when connected changes.
-	changed chan struct{}
+	addr string // where it is
+
+	mu   sync.Mutex // guards what follows, and streamConn.used
+	link link
 }
 
-// dialHub prepares the connection. gRPC makes it, and makes it again after a
+// streamConn is a connection for streams.
+type streamConn struct {
+	conn *grpc.ClientConn
+	used int
+}
+
+// streamConns is how many connections carry streams, each streamsOfConn: together
+// maxFeeds, maxCatchUps and maxTaskStreams, and below the 128 that a hub allows each by
+// default. One that is not used is not made.
+const (
+	streamConns   = 5
+	streamsOfConn = 96
+)
+
+// dialHub prepares the connections. gRPC makes them, and makes them again after a
 // break, with a back-off of half a second to five.
 func dialHub(o Options) (*hub, error) {
 	creds := o.HubCredentials
 	if creds == nil {
-		c := o.Config.Hub
-		files := identity.Files{CA: o.Home.Path(c.CACert), Cert: o.Home.Path(c.CertFile), Key: o.Home.Path(c.KeyFile)}
 		// The hub tells gRPC from HTTPS by h2 being all that is offered.
-		secure, err := identity.ClientConfig(files, identity.ClientOptions{
-			ServerName: c.Host, ServerRole: identity.RoleHub, NextProtos: []string{"h2"}, Logger: o.Logger, Now: o.Now,
+		secure, err := identity.ClientConfig(o.Config.Hub.Files(o.Home), identity.ClientOptions{
+			ServerName: o.Config.Hub.Name(), ServerRole: identity.RoleHub, NextProtos: []string{"h2"}, Logger: o.Logger, Now: o.Now,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("read certificate for the hub: %w", err)
 		}
 		creds = credentials.NewTLS(secure)
 	}
+	dialer, err := o.Config.Hub.Dialer(o.Home)
+	if err != nil {
+		return nil, err
+	}
+	dialer.Announce(o.Logger, o.Config.Hub.Addr())
+	h := &hub{timeout: o.Config.hubTimeout(), now: o.Now, addr: o.Config.Hub.Addr(), link: newLink(o.Now())}
 	options := append([]grpc.DialOption{
-		grpc.WithTransportCredentials(creds),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 500 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 5 * time.Second},
 			MinConnectTimeout: 5 * time.Second,
 		}),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
-		grpc.WithIdleTimeout(0),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(32 << 20)),
 		grpc.WithUserAgent("amoskys-dashboard/" + o.Version),
+		grpc.WithUnaryInterceptor(h.endHung),
 	}, o.DialOptions...)
-	conn, err := grpc.NewClient("passthrough:///"+o.Config.HubAddress(), options...)
-	if err != nil {
-		return nil, fmt.Errorf("prepare connection to hub: %w", err)
+	connect := func(more ...grpc.DialOption) (*grpc.ClientConn, error) {
+		conn, err := dial.NewClient(o.Config.Hub.Addr(), dialer.Dial, creds, append(more, options...)...)
+		if err != nil {
+			return nil, errors.Join(err, h.close())
+		}
+		return conn, nil
 	}
-	return &hub{
-		conn: conn, accounts: pb.NewAccountsClient(conn), fleet: pb.NewFleetClient(conn),
-		query: pb.NewQueryClient(conn), bus: pb.NewEventBusClient(conn),
-		timeout: o.Config.hubTimeout(), now: o.Now, since: o.Now(), changed: make(chan struct{}),
-	}, nil
+	if h.conn, err = connect(grpc.WithIdleTimeout(0)); err != nil {
+		return nil, err
+	}
+	if h.signing, err = connect(); err != nil {
+		return nil, err
+	}
+	for range streamConns {
+		conn, err := connect(grpc.WithIdleTimeout(time.Minute))
+		if err != nil {
+			return nil, err
+		}
+		h.streams = append(h.streams, &streamConn{conn: conn})
+	}
+	h.enrollment = pb.NewEnrollmentClient(h.conn)
+	h.accounts, h.fleet, h.query = pb.NewAccountsClient(h.signing), pb.NewFleetClient(h.conn), pb.NewQueryClient(h.conn)
+	return h, nil
 }
 
-func (h *hub) close() error { return h.conn.Close() }
-
-// watch keeps the connection up and notes its state until ctx ends.
-func (h *hub) watch(ctx context.Context) {
-	for {
-		state := h.conn.GetState()
-		switch state {
-		case connectivity.Idle:
-			h.conn.Connect()
-		case connectivity.Ready:
-			h.set(true)
-		case connectivity.TransientFailure, connectivity.Shutdown:
-			h.set(false)
-		case connectivity.Connecting: // a break is over or confirmed soon
-		}
-		if !h.conn.WaitForStateChange(ctx, state) {
-			return
-		}
-		if state == connectivity.Ready {
-			h.set(false)
+func (h *hub) close() error {
+	var err error
+	for _, s := range h.streams {
+		err = errors.Join(err, s.conn.Close())
+	}
+	for _, conn := range []*grpc.ClientConn{h.signing, h.conn} {
+		if conn != nil {
+			err = errors.Join(err, conn.Close())
 		}
 	}
+	return err
 }
 
-func (h *hub) set(connected bool) {
+// stream returns a connection with room for one more stream, until done is called.
+func (h *hub) stream() (conn *grpc.ClientConn, done func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.connected == connected {
-		return
+	at := max(0, slices.IndexFunc(h.streams, func(s *streamConn) bool { return s.used < streamsOfConn }))
+	h.streams[at].used++
+	return h.streams[at].conn, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.streams[at].used--
 	}
-	h.connected, h.since = connected, h.now()
-	close(h.changed)
-	h.changed = make(chan struct{})
-}
-
-// state says whether the hub is connected, since when, and gives a channel that
-// is closed when that changes.
-func (h *hub) state() (connected bool, since time.Time, changed <-chan struct{}) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.connected, h.since, h.changed
 }
 
 // call bounds one request to the hub in time.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/amoskys/amoskys/internal/limit"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
@@ -43,15 +44,16 @@ func (s *Server) serveLive(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	noteUser(r.Context(), found.user)
-	select {
-	case s.liveSlots <- struct{}{}:
-		defer func() { <-s.liveSlots }()
-	default:
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	slot, err := s.liveSlots.Take(limit.Claim{Key: found.user, Known: true, GiveWay: cancel})
+	if err != nil {
 		p := problem(http.StatusServiceUnavailable, "there are too many live connections")
 		p.retryAfter = 10 * time.Second
 		p.write(w)
 		return
 	}
+	defer slot.Release()
 	s.liveDone.Add(1)
 	defer s.liveDone.Done()
 	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{
@@ -68,7 +70,7 @@ func (s *Server) serveLive(w http.ResponseWriter, r *http.Request) {
 	}
 	s.tabs.add(c)
 	defer s.tabs.remove(c)
-	c.serve(r.Context())
+	c.serve(ctx)
 }
 
 // tabs are the live connections of this server.
@@ -145,12 +147,15 @@ type topic interface {
 
 // clientMessage is what a tab sends.
 type clientMessage struct {
-	Op    string   `json:"op"`
-	ID    string   `json:"id,omitempty"`
-	Topic string   `json:"topic,omitempty"`
-	Query string   `json:"query,omitempty"`
-	After *uint64  `json:"after,omitempty"`
-	Names []string `json:"names,omitempty"`
+	Op    string `json:"op"`
+	ID    string `json:"id,omitempty"`
+	Topic string `json:"topic,omitempty"`
+	Query string `json:"query,omitempty"`
+	// Without is a type to leave out.
+	Without string   `json:"without,omitempty" doc:"A type of event to leave out, such as process.sample."`
+	After   *uint64  `json:"after,omitempty" doc:"The last offset that was seen; without it and from, events come from now on."`
+	From    *uint64  `json:"from,omitempty" doc:"The first offset that is wanted, such as a search's complete_to_offset."`
+	Names   []string `json:"names,omitempty"`
 }
 
 // errorMessage says what was wrong with a request, or ended a subscription.
@@ -161,9 +166,17 @@ type errorMessage struct {
 	Position *int   `json:"position,omitempty"`
 }
 
+// helloMessage is the first on a connection.
+type helloMessage struct {
+	Type string    `json:"type"`
+	Time time.Time `json:"time" doc:"What time it is here: browsers' clocks may be far off."`
+	Page string    `json:"page" doc:"The script of the page that is served now; a tab that runs another is out of date."`
+}
+
 // pongMessage answers a ping.
 type pongMessage struct {
-	Type string `json:"type"`
+	Type string    `json:"type"`
+	Time time.Time `json:"time" doc:"What time it is here."`
 }
 
 // hubMessage says that the hub was lost, or is back.
@@ -171,6 +184,7 @@ type hubMessage struct {
 	Type      string    `json:"type"`
 	Connected bool      `json:"connected"`
 	Since     time.Time `json:"since"`
+	Reason    string    `json:"reason" doc:"Why it is lost, and what to do."`
 }
 
 var (
@@ -238,7 +252,7 @@ func (c *liveConn) read(reading, ctx context.Context, group *sync.WaitGroup) err
 func (c *liveConn) handle(ctx context.Context, m clientMessage, group *sync.WaitGroup) *errorMessage {
 	switch m.Op {
 	case "ping":
-		if c.say(pongMessage{"pong"}) != nil {
+		if c.say(pongMessage{"pong", c.server.o.Now().UTC()}) != nil {
 			return &errorMessage{Detail: errTooMuch.Error()}
 		}
 		return nil
@@ -257,7 +271,7 @@ func (c *liveConn) subscribe(ctx context.Context, m clientMessage, group *sync.W
 	if m.ID == "" || len(m.ID) > maxSubID {
 		return &errorMessage{Detail: `a subscription needs an "id" of at most 64 bytes`}
 	}
-	t, refused := c.server.newTopic(m)
+	t, refused := c.server.newTopic(c.session.user, m)
 	if refused != nil {
 		return refused
 	}
@@ -284,27 +298,6 @@ func (c *liveConn) subscribe(ctx context.Context, m clientMessage, group *sync.W
 		_ = c.say(errorMessage{ID: sub.id, Type: "error", Detail: c.server.hubProblem(err).Detail})
 	})
 	return nil
-}
-
-// newTopic makes what a subscribe asks for.
-func (s *Server) newTopic(m clientMessage) (topic, *errorMessage) {
-	switch m.Topic {
-	case "events":
-		if p := checkQuery(m.Query); p != nil {
-			return nil, &errorMessage{Detail: p.Detail, Position: p.QueryPosition}
-		}
-		return newEventsTopic(s, m.ID, m.Query, m.After), nil
-	case "agents":
-		return newAgentsTopic(s, m.ID), nil
-	case "overview":
-		return &overviewTopic{server: s, id: m.ID}, nil
-	case "series":
-		if len(m.Names) == 0 || len(m.Names) > 32 {
-			return nil, &errorMessage{Detail: `series needs 1 to 32 "names"`}
-		}
-		return &seriesTopic{server: s, id: m.ID, names: m.Names}, nil
-	}
-	return nil, &errorMessage{Detail: `"topic" is one of events, agents, overview and series`}
 }
 
 func (c *liveConn) unsubscribe(id string) {

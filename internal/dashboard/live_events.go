@@ -3,16 +3,13 @@ package dashboard
 import (
 	"cmp"
 	"context"
-	"fmt"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"sync"
-	"time"
-
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+	"github.com/amoskys/amoskys/internal/reader"
 )
 
 // eventsMessage carries events, oldest first.
@@ -35,35 +32,29 @@ type gapMessage struct {
 	Reason string `json:"reason"`
 }
 
-// maxBehind is how many events a resumed stream catches up with. A tab that was
-// away for longer gets a gap, and reads the rest by search.
-const maxBehind = 50_000
-
-// Pauses between tries to reach the hub again.
-const (
-	firstPause   = 300 * time.Millisecond
-	longestPause = 5 * time.Second
-)
-
-// eventsTopic follows events that match a query.
+// eventsTopic follows events that match a query, in the feed that all tabs with
+// this query share. If the feed is beyond where the tab left off, the topic first
+// reads by itself what is between.
 //
-// While it catches up with the tail after a break, it takes no more than the tab
-// reads, so that the tab gets every event. At the tail it takes what comes, and
-// when more comes than the tab can show it keeps a fair sample and counts the
-// rest.
+// While it catches up it takes no more than the tab reads, so that the tab gets
+// every event. At the tail it takes what comes, and a message has most events at
+// most: what comes at once is sent over the next second. Only when more waits than
+// that it keeps a fair sample and counts the rest.
 type eventsTopic struct {
 	server *Server
+	user   string
 	id     string
 	query  string
 	most   int
-	// next is the offset to go on from, known once position is true; only run
-	// uses them.
+	wake   func() // asks for take
+	// next is the offset to go on from, known if position is true; they are as the
+	// tab said until it catches up.
 	next     uint64
 	position bool
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards what follows; taken with eventsFeed.mu held, never the other way
 	sample []*pb.StoredEvent
-	of     int
+	of     int // what sample stands for
 	// seenNext and seenTail are told with the next message, news says that they
 	// differ from the last one, and told that there was one.
 	seenNext, seenTail uint64
@@ -73,153 +64,151 @@ type eventsTopic struct {
 	space chan struct{}
 }
 
-func newEventsTopic(s *Server, id, query string, after *uint64) *eventsTopic {
+func newEventsTopic(s *Server, user string, m clientMessage) (topic, *errorMessage) {
+	if p := checkQuery(m.Query); p != nil {
+		return nil, &errorMessage{Detail: p.Detail, Position: p.QueryPosition}
+	}
+	query, p := withoutType(m.Query, m.Without)
+	if p != nil {
+		return nil, &errorMessage{Detail: p.Detail}
+	}
 	t := &eventsTopic{
-		server: s, id: id, query: query, most: max(s.o.Config.Live.MaxEvents, 1), space: make(chan struct{}, 1),
-	}
-	if after != nil {
-		t.next, t.position = *after+1, true
-	}
-	return t
-}
-
-// run subscribes at the hub, again after each break, from where it was.
-func (t *eventsTopic) run(ctx context.Context, changed func()) error {
-	pause := firstPause
-	for {
-		began := t.next
-		err := t.follow(ctx, changed)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		switch status.Code(err) {
-		case codes.InvalidArgument, codes.PermissionDenied, codes.Unimplemented:
-			return err
-		case codes.OutOfRange:
-			// The log has begun anew: its end is before where we were.
-			t.gap(t.next, t.next, "the log was replaced; what follows is from its end")
-			t.position = false
-		}
-		if t.next != began {
-			pause = firstPause
-		}
-		if !wait(ctx, t.server.hub, pause) {
-			return ctx.Err()
-		}
-		pause = min(pause*2, longestPause)
-	}
-}
-
-// wait waits for a pause, or for the hub to be back; false when ctx ends.
-func wait(ctx context.Context, h *hub, pause time.Duration) bool {
-	connected, _, changed := h.state()
-	if connected {
-		changed = nil // nothing to wait for but time
-	}
-	timer := time.NewTimer(time.Duration(float64(pause) * (0.75 + rand.Float64()/2))) //nolint:gosec // spreads load
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-changed:
-	case <-timer.C:
-	}
-	return true
-}
-
-// follow subscribes once and takes what comes until the stream ends.
-func (t *eventsTopic) follow(ctx context.Context, changed func()) error {
-	tail, err := t.tail(ctx)
-	if err != nil {
-		return err
+		server: s, user: user, id: m.ID, query: query, most: max(s.o.Config.Live.MaxEvents, 1), wake: func() {}, space: make(chan struct{}, 1),
 	}
 	switch {
-	case !t.position:
-		t.next, t.position = tail, true
-	case t.next > tail:
-		return status.Error(codes.OutOfRange, "beyond the end of the log")
-	case tail-t.next > maxBehind:
-		from := t.next
-		t.next = tail - maxBehind/2
-		t.gap(from, t.next, fmt.Sprintf("%d events behind is too far to catch up; search finds them", tail-from))
+	case m.From != nil:
+		t.next, t.position = *m.From, true
+	case m.After != nil:
+		t.next, t.position = *m.After+1, true
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	stream, err := t.server.hub.bus.Subscribe(ctx, &pb.SubscribeRequest{
-		Start: &pb.SubscribeRequest_FromOffset{FromOffset: t.next}, Filter: &pb.Filter{Query: t.query},
+	return t, nil
+}
+
+// run follows the feed of its query until ctx ends.
+func (t *eventsTopic) run(ctx context.Context, changed func()) error {
+	t.wake = changed
+	start := func() *eventsFeed { return newEventsFeed(t.server, t.query, t.next, t.position) }
+	return follow(ctx, t.server.feeds, t.user, "events\x00"+t.query, start, func(ctx context.Context, f *eventsFeed) error {
+		if !f.join(t, changed, false) {
+			if err := t.catchUp(ctx, f, changed); err != nil {
+				return err
+			}
+		}
+		defer f.forget(t)
+		<-ctx.Done()
+		return ctx.Err()
 	})
+}
+
+// catchUp reads by itself until it has joined the feed.
+func (t *eventsTopic) catchUp(ctx context.Context, f *eventsFeed, changed func()) error {
+	done, err := t.server.feeds.catchUp(ctx, t.user)
 	if err != nil {
 		return err
 	}
-	catchingUp := true
-	for {
-		delivery, err := stream.Recv()
-		if err != nil {
-			return err
-		}
-		if gap := delivery.GetGap(); gap != nil {
-			t.gap(gap.GetFromOffset(), gap.GetToOffset(), gap.GetReason())
-		}
-		if err := t.add(ctx, delivery, catchingUp, changed); err != nil {
-			return err
-		}
-		t.next = max(t.next, delivery.GetNextOffset())
-		catchingUp = catchingUp && delivery.GetNextOffset() < delivery.GetTailOffset()
+	defer done()
+	reader := eventReader{
+		server: t.server, query: t.query, next: t.next, position: true, sink: &catchUp{topic: t, feed: f, changed: changed},
 	}
+	if err := reader.run(ctx); !errors.Is(err, errJoined) {
+		return err
+	}
+	return nil
 }
 
-// tail is the end of the log.
-func (t *eventsTopic) tail(ctx context.Context) (uint64, error) {
-	ctx, cancel := t.server.hub.call(ctx)
-	defer cancel()
-	state, err := t.server.hub.query.Status(ctx, &pb.StatusRequest{})
-	return state.GetLog().GetNextOffset(), err
+// errJoined ends a catchUp.
+var errJoined = errors.New("joined the feed")
+
+// catchUp is a topic that reads by itself.
+type catchUp struct {
+	topic   *eventsTopic
+	feed    *eventsFeed
+	changed func()
 }
 
-// add takes the events of a delivery. When every is set it waits until there is
-// room for each; otherwise it samples.
-func (t *eventsTopic) add(ctx context.Context, d *pb.Delivery, every bool, changed func()) error {
-	for _, e := range d.GetEvents() {
-		for !t.put(e, every) {
-			changed()
+func (c *catchUp) begin(next, _ uint64) { c.topic.next = next }
+
+func (c *catchUp) gap(from, to uint64, reason string) {
+	c.topic.gap(from, to, reason)
+	c.changed()
+}
+
+// deliver waits until the tab has room for each event, and joins the feed at the
+// end of the log.
+func (c *catchUp) deliver(ctx context.Context, b *reader.Batch, _ bool) error {
+	t := c.topic
+	for i := range b.Events {
+		for !t.hasRoom() {
+			c.changed()
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
 			case <-t.space:
 			}
 		}
+		t.put(storedEvent(&b.Events[i]), true)
 	}
+	t.next = max(t.next, b.Next)
+	t.reach(t.next, b.Tail, c.changed)
+	if t.next < b.Tail {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-c.feed.started:
+	}
+	if c.feed.join(t, c.changed, true) {
+		return errJoined
+	}
+	return nil
+}
+
+// hasRoom says whether an event can be put without the loss of another.
+func (t *eventsTopic) hasRoom() bool { return t.room() > 0 }
+
+// room is how many can be while it catches up.
+func (t *eventsTopic) room() int {
 	t.mu.Lock()
-	if d.GetNextOffset() != t.seenNext || d.GetTailOffset() != t.seenTail || !t.told {
-		t.seenNext, t.seenTail, t.news, t.told = d.GetNextOffset(), d.GetTailOffset(), true, true
+	defer t.mu.Unlock()
+	return t.most - len(t.sample)
+}
+
+// messagesOfBurst is how many messages a burst may fill, ten of which go a second.
+const messagesOfBurst = 10
+
+// capacity is how many events may wait to be sent at the tail.
+func (t *eventsTopic) capacity() int { return messagesOfBurst * t.most }
+
+// put takes one event. Beyond its room it keeps each event with equal chance
+// (reservoir sampling). When the topic catches up, take may come before the
+// delivery is through, and then tells how far it is.
+func (t *eventsTopic) put(e *pb.StoredEvent, catchingUp bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.sample) < t.capacity() {
+		t.sample = append(t.sample, e)
+	} else if i := rand.IntN(t.of + 1); i < len(t.sample) { //nolint:gosec // a sample, not a secret
+		t.sample[i] = e
+	}
+	t.of++
+	if catchingUp {
+		t.seenNext, t.news = e.GetOffset()+1, true
+		t.seenTail = max(t.seenTail, t.seenNext)
+	}
+}
+
+// reach notes how far the topic is.
+func (t *eventsTopic) reach(next, tail uint64, changed func()) {
+	t.mu.Lock()
+	if next != t.seenNext || tail != t.seenTail || !t.told {
+		t.seenNext, t.seenTail, t.news, t.told = next, tail, true, true
 	}
 	news := t.news
 	t.mu.Unlock()
 	if news {
 		changed()
 	}
-	return nil
-}
-
-// put takes one event; false when it must not be lost and there is no room.
-// Beyond its room it keeps each event with equal chance (reservoir sampling).
-func (t *eventsTopic) put(e *pb.StoredEvent, every bool) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.sample) < t.most {
-		t.sample = append(t.sample, e)
-	} else if every {
-		return false
-	} else if i := rand.IntN(t.of + 1); i < t.most { //nolint:gosec // a sample, not a secret
-		t.sample[i] = e
-	}
-	t.of++
-	if every {
-		// take may come before the delivery is through: tell it how far we are.
-		t.seenNext, t.news = e.GetOffset()+1, true
-		t.seenTail = max(t.seenTail, t.seenNext)
-	}
-	return true
 }
 
 // maxGaps bounds what a tab that does not read can make us remember.
@@ -236,26 +225,37 @@ func (t *eventsTopic) gap(from, to uint64, reason string) {
 	t.news = true
 }
 
-// take returns gaps, then the events.
+// take returns gaps, then the oldest events that one message has room for. Those
+// that are left are next.
 func (t *eventsTopic) take() []any {
 	t.mu.Lock()
 	if !t.news {
 		t.mu.Unlock()
 		return nil
 	}
-	sample, gaps := t.sample, t.gaps
-	message := eventsMessage{ID: t.id, Type: "events", Next: t.seenNext, Tail: t.seenTail, Shown: len(sample), Of: t.of}
-	t.sample, t.gaps, t.of, t.news = nil, nil, 0, false
+	slices.SortFunc(t.sample, func(a, b *pb.StoredEvent) int { return cmp.Compare(a.GetOffset(), b.GetOffset()) })
+	n := min(len(t.sample), t.most)
+	events, gaps := t.sample[:n:n], t.gaps
+	message := eventsMessage{ID: t.id, Type: "events", Next: t.seenNext, Tail: t.seenTail, Shown: n, Of: t.of}
+	t.sample, t.gaps, t.news = slices.Clone(t.sample[n:]), nil, len(t.sample) > n
+	if t.news {
+		message.Next = t.sample[0].GetOffset()
+		message.Of = t.of * n / (n + len(t.sample))
+	}
+	t.of -= message.Of
+	more := t.news
 	t.mu.Unlock()
 	select {
 	case t.space <- struct{}{}:
 	default:
 	}
-	slices.SortFunc(sample, func(a, b *pb.StoredEvent) int { return cmp.Compare(a.GetOffset(), b.GetOffset()) })
-	message.Events = newEvents(sample)
+	message.Events = newEvents(events)
 	messages := make([]any, 0, len(gaps)+1)
 	for _, g := range gaps {
 		messages = append(messages, g)
+	}
+	if more {
+		t.wake()
 	}
 	return append(messages, message)
 }

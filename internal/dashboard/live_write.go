@@ -15,9 +15,12 @@ func (c *liveConn) write(ctx context.Context) error {
 	defer flush.Stop()
 	resting := true // after a flush, until flushEvery has passed
 	due := false
+	if err := c.send(ctx, helloMessage{"hello", c.server.o.Now().UTC(), c.server.static.script}); err != nil {
+		return err
+	}
 	connected, since, changed := c.server.hub.state()
 	if !connected {
-		if err := c.send(ctx, hubMessage{"hub", false, since.UTC()}); err != nil {
+		if err := c.send(ctx, hubMessage{"hub", false, since.UTC(), c.server.hub.reason()}); err != nil {
 			return err
 		}
 	}
@@ -33,7 +36,7 @@ func (c *liveConn) write(ctx context.Context) error {
 			}
 		case <-changed:
 			connected, since, changed = c.server.hub.state()
-			if err := c.send(ctx, hubMessage{"hub", connected, since.UTC()}); err != nil {
+			if err := c.send(ctx, hubMessage{"hub", connected, since.UTC(), c.server.hub.reason()}); err != nil {
 				return err
 			}
 		case <-c.ready:

@@ -20,7 +20,9 @@ type Event struct {
 	LoggedTime time.Time      `json:"logged_time" doc:"When the hub took it."`
 	Type       string         `json:"type"`
 	Severity   string         `json:"severity" enum:"informational,low,medium,high,critical,unknown"`
-	Host       string         `json:"host"`
+	Host       string         `json:"host" doc:"The host that it is about."`
+	Observer   string         `json:"observer" doc:"The host that saw it, where it is about another host or a device; else empty."`
+	About      string         `json:"about" doc:"The device that it is about, where that is no host with agents."`
 	Agent      string         `json:"agent"`
 	AgentKind  string         `json:"agent_kind"`
 	Publisher  string         `json:"publisher" doc:"SPIFFE id of the certificate it came with."`
@@ -40,12 +42,14 @@ func newEvent(stored *pb.StoredEvent) Event {
 		e.Time, e.Message = e.LoggedTime, "this event cannot be read: "+err.Error()
 		return e
 	}
+	event.Attribute(ev, e.Publisher)
 	e.ID, e.Time, e.Type = event.IDString(ev.GetId()), event.Time(ev), ev.GetType()
 	if !ev.GetTime().IsValid() {
 		e.Time = e.LoggedTime // JSON has no form for that of the event
 	}
 	e.Severity = event.SeverityText(ev.GetSeverity())
 	e.Host, e.Agent, e.AgentKind = ev.GetHost().GetName(), ev.GetAgent().GetId(), ev.GetAgent().GetKind()
+	e.Observer, e.About = ev.GetObserver().GetName(), event.AboutName(ev.GetAbout())
 	e.Message = event.Summary(ev)
 	for name, v := range event.Fields(ev) {
 		e.Fields[name] = plain(v)
@@ -106,6 +110,12 @@ type Agent struct {
 	Restarts           uint32     `json:"restarts"`
 	NodeConnected      bool       `json:"node_connected"`
 	Enabled            bool       `json:"enabled"`
+	Unsupervised       bool       `json:"unsupervised" doc:"Somebody started it by hand; no node can steer it."`
+	Privileges         []string   `json:"privileges" nullable:"false" doc:"What it needs beyond a plain user's rights."`
+	CertificateEndsAt  *time.Time `json:"certificate_ends_at" nullable:"true" doc:"When the certificate ends that it, or its node, is connected with."`
+	LastExitAt         *time.Time `json:"last_exit_at" nullable:"true" doc:"When it last ended by itself."`
+	LastExit           string     `json:"last_exit" doc:"How it last ended by itself, and the line of its log that says why."`
+	Warning            string     `json:"warning" doc:"What people should know beyond its health, and what to do."`
 }
 
 func newAgent(a *pb.AgentStatus) Agent {
@@ -116,6 +126,9 @@ func newAgent(a *pb.AgentStatus) Agent {
 		EventsTotal: a.GetEventsTotal(), EventsPerSecond: finite(a.GetEventsPerSecond()), EventsDroppedTotal: a.GetEventsDroppedTotal(),
 		CPUPercent: finite(a.GetCpuPercent()), RSSBytes: a.GetRssBytes(), SpoolBytes: a.GetSpoolBytes(), SpoolEvents: a.GetSpoolEvents(),
 		Restarts: a.GetRestarts(), NodeConnected: a.GetNodeConnected(), Enabled: a.GetEnabled(),
+		Unsupervised: a.GetUnsupervised(), Privileges: append([]string{}, a.GetPrivileges()...),
+		CertificateEndsAt: instant(a.GetCertificateNotAfter()), Warning: a.GetWarning(),
+		LastExitAt: instant(a.GetLastExitTime()), LastExit: a.GetLastExit(),
 	}
 }
 
@@ -142,7 +155,7 @@ func healthText(h pb.AgentHealthLevel) string {
 		return "yellow"
 	case pb.AgentHealthLevel_AGENT_HEALTH_LEVEL_RED:
 		return "red"
-	case pb.AgentHealthLevel_AGENT_HEALTH_LEVEL_UNSPECIFIED:
+	case pb.AgentHealthLevel_AGENT_HEALTH_LEVEL_UNSPECIFIED, pb.AgentHealthLevel_AGENT_HEALTH_LEVEL_GREY: // both grey
 	}
 	return "unknown"
 }
@@ -194,6 +207,7 @@ func rawEvent(stored *pb.StoredEvent) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
+	event.Attribute(ev, stored.GetPublisher())
 	text, err := event.ToJSON(ev)
 	if err != nil {
 		return nil, err

@@ -10,7 +10,7 @@ import (
 // OpenAPI returns the description of the API as docs/openapi.json holds it.
 func OpenAPI() ([]byte, error) {
 	s := &Server{o: Options{Config: DefaultConfig(), Now: time.Now}, static: &static{}}
-	s.overview = &overviews{server: s}
+	s.overview = &overviews{server: s, made: map[overviewInput]*madeOverview{}}
 	_, api := s.routes()
 	text, err := json.Marshal(api.OpenAPI())
 	if err != nil {

@@ -9,72 +9,145 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/amoskys/amoskys/internal/event"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
-// overviews makes one overview a second, for however many ask.
+// overviews makes one overview of a range a second, for however many ask.
 type overviews struct {
 	server *Server
 
+	mu   sync.Mutex // guards made
+	made map[overviewInput]*madeOverview
+}
+
+// madeOverview is the last one of a range.
+type madeOverview struct {
 	mu   sync.Mutex // held while one is made, so that others wait for it
 	last *Overview
 	at   time.Time
+	// good is the last one that the hub gave.
+	good *Overview
 }
 
 // overviewFor is how long an overview is good.
 const overviewFor = time.Second
 
+// maxOverviews is of how many ranges the last one is kept.
+const maxOverviews = 64
+
 // Numbers of things in an overview.
 const (
-	recentEvents = 20
-	topLength    = 10
-	topSamples   = 1_000
-	topWindow    = 30 * time.Second
+	recentEvents   = 20
+	newestFindings = 5
+	topLength      = 10
+	topSamples     = 1_000
+	// topWindow is the end of the range in which readings of processes are looked at.
+	topWindow = 30 * time.Second
+	// overviewRange is what is looked at where nothing is said.
+	overviewRange = "15m"
 )
 
-// get returns the present overview. Nobody may change it.
-func (o *overviews) get(ctx context.Context) (*Overview, error) {
+// overviewInput is the range that lists and counts are of. What the hub, the log and
+// the agents are like is always of now.
+type overviewInput struct {
+	Since string `query:"since" maxLength:"64" doc:"Of what time lists and counts are: RFC 3339, or how long ago; 15m without."`
+	Until string `query:"until" maxLength:"64" doc:"RFC 3339, or how long ago; now without."`
+}
+
+// bounds are nil where the range is open.
+func (in overviewInput) bounds(now time.Time) (since, until *timestamppb.Timestamp, err error) {
+	if since, err = parseTime("since", in.Since, now); err != nil {
+		return nil, nil, err
+	}
+	until, err = parseTime("until", in.Until, now)
+	return since, until, err
+}
+
+// of returns the place of a range's overview.
+func (o *overviews) of(in overviewInput) *madeOverview {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if now := o.server.o.Now(); o.last != nil && now.Sub(o.at) < overviewFor && now.After(o.at) {
-		return o.last, nil
+	one := o.made[in]
+	if one == nil {
+		if len(o.made) >= maxOverviews {
+			clear(o.made) // those under way go on, and are asked for again
+		}
+		one = &madeOverview{}
+		o.made[in] = one
+	}
+	return one
+}
+
+// get returns the present overview of a range. Nobody may change it.
+func (o *overviews) get(ctx context.Context, in overviewInput) (*Overview, error) {
+	in.Since = cmp.Or(in.Since, overviewRange)
+	since, until, err := in.bounds(o.server.o.Now())
+	if err != nil {
+		return nil, err
+	}
+	one := o.of(in)
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	if now := o.server.o.Now(); one.last != nil && now.Sub(one.at) < overviewFor && now.After(one.at) {
+		return one.last, nil
 	}
 	// Others wait for the answer, so it must not end with who asked first.
 	ctx, cancel := o.server.hub.call(context.WithoutCancel(ctx))
 	defer cancel()
-	made, err := o.server.makeOverview(ctx)
+	made, err := o.server.makeOverview(ctx, since, until)
 	if err != nil && !isUnreachable(err) {
 		return nil, err
 	}
 	if err != nil {
-		made = o.server.unreachable(err)
+		made = o.server.unreachable(err, one.good)
+	} else {
+		one.good = made
 	}
-	o.last, o.at = made, o.server.o.Now()
+	one.last, one.at = made, o.server.o.Now()
 	return made, nil
 }
 
-// unreachable is the overview while the hub is not there.
-func (s *Server) unreachable(err error) *Overview {
+func (s *Server) presentOverview(ctx context.Context, in *overviewInput) (*Overview, error) {
+	return s.overview.get(ctx, *in)
+}
+
+// unreachable is the overview while the hub is not there: the last one that was
+// good, as far as it can still be true, or that nothing is known.
+func (s *Server) unreachable(err error, good *Overview) *Overview {
 	_, since, _ := s.hub.state()
 	since = since.UTC()
+	lost := HubStatus{State: "unreachable", Reasons: []string{s.hubProblem(err).Detail}, Since: &since}
+	if good != nil {
+		stale := *good
+		stale.Status, stale.Log.State, stale.Store.State = lost, "unknown", "unknown"
+		return &stale
+	}
 	return &Overview{
 		OverviewStatus: OverviewStatus{
-			Status:      HubStatus{State: "unreachable", Reasons: []string{s.hubProblem(err).Detail}, Since: &since},
+			Status:      lost,
 			Log:         LogStatus{State: "unknown"},
 			Store:       StoreStatus{State: "unknown"},
-			Subscribers: []Subscriber{}, Findings: Findings{BySeverity: map[string]uint64{}},
+			Troubles:    []Trouble{},
+			Subscribers: []Subscriber{}, Findings: Findings{BySeverity: map[string]uint64{}, Newest: []Event{}},
 			Top: Top{Processes: []TopProcess{}, Hosts: []TopHost{}, Types: []TypeCount{}},
 		},
 		Recent: []Event{},
 	}
 }
 
-func (s *Server) makeOverview(ctx context.Context) (*Overview, error) {
+func (s *Server) makeOverview(ctx context.Context, since, until *timestamppb.Timestamp) (*Overview, error) {
 	now := s.o.Now()
+	end := now
+	if until != nil {
+		end = until.AsTime()
+	}
+	readings := end.Add(-topWindow)
+	if since.AsTime().After(readings) {
+		readings = since.AsTime()
+	}
 	var status *pb.StatusResponse
 	var agents *pb.ListAgentsResponse
 	var recent, samples, findings *pb.SearchEventsResponse
@@ -83,24 +156,27 @@ func (s *Server) makeOverview(ctx context.Context) (*Overview, error) {
 	g.Go(func() (err error) { status, err = s.hub.query.Status(ctx, &pb.StatusRequest{}); return err })
 	g.Go(func() (err error) { agents, err = s.hub.fleet.ListAgents(ctx, &pb.ListAgentsRequest{}); return err })
 	g.Go(func() (err error) {
-		recent, err = s.hub.query.SearchEvents(ctx, &pb.SearchEventsRequest{Limit: recentEvents, Facets: []string{"type"}})
+		recent, err = s.hub.query.SearchEvents(ctx, &pb.SearchEventsRequest{
+			Since: since, Until: until, Limit: recentEvents, Facets: []string{"type"},
+		})
 		return err
 	})
 	g.Go(func() (err error) {
 		samples, err = s.hub.query.SearchEvents(ctx, &pb.SearchEventsRequest{
-			Filter: &pb.Filter{Types: []string{event.TypeProcessSample}}, Limit: topSamples, Since: timestamppb.New(now.Add(-topWindow)),
+			Filter: &pb.Filter{Types: []string{event.TypeProcessSample}}, Limit: topSamples, Since: timestamppb.New(readings), Until: until,
 		})
 		return err
 	})
 	g.Go(func() (err error) {
 		findings, err = s.hub.query.SearchEvents(ctx, &pb.SearchEventsRequest{
-			Filter: &pb.Filter{Types: []string{"finding."}}, Limit: 1, Facets: []string{"severity"},
+			Filter: &pb.Filter{Types: []string{"finding."}}, Since: since, Until: until,
+			Limit: newestFindings, Facets: []string{"severity"},
 		})
 		return err
 	})
 	g.Go(func() (err error) {
 		hosts, err = s.hub.query.Series(ctx, &pb.SeriesRequest{
-			Names: []string{"host_events_per_second"}, Since: timestamppb.New(now.Add(-time.Minute)), Step: durationpb.New(10 * time.Second),
+			Names: []string{"host_events_per_second"}, Since: since, Until: timestamppb.New(end.Add(-time.Second)),
 		})
 		return err
 	})
@@ -108,8 +184,11 @@ func (s *Server) makeOverview(ctx context.Context) (*Overview, error) {
 		return nil, err
 	}
 	o := &Overview{OverviewStatus: newOverviewStatus(status), Recent: newEvents(recent.GetEvents())}
-	o.Agents = countAgents(agents.GetAgents())
-	o.Findings = Findings{Total: findings.GetTotal(), BySeverity: map[string]uint64{}}
+	now = now.UTC()
+	o.AsOf = &now
+	o.Agents, o.Nodes = countAgents(agents.GetAgents()), countNodes(agents.GetNodes())
+	o.Troubles = troublesOf(agents, now)
+	o.Findings = Findings{Total: findings.GetTotal(), BySeverity: map[string]uint64{}, Newest: newEvents(findings.GetEvents())}
 	for _, v := range findings.GetFacets()[0].GetValues() {
 		o.Findings.BySeverity[v.GetValue()] = v.GetCount()
 	}
@@ -131,6 +210,7 @@ func newOverviewStatus(h *pb.StatusResponse) OverviewStatus {
 			FirstOffset: h.GetLog().GetFirstOffset(), NextOffset: h.GetLog().GetNextOffset(),
 			Bytes: h.GetLog().GetBytes(), Segments: h.GetLog().GetSegments(), OldestTime: instant(h.GetLog().GetOldestTime()),
 			FreeBytes: h.GetLog().GetFreeBytes(), Quarantined: h.GetLog().GetQuarantined(), Recovery: h.GetLog().GetRecovery(),
+			Losses: []LogLoss{},
 		},
 		Store:       newStoreStatus(h.GetStore()),
 		Subscribers: []Subscriber{},
@@ -140,8 +220,13 @@ func newOverviewStatus(h *pb.StatusResponse) OverviewStatus {
 		},
 		LatencyMS: Latency{finite(h.GetLatency().GetP50Ms()), finite(h.GetLatency().GetP99Ms()), finite(h.GetLatency().GetP999Ms())},
 	}
+	for _, l := range h.GetLog().GetLosses() {
+		o.Log.Losses = append(o.Log.Losses, LogLoss{
+			ID: l.GetId(), FromOffset: l.GetFromOffset(), ToOffset: l.GetToOffset(), NoticedAt: instant(l.GetNoticedTime()), Reason: l.GetReason(),
+		})
+	}
 	for _, sub := range h.GetSubscribers() {
-		o.Subscribers = append(o.Subscribers, Subscriber{sub.GetName(), sub.GetOffset(), sub.GetLagEvents()})
+		o.Subscribers = append(o.Subscribers, Subscriber{sub.GetName(), sub.GetOffset(), sub.GetLagEvents(), sub.GetState(), sub.GetHold()})
 	}
 	return o
 }
@@ -176,6 +261,7 @@ func topProcesses(samples []*pb.StoredEvent) []TopProcess {
 		if err != nil || ev.GetProcess().GetUsage() == nil {
 			continue
 		}
+		event.Attribute(ev, stored.GetPublisher())
 		p, u := ev.GetProcess().GetProcess(), ev.GetProcess().GetUsage()
 		at := place{ev.GetHost().GetName(), p.GetUid(), p.GetPid()}
 		if seen[at] {
@@ -192,7 +278,7 @@ func topProcesses(samples []*pb.StoredEvent) []TopProcess {
 	return top[:min(len(top), topLength)]
 }
 
-// topHosts lists hosts by their mean rate of the last minute.
+// topHosts lists hosts by their mean rate in the range.
 func topHosts(series *pb.SeriesResponse) []TopHost {
 	hosts := []TopHost{}
 	for _, s := range series.GetSeries() {

@@ -110,7 +110,7 @@ func (s *Server) hubProblem(err error) *Problem {
 	case codes.Unavailable:
 		p := problem(http.StatusServiceUnavailable, st.Message())
 		if connected, _, _ := s.hub.state(); !connected {
-			p.Detail = "the hub cannot be reached: " + st.Message()
+			p.Detail = s.hub.reason()
 		}
 		p.retryAfter = hubRetry
 		return p

@@ -21,11 +21,12 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
 	"github.com/amoskys/amoskys/internal/config"
+	"github.com/amoskys/amoskys/internal/limit"
+	"github.com/amoskys/amoskys/internal/obs"
 	"github.com/amoskys/amoskys/web"
 )
 
@@ -60,16 +61,22 @@ type Server struct {
 	hub      *hub
 	sessions *sessions
 	overview *overviews
+	feeds    *feeds
 	static   *static
 	api      huma.API
 	mux      *http.ServeMux
-	proxies  []netip.Prefix
-	listener net.Listener
-	secure   bool
+	// compressed is mux, for answers that are worth compressing.
+	compressed http.Handler
+	proxies    []netip.Prefix
+	listener   net.Listener
+	secure     bool
+	// guests are the networks from which people have signed in of late.
+	guests *limit.Known
 
 	// Live connections end when stopping is closed and are waited for by liveDone.
 	liveDone  sync.WaitGroup
-	liveSlots chan struct{}
+	liveSlots *limit.Slots // by user
+	taskSlots *limit.Slots // the same, of runs and results of tasks
 	tabs      tabs
 	stopping  chan struct{}
 	stopOnce  sync.Once
@@ -79,7 +86,7 @@ type Server struct {
 // there yet. Run must follow, or Close.
 func New(o Options) (*Server, error) {
 	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
+		o.Logger = obs.Discard()
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -89,7 +96,9 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		o: o, proxies: o.Config.proxies(), stopping: make(chan struct{}),
-		liveSlots: make(chan struct{}, max(o.Config.Live.MaxConnections, 1)),
+		liveSlots: limit.NewSlots(limit.SlotOptions{Slots: max(o.Config.Live.MaxConnections, 1)}),
+		taskSlots: limit.NewSlots(limit.SlotOptions{Slots: maxTaskStreams}),
+		guests:    limit.NewKnown(maxGuests, guestFor),
 	}
 	var err error
 	if s.static, err = newStatic(o.Assets, o.Index); err != nil {
@@ -99,8 +108,12 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s.sessions = newSessions(s.hub, o.Now)
-	s.overview = &overviews{server: s}
+	s.overview = &overviews{server: s, made: map[overviewInput]*madeOverview{}}
+	s.feeds = newFeeds()
 	s.mux, s.api = s.routes()
+	if s.compressed, err = compressing(s.mux); err != nil {
+		return nil, errors.Join(err, s.hub.close())
+	}
 	if err := s.listen(); err != nil {
 		return nil, errors.Join(err, s.hub.close())
 	}
@@ -112,13 +125,12 @@ func (s *Server) listen() error {
 	c := &s.o.Config
 	l := s.o.Listener
 	if l == nil {
-		var lc net.ListenConfig
 		var err error
-		if l, err = lc.Listen(context.Background(), "tcp", c.Address()); err != nil {
+		if l, err = obs.Listen(context.Background(), c.Address()); err != nil {
 			return fmt.Errorf("listen for browsers: %w", err)
 		}
 	}
-	l = netutil.LimitListener(l, max(c.Server.MaxConnections, 1))
+	l = s.shared(l)
 	if c.TLS.Enabled {
 		pair := &keyPair{cert: s.o.Home.Path(c.TLS.CertFile), key: s.o.Home.Path(c.TLS.KeyFile)}
 		if _, err := pair.get(nil); err != nil {
@@ -149,9 +161,12 @@ func (s *Server) Run(ctx context.Context) error {
 	watching, stopWatching := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() { s.hub.watch(watching) })
+	watch.Go(func() { s.hub.pulse(watching) })
 	defer func() { stopWatching(); watch.Wait() }()
 	server := &http.Server{
 		Handler:           s.Handler(),
+		ConnState:         limit.ConnState,
+		ConnContext:       keepConn,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       20 * time.Second,
 		WriteTimeout:      60 * time.Second,
@@ -167,6 +182,7 @@ func (s *Server) Run(ctx context.Context) error {
 	case err := <-served:
 		s.stop()
 		s.liveDone.Wait()
+		s.feeds.wait()
 		return errors.Join(fmt.Errorf("serve dashboard: %w", err), s.hub.close())
 	case <-ctx.Done():
 	}
@@ -181,6 +197,7 @@ func (s *Server) Run(ctx context.Context) error {
 		err = errors.Join(err, e)
 	}
 	s.liveDone.Wait()
+	s.feeds.wait()
 	s.o.Logger.Info("dashboard has stopped")
 	return errors.Join(err, s.hub.close())
 }

@@ -129,26 +129,27 @@ func (s *sessions) forget(key [sha256.Size]byte) {
 	}
 }
 
-func (s *Server) cookieName() string {
-	if s.secure {
-		return secureCookie
-	}
-	return cookieName
-}
-
-// token is the session token that a request carries, empty without one.
+// token is the session token that a request carries, empty without one. Other hosts
+// of the domain cannot set the cookie with the prefix, so it is taken in any case.
 func (s *Server) token(r *http.Request) string {
-	cookie, err := r.Cookie(s.cookieName())
+	cookie, err := r.Cookie(secureCookie)
+	if err != nil && !s.overTLS(r) {
+		cookie, err = r.Cookie(cookieName)
+	}
 	if err != nil {
 		return ""
 	}
 	return cookie.Value
 }
 
-// cookie makes the session cookie; an empty token makes one that ends it.
-func (s *Server) cookie(token string, expires time.Time) *http.Cookie {
-	c := &http.Cookie{ //nolint:gosec // without TLS there is no Secure: browsers would not send it back
-		Name: s.cookieName(), Value: token, Path: "/", HttpOnly: true, Secure: s.secure, SameSite: http.SameSiteStrictMode,
+// cookie makes the session cookie for whom r comes from; an empty token makes one
+// that ends it.
+func (s *Server) cookie(r *http.Request, token string, expires time.Time) *http.Cookie {
+	c := &http.Cookie{ // without TLS there is no Secure: browsers would not send it back
+		Name: cookieName, Value: token, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode,
+	}
+	if s.overTLS(r) {
+		c.Name, c.Secure = secureCookie, true
 	}
 	if token == "" {
 		c.MaxAge = -1

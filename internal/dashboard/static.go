@@ -21,6 +21,9 @@ type static struct {
 	index *file
 	// policy is the Content-Security-Policy that the UI needs and no more.
 	policy string
+	// script is the address of the one that the page starts with. Its name tells one
+	// build from another.
+	script string
 }
 
 // file is one file in its forms.
@@ -64,6 +67,9 @@ func newStatic(assets fs.FS, index []byte) (*static, error) {
 		return nil, err
 	}
 	s.policy = policyFor(index)
+	if m := scriptOf.FindSubmatch(index); m != nil {
+		s.script = string(m[1])
+	}
 	return s, nil
 }
 
@@ -100,6 +106,9 @@ func zip(plain []byte) ([]byte, error) {
 	}
 	return b.Bytes(), nil
 }
+
+// scriptOf finds what the page starts with.
+var scriptOf = regexp.MustCompile(`(?i)<script type="module"[^>]* src="(/assets/[^"]+)"`)
 
 // inline finds scripts and styles written into the page itself.
 const inline = `(?is)<(script|style)\b([^>]*)>(.*?)</(?:script|style)>`

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestStaticFiles(t *testing.T) {
@@ -87,6 +88,9 @@ func TestSecurityHeaders(t *testing.T) {
 			if got := response.Header.Get(k); got != v {
 				t.Errorf("%s: %s is %q", path, k, got)
 			}
+		}
+		if at, err := time.Parse(time.RFC3339, response.Header.Get("Server-Time")); strings.HasPrefix(path, "/api/") && (err != nil || time.Since(at) > time.Minute) {
+			t.Errorf("%s: Server-Time is %q", path, response.Header.Get("Server-Time"))
 		}
 		if strings.HasPrefix(path, "/api/") && response.Header.Get("Cache-Control") != "no-store" {
 			t.Errorf("%s may be cached", path)

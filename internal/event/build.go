@@ -1,12 +1,14 @@
 package event
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/amoskys/amoskys/internal/identity/hostname"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
@@ -37,12 +39,19 @@ const (
 type Origin struct {
 	Agent *pb.Agent
 	Host  *pb.Host
+	// Observes allows events about other hosts and devices.
+	Observes bool
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
 
-// Complete sets id, time, severity, agent and host where the event lacks
-// them. The event shares the origin's messages, which nobody may change.
+// ErrNotObserver says that an event is about another host or a device, and that
+// its agent is of a kind that does not watch others.
+var ErrNotObserver = errors.New("the event is about another host or a device, which this kind of agent does not observe")
+
+// Complete sets id, time, severity, agent and host where the event lacks them. Of
+// an event about another host or a device the origin's host is the observer and
+// never the host. The event shares the origin's messages, which nobody may change.
 func (o *Origin) Complete(ev *pb.Event) error {
 	if len(ev.GetId()) == 0 {
 		id, err := NewID()
@@ -64,9 +73,23 @@ func (o *Origin) Complete(ev *pb.Event) error {
 	if ev.GetAgent() == nil {
 		ev.Agent = o.Agent
 	}
-	if ev.GetHost() == nil {
-		ev.Host = o.Host
+	return o.completeHost(ev)
+}
+
+// completeHost tells apart what the origin's host is to the event.
+func (o *Origin) completeHost(ev *pb.Event) error {
+	named := ev.GetHost().GetName()
+	switch {
+	case ev.GetAbout() == nil && named == "":
+		ev.Host, ev.Observer = o.Host, nil
+		return nil
+	case ev.GetAbout() == nil && hostname.Same(named, o.Host.GetName()):
+		ev.Observer = nil
+		return nil
+	case !o.Observes:
+		return ErrNotObserver
 	}
+	ev.Observer = o.Host
 	return nil
 }
 

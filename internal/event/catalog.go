@@ -25,8 +25,13 @@ const (
 	FieldMap      FieldType = "map"
 )
 
+// FieldID names one attribute: it is the field's place in FieldCatalog. It is good
+// for one build of the program alone and must not be stored.
+type FieldID uint16
+
 // Field describes one attribute of events.
 type Field struct {
+	ID FieldID
 	// Name is what queries and results use: the short name where there is one,
 	// else the ECS name.
 	Name string
@@ -43,12 +48,55 @@ type Field struct {
 type catalog struct {
 	fields []*Field
 	byName map[string]*Field
+	// native, ecs and ocsf are the names in each schema, by FieldID.
+	native, ecs, ocsf []schemaName
+}
+
+// schemaName is an attribute's name in a schema and its place among all of them
+// in the order of their bytes.
+type schemaName struct {
+	text string
+	rank int
+}
+
+// names returns the names of a schema, by FieldID.
+func (c *catalog) names(s Schema) []schemaName {
+	switch s {
+	case SchemaECS:
+		return c.ecs
+	case SchemaOCSF:
+		return c.ocsf
+	case SchemaNative:
+	}
+	return c.native
+}
+
+// Label returns the attribute's name in a schema: its native one where the schema
+// has none.
+func (f *Field) Label(s Schema) string { return compiled().names(s)[f.ID].text }
+
+// rankNames lists the names that choose gives, by FieldID.
+func (c *catalog) rankNames(choose func(*Field) string) []schemaName {
+	names := make([]schemaName, len(c.fields))
+	sorted := make([]string, len(c.fields))
+	for i, f := range c.fields {
+		names[i].text = cmp.Or(choose(f), f.Name)
+		sorted[i] = names[i].text
+	}
+	slices.Sort(sorted)
+	for i := range names {
+		names[i].rank, _ = slices.BinarySearch(sorted, names[i].text)
+	}
+	return names
 }
 
 var compiled = sync.OnceValue(buildCatalog) //nolint:gochecknoglobals // immutable once built
 
 // FieldCatalog lists every field in table order. The caller may keep but not change it.
 func FieldCatalog() []*Field { return compiled().fields }
+
+// publisherField is the one attribute that the record of the log tells.
+func publisherField() *Field { return compiled().byName["publisher"] }
 
 // FieldByName finds a field by its name, short, ECS, OCSF or proto path. For a
 // map field, "labels.site" finds the map and returns key "site".
@@ -81,7 +129,7 @@ func buildCatalog() *catalog {
 	c := &catalog{byName: map[string]*Field{}}
 	root := (&pb.Event{}).ProtoReflect().Descriptor()
 	for _, r := range rows() {
-		f := &Field{Name: cmp.Or(r.Short, r.ECS), ECS: r.ECS, OCSF: r.OCSF, Path: r.Path}
+		f := &Field{ID: FieldID(len(c.fields)), Name: cmp.Or(r.Short, r.ECS), ECS: r.ECS, OCSF: r.OCSF, Path: r.Path}
 		d := root
 		for part := range strings.SplitSeq(r.Path, ".") {
 			fd := d.Fields().ByName(protoreflect.Name(part))
@@ -96,6 +144,9 @@ func buildCatalog() *catalog {
 		f.Type, f.Values = typeOf(f.steps[len(f.steps)-1])
 		c.fields = append(c.fields, f)
 	}
+	c.native = c.rankNames(func(f *Field) string { return f.Name })
+	c.ecs = c.rankNames(func(f *Field) string { return f.ECS })
+	c.ocsf = c.rankNames(func(f *Field) string { return f.OCSF })
 	// Earlier rows win a name that two schemas use differently; own names
 	// come before ECS, and ECS before OCSF.
 	for _, name := range []func(*Field) string{

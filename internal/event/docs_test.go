@@ -40,7 +40,12 @@ func eventsPage() string {
 
 One event is one ` + "`Event`" + ` message of [event.proto](../proto/amoskys/v1/event.proto): an envelope
 and at most one typed body. The hub refuses an event that has no id of 16 bytes (UUIDv7, RFC 9562),
-no time or no type.
+no time or no type, and one that is of another host than its sender's certificate.
+
+A type is of two or more words of ` + "`a-z`, `0-9` and `_`" + `, joined by dots. ` + "`audit.*` and `finding.*`" + ` are reserved.
+An event about another host or a device says so: ` + "`observer`" + ` is who saw it, ` + "`host`" + ` or ` + "`about`" + ` whom it is about.
+` + "`publisher`" + ` is who sent it, filled in from the certificate by whoever reads the log.
+[security.md](security.md) says who may send what.
 
 The tables give each attribute's name in queries and results, and its names in ECS and OCSF. A query
 takes any of them, and the path in the message as well. ` + "`amoskys tail --format json|ecs|ocsf`" + ` prints

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -121,6 +123,34 @@ func TestInspectKeepsUnknownFields(t *testing.T) {
 	}
 }
 
+// sameSender: what admission decides by is what a decoder sees, and nothing that
+// a decoder sees goes unseen.
+func sameSender(t *testing.T, e *event.Envelope, ev *pb.Event) {
+	t.Helper()
+	for _, name := range []struct {
+		envelope []byte
+		decoded  string
+	}{
+		{e.HostName, ev.GetHost().GetName()},
+		{e.ObserverName, ev.GetObserver().GetName()},
+		{e.AgentID, ev.GetAgent().GetId()},
+		{e.AgentKind, ev.GetAgent().GetKind()},
+	} {
+		if string(name.envelope) != name.decoded {
+			t.Fatalf("envelope has %q, decoded %q", name.envelope, name.decoded)
+		}
+	}
+	for what, there := range map[string][2]bool{
+		"observer": {ev.GetObserver() != nil, e.HasObserver}, "about": {ev.GetAbout() != nil, e.HasAbout},
+		"publisher": {ev.GetPublisher() != "", e.HasPublisher}, "audit": {ev.GetAudit() != nil, e.HasAudit},
+		"finding": {ev.GetFinding() != nil, e.HasFinding},
+	} {
+		if there[0] && !there[1] {
+			t.Fatalf("%s goes unseen", what)
+		}
+	}
+}
+
 func FuzzInspect(f *testing.F) {
 	b, err := event.Encode(sample())
 	if err != nil {
@@ -130,6 +160,12 @@ func FuzzInspect(f *testing.F) {
 	f.Add(b[:20])
 	f.Add([]byte{0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f})
 	f.Add([]byte{0xa2, 0x01, 0x02, 0x12, 0x7f})
+	// Twice the host, the agent, the observer and the body: the last wins, or both merge.
+	f.Add(slices.Concat(b, []byte("\x32\x04\x0a\x02vm\x32\x02\x2a\x00\x2a\x06\x0a\x01a\x12\x01k\x2a\x02\x0a\x00\x4a\x03\x0a\x01o\x4a\x00\xf2\x01\x00\xda\x01\x00\x52\x00\x5a\x01p")))
+	// The nanoseconds, then the seconds of the time alone: both count.
+	f.Add(slices.Concat(b, []byte("\x12\x02\x10\x05"), []byte("\x12\x06\x08\x90\xb2\xf0\xcc\x06")))
+	// A time beyond what nanoseconds hold, then the seconds of one within.
+	f.Add(slices.Concat(b, []byte("\x12\x06\x08\x80\xf8\x8a\x8b\x7f"), []byte("\x12\x02\x08\x30")))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		e, err := event.Inspect(in)
 		if err != nil {
@@ -142,6 +178,10 @@ func FuzzInspect(f *testing.F) {
 		if !bytes.Equal(ev.GetId(), e.ID[:]) || ev.GetType() != string(e.Type) {
 			t.Fatalf("envelope %x %q, decoded %x %q", e.ID, e.Type, ev.GetId(), ev.GetType())
 		}
+		if at := ev.GetTime(); at.GetSeconds() < math.MaxInt64/1_000_000_000 && e.UnixNano != at.AsTime().UnixNano() {
+			t.Fatalf("envelope at %d, decoded at %v", e.UnixNano, at)
+		}
+		sameSender(t, &e, ev)
 		event.Fields(ev)
 		if s := event.Summary(ev); len(s) > 310 {
 			t.Fatalf("summary of %d bytes", len(s))

@@ -24,35 +24,36 @@ const (
 // Fields flattens an event to its set attributes under their native names:
 // strings, float64 or uint64/int64 numbers, booleans, times (time.Time),
 // durations (seconds as float64), or slices of those where an attribute
-// repeats.
+// repeats. Whoever has the encoded event reads Attrs from it instead.
 func Fields(ev *pb.Event) map[string]any { return Flatten(ev, SchemaNative) }
 
 // Flatten is Fields with the names of a schema. Attributes without a name in
-// the schema keep their native one.
+// the schema keep their native one. An event that cannot be encoded has none.
 func Flatten(ev *pb.Event, s Schema) map[string]any {
 	out := map[string]any{}
-	m := ev.ProtoReflect()
-	for _, f := range compiled().fields {
-		if !m.Has(f.steps[0]) {
+	encoded, err := Encode(ev)
+	if err != nil {
+		return out
+	}
+	var a Attrs
+	if a.Read(encoded) != nil {
+		return out
+	}
+	names := compiled().names(s)
+	for i := range a.List {
+		attr := &a.List[i]
+		name := names[attr.ID].text
+		if attr.Key != nil {
+			out[name+"."+string(attr.Key)] = attr.Value.Any()
 			continue
 		}
-		name := f.Name
-		switch {
-		case s == SchemaECS && f.ECS != "":
-			name = f.ECS
-		case s == SchemaOCSF && f.OCSF != "":
-			name = f.OCSF
-		}
-		if f.Type == FieldMap {
-			f.eachEntry(ev, func(k, v string) { out[name+"."+k] = v })
-			continue
-		}
-		switch vs := f.Lookup(ev, ""); len(vs) {
-		case 0:
-		case 1:
-			out[name] = vs[0]
+		switch before := out[name].(type) {
+		case nil:
+			out[name] = attr.Value.Any()
+		case []any:
+			out[name] = append(before, attr.Value.Any())
 		default:
-			out[name] = vs
+			out[name] = []any{before, attr.Value.Any()}
 		}
 	}
 	return out

@@ -4,13 +4,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"sync"
 	"unicode/utf8"
 	"unsafe"
 
 	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/amoskys/amoskys/internal/identity/hostname"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
@@ -36,8 +35,20 @@ type Envelope struct {
 	UnixNano int64
 	Type     []byte
 	Severity pb.Severity
-	AgentID  []byte
-	HostName []byte
+	// The names are as the event gives them; Normalise brings them into the form
+	// in which names are compared.
+	AgentID, AgentKind, HostName, ObserverName []byte
+	// Which of the fields are there that not every sender may set, at whatever
+	// place and however often.
+	HasObserver, HasAbout, HasPublisher, HasFinding, HasAudit bool
+	// The time's two numbers while the event is walked.
+	seconds, nanos int64
+}
+
+// Normalise brings the names of agent and hosts into the form in which they are
+// compared and shown. It allocates only for a name with capitals.
+func (e *Envelope) Normalise() {
+	e.AgentID, e.HostName, e.ObserverName = hostname.NormalBytes(e.AgentID), hostname.NormalBytes(e.HostName), hostname.NormalBytes(e.ObserverName)
 }
 
 // Inspect walks the wire form of one event and returns its envelope. It
@@ -49,6 +60,7 @@ func Inspect(b []byte) (Envelope, error) {
 	if err := walk(b, eventShape(), 0, &e); err != nil {
 		return Envelope{}, err
 	}
+	e.UnixNano = unixNano(e.seconds, e.nanos)
 	switch {
 	case e.ID == ID{}:
 		return Envelope{}, ErrNoID
@@ -64,108 +76,6 @@ func Inspect(b []byte) (Envelope, error) {
 
 // noTime marks an event without time; 1970-01-01 itself is taken for none.
 const noTime = 0
-
-// shape says of each field of one message how to check it. Fields from 1 to
-// len(fields)-1 are known; others are checked for well-formedness alone.
-type shape struct {
-	fields []field
-	top    bool
-	name   protoreflect.Name
-	// limits are set for timestamps and durations.
-	limits *limits
-}
-
-// limits bound the seconds of a Timestamp or Duration, as its documentation
-// does; nanoseconds are below a second. Each field is held against them by
-// itself, so they hold as well for a message that is merged from several. A
-// negative duration is none that an event could tell of.
-type limits struct{ least, most int64 }
-
-const (
-	firstSecond  = -62135596800 // 0001-01-01T00:00:00Z
-	lastSecond   = 253402300799 // 9999-12-31T23:59:59Z
-	mostDuration = 315576000000 // 10,000 years
-	maxNanos     = 999_999_999
-)
-
-func limitsOf(name protoreflect.FullName) *limits {
-	switch name {
-	case "google.protobuf.Timestamp":
-		return &limits{firstSecond, lastSecond}
-	case "google.protobuf.Duration":
-		return &limits{0, mostDuration}
-	}
-	return nil
-}
-
-// allow looks at one number of a Timestamp or Duration.
-func (l *limits) allow(num protowire.Number, v uint64) bool {
-	switch int32(num) {
-	case 1:
-		return int64(v) >= l.least && int64(v) <= l.most
-	case 2:
-		return int32(v) >= 0 && int32(v) <= maxNanos // the decoder cuts it so
-	}
-	return true
-}
-
-type field struct {
-	wire   protowire.Type
-	kind   fieldKind
-	packed bool
-	sub    *shape
-}
-
-type fieldKind uint8
-
-const (
-	kindUnknown fieldKind = iota
-	kindPlain
-	kindString
-	kindMessage
-)
-
-// eventShape is built once from the generated descriptors.
-var eventShape = sync.OnceValue(func() *shape { //nolint:gochecknoglobals // immutable once built
-	s := shapeOf((&pb.Event{}).ProtoReflect().Descriptor(), map[protoreflect.FullName]*shape{})
-	s.top = true
-	return s
-})
-
-func shapeOf(d protoreflect.MessageDescriptor, seen map[protoreflect.FullName]*shape) *shape {
-	if s, ok := seen[d.FullName()]; ok {
-		return s
-	}
-	s := &shape{name: d.Name(), limits: limitsOf(d.FullName())}
-	seen[d.FullName()] = s
-	fds := d.Fields()
-	for i := range fds.Len() {
-		fd := fds.Get(i)
-		n := int(fd.Number())
-		for len(s.fields) <= n {
-			s.fields = append(s.fields, field{})
-		}
-		s.fields[n] = fieldOf(fd, seen)
-	}
-	return s
-}
-
-func fieldOf(fd protoreflect.FieldDescriptor, seen map[protoreflect.FullName]*shape) field {
-	switch fd.Kind() {
-	case protoreflect.MessageKind:
-		return field{wire: protowire.BytesType, kind: kindMessage, sub: shapeOf(fd.Message(), seen)}
-	case protoreflect.StringKind:
-		return field{wire: protowire.BytesType, kind: kindString}
-	case protoreflect.BytesKind:
-		return field{wire: protowire.BytesType, kind: kindPlain}
-	case protoreflect.DoubleKind, protoreflect.Fixed64Kind, protoreflect.Sfixed64Kind:
-		return field{wire: protowire.Fixed64Type, kind: kindPlain, packed: fd.IsList()}
-	case protoreflect.FloatKind, protoreflect.Fixed32Kind, protoreflect.Sfixed32Kind:
-		return field{wire: protowire.Fixed32Type, kind: kindPlain, packed: fd.IsList()}
-	default:
-		return field{wire: protowire.VarintType, kind: kindPlain, packed: fd.IsList()}
-	}
-}
 
 func walk(b []byte, s *shape, depth int, e *Envelope) error {
 	if depth > maxDepth {
@@ -211,19 +121,26 @@ func number(s *shape, num protowire.Number, b []byte, e *Envelope) error {
 	v, _ := protowire.ConsumeVarint(b)
 	switch {
 	case s.top && num == 4:
-		e.Severity = pb.Severity(v)
+		e.takeSeverity(v)
 	case s.limits != nil && !s.limits.allow(num, v):
 		return fmt.Errorf("%w: a %s is out of range", ErrMalformed, s.name)
 	}
 	return nil
 }
 
-// consumeTag is protowire.ConsumeTag with a short cut for one-byte tags.
+func (e *Envelope) takeSeverity(v uint64) { e.Severity = pb.Severity(v) }
+
+// consumeTag is protowire.ConsumeTag with a short cut for one-byte tags, and for the
+// field numbers that the decoder allows: protowire takes larger ones.
 func consumeTag(b []byte) (protowire.Number, protowire.Type, int) {
 	if t := b[0]; t < 0x80 && t >= 8 {
 		return protowire.Number(t >> 3), protowire.Type(t & 7), 1
 	}
-	return protowire.ConsumeTag(b)
+	num, typ, n := protowire.ConsumeTag(b)
+	if num > protowire.MaxValidNumber {
+		return num, typ, -1
+	}
+	return num, typ, n
 }
 
 // check looks at one length-delimited value.
@@ -260,78 +177,93 @@ func (e *Envelope) take(num protowire.Number, v []byte) error {
 		}
 		copy(e.ID[:], v)
 	case 2:
-		e.UnixNano = timestampNano(v)
+		takeTime(v, &e.seconds, &e.nanos)
 	case 3:
 		e.Type = v
 	case 5:
-		if id, ok := firstString(v); ok {
-			e.AgentID = id
-		}
+		firstStrings(v, &e.AgentID, &e.AgentKind)
 	case 6:
-		if name, ok := firstString(v); ok {
-			e.HostName = name
-		}
+		firstStrings(v, &e.HostName, nil)
+	case 9:
+		e.HasObserver = true
+		firstStrings(v, &e.ObserverName, nil)
+	case 10:
+		e.HasAbout = true
+	case 11:
+		e.HasPublisher = true
+	case 27:
+		e.HasFinding = true
+	case 30:
+		e.HasAudit = true
 	}
 	return nil
 }
 
-// firstString returns the last occurrence of field 1 of a message that has
-// been found well formed.
-func firstString(b []byte) (out []byte, ok bool) {
+// firstStrings sets one and two, unless it is nil, to the last occurrence of
+// fields 1 and 2 of a message that has been found well formed, and leaves them
+// where it has none.
+func firstStrings(b []byte, one, two *[]byte) {
 	for len(b) > 0 {
 		num, typ, n := consumeTag(b)
 		if n < 0 {
-			return out, ok
+			return
 		}
 		b = b[n:]
 		n = protowire.ConsumeFieldValue(num, typ, b)
 		if n < 0 {
-			return out, ok
+			return
 		}
-		if num == 1 && typ == protowire.BytesType {
-			out, _ = protowire.ConsumeBytes(b)
-			ok = true
+		if typ == protowire.BytesType {
+			switch {
+			case num == 1:
+				*one, _ = protowire.ConsumeBytes(b)
+			case num == 2 && two != nil:
+				*two, _ = protowire.ConsumeBytes(b)
+			}
 		}
 		b = b[n:]
 	}
-	return out, ok
 }
 
-func timestampNano(b []byte) int64 {
-	var sec, nano int64
+// lastNanoSecond is the last second, in the year 2262, of which not all nanoseconds
+// since 1970 fit into an int64.
+const lastNanoSecond = 9_223_372_036
+
+// takeTime sets what a Timestamp says that has been found well formed and in range,
+// and leaves what it does not say as an earlier occurrence had it.
+func takeTime(b []byte, seconds, nanos *int64) {
 	for len(b) > 0 {
 		num, typ, n := consumeTag(b)
 		if n < 0 {
-			return noTime
+			return
 		}
 		b = b[n:]
-		if typ == protowire.VarintType {
-			v, n := protowire.ConsumeVarint(b)
-			if n < 0 {
-				return noTime
-			}
-			switch int32(num) {
-			case 1:
-				sec = int64(v)
-			case 2:
-				nano = int64(v)
-			}
-			b = b[n:]
-			continue
-		}
 		n = protowire.ConsumeFieldValue(num, typ, b)
 		if n < 0 {
-			return noTime
+			return
+		}
+		if typ == protowire.VarintType {
+			v, _ := protowire.ConsumeVarint(b)
+			switch int32(num) {
+			case 1:
+				*seconds = int64(v)
+			case 2:
+				*nanos = int64(int32(v)) // the decoder cuts it so
+			}
 		}
 		b = b[n:]
 	}
-	if sec < 0 || sec > lastSecond || nano < 0 || nano > maxNanos {
+}
+
+// unixNano is a time in nanoseconds since 1970, or the last that an int64 holds.
+func unixNano(seconds, nanos int64) int64 {
+	if seconds < 0 {
 		return noTime
 	}
-	if sec > 9_223_372_036 { // beyond int64 nanoseconds: the year 2262
+	if seconds >= lastNanoSecond {
 		return 1<<63 - 1
 	}
-	return sec*1e9 + nano
+	return seconds*1e9 + nanos
 }
 
 func packedOK(v []byte, wire protowire.Type) bool {

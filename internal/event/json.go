@@ -1,9 +1,10 @@
 package event
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
-	"time"
+	"slices"
 
 	"google.golang.org/protobuf/encoding/protojson"
 
@@ -34,33 +35,59 @@ func ToJSON(ev *pb.Event) (json.RawMessage, error) {
 // FlatJSON returns one flat object with the names of a schema, keys sorted,
 // times as RFC 3339 with nanoseconds.
 func FlatJSON(ev *pb.Event, s Schema) (json.RawMessage, error) {
-	m := Flatten(ev, s)
-	for k, v := range m {
-		m[k] = jsonValue(v)
-	}
-	out, err := json.Marshal(m)
+	encoded, err := Encode(ev)
 	if err != nil {
-		return nil, fmt.Errorf("print event as JSON: %w", err)
+		return nil, err
 	}
-	return out, nil
+	var a Attrs
+	if err := a.Read(encoded); err != nil {
+		return nil, err
+	}
+	return a.AppendJSON(nil, s), nil
 }
 
-func jsonValue(v any) any {
-	switch x := v.(type) {
-	case time.Time:
-		return x.Format(time.RFC3339Nano)
-	case float64:
-		if x != x || x > 1e308 || x < -1e308 { // JSON has no NaN or infinity
-			return fmt.Sprint(x)
+// AppendJSON appends the attributes as one flat object with the names of a schema,
+// keys sorted. It puts List into that order. An attribute that repeats is an array.
+func (a *Attrs) AppendJSON(dst []byte, s Schema) []byte {
+	names := compiled().names(s)
+	slices.SortStableFunc(a.List, func(x, y Attr) int {
+		if c := names[x.ID].rank - names[y.ID].rank; c != 0 {
+			return c
 		}
-		return x
-	case []any:
-		out := make([]any, len(x))
-		for i := range x {
-			out[i] = jsonValue(x[i])
+		return bytes.Compare(x.Key, y.Key)
+	})
+	dst = append(dst, '{')
+	for i := 0; i < len(a.List); {
+		end := i + 1
+		for end < len(a.List) && a.List[end].ID == a.List[i].ID && bytes.Equal(a.List[end].Key, a.List[i].Key) {
+			end++
 		}
-		return out
-	default:
-		return v
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendMember(dst, names[a.List[i].ID].text, a.List[i:end])
+		i = end
 	}
+	return append(dst, '}')
+}
+
+// appendMember appends one name with its values. Of an entry that several maps
+// have, the last counts.
+func appendMember(dst []byte, name string, values []Attr) []byte {
+	if values[0].Key != nil {
+		dst = appendJSONString(dst, append(append([]byte(name), '.'), values[0].Key...))
+		return values[len(values)-1].Value.AppendJSON(append(dst, ':'))
+	}
+	dst = append(append(append(dst, '"'), name...), '"', ':')
+	if len(values) == 1 {
+		return values[0].Value.AppendJSON(dst)
+	}
+	dst = append(dst, '[')
+	for i := range values {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = values[i].Value.AppendJSON(dst)
+	}
+	return append(dst, ']')
 }

@@ -36,6 +36,18 @@ func envelopeRows() []row {
 		{"host.os_version", "host.os.version", "device.os.version", ""},
 		{"host.arch", "host.architecture", "device.hw_info.cpu_architecture", ""},
 		{"labels", "labels", "metadata.labels", ""},
+		{"observer.name", "observer.name", "observer.hostname", "observer"},
+		{"observer.id", "observer.id", "observer.uid", ""},
+		{"observer.ip", "observer.ip", "", ""},
+		{"observer.os_type", "observer.os.type", "", ""},
+		{"observer.os_version", "observer.os.version", "", ""},
+		{"observer.arch", "observer.architecture", "", ""},
+		{"about.uid", "about.id", "", ""},
+		{"about.name", "about.name", "", "about"},
+		{"about.ip", "about.ip", "", ""},
+		{"about.mac", "about.mac", "", ""},
+		{"about.type", "about.type", "", ""},
+		{"publisher", "publisher", "metadata.log_provider", "publisher"},
 	}
 }
 
@@ -76,6 +88,7 @@ func processRows(path, ecs, ocsf, short string) []row {
 		{path + ".session_id", ecs + ".session_id", ocsf + ".session.uid", ""},
 		{path + ".tty", ecs + ".tty", ocsf + ".session.terminal", ""},
 		{path + ".container_id", ecs + ".container.id", ocsf + ".container.uid", ""},
+		{path + ".pod_uid", ecs + ".pod.uid", ocsf + ".container.pod_uuid", ""},
 		{path + ".cgroup", ecs + ".cgroup", ocsf + ".cgroup", ""},
 	}
 	rs = append(rs, userRows(path+".user", ecs+".user", ocsf+".user")...)
@@ -137,6 +150,7 @@ func networkRows() []row {
 			{"network.tls.certificate_subject", "tls.server.subject", "tls.certificate.subject", ""},
 			{"network.tls.certificate_issuer", "tls.server.issuer", "tls.certificate.issuer", ""},
 			{"network.tls.certificate_not_after", "tls.server.not_after", "tls.certificate.expiration_time", ""},
+			{"network.tls.certificate_sha256", "tls.server.hash.sha256", "tls.certificate.fingerprints.value", ""},
 			{"network.dns_answers.type", "dns.answers.type", "answers.type", ""},
 			{"network.dns_answers.rdata", "dns.answers.data", "answers.rdata", ""},
 			{"network.dns_answers.ttl", "dns.answers.ttl", "answers.ttl", ""},

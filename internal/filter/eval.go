@@ -92,12 +92,16 @@ type wildText struct{ re *regexp.Regexp }
 func (n wildText) match(ev *pb.Event) bool       { return anyText(ev, n.re.MatchString) }
 func (wildText) require(string) ([]string, bool) { return nil, false }
 
-// anyText tries the event's summary, then each value.
+// anyText tries the event's summary, then each value but the publisher: the words
+// of a SPIFFE id, such as "agent", stand in every event.
 func anyText(ev *pb.Event, ok func(string) bool) bool {
 	if ok(event.Summary(ev)) {
 		return true
 	}
-	for _, v := range event.Fields(ev) {
+	for name, v := range event.Fields(ev) {
+		if name == "publisher" {
+			continue
+		}
 		switch x := v.(type) {
 		case []any:
 			for _, e := range x {

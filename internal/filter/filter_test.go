@@ -17,7 +17,7 @@ func sshFailure() *pb.Event {
 		Id: []byte("0123456789abcdef"), Time: timestamppb.New(time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC)),
 		Type: "auth.attempt", Severity: pb.Severity_SEVERITY_HIGH,
 		Agent: &pb.Agent{Id: "host_agent"}, Host: &pb.Host{Name: "web-1", Ip: []string{"192.0.2.7", "2001:db8::7"}},
-		Labels: map[string]string{"site": "Amsterdam"},
+		Labels: map[string]string{"site": "Amsterdam"}, Publisher: "spiffe://amoskys.local/agent/web-1",
 		Body: &pb.Event_Authentication{Authentication: &pb.Authentication{
 			Action: pb.AuthAction_AUTH_ACTION_LOGON, Status: pb.AuthStatus_AUTH_STATUS_FAILURE,
 			User: &pb.User{Name: "Éva"}, Service: "sshd", StatusDetail: "invalid user",
@@ -37,6 +37,8 @@ func TestMatch(t *testing.T) {
 		{"SSHD", true},
 		{"éva", true},
 		{"bob", false},
+		{"spiffe", false},
+		{"publisher:*/agent/web-1", true},
 		{`"invalid user"`, true},
 		{"inval*user", true},
 		{"type:auth.attempt", true},

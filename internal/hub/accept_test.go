@@ -7,6 +7,8 @@ import (
 	"os"
 	"syscall"
 	"testing"
+
+	"github.com/amoskys/amoskys/internal/limit"
 )
 
 // scripted is a listener that answers Accept from a list, then is closed.
@@ -38,7 +40,8 @@ func TestMetricsPortOutlivesShortage(t *testing.T) {
 	secure, plain := newFeed(nil), newFeed(nil)
 	done := make(chan error, 1)
 	go func() {
-		done <- splitFirstByte(&scripted{answers: []error{shortage, shortage, nil}}, secure, plain, 4)
+		in := limit.NewListener(&scripted{answers: []error{shortage, shortage, nil}}, limit.ListenerOptions{})
+		done <- splitFirstByte(in, secure, plain)
 	}()
 	select {
 	case c := <-plain.conns:
@@ -50,22 +53,23 @@ func TestMetricsPortOutlivesShortage(t *testing.T) {
 		t.Errorf("end of the listener: %v", err)
 	}
 	broken := errors.New("broken")
-	if err := splitFirstByte(&scripted{answers: []error{broken}}, secure, plain, 4); !errors.Is(err, broken) {
+	if err := splitFirstByte(&scripted{answers: []error{broken}}, secure, plain); !errors.Is(err, broken) {
 		t.Errorf("a listener that is broken: %v", err)
 	}
 }
 
-// TestMetricsPortIsBounded: it is open to the network, and shares descriptors
-// with the log.
-func TestMetricsPortIsBounded(t *testing.T) {
+// TestMetricsPortIsShared: it is open to the network, and shares descriptors with
+// the log. Whoever takes all of it keeps nobody else from scraping.
+func TestMetricsPortIsShared(t *testing.T) {
 	h := startHub(t, "")
-	url := "http://" + h.MetricsAddr().String() + "/metrics"
-	h.exporter.listener.open.Add(exporterMost)
-	if code, body := h.get(t, url, ""); code != 0 {
-		t.Errorf("above the bound: %d %s", code, body)
+	for range exporterMost + 8 {
+		dialFrom(t, "127.0.0.5", h.MetricsAddr().String())
 	}
-	h.exporter.listener.open.Add(-exporterMost)
+	eventually(t, "some were refused", func() bool {
+		return h.metric(t, "eventbus_errors_total", "reason", refusedScrape) > 0
+	})
+	url := "http://" + h.MetricsAddr().String() + "/metrics"
 	if code, body := h.get(t, url, ""); code != http.StatusOK {
-		t.Errorf("within the bound: %d %s", code, body)
+		t.Errorf("a scrape of another address: %d %s", code, body)
 	}
 }

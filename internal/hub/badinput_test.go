@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/amoskys/amoskys/internal/codec"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
@@ -68,6 +69,8 @@ func TestBadMessages(t *testing.T) {
 	conn := h.dial(t, "agent")
 	good := mustMarshal(&pb.PublishRequest{ProducerId: sixteen(1), Sequence: 1, Events: [][]byte{makeEvent(t, "x")}})
 	many := bytes.Repeat([]byte{0x1a, 0x00}, 70_000)
+	packed := func(raw []byte) []byte { return carrying(codec.S2.Pack(nil, raw)) }
+	some := mustMarshal(&pb.EventBatch{Events: [][]byte{makeEvent(t, "x"), makeEvent(t, "y")}})
 	tests := []struct {
 		name    string
 		message []byte
@@ -82,6 +85,22 @@ func TestBadMessages(t *testing.T) {
 		{"groups without end", bytes.Repeat([]byte{0x0b}, 1000), codes.InvalidArgument, "malformed_request"},
 		{"unknown fields", append(append([]byte(nil), good...), protowire.AppendVarint(protowire.AppendTag(nil, 1234, protowire.VarintType), 1)...), codes.OK, ""},
 		{"event nested without end", mustMarshal(&pb.PublishRequest{Events: [][]byte{nested(10_000)}}), codes.OK, "refused_event"},
+		{"packed", packed(some), codes.OK, ""},
+		{"packed, event nested without end", packed(mustMarshal(&pb.EventBatch{Events: [][]byte{nested(10_000)}})), codes.OK, "refused_event"},
+		{"packed, truncated", carrying(codec.S2.Pack(nil, some)[:20]), codes.InvalidArgument, "malformed_request"},
+		{"packed, cut off within the events", packed(some[:len(some)-1]), codes.InvalidArgument, "malformed_request"},
+		{"packed, too many events", packed(many), codes.ResourceExhausted, "too_many_events"},
+		{"packed, too many for so few bytes", packed(bytes.Repeat(some[:len(some)/2], 1001)), codes.ResourceExhausted, "too_many_events"},
+		{"packed, a bomb", packed(make([]byte, 64<<20)), codes.ResourceExhausted, "message_too_large"},
+		{"packed, over the limit by one byte", packed(make([]byte, h.config.Server.messageLimit()+1)), codes.ResourceExhausted, "message_too_large"},
+		{"packed, a length that lies", carrying(append(protowire.AppendVarint(nil, 1_000_000), codec.S2.Pack(nil, some)[2:]...)), codes.InvalidArgument, "malformed_request"},
+		{"packed, a length of four gigabytes", carrying([]byte{0xff, 0xff, 0xff, 0xff, 0x0f, 0}), codes.ResourceExhausted, "message_too_large"},
+		{"packed, a length without end", carrying(bytes.Repeat([]byte{0xff}, 1000)), codes.InvalidArgument, "malformed_request"},
+		{"packed twice over", packed(packed(some)), codes.InvalidArgument, "malformed_request"},
+		{"packed with groups without end", packed(bytes.Repeat([]byte{0x0b}, 1000)), codes.InvalidArgument, "malformed_request"},
+		{"packed and not packed", append(packed(some), some...), codes.InvalidArgument, "malformed_request"},
+		{"packed by nothing", mustMarshal(&pb.PublishRequest{Compressed: codec.S2.Pack(nil, some)}), codes.InvalidArgument, "malformed_request"},
+		{"packed by what nobody knows", mustMarshal(&pb.PublishRequest{Compressed: codec.S2.Pack(nil, some), Codec: 77}), codes.InvalidArgument, "unknown_codec"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -96,6 +115,11 @@ func TestBadMessages(t *testing.T) {
 			h.alive(t)
 		})
 	}
+}
+
+// carrying is a request that carries what was packed.
+func carrying(packed []byte) []byte {
+	return mustMarshal(&pb.PublishRequest{Compressed: packed, Codec: pb.Codec_CODEC_S2})
 }
 
 // nested is an event with a process in a message in a message, and on.
@@ -114,9 +138,12 @@ func TestRandomMessages(t *testing.T) {
 	h := startHub(t, "")
 	conn := h.dial(t, "agent")
 	random := rand.New(rand.NewPCG(7, 7))
-	good := mustMarshal(&pb.PublishRequest{ProducerId: sixteen(1), Sequence: 1, Events: [][]byte{makeEvent(t, "x"), makeEvent(t, "y")}})
-	for range 300 {
-		m := append([]byte(nil), good...)
+	good := [][]byte{
+		mustMarshal(&pb.PublishRequest{ProducerId: sixteen(1), Sequence: 1, Events: [][]byte{makeEvent(t, "x"), makeEvent(t, "y")}}),
+		mustMarshal(packedRequest(2, makeEvent(t, "x"), makeEvent(t, "y"))),
+	}
+	for i := range 400 {
+		m := bytes.Clone(good[i%2])
 		for range 1 + random.IntN(8) {
 			m[random.IntN(len(m))] = byte(random.Uint32())
 		}
@@ -125,6 +152,10 @@ func TestRandomMessages(t *testing.T) {
 		}
 		switch err := sendRaw(t, conn, m); status.Code(err) {
 		case codes.OK, codes.InvalidArgument, codes.FailedPrecondition:
+		case codes.ResourceExhausted:
+			if !strings.Contains(err.Error(), "larger than max when unpacked") {
+				t.Fatalf("%x: %v", m, err)
+			}
 		default:
 			t.Fatalf("%x: %v", m, err)
 		}
@@ -286,17 +317,15 @@ func TestTooManyConnections(t *testing.T) {
 		c := h.rawConn(t, "h2")
 		open = append(open, c)
 	}
-	c, err := net.Dial("tcp", h.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
-	if _, err := c.Read(make([]byte, 1)); err == nil {
+	eventually(t, "they are counted", func() bool { return h.Connections() == 3 })
+	if !isClosed(h.rawConn(t, "h2"), 10*time.Second) {
 		t.Error("a fourth connection was let in")
 	}
-	if got := h.metric(t, "eventbus_errors_total", "reason", "overloaded"); got != 1 {
+	if got := h.metric(t, "eventbus_errors_total", "reason", refusedConnection); got != 1 {
 		t.Errorf("counted %v times", got)
+	}
+	if s := h.Status(); s.Status != StateDegraded || !strings.Contains(strings.Join(s.Reasons, "\n"), "server.max_connections allows, 3") {
+		t.Errorf("the hub says %s: %q", s.Status, s.Reasons)
 	}
 	if got := h.Connections(); got != 3 {
 		t.Errorf("%d connections", got)

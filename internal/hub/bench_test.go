@@ -34,7 +34,7 @@ func (h *testHub) benchDial(b *testing.B, name string) *grpc.ClientConn {
 func BenchmarkPublishEvent(b *testing.B) {
 	h := benchHub(b)
 	client := pb.NewEventBusClient(h.benchDial(b, "agent"))
-	ev := &pb.Event{Time: now(), Type: "process.execution", Message: strings.Repeat("x", 300)}
+	ev := &pb.Event{Time: now(), Host: ownHost, Type: "process.execution", Message: strings.Repeat("x", 300)}
 	for i := 0; b.Loop(); i++ {
 		ev.Id = sixteen(i + 1)
 		if _, err := client.PublishEvent(b.Context(), ev); err != nil {

@@ -12,14 +12,14 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/amoskys/amoskys/internal/event"
 	"github.com/amoskys/amoskys/internal/hub/admit"
 	"github.com/amoskys/amoskys/internal/identity"
+	"github.com/amoskys/amoskys/internal/identity/hostname"
+	"github.com/amoskys/amoskys/internal/limit"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
-	"github.com/amoskys/amoskys/internal/wal"
+	"github.com/amoskys/amoskys/internal/stream"
 )
-
-// AgentIDHeader is the metadata key by which an agent names itself on a stream.
-const AgentIDHeader = "amoskys-agent-id"
 
 // maxSkew is how wrong an agent's clock may be before it is counted.
 const maxSkew = 24 * time.Hour
@@ -28,21 +28,21 @@ const maxSkew = 24 * time.Hour
 type bus struct {
 	pb.UnimplementedEventBusServer
 
-	log     *wal.Log
+	log     stream.Log
 	ledger  *admit.Ledger
-	gate    *admit.Gate
-	rules   admit.Rules // without AgentID
+	rooms   rooms
+	rules   admit.Rules // without what the sender's certificate says
 	metrics *metrics
 	meter   *meter
 	logger  *slog.Logger
-	limiter *logLimiter
+	limiter *limit.Log
 	now     func() time.Time
 
 	maxInFlight int
-	share       int64         // bytes of one stream that may be in the gate
-	patience    time.Duration // how long a batch waits for the gate before RETRY
 
 	subscriptions *subscriptions
+	large         *largeBuffers                                       // of their Deliveries
+	unsupervised  func(host, id string, claimed []byte) (gone func()) // see Options; may be nil
 
 	draining chan struct{}  // closed when publishing ends
 	mu       sync.Mutex     // guards stopped, and receivers against Add after Wait
@@ -79,20 +79,12 @@ func (b *bus) describe() *grpc.ServiceDesc {
 	return &desc
 }
 
-func publishEventHandler(srv any, ctx context.Context, dec func(any) error, intercept grpc.UnaryServerInterceptor) (any, error) { //nolint:revive // gRPC's order
+func publishEventHandler(srv any, ctx context.Context, dec func(any) error, _ grpc.UnaryServerInterceptor) (any, error) { //nolint:revive // gRPC's order
 	in := new(message)
 	if err := dec(in); err != nil {
 		return nil, err
 	}
-	b := srv.(*bus) //nolint:forcetypeassert // registered with it
-	if intercept == nil {
-		return b.publishEvent(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{Server: srv, FullMethod: pb.EventBus_PublishEvent_FullMethodName}
-	ack, err := intercept(ctx, in, info, func(ctx context.Context, _ any) (any, error) {
-		return b.publishEvent(ctx, in)
-	})
-	return ack, err
+	return srv.(*bus).publishEvent(ctx, in) //nolint:forcetypeassert // registered with it
 }
 
 // sender is who publishes, checked once for a stream.
@@ -101,21 +93,45 @@ type sender struct {
 	rules     admit.Rules
 }
 
-// senderOf decides as which agent a caller may publish: the one its certificate
-// is bound to, or the one it names where the certificate is a host's.
+// UnsupervisedHeader is the metadata key under which an agent that no node runs
+// says what it is, as an encoded AgentStatus.
+const UnsupervisedHeader = "amoskys-unsupervised-bin"
+
+// noteUnsupervised tells of an agent that no node runs; gone must be called when
+// its stream ends.
+func (b *bus) noteUnsupervised(ctx context.Context, s *sender) (gone func()) {
+	claimed := metadata.ValueFromIncomingContext(ctx, UnsupervisedHeader)
+	if b.unsupervised == nil || len(claimed) == 0 || s.rules.AgentID == "" || s.rules.Host == "" {
+		return func() {}
+	}
+	return b.unsupervised(s.rules.Host, s.rules.AgentID, []byte(claimed[0]))
+}
+
+// senderOf decides for whom a caller may publish: the host in its certificate, as
+// the one agent that the certificate is bound to, or the one that the stream names
+// where the certificate is a host's. Findings are about whom they are about, so
+// stores and analyses observe.
 func (b *bus) senderOf(ctx context.Context) (sender, error) {
 	c, err := callerOf(ctx)
 	if err != nil {
 		return sender{}, err
 	}
-	if len(c.Publisher) > wal.MaxPublisherBytes {
-		return sender{}, status.Errorf(codes.PermissionDenied, "the identity in the certificate is longer than %d bytes", wal.MaxPublisherBytes)
+	if len(c.Publisher) > stream.MaxPublisherBytes {
+		return sender{}, status.Errorf(codes.PermissionDenied, "the identity in the certificate is longer than %d bytes", stream.MaxPublisherBytes)
 	}
 	s := sender{publisher: c.Publisher, rules: b.rules}
-	if named := metadata.ValueFromIncomingContext(ctx, AgentIDHeader); len(named) > 0 {
-		s.rules.AgentID = named[0]
+	s.rules.Host, s.rules.Observes = c.ID.Host(), c.Observes
+	switch c.ID.Role {
+	case identity.RoleStore:
+		s.rules.Maker, s.rules.Observes = event.MakerStore, true
+	case identity.RoleAnalysis:
+		s.rules.Maker, s.rules.Observes = event.MakerAnalysis, true
+	default:
 	}
-	if bound := agentOf(c.ID); bound != "" {
+	if named := metadata.ValueFromIncomingContext(ctx, identity.MetadataAgent); len(named) > 0 {
+		s.rules.AgentID = hostname.Normal(named[0])
+	}
+	if bound := c.ID.AgentID(); bound != "" {
 		if s.rules.AgentID != "" && s.rules.AgentID != bound {
 			b.metrics.fail("agent_mismatch")
 			return sender{}, status.Errorf(codes.PermissionDenied, "the certificate is for agent %q, the stream names %.64q", bound, s.rules.AgentID)
@@ -123,16 +139,6 @@ func (b *bus) senderOf(ctx context.Context) (sender, error) {
 		s.rules.AgentID = bound
 	}
 	return s, nil
-}
-
-// agentOf returns the agent that a certificate is bound to, if it is.
-func agentOf(id identity.ID) string {
-	for i := range len(id.Name) {
-		if id.Name[i] == '/' {
-			return id.Name[i+1:]
-		}
-	}
-	return ""
 }
 
 // trouble says how a failure of the log looks to a publisher.
@@ -145,13 +151,15 @@ type trouble struct {
 
 func troubleOf(err error) trouble {
 	switch {
-	case errors.Is(err, admit.ErrGateTimeout), errors.Is(err, wal.ErrBusy):
+	case errors.Is(err, errUnpackBusy):
+		return trouble{"unpack_busy", "the hub unpacks as much at once as it may", 250 * time.Millisecond, codes.ResourceExhausted}
+	case errors.Is(err, admit.ErrGateTimeout), errors.Is(err, stream.ErrBusy):
 		return trouble{"log_busy", "the log is busy", 250 * time.Millisecond, codes.ResourceExhausted}
-	case errors.Is(err, wal.ErrDiskFull):
+	case errors.Is(err, stream.ErrFull):
 		return trouble{"log_full", "the hub's disk is full", 2 * time.Second, codes.ResourceExhausted}
-	case errors.Is(err, wal.ErrReadOnly):
+	case errors.Is(err, stream.ErrReadOnly):
 		return trouble{"log_readonly", "the hub's disk is read-only", 5 * time.Second, codes.Unavailable}
-	case errors.Is(err, wal.ErrClosed):
+	case errors.Is(err, stream.ErrClosed):
 		return trouble{"stopping", "the hub is stopping", time.Second, codes.Unavailable}
 	default:
 		return trouble{"log_failed", "the hub's log failed", 5 * time.Second, codes.Unavailable}
@@ -162,6 +170,6 @@ func troubleOf(err error) trouble {
 func (b *bus) note(t trouble, publisher string, err error) {
 	b.metrics.retries.Inc()
 	b.metrics.fail(t.reason)
-	b.limiter.log(t.reason, "batch not stored",
+	b.limiter.Warn(t.reason, "batch not stored",
 		slog.String("reason", t.reason), slog.String("identity", publisher), slog.Any("error", err))
 }

@@ -2,21 +2,22 @@ package hub
 
 import (
 	_ "embed"
-	"strings"
 	"time"
 
 	"github.com/amoskys/amoskys/internal/config"
 	"github.com/amoskys/amoskys/internal/identity"
-	"github.com/amoskys/amoskys/internal/obs"
+	"github.com/amoskys/amoskys/internal/stream"
 )
 
 // Config is what users write in eventbus_config.yaml.
 type Config struct {
-	Server  ServerConfig  `yaml:"server"`
-	WAL     WALConfig     `yaml:"wal"`
-	TLS     TLSConfig     `yaml:"tls"`
-	Metrics MetricsConfig `yaml:"metrics"`
-	Logging LoggingConfig `yaml:"logging"`
+	Server  ServerConfig         `yaml:"server"`
+	WAL     WALConfig            `yaml:"wal"`
+	TLS     TLSConfig            `yaml:"tls"`
+	Metrics MetricsConfig        `yaml:"metrics"`
+	Fleet   FleetConfig          `yaml:"fleet"`
+	Audit   AuditConfig          `yaml:"audit"`
+	Logging config.LoggingConfig `yaml:"logging"`
 }
 
 // ServerConfig is about the port that agents and tools connect to.
@@ -25,13 +26,22 @@ type ServerConfig struct {
 	Port           int    `yaml:"port"`
 	Workers        int    `yaml:"workers"`
 	TimeoutSeconds int    `yaml:"timeout_seconds"`
-	MaxConnections int    `yaml:"max_connections"`
-	MaxStreams     int    `yaml:"max_streams"`
-	MaxMessageMB   int    `yaml:"max_message_mb"`
-	MaxEventKB     int    `yaml:"max_event_kb"`
-	MaxBatchEvents int    `yaml:"max_batch_events"`
-	MaxInFlight    int    `yaml:"max_in_flight"`
-	QueueMB        int    `yaml:"queue_mb"`
+	MaxConnections int    `yaml:"max_connections"` // 0: as memory and descriptors allow
+	// AgentConnections and ClientConnections are the share of one certificate: of an
+	// agent or a node, and of everybody else.
+	AgentConnections  int `yaml:"max_connections_of_agent"`
+	ClientConnections int `yaml:"max_connections_of_client"`
+	// Subscriptions is the share of one certificate; of a dashboard's, which has them
+	// for all who look at it, eight times that.
+	Subscriptions  int `yaml:"max_subscriptions"`
+	MaxStreams     int `yaml:"max_streams"`
+	MaxMessageMB   int `yaml:"max_message_mb"`
+	MaxEventKB     int `yaml:"max_event_kb"`
+	MaxBatchEvents int `yaml:"max_batch_events"`
+	MaxInFlight    int `yaml:"max_in_flight"`
+	QueueMB        int `yaml:"queue_mb"`
+	// WatchdogSeconds is for whoever supervises the hub; 0: never.
+	WatchdogSeconds int `yaml:"watchdog_seconds"`
 }
 
 // WALConfig is about the log.
@@ -63,9 +73,24 @@ type MetricsConfig struct {
 	IntervalSeconds int    `yaml:"interval_seconds"`
 }
 
-// LoggingConfig is about logs/eventbus.log.
-type LoggingConfig struct {
-	Level string `yaml:"level"`
+// FleetConfig is about the hosts that report to the hub.
+type FleetConfig struct {
+	SilentHostMinutes float64 `yaml:"silent_host_minutes"` // 0: never
+}
+
+// AuditConfig is about the trail of administrative acts in the database.
+type AuditConfig struct {
+	RetentionDays float64 `yaml:"retention_days"` // 0: for ever
+}
+
+// Keep is how long records are kept; 0 is for ever.
+func (a AuditConfig) Keep() time.Duration {
+	return time.Duration(a.RetentionDays * 24 * float64(time.Hour))
+}
+
+// SilentAfter is how long a host's node may be away before that is a finding.
+func (f FleetConfig) SilentAfter() time.Duration {
+	return time.Duration(f.SilentHostMinutes * float64(time.Minute))
 }
 
 // minBatchEvents is more than our agents put into a batch: a smaller bound would
@@ -77,8 +102,8 @@ func DefaultConfig() Config {
 	return Config{
 		Server: ServerConfig{
 			Port: 5000, Workers: 4, TimeoutSeconds: 30,
-			MaxConnections: 8192, MaxStreams: 128, MaxMessageMB: 16, MaxEventKB: 1024,
-			MaxBatchEvents: 65536, MaxInFlight: 64, QueueMB: 16,
+			AgentConnections: 32, ClientConnections: 256, Subscriptions: 64, MaxStreams: 128, MaxMessageMB: 16, MaxEventKB: 1024,
+			MaxBatchEvents: stream.MaxEvents, MaxInFlight: 64, QueueMB: 16, WatchdogSeconds: 45,
 		},
 		WAL: WALConfig{
 			Enabled: true, Path: "data/wal/", RotationSizeMB: 100, RotationHours: 24,
@@ -89,15 +114,17 @@ func DefaultConfig() Config {
 			CACert: "certs/ca.crt", RequireClientAuth: true, BindClientAddress: true,
 		},
 		Metrics: MetricsConfig{Enabled: true, Port: 9090, IntervalSeconds: 5},
-		Logging: LoggingConfig{Level: "INFO"},
+		Fleet:   FleetConfig{SilentHostMinutes: 5},
+		Audit:   AuditConfig{RetentionDays: 400},
+		Logging: config.DefaultLogging(),
 	}
 }
 
 //go:embed eventbus_config.yaml
-var configTemplate []byte
+var configTemplate string
 
 // ConfigTemplate returns the commented file that decodes to DefaultConfig.
-func ConfigTemplate() []byte { return append([]byte(nil), configTemplate...) }
+func ConfigTemplate() []byte { return config.Template(configTemplate, config.LoggingSection()) }
 
 // Validate reports every rule that c breaks.
 func (c *Config) Validate(v *config.Check) {
@@ -107,16 +134,24 @@ func (c *Config) Validate(v *config.Check) {
 	v.Port("server.port", c.Server.Port)
 	v.Range("server.workers", c.Server.Workers, 1, 1024)
 	v.Range("server.timeout_seconds", c.Server.TimeoutSeconds, 1, 3600)
-	v.Range("server.max_connections", c.Server.MaxConnections, 1, 1_000_000)
+	v.Range("server.max_connections", c.Server.MaxConnections, 0, 1_000_000)
+	v.Range("server.max_connections_of_agent", c.Server.AgentConnections, 1, 1_000_000)
+	v.Range("server.max_connections_of_client", c.Server.ClientConnections, 1, 1_000_000)
+	v.Range("server.max_subscriptions", c.Server.Subscriptions, 1, 100_000)
 	v.Range("server.max_streams", c.Server.MaxStreams, 1, 10_000)
 	v.Range("server.max_message_mb", c.Server.MaxMessageMB, 1, 32)
 	v.Range("server.max_event_kb", c.Server.MaxEventKB, 1, 16<<10)
 	if c.Server.MaxEventKB > c.Server.MaxMessageMB<<10 {
 		v.Add("server.max_event_kb", "must not be more than server.max_message_mb, which is %d KB", c.Server.MaxMessageMB<<10)
 	}
-	v.Range("server.max_batch_events", c.Server.MaxBatchEvents, minBatchEvents, 1_000_000)
+	v.Range("server.max_batch_events", c.Server.MaxBatchEvents, minBatchEvents, stream.MaxEvents)
 	v.Range("server.max_in_flight", c.Server.MaxInFlight, 1, 4096)
 	v.Range("server.queue_mb", c.Server.QueueMB, 1, 4096)
+	if c.Server.WatchdogSeconds != 0 {
+		v.Range("server.watchdog_seconds", c.Server.WatchdogSeconds, 10, 3600)
+	}
+	v.RangeFloat("fleet.silent_host_minutes", c.Fleet.SilentHostMinutes, 0, 7*24*60)
+	v.RangeFloat("audit.retention_days", c.Audit.RetentionDays, 0, 36500)
 	c.validateWAL(v)
 	if !c.TLS.Enabled {
 		v.Add("tls.enabled", "must be true: who may publish and read is decided by certificates")
@@ -135,9 +170,7 @@ func (c *Config) Validate(v *config.Check) {
 	if c.Metrics.Enabled && c.Metrics.Port != 0 && c.Metrics.Port == c.Server.Port {
 		v.Add("metrics.port", "is the same as server.port")
 	}
-	if _, err := obs.ParseLevel(c.Logging.Level); err != nil {
-		v.OneOf("logging.level", strings.ToUpper(c.Logging.Level), "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-	}
+	c.Logging.Validate(v.Under("logging"))
 }
 
 func (c *Config) validateWAL(v *config.Check) {
@@ -162,4 +195,51 @@ func (c *Config) Files(home config.Home) identity.Files {
 	}
 }
 
+// Sizes that the limit for a message follows from, in bytes.
+const (
+	batchBytes   = 256 << 10 // what agents put into a batch, unless one event is larger
+	framingBytes = 64 << 10  // producer, sequence, and the lengths of the events
+)
+
+// messageLimit is the most bytes of one message: a batch, or one event that is
+// larger than a batch, with what is around them.
+func (c *ServerConfig) messageLimit() int {
+	return min(max(c.MaxEventKB<<10, batchBytes)+framingBytes, c.MaxMessageMB<<20)
+}
+
 func (c *Config) timeout() time.Duration { return time.Duration(c.Server.TimeoutSeconds) * time.Second }
+
+// What connections may use when max_connections is 0: half of the memory, of which
+// an idle one takes 90 to 110 KiB (docs/scale.md), and all descriptors but those
+// for the log, the database and the other ports.
+const (
+	connectionBytes      = 128 << 10
+	reservedDescriptors  = 512
+	fewestConnections    = 64
+	unknownConnections   = 8_192 // where the system does not say
+	mostConnectionsAtAll = 1_000_000
+)
+
+// connections is max_connections, or what memory and descriptors allow; 0 of
+// either is unknown.
+func (c *ServerConfig) connections(memory int64, descriptors int) int {
+	if c.MaxConnections > 0 {
+		return c.MaxConnections
+	}
+	most := unknownConnections
+	if memory > 0 {
+		most = int(min(memory/2/connectionBytes, mostConnectionsAtAll))
+	}
+	if descriptors > 0 {
+		most = min(most, descriptors-reservedDescriptors)
+	}
+	return max(most, fewestConnections)
+}
+
+// connectionsOf returns how many connections one certificate of a role may have.
+func (c *ServerConfig) connectionsOf(r identity.Role) int {
+	if r == identity.RoleAgent || r == identity.RoleNode {
+		return c.AgentConnections
+	}
+	return c.ClientConnections
+}

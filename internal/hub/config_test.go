@@ -66,3 +66,40 @@ func TestConfigFaults(t *testing.T) {
 		})
 	}
 }
+
+// TestMessageLimit: a batch of an agent always fits, and so does the largest event.
+func TestMessageLimit(t *testing.T) {
+	for _, tt := range []struct{ eventKB, messageMB, want int }{
+		{1024, 16, 1088 << 10},
+		{64, 16, 320 << 10},
+		{4096, 16, 4160 << 10},
+		{1024, 1, 1 << 20},
+	} {
+		c := ServerConfig{MaxEventKB: tt.eventKB, MaxMessageMB: tt.messageMB}
+		if got := c.messageLimit(); got != tt.want {
+			t.Errorf("max_event_kb %d, max_message_mb %d: %d, want %d", tt.eventKB, tt.messageMB, got, tt.want)
+		}
+	}
+}
+
+func TestConnectionsFollowFromTheMachine(t *testing.T) {
+	for name, tc := range map[string]struct {
+		set         int
+		memory      int64
+		descriptors int
+		want        int
+	}{
+		"set":                {5, 1 << 30, 1 << 20, 5},
+		"memory":             {0, 512 << 20, 1 << 20, 2_048},
+		"a machine of 8 GiB": {0, 8 << 30, 1 << 20, 32_768},
+		"descriptors":        {0, 8 << 30, 4_096, 3_584},
+		"very few":           {0, 1 << 20, 100, 64},
+		"nothing known":      {0, 0, 0, 8_192},
+		"huge":               {0, 1 << 50, 0, 1_000_000},
+	} {
+		c := ServerConfig{MaxConnections: tc.set}
+		if got := c.connections(tc.memory, tc.descriptors); got != tc.want {
+			t.Errorf("%s: %d, want %d", name, got, tc.want)
+		}
+	}
+}

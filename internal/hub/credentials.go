@@ -2,7 +2,7 @@ package hub
 
 import (
 	"context"
-	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 
@@ -20,33 +20,38 @@ type caller struct {
 	ID identity.ID
 	// Publisher is ID as text, made once because every record carries it.
 	Publisher string
+	// conn is the connection that the call came on.
+	conn *peerConn
+	// Observes says that the certificate names kinds of agents that watch others.
+	Observes bool
+	// life ends with that connection, however it does.
+	life context.Context //nolint:containedctx // a connection's, not a call's
 }
 
 // finished are transport credentials for connections whose TLS handshake is
 // done: by then the listener has told gRPC and HTTPS apart.
-type finished struct{}
+type finished struct {
+	follow func(*peerConn) followedConn
+}
 
 var _ credentials.TransportCredentials = finished{}
 
-var errNotTLS = errors.New("connection is not TLS")
+var errNoPeer = errors.New("connection was not admitted")
 
-// ServerHandshake reads who the peer is.
-func (finished) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	secure, ok := conn.(interface{ ConnectionState() tls.ConnectionState })
+// ServerHandshake says who the peer is.
+func (f finished) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	peer, ok := conn.(*peerConn)
 	if !ok {
-		return nil, nil, errNotTLS
+		return nil, nil, errNoPeer
 	}
-	state := secure.ConnectionState()
-	id, err := identity.PeerID(state)
-	if err != nil {
-		return nil, nil, err
-	}
-	return conn, caller{
+	followed := f.follow(peer)
+	return followed, caller{
 		TLSInfo: credentials.TLSInfo{
-			State:          state,
+			State:          peer.ConnectionState(),
 			CommonAuthInfo: credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity},
 		},
-		ID: id, Publisher: id.String(),
+		ID: peer.ID, Publisher: peer.Publisher, Observes: len(identity.Observes(peer.Cert)) > 0, conn: peer,
+		life: followed.follower.Context(),
 	}, nil
 }
 
@@ -81,4 +86,13 @@ func callerOf(ctx context.Context) (caller, error) {
 func Caller(ctx context.Context) (identity.ID, bool) {
 	c, err := callerOf(ctx)
 	return c.ID, err == nil
+}
+
+// CallerCertificate returns the certificate of whoever makes a call to the hub.
+func CallerCertificate(ctx context.Context) (*x509.Certificate, bool) {
+	c, err := callerOf(ctx)
+	if err != nil || c.conn == nil {
+		return nil, false
+	}
+	return c.conn.Cert, true
 }

@@ -6,26 +6,29 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
 	"time"
+
+	"github.com/amoskys/amoskys/internal/limit"
 )
 
 // enroller serves connections without a certificate, apart from everything else:
 // a server of its own, few at a time, one request each.
 type enroller struct {
 	feed   *feed
-	slots  chan struct{}
+	slots  *limit.Slots // by network
+	scarce *scarce
 	server *http.Server
 }
 
 // Bounds of what a stranger may use.
 const (
 	enrolConnections = 16
+	enrolGrace       = 2 * time.Second  // after which a client gives way to one of its own network
 	enrolTimeout     = 10 * time.Second // for each of request and answer
 	enrolHeaders     = 8 << 10
 )
 
-func newEnroller(addr net.Addr, handler http.Handler, logger *slog.Logger) *enroller {
+func newEnroller(addr net.Addr, handler http.Handler, s *scarce, logger *slog.Logger) *enroller {
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: enrolTimeout, ReadTimeout: enrolTimeout, WriteTimeout: 2 * enrolTimeout,
@@ -33,21 +36,29 @@ func newEnroller(addr net.Addr, handler http.Handler, logger *slog.Logger) *enro
 		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
 	server.SetKeepAlivesEnabled(false)
-	return &enroller{feed: newFeed(addr), slots: make(chan struct{}, enrolConnections), server: server}
+	return &enroller{
+		feed: newFeed(addr), scarce: s, server: server,
+		slots: limit.NewSlots(limit.SlotOptions{Slots: enrolConnections, Grace: enrolGrace, Now: s.now}),
+	}
 }
 
-// give hands a connection over, or closes it when there are too many.
+// give hands a connection over. When there are too many, one of the network that
+// has most is closed; that may be this one.
 func (e *enroller) give(c net.Conn) {
 	if e == nil {
 		_ = c.Close()
 		return
 	}
-	select {
-	case e.slots <- struct{}{}:
-		e.feed.give(&slotConn{Conn: c, slots: e.slots})
-	default:
+	end := func() {
+		e.scarce.stranger(refusedEnrolment, c.RemoteAddr())
 		_ = c.Close()
 	}
+	slot, err := e.slots.Take(limit.Claim{Key: limit.NetworkOf(c.RemoteAddr()), GiveWay: end})
+	if err != nil {
+		end()
+		return
+	}
+	e.feed.give(&limit.Conn{Conn: hidden{c}, Slot: slot})
 }
 
 // run serves until ctx ends, and waits a little for requests under way.
@@ -72,16 +83,6 @@ func (e *enroller) run(ctx context.Context) error {
 	return nil
 }
 
-// slotConn gives its slot back when it is closed. It also hides the TLS
-// connection from net/http, which serves no protocol that it does not know.
-type slotConn struct {
-	net.Conn
-	slots <-chan struct{}
-	once  sync.Once
-}
-
-// Close closes the connection.
-func (c *slotConn) Close() error {
-	c.once.Do(func() { <-c.slots })
-	return c.Conn.Close()
-}
+// hidden hides a TLS connection from net/http, which serves no protocol that it does
+// not know.
+type hidden struct{ net.Conn }

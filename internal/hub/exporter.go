@@ -7,45 +7,58 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/amoskys/amoskys/internal/identity"
+	"github.com/amoskys/amoskys/internal/limit"
 	"github.com/amoskys/amoskys/internal/obs"
 )
 
 // exporter serves /metrics on a port of its own: plain HTTP to this machine, and
-// HTTPS to whoever has a client certificate.
+// HTTPS to whoever has a client certificate. Probes get their verdict from anywhere.
 type exporter struct {
-	listener *bounded
+	listener *limit.Listener
 	secure   *feed // raw connections that begin a TLS handshake
 	plain    *feed
 	tls      net.Listener // finished ones
+	peers    *peerConns   // of them
 	handler  http.Handler
+	ready    func() bool // whether the hub takes events; set before run
 	logger   *slog.Logger
 }
 
-// exporterPending bounds how many connections may be silent at a time, and
-// exporterMost all that are open: those who scrape are few, and whoever opens more
-// shall not use up the descriptors that the log needs.
+// Bounds on connections of the metrics port: those who scrape are few, and whoever
+// opens more shall not use up the descriptors that the log needs.
 const (
-	exporterPending = 256
-	exporterMost    = 512
+	exporterPending = 256 // handshakes under way
+	exporterMost    = 512 // all that are open
+	exporterShare   = 64  // what one network has in safety, and one certificate at most
+	exporterGrace   = 2 * time.Second
 )
 
 // newExporter takes l over.
-func newExporter(l net.Listener, files identity.Files, o identity.ServerOptions, g prometheus.Gatherer) (*exporter, error) {
+func newExporter(l net.Listener, files identity.Files, o identity.ServerOptions, g prometheus.Gatherer, sc *scarce) (*exporter, error) {
 	o.NextProtos = []string{"http/1.1"}
 	cfg, err := identity.ServerConfig(files, o)
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
+	port := sc.port(refusedScrape)
+	port.Slots = limit.NewSlots(limit.SlotOptions{
+		Slots: exporterMost, Share: exporterShare, Reserved: exporterMost / 4, Grace: exporterGrace,
+	})
 	x := &exporter{
-		listener: &bounded{Listener: l, most: exporterMost, refuse: func(net.Addr) {}},
+		listener: limit.NewListener(l, port),
 		secure:   newFeed(l.Addr()), plain: newFeed(l.Addr()), logger: o.Logger,
 	}
 	x.tls = identity.NewListener(x.secure, cfg, identity.ListenerOptions{MaxPending: exporterPending})
+	x.peers = newPeerConns(&ServerConfig{
+		MaxConnections: exporterMost, AgentConnections: exporterShare, ClientConnections: exporterShare,
+	}, sc, sc.now)
+	x.peers.revoked = o.Revoked
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", obs.MetricsHandler(g))
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
@@ -59,9 +72,9 @@ func newExporter(l net.Listener, files identity.Files, o identity.ServerOptions,
 // run serves until ctx ends.
 func (x *exporter) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return splitFirstByte(x.listener, x.secure, x.plain, exporterPending) })
-	group.Go(func() error { return obs.Serve(ctx, x.plain, fromHere(x.handler), x.logger) })
-	group.Go(func() error { return obs.Serve(ctx, x.tls, x.handler, x.logger) })
+	group.Go(func() error { return splitFirstByte(x.listener, x.secure, x.plain) })
+	group.Go(func() error { return x.servePlain(ctx) })
+	group.Go(func() error { return obs.Serve(ctx, x.peers.listener(x.tls), obs.Probes(x.ready, x.handler), x.logger) })
 	group.Go(func() error {
 		<-ctx.Done()
 		return ignoreClosed(x.listener.Close()) // the servers close theirs
@@ -81,18 +94,4 @@ func ignoreClosed(err error) error {
 		return nil
 	}
 	return err
-}
-
-// fromHere lets only this machine through, and no pages of others that it shows.
-func fromHere(next http.Handler) http.Handler {
-	next = obs.LocalNames(next)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		addr, err := net.ResolveTCPAddr("tcp", r.RemoteAddr)
-		if err != nil || !isLoopback(addr) {
-			w.Header().Set("Connection", "close")
-			http.Error(w, "plain HTTP is for this machine alone: use https with a client certificate", http.StatusForbidden)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
 }

@@ -61,7 +61,7 @@ func TestFullDisk(t *testing.T) {
 	if refused.GetStatus() != pb.PublishAck_STATUS_RETRY || refused.GetBackoff().AsDuration() <= 0 || !strings.Contains(refused.GetReason(), "full") {
 		t.Errorf("refused with %v", refused)
 	}
-	_, err := pb.NewEventBusClient(conn).PublishEvent(t.Context(), &pb.Event{Id: sixteen(1), Time: now(), Type: "a.b", Message: text})
+	_, err := pb.NewEventBusClient(conn).PublishEvent(t.Context(), &pb.Event{Id: sixteen(1), Time: now(), Type: "a.b", Host: ownHost, Message: text})
 	if st, _ := status.FromError(err); st.Code() != codes.ResourceExhausted || retryIn(st) <= 0 {
 		t.Errorf("a single event: %v", err)
 	}

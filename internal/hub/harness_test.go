@@ -28,6 +28,8 @@ import (
 	"github.com/amoskys/amoskys/internal/identity"
 	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+	"github.com/amoskys/amoskys/internal/vfs"
+	"github.com/amoskys/amoskys/internal/wal"
 )
 
 func TestMain(m *testing.M) {
@@ -106,7 +108,7 @@ func openHub(home config.Home, options ...hubOption) (*testHub, error) {
 	logger := slog.New(slog.NewTextHandler(text, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	registry := obs.NewRegistry()
 	o := Options{Config: testConfig(), Home: home, Logger: logger, Registry: registry, Version: "test"}
-	s := StorageOptions{Home: home, Logger: logger, Registerer: registry}
+	s := StorageOptions{Open: wal.Opener(vfs.OS{}), Home: home, Logger: logger, Registerer: registry}
 	for _, f := range options {
 		f(&o, &s)
 	}
@@ -162,14 +164,20 @@ func dialFiles(tb testing.TB, addr string, files identity.Files, options ...grpc
 // issue makes a certificate of any identity from the home's own authority.
 func issue(t *testing.T, home config.Home, id identity.ID, ttl time.Duration) identity.Files {
 	t.Helper()
+	return issueWith(t, home, identity.IssueOptions{ID: id, TTL: ttl})
+}
+
+// issueWith is issue with all that a certificate can say.
+func issueWith(t *testing.T, home config.Home, o identity.IssueOptions) identity.Files {
+	t.Helper()
 	ca, err := identity.LoadCA(filepath.Join(home.Certs(), "ca.crt"), filepath.Join(home.Certs(), "ca.key"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if id.Domain == "" {
-		id.Domain = ca.Domain()
+	if o.ID.Domain == "" {
+		o.ID.Domain = ca.Domain()
 	}
-	pair, err := ca.Issue(identity.IssueOptions{ID: id, TTL: ttl})
+	pair, err := ca.Issue(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,10 +203,13 @@ func (h *testHub) tlsConfig(t *testing.T, name string) *tls.Config {
 	return cfg
 }
 
+// ownHost is the host of the layout's certificates.
+var ownHost = &pb.Host{Name: "test-host"}
+
 // makeEvent builds a valid event with its own id.
 func makeEvent(tb testing.TB, text string) []byte {
 	tb.Helper()
-	return encode(tb, &pb.Event{Type: "process.execution", Message: text, Host: &pb.Host{Name: "test-host"}})
+	return encode(tb, &pb.Event{Type: "process.execution", Message: text, Host: ownHost})
 }
 
 // encode fills in what an event needs.
@@ -214,6 +225,9 @@ func encode(tb testing.TB, ev *pb.Event) []byte {
 	if ev.GetTime() == nil {
 		ev.Time = timestamppb.Now()
 	}
+	if ev.GetHost() == nil && ev.GetObserver() == nil {
+		ev.Host = ownHost
+	}
 	b, err := proto.Marshal(ev)
 	if err != nil {
 		tb.Fatal(err)
@@ -225,7 +239,7 @@ func publishStream(tb testing.TB, conn *grpc.ClientConn, agent string) grpc.Bidi
 	tb.Helper()
 	ctx := tb.Context()
 	if agent != "" {
-		ctx = metadata.AppendToOutgoingContext(ctx, AgentIDHeader, agent)
+		ctx = metadata.AppendToOutgoingContext(ctx, identity.MetadataAgent, agent)
 	}
 	s, err := pb.NewEventBusClient(conn).Publish(ctx)
 	if err != nil {

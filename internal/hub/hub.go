@@ -6,22 +6,38 @@
 // A batch travels like this: gRPC hands its frames over unread; internal/hub/admit
 // walks them once, decides which events are good and whether the batch was stored
 // before; the log makes it durable; the ack goes out. Nothing is decoded and
-// nothing copied on the way. Readers pull from the log, each at its own pace.
+// nothing copied on the way; a packed batch is unpacked to be walked, and stored as it
+// came. Readers pull from the log, each at its own pace.
 //
-// What every goroutine here may block on: a stream's receiver on its client, on
-// its share of the gate and on the gate; a stream's acknowledger on the log and on
-// its client; a subscription on its client and on the log's tail. The log's own
-// goroutine calls back here and is never blocked.
+// Where what is, a part to each file and its neighbours:
+//
+//	a connection: who it is, its share, its end   conns, peers, credentials, accept, scarce
+//	what it has begun and not finished            follow, package begun
+//	a call: its role, share, message and answer   roles, calls, turns, codec, scales, answers
+//	events in                                     bus, publish, unary, room, shares, wire, package admit
+//	events out                                    subscribe, subscriptions, cursors, wire
+//	what is told of it                            status, metrics, meter, bounds, probes, exporter, expiry
+//	the log and what is restored from it          storage
+//
+// The services beside the bus are packages of their own, which know the hub by what
+// they are given: accounts, fleet, tasks, query, certificates, enroll (behind
+// enroller); own publishes the hub's own events, audit those about people's acts.
+//
+// What every goroutine here may block on: a stream's receiver on its client, on its
+// sender's share of the gate and on the gate, once for what it unpacks and once for what
+// it stores; a stream's acknowledger on the log and on its client; a subscription on its
+// client and on the log's tail. The log's own goroutine calls back here and is never
+// blocked.
 package hub
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -35,7 +51,10 @@ import (
 
 	"github.com/amoskys/amoskys/internal/config"
 	"github.com/amoskys/amoskys/internal/hub/admit"
+	"github.com/amoskys/amoskys/internal/hub/begun"
 	"github.com/amoskys/amoskys/internal/identity"
+	"github.com/amoskys/amoskys/internal/identity/rights"
+	"github.com/amoskys/amoskys/internal/limit"
 	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
@@ -62,9 +81,27 @@ type Options struct {
 	// Enroll answers clients without a certificate that came to enrol, on
 	// connections of their own; nil lets no such client in.
 	Enroll http.Handler
+	// Revoked says why a client certificate is refused although it is right, "" when
+	// it is not. It is asked at each handshake. Nil refuses none.
+	Revoked func(identity.ID, *x509.Certificate) string
+	// Seen hears of each client certificate that connects; nil for nobody. It must
+	// not block.
+	Seen func(identity.ID, *x509.Certificate)
+	// Auditor records who removed a cursor; nil records nothing.
+	Auditor Auditor
+	// Unsupervised hears of each stream of an agent that no node runs, with what the
+	// agent says of itself; it returns what is called when the stream ends. Nil for
+	// nobody.
+	Unsupervised func(host, id string, claimed []byte) (gone func())
 	// Reasons says what else is wrong, one sentence each; the hub is degraded then.
 	Reasons func() []string
-	Now     func() time.Time
+	// Readers says how the readers of the log in this process do; nil when there are
+	// none.
+	Readers func() []SubscriberStatus
+	// Rate is how many events a second come now, as the live view counts them; nil
+	// takes the last interval of the metrics.
+	Rate func() float64
+	Now  func() time.Time
 }
 
 // Hub is a server that has its ports. Make it with New.
@@ -79,10 +116,14 @@ type Hub struct {
 	meter         *meter
 	metrics       *metrics
 	bus           *bus
-	server        *grpc.Server
+	server        services
 	health        *health.Server
+	begun         *begun.Budget
+	followLimiter *limit.Log
+	answers       *answers
 
-	listener *bounded     // raw
+	scarce   *scarce
+	peers    *peerConns
 	tls      net.Listener // finished connections
 	grpcFeed *feed
 	httpFeed *feed
@@ -102,6 +143,7 @@ func New(o Options) (*Hub, error) {
 	if o.Files == (identity.Files{}) {
 		o.Files = o.Config.Files(o.Home)
 	}
+	o.Config.Server.MaxConnections = o.Config.Server.connections(limit.Memory(), limit.MaxDescriptors())
 	h := &Hub{
 		options: o, now: o.Now, started: o.Now(), logger: o.Logger, storage: o.Storage,
 		subscriptions: newSubscriptions(), meter: &meter{},
@@ -110,10 +152,15 @@ func New(o Options) (*Hub, error) {
 	if h.metrics, err = newMetrics(o.Registry, h.meter); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
+	h.scarce = newScarce(h.metrics.fail, h.logger, h.now)
+	h.peers = newPeerConns(&o.Config.Server, h.scarce, h.now)
 	if err := h.listen(); err != nil {
 		return nil, err
 	}
 	h.bus = h.newBus()
+	h.begun = begun.NewBudget(begunLimits(o.Config.Server.messageLimit()), h.now)
+	h.followLimiter = limit.NewLog(h.logger, h.now)
+	h.answers = newAnswers()
 	h.serve()
 	if err := h.gauges(o.Registry); err != nil {
 		return nil, errors.Join(fmt.Errorf("register metrics: %w", err), h.closeListeners())
@@ -123,14 +170,17 @@ func New(o Options) (*Hub, error) {
 
 func (h *Hub) newBus() *bus {
 	c := &h.options.Config.Server
-	limit := int64(c.QueueMB) << 20
+	queue := int64(c.QueueMB) << 20
 	return &bus{
-		log: h.storage.Log, ledger: h.storage.ledger, gate: admit.NewGate(limit),
-		rules:   admit.Rules{MaxEventBytes: c.MaxEventKB << 10, MaxEvents: c.MaxBatchEvents, MaxSkew: maxSkew},
+		log: h.storage.Log, ledger: h.storage.ledger,
+		rooms: newRooms(queue, int64(c.messageLimit()), min(2*time.Second, h.options.Config.timeout())),
+		rules: admit.Rules{
+			MaxEventBytes: c.MaxEventKB << 10, MaxEvents: c.MaxBatchEvents, MaxUnpackedBytes: c.messageLimit(), MaxSkew: maxSkew,
+		},
 		metrics: h.metrics, meter: h.meter, logger: h.logger,
-		limiter: newLogLimiter(h.logger, h.now), now: h.now,
-		maxInFlight: c.MaxInFlight, share: max(limit/8, 1), patience: min(2*time.Second, h.options.Config.timeout()),
-		subscriptions: h.subscriptions, draining: make(chan struct{}),
+		limiter: limit.NewLog(h.logger, h.now), now: h.now,
+		maxInFlight:   c.MaxInFlight,
+		subscriptions: h.subscriptions, large: newLargeBuffers(), draining: make(chan struct{}), unsupervised: h.options.Unsupervised,
 	}
 }
 
@@ -141,49 +191,42 @@ func (h *Hub) listen() error {
 	if err != nil {
 		return fmt.Errorf("open the hub's port: %w", err)
 	}
-	limiter := newLogLimiter(h.logger, h.now)
-	h.listener = &bounded{Listener: raw, most: int64(c.Server.MaxConnections), refuse: func(addr net.Addr) {
-		h.metrics.fail(string(identity.ReasonOverloaded))
-		limiter.log("connections", "connection refused",
-			slog.String(obs.KeyReason, "too many connections"), slog.String(obs.KeyPeer, addr.String()))
-	}}
 	trust := identity.ServerOptions{
 		Logger: h.logger, Now: h.options.Now, NextProtos: nextProtos(),
 		BindClientAddress: c.TLS.BindClientAddress,
-		OnReject:          func(r identity.Rejection) { h.metrics.fail(string(r.Reason)) },
+		OnReject:          h.rejected,
+		Revoked:           h.options.Revoked,
 	}
+	h.peers.revoked, h.peers.seen = h.options.Revoked, h.options.Seen
 	main := trust
 	main.Enroll = h.options.Enroll != nil
 	cfg, err := identity.ServerConfig(h.options.Files, main)
 	if err != nil {
 		return errors.Join(err, raw.Close())
 	}
-	h.tls = identity.NewListener(h.listener, cfg, identity.ListenerOptions{
-		HandshakeTimeout: min(10*time.Second, c.timeout()),
+	h.tls = identity.NewListener(raw, cfg, identity.ListenerOptions{
+		HandshakeTimeout: min(10*time.Second, c.timeout()), Shortage: h.scarce.shortage,
 	})
 	h.grpcFeed, h.httpFeed = newFeed(raw.Addr()), newFeed(raw.Addr())
 	if h.options.Enroll != nil {
-		h.enroller = newEnroller(raw.Addr(), h.options.Enroll, h.logger)
+		h.enroller = newEnroller(raw.Addr(), h.options.Enroll, h.scarce, h.logger)
 	}
 	if !c.Metrics.Enabled {
 		return nil
 	}
 	port, err := listenTCP(c.Metrics.Host, c.Metrics.Port)
 	if err == nil {
-		h.exporter, err = newExporter(port, h.options.Files, trust, h.options.Registry)
+		h.exporter, err = newExporter(port, h.options.Files, trust, h.options.Registry, h.scarce)
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("open the metrics port: %w", err), h.closeListeners())
 	}
+	h.exporter.ready = h.takesEvents
 	return nil
 }
 
 func listenTCP(host string, port int) (net.Listener, error) {
-	addr, err := net.ResolveTCPAddr("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
-	if err != nil {
-		return nil, err
-	}
-	return net.ListenTCP("tcp", addr)
+	return obs.Listen(context.Background(), config.HostPort(host, port))
 }
 
 func (h *Hub) closeListeners() error {
@@ -196,7 +239,7 @@ func (h *Hub) closeListeners() error {
 
 // Sizes that were measured; see docs/performance.md.
 const (
-	streamWindow = 1 << 20
+	streamWindow = 128 << 10 // what a stream may hold unread; gRPC widens it for a message that is being read
 	connWindow   = 2 << 20
 	readBuffer   = 16 << 10 // of each connection, so small; writing borrows one only while it writes
 	writeBuffer  = 64 << 10
@@ -208,16 +251,17 @@ func (h *Hub) serve() {
 	alive, stop := context.WithCancel(context.Background())
 	h.stop = stop
 	g := &guard{
-		table: roleTable(), logger: h.logger, limiter: newLogLimiter(h.logger, h.now),
-		failed: h.metrics.fail, stopped: alive,
+		table: rights.Hub(), logger: h.logger, limiter: limit.NewLog(h.logger, h.now),
+		failed: h.metrics.fail, auditor: h.options.Auditor, stopped: alive,
+		oneRequest: map[string]bool{}, answers: h.answers, turns: newTurns(c), arrivalTime: h.options.Config.timeout(),
 	}
-	h.server = grpc.NewServer(
-		grpc.Creds(finished{}),
+	h.server = services{guard: g, Server: grpc.NewServer(
+		grpc.Creds(finished{h.follow}),
 		grpc.ForceServerCodecV2(newCodec()),
-		grpc.ChainUnaryInterceptor(g.unary),
+		grpc.InTapHandle(g.tap),
 		grpc.ChainStreamInterceptor(g.stream),
 		grpc.UnknownServiceHandler(g.unlisted),
-		grpc.MaxRecvMsgSize(c.MaxMessageMB<<20),
+		grpc.MaxRecvMsgSize(c.messageLimit()),
 		grpc.MaxConcurrentStreams(uint32(c.MaxStreams)),
 		grpc.NumStreamWorkers(uint32(c.Workers)),
 		grpc.MaxHeaderListSize(16<<10),
@@ -228,8 +272,9 @@ func (h *Hub) serve() {
 		grpc.WriteBufferSize(writeBuffer),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-	)
+	)}
 	h.server.RegisterService(h.bus.describe(), h.bus)
+	pb.RegisterCursorsServer(h.server, &cursorService{bus: h.bus, auditor: h.options.Auditor, own: h.ownReaders})
 	h.health = health.NewServer()
 	healthpb.RegisterHealthServer(h.server, h.health)
 	if h.options.Register != nil {
@@ -239,7 +284,7 @@ func (h *Hub) serve() {
 }
 
 // Addr returns the address of the hub's port.
-func (h *Hub) Addr() net.Addr { return h.listener.Addr() }
+func (h *Hub) Addr() net.Addr { return h.tls.Addr() }
 
 // MetricsAddr returns the address of the metrics port, nil when it is off.
 func (h *Hub) MetricsAddr() net.Addr {
@@ -249,8 +294,8 @@ func (h *Hub) MetricsAddr() net.Addr {
 	return h.exporter.listener.Addr()
 }
 
-// Connections returns how many connections are open, handshakes included.
-func (h *Hub) Connections() int { return int(h.listener.open.Load()) }
+// Connections returns how many connections with a valid certificate are open.
+func (h *Hub) Connections() int { return h.peers.len() }
 
 func (h *Hub) isStopping() bool { return h.stopping.Load() }
 
@@ -259,7 +304,7 @@ func (h *Hub) isStopping() bool { return h.stopping.Load() }
 // returns nil after an orderly end.
 func (h *Hub) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return splitTLS(h.tls, h.grpcFeed, h.httpFeed, h.enroller.give) })
+	group.Go(func() error { return h.peers.route(h.tls, h.grpcFeed, h.httpFeed, h.enroller.give) })
 	if h.enroller != nil {
 		group.Go(func() error { return h.enroller.run(ctx) })
 	}
@@ -283,7 +328,8 @@ func (h *Hub) Run(ctx context.Context) error {
 	return nil
 }
 
-// stopGrace is how long calls may take to end after they were told to.
+// stopGrace is how long calls may take at most to end after they were told to; less
+// where server.timeout_seconds is short.
 const stopGrace = 3 * time.Second
 
 // shutdown is the orderly end.
@@ -298,7 +344,7 @@ func (h *Hub) shutdown() error {
 		defer close(graceful)
 		h.server.GracefulStop()
 	}()
-	timer := time.NewTimer(min(h.options.Config.timeout(), stopGrace))
+	timer := time.NewTimer(min(h.options.Config.timeout()/5, stopGrace))
 	defer timer.Stop()
 	select {
 	case <-graceful:
@@ -325,6 +371,7 @@ func (h *Hub) watch(ctx context.Context) {
 		case <-rate.C:
 			h.meter.tick(h.now())
 		case <-state.C:
+			h.begun.Sweep()
 		}
 	}
 }

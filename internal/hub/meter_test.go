@@ -1,10 +1,8 @@
 package hub
 
 import (
-	"log/slog"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 )
@@ -65,23 +63,5 @@ func TestMeterRate(t *testing.T) {
 	m.tick(now.Add(10 * time.Second))
 	if got := m.eventsPerSecond(); got != 0 {
 		t.Errorf("nothing in 5 seconds: %v a second", got)
-	}
-}
-
-func TestLogLimiter(t *testing.T) {
-	var out lockedBuffer
-	now := time.Unix(1_000_000, 0)
-	l := newLogLimiter(slog.New(slog.NewTextHandler(&out, nil)), func() time.Time { return now })
-	for range 100 {
-		l.log("a", "refused")
-	}
-	l.log("b", "refused")
-	if n := strings.Count(out.String(), "\n"); n != 6 {
-		t.Errorf("%d lines, want 5 of one kind and 1 of the other", n)
-	}
-	now = now.Add(time.Minute)
-	l.log("a", "refused")
-	if !strings.Contains(out.String(), "omitted=95") {
-		t.Errorf("what was left out is not told:\n%s", out.String())
 	}
 }

@@ -2,12 +2,15 @@ package hub
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/amoskys/amoskys/internal/codec"
 	"github.com/amoskys/amoskys/internal/identity"
-	"github.com/amoskys/amoskys/internal/wal"
+	"github.com/amoskys/amoskys/internal/stream"
 )
 
 // metrics are the counters that code increments; gauges are read when scraped.
@@ -18,6 +21,7 @@ type metrics struct {
 	bytes                               prometheus.Counter
 	batches                             *prometheus.CounterVec // by outcome, which are:
 	batch, duplicates, nothing, retries prometheus.Counter
+	packed                              *prometheus.CounterVec // batches, by codec
 
 	errors  *prometheus.CounterVec // by reason
 	refused *prometheus.CounterVec // events, by reason
@@ -29,11 +33,13 @@ type metrics struct {
 // errorReasons are the values of the label reason of eventbus_errors_total
 // besides the listener's; they exist from the start, so that a rate over them works.
 func errorReasons() []string {
+	words := slices.Concat(slices.Collect(maps.Values(begunReasons())), scarceReasons(), rejectionReasons())
 	return append([]string{
 		"unauthenticated", "unknown_method", "panic", "agent_mismatch",
-		"malformed_request", "too_many_events", "stale_sequence", "refused_event",
-		"log_busy", "log_full", "log_readonly", "log_failed", "too_many_cursors", "bad_subscription",
-	}, rejectionReasons()...)
+		"malformed_request", "unknown_codec", "message_too_large", "request_timeout", "too_many_events", "stale_sequence", "refused_event",
+		"log_busy", "unpack_busy", "log_full", "log_readonly", "log_failed", "too_many_cursors", "bad_subscription",
+		"too_many_answers",
+	}, words...)
 }
 
 func rejectionReasons() []string {
@@ -57,11 +63,14 @@ func newMetrics(r prometheus.Registerer, m *meter) (*metrics, error) {
 			Name: "eventbus_events_total", Help: "Events stored and acknowledged.",
 		}),
 		bytes: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "eventbus_bytes_total", Help: "Encoded bytes of the events stored.",
+			Name: "eventbus_bytes_total", Help: "Encoded bytes of the events stored, before they were packed.",
 		}),
 		batches: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "eventbus_batches_total", Help: "Batches and single events answered, by outcome.",
 		}, []string{"outcome"}),
+		packed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "amoskys_hub_packed_batches_total", Help: "Batches stored that came packed, by codec.",
+		}, []string{"codec"}),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "eventbus_errors_total", Help: "What was refused or went wrong, by reason.",
 		}, []string{"reason"}),
@@ -82,7 +91,10 @@ func newMetrics(r prometheus.Registerer, m *meter) (*metrics, error) {
 	}
 	x.batch, x.duplicates = x.batches.WithLabelValues("stored"), x.batches.WithLabelValues("duplicate")
 	x.nothing, x.retries = x.batches.WithLabelValues("refused"), x.batches.WithLabelValues("retry")
-	return x, register(r, x.latency, x.events, x.bytes, x.batches, x.errors, x.refused, x.skewed, x.sent)
+	for _, c := range codec.Known() {
+		x.packed.WithLabelValues(c.String())
+	}
+	return x, register(r, x.latency, x.events, x.bytes, x.batches, x.packed, x.errors, x.refused, x.skewed, x.sent)
 }
 
 // fail counts an error; unknown reasons become "other", so that labels stay bounded.
@@ -123,11 +135,16 @@ func (h *Hub) gauges(r prometheus.Registerer) error {
 			func() float64 { return float64(max(0, h.meter.inQueue.Load())) }),
 		gauge("eventbus_connections", "Connections with a valid certificate.",
 			func() float64 { return float64(h.Connections()) }),
-		gauge("eventbus_throughput_eps", "Events stored a second over the last interval.", h.meter.eventsPerSecond),
+		gauge("eventbus_throughput_eps", "Events stored a second, mean of the last half minute.", h.eventsPerSecond),
 		gauge("eventbus_subscriptions", "Subscriptions that are open.",
 			func() float64 { return float64(h.subscriptions.len()) }),
 		gauge("eventbus_producers", "Producers whose sequences are remembered.",
 			func() float64 { return float64(h.storage.ledger.Producers()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "eventbus_producers_forgotten_total", Help: "Producers beyond their certificate's share that were forgotten while the log may hold their batches.",
+		}, func() float64 { return float64(h.storage.ledger.Forgotten().Count) }),
+		newBoundCollector(h),
+		newExpiry(h.options.Files),
 	)
 }
 
@@ -159,7 +176,7 @@ func newLogMetrics(r prometheus.Registerer) (*logMetrics, error) {
 }
 
 // observe takes one group commit; the log calls it.
-func (m *logMetrics) observe(s wal.SyncInfo) {
+func (m *logMetrics) observe(s stream.SyncInfo) {
 	if s.Err != nil {
 		m.failed.Inc()
 		return

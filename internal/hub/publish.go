@@ -11,14 +11,16 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/amoskys/amoskys/internal/codec"
 	"github.com/amoskys/amoskys/internal/hub/admit"
 	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
-	"github.com/amoskys/amoskys/internal/wal"
+	"github.com/amoskys/amoskys/internal/stream"
 )
 
 // Publish takes batches from one sender. The handler's goroutine sends acks in
@@ -30,15 +32,20 @@ func (b *bus) Publish(stream grpc.BidiStreamingServer[pb.PublishRequest, pb.Publ
 	if err != nil {
 		return err
 	}
+	// A sender packs only after it has seen this, so it is told before its first batch.
+	if err := stream.SendHeader(metadata.Pairs(codec.Metadata, codec.Announce(codec.Known()))); err != nil {
+		return err
+	}
 	if !b.begin() {
 		return errStopping
 	}
 	p := &publication{
-		bus: b, stream: stream, sender: from, gate: admit.NewGate(b.share),
+		bus: b, stream: stream, sender: from,
 		order: make(chan *slot, b.maxInFlight),
 		free:  make(chan *slot, b.maxInFlight),
 		ended: make(chan struct{}),
 	}
+	defer b.noteUnsupervised(stream.Context(), &p.sender)()
 	go p.receive()
 	return p.acknowledge()
 }
@@ -48,7 +55,6 @@ type publication struct {
 	bus    *bus
 	stream grpc.ServerStream
 	sender sender
-	gate   *admit.Gate // this stream's share of the bus's gate
 
 	order chan *slot // received, in order; closed by receive, which sets err before
 	free  chan *slot
@@ -75,14 +81,16 @@ type slot struct {
 	of       *publication
 	message  message
 	request  admit.Request
-	record   wal.Record
+	record   stream.Record
 	received time.Time
+	size     int64 // bytes of message
+	here     bool  // size counts in what has arrived of the sender
 	events   int64 // counted in the meter
 	outcome  outcome
-	first    wal.Offset
+	first    stream.Offset
 	err      error
 	done     chan struct{} // takes one value when outcome is settled
-	settle   func(wal.Offset, error)
+	settle   func(stream.Offset, error)
 	passed   func(error)
 }
 
@@ -101,9 +109,9 @@ func (p *publication) receive() {
 			}
 			return
 		}
-		s.received = p.bus.now()
+		s.received, s.size = p.bus.now(), int64(s.message.data.Len())
 		if !p.accept(s) {
-			s.message.free()
+			s.free()
 			return
 		}
 	}
@@ -119,7 +127,7 @@ func (p *publication) slot() *slot {
 		}
 		p.made++
 		s := &slot{of: p, done: make(chan struct{}, 1)}
-		s.settle, s.passed = s.settled, s.barrier
+		s.settle, s.passed, s.request.Room = s.settled, s.barrier, (*unpacking)(s)
 		return s
 	}
 	select {
@@ -134,11 +142,14 @@ func (p *publication) slot() *slot {
 // must end, with p.err set.
 func (p *publication) accept(s *slot) bool {
 	b := p.bus
-	if err := s.request.Parse(s.message.pieces, &p.sender.rules, s.received); err != nil {
+	s.err, s.first = nil, 0
+	if err := s.request.Parse(s.message.pieces, &p.sender.rules, s.received); errors.Is(err, admit.ErrNoRoom) {
+		s.err = err
+	} else if err != nil {
 		p.err = b.malformed(p.stream.Context(), p.sender.publisher, err)
 		return false
 	}
-	s.events, s.err, s.first = int64(s.request.Count+len(s.request.Refused)), nil, 0
+	s.events = int64(s.request.Count + len(s.request.Refused))
 	b.meter.inQueue.Add(s.events)
 	b.meter.inflight.Add(1)
 	ok := p.submit(s)
@@ -151,11 +162,16 @@ func (p *publication) accept(s *slot) bool {
 
 func (b *bus) malformed(ctx context.Context, publisher string, err error) error {
 	code, reason := codes.InvalidArgument, "malformed_request"
-	if errors.Is(err, admit.ErrTooManyEvents) {
+	switch {
+	case errors.Is(err, admit.ErrTooManyEvents), errors.Is(err, admit.ErrTooManyBad):
 		code, reason = codes.ResourceExhausted, "too_many_events"
+	case errors.Is(err, admit.ErrTooLarge):
+		code, reason = codes.ResourceExhausted, "message_too_large"
+	case errors.Is(err, admit.ErrUnknownCodec):
+		reason = "unknown_codec"
 	}
 	b.metrics.fail(reason)
-	b.limiter.log(reason, "publish stream refused", slog.String(obs.KeyReason, reason),
+	b.limiter.Warn(reason, "publish stream refused", slog.String(obs.KeyReason, reason),
 		slog.String(obs.KeyIdentity, publisher), slog.String(obs.KeyPeer, peerAddr(ctx)), slog.Any(obs.KeyError, err))
 	return status.Error(code, err.Error())
 }
@@ -163,6 +179,9 @@ func (b *bus) malformed(ctx context.Context, publisher string, err error) error 
 // submit gives a batch to the log, or settles it at once.
 func (p *publication) submit(s *slot) bool {
 	b, r := p.bus, &s.request
+	if s.err != nil {
+		return p.pushRetry(s)
+	}
 	if r.Count == 0 {
 		return p.push(s, outcomeNothing, func() error { s.done <- struct{}{}; return nil })
 	}
@@ -179,18 +198,13 @@ func (p *publication) submit(s *slot) bool {
 			return false
 		}
 	}
-	size := int64(r.Bytes)
-	if err := p.enter(size); err != nil {
+	if s.err = s.enter(); s.err != nil {
 		p.unclaim(s)
-		if p.stream.Context().Err() != nil {
-			return false // the client is gone, and nobody waits for an answer
-		}
-		s.err = err
-		return p.push(s, outcomeRetry, func() error { s.done <- struct{}{}; return nil })
+		return p.pushRetry(s)
 	}
-	s.record = wal.Record{
-		Kind: wal.KindEvents, Publisher: p.sender.publisher,
-		Received: s.received, Count: r.Count, Payload: r.Payload,
+	s.record = stream.Record{
+		Publisher: p.sender.publisher,
+		Received:  s.received, Count: r.Count, Payload: r.Payload, Codec: r.Codec,
 	}
 	if r.HasProducer {
 		s.record.ProducerID, s.record.Sequence = r.ProducerID, r.Sequence
@@ -199,15 +213,23 @@ func (p *publication) submit(s *slot) bool {
 		err := b.log.Submit(&s.record, s.settle)
 		if err != nil {
 			p.unclaim(s)
-			p.leave(size)
+			s.leave()
 		}
 		return err
 	})
 	if !ok {
 		p.unclaim(s)
-		p.leave(size)
+		s.leave()
 	}
 	return ok
+}
+
+// pushRetry answers a batch that there was no room for with RETRY.
+func (p *publication) pushRetry(s *slot) bool {
+	if p.stream.Context().Err() != nil {
+		return false // the client is gone, and nobody waits for an answer
+	}
+	return p.push(s, outcomeRetry, func() error { s.done <- struct{}{}; return nil })
 }
 
 // push starts a batch and queues it for its ack, both unless the stream has been
@@ -222,33 +244,15 @@ func (p *publication) push(s *slot, o outcome, start func() error) bool {
 	}
 	s.outcome = o
 	if o != outcomeStored {
-		s.message.free()
+		s.free()
 	}
 	if err := start(); err != nil {
 		s.outcome, s.err = outcomeRetry, err
-		s.message.free()
+		s.free()
 		s.done <- struct{}{}
 	}
 	p.order <- s // has room for every slot
 	return true
-}
-
-// enter waits for room in this stream's share, then in the bus's gate.
-func (p *publication) enter(n int64) error {
-	ctx := p.stream.Context()
-	if err := p.gate.Enter(ctx, n, p.bus.patience); err != nil {
-		return err
-	}
-	if err := p.bus.gate.Enter(ctx, n, p.bus.patience); err != nil {
-		p.gate.Leave(n)
-		return err
-	}
-	return nil
-}
-
-func (p *publication) leave(n int64) {
-	p.bus.gate.Leave(n)
-	p.gate.Leave(n)
 }
 
 func (p *publication) unclaim(s *slot) {
@@ -258,7 +262,7 @@ func (p *publication) unclaim(s *slot) {
 }
 
 // settled is called by the log's goroutine when the batch is durable, or failed.
-func (s *slot) settled(first wal.Offset, err error) {
+func (s *slot) settled(first stream.Offset, err error) {
 	p := s.of
 	s.first, s.err = first, err
 	if s.request.HasProducer && err == nil {
@@ -266,8 +270,8 @@ func (s *slot) settled(first wal.Offset, err error) {
 	} else {
 		p.unclaim(s)
 	}
-	p.leave(int64(s.request.Bytes))
-	s.message.free() // not only after the ack, which waits for its reader
+	s.leave()
+	s.free() // not only after the ack, which waits for its reader
 	s.done <- struct{}{}
 }
 
@@ -275,7 +279,7 @@ func (s *slot) settled(first wal.Offset, err error) {
 // durable, or failed.
 func (s *slot) barrier(err error) {
 	if err == nil && !s.of.bus.ledger.Has(s.of.sender.publisher, s.request.ProducerID, s.request.Sequence) {
-		err = wal.ErrBusy // the original was not stored: this one may be, next time
+		err = stream.ErrBusy // the original was not stored: this one may be, next time
 	}
 	s.err = err
 	s.done <- struct{}{}
@@ -325,7 +329,8 @@ func (p *publication) answer(s *slot, broken *bool) {
 	p.bus.metrics.answered(s.received, p.bus.now())
 	p.bus.meter.inQueue.Add(-s.events)
 	p.bus.meter.inflight.Add(-1)
-	s.record = wal.Record{}
+	s.record = stream.Record{}
+	s.request.Forget()
 	p.free <- s
 }
 
@@ -352,6 +357,9 @@ func (p *publication) ack(s *slot) []byte {
 		x.nothing.Inc()
 	default:
 		x.stored(r.Count, r.Bytes, r.Skewed)
+		if r.Codec != codec.None {
+			x.packed.WithLabelValues(r.Codec.String()).Inc()
+		}
 	}
 	if len(r.Refused) > 0 {
 		return mustMarshal(refusing(s))

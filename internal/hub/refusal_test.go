@@ -115,7 +115,7 @@ func TestBindClientAddressCanBeSwitchedOff(t *testing.T) {
 		}
 	}
 	s := publishStream(t, dialFiles(t, h.Addr().String(), files), "")
-	if ack := exchange(t, s, &pb.PublishRequest{Events: [][]byte{makeEvent(t, "")}}); ack.GetAccepted() != 1 {
+	if ack := exchange(t, s, &pb.PublishRequest{Events: [][]byte{encode(t, &pb.Event{Type: "a.b", Host: &pb.Host{Name: "h"}})}}); ack.GetAccepted() != 1 {
 		t.Errorf("ack %v", ack)
 	}
 }

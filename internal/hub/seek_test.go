@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -33,7 +34,7 @@ func TestFromTimeInALongLog(t *testing.T) {
 	for _, i := range []int{0, 1, 17, 100, 198, 199} {
 		for _, before := range []time.Duration{0, 30 * time.Second} {
 			at := begin.Add(time.Duration(i)*time.Minute - before)
-			got, err := offsetAt(t.Context(), h.storage.Log, at)
+			got, err := h.storage.Log.OffsetAt(t.Context(), at)
 			if err != nil || got != uint64(i*each) {
 				t.Errorf("%v before batch %d: offset %d, %v; want %d", before, i, got, err, i*each)
 			}
@@ -56,7 +57,7 @@ func TestRetentionLeavesAGap(t *testing.T) {
 	for i := range 40 {
 		h.fill(t, []string{fmt.Sprint(i) + long})
 	}
-	if err := h.storage.Log.Maintain(t.Context()); err != nil {
+	if err := h.storage.Log.(interface{ Maintain(context.Context) error }).Maintain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	events, gaps, next := h.readAll(t, &pb.SubscribeRequest{Start: &pb.SubscribeRequest_FromOffset{FromOffset: 3}})

@@ -2,8 +2,9 @@ package hub
 
 import (
 	"context"
+	"encoding/hex"
 	"io"
-	"strings"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,7 +13,6 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/amoskys/amoskys/internal/hub/admit"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
@@ -56,10 +56,18 @@ func TestSenderThatReadsNoAcksHoldsNoMemory(t *testing.T) {
 	h := startHub(t, "")
 	const batches = 20
 	stream := &mute{ctx: t.Context(), messages: make(chan []byte, batches), hangUp: make(chan struct{})}
-	long := strings.Repeat("x", 10_000)
+	random := make([]byte, 5000)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(random)
+	long := hex.EncodeToString(random) // packed, it is still large enough for gRPC's pool
 	for i := range batches {
-		r := &pb.PublishRequest{ProducerId: sixteen(1), Sequence: uint64(i/2 + 1)} // every second is a duplicate
-		r.Events = append(r.Events, makeEvent(t, long))
+		sequence := uint64(i/2 + 1) // every second is a duplicate
+		r := &pb.PublishRequest{ProducerId: sixteen(1), Sequence: sequence, Events: [][]byte{makeEvent(t, long)}}
+		switch i % 5 {
+		case 1:
+			r = packedRequest(sequence, makeEvent(t, long))
+		case 2: // packed again
+			r = packedRequest(sequence, makeEvent(t, long), nil)
+		}
 		b, err := proto.Marshal(r)
 		if err != nil {
 			t.Fatal(err)
@@ -75,13 +83,14 @@ func TestSenderThatReadsNoAcksHoldsNoMemory(t *testing.T) {
 		t.Fatal("the hub stops")
 	}
 	p := &publication{
-		bus: h.bus, stream: stream, sender: sender{publisher: "p", rules: h.bus.rules}, gate: admit.NewGate(h.bus.share),
+		bus: h.bus, stream: stream, sender: sender{publisher: "p", rules: h.bus.rules},
 		order: make(chan *slot, h.bus.maxInFlight), free: make(chan *slot, h.bus.maxInFlight), ended: make(chan struct{}),
 	}
 	go p.receive()
 	done := make(chan error, 1)
 	go func() { done <- p.acknowledge() }()
 	eventually(t, "all batches are given back", func() bool { return stream.pool.back.Load() == batches })
+	h.nothingHeld(t)
 	hangUp()
 	if err := <-done; err != nil {
 		t.Fatal(err)

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/amoskys/amoskys/internal/obs"
-	"github.com/amoskys/amoskys/internal/wal"
+	"github.com/amoskys/amoskys/internal/stream"
 )
 
 // States of the hub.
@@ -27,7 +27,7 @@ type Status struct {
 	Log             LogStatus          `json:"log"`
 	Subscribers     []SubscriberStatus `json:"subscribers"`
 	Connections     int                `json:"connections"`
-	EventsPerSecond float64            `json:"throughput_eps"`
+	EventsPerSecond float64            `json:"throughput_eps"` // mean of the last half minute
 	EventsTotal     uint64             `json:"events_total"`
 	ErrorsTotal     uint64             `json:"errors_total"`
 	QueueDepth      int64              `json:"queue_depth"` // events received and not yet acknowledged
@@ -47,6 +47,16 @@ type LogStatus struct {
 	Quarantined int        `json:"quarantined"`
 	Damaged     int        `json:"damaged"`            // bad places found at the start or met since
 	Recovery    string     `json:"recovery,omitempty"` // what opening the log found, in a sentence
+	Losses      []Loss     `json:"losses,omitempty"`   // what nobody has accepted yet
+}
+
+// Loss is a range of the log that is gone without retention having removed it.
+type Loss struct {
+	ID         uint64    `json:"id"`
+	FromOffset uint64    `json:"from_offset"`
+	ToOffset   uint64    `json:"to_offset"` // behind it, from_offset when not known
+	NoticedAt  time.Time `json:"noticed_at"`
+	Reason     string    `json:"reason"`
 }
 
 // Latency holds quantiles in milliseconds.
@@ -68,11 +78,11 @@ func (h *Hub) Status() Status {
 			FirstOffset: stat.FirstOffset, NextOffset: stat.NextOffset,
 			Bytes: stat.Bytes, Segments: stat.Segments, FreeBytes: stat.FreeBytes,
 			Quarantined: len(stat.Quarantined), Damaged: len(stat.Recovery.Damage) + len(stat.Met),
-			Recovery: describeRecovery(stat.Recovery),
+			Recovery: describeRecovery(stat.Recovery), Losses: lossesOf(stat.Losses),
 		},
-		Subscribers:     h.subscriptions.list(h.storage.Log.Cursors(), stat.NextOffset),
+		Subscribers:     h.subscriptions.list(h.storage.Log.ListCursors(), stat.NextOffset, h.ownReaders()),
 		Connections:     h.Connections(),
-		EventsPerSecond: h.meter.eventsPerSecond(), EventsTotal: h.meter.events.Load(),
+		EventsPerSecond: h.eventsPerSecond(), EventsTotal: h.meter.events.Load(),
 		ErrorsTotal: h.meter.errors.Load(), QueueDepth: max(0, h.meter.inQueue.Load()),
 		Latency: Latency{P50: q[0], P99: q[1], P999: q[2]},
 	}
@@ -84,15 +94,44 @@ func (h *Hub) Status() Status {
 	return s
 }
 
-func (h *Hub) extraReasons() []string {
-	if h.options.Reasons == nil {
+func lossesOf(losses []stream.Loss) []Loss {
+	out := make([]Loss, 0, len(losses))
+	for _, l := range losses {
+		one := Loss{ID: l.ID, FromOffset: l.From, ToOffset: l.To, NoticedAt: l.Noticed.UTC(), Reason: l.Reason}
+		if l.Unknown {
+			one.ToOffset = l.From
+		}
+		out = append(out, one)
+	}
+	return out
+}
+
+// eventsPerSecond is by the definition of docs/operations.md, where the live view
+// counts; else of the last interval of the metrics.
+func (h *Hub) eventsPerSecond() float64 {
+	if h.options.Rate != nil {
+		return h.options.Rate()
+	}
+	return h.meter.eventsPerSecond()
+}
+
+func (h *Hub) ownReaders() []SubscriberStatus {
+	if h.options.Readers == nil {
 		return nil
 	}
-	return h.options.Reasons()
+	return h.options.Readers()
+}
+
+func (h *Hub) extraReasons() []string {
+	reasons := append(h.scarce.reasons(), h.storage.reasons(h.now())...)
+	if h.options.Reasons != nil {
+		reasons = append(reasons, h.options.Reasons()...)
+	}
+	return reasons
 }
 
 // judge sets the state and its reasons.
-func (s *Status) judge(stat *wal.Stat, stopping bool, more []string) {
+func (s *Status) judge(stat *stream.Stat, stopping bool, more []string) {
 	if n := len(stat.Quarantined); n > 0 {
 		s.Status = StateDegraded
 		were, them := "files of the log were", "them when they are"
@@ -102,12 +141,14 @@ func (s *Status) judge(stat *wal.Stat, stopping bool, more []string) {
 		s.Reasons = append(s.Reasons, fmt.Sprintf(
 			"%d damaged %s set aside in its quarantine folder: run amoskys wal verify, and remove %s no longer needed", n, were, them))
 	}
+	s.judgeLosses(stat.Losses)
 	s.judgeDamage(slices.Concat(stat.Recovery.Damage, stat.Met))
+	more = slices.Concat(stat.Notes, more)
 	if len(more) > 0 {
 		s.Status = StateDegraded
 		s.Reasons = append(s.Reasons, more...)
 	}
-	if stat.State != wal.StateOK {
+	if stat.State != stream.StateOK {
 		s.Status = StateFailed
 		s.Reasons = append(s.Reasons, fmt.Sprintf("the log takes no events (%s): %s", stat.State, stat.Reason))
 	}
@@ -117,11 +158,28 @@ func (s *Status) judge(stat *wal.Stat, stopping bool, more []string) {
 	}
 }
 
+// judgeLosses names what is gone: it is said until somebody has taken note of it.
+func (s *Status) judgeLosses(losses []stream.Loss) {
+	if len(losses) == 0 {
+		return
+	}
+	s.Status = StateDegraded
+	named := losses[:min(len(losses), maxDamageReasons)]
+	for _, l := range named {
+		s.Reasons = append(s.Reasons, fmt.Sprintf(
+			"the log lost %s (noticed %s); amoskys wal accept-loss %d takes note of it",
+			clip(l.String()), l.Noticed.UTC().Format(time.RFC3339), l.ID))
+	}
+	if n := len(losses) - len(named); n > 0 {
+		s.Reasons = append(s.Reasons, obs.Counted(n, "further loss", "further losses")+" of the log: amoskys wal verify lists all")
+	}
+}
+
 // maxDamageReasons bounds how many bad places of the log are named; the others are
 // counted.
 const maxDamageReasons = 8
 
-func (s *Status) judgeDamage(places []wal.Damage) {
+func (s *Status) judgeDamage(places []stream.Damage) {
 	if len(places) == 0 {
 		return
 	}
@@ -139,7 +197,7 @@ func (s *Status) judgeDamage(places []wal.Damage) {
 	}
 }
 
-func describeRecovery(r wal.Recovery) string {
+func describeRecovery(r stream.Recovery) string {
 	if r.Segment == "" {
 		return ""
 	}

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/amoskys/amoskys/internal/identity"
-	"github.com/amoskys/amoskys/internal/wal"
+	"github.com/amoskys/amoskys/internal/stream"
 )
 
 // Bounds on cursors, which outlive their subscriptions: each costs a file, and
@@ -28,20 +28,37 @@ type subscription struct {
 	identity string
 	cursor   string // full name, empty without one
 	hold     bool
-	from     wal.Offset
+	from     stream.Offset
 	since    time.Time
 
-	next  atomic.Uint64 // everything before it has been sent
-	count atomic.Uint64 // events sent
+	next    atomic.Uint64          // everything before it has been sent
+	count   atomic.Uint64          // events sent
+	seen    atomic.Int64           // when something was sent last, ns since 1970
+	trouble atomic.Pointer[string] // why the log cannot be read for it now, nil when it can
 }
 
-func (s *subscription) delivered(next wal.Offset, events int) {
+func (s *subscription) delivered(next stream.Offset, events int, now time.Time) {
 	s.next.Store(next)
 	s.count.Add(uint64(events))
+	s.seen.Store(now.UnixNano())
+}
+
+// reading says how the subscription does.
+func (s *subscription) reading(tail stream.Offset) stream.Reading {
+	r := stream.Reading{Next: s.next.Load(), Tail: tail, Seen: s.since}
+	if seen := s.seen.Load(); seen != 0 {
+		r.Seen = time.Unix(0, seen)
+	}
+	if why := s.trouble.Load(); why != nil {
+		r.Trouble = *why
+	}
+	return r
 }
 
 // subscriptions is the set of open ones.
 type subscriptions struct {
+	opening sync.Mutex // held while a cursor is opened
+
 	mu   sync.Mutex // guards open
 	open map[*subscription]struct{}
 }
@@ -64,50 +81,90 @@ func (s *subscriptions) remove(one *subscription) {
 	delete(s.open, one)
 }
 
+// reads reports whether somebody reads in the name of a cursor.
+func (s *subscriptions) reads(cursor string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for one := range s.open {
+		if one.cursor == cursor {
+			return true
+		}
+	}
+	return false
+}
+
 func (s *subscriptions) len() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.open)
 }
 
-// SubscriberStatus is one cursor, or one open subscription without a cursor.
+// SubscriberStatus is one cursor, one open subscription without a cursor, or one
+// reader inside the hub's own process.
 type SubscriberStatus struct {
 	Name      string `json:"name"`
 	Offset    uint64 `json:"offset"` // confirmed, or sent where there is no cursor
 	LagEvents uint64 `json:"lag_events"`
 	Hold      bool   `json:"hold"`
 	Connected bool   `json:"connected"`
+
+	State  stream.ReaderState `json:"state"`
+	Reason string             `json:"reason,omitempty"`  // why the state is not ok
+	SeenAt *time.Time         `json:"seen_at,omitempty"` // when it was last seen to read
 }
 
-// list merges the cursors of the log with what is open, cursors first.
-func (s *subscriptions) list(cursors []wal.CursorInfo, tail wal.Offset) []SubscriberStatus {
+// describeReader returns the status of a reader that is there.
+func describeReader(name string, hold bool, r *stream.Reading) SubscriberStatus {
+	s := SubscriberStatus{Name: name, Offset: r.Next, LagEvents: r.Lag(), Hold: hold, Connected: true}
+	s.State, s.Reason = r.Judge()
+	s.see(r.Seen)
+	return s
+}
+
+func (s *SubscriberStatus) see(at time.Time) {
+	if !at.IsZero() {
+		at = at.UTC()
+		s.SeenAt = &at
+	}
+}
+
+// list merges the cursors of the log with what is open, cursors first, and with the
+// readers of the hub's own process, which come last.
+func (s *subscriptions) list(cursors []stream.CursorInfo, tail stream.Offset, own []SubscriberStatus) []SubscriberStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := make([]SubscriberStatus, 0, len(cursors)+len(s.open))
-	connected := map[string]bool{}
+	out := make([]SubscriberStatus, 0, len(cursors)+len(s.open)+len(own))
+	connected := map[string]stream.Reading{}
 	for one := range s.open {
-		if one.cursor != "" {
-			connected[one.cursor] = true
-			continue
+		r := one.reading(tail)
+		if one.cursor == "" {
+			out = append(out, describeReader(one.identity, false, &r))
+		} else if old, known := connected[one.cursor]; !known || old.Next < r.Next {
+			connected[one.cursor] = r
 		}
-		next := one.next.Load()
-		out = append(out, SubscriberStatus{
-			Name: one.identity, Offset: next, LagEvents: tail - min(next, tail), Connected: true,
-		})
 	}
 	slices.SortFunc(out, func(a, b SubscriberStatus) int { return strings.Compare(a.Name, b.Name) })
 	all := make([]SubscriberStatus, 0, cap(out))
 	for _, c := range cursors {
-		all = append(all, SubscriberStatus{
-			Name: c.Name, Offset: c.Offset, LagEvents: tail - min(c.Offset, tail),
-			Hold: c.Hold, Connected: connected[c.Name],
-		})
+		if slices.ContainsFunc(own, func(r SubscriberStatus) bool { return r.Name == c.Name }) {
+			continue
+		}
+		r, there := connected[c.Name]
+		one := SubscriberStatus{State: stream.ReaderStopped, Reason: "not connected"}
+		if there {
+			one = describeReader(c.Name, c.Hold, &r)
+		} else {
+			one.see(c.Updated)
+		}
+		// What counts of a cursor is what is confirmed, not what was sent.
+		one.Name, one.Offset, one.LagEvents, one.Hold = c.Name, c.Offset, tail-min(c.Offset, tail), c.Hold
+		all = append(all, one)
 	}
-	return append(all, out...)
+	return append(append(all, out...), own...)
 }
 
 // mayOpen bounds how many cursors there are, over all and of one identity.
-func (s *subscriptions) mayOpen(name string, cursors []wal.CursorInfo) error {
+func (s *subscriptions) mayOpen(name string, cursors []stream.CursorInfo) error {
 	owner := name[:strings.LastIndexByte(name, '@')+1]
 	mine := 0
 	for _, c := range cursors {

@@ -9,28 +9,29 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/amoskys/amoskys/internal/codec"
 	"github.com/amoskys/amoskys/internal/hub/admit"
 	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
-	"github.com/amoskys/amoskys/internal/wal"
+	"github.com/amoskys/amoskys/internal/stream"
 )
 
-// single is one PublishEvent call. The log may outlive the call, so what it
+// unaryEvent is one PublishEvent call. The log may outlive the call, so what it
 // needs is here.
-type single struct {
+type unaryEvent struct {
 	bus       *bus
 	publisher string
 	id        [16]byte
 	size      int64
 	data      mem.Buffer
+	record    stream.Record
 	settledBy chan result // takes one value
 }
 
 type result struct {
-	first wal.Offset
+	first stream.Offset
 	err   error
 }
 
@@ -56,7 +57,7 @@ func (b *bus) publishEvent(ctx context.Context, in *message) (*pb.PublishAck, er
 	}
 	b.meter.inQueue.Add(1)
 	defer b.meter.inQueue.Add(-1)
-	s := &single{
+	s := &unaryEvent{
 		bus: b, publisher: from.publisher, id: envelope.ID, size: int64(len(encoded)),
 		data: data, settledBy: make(chan result, 1),
 	}
@@ -80,14 +81,14 @@ func (b *bus) refuseEvent(publisher string, r *admit.Refusal) error {
 	b.metrics.refused.WithLabelValues(r.Reason.String()).Inc()
 	b.metrics.nothing.Inc()
 	b.metrics.fail("refused_event")
-	b.limiter.log("refused_event", "event refused", slog.String(obs.KeyReason, r.Reason.String()),
+	b.limiter.Warn("refused_event", "event refused", slog.String(obs.KeyReason, r.Reason.String()),
 		slog.String(obs.KeyIdentity, publisher), slog.String("detail", clip(r.Detail)))
 	return status.Errorf(codes.InvalidArgument, "%s: %s", r.Reason, clip(r.Detail))
 }
 
 // store submits the event and waits. It sees to it that bus.working.Done is
 // called once the log has no more use for the event.
-func (s *single) store(ctx context.Context, encoded []byte, received time.Time) (*pb.PublishAck, error) {
+func (s *unaryEvent) store(ctx context.Context, encoded []byte, received time.Time) (*pb.PublishAck, error) {
 	b := s.bus
 	duplicate := b.ledger.ClaimEvent(s.publisher, s.id) == admit.Duplicate
 	var err error
@@ -117,45 +118,58 @@ func (s *single) store(ctx context.Context, encoded []byte, received time.Time) 
 	}
 }
 
-func (s *single) submit(ctx context.Context, encoded []byte, received time.Time) error {
+func (s *unaryEvent) submit(ctx context.Context, encoded []byte, received time.Time) error {
 	b := s.bus
-	if err := b.gate.Enter(ctx, s.size, b.patience); err != nil {
+	if err := s.enter(ctx); err != nil {
 		b.ledger.EventFailed(s.publisher, s.id)
 		return err
 	}
-	field := protowire.AppendVarint([]byte{eventsTag}, uint64(len(encoded)))
-	err := b.log.Submit(&wal.Record{
-		Kind: wal.KindEvents, Publisher: s.publisher, Received: received, Count: 1,
-		Payload: [][]byte{field, encoded},
-	}, s.settled)
+	head := codec.AppendHead(nil, len(encoded))
+	s.record = stream.Record{Publisher: s.publisher, Received: received, Count: 1, Payload: [][]byte{head, encoded}}
+	err := b.log.Submit(&s.record, s.settled)
 	if err != nil {
-		b.gate.Leave(s.size)
+		s.leave()
 		b.ledger.EventFailed(s.publisher, s.id)
 	}
 	return err
 }
 
-// eventsTag is the tag of EventBatch.events.
-const eventsTag = 3<<3 | byte(protowire.BytesType)
+// enter waits for room, as a batch does.
+func (s *unaryEvent) enter(ctx context.Context) error {
+	r := &s.bus.rooms
+	if err := r.arrived.enter(ctx, s.publisher, s.size, 0); err != nil {
+		return err
+	}
+	err := r.queue.enter(ctx, s.publisher, s.size, r.patience)
+	if err != nil {
+		r.arrived.leave(s.publisher, s.size)
+	}
+	return err
+}
+
+func (s *unaryEvent) leave() {
+	s.bus.rooms.queue.leave(s.publisher, s.size)
+	s.bus.rooms.arrived.leave(s.publisher, s.size)
+}
 
 // settled is called by the log's goroutine.
-func (s *single) settled(first wal.Offset, err error) {
+func (s *unaryEvent) settled(first stream.Offset, err error) {
 	b := s.bus
 	if err == nil {
 		b.ledger.EventStored(s.publisher, s.id)
 	} else {
 		b.ledger.EventFailed(s.publisher, s.id)
 	}
-	b.gate.Leave(s.size)
+	s.leave()
 	s.data.Free()
 	s.settledBy <- result{first, err}
 	b.working.Done()
 }
 
 // barrier is called by the log's goroutine when what came before is durable.
-func (s *single) barrier(err error) {
+func (s *unaryEvent) barrier(err error) {
 	if err == nil && !s.bus.ledger.HasEvent(s.publisher, s.id) {
-		err = wal.ErrBusy // the original failed: try again
+		err = stream.ErrBusy // the original failed: try again
 	}
 	s.data.Free()
 	s.settledBy <- result{0, err}
@@ -163,7 +177,7 @@ func (s *single) barrier(err error) {
 }
 
 // retry turns a failure of the log into a status that says when to try again.
-func (s *single) retry(ctx context.Context, err error) error {
+func (s *unaryEvent) retry(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return status.FromContextError(ctx.Err()).Err()
 	}

@@ -24,15 +24,15 @@ func TestPublishEvent(t *testing.T) {
 		want  codes.Code
 		say   string
 	}{
-		{"good", &pb.Event{Id: sixteen(1), Time: now(), Type: "a.b"}, codes.OK, ""},
-		{"again", &pb.Event{Id: sixteen(1), Time: now(), Type: "a.b"}, codes.OK, "duplicate"},
-		{"another", &pb.Event{Id: sixteen(2), Time: now(), Type: "a.b"}, codes.OK, ""},
-		{"without id", &pb.Event{Time: now(), Type: "a.b"}, codes.InvalidArgument, "NO_ID"},
-		{"without time", &pb.Event{Id: sixteen(3), Type: "a.b"}, codes.InvalidArgument, "NO_TIME"},
+		{"good", &pb.Event{Id: sixteen(1), Time: now(), Type: "a.b", Host: ownHost}, codes.OK, ""},
+		{"again", &pb.Event{Id: sixteen(1), Time: now(), Type: "a.b", Host: ownHost}, codes.OK, "duplicate"},
+		{"another", &pb.Event{Id: sixteen(2), Time: now(), Type: "a.b", Host: ownHost}, codes.OK, ""},
+		{"without id", &pb.Event{Time: now(), Type: "a.b", Host: ownHost}, codes.InvalidArgument, "NO_ID"},
+		{"without time", &pb.Event{Id: sixteen(3), Type: "a.b", Host: ownHost}, codes.InvalidArgument, "NO_TIME"},
 		{"without type", &pb.Event{Id: sixteen(3), Time: now()}, codes.InvalidArgument, "NO_TYPE"},
-		{"too large", &pb.Event{Id: sixteen(3), Time: now(), Type: "a.b", Message: strings.Repeat("x", 1<<20)}, codes.InvalidArgument, "TOO_LARGE"},
-		{"large", &pb.Event{Id: sixteen(4), Time: now(), Type: "a.b", Message: strings.Repeat("x", 1<<19)}, codes.OK, ""},
-		{"a day late", &pb.Event{Id: sixteen(5), Time: timestamppb.New(time.Now().Add(-25 * time.Hour)), Type: "a.b"}, codes.OK, ""},
+		{"too large", &pb.Event{Id: sixteen(3), Time: now(), Type: "a.b", Host: ownHost, Message: strings.Repeat("x", 1<<20)}, codes.InvalidArgument, "TOO_LARGE"},
+		{"large", &pb.Event{Id: sixteen(4), Time: now(), Type: "a.b", Host: ownHost, Message: strings.Repeat("x", 1<<19)}, codes.OK, ""},
+		{"a day late", &pb.Event{Id: sixteen(5), Time: timestamppb.New(time.Now().Add(-25 * time.Hour)), Type: "a.b", Host: ownHost}, codes.OK, ""},
 	}
 	var offsets []uint64
 	for _, tt := range tests {
@@ -67,7 +67,7 @@ func TestPublishEvent(t *testing.T) {
 
 func TestPublishEventIsKnownAfterRestart(t *testing.T) {
 	h := startHub(t, "")
-	ev := &pb.Event{Id: sixteen(1), Time: now(), Type: "a.b"}
+	ev := &pb.Event{Id: sixteen(1), Time: now(), Type: "a.b", Host: ownHost}
 	if _, err := pb.NewEventBusClient(h.dial(t, "agent")).PublishEvent(t.Context(), ev); err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
-	"github.com/amoskys/amoskys/internal/wal"
+	"github.com/amoskys/amoskys/internal/stream"
 )
 
 // The encoders below write what proto.Marshal would, without building messages:
@@ -14,7 +14,7 @@ import (
 // generated code.
 
 // appendAck encodes a PublishAck with STATUS_OK that refuses nothing.
-func appendAck(b []byte, sequence uint64, first wal.Offset, accepted int, duplicate bool) []byte {
+func appendAck(b []byte, sequence uint64, first stream.Offset, accepted int, duplicate bool) []byte {
 	b = appendUint(b, 1, sequence)
 	b = appendUint(b, 2, uint64(pb.PublishAck_STATUS_OK))
 	b = appendUint(b, 3, first)
@@ -27,7 +27,7 @@ func appendAck(b []byte, sequence uint64, first wal.Offset, accepted int, duplic
 
 // appendStored encodes one StoredEvent as field 1 of a Delivery. logged is its
 // logged_time, encoded by appendTime.
-func appendStored(b []byte, offset wal.Offset, logged []byte, publisher string, event []byte) []byte {
+func appendStored(b []byte, offset stream.Offset, logged []byte, publisher string, event []byte) []byte {
 	size := sizeUint(1, offset) +
 		1 + protowire.SizeBytes(len(logged)) +
 		1 + protowire.SizeBytes(len(publisher)) +
@@ -50,7 +50,7 @@ func appendTime(b []byte, t time.Time) []byte {
 }
 
 // appendProgress encodes next_offset and tail_offset of a Delivery.
-func appendProgress(b []byte, next, tail wal.Offset) []byte {
+func appendProgress(b []byte, next, tail stream.Offset) []byte {
 	return appendUint(appendUint(b, 2, next), 4, tail)
 }
 

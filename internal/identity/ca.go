@@ -53,7 +53,10 @@ type KeyPair struct {
 type IssueOptions struct {
 	ID    ID
 	Hosts []string // DNS names and IP addresses the holder is reached by
-	TTL   time.Duration
+	// Observes are the kinds of agents, such as snmp, whose events may be about
+	// other hosts and devices. Each becomes an organisational unit "observes:KIND".
+	Observes []string
+	TTL      time.Duration
 	// NotBefore is when the certificate begins, 5 minutes ago when zero. The
 	// lifetime counts from it.
 	NotBefore time.Time
@@ -145,6 +148,7 @@ func (ca *CA) Domain() string { return domainOf(ca.Cert) }
 
 // Issue makes a certificate, and a key unless the options bring one.
 func (ca *CA) Issue(o IssueOptions) (*KeyPair, error) {
+	o.ID = o.ID.Normal()
 	if err := o.ID.Validate(); err != nil {
 		return nil, fmt.Errorf("issue certificate: %w", err)
 	}
@@ -196,6 +200,10 @@ func (ca *CA) template(o IssueOptions) (*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
+	observes, err := observingUnits(o.Observes)
+	if err != nil {
+		return nil, err
+	}
 	uri, err := url.Parse(o.ID.String())
 	if err != nil {
 		return nil, err
@@ -204,7 +212,7 @@ func (ca *CA) template(o IssueOptions) (*x509.Certificate, error) {
 		SerialNumber: serial,
 		Subject: pkix.Name{
 			Organization:       []string{"AMOSKYS"},
-			OrganizationalUnit: []string{string(o.ID.Role)},
+			OrganizationalUnit: append([]string{string(o.ID.Role)}, observes...),
 			CommonName:         cut(o.ID.Name, 64),
 		},
 		NotBefore:             begin,

@@ -176,6 +176,10 @@ func (p *policy) unknownAuthority(leaf *x509.Certificate) string {
 	return text + "; trusted here: " + strings.Join(trusted[:min(len(trusted), 4)], ", ")
 }
 
+// CheckIssued verifies that an authority among roots issued the chain, leaf first,
+// and nothing else: not the dates, the use or the names in it. It returns nil if so.
+func CheckIssued(chain, roots []*x509.Certificate) *Rejection { return checkChain(chain, roots) }
+
 // checkChain verifies only that roots issued the chain, whenever that was.
 func checkChain(chain, roots []*x509.Certificate) *Rejection {
 	p := policy{roots: roots}
@@ -206,7 +210,8 @@ func (p *policy) checkHost(leaf *x509.Certificate) *Rejection {
 		}
 		if err := leaf.VerifyHostname(bareHost(p.host)); err != nil {
 			return &Rejection{Reason: ReasonWrongHost, Err: err, Detail: fmt.Sprintf(
-				"the certificate of %s names %s; dialled %s", subjectOf(leaf), listHosts(leaf), p.host)}
+				"the certificate of %s names %s; dialled %s: dial one of these, or on the hub let it name that too: amoskys certs renew eventbus --host %s",
+				subjectOf(leaf), listHosts(leaf), p.host, bareHost(p.host))}
 		}
 		return nil
 	}

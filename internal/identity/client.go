@@ -1,11 +1,15 @@
 package identity
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"log/slog"
+	"net"
 	"time"
+
+	"github.com/amoskys/amoskys/internal/obs"
 )
 
 // ClientOptions says which server a client wants to reach. Zero fields take the
@@ -19,7 +23,9 @@ type ClientOptions struct {
 	Domain     string   // trust domain of the server; the own certificate's when empty
 	NextProtos []string // ALPN
 	Logger     *slog.Logger
-	Now        func() time.Time
+	// Dial opens [Probe]'s connection to host:port; nil means TCP.
+	Dial func(ctx context.Context, addr string) (net.Conn, error)
+	Now  func() time.Time
 }
 
 // ClientConfig returns a TLS configuration that presents f.Cert and accepts only a
@@ -31,7 +37,7 @@ func ClientConfig(f Files, o ClientOptions) (*tls.Config, error) {
 		o.Now = time.Now
 	}
 	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
+		o.Logger = obs.Discard()
 	}
 	if o.ServerRole == "" {
 		o.ServerRole = RoleHub

@@ -12,11 +12,14 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/amoskys/amoskys/internal/identity/hostname"
 )
 
 // EnrollProto is the ALPN protocol of a connection that only enrols. A client that
@@ -143,13 +146,37 @@ const maxRSA = 8192
 
 // Enrolled is what a host that has enrolled writes to its certs/ folder.
 type Enrolled struct {
-	CA          []byte
-	Node, Agent KeyPair // CertPEM and KeyPEM are used
+	CA []byte
+	// Of pairs, CertPEM and KeyPEM are used.
+	Node  KeyPair
+	Agent KeyPair // for every agent, unless each has its own
+	// Agents are those of agents that each have their own, by id.
+	Agents map[string]KeyPair
+}
+
+// enrolled is one of the certificates.
+type enrolled struct {
+	role     Role
+	id, file string // name in the identity, and in the folder
+	pair     KeyPair
+}
+
+// all are the certificates of host.
+func (e *Enrolled) all(host string) []enrolled {
+	host = hostname.Normal(host)
+	list := []enrolled{{RoleNode, host, "node", e.Node}}
+	if len(e.Agents) == 0 {
+		return append(list, enrolled{RoleAgent, host, "agent", e.Agent})
+	}
+	for _, id := range slices.Sorted(maps.Keys(e.Agents)) {
+		list = append(list, enrolled{RoleAgent, host + "/" + hostname.Normal(id), AgentName(id), e.Agents[id]})
+	}
+	return list
 }
 
 // Verify checks what a hub answered before anything is written: that the pinned
-// authority is in it and issued both certificates, for the keys made here, to
-// host, with the roles of a node and of an agent.
+// authority is in it and issued the certificates, for the keys made here, to host
+// and its agents, with the roles of a node and of agents.
 func (e *Enrolled) Verify(t Token, host string, now time.Time) error {
 	roots, err := ParseCertificates(e.CA)
 	if err != nil {
@@ -163,28 +190,35 @@ func (e *Enrolled) Verify(t Token, host string, now time.Time) error {
 			return fmt.Errorf("authority that the hub sent: %w", err)
 		}
 	}
-	for role, pair := range map[Role]*KeyPair{RoleNode: &e.Node, RoleAgent: &e.Agent} {
-		certs, err := ParseCertificates(pair.CertPEM)
-		if err != nil {
-			return fmt.Errorf("%s's certificate that the hub sent: %w", role, err)
+	for _, one := range e.all(host) {
+		if err := one.verify(roots, now); err != nil {
+			return err
 		}
-		key, err := ParseKey(pair.KeyPEM)
-		if err != nil {
-			return fmt.Errorf("%s's key: %w", role, err)
-		}
-		if !belongs(key, certs[0]) {
-			return fmt.Errorf("%s's certificate that the hub sent is for another key", role)
-		}
-		p := policy{
-			whose: clientCertificate, usage: x509.ExtKeyUsageClientAuth, assume: RoleAgent, allow: []Role{role},
-			now: now, roots: roots, pool: poolOf(roots),
-		}
-		if r := p.check(certs); r != nil {
-			return r
-		}
-		if id, err := FromCertificate(certs[0]); err != nil || id.Name != host {
-			return fmt.Errorf("%s's certificate that the hub sent names %s, not %s", role, id.Name, host)
-		}
+	}
+	return nil
+}
+
+func (o *enrolled) verify(roots []*x509.Certificate, now time.Time) error {
+	certs, err := ParseCertificates(o.pair.CertPEM)
+	if err != nil {
+		return fmt.Errorf("%s's certificate that the hub sent: %w", o.file, err)
+	}
+	key, err := ParseKey(o.pair.KeyPEM)
+	if err != nil {
+		return fmt.Errorf("%s's key: %w", o.file, err)
+	}
+	if !belongs(key, certs[0]) {
+		return fmt.Errorf("%s's certificate that the hub sent is for another key", o.file)
+	}
+	p := policy{
+		whose: clientCertificate, usage: x509.ExtKeyUsageClientAuth, assume: RoleAgent, allow: []Role{o.role},
+		now: now, roots: roots, pool: poolOf(roots),
+	}
+	if r := p.check(certs); r != nil {
+		return r
+	}
+	if id, err := FromCertificate(certs[0]); err != nil || id.Name != o.id {
+		return fmt.Errorf("%s's certificate that the hub sent names %s, not %s", o.file, id.Name, o.id)
 	}
 	return nil
 }
@@ -198,17 +232,25 @@ func CanEnroll(dir string, force bool) error {
 	if force {
 		return nil
 	}
+	own, err := filepath.Glob(filepath.Join(dir, AgentName("*")))
+	if err != nil {
+		return err
+	}
 	for _, name := range []string{"ca.crt", "node.crt", "node.key", "agent.crt", "agent.key"} {
 		if file := filepath.Join(dir, name); exists(file) {
-			return fmt.Errorf("%s is there already: --force replaces it, or name another folder with --home", file)
+			own = append(own, file)
 		}
+	}
+	if len(own) > 0 {
+		return fmt.Errorf("%s is there already: --force replaces it, or name another folder with --home", own[len(own)-1])
 	}
 	return nil
 }
 
-// WriteEnrolled writes ca.crt, certificates and keys of node and agent, and the
-// links client.crt and client.key. Each file is there whole or not at all, and a
-// certificate changes together with its key.
+// WriteEnrolled writes ca.crt, certificates and keys of node and agents, and the
+// links client.crt and client.key, to the agents' shared certificate or else to the
+// node's. Certificates of agents that another enrolment left are removed. Each file
+// is there whole or not at all, and a certificate changes together with its key.
 func WriteEnrolled(dir string, e *Enrolled, force bool) (err error) {
 	if err := os.MkdirAll(dir, folderMode); err != nil {
 		return fmt.Errorf("certificates in %s: %w", dir, err)
@@ -230,16 +272,51 @@ func WriteEnrolled(dir string, e *Enrolled, force bool) (err error) {
 	if err := writeFile(dir, "ca.crt", e.CA, certMode); err != nil {
 		return err
 	}
-	for name, pair := range map[string]*KeyPair{"node": &e.Node, "agent": &e.Agent} {
-		if err := swapPair(dir, name, pair); err != nil {
+	if err := removeAgents(dir, e); err != nil {
+		return err
+	}
+	for _, one := range e.all("") {
+		if err := swapPair(dir, one.file, &one.pair); err != nil {
 			return err
 		}
 	}
+	target := "agent"
+	if len(e.Agents) > 0 {
+		target = "node"
+	}
 	for _, ext := range []string{".crt", ".key"} {
-		err := os.Symlink("agent"+ext, filepath.Join(dir, "client"+ext))
+		err := os.Symlink(target+ext, filepath.Join(dir, "client"+ext))
 		if err != nil && !errors.Is(err, os.ErrExist) {
 			return fmt.Errorf("link client%s: %w", ext, err)
 		}
 	}
 	return syncDir(dir)
+}
+
+// removeAgents removes certificates of agents that e does not replace: an agent
+// would take its own of before for the better one. Links to them go too.
+func removeAgents(dir string, e *Enrolled) error {
+	names, err := leafNames(dir)
+	if err != nil {
+		return err
+	}
+	keep := map[string]bool{}
+	for _, one := range e.all("") {
+		keep[one.file] = true
+	}
+	for _, name := range names {
+		stale := (name == "agent" || strings.HasPrefix(name, AgentName(""))) && !keep[name]
+		if link, err := os.Readlink(filepath.Join(dir, name+".crt")); err == nil {
+			stale = name == "client" && !keep[strings.TrimSuffix(link, ".crt")]
+		}
+		if !stale {
+			continue
+		}
+		for _, ext := range []string{".crt", ".key"} {
+			if err := removeIfThere(filepath.Join(dir, name+ext)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -95,6 +96,13 @@ func TestEnrolledIsVerified(t *testing.T) {
 			t.Errorf("%q: got %v", want, err)
 		}
 	}
+	own := &Enrolled{CA: caPair.CertPEM, Node: node, Agents: map[string]KeyPair{"proc_agent": issue(RoleAgent, "web-1/proc_agent")}}
+	if err := own.Verify(token, "WEB-1.", time.Now()); err != nil {
+		t.Error(err)
+	}
+	if err := (&Enrolled{CA: caPair.CertPEM, Node: node, Agents: map[string]KeyPair{"proc_agent": agent}}).Verify(token, "web-1", time.Now()); err == nil {
+		t.Error("an agent's own certificate that speaks for all of them")
+	}
 	dir := filepath.Join(t.TempDir(), "certs")
 	if err := WriteEnrolled(dir, good, false); err != nil {
 		t.Fatal(err)
@@ -110,6 +118,25 @@ func TestEnrolledIsVerified(t *testing.T) {
 	}
 	if entries, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(entries) != 8 {
 		t.Errorf("the folder has %q", entries)
+	}
+	// From one layout to the other nothing of before is left that an agent would take.
+	if err := WriteEnrolled(dir, own, true); err != nil {
+		t.Error(err)
+	}
+	if err := WriteEnrolled(dir, own, false); err == nil {
+		t.Error("written over certificates of agents")
+	}
+	if names, err := leafNames(dir); err != nil || !slices.Equal(names, []string{"agent-proc_agent", "client", "node"}) {
+		t.Errorf("one for each agent: %q, %v", names, err)
+	}
+	if _, findings := Verify(dir, VerifyOptions{}); len(findings) > 0 {
+		t.Errorf("one for each agent: %v", findings)
+	}
+	if err := WriteEnrolled(dir, good, true); err != nil {
+		t.Error(err)
+	}
+	if names, err := leafNames(dir); err != nil || !slices.Equal(names, []string{"agent", "client", "node"}) {
+		t.Errorf("one for all agents: %q, %v", names, err)
 	}
 	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)

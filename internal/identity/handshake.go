@@ -5,9 +5,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -41,6 +43,9 @@ func ExplainHandshake(err error, f Files, now time.Time) error {
 	if !r.ByPeer {
 		return r
 	}
+	if r.Reason == ReasonProtocolError { // which is not about a certificate
+		return r
+	}
 	r.whose = clientCertificate
 	certs, readErr := readCerts(f.Cert)
 	if readErr != nil {
@@ -50,6 +55,9 @@ func ExplainHandshake(err error, f Files, now time.Time) error {
 	p := policy{now: now}
 	if fault := p.timeFault(certs[0], f.Cert); fault != nil {
 		r.Reason, r.Detail = fault.Reason, fault.Detail
+		if fault.Reason == ReasonExpired && !exists(filepath.Join(filepath.Dir(f.CA), "ca.key")) {
+			r.Detail = fmt.Sprintf("%s expired on %s, %s ago: %s", f.Cert, stamp(certs[0].NotAfter), span(now.Sub(certs[0].NotAfter)), EnrolAgain)
+		}
 		return r
 	}
 	switch r.Reason {
@@ -58,14 +66,19 @@ func ExplainHandshake(err error, f Files, now time.Time) error {
 	case ReasonNoCertificate:
 		r.Detail = "the server demands a certificate and got none"
 	case ReasonBadCertificate:
-		r.Detail = "the server refused " + f.Cert + " (" + r.Subject + ", issued by " + r.Issuer + "); its log says why"
+		r.Detail = "the server refused " + f.Cert + " (" + r.Subject + ", issued by " + r.Issuer + "); its log says why. " +
+			"If it was revoked, this host has to enrol again"
 	default:
 	}
 	return r
 }
 
+// EnrolAgain says what to do on a host whose certificates no longer let it in.
+const EnrolAgain = "enrol this host again: amoskys token create on the hub, then here amoskys-agent enroll --hub HOST:PORT --token TOKEN --force"
+
 const (
 	remoteError   = "remote error: tls: "
+	noProtocol    = "no application protocol"
 	noCertificate = "client didn't provide a certificate"
 )
 
@@ -91,6 +104,9 @@ func rejectionOf(err error) *Rejection {
 		_, alert, _ := strings.Cut(text, remoteError)
 		r.Reason, r.ByPeer = alertReason(alert), true
 		r.Detail = "the other side ended the handshake with the alert: " + nameOf(alert)
+		if strings.HasPrefix(alert, noProtocol) {
+			r.Detail = "the other side does not speak this protocol on this port: is it the hub's own port?"
+		}
 	case strings.HasSuffix(text, noCertificate):
 		p := policy{whose: clientCertificate}
 		none := p.check(nil)
@@ -162,7 +178,7 @@ func alertReason(alert string) Reason {
 		{"expired certificate", ReasonExpired},
 		{"bad certificate", ReasonBadCertificate},
 		{"unsupported certificate", ReasonBadCertificate},
-		{"revoked certificate", ReasonBadCertificate},
+		{"revoked certificate", ReasonRevoked},
 		{"unknown certificate", ReasonBadCertificate},
 		{"access denied", ReasonBadCertificate},
 	} {

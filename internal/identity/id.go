@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/amoskys/amoskys/internal/identity/hostname"
 )
 
 // Role is what the holder of a certificate is, and so what it may do.
@@ -19,6 +21,8 @@ const (
 	RoleDashboard  Role = "dashboard"
 	RoleOperator   Role = "operator"
 	RoleSubscriber Role = "subscriber"
+	RoleStore      Role = "store"
+	RoleAnalysis   Role = "analysis"
 )
 
 // DefaultDomain is the trust domain of an installation that chose no other.
@@ -34,14 +38,15 @@ var ErrNoIdentity = errors.New("the peer presented no certificate")
 
 // Roles returns every role, in a fixed order.
 func Roles() []Role {
-	return []Role{RoleHub, RoleAgent, RoleNode, RoleDashboard, RoleOperator, RoleSubscriber}
+	return []Role{RoleHub, RoleAgent, RoleNode, RoleDashboard, RoleOperator, RoleSubscriber, RoleStore, RoleAnalysis}
 }
 
 // Valid reports whether r is one of [Roles].
 func (r Role) Valid() bool { return slices.Contains(Roles(), r) }
 
 // ID is the name in a certificate. Name is a host, or HOST/AGENT_ID, which binds
-// the certificate to one agent of that host. IDs are comparable.
+// the certificate to one agent of that host. IDs that come from a certificate are
+// in normal form (see [ID.Normal]) and so comparable.
 type ID struct {
 	Domain string
 	Role   Role
@@ -65,6 +70,17 @@ func (id ID) Host() string {
 func (id ID) AgentID() string {
 	_, agent, _ := strings.Cut(id.Name, "/")
 	return agent
+}
+
+// Normal returns id with host and agent in the form in which names are compared,
+// kept and shown: VM and vm. are the host vm (see package hostname).
+func (id ID) Normal() ID {
+	host, agent, bound := strings.Cut(id.Name, "/")
+	id.Name = hostname.Normal(host)
+	if bound {
+		id.Name += "/" + hostname.Normal(agent)
+	}
+	return id
 }
 
 // Validate returns what is wrong with id, or nil when [Parse] would return it
@@ -117,7 +133,7 @@ func Parse(s string) (ID, error) {
 // FromCertificate returns the identity a certificate carries: its SPIFFE URI, or,
 // for certificates made by other tools, the role named by an organisational unit
 // (agent when none names one) and as name the first DNS name or the common name.
-// It does not verify the certificate.
+// The name is in normal form. It does not verify the certificate.
 func FromCertificate(cert *x509.Certificate) (ID, error) {
 	id, _, err := identify(cert, RoleAgent)
 	return id, err
@@ -146,6 +162,10 @@ func identify(cert *x509.Certificate, assume Role) (id ID, named bool, err error
 		named = true
 	}
 	if named {
+		id = id.Normal()
+		if err := id.Validate(); err != nil { // a name of dots alone is nobody's
+			return ID{}, true, err
+		}
 		return id, true, nil
 	}
 	id = ID{Domain: DefaultDomain, Role: assume, Name: cleanName(cert.Subject.CommonName)}
@@ -168,10 +188,10 @@ func identify(cert *x509.Certificate, assume Role) (id ID, named bool, err error
 	return id, false, nil
 }
 
-// cleanName turns free text into one path segment: every byte that may not stand
-// in a SPIFFE path becomes '-', and the result is cut to 64 bytes.
+// cleanName turns free text into one path segment in normal form: every byte that
+// may not stand in a SPIFFE path becomes '-', and the result is cut to 64 bytes.
 func cleanName(s string) string {
-	b := []byte(strings.TrimSpace(s))
+	b := []byte(hostname.Normal(s))
 	for i, c := range b {
 		if !pathByte(c) {
 			b[i] = '-'
@@ -180,10 +200,7 @@ func cleanName(s string) string {
 	if len(b) > 64 {
 		b = b[:64]
 	}
-	if out := string(b); out != "." && out != ".." {
-		return out
-	}
-	return strings.Repeat("-", len(b))
+	return hostname.Normal(string(b))
 }
 
 func checkDomain(s string) error {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -19,9 +20,16 @@ type LayoutOptions struct {
 	// Names limits the leaves to these, of "eventbus", "agent", "dashboard",
 	// "node" and "operator"; all when nil.
 	Names []string
-	TTL   time.Duration    // of leaves; DefaultLeafTTL
-	CATTL time.Duration    // of a new authority; DefaultCATTL
-	Now   func() time.Time // time.Now
+	// With are leaves that only some installations need, to be made beside those:
+	// of "store", "analysis" and "subscriber".
+	With []string
+	// Observes are the kinds of agents of this machine that may speak of other
+	// hosts and devices. A new agent.crt allows them; one that this package made
+	// and that lacks some is due, where it can be renewed.
+	Observes []string
+	TTL      time.Duration    // of leaves; DefaultLeafTTL
+	CATTL    time.Duration    // of a new authority; DefaultCATTL
+	Now      func() time.Time // time.Now
 	// Canonical returns the full name of a host, or "". It asks the system's
 	// resolver for a second when nil.
 	Canonical func(host string) string
@@ -32,24 +40,39 @@ type LayoutReport struct {
 	Dir      string   `json:"dir"`
 	Created  []string `json:"created"`
 	Kept     []string `json:"kept"`
-	Due      []string `json:"due"` // leaves past two thirds of their life, or expired: renew them
+	Due      []string `json:"due"` // leaves to be renewed: past two thirds of their life, or lacking what is new
 	Warnings []string `json:"warnings"`
 }
 
-// leafSpec is one certificate of the layout.
+// leafSpec is one certificate of the layout; an extra one is made on demand.
 type leafSpec struct {
-	name string
-	role Role
+	name  string
+	role  Role
+	extra bool
 }
 
 func layoutLeaves() []leafSpec {
 	return []leafSpec{
-		{"eventbus", RoleHub},
-		{"agent", RoleAgent},
-		{"dashboard", RoleDashboard},
-		{"node", RoleNode},
-		{"operator", RoleOperator},
+		{name: "eventbus", role: RoleHub},
+		{name: "agent", role: RoleAgent},
+		{name: "dashboard", role: RoleDashboard},
+		{name: "node", role: RoleNode},
+		{name: "operator", role: RoleOperator},
+		{name: "store", role: RoleStore, extra: true},
+		{name: "analysis", role: RoleAnalysis, extra: true},
+		{name: "subscriber", role: RoleSubscriber, extra: true},
 	}
+}
+
+// ExtraLeaves are the names that LayoutOptions.With takes.
+func ExtraLeaves() []string {
+	var names []string
+	for _, s := range layoutLeaves() {
+		if s.extra {
+			names = append(names, s.name)
+		}
+	}
+	return names
 }
 
 // FilesFor returns the three files of the certificate called name in a certs/ folder.
@@ -83,6 +106,11 @@ func (o *LayoutOptions) defaults() error {
 	for _, n := range o.Names {
 		if !slices.ContainsFunc(layoutLeaves(), func(s leafSpec) bool { return s.name == n }) {
 			return fmt.Errorf("no certificate of the layout is called %q", n)
+		}
+	}
+	for _, n := range o.With {
+		if extra := ExtraLeaves(); !slices.Contains(extra, n) {
+			return fmt.Errorf("no certificate that is made on demand is called %q: there are %s", n, strings.Join(extra, ", "))
 		}
 	}
 	if name := cleanName(o.Host); name == "" {
@@ -167,11 +195,12 @@ func (l *layout) complete() bool {
 }
 
 func (l *layout) leaves() []leafSpec {
-	all := layoutLeaves()
-	if l.o.Names == nil {
-		return all
-	}
-	return slices.DeleteFunc(all, func(s leafSpec) bool { return !slices.Contains(l.o.Names, s.name) })
+	return slices.DeleteFunc(layoutLeaves(), func(s leafSpec) bool {
+		if l.o.Names == nil && !s.extra {
+			return false
+		}
+		return !slices.Contains(l.o.Names, s.name) && !slices.Contains(l.o.With, s.name)
+	})
 }
 
 func (l *layout) wantsLinks() bool {
@@ -210,9 +239,11 @@ func (l *layout) ensureLeaf(spec leafSpec) error {
 		}
 		public = signer.Public()
 	}
+	id := ID{Domain: l.domain(), Role: spec.role, Name: cleanName(l.o.Host)}
 	pair, err := l.ca.Issue(IssueOptions{
-		ID:        ID{Domain: l.domain(), Role: spec.role, Name: cleanName(l.o.Host)},
+		ID:        id,
 		Hosts:     hostsFor(spec.role, l.o),
+		Observes:  observedBy(id, l.o.Observes),
 		TTL:       l.o.TTL,
 		NotBefore: l.o.Now().Add(-backdate),
 		PublicKey: public,
@@ -245,7 +276,7 @@ func (l *layout) keepLeaf(spec leafSpec, crt, key string) error {
 		return fmt.Errorf("%s was not issued by %s (%s): put back the matching files, or run amoskys certs renew %s",
 			crt, l.path("ca.crt"), r.Detail, spec.name)
 	}
-	if dueForRenewal(certs[0], l.o.Now()) {
+	if dueForRenewal(certs[0], l.o.Now()) || exists(l.path("ca.key")) && lacks(certs[0], l.o.Observes) {
 		l.report.Due = append(l.report.Due, spec.name)
 	}
 	l.warnOpen(key, keyMode)

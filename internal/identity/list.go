@@ -31,6 +31,7 @@ type Info struct {
 	ID          string    `json:"id"`
 	Role        Role      `json:"role,omitempty"`
 	Hosts       []string  `json:"hosts"`
+	Observes    []string  `json:"observes,omitempty"` // kinds of agents that may speak of others
 	Issuer      string    `json:"issuer"`
 	Key         string    `json:"key"`
 	Serial      string    `json:"serial"`
@@ -74,7 +75,7 @@ func describe(dir, name string, now time.Time) Info {
 	if id, _, err := identify(cert, roleOfFile(name)); err == nil && !cert.IsCA {
 		info.ID, info.Role = id.String(), id.Role
 	}
-	info.Hosts = hostsOf(cert)
+	info.Hosts, info.Observes = hostsOf(cert), Observes(cert)
 	info.Issuer = nameOf(cert.Issuer.String())
 	info.Key = keyKind(cert)
 	info.Serial = cert.SerialNumber.Text(16)

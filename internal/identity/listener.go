@@ -1,7 +1,6 @@
 package identity
 
 import (
-	"container/list"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -11,6 +10,9 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/amoskys/amoskys/internal/limit"
+	"github.com/amoskys/amoskys/internal/obs"
 )
 
 // ListenerOptions bounds what connections that are not yet known may use. Zero
@@ -20,9 +22,15 @@ type ListenerOptions struct {
 	// handshake; 10 seconds.
 	HandshakeTimeout time.Duration
 	// MaxPending bounds handshakes under way and finished connections that no
-	// Accept has taken; 1024. When full, new connections wait in the system's
-	// queue, and one that has been at its handshake for two seconds gives way.
+	// Accept has taken; 1024. When full, the slowest of the network that has most
+	// gives way. A quarter is for networks from which a certificate came in the last
+	// day.
 	MaxPending int
+	// MaxWaiting bounds connections that wait for a handshake because their own
+	// network has most of them; 4096. When full, new ones are closed.
+	MaxWaiting int
+	// Shortage hears of each lack of descriptors or memory, which is waited out.
+	Shortage func(error)
 	// Logger and OnReject hear of refusals instead of the ServerOptions' ones.
 	// Without either, those of the configuration are used.
 	Logger   *slog.Logger
@@ -30,12 +38,16 @@ type ListenerOptions struct {
 }
 
 // Listener hands out connections whose handshake is finished, as *tls.Conn. One
-// slow or hostile client holds up no other.
+// slow or hostile client holds up no other, nor does one network.
 type Listener struct {
-	inner  net.Listener
+	inner  *limit.Listener
 	cfg    *tls.Config
 	o      ListenerOptions
 	report *reporter // nil when nobody wants to hear
+
+	slots *limit.Slots
+	known *limit.Known        // networks from which a certificate came
+	line  chan *handshakeConn // those that wait for a slot
 
 	ready  chan *tls.Conn
 	freed  chan struct{}   // one token: a slot may be free
@@ -43,16 +55,27 @@ type Listener struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	mu      sync.Mutex
-	active  int        // goroutines with a connection, at most MaxPending
-	pending *list.List // *handshakeConn, oldest first: those that may give way
-	err     error      // why accepting ended
+	mu  sync.Mutex
+	err error // why accepting ended
 
 	done chan struct{} // closed when accepting has ended
 }
 
-// grace is the age at which a handshake gives way to newer ones.
-const grace = 2 * time.Second
+// grace is the age at which a silent connection gives way to newer ones of its own
+// network, and lineEvery how often whoever waits looks whether one has come to it.
+// A client that has sent its first message gives way to its own network only when
+// its time is over: when a whole fleet behind one address is back at once, this side
+// is what is slow, and to begin anew with other clients would finish none.
+const (
+	grace     = 2 * time.Second
+	lineEvery = 100 * time.Millisecond
+)
+
+// How many networks are known, and for how long after a certificate came.
+const (
+	knownNetworks = 16 << 10
+	knownFor      = 24 * time.Hour
+)
 
 // lingerFor and lingerMost bound how long and how much is read after the answer to
 // a plain HTTP request: closing at once would reset the connection and with it
@@ -71,22 +94,46 @@ func NewListener(inner net.Listener, cfg *tls.Config, o ListenerOptions) *Listen
 	if o.MaxPending <= 0 {
 		o.MaxPending = 1024
 	}
+	if o.MaxWaiting <= 0 {
+		o.MaxWaiting = 4096
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &Listener{
-		inner: inner, cfg: cfg, o: o, ctx: ctx, cancel: cancel,
-		ready: make(chan *tls.Conn), freed: make(chan struct{}, 1), done: make(chan struct{}), pending: list.New(),
+		inner: limit.NewListener(inner, limit.ListenerOptions{Shortage: o.Shortage}),
+		cfg:   noticing(cfg), o: o, ctx: ctx, cancel: cancel,
+		slots: limit.NewSlots(limit.SlotOptions{
+			Slots: o.MaxPending, Share: o.MaxPending / 16, Reserved: o.MaxPending / 4, Grace: grace, WorkGrace: o.HandshakeTimeout,
+		}),
+		known: limit.NewKnown(knownNetworks, knownFor), line: make(chan *handshakeConn, o.MaxWaiting),
+		ready: make(chan *tls.Conn), freed: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	if o.Logger != nil || o.OnReject != nil {
 		logger := o.Logger
 		if logger == nil {
-			logger = slog.New(slog.DiscardHandler)
+			logger = obs.Discard()
 		}
 		l.report = newReporter(logger, o.OnReject, time.Now)
 	} else {
 		l.report = reporterOf(cfg)
 	}
 	l.wg.Go(l.accept)
+	l.wg.Go(l.admitLine)
 	return l
+}
+
+// noticing returns a configuration that notices a client's first message.
+func noticing(cfg *tls.Config) *tls.Config {
+	out := cfg.Clone()
+	out.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if hc, ok := hello.Conn.(*handshakeConn); ok && hc.spoke != nil {
+			hc.spoke()
+		}
+		if cfg.GetConfigForClient == nil {
+			return nil, nil //nolint:nilnil // which tells crypto/tls to go on with this one
+		}
+		return cfg.GetConfigForClient(hello)
+	}
+	return out
 }
 
 // reporterOf returns the reporter of a [ServerConfig], also through clones of the
@@ -130,41 +177,26 @@ func (l *Listener) Close() error {
 
 func (l *Listener) accept() {
 	defer close(l.done)
-	var pause time.Duration
 	for {
 		conn, err := l.inner.Accept()
 		if err != nil {
-			if l.ctx.Err() != nil || !transient(err) {
-				l.end(err)
-				return
-			}
-			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			if !l.wait(pause) {
-				l.end(net.ErrClosed)
-				return
-			}
-			continue
-		}
-		pause = 0
-		hc := &handshakeConn{Conn: conn, since: time.Now()}
-		if !l.admit(hc) {
-			_ = conn.Close()
-			l.end(net.ErrClosed)
+			l.end(err)
 			return
 		}
-		l.wg.Go(func() { l.serve(hc) })
+		hc := &handshakeConn{Conn: conn, since: time.Now(), network: limit.NetworkOf(conn.RemoteAddr())}
+		if l.start(hc) {
+			continue
+		}
+		select {
+		case l.line <- hc:
+		default:
+			l.refuse(hc, errNoSlot, true)
+			_ = hc.Close()
+		}
 	}
 }
 
-// transient tells a shortage (of descriptors, memory) from the listener's end.
-func transient(err error) bool {
-	if errors.Is(err, net.ErrClosed) {
-		return false
-	}
-	var ne net.Error
-	//nolint:staticcheck // Temporary is deprecated for general use, but is what Accept errors are told by
-	return errors.As(err, &ne) && ne.Temporary()
-}
+var errNoSlot = errors.New("too many handshakes are under way")
 
 func (l *Listener) end(err error) {
 	if l.ctx.Err() != nil {
@@ -175,9 +207,41 @@ func (l *Listener) end(err error) {
 	l.err = err
 }
 
-// wait pauses and reports false when the listener is closed meanwhile.
-func (l *Listener) wait(d time.Duration) bool {
-	t := time.NewTimer(d)
+// admitLine serves those that wait, in order, until the listener is closed. Only
+// networks that have most get here: all others find a slot at once.
+func (l *Listener) admitLine() {
+	for {
+		select {
+		case hc := <-l.line:
+			for !l.start(hc) {
+				if !l.waitForSlot() {
+					_ = hc.Close()
+					return
+				}
+			}
+		case <-l.ctx.Done():
+			l.closeLine()
+			return
+		}
+	}
+}
+
+func (l *Listener) closeLine() {
+	for {
+		select {
+		case hc := <-l.line:
+			_ = hc.Close()
+		case <-l.done:
+			if len(l.line) == 0 {
+				return
+			}
+		}
+	}
+}
+
+// waitForSlot pauses and reports false when the listener is closed meanwhile.
+func (l *Listener) waitForSlot() bool {
+	t := time.NewTimer(lineEvery)
 	defer t.Stop()
 	select {
 	case <-t.C:
@@ -189,49 +253,22 @@ func (l *Listener) wait(d time.Duration) bool {
 	}
 }
 
-// admit waits for a slot, making the oldest handshake give way when it has had its
-// time. It reports false when the listener is closed.
-func (l *Listener) admit(hc *handshakeConn) bool {
-	for {
-		l.mu.Lock()
-		if l.active < l.o.MaxPending {
-			l.active++
-			hc.place = l.pending.PushBack(hc)
-			l.mu.Unlock()
-			return true
-		}
-		pause := grace
-		if front := l.pending.Front(); front != nil {
-			oldest, _ := front.Value.(*handshakeConn)
-			if pause = grace - time.Since(oldest.since); pause <= 0 {
-				l.pending.Remove(front)
-				oldest.place, oldest.evicted = nil, true
-				_ = oldest.Close()
-				pause = grace
-			}
-		}
-		l.mu.Unlock()
-		if !l.wait(pause) {
-			return false
-		}
+// start begins the handshake of a connection, if there is a slot for it.
+func (l *Listener) start(hc *handshakeConn) bool {
+	slot, err := l.slots.Take(limit.Claim{
+		Key: hc.network, Known: l.known.Has(hc.network, time.Now()), GiveWay: func() { _ = hc.Close() },
+	})
+	if err != nil {
+		return false
 	}
+	slot.Rest() // until its first message is there
+	hc.spoke = slot.Work
+	l.wg.Go(func() { l.serve(hc, slot) })
+	return true
 }
 
-// settled takes hc off the list of those that may give way.
-func (l *Listener) settled(hc *handshakeConn) (evicted bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if hc.place != nil {
-		l.pending.Remove(hc.place)
-		hc.place = nil
-	}
-	return hc.evicted
-}
-
-func (l *Listener) release() {
-	l.mu.Lock()
-	l.active--
-	l.mu.Unlock()
+func (l *Listener) release(slot *limit.Slot) {
+	slot.Release()
 	select {
 	case l.freed <- struct{}{}:
 	default:
@@ -239,19 +276,25 @@ func (l *Listener) release() {
 }
 
 // serve finishes one handshake and hands the connection over.
-func (l *Listener) serve(hc *handshakeConn) {
-	defer l.release()
+func (l *Listener) serve(hc *handshakeConn, slot *limit.Slot) {
+	defer l.release(slot)
 	_ = hc.SetDeadline(hc.since.Add(l.o.HandshakeTimeout))
 	conn := tls.Server(hc, l.cfg)
 	err := conn.HandshakeContext(l.ctx)
-	evicted := l.settled(hc)
+	evicted := !slot.Keep()
 	if err == nil {
 		err = hc.SetDeadline(time.Time{})
+	}
+	if err == nil && evicted {
+		err = net.ErrClosed
 	}
 	if err != nil {
 		l.refuse(hc, err, evicted)
 		_ = hc.Close()
 		return
+	}
+	if len(conn.ConnectionState().PeerCertificates) > 0 {
+		l.known.Note(hc.network, time.Now())
 	}
 	select {
 	case l.ready <- conn:
@@ -268,8 +311,8 @@ func (l *Listener) refuse(hc *handshakeConn, err error, evicted bool) {
 	r := rejectionOf(err)
 	switch {
 	case evicted:
-		r.Reason, r.Detail = ReasonOverloaded, "gave way to newer connections: "+
-			strconv.Itoa(l.o.MaxPending)+" handshakes were under way and this one was the slowest"
+		r.Reason, r.Detail = ReasonOverloaded, "gave way to other connections: "+strconv.Itoa(l.o.MaxPending)+
+			" handshakes were under way, most of them of its network, and this one was the slowest"
 	case r.Reason == ReasonHandshakeTimeout:
 		r.Detail = "no finished handshake within " + l.o.HandshakeTimeout.String() + ", " +
 			strconv.FormatInt(hc.got, 10) + " bytes received"
@@ -312,19 +355,18 @@ func answerHTTP(conn net.Conn) {
 }
 
 // handshakeConn is a connection that a Listener watches. The fields are the
-// handshake goroutine's, but for place and evicted, which Listener.mu guards.
+// handshake goroutine's.
 type handshakeConn struct {
 	net.Conn
-	since time.Time
-	got   int64 // bytes received during the handshake
+	network string
+	since   time.Time
+	got     int64 // bytes received during the handshake
+	spoke   func()
 
 	// Set by the server's configuration when the client's first message came.
 	server     *server
 	material   *material
 	serverName string
-
-	place   *list.Element
-	evicted bool
 }
 
 // Read counts what arrives.

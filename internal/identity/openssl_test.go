@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -145,10 +146,13 @@ func TestOpensslGuideWithNames(t *testing.T) {
 func TestOpensslUnits(t *testing.T) {
 	t.Parallel()
 	dir := certsDir(t)
-	shell(t, dir, strings.ReplaceAll(strings.ReplaceAll(guide, "%EXT%", ""), "/CN=$who", `"/OU=operator/CN=Ann Smith"`))
+	shell(t, dir, strings.ReplaceAll(strings.ReplaceAll(guide, "%EXT%", ""), "/CN=$who", `"/OU=operator/OU=observes:snmp/OU=Observes:flow/CN=Ann Smith"`))
 	id, err := FromCertificate(readOne(t, filepath.Join(dir, "agent.crt")))
-	if want := (ID{DefaultDomain, RoleOperator, "Ann-Smith"}); err != nil || id != want {
+	if want := (ID{DefaultDomain, RoleOperator, "ann-smith"}); err != nil || id != want {
 		t.Errorf("identity %s, %v", id, err)
+	}
+	if got := Observes(readOne(t, filepath.Join(dir, "agent.crt"))); !slices.Equal(got, []string{"flow", "snmp"}) {
+		t.Errorf("observes %v", got)
 	}
 }
 
@@ -292,6 +296,10 @@ func TestStandardLibraryTexts(t *testing.T) {
 	wrapped := errors.New(`connection error: desc = "transport: authentication handshake failed: ` + refused.Error() + `"`)
 	if got := ExplainHandshake(wrapped, Files{}, epoch); got.Error() != refused.Error() {
 		t.Errorf("a rejection turned into text comes back as %q", got)
+	}
+	alert := errors.New("remote error: tls: no application protocol")
+	if got := ExplainHandshake(alert, Files{}, epoch).Error(); !strings.HasPrefix(got, "connection refused by the other side") || !strings.Contains(got, "the hub's own port?") {
+		t.Errorf("a port that speaks another protocol: %q", got)
 	}
 	other := errors.New("dial tcp 127.0.0.1:5000: connect: connection refused")
 	if got := ExplainHandshake(other, Files{}, epoch); got.Error() != other.Error() {

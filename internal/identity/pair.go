@@ -21,8 +21,7 @@ func loadPair(certFile, keyFile string) ([]*x509.Certificate, crypto.Signer, err
 	if belongs(key, certs[0]) {
 		return certs, key, nil
 	}
-	staged := filepath.Join(filepath.Dir(certFile), nextName(filepath.Base(certFile)))
-	if next, err := readCerts(staged); err == nil && belongs(key, next[0]) {
+	if next := stagedFor(certFile, key); next != nil {
 		return next, key, nil
 	}
 	// The swap may have ended between the two reads.
@@ -30,4 +29,17 @@ func loadPair(certFile, keyFile string) ([]*x509.Certificate, crypto.Signer, err
 		return again, key, nil
 	}
 	return nil, nil, fmt.Errorf("%s does not belong to %s: put back the key that was made with the certificate", keyFile, certFile)
+}
+
+// stagedFor returns the certificate that a replacement half done has staged for
+// certFile, which may be a link, if key belongs to it.
+func stagedFor(certFile string, key crypto.Signer) []*x509.Certificate {
+	if target, err := filepath.EvalSymlinks(certFile); err == nil {
+		certFile = target
+	}
+	certs, err := readCerts(filepath.Join(filepath.Dir(certFile), nextName(filepath.Base(certFile))))
+	if err != nil || !belongs(key, certs[0]) {
+		return nil
+	}
+	return certs
 }

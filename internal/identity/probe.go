@@ -41,12 +41,17 @@ func Probe(ctx context.Context, address string, f Files, o ClientOptions) (Probe
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Dial == nil {
+		o.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+		}
+	}
 	o.NextProtos = []string{"http/1.1", "h2"}
 	cfg, err := ClientConfig(f, o)
 	if err != nil {
 		return out, err
 	}
-	raw, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	raw, err := o.Dial(ctx, address)
 	if err != nil {
 		return out, fmt.Errorf("connect to %s: %w", address, err)
 	}

@@ -12,7 +12,7 @@ import (
 // Reason is why a connection was refused: a stable word for logs and metrics.
 type Reason string
 
-// The reasons. The first eight are about a certificate, the others about what
+// The reasons. The first nine are about a certificate, the others about what
 // came instead of a handshake.
 const (
 	ReasonNoCertificate    Reason = "no_certificate"
@@ -23,6 +23,7 @@ const (
 	ReasonWrongHost        Reason = "wrong_host"
 	ReasonWrongDomain      Reason = "wrong_domain"
 	ReasonBadCertificate   Reason = "bad_certificate"
+	ReasonRevoked          Reason = "revoked"
 
 	ReasonNotTLS           Reason = "not_tls"
 	ReasonHandshakeTimeout Reason = "handshake_timeout"
@@ -36,8 +37,8 @@ const (
 func Reasons() []Reason {
 	return []Reason{
 		ReasonNoCertificate, ReasonUnknownAuthority, ReasonExpired, ReasonNotYetValid, ReasonWrongRole,
-		ReasonWrongHost, ReasonWrongDomain, ReasonBadCertificate, ReasonNotTLS, ReasonHandshakeTimeout,
-		ReasonProtocolError, ReasonConnectionClosed, ReasonOverloaded,
+		ReasonWrongHost, ReasonWrongDomain, ReasonBadCertificate, ReasonRevoked, ReasonNotTLS,
+		ReasonHandshakeTimeout, ReasonProtocolError, ReasonConnectionClosed, ReasonOverloaded,
 	}
 }
 

@@ -18,7 +18,10 @@ type RenewOptions struct {
 	Due   bool
 	TTL   time.Duration // DefaultLeafTTL
 	Hosts []string      // names and addresses to add to those the leaf has
-	Now   func() time.Time
+	// Observes are kinds of agents that the certificate of a host's agents shall let
+	// speak of others, beside those it has; one that lacks some is due.
+	Observes []string
+	Now      func() time.Time
 }
 
 // Renewed is one leaf that Renew looked at.
@@ -43,7 +46,7 @@ func Renew(dir string, o RenewOptions) (done []Renewed, err error) {
 	}
 	ca, err := LoadCA(filepath.Join(dir, "ca.crt"), filepath.Join(dir, "ca.key"))
 	if err != nil {
-		return nil, fmt.Errorf("renew certificates: %w", missingHint(err))
+		return nil, fmt.Errorf("renew certificates: %w", missingHint(filepath.Join(dir, "ca.key"), err))
 	}
 	unlock, err := lockFolder(dir)
 	if err != nil {
@@ -126,7 +129,7 @@ func renewOne(dir, name string, ca *CA, o RenewOptions) (Renewed, error) {
 	old := certs[0]
 	now := o.Now()
 	out := Renewed{Name: name, File: file, ID: subjectOf(old), Hosts: hostsOf(old), Was: old.NotAfter, NotAfter: old.NotAfter}
-	if o.Due && !dueForRenewal(old, now) {
+	if o.Due && !dueForRenewal(old, now) && !lacks(old, o.Observes) {
 		out.Skipped = true
 		return out, nil
 	}
@@ -153,7 +156,8 @@ func renewOne(dir, name string, ca *CA, o RenewOptions) (Renewed, error) {
 		return Renewed{}, err
 	}
 	pair, err := ca.Issue(IssueOptions{
-		ID: id, Hosts: append(out.Hosts, o.Hosts...), TTL: o.TTL, NotBefore: now.Add(-backdate),
+		ID: id, Hosts: append(out.Hosts, o.Hosts...), Observes: append(Observes(old), observedBy(id, o.Observes)...),
+		TTL: o.TTL, NotBefore: now.Add(-backdate),
 	})
 	if err != nil {
 		return Renewed{}, err

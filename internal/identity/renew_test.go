@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -80,6 +81,18 @@ func TestInterruptedSwap(t *testing.T) {
 			must(t, os.WriteFile(filepath.Join(s.own.dir, ".agent.key"+tmpMark+"123"), []byte("half"), 0o600))
 			if _, err := ServerConfig(s.server, s.serverOpts); err != nil {
 				t.Errorf("what is left does not serve: %v", err)
+			}
+			link := Files{Cert: filepath.Join(s.own.dir, "linked.crt"), Key: filepath.Join(s.own.dir, "linked.key")}
+			must(t, errors.Join(os.Symlink("eventbus.crt", link.Cert), os.Symlink("eventbus.key", link.Key)))
+			if _, _, err := loadPair(link.Cert, link.Key); err != nil {
+				t.Errorf("what is left does not serve by a link to it: %v", err)
+			}
+			must(t, errors.Join(os.Remove(link.Cert), os.Remove(link.Key)))
+			_, findings := Verify(s.own.dir, VerifyOptions{Now: epoch})
+			for _, f := range findings {
+				if strings.Contains(f.File, "eventbus") {
+					t.Errorf("what serves is found wrong: %s %s", f.File, f.Problem)
+				}
 			}
 			o := layoutOptions()
 			_, err = EnsureLayout(s.own.dir, o)

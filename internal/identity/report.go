@@ -4,9 +4,9 @@ import (
 	"context"
 	"log/slog"
 	"net"
-	"sync"
 	"time"
 
+	"github.com/amoskys/amoskys/internal/limit"
 	"github.com/amoskys/amoskys/internal/obs"
 )
 
@@ -31,23 +31,14 @@ type reporter struct {
 	logger   *slog.Logger
 	onReject func(Rejection)
 	now      func() time.Time
-
-	mu   sync.Mutex
-	seen map[refusalKey]*refusalCount
-}
-
-type refusalKey struct {
-	reason        Reason
-	host, subject string
-}
-
-type refusalCount struct {
-	last    time.Time
-	repeats int
+	lines    *limit.Lines
 }
 
 func newReporter(logger *slog.Logger, onReject func(Rejection), now func() time.Time) *reporter {
-	return &reporter{logger: logger, onReject: onReject, now: now, seen: map[refusalKey]*refusalCount{}}
+	return &reporter{
+		logger: logger, onReject: onReject, now: now,
+		lines: limit.NewLines(limit.Rate{Burst: 1, Interval: quietFor}, quietMost),
+	}
 }
 
 func (p *reporter) report(r *Rejection) {
@@ -66,8 +57,12 @@ func (p *reporter) log(r *Rejection) {
 	if !p.logger.Enabled(ctx, level) {
 		return
 	}
-	repeats, quiet := p.count(r)
-	if quiet {
+	host, _, err := net.SplitHostPort(r.Remote)
+	if err != nil {
+		host = r.Remote
+	}
+	repeats, ok := p.lines.Take(string(r.Reason)+"\x00"+host+"\x00"+r.Subject, p.now())
+	if !ok {
 		return
 	}
 	attrs := []slog.Attr{slog.String(obs.KeyReason, string(r.Reason)), slog.String(obs.KeyAddr, r.Remote)}
@@ -87,44 +82,4 @@ func (p *reporter) log(r *Rejection) {
 		attrs = append(attrs, slog.Int(keyRepeats, repeats))
 	}
 	p.logger.LogAttrs(ctx, level, "connection refused", attrs...)
-}
-
-// count returns how many like r went unlogged before it, or that r should too.
-func (p *reporter) count(r *Rejection) (repeats int, quiet bool) {
-	host, _, err := net.SplitHostPort(r.Remote)
-	if err != nil {
-		host = r.Remote
-	}
-	key := refusalKey{r.Reason, host, r.Subject}
-	now := p.now()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	c := p.seen[key]
-	if c == nil {
-		if len(p.seen) >= quietMost {
-			p.forget(now)
-		}
-		if len(p.seen) >= quietMost {
-			key = refusalKey{reason: r.Reason, host: "(many)"}
-			c = p.seen[key]
-		}
-	}
-	if c == nil {
-		p.seen[key] = &refusalCount{last: now}
-		return 0, false
-	}
-	if since := now.Sub(c.last); since >= 0 && since < quietFor {
-		c.repeats++
-		return 0, true
-	}
-	repeats, c.repeats, c.last = c.repeats, 0, now
-	return repeats, false
-}
-
-func (p *reporter) forget(now time.Time) {
-	for key, c := range p.seen {
-		if since := now.Sub(c.last); since < 0 || since >= quietFor {
-			delete(p.seen, key)
-		}
-	}
 }

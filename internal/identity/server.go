@@ -31,8 +31,11 @@ type ServerOptions struct {
 	// without a certificate. Whoever accepts such connections must look at the
 	// negotiated protocol and give them nothing but enrolment.
 	Enroll bool
-	Logger *slog.Logger     // discarded when nil
-	Now    func() time.Time // time.Now
+	// Revoked says why a certificate that is right otherwise is refused all the
+	// same; "" when it is not. It is asked at each handshake, new or resumed.
+	Revoked func(ID, *x509.Certificate) string
+	Logger  *slog.Logger     // discarded when nil
+	Now     func() time.Time // time.Now
 	// OnReject is called for every refusal, from the connection's goroutine. A
 	// [Listener] with an OnReject of its own calls that instead.
 	OnReject func(Rejection)
@@ -56,7 +59,7 @@ func ServerConfig(f Files, o ServerOptions) (*tls.Config, error) {
 		o.Now = time.Now
 	}
 	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
+		o.Logger = obs.Discard()
 	}
 	for _, r := range o.Allow {
 		if !r.Valid() {
@@ -163,9 +166,30 @@ func (s *server) verify(m *material, conn net.Conn, cs tls.ConnectionState) *Rej
 		}
 	}
 	r := p.check(cs.PeerCertificates)
+	if r == nil {
+		r = s.checkRevoked(cs.PeerCertificates[0])
+	}
 	if r != nil {
 		r.Time, r.Remote, r.ServerName = p.now, remote, cs.ServerName
 	}
+	return r
+}
+
+// checkRevoked asks whoever knows of revocations.
+func (s *server) checkRevoked(leaf *x509.Certificate) *Rejection {
+	if s.o.Revoked == nil {
+		return nil
+	}
+	id, _, err := identify(leaf, RoleAgent)
+	if err != nil {
+		return nil // refused by the check before
+	}
+	why := s.o.Revoked(id, leaf)
+	if why == "" {
+		return nil
+	}
+	r := &Rejection{Reason: ReasonRevoked, Detail: why, whose: clientCertificate}
+	r.fill(leaf)
 	return r
 }
 

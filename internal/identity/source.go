@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -142,11 +143,11 @@ func (s *source) read() (*material, error) {
 func readMaterial(f Files) (*material, error) {
 	roots, err := readAuthorities(f.CA)
 	if err != nil {
-		return nil, missingHint(err)
+		return nil, missingHint(f.CA, err)
 	}
 	certs, key, err := loadPair(f.Cert, f.Key)
 	if err != nil {
-		return nil, missingHint(err)
+		return nil, missingHint(f.Cert, err)
 	}
 	m := &material{leaf: certs[0], roots: roots, pool: poolOf(roots)}
 	m.cert = tls.Certificate{PrivateKey: key, Leaf: certs[0]}
@@ -165,9 +166,23 @@ func readMaterial(f Files) (*material, error) {
 	return m, nil
 }
 
-func missingHint(err error) error {
-	if errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("%w: amoskys certs init makes what is missing", err)
+// missingHint says of a file of certs/ that is not there how it comes there. That
+// depends on the place: a folder without anything of ours is the wrong one, and a host
+// that has joined a hub gets its certificates there.
+func missingHint(file string, err error) error {
+	if !errors.Is(err, os.ErrNotExist) {
+		return err
 	}
-	return err
+	dir := filepath.Dir(file)
+	has := func(name string) bool { return exists(filepath.Join(dir, name)) }
+	switch {
+	case !exists(dir):
+		return fmt.Errorf("%w: there is no AMOSKYS home here: name yours with --home, or cd to it", err)
+	case has("ca.key") || has("eventbus.crt"):
+		return fmt.Errorf("%w: amoskys certs init makes what is missing", err)
+	case has("node.crt"):
+		return fmt.Errorf("%w: this host has joined a hub and holds the certificates of its node and agents alone, "+
+			"which amoskys-agent enroll gets: what is asked of the hub, ask there", err)
+	}
+	return fmt.Errorf("%w: amoskys-agent enroll gets what a watched host needs, amoskys certs init makes what a hub needs", err)
 }

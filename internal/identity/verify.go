@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -23,6 +24,8 @@ type VerifyOptions struct {
 	Now time.Time // time.Now()
 	// Command is how the program is called in fixes; "amoskys".
 	Command string
+	// Obtain is what to type where certificates are missing; Command + " certs init".
+	Obtain string
 	// Hosts are names the hub's certificate must carry; localhost when nil.
 	Hosts []string
 }
@@ -36,6 +39,9 @@ func Verify(dir string, o VerifyOptions) (files []string, findings []Finding) {
 	}
 	if o.Command == "" {
 		o.Command = "amoskys"
+	}
+	if o.Obtain == "" {
+		o.Obtain = o.Command + " certs init"
 	}
 	if o.Hosts == nil {
 		o.Hosts = []string{"localhost"}
@@ -52,11 +58,11 @@ func Verify(dir string, o VerifyOptions) (files []string, findings []Finding) {
 	}
 	watched := !exists(v.path("ca.key")) && slices.Contains(names, "node") // a host that has joined needs no hub's
 	for _, s := range layoutLeaves() {
-		if s.role == RoleHub && watched {
+		if s.role == RoleHub && watched || s.role == RoleAgent && ownAgents(names) {
 			continue
 		}
 		if !slices.Contains(names, s.name) && (s.role == RoleHub || s.role == RoleAgent) && !exists(v.path(s.name+".key")) {
-			v.warn(v.path(s.name+".crt"), "is missing", v.o.Command+" certs init")
+			v.warn(v.path(s.name+".crt"), "is missing", v.o.Obtain)
 		}
 	}
 	if !slices.Contains(names, "client") && slices.Contains(names, "agent") {
@@ -66,6 +72,11 @@ func Verify(dir string, o VerifyOptions) (files []string, findings []Finding) {
 		v.leaf(n)
 	}
 	return v.files, v.findings
+}
+
+// ownAgents says that agents have certificates of their own.
+func ownAgents(names []string) bool {
+	return slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, AgentName("")) })
 }
 
 type verifier struct {
@@ -89,7 +100,7 @@ func (v *verifier) warn(file, problem, fix string) {
 func (v *verifier) folder() {
 	info, err := os.Stat(v.dir)
 	if err != nil {
-		v.add(v.dir, "is missing", v.o.Command+" certs init")
+		v.add(v.dir, "is missing", v.o.Obtain)
 		return
 	}
 	mode := openBits(info)
@@ -121,7 +132,7 @@ func (v *verifier) authority() {
 	roots, err := readAuthorities(crt)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		v.add(crt, "is missing", v.o.Command+" certs init, or copy the authority's certificate here")
+		v.add(crt, "is missing", v.o.Obtain+", or copy the authority's certificate here")
 		return
 	case err != nil:
 		v.add(crt, withoutPath(err, crt), "copy the authority's certificate here again")
@@ -168,6 +179,10 @@ func (v *verifier) leaf(name string) {
 	case err != nil:
 		v.add(key, withoutPath(err, key), "put it back, or: "+renew)
 	case !belongs(signer, certs[0]):
+		if next := stagedFor(crt, signer); next != nil { // what is in use
+			certs = next
+			break
+		}
 		v.add(key, "does not belong to "+crt, "put back the key that was made with it, or: "+renew)
 	}
 	v.chain(name, crt, certs, renew)
@@ -187,6 +202,9 @@ func (v *verifier) chain(name, crt string, certs []*x509.Certificate, renew stri
 	}
 	switch p := (policy{now: v.o.Now}); stateOf(leaf, v.o.Now) {
 	case StateExpired:
+		if role := roleOfFile(name); (role == RoleNode || role == RoleAgent) && !exists(v.path("ca.key")) {
+			renew = EnrolAgain
+		}
 		v.add(crt, p.timeFault(leaf, "the certificate").Detail, renew)
 	case StateNotYetValid:
 		v.add(crt, p.timeFault(leaf, "the certificate").Detail, "set the clock, or: "+renew)
@@ -212,8 +230,7 @@ func (v *verifier) names(name, crt string, leaf *x509.Certificate, renew string)
 		return
 	}
 	if name != "client" && slices.ContainsFunc(layoutLeaves(), func(s leafSpec) bool { return s.name == name }) && id.Role != want {
-		v.add(crt, fmt.Sprintf("has role %s, this file is for role %s", id.Role, want), "issue it again with the right role, or remove it and: "+
-			v.o.Command+" certs init")
+		v.add(crt, fmt.Sprintf("has role %s, this file is for role %s", id.Role, want), "issue it again with the right role, or remove it and: "+v.o.Obtain)
 	}
 	for _, root := range v.roots {
 		if d, own := domainOf(root), domainOf(leaf); d != "" && own != "" && d != own {

@@ -86,6 +86,7 @@ func (b *block) buildGrams() []gram {
 			}
 			continue
 		}
+		event.Attribute(ev, b.names[e.publisher])
 		text = appendText(text[:0], ev)
 		grams[i].addText(text)
 	}

@@ -4,34 +4,24 @@
 //
 // Ring holds encoded events with a small index, bounded by number and bytes.
 // Recorder holds series of fixed length, one value a second for 15 minutes and
-// one in ten seconds for six hours. Both read what Source delivers and neither
-// can slow the log down.
+// one in ten seconds for six hours. Neither can slow the log down.
 //
-// Wiring, in internal/app, with an adapter from wal.Reader to Source:
+// Wiring, in internal/app:
 //
 //	recorder := live.NewRecorder(live.RecorderOptions{})
 //	ring := live.NewRing(live.RingOptions{Recorder: recorder, Tail: func() uint64 { return log.Stat().NextOffset }})
-//	reader, err := log.NewReader(ring.StartOffset(log.Stat().NextOffset))
-//	group.Go(func() error { return ring.Run(ctx, walSource{reader}) })
+//	feed, err := reader.New(reader.Options{Name: "live", Source: &reader.Local{Log: log}, Consumer: ring, Blocks: true, …})
+//	group.Go(func() error { return feed.Run(ctx) })
 //	group.Go(func() error { return recorder.Run(ctx, hub.Gauges, fleet.Gauges) })
 //	service := query.New(query.Options{Store: ring, Series: recorder, …})
 package live
 
 import (
-	"context"
 	"iter"
 	"time"
 )
 
-// Source delivers batches of events in log order.
-type Source interface {
-	// Next blocks until there is a batch. What it returns is valid until the next
-	// call. Places that cannot be read are the source's business: it goes on
-	// behind them. An error ends the subscription.
-	Next(ctx context.Context) (Batch, error)
-}
-
-// Batch is what one record of the log holds.
+// Batch is a run of events that came together.
 type Batch struct {
 	// First is the offset of the first event; the others follow it.
 	First uint64

@@ -15,6 +15,7 @@ import (
 
 	"github.com/amoskys/amoskys/internal/event"
 	"github.com/amoskys/amoskys/internal/filter"
+	"github.com/amoskys/amoskys/internal/identity/hostname"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
@@ -43,7 +44,7 @@ type plan struct {
 // newPlan reads a request. A bad query is INVALID_ARGUMENT.
 func newPlan(f *pb.Filter, since, until int64) (*plan, error) {
 	p := &plan{
-		since: since, until: until, types: f.GetTypes(), agents: f.GetAgents(), hosts: f.GetHosts(),
+		since: since, until: until, types: f.GetTypes(), agents: normal(f.GetAgents()), hosts: normal(f.GetHosts()),
 		minSeverity: uint8(min(max(f.GetMinSeverity(), 0), 255)),
 	}
 	q, err := filter.Parse(f.GetQuery())
@@ -67,6 +68,15 @@ func newPlan(f *pb.Filter, since, until int64) (*plan, error) {
 	}
 	p.literals = literalsOf(q)
 	return p, nil
+}
+
+// normal brings names into the form in which the ring keeps them.
+func normal(names []string) []string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		out[i] = hostname.Normal(n)
+	}
+	return out
 }
 
 func severities(names []string) []uint8 {
@@ -304,6 +314,7 @@ func (m *matcher) decode(v *blockView, e *entry) *pb.Event {
 	if proto.Unmarshal(v.raw(e), &m.event) != nil {
 		return nil
 	}
+	event.Attribute(&m.event, v.names[e.publisher])
 	m.fresh = true
 	return &m.event
 }

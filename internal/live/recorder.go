@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -37,7 +38,8 @@ type Recorder struct {
 }
 
 // Names and units of the series that the ring counts. The label of the first is
-// type, of the second agent and host, of the third host.
+// type, of the second agent and host, of the third host. The host is the one that
+// the events came from: what others saw of a host is no sign that it lives.
 const (
 	SeriesEvents      = "events_per_second"
 	SeriesAgentEvents = "agent_events_per_second"
@@ -68,6 +70,52 @@ func (r *Recorder) Run(ctx context.Context, gauges ...Gauges) error {
 			r.Sample(gauges...)
 		}
 	}
+}
+
+// rateSeconds is the length of what Rate is the mean of.
+const rateSeconds = 30
+
+// Rate is how many events a second come now: the mean of the last 30 seconds that
+// are over, by the second in which the hub took them, as all series are counted. It
+// is the sum of AgentRate over all agents.
+func (r *Recorder) Rate() float64 {
+	rate, _ := r.rate(SeriesEvents, nil)
+	return rate
+}
+
+// AgentRate is the part of Rate that an agent of a host sends. It is not known of an
+// agent that may be among the others, of which there is one series.
+func (r *Recorder) AgentRate(host, agent string) (rate float64, known bool) {
+	return r.rate(SeriesAgentEvents, map[string]string{"agent": agent, "host": host})
+}
+
+// rate is the mean of one series of a name, or of all together for nil.
+func (r *Recorder) rate(name string, of map[string]string) (rate float64, known bool) {
+	until := r.o.Now().Unix() - int64(settled/time.Second)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	since := max(until-rateSeconds, r.start)
+	if since >= until {
+		return 0, true
+	}
+	var sum float64
+	add := func(s *series) {
+		for t := since; t < until; t++ {
+			if v := s.at(t, r.start); !math.IsNaN(v) {
+				sum += v
+			}
+		}
+	}
+	if of == nil {
+		for _, s := range r.series[name] {
+			add(s)
+		}
+	} else if s := r.series[name][labelKey(of)]; s != nil {
+		add(s)
+	} else if r.series[name][labelKey(others(of))] != nil {
+		return 0, false
+	}
+	return significant(sum / float64(until-since)), true
 }
 
 // Sample takes the present values of gauges.
@@ -103,9 +151,13 @@ type count struct {
 }
 
 func (t *tally) add(e *event.Envelope, n int) {
+	host := e.HostName
+	if e.HasObserver {
+		host = e.ObserverName
+	}
 	for i := len(t.list) - 1; i >= 0; i-- {
 		c := &t.list[i]
-		if c.typ == string(e.Type) && c.agent == string(e.AgentID) && c.host == string(e.HostName) {
+		if c.typ == string(e.Type) && c.agent == string(e.AgentID) && c.host == string(host) {
 			c.n += n
 			return
 		}
@@ -114,7 +166,7 @@ func (t *tally) add(e *event.Envelope, n int) {
 		t.list[maxTally-1].n += n
 		return
 	}
-	t.list = append(t.list, count{string(e.Type), brief(string(e.AgentID)), brief(string(e.HostName)), n})
+	t.list = append(t.list, count{string(e.Type), brief(string(e.AgentID)), brief(string(host)), n})
 }
 
 // maxText bounds a name that is kept or told apart from its event, in bytes: in
@@ -167,10 +219,7 @@ func (r *Recorder) find(name, unit string, labels map[string]string, second int6
 		if !counter {
 			return nil
 		}
-		labels = maps.Clone(labels)
-		for k := range labels {
-			labels[k] = "other"
-		}
+		labels = others(labels)
 		key = labelKey(labels)
 		if s := group[key]; s != nil {
 			return s
@@ -179,6 +228,15 @@ func (r *Recorder) find(name, unit string, labels map[string]string, second int6
 	s := newSeries(unit, labels, second, counter)
 	group[key] = s
 	return s
+}
+
+// others are the labels of the series of all that have none of their own.
+func others(labels map[string]string) map[string]string {
+	out := make(map[string]string, len(labels))
+	for k := range labels {
+		out[k] = "other"
+	}
+	return out
 }
 
 // makeRoom drops a series that had no value for as long as values are kept.

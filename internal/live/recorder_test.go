@@ -249,3 +249,71 @@ func TestRecorderRunSamplesEachSecond(t *testing.T) {
 		}
 	})
 }
+
+// TestRatesAgree: what is shown of now is the mean of what the chart shows of the last
+// half minute, and agents and types add up to it.
+func TestRatesAgree(t *testing.T) {
+	r := newRecording(live.RecorderOptions{})
+	if got := r.Rate(); got != 0 {
+		t.Errorf("of nothing: %v", got)
+	}
+	var sent int
+	for second := range 60 {
+		r.now = epoch.Add(time.Duration(second) * time.Second)
+		for typ, n := range map[string]int{"process.sample": second % 7, "process.exit": second % 3, "hub.health": 1} {
+			if n > 0 {
+				r.events(t, typ, n)
+			}
+			if second >= 28 && second < 58 {
+				sent += n
+			}
+		}
+	}
+	r.now = epoch.Add(59 * time.Second) // whose events still come
+	want := float64(sent) / 30
+	chart := func(name string) (sum float64) {
+		got, err := r.Series(t.Context(), &pb.SeriesRequest{
+			Names: []string{name}, Since: timestamppb.New(epoch.Add(28 * time.Second)), Until: timestamppb.New(epoch.Add(58 * time.Second)),
+			Step: durationpb.New(time.Second),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range got.GetSeries() {
+			for _, v := range s.GetValues() {
+				sum += v / 30
+			}
+		}
+		return sum
+	}
+	agent, _ := r.AgentRate("h", "proc_agent")
+	for name, got := range map[string]float64{
+		"now": r.Rate(), "the agent": agent, "types": chart("events_per_second"),
+		"hosts": chart("host_events_per_second"), "agents": chart("agent_events_per_second"),
+	} {
+		if math.Abs(got-want) > 1e-4 {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+	}
+	if got, known := r.AgentRate("h", "nobody"); got != 0 || !known {
+		t.Errorf("of nobody: %v, %v", got, known)
+	}
+}
+
+// TestRateAmongOthersIsUnknown: of an agent that has no series of its own any more,
+// nobody says that it sends nothing.
+func TestRateAmongOthersIsUnknown(t *testing.T) {
+	r := newRecording(live.RecorderOptions{MaxSeries: 1})
+	for i, host := range []string{"h1", "h2"} {
+		ev := sample(i)
+		ev.Host.Name = host
+		r.ring.Add(batchOf(uint64(i), r.now, encode(t, ev)))
+	}
+	r.now = r.now.Add(10 * time.Second)
+	if got, known := r.AgentRate("h1", "proc_agent"); got == 0 || !known {
+		t.Errorf("of the first: %v, %v", got, known)
+	}
+	if got, known := r.AgentRate("h2", "proc_agent"); got != 0 || known {
+		t.Errorf("of one among others: %v, %v", got, known)
+	}
+}

@@ -21,7 +21,7 @@ const (
 // same process or flow, or of the same kind on the host where it has neither.
 // NOT_FOUND: the ring does not hold that offset.
 func (r *Ring) Event(ctx context.Context, req *pb.EventRequest) (*pb.EventResponse, error) {
-	views := r.view()
+	views, _ := r.view()
 	b, i, ok := find(views, req.GetOffset())
 	if !ok {
 		return nil, status.Errorf(codes.NotFound, "event %d is not in memory: it is older than what is held, or yet to come", req.GetOffset())
@@ -30,9 +30,9 @@ func (r *Ring) Event(ctx context.Context, req *pb.EventRequest) (*pb.EventRespon
 	neighbours := int(min(req.GetNeighbours(), maxNeighbours))
 	response := &pb.EventResponse{Event: v.stored(e)}
 	host := v.names[e.host]
-	response.Before = collect(views, b, i, -1, neighbours, sameHost(host))
+	response.Before = collect(ctx, views, b, i, -1, neighbours, sameHost(host))
 	slices.Reverse(response.Before)
-	response.After = collect(views, b, i, +1, neighbours, sameHost(host))
+	response.After = collect(ctx, views, b, i, +1, neighbours, sameHost(host))
 	m := &matcher{plan: &plan{}}
 	ev := m.decode(v, e)
 	if ev == nil {
@@ -40,9 +40,12 @@ func (r *Ring) Event(ctx context.Context, req *pb.EventRequest) (*pb.EventRespon
 	}
 	match := relation(ev, v.names[e.typ], host)
 	last := len(views) - 1
-	response.Related = collect(views, last, len(views[last].entries), -1, maxRelated, func(v *blockView, other *entry) bool {
-		return ctx.Err() == nil && other.offset != req.GetOffset() && match(v, other)
+	response.Related = collect(ctx, views, last, len(views[last].entries), -1, maxRelated, func(v *blockView, other *entry) bool {
+		return other.offset != req.GetOffset() && match(v, other)
 	})
+	if ctx.Err() != nil {
+		return nil, status.FromContextError(ctx.Err()).Err()
+	}
 	return response, nil
 }
 
@@ -72,14 +75,14 @@ func find(views []blockView, offset uint64) (b, i int, ok bool) {
 type entryMatch func(v *blockView, e *entry) bool
 
 // collect returns at most n events that match, from behind entry i of block b
-// in the direction step.
-func collect(views []blockView, b, i, step, n int, match entryMatch) []*pb.StoredEvent {
+// in the direction step, and what it has found when ctx ends.
+func collect(ctx context.Context, views []blockView, b, i, step, n int, match entryMatch) []*pb.StoredEvent {
 	var found []*pb.StoredEvent
 	i += step
 	for b >= 0 && b < len(views) {
 		v := &views[b]
 		for ; i >= 0 && i < len(v.entries); i += step {
-			if len(found) >= n {
+			if len(found) >= n || i%checkEvery == 0 && ctx.Err() != nil {
 				return found
 			}
 			if match(v, &v.entries[i]) {

@@ -10,7 +10,10 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/amoskys/amoskys/internal/event"
+	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+	"github.com/amoskys/amoskys/internal/reader"
+	"github.com/amoskys/amoskys/internal/stream"
 )
 
 // RingOptions bound a Ring.
@@ -32,7 +35,7 @@ type RingOptions struct {
 	Logger *slog.Logger
 }
 
-// Ring holds the most recent events. It is safe for concurrent use; searches
+// Ring holds the most recent events. It is a reader.Consumer, safe for concurrent use; searches
 // work on a snapshot and never hold up the feeding.
 type Ring struct {
 	o RingOptions
@@ -47,9 +50,10 @@ type Ring struct {
 	duplicates, malformed, skipped uint64
 	lastSkip                       time.Time
 
-	// tokens are the events that may still be kept now; used by Run alone.
+	// What Add alone uses: tokens are the events that may still be kept now.
 	tokens   float64
 	refilled time.Time
+	walker   event.Walker
 }
 
 // NewRing returns an empty ring.
@@ -67,7 +71,7 @@ func NewRing(o RingOptions) *Ring {
 		o.Now = time.Now
 	}
 	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
+		o.Logger = obs.Discard()
 	}
 	return &Ring{o: o, seen: map[event.ID]struct{}{}, tokens: float64(o.MaxEvents), refilled: o.Now()}
 }
@@ -78,31 +82,49 @@ func (r *Ring) StartOffset(next uint64) uint64 {
 	return next - min(next, uint64(r.o.MaxEvents))
 }
 
-// Run feeds the ring until ctx ends, which is no error, or the source fails.
-func (r *Ring) Run(ctx context.Context, source Source) error {
-	for {
-		batch, err := source.Next(ctx)
-		if err != nil {
-			if ctx.Err() != nil || errors.Is(err, context.Canceled) {
-				return nil
-			}
-			return err
-		}
-		r.Add(batch)
+// errNoBlocks says that the reader was not made for a ring.
+var errNoBlocks = errors.New("a ring takes blocks: make its reader with Options.Blocks")
+
+// Consume implements reader.Consumer, for a reader with Options.Blocks: events that came
+// together stay together.
+func (r *Ring) Consume(_ context.Context, b *reader.Batch) error {
+	if len(b.Events) > 0 {
+		return errNoBlocks
 	}
+	for i := range b.Blocks {
+		r.addBlock(&b.Blocks[i])
+	}
+	return nil
 }
 
-// Add takes one batch. Run calls it; there must be one caller at a time.
+// addBlock takes one block. The events of one that does not unpack are malformed.
+func (r *Ring) addBlock(e *stream.Entry) {
+	defer e.Release()
+	first := max(e.First, e.From)
+	end := e.First + uint64(e.Count)
+	if _, err := e.Fields(); err != nil { // unpacked here, not under the lock
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.malformed += end - min(first, end)
+		r.next = max(r.next, end)
+		return
+	}
+	r.Add(Batch{First: first, Count: int(end - first), Publisher: e.Publisher, Received: e.Received, Events: e.Events()})
+}
+
+// Add takes one batch. Consume calls it; there must be one caller at a time.
 func (r *Ring) Add(batch Batch) {
 	keep := r.admit(batch.Count)
 	var counts tally
+	defer r.walker.Forget()
 	r.mu.Lock()
 	for offset, encoded := range batch.Events {
-		envelope, err := event.Inspect(encoded)
+		envelope, err := r.walker.Inspect(encoded)
 		if err != nil {
 			r.malformed++
 			continue
 		}
+		envelope.Normalise()
 		if !keep {
 			// One look speaks for the batch: its events have one sender, and at
 			// this rate nobody counts them by hand.
@@ -244,17 +266,18 @@ func (r *Ring) Stats() Stats {
 	return Stats{Events: r.events, Bytes: bytes, Duplicates: r.duplicates, Malformed: r.malformed, Skipped: r.skipped}
 }
 
-// view returns what a search reads: blocks as they are now, oldest first.
-// Blocks only grow, behind what the view covers, so it needs no lock.
-func (r *Ring) view() []blockView {
+// view returns what a search reads: blocks as they are now, oldest first, and the
+// offset that they are complete to. Blocks only grow, behind what the view covers,
+// so it needs no lock.
+func (r *Ring) view() (views []blockView, next uint64) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	views := make([]blockView, len(r.blocks))
+	views = make([]blockView, len(r.blocks))
 	for i, b := range r.blocks {
 		views[i] = blockView{
 			block: b, data: b.data, entries: b.entries, names: b.names,
 			minTime: b.minTime, maxTime: b.maxTime, sealed: i < len(r.blocks)-1,
 		}
 	}
-	return views
+	return views, r.next
 }

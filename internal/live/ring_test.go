@@ -2,9 +2,7 @@ package live_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"sync"
 	"testing"
@@ -70,6 +68,14 @@ func batchOf(first uint64, received time.Time, events ...[]byte) live.Batch {
 			}
 		}),
 	}
+}
+
+// add takes one event of a time.
+func add(tb testing.TB, ring *live.Ring, offset uint64, at time.Time) {
+	tb.Helper()
+	ev := sample(int(offset))
+	ev.Time = timestamppb.New(at)
+	ring.Add(batchOf(offset, at, encode(tb, ev)))
 }
 
 // filled is a ring of n samples at offsets 0 to n-1, in batches of 100.
@@ -329,41 +335,6 @@ func TestRingSamplesAFlood(t *testing.T) {
 	}
 	if total != 3000 {
 		t.Errorf("counted %v events of 3000", total)
-	}
-}
-
-// chanSource delivers what is sent to it.
-type chanSource chan live.Batch
-
-func (c chanSource) Next(ctx context.Context) (live.Batch, error) {
-	select {
-	case b, ok := <-c:
-		if !ok {
-			return live.Batch{}, io.ErrUnexpectedEOF
-		}
-		return b, nil
-	case <-ctx.Done():
-		return live.Batch{}, ctx.Err()
-	}
-}
-
-func TestRunEndsWithContextOrSource(t *testing.T) {
-	ring := live.NewRing(live.RingOptions{})
-	ctx, cancel := context.WithCancel(t.Context())
-	source := make(chanSource)
-	done := make(chan error, 1)
-	go func() { done <- ring.Run(ctx, source) }()
-	source <- batchOf(0, epoch, encode(t, sample(0)))
-	cancel()
-	if err := <-done; err != nil {
-		t.Errorf("after cancel: %v", err)
-	}
-	if ring.Stats().Events != 1 {
-		t.Error("the batch was not taken")
-	}
-	close(source)
-	if err := ring.Run(t.Context(), source); !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("after the source failed: %v", err)
 	}
 }
 

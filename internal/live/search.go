@@ -29,7 +29,8 @@ const (
 	maxDistinct    = 10_000
 )
 
-// Search looks for events, newest first, and counts all that match.
+// Search looks for events, newest first by their own time, of equal ones the later
+// in the log first, and counts all that match.
 func (r *Ring) Search(ctx context.Context, req *pb.SearchEventsRequest) (*pb.SearchEventsResponse, error) {
 	began := time.Now()
 	if len(req.GetFacets()) > maxFacets {
@@ -44,16 +45,17 @@ func (r *Ring) Search(ctx context.Context, req *pb.SearchEventsRequest) (*pb.Sea
 	if err != nil {
 		return nil, err
 	}
-	views := r.view()
-	s := &search{matcher: matcher{plan: p}, facets: facets, limit: limitOf(req.GetLimit()), before: req.GetBeforeOffset()}
+	views, next := r.view()
+	s := &search{matcher: matcher{plan: p}, facets: facets, limit: limitOf(req.GetLimit()), before: placeOf(views, req.GetBeforeOffset())}
 	s.histogram = newHistogram(views, since, until, int(min(req.GetHistogramBuckets(), maxBuckets)), r.o.Now())
 	if err := s.run(ctx, views); err != nil {
 		return nil, err
 	}
-	page := pageOf(s.events)
+	events := s.stored()
+	page := pageOf(events)
 	response := &pb.SearchEventsResponse{
-		Events: page, More: len(page) == s.limit || len(page) < len(s.events), Total: s.total, Scanned: s.scanned, Histogram: s.histogram.result(),
-		Took: durationpb.New(time.Since(began)), Store: r.Status(),
+		Events: page, More: len(page) == s.limit || len(page) < len(events), Total: s.total, Scanned: s.scanned, Histogram: s.histogram.result(),
+		Took: durationpb.New(time.Since(began)), Store: r.Status(), CompleteToOffset: next,
 	}
 	for _, f := range facets {
 		response.Facets = append(response.Facets, f.result())
@@ -100,9 +102,11 @@ type search struct {
 	facets    []*facet
 	histogram *histogram
 	limit     int
-	before    uint64
+	before    place
+	// checkEvery is after how many events the end of the context is looked for.
+	checkEvery int
 
-	events         []*pb.StoredEvent
+	hits           hits
 	total, scanned uint64
 }
 
@@ -110,11 +114,19 @@ type search struct {
 // events have to be decoded.
 const parallelBlocks = 8
 
+// checkEvery is after how many events, of which nothing but the index is looked
+// at, a search sees whether its caller is still there.
+const checkEvery = 256
+
 // run looks at all blocks, from the newest. A search that has to decode is
-// shared among up to four goroutines.
+// shared among up to four goroutines. It looks at no further event when ctx ends.
 func (s *search) run(ctx context.Context, views []blockView) error {
+	ctx, cancel := context.WithCancel(ctx) // whose end is cheaper to see than that of a call's
+	defer cancel()
 	workers := 1
+	s.checkEvery = checkEvery
 	if s.query != nil && !s.indexed || slices.ContainsFunc(s.facets, (*facet).decodes) {
+		s.checkEvery = 1
 		workers = min(len(views)/parallelBlocks, runtime.GOMAXPROCS(0), 4)
 	}
 	parts := make([]*search, max(workers, 1))
@@ -126,7 +138,7 @@ func (s *search) run(ctx context.Context, views []blockView) error {
 	for n, part := range parts {
 		work := func() {
 			for i := len(views) - 1 - n; i >= 0 && ctx.Err() == nil; i -= len(parts) {
-				part.block(&views[i])
+				part.block(ctx, &views[i])
 			}
 		}
 		if n == len(parts)-1 {
@@ -147,7 +159,7 @@ func (s *search) run(ctx context.Context, views []blockView) error {
 
 // fork returns a search of the same plan with nothing found yet.
 func (s *search) fork() *search {
-	f := &search{matcher: matcher{plan: s.plan}, limit: s.limit, before: s.before}
+	f := &search{matcher: matcher{plan: s.plan}, limit: s.limit, before: s.before, checkEvery: s.checkEvery}
 	if s.histogram != nil {
 		f.histogram = &histogram{start: s.histogram.start, step: s.histogram.step, counts: make([]uint64, len(s.histogram.counts))}
 	}
@@ -161,9 +173,7 @@ func (s *search) fork() *search {
 func (s *search) merge(f *search) {
 	s.total += f.total
 	s.scanned += f.scanned
-	s.events = append(s.events, f.events...)
-	slices.SortFunc(s.events, func(a, b *pb.StoredEvent) int { return cmp.Compare(b.GetOffset(), a.GetOffset()) })
-	s.events = s.events[:min(len(s.events), s.limit)]
+	s.hits = append(s.hits, f.hits...)
 	if s.histogram != nil {
 		for i, n := range f.histogram.counts {
 			s.histogram.counts[i] += n
@@ -176,8 +186,8 @@ func (s *search) merge(f *search) {
 	}
 }
 
-// block looks at one block, from its newest event.
-func (s *search) block(v *blockView) {
+// block looks at one block, from its newest event, until ctx ends.
+func (s *search) block(ctx context.Context, v *blockView) {
 	s.scanned += uint64(len(v.entries))
 	if !s.begin(v) {
 		return
@@ -186,13 +196,16 @@ func (s *search) block(v *blockView) {
 		f.begin(len(v.names))
 	}
 	for i := len(v.entries) - 1; i >= 0; i-- {
+		if i%s.checkEvery == 0 && ctx.Err() != nil {
+			return
+		}
 		if !s.match(v, i) {
 			continue
 		}
 		e := &v.entries[i]
 		s.total++
-		if len(s.events) < s.limit && (s.before == 0 || e.offset < s.before) {
-			s.events = append(s.events, v.stored(e))
+		if at := (place{e.time, e.offset}); s.before.isBehind(at) {
+			s.hits.keep(hit{at, v, i}, s.limit)
 		}
 		if s.histogram != nil {
 			s.histogram.add(e.time)
@@ -213,7 +226,8 @@ type histogram struct {
 }
 
 // newHistogram covers the range asked for, or what the ring holds where it is
-// open. Its buckets have round lengths, so there may be a few less than asked.
+// open. Its buckets have round lengths, so there may be a few less than asked, and
+// the last one is over: one that still fills would look like an end of events.
 func newHistogram(views []blockView, since, until int64, buckets int, now time.Time) *histogram {
 	if buckets <= 0 {
 		return nil
@@ -231,9 +245,15 @@ func newHistogram(views []blockView, since, until int64, buckets int, now time.T
 	span := max(until-since, 1)
 	step := roundStep(time.Duration(span / int64(buckets)))
 	start := since - mod(since, int64(step))
-	n := (until-start)/int64(step) + 1
+	n := (until - start) / int64(step)
+	if until < now.UnixNano()-int64(settled) && (until-start)%int64(step) != 0 || n == 0 {
+		n++ // it is over, though the range ends within it
+	}
 	return &histogram{start: start, step: int64(step), counts: make([]uint64, min(max(n, 0), maxBuckets+2))}
 }
+
+// settled is how long the events of a second may be on their way to us.
+const settled = time.Second
 
 func mod(a, b int64) int64 { return (a%b + b) % b }
 
@@ -294,6 +314,8 @@ func newFacets(names []string) ([]*facet, error) {
 			f.index = func(e *entry) uint16 { return e.host }
 		case "agent":
 			f.index = func(e *entry) uint16 { return e.agent }
+		case "publisher":
+			f.index = func(e *entry) uint16 { return e.publisher }
 		}
 		facets = append(facets, f)
 	}

@@ -140,7 +140,7 @@ func (s *series) coarseAt(second, known int64) float64 {
 // it goes back 15 minutes; without step it has about 180 points. Series without
 // any value in the range are left out, and counters that counted nothing in it
 // and the last 15 minutes.
-func (r *Recorder) Series(_ context.Context, req *pb.SeriesRequest) (*pb.SeriesResponse, error) {
+func (r *Recorder) Series(ctx context.Context, req *pb.SeriesRequest) (*pb.SeriesResponse, error) {
 	if len(req.GetNames()) > maxNames {
 		return nil, status.Errorf(codes.InvalidArgument, "at most %d names can be read at once", maxNames)
 	}
@@ -158,6 +158,9 @@ func (r *Recorder) Series(_ context.Context, req *pb.SeriesRequest) (*pb.SeriesR
 	defer r.mu.Unlock()
 	for _, name := range req.GetNames() {
 		for _, s := range sortedSeries(r.series[name]) {
+			if ctx.Err() != nil {
+				return nil, status.FromContextError(ctx.Err()).Err()
+			}
 			values := make([]float64, n)
 			some := false
 			for i := range values {

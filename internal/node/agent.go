@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/amoskys/amoskys/internal/agent"
+	"github.com/amoskys/amoskys/internal/agent/task"
 	"github.com/amoskys/amoskys/internal/node/child"
 	"github.com/amoskys/amoskys/internal/node/ports"
 	"github.com/amoskys/amoskys/internal/node/usage"
@@ -28,10 +31,12 @@ type managed struct {
 	spec    Agent
 	child   *child.Child
 	client  *http.Client
+	tasks   *task.Client
 	changed func()
 
 	mu       sync.Mutex // guards what follows
 	settings Settings
+	off      bool      // it lacks a privilege, which is nobody's fault
 	answered time.Time // last answer of /status
 	report   report    // what it said
 	problem  string    // why it did not answer
@@ -40,11 +45,11 @@ type managed struct {
 }
 
 func newManaged(a Agent, o Options, changed func()) *managed {
-	m := &managed{spec: a, changed: changed, client: newProbeClient()}
+	m := &managed{spec: a, changed: changed, client: newProbeClient(), tasks: task.NewClient(a.DataDir)}
 	m.child = child.New(child.Options{
 		Name: a.ID, Argv: a.Argv, Env: a.Env, Logger: o.Logger,
 		StopTimeout: o.StopTimeout, BackoffMin: o.BackoffMin, BackoffMax: o.BackoffMax,
-		Before: m.before, Changed: changed,
+		Privileges: slices.Concat(a.Privileges, a.Uses), Before: m.before, Changed: changed,
 	})
 	return m
 }
@@ -57,9 +62,14 @@ func (m *managed) before(ctx context.Context) error {
 	}
 	m.mu.Lock()
 	m.settings, m.answered, m.report, m.problem = s, time.Time{}, report{}, ""
+	lacks := child.Missing(m.spec.Privileges)
+	m.off = s.Enabled && len(lacks) > 0
 	m.mu.Unlock()
-	if !s.Enabled {
+	switch {
+	case !s.Enabled:
 		return errDisabled
+	case len(lacks) > 0:
+		return &lackError{lacks}
 	}
 	return ports.Check(ctx, s.Addr)
 }
@@ -139,11 +149,14 @@ func (m *managed) status(now time.Time, interval time.Duration) *pb.AgentStatus 
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	out := &pb.AgentStatus{
-		Id: m.spec.ID, Kind: m.spec.Kind, Version: m.report.Version,
+		Id: m.spec.ID, Kind: m.spec.Kind, Version: m.report.Version, Privileges: m.spec.Privileges,
 		Pid: uint32(s.PID), Port: uint32(portOf(m.settings.Addr)), Restarts: uint32(s.Restarts),
 	}
 	if !s.Started.IsZero() {
-		out.StartedTime = timestamppb.New(s.Started)
+		out.StartedTime = timestamppb.New(agent.Since(s.Started, now, now.Sub(s.Started)))
+	}
+	if c := s.LastCrash; c != nil {
+		out.LastExitTime, out.LastExit = timestamppb.New(c.Time), strings.ToValidUTF8(c.Text, "·")
 	}
 	m.report.fill(out)
 	if s.PID != 0 && m.sample.RSS > 0 {
@@ -176,6 +189,9 @@ func (m *managed) condition(s child.Status, now time.Time, interval time.Duratio
 	}
 	if s.Wanted {
 		return pb.AgentState_AGENT_STATE_STARTING, yellow, "is about to start"
+	}
+	if m.off {
+		return pb.AgentState_AGENT_STATE_STOPPED, pb.AgentHealthLevel_AGENT_HEALTH_LEVEL_GREY, s.Reason
 	}
 	if s.Reason != "" {
 		return pb.AgentState_AGENT_STATE_STOPPED, red, s.Reason

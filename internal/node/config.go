@@ -2,39 +2,29 @@ package node
 
 import (
 	_ "embed"
-	"net"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/amoskys/amoskys/internal/config"
-	"github.com/amoskys/amoskys/internal/identity"
-	"github.com/amoskys/amoskys/internal/obs"
+	"github.com/amoskys/amoskys/internal/dial"
 )
 
 // Config is what users write in node_config.yaml.
 type Config struct {
-	Node        Section     `yaml:"node"`
-	Hub         Hub         `yaml:"hub"`
-	Supervision Supervision `yaml:"supervision"`
-	Logging     Logging     `yaml:"logging"`
+	Node        Section              `yaml:"node"`
+	Hub         dial.HubConfig       `yaml:"hub"`
+	Supervision Supervision          `yaml:"supervision"`
+	Logging     config.LoggingConfig `yaml:"logging"`
 }
 
 // Section names the node and its agents.
 type Section struct {
 	ID     string   `yaml:"id"` // empty: the name in the certificate
 	Agents []string `yaml:"agents"`
-}
-
-// Hub says how to reach the hub. Files are relative to the home folder.
-type Hub struct {
-	Host       string `yaml:"host" env:"EVENTBUS_HOST"`
-	Port       int    `yaml:"port" env:"EVENTBUS_PORT"`
-	ServerName string `yaml:"server_name"` // empty: Host
-	CACert     string `yaml:"ca_cert"`
-	CertFile   string `yaml:"cert_file"`
-	KeyFile    string `yaml:"key_file"`
+	// HTTP says where /healthz is answered. It lies here, because AMOSKYS_HTTP_PORT of
+	// the environment is for an agent that the node starts with it.
+	HTTP config.HTTPConfig `yaml:"http"`
 }
 
 // Supervision says how agents are watched and kept running.
@@ -45,29 +35,23 @@ type Supervision struct {
 	BackoffMaxSeconds  float64 `yaml:"backoff_max_seconds"`
 }
 
-// Logging is about logs/node.log.
-type Logging struct {
-	Level string `yaml:"level"`
-}
-
 // DefaultConfig returns the configuration that applies where the file is silent.
 func DefaultConfig() Config {
 	return Config{
-		Node: Section{Agents: []string{"proc", "eventbus"}},
-		Hub: Hub{
-			Host: "localhost", Port: 5000,
-			CACert: "certs/ca.crt", CertFile: "certs/node.crt", KeyFile: "certs/node.key",
-		},
+		Node:        Section{Agents: []string{"proc", "eventbus"}, HTTP: config.HTTPConfig{Host: "127.0.0.1"}},
+		Hub:         dial.DefaultHub("node"),
 		Supervision: Supervision{IntervalSeconds: 2, StopTimeoutSeconds: 10, BackoffMinSeconds: 0.5, BackoffMaxSeconds: 30},
-		Logging:     Logging{Level: "INFO"},
+		Logging:     config.DefaultLogging(),
 	}
 }
 
 //go:embed node_config.yaml
-var configTemplate []byte
+var configTemplate string
 
 // ConfigTemplate returns the commented file that decodes to DefaultConfig.
-func ConfigTemplate() []byte { return slices.Clone(configTemplate) }
+func ConfigTemplate() []byte {
+	return config.Template(configTemplate, dial.HubSection("node"), config.LoggingSection())
+}
 
 // Validate reports every rule that c breaks.
 func (c *Config) Validate(v *config.Check) {
@@ -81,14 +65,8 @@ func (c *Config) Validate(v *config.Check) {
 			v.Add(key, "%q is given twice", kind)
 		}
 	}
-	v.Host("hub.host", c.Hub.Host)
-	v.Range("hub.port", c.Hub.Port, 1, 65535)
-	if c.Hub.ServerName != "" {
-		v.Host("hub.server_name", c.Hub.ServerName)
-	}
-	v.NotEmpty("hub.ca_cert", c.Hub.CACert)
-	v.NotEmpty("hub.cert_file", c.Hub.CertFile)
-	v.NotEmpty("hub.key_file", c.Hub.KeyFile)
+	c.Hub.Validate(v.Under("hub"))
+	c.Node.HTTP.Validate(v.Under("node.http"))
 	s := c.Supervision
 	v.RangeFloat("supervision.interval_seconds", s.IntervalSeconds, 0.1, 3600)
 	v.RangeFloat("supervision.stop_timeout_seconds", s.StopTimeoutSeconds, 0.1, 600)
@@ -97,26 +75,14 @@ func (c *Config) Validate(v *config.Check) {
 	if s.BackoffMaxSeconds < s.BackoffMinSeconds {
 		v.Add("supervision.backoff_max_seconds", "must not be less than backoff_min_seconds")
 	}
-	v.OneOf("logging.level", strings.ToUpper(c.Logging.Level), obs.LevelNames()...)
-}
-
-// Address is where the hub listens.
-func (h Hub) Address() string {
-	return net.JoinHostPort(strings.Trim(h.Host, "[]"), strconv.Itoa(h.Port))
-}
-
-// Files are the node's certificate files under home.
-func (h Hub) Files(home config.Home) identity.Files {
-	return identity.Files{CA: home.Path(h.CACert), Cert: home.Path(h.CertFile), Key: home.Path(h.KeyFile)}
+	c.Logging.Validate(v.Under("logging"))
 }
 
 // Options are what the configuration says of a node; the rest is for the caller
-// to fill in. name is the id when the configuration names none.
+// to fill in. name is the node's id, which its certificate gives: node.id may only
+// repeat it.
 func (c *Config) Options(name string) Options {
-	o := Options{ID: c.Node.ID}
-	if o.ID == "" {
-		o.ID = name
-	}
+	o := Options{ID: name}
 	s := c.Supervision
 	o.Interval, o.StopTimeout = seconds(s.IntervalSeconds), seconds(s.StopTimeoutSeconds)
 	o.BackoffMin, o.BackoffMax = seconds(s.BackoffMinSeconds), seconds(s.BackoffMaxSeconds)

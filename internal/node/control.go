@@ -16,7 +16,7 @@ import (
 const (
 	reportEvery    = time.Second
 	reconnectFirst = 250 * time.Millisecond
-	reconnectLast  = 15 * time.Second
+	reconnectLast  = 10 * time.Second
 	commandTimeout = 25 * time.Second // less than the hub waits
 	// How long the hub may take to acknowledge the end of the stream.
 	farewellTimeout = time.Second
@@ -25,7 +25,7 @@ const (
 
 // control keeps a stream to the hub open until ctx ends.
 func (n *Node) control(ctx context.Context) {
-	pause := reconnectFirst
+	attempt := 0
 	away := false // the loss is logged once, not at every try
 	for ctx.Err() == nil {
 		begun := time.Now()
@@ -34,7 +34,7 @@ func (n *Node) control(ctx context.Context) {
 			return
 		}
 		if time.Since(begun) > reconnectLast {
-			pause, away = reconnectFirst, false
+			attempt, away = 0, false
 		}
 		if !away {
 			n.o.Logger.Warn("hub is not connected; agents keep running and spooling", obs.KeyError, err)
@@ -43,10 +43,18 @@ func (n *Node) control(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(pause/2 + rand.N(pause/2+1)): //nolint:gosec // jitter, not a secret
+		case <-time.After(Pause(attempt)):
 		}
-		pause = min(2*pause, reconnectLast)
+		attempt++
 	}
+}
+
+// Pause is how long a node waits before it tries again to reach the hub, after so
+// many tries in vain. The jitter keeps a fleet from coming back in step; the last
+// pause is short, since a hub that is back is of no use to who sleeps.
+func Pause(attempt int) time.Duration {
+	pause := min(reconnectFirst<<min(attempt, 16), reconnectLast)
+	return pause/2 + rand.N(pause/2+1) //nolint:gosec // jitter, not a secret
 }
 
 // session holds one stream: hello, then changes out and commands in.
@@ -56,7 +64,10 @@ func (n *Node) session(ctx context.Context) error {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	s := &session{node: n, stream: stream, results: make(chan *pb.CommandResult, maxCommands), slots: make(chan struct{}, maxCommands)}
+	s := &session{
+		node: n, stream: stream, results: make(chan *pb.CommandResult, maxCommands), slots: make(chan struct{}, maxCommands),
+		tasks: newTaskDesk(),
+	}
 	failed := make(chan error, 1)
 	var receiver sync.WaitGroup
 	receiver.Go(func() { failed <- s.receive(ctx) })
@@ -90,13 +101,14 @@ type session struct {
 	results  chan *pb.CommandResult
 	slots    chan struct{} // one token per command that is carried out
 	commands sync.WaitGroup
+	tasks    *taskDesk
 }
 
 // send reports until the stream or ctx ends. It alone writes to the stream.
 func (s *session) send(ctx context.Context, failed <-chan error) error {
 	n := s.node
 	agents := n.Statuses()
-	hello := &pb.NodeHello{NodeId: n.o.ID, Host: n.o.Host, Version: n.o.Version, Agents: agents}
+	hello := &pb.NodeHello{NodeId: n.o.ID, Host: n.o.Host, Version: n.o.Version, Agents: agents, InstanceId: n.instance}
 	if err := s.stream.Send(&pb.NodeMessage{Message: &pb.NodeMessage_Hello{Hello: hello}}); err != nil {
 		return fmt.Errorf("greet hub: %w", err)
 	}
@@ -105,6 +117,7 @@ func (s *session) send(ctx context.Context, failed <-chan error) error {
 		sent[a.GetId()] = a
 	}
 	connected := false
+	defer n.connected.Store(false)
 	tick := time.NewTicker(reportEvery)
 	defer tick.Stop()
 	for {
@@ -117,10 +130,17 @@ func (s *session) send(ctx context.Context, failed <-chan error) error {
 			if err := s.stream.Send(&pb.NodeMessage{Message: &pb.NodeMessage_Result{Result: result}}); err != nil {
 				return fmt.Errorf("answer hub: %w", err)
 			}
+		case <-s.tasks.wake:
+			for _, p := range s.tasks.take() {
+				if err := s.stream.Send(&pb.NodeMessage{Message: &pb.NodeMessage_Progress{Progress: p}}); err != nil {
+					return fmt.Errorf("report progress to hub: %w", err)
+				}
+			}
 		case <-tick.C:
 			if !connected {
 				n.o.Logger.Info("hub is connected")
 				connected = true
+				n.connected.Store(true)
 			}
 			if err := s.report(sent); err != nil {
 				return err
@@ -164,8 +184,20 @@ func (s *session) receive(ctx context.Context) error {
 			limit, cancel := context.WithTimeout(ctx, commandTimeout)
 			defer cancel()
 			s.node.o.Logger.Info("command from hub", obs.KeyCommand, command.GetCommand().String(), obs.KeyAgent, command.GetAgentId())
-			s.answer(ctx, s.node.Command(limit, command))
+			s.answer(ctx, s.carryOut(ctx, limit, command))
 		})
+	}
+}
+
+// carryOut does what a command says and reports how it went. Tasks that it starts
+// end with ctx, the session's, because nobody can follow them any more then.
+func (s *session) carryOut(ctx, limit context.Context, c *pb.NodeCommand) *pb.CommandResult {
+	switch c.GetCommand() {
+	case pb.AgentCommand_AGENT_COMMAND_LIST_TASKS, pb.AgentCommand_AGENT_COMMAND_RUN_TASK,
+		pb.AgentCommand_AGENT_COMMAND_CANCEL_TASK, pb.AgentCommand_AGENT_COMMAND_SEND_RESULT:
+		return s.taskCommand(ctx, limit, c)
+	default:
+		return s.node.Command(limit, c)
 	}
 }
 

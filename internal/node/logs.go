@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 )
@@ -16,12 +17,16 @@ const (
 	maxTailBytes     = 512 << 10
 )
 
-// tail returns the last lines of a log file, at most maxTailBytes of them.
+// tail returns the last lines of a log file, at most maxTailBytes of them. A file
+// that is not there, because somebody moved it away, has no lines yet.
 func tail(file string, lines int) (out []string, err error) {
 	if lines <= 0 {
 		lines = defaultTailLines
 	}
 	f, err := os.Open(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read log: %w", err)
 	}

@@ -8,14 +8,18 @@ package node
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/amoskys/amoskys/internal/agent/task"
+	"github.com/amoskys/amoskys/internal/identity/hostname"
 	"github.com/amoskys/amoskys/internal/node/child"
 	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
@@ -28,7 +32,13 @@ type Agent struct {
 	// Argv is the program and its arguments, Env its whole environment.
 	Argv, Env []string
 	Log       string // the agent's log file
-	Config    string // the agent's configuration file
+	DataDir   string // the agent's own folder, where its socket for tasks is
+	Tasks     []task.Task
+	// Privileges are what the agent needs beyond a plain user's rights, as Linux
+	// names capabilities; without them it is not started. Uses are what it makes use
+	// of where the node has it. It gets no others.
+	Privileges, Uses []string
+	Config           string // the agent's configuration file
 	// Settings reads what the node needs from the agent's configuration. It is
 	// called before every start; an error keeps the agent from starting and is
 	// shown as the reason.
@@ -65,8 +75,16 @@ type Stream interface {
 	Recv() (*pb.NodeCommand, error)
 	// CloseSend says that nothing more is sent; the hub then ends the stream.
 	CloseSend() error
+	// SendResult opens Tasks.SendResult beside the stream.
+	SendResult(ctx context.Context) (ResultStream, error)
 	// Close ends the stream; a blocked Recv returns.
 	Close()
+}
+
+// ResultStream is the node's side of Tasks.SendResult.
+type ResultStream interface {
+	Send(c *pb.TaskChunk) error
+	CloseAndRecv() (*pb.SendResultResponse, error)
 }
 
 // Node supervises agents. Make it with New.
@@ -75,6 +93,10 @@ type Node struct {
 	agents  []*managed
 	desired *desired
 	changed *notifier
+	// instance tells this run from another, here or on a second machine of the name.
+	instance string
+	// connected is whether a stream to the hub has held for a moment.
+	connected atomic.Bool
 }
 
 // DefaultInterval is how often agents are looked at.
@@ -93,7 +115,7 @@ func New(o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{o: o, desired: d, changed: newNotifier()}
+	n := &Node{o: o, desired: d, changed: newNotifier(), instance: rand.Text()}
 	for _, a := range o.Agents {
 		if n.agent(a.ID) != nil {
 			return nil, fmt.Errorf("two agents have the id %q", a.ID)
@@ -103,9 +125,10 @@ func New(o Options) (*Node, error) {
 	return n, nil
 }
 
+// agent finds an agent by its id, of which the hub has the one form.
 func (n *Node) agent(id string) *managed {
 	for _, m := range n.agents {
-		if m.spec.ID == id {
+		if hostname.Same(m.spec.ID, id) {
 			return m
 		}
 	}
@@ -193,7 +216,7 @@ func (n *Node) execute(ctx context.Context, m *managed, c *pb.NodeCommand) ([]st
 		return nil, n.await(ctx, m, func(s child.Status) bool { return s.State == child.Stopped })
 	case pb.AgentCommand_AGENT_COMMAND_LOGS:
 		return tail(m.spec.Log, int(c.GetLines()))
-	case pb.AgentCommand_AGENT_COMMAND_UNSPECIFIED:
+	default: // those about tasks need a session
 	}
 	return nil, errors.New("this node does not know the command; it may be older than the hub")
 }

@@ -177,6 +177,9 @@ func TestAgentsAreRunAndWatched(t *testing.T) {
 	if s.GetHealth() != pb.AgentHealthLevel_AGENT_HEALTH_LEVEL_RED || s.GetDetail() != "ended by itself: exit code 1: certs/agent.key: permission denied" {
 		t.Errorf("crash: %v", s)
 	}
+	if s.GetLastExit() != "exit code 1: certs/agent.key: permission denied" || time.Since(s.GetLastExitTime().AsTime()) > time.Minute || s.GetRestarts() == 0 {
+		t.Errorf("crash: %d restarts, the last after %q at %v", s.GetRestarts(), s.GetLastExit(), s.GetLastExitTime())
+	}
 	s = await(t, n, "silent", "degraded", inState(degraded))
 	if s.GetHealth() != pb.AgentHealthLevel_AGENT_HEALTH_LEVEL_YELLOW || !strings.Contains(s.GetDetail(), "has not answered for") {
 		t.Errorf("silent: %v", s)
@@ -254,10 +257,11 @@ type hub struct {
 	broken   chan struct{}
 	once     sync.Once
 	ended    sync.Once
+	results  chan *upload
 }
 
 func newHub() *hub {
-	return &hub{messages: make(chan *pb.NodeMessage, 100), commands: make(chan *pb.NodeCommand), broken: make(chan struct{})}
+	return &hub{messages: make(chan *pb.NodeMessage, 100), commands: make(chan *pb.NodeCommand), broken: make(chan struct{}), results: make(chan *upload, 10)}
 }
 
 func (h *hub) Send(m *pb.NodeMessage) error {
@@ -283,6 +287,12 @@ func (h *hub) Recv() (*pb.NodeCommand, error) {
 
 func (h *hub) CloseSend() error { h.ended.Do(func() { close(h.commands) }); return nil }
 func (h *hub) Close()           { h.once.Do(func() { close(h.broken) }) }
+
+func (h *hub) SendResult(ctx context.Context) (ResultStream, error) {
+	u := &upload{ctx: ctx, chunks: make(chan *pb.TaskChunk)}
+	h.results <- u
+	return u, nil
+}
 
 func (h *hub) next(t *testing.T, what string, ok func(*pb.NodeMessage) bool) *pb.NodeMessage {
 	t.Helper()
@@ -343,8 +353,8 @@ func TestControlStream(t *testing.T) {
 
 func TestTail(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "a.log")
-	if _, err := tail(file, 5); err == nil {
-		t.Error("read a log that is not there")
+	if lines, err := tail(file, 5); err != nil || len(lines) != 0 {
+		t.Errorf("a log that was moved away: %q, %v", lines, err)
 	}
 	write := func(text string) {
 		t.Helper()
@@ -408,5 +418,47 @@ func TestConfig(t *testing.T) {
 	faults, ok := errors.AsType[config.Faults](err)
 	if !ok || len(faults) != 9 {
 		t.Errorf("got %d faults, want 9:\n%v", len(faults), err)
+	}
+}
+
+// upload is one Tasks.SendResult at the fake hub.
+type upload struct {
+	ctx    context.Context //nolint:containedctx // of the call that it stands for
+	chunks chan *pb.TaskChunk
+}
+
+func (u *upload) Send(c *pb.TaskChunk) error {
+	select {
+	case u.chunks <- c:
+		return nil
+	case <-u.ctx.Done():
+		return u.ctx.Err()
+	}
+}
+
+func (u *upload) CloseAndRecv() (*pb.SendResultResponse, error) {
+	close(u.chunks)
+	return &pb.SendResultResponse{}, u.ctx.Err()
+}
+
+// TestLackingPrivileges: an agent that needs what its node cannot give is off, says
+// what to do, and is nothing that is wrong.
+func TestLackingPrivileges(t *testing.T) {
+	needy := testAgent(t, "needy", "good")
+	needy.Privileges = []string{"CAP_OF_NO_KERNEL"}
+	n, _ := startNode(t, Options{Agents: []Agent{needy, testAgent(t, "good", "good")}})
+	await(t, n, "good", "running", inState(running))
+	s := await(t, n, "needy", "off", func(s *pb.AgentStatus) bool { return s.GetHealth() == pb.AgentHealthLevel_AGENT_HEALTH_LEVEL_GREY })
+	if s.GetState() != stopped || !strings.HasPrefix(s.GetDetail(), "off: needs CAP_OF_NO_KERNEL: ") || !strings.Contains(s.GetDetail(), os.Args[0]) {
+		t.Errorf("needy: %v", s)
+	}
+	if diff := cmp.Diff(needy.Privileges, s.GetPrivileges()); diff != "" {
+		t.Error(diff)
+	}
+	if h := n.Health(t.Context()); !h.OK || h.State != "running" {
+		t.Errorf("the node's health is %+v", h)
+	}
+	if r := command(t, n, "needy", start); r.GetOk() || !strings.HasPrefix(r.GetError(), "off: needs CAP_OF_NO_KERNEL") {
+		t.Errorf("start: %v", r)
 	}
 }

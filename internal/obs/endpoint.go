@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/amoskys/amoskys/internal/limit"
 )
 
 // Health is the answer of /healthz. OK decides between 200 and 503.
@@ -28,12 +30,18 @@ type Endpoint struct {
 }
 
 // Handler serves /healthz, /metrics and /status. Only GET and HEAD are allowed.
+// Where the port is open to other machines, they may scrape the metrics, and learn
+// of the health whether it is good: reasons and status are for this machine.
 func (e Endpoint) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
 		h := Health{OK: true, State: "running"}
 		if e.Health != nil {
 			h = e.Health(r.Context())
+		}
+		if !IsFromHere(r) {
+			WriteVerdict(w, h.OK)
+			return
 		}
 		status := http.StatusOK
 		if !h.OK {
@@ -43,6 +51,10 @@ func (e Endpoint) Handler() http.Handler {
 	})
 	if e.Status != nil {
 		mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) {
+			if !IsFromHere(r) {
+				http.Error(w, "the status is for this machine alone: ask on the host itself, or the hub", http.StatusForbidden)
+				return
+			}
 			WriteJSON(w, http.StatusOK, e.Status(r.Context()))
 		})
 	}
@@ -52,14 +64,24 @@ func (e Endpoint) Handler() http.Handler {
 	return mux
 }
 
+// Bounds on connections to a port that is open to other machines.
+const (
+	endpointMost  = 64
+	endpointGrace = 2 * time.Second
+)
+
 // Serve serves the endpoint on l like [Serve]. When l is bound to loopback, only
 // requests for loopback's names and for the given ones are answered.
 func (e Endpoint) Serve(ctx context.Context, l net.Listener, logger *slog.Logger, names ...string) error {
+	if !IsLoopbackAddr(l.Addr()) {
+		slots := limit.NewSlots(limit.SlotOptions{Slots: endpointMost, Grace: endpointGrace})
+		l = limit.NewListener(l, limit.ListenerOptions{Slots: slots})
+	}
 	return Serve(ctx, l, e.handlerAt(l.Addr(), names...), logger)
 }
 
 func (e Endpoint) handlerAt(addr net.Addr, names ...string) http.Handler {
-	if !isLoopback(addr) {
+	if !IsLoopbackAddr(addr) {
 		return e.Handler()
 	}
 	return LocalNames(e.Handler(), names...)
@@ -85,15 +107,20 @@ const shutdownGrace = 2 * time.Second
 // Serve answers HTTP on l until ctx ends, then lets requests in flight finish
 // for two seconds. It owns l. It returns nil after an orderly end.
 func Serve(ctx context.Context, l net.Listener, h http.Handler, logger *slog.Logger) error {
-	server := &http.Server{
+	return serve(ctx, l, &http.Server{
 		Handler:           h,
+		ConnState:         limit.ConnState,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       15 * time.Second,
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
-	}
+	})
+}
+
+// serve runs a server as [Serve] says.
+func serve(ctx context.Context, l net.Listener, server *http.Server) error {
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()
 	select {

@@ -26,6 +26,8 @@ const (
 	KeyPeer      = "peer"       // remote address
 	KeyPID       = "pid"        // process id
 	KeyPort      = "port"       // port number
+	KeyProxy     = "proxy"      // URL of a proxy, without credentials
+	KeyReader    = "reader"     // name of a reader of the log
 	KeyReason    = "reason"     // why, as a short fixed word where possible
 	KeyRole      = "role"       // role of a process or certificate
 	KeySegment   = "segment"    // segment of the log, by first offset

@@ -1,6 +1,7 @@
 package obs
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/netip"
@@ -23,18 +24,51 @@ func LocalNames(next http.Handler, names ...string) http.Handler {
 }
 
 // IsLocalName reports whether a Host header, with or without a port, names
-// loopback: localhost, a name below it (RFC 6761) or a loopback address. So does
-// none at all, which browsers never send.
-func IsLocalName(host string) bool {
-	if host == "" {
-		return true
+// loopback. So does none at all, which browsers never send.
+func IsLocalName(host string) bool { return host == "" || IsLoopback(hostOf(host)) }
+
+// IsLoopback reports whether host, which has no port, is this machine: localhost,
+// a name below it (RFC 6761) or a loopback address. No resolver is asked.
+func IsLoopback(host string) bool {
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	addr, err := netip.ParseAddr(host)
+	return isLoopbackName(host) || err == nil && addr.Unmap().IsLoopback()
+}
+
+func isLoopbackName(host string) bool {
+	name := strings.ToLower(strings.TrimSuffix(host, "."))
+	below, ok := strings.CutSuffix(name, ".localhost")
+	return ok && below != "" || name == "localhost"
+}
+
+// Addresses are what host:port means where its host is a name of loopback, and
+// host:port itself elsewhere. A machine without /etc/hosts reaches itself too.
+func Addresses(addr string) []string {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil || !isLoopbackName(host) {
+		return []string{addr}
 	}
-	name := strings.ToLower(strings.TrimSuffix(hostOf(host), "."))
-	if below, ok := strings.CutSuffix(name, ".localhost"); ok && below != "" || name == "localhost" {
-		return true
+	return []string{net.JoinHostPort("127.0.0.1", port), net.JoinHostPort("::1", port)}
+}
+
+// Listen listens on a TCP address; localhost is 127.0.0.1. Every address of a machine
+// that has none of IPv4, not even 127.0.0.1, are those of IPv6, where Go would choose 0.0.0.0.
+func Listen(ctx context.Context, addr string) (net.Listener, error) {
+	var lc net.ListenConfig
+	if host, _, err := net.SplitHostPort(addr); err == nil && (host == "" || host == "::") {
+		if has, err := net.InterfaceAddrs(); err == nil && onlyIPv6(has) {
+			return lc.Listen(ctx, "tcp6", addr)
+		}
 	}
-	addr, err := netip.ParseAddr(name)
-	return err == nil && addr.Unmap().IsLoopback()
+	return lc.Listen(ctx, "tcp", Addresses(addr)[0])
+}
+
+// onlyIPv6 says that there are addresses, and none of IPv4.
+func onlyIPv6(addresses []net.Addr) bool {
+	return len(addresses) > 0 && !slices.ContainsFunc(addresses, func(a net.Addr) bool {
+		n, ok := a.(*net.IPNet)
+		return !ok || n.IP.To4() != nil
+	})
 }
 
 // hostOf takes the port and the brackets off a Host header.
@@ -45,8 +79,8 @@ func hostOf(host string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 }
 
-// isLoopback reports whether only this machine can reach addr.
-func isLoopback(addr net.Addr) bool {
+// IsLoopbackAddr reports whether only this machine can reach addr, or call from it.
+func IsLoopbackAddr(addr net.Addr) bool {
 	tcp, ok := addr.(*net.TCPAddr)
 	return ok && tcp.IP.IsLoopback()
 }

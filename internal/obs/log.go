@@ -8,12 +8,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
-
-	"gopkg.in/natefinch/lumberjack.v2"
 )
 
 // LevelCritical is above slog.LevelError: the process cannot do its work.
@@ -24,6 +20,7 @@ const (
 	defaultMaxSizeMB  = 50
 	defaultMaxBackups = 5
 	defaultMaxAgeDays = 14
+	sharedBackups     = 3
 )
 
 // LogOptions says where a process logs to. Every sink is optional; without any,
@@ -47,7 +44,7 @@ func NewLogger(o LogOptions) (*slog.Logger, io.Closer, error) {
 	var handlers []slog.Handler
 	var closers closers
 	if o.File != "" {
-		file, err := openOwn(o)
+		file, err := OpenLog(o.File, o.keep(orDefault(o.MaxBackups, defaultMaxBackups)))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -55,7 +52,7 @@ func NewLogger(o LogOptions) (*slog.Logger, io.Closer, error) {
 		handlers = append(handlers, newHandler(file, o.Level, o.JSON))
 	}
 	if o.ErrorsFile != "" {
-		shared, err := OpenShared(o.ErrorsFile, int64(orDefault(o.MaxSizeMB, defaultMaxSizeMB))<<20)
+		shared, err := OpenLog(o.ErrorsFile, o.keep(sharedBackups))
 		if err != nil {
 			return nil, nil, errors.Join(err, closers.Close())
 		}
@@ -72,26 +69,12 @@ func NewLogger(o LogOptions) (*slog.Logger, io.Closer, error) {
 	return logger, closers, nil
 }
 
-// openOwn makes the rotated log file, readable by this user only, and proves
-// that it can be written, because lumberjack opens it only at the first record.
-func openOwn(o LogOptions) (*lumberjack.Logger, error) {
-	if err := os.MkdirAll(filepath.Dir(o.File), 0o700); err != nil {
-		return nil, fmt.Errorf("open log: %w", err)
+// keep bounds a file of which so many rotated copies stay.
+func (o LogOptions) keep(copies int) Keep {
+	return Keep{
+		Bytes: int64(orDefault(o.MaxSizeMB, defaultMaxSizeMB)) << 20, Copies: copies,
+		Age: time.Duration(orDefault(o.MaxAgeDays, defaultMaxAgeDays)) * 24 * time.Hour,
 	}
-	f, err := os.OpenFile(o.File, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open log: %w", err)
-	}
-	if err := f.Close(); err != nil {
-		return nil, fmt.Errorf("open log: %w", err)
-	}
-	return &lumberjack.Logger{
-		Filename:   o.File,
-		MaxSize:    orDefault(o.MaxSizeMB, defaultMaxSizeMB),
-		MaxBackups: orDefault(o.MaxBackups, defaultMaxBackups),
-		MaxAge:     orDefault(o.MaxAgeDays, defaultMaxAgeDays),
-		LocalTime:  true,
-	}, nil
 }
 
 func orDefault(n, otherwise int) int {

@@ -24,9 +24,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// lumberjack never ends the goroutine that removes old files.
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("gopkg.in/natefinch/lumberjack%2ev2.(*Logger).millRun"),
-		goleak.IgnoreTopFunction("gopkg.in/natefinch/lumberjack.v2.(*Logger).millRun"))
+	goleak.VerifyTestMain(m)
 }
 
 func TestLevels(t *testing.T) {
@@ -99,15 +97,15 @@ func withoutTime(t *testing.T, file string) []string {
 	return lines
 }
 
-// TestSharedFileRotates has several writers, as several processes would be, fill
+// TestLogFileRotates has several writers, as several processes would be, fill
 // the file many times over: every line stays whole, and none is lost while the
 // copies suffice.
-func TestSharedFileRotates(t *testing.T) {
+func TestLogFileRotates(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "errors.log")
 	const writers, lines, size = 4, 50, 40
 	var wg sync.WaitGroup
 	for w := range writers {
-		f, err := OpenShared(path, writers*lines*size/3)
+		f, err := OpenLog(path, Keep{Bytes: writers * lines * size / 3, Copies: 4})
 		if err != nil {
 			t.Fatal(err)
 		}

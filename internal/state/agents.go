@@ -90,8 +90,13 @@ func (d *DB) DeleteAgents(ctx context.Context, agents []Agent) error {
 		return fmt.Errorf("forget agents: %w", err)
 	}
 	defer tx.Rollback() //nolint:errcheck // after Commit it has nothing to do
+	forget, err := tx.PrepareContext(ctx, "DELETE FROM agents WHERE host = ? AND id = ?")
+	if err != nil {
+		return fmt.Errorf("forget agents: %w", err)
+	}
+	defer forget.Close()
 	for _, a := range agents {
-		if _, err := tx.ExecContext(ctx, "DELETE FROM agents WHERE host = ? AND id = ?", a.Host, a.ID); err != nil {
+		if _, err := forget.ExecContext(ctx, a.Host, a.ID); err != nil {
 			return fmt.Errorf("forget agent %s/%s: %w", a.Host, a.ID, err)
 		}
 	}

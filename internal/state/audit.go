@@ -23,7 +23,8 @@ type Audit struct {
 // maxAuditText bounds each text of an audit record, in bytes.
 const maxAuditText = 1 << 10
 
-// AppendAudit adds a record to the trail. Records are never changed. A zero
+// AppendAudit adds a record to the trail. Records are never changed, and
+// forgotten by age alone. A zero
 // Time is now; texts are cut at 1 KiB.
 func (d *DB) AppendAudit(ctx context.Context, a Audit) error {
 	if a.Time.IsZero() {
@@ -63,4 +64,22 @@ func (d *DB) AuditTrail(ctx context.Context, before int64, limit int) ([]Audit, 
 		return nil, fmt.Errorf("read audit: %w", err)
 	}
 	return trail, nil
+}
+
+// pruneStep bounds one statement of PruneAudit, so that no other writer waits long.
+const pruneStep = 5_000
+
+// PruneAudit forgets the records from before a time, and returns how many.
+func (d *DB) PruneAudit(ctx context.Context, before time.Time) (pruned int, err error) {
+	for {
+		n, err := count(d.sql.ExecContext(ctx, "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE time < ? ORDER BY id LIMIT ?)",
+			nanos(before), pruneStep))
+		pruned += n
+		if err != nil {
+			return pruned, fmt.Errorf("prune audit: %w", err)
+		}
+		if n < pruneStep {
+			return pruned, nil
+		}
+	}
 }

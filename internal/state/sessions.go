@@ -95,3 +95,21 @@ func (d *DB) DeleteSession(ctx context.Context, tokenHash [sha256.Size]byte) err
 	}
 	return nil
 }
+
+// SignedInFrom returns the addresses from which a user's sessions were opened, each
+// once.
+func (d *DB) SignedInFrom(ctx context.Context, user string) (addresses []string, err error) {
+	rows, err := d.sql.QueryContext(ctx, "SELECT DISTINCT src_ip FROM sessions WHERE user = ?", user)
+	if err != nil {
+		return nil, fmt.Errorf("read addresses of sessions: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var addr string
+		if err := rows.Scan(&addr); err != nil {
+			return nil, fmt.Errorf("read addresses of sessions: %w", err)
+		}
+		addresses = append(addresses, addr)
+	}
+	return addresses, rows.Err()
+}

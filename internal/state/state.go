@@ -1,6 +1,6 @@
 // Package state keeps what must survive a restart and is not an event: users,
-// their sessions, the audit trail, the agents that the fleet has known, and the
-// tokens with which hosts join.
+// their sessions, the audit trail, the hosts and agents that the fleet has known, the tokens
+// with which hosts join, and the certificates that were issued and revoked.
 //
 // It is one SQLite file in WAL mode, opened by the hub alone. Every method is
 // safe for concurrent use; writes are durable when they return. Passwords are
@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"modernc.org/sqlite" // also the database/sql driver "sqlite"
@@ -40,18 +41,26 @@ type Options struct {
 type DB struct {
 	sql *sql.DB
 	now func() time.Time
+	// copied is the folder of a copy of one that cannot be written, empty without.
+	copied string
 }
 
 // Open opens the database and brings its tables up to date. A file that a newer
-// version has written is refused.
+// version has written is refused. Of one on a read-only file system a copy is opened,
+// in which sessions come and go and all else stays as it is; ReadOnly tells.
 func Open(ctx context.Context, o Options) (*DB, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if err := touch(o.File); err != nil {
-		return nil, fmt.Errorf("open state: %w", err)
+	file, copied := o.File, ""
+	err := touch(file)
+	if readOnly(err) {
+		file, copied, err = aside(file)
 	}
-	path, err := filepath.Abs(o.File)
+	if err != nil {
+		return nil, fmt.Errorf("open state %s: %w", o.File, err)
+	}
+	path, err := filepath.Abs(file)
 	if err != nil {
 		return nil, fmt.Errorf("open state: %w", err)
 	}
@@ -66,24 +75,57 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	}
 	db.SetMaxOpenConns(4)
 	db.SetMaxIdleConns(2)
-	if err := migrate(ctx, db); err != nil {
-		return nil, errors.Join(fmt.Errorf("open state %s: %w", o.File, advise(err, filepath.Base(o.File))), db.Close())
+	err = migrate(ctx, db)
+	if err == nil && copied != "" {
+		err = freeze(ctx, db)
 	}
-	return &DB{sql: db, now: o.Now}, nil
+	if err != nil {
+		err = errors.Join(fmt.Errorf("open state %s: %w", o.File, advise(err, filepath.Base(o.File))), db.Close())
+		return nil, errors.Join(err, discard(copied))
+	}
+	return &DB{sql: db, now: o.Now, copied: copied}, nil
+}
+
+// ReadOnly reports whether the database lies on a file system that cannot be written.
+func (d *DB) ReadOnly() bool { return d.copied != "" }
+
+// discard removes the folder of a copy.
+func discard(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	return os.RemoveAll(dir)
 }
 
 // Primary result codes of SQLite, https://www.sqlite.org/rescode.html.
 const (
-	codeCorrupt = 11
-	codeNotADB  = 26
-	codePrimary = 0xff // the bits of them in an extended code
+	codeFull       = 13
+	codeConstraint = 19
+	codeCorrupt    = 11
+	codeNotADB     = 26
+	codePrimary    = 0xff // the bits of them in an extended code
 )
 
-// advise adds to the error for a damaged file what a person can do.
+// Extended result codes of a write that found no room: to a file, and to the index of
+// the journal.
+const (
+	codeWrite     = 10 | 3<<8
+	codeIndexSize = 10 | 19<<8
+)
+
+// noRoom reports whether an error says that the disk is full.
+func noRoom(fault *sqlite.Error) bool {
+	return fault.Code()&codePrimary == codeFull || fault.Code() == codeWrite || fault.Code() == codeIndexSize
+}
+
+// advise adds to the error for a damaged file, or a full disk, what a person can do.
 func advise(err error, name string) error {
 	damage, ok := errors.AsType[*sqlite.Error](err)
 	if !ok {
 		return err
+	}
+	if noRoom(damage) {
+		return fmt.Errorf("the disk is full: make room there, then start again (%w)", err)
 	}
 	switch damage.Code() & codePrimary {
 	case codeCorrupt, codeNotADB:
@@ -91,6 +133,19 @@ func advise(err error, name string) error {
 			"accounts, sessions and the audit trail then begin anew (%[1]w)", err, name)
 	}
 	return err
+}
+
+// Explain says of an error what whoever asked the hub for something may know of it,
+// and can do.
+func Explain(err error) string {
+	fault, ok := errors.AsType[*sqlite.Error](err)
+	switch {
+	case ok && noRoom(fault):
+		return "the hub's disk is full: make room there, then try again"
+	case ok && fault.Code()&codePrimary == codeConstraint && strings.Contains(fault.Error(), ErrReadOnly.Error()):
+		return "the hub's home is read-only, so that nothing can be changed: make it writable and start the hub again"
+	}
+	return "the hub failed; its log says why"
 }
 
 // touch makes the file, so that it is private from its first byte: SQLite gives
@@ -108,7 +163,7 @@ func touch(file string) error {
 
 // Close closes the database, after what is under way.
 func (d *DB) Close() error {
-	if err := d.sql.Close(); err != nil {
+	if err := errors.Join(d.sql.Close(), discard(d.copied)); err != nil {
 		return fmt.Errorf("close state: %w", err)
 	}
 	return nil
@@ -116,7 +171,7 @@ func (d *DB) Close() error {
 
 // migrations bring the tables from version i to i+1. They are never changed
 // once released; PRAGMA user_version counts those done.
-func migrations() []string {
+func migrations() []string { //nolint:funlen // a list, of which each entry is final
 	return []string{`
 CREATE TABLE users (
 	name TEXT PRIMARY KEY,
@@ -166,6 +221,42 @@ CREATE TABLE tokens (
 	used INTEGER NOT NULL DEFAULT 0,
 	used_by TEXT NOT NULL DEFAULT ''
 ) STRICT;
+`, `
+CREATE TABLE certificates (
+	serial TEXT PRIMARY KEY,
+	identity TEXT NOT NULL,
+	host TEXT NOT NULL,
+	observes TEXT NOT NULL,
+	not_before INTEGER NOT NULL,
+	not_after INTEGER NOT NULL,
+	origin TEXT NOT NULL CHECK (origin IN ('enrolment', 'renewal', 'elsewhere')),
+	known INTEGER NOT NULL,
+	issued_for TEXT NOT NULL,
+	replaces TEXT NOT NULL,
+	machine TEXT NOT NULL
+) STRICT;
+CREATE INDEX certificates_host ON certificates (host);
+CREATE INDEX certificates_not_after ON certificates (not_after);
+CREATE INDEX certificates_origin ON certificates (origin);
+CREATE TABLE revocations (
+	target TEXT PRIMARY KEY,
+	time INTEGER NOT NULL,
+	reason TEXT NOT NULL,
+	actor TEXT NOT NULL
+) STRICT;
+ALTER TABLE tokens ADD COLUMN uses INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE tokens ADD COLUMN used_count INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tokens ADD COLUMN host_pattern TEXT NOT NULL DEFAULT '';
+ALTER TABLE tokens ADD COLUMN kinds TEXT NOT NULL DEFAULT '';
+UPDATE tokens SET used_count = 1 WHERE used > 0;
+`, `
+CREATE TABLE hosts (
+	name TEXT PRIMARY KEY,
+	node TEXT NOT NULL,
+	version TEXT NOT NULL,
+	last_seen INTEGER NOT NULL,
+	silent INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 `}
 }
 
@@ -214,12 +305,18 @@ func instant(n int64) time.Time {
 	return time.Unix(0, n).UTC()
 }
 
-// changed turns "no row matched" into ErrNotFound.
-func changed(result sql.Result, err error) error {
+// count returns how many rows were changed.
+func count(result sql.Result, err error) (int, error) {
 	if err != nil {
-		return err
+		return 0, err
 	}
 	n, err := result.RowsAffected()
+	return int(n), err
+}
+
+// changed turns "no row matched" into ErrNotFound.
+func changed(result sql.Result, err error) error {
+	n, err := count(result, err)
 	if err == nil && n == 0 {
 		return ErrNotFound
 	}

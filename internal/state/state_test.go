@@ -6,8 +6,10 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -144,6 +146,70 @@ func TestUsers(t *testing.T) {
 	}
 }
 
+// TestLastAdminStays: of changes that would each leave the other's admin as the last
+// one, one is refused, from however many processes they come.
+func TestLastAdminStays(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "state.db")
+	dbs := []*state.DB{open(t, file), open(t, file)}
+	names := []string{"a", "b", "c", "d"}
+	for _, name := range names {
+		if err := dbs[0].CreateUser(t.Context(), state.User{Name: name, Role: state.RoleAdmin}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var refused atomic.Int32
+	var wg sync.WaitGroup
+	for i, name := range names {
+		wg.Go(func() {
+			db := dbs[i%2]
+			var err error
+			if i < 2 {
+				_, err = db.RemoveUser(t.Context(), name)
+			} else {
+				err = db.SetRole(t.Context(), name, state.RoleViewer)
+			}
+			if errors.Is(err, state.ErrLastAdmin) {
+				refused.Add(1)
+			} else if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	users, err := dbs[0].Users(t.Context())
+	if err != nil || refused.Load() != 1 {
+		t.Errorf("%d refused, %v", refused.Load(), err)
+	}
+	admins := slices.DeleteFunc(users, func(u state.User) bool { return u.Role != state.RoleAdmin })
+	if len(admins) != 1 {
+		t.Errorf("admins left: %v", admins)
+	}
+	if err := dbs[0].SetRole(t.Context(), "nobody", state.RoleAdmin); !errors.Is(err, state.ErrNotFound) {
+		t.Errorf("role of nobody: %v", err)
+	}
+	if _, err := dbs[0].RemoveUser(t.Context(), "nobody"); !errors.Is(err, state.ErrNotFound) {
+		t.Errorf("removal of nobody: %v", err)
+	}
+}
+
+func TestPruneAudit(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "state.db"))
+	for i := range 10 {
+		if err := db.AppendAudit(t.Context(), state.Audit{Time: epoch.Add(time.Duration(i) * time.Hour), Operation: "x"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []int{4, 0} {
+		if n, err := db.PruneAudit(t.Context(), epoch.Add(4*time.Hour)); err != nil || n != want {
+			t.Errorf("pruned %d, %v, want %d", n, err, want)
+		}
+	}
+	left, err := db.AuditTrail(t.Context(), 0, 100)
+	if err != nil || len(left) != 6 || !left[5].Time.Equal(epoch.Add(4*time.Hour)) {
+		t.Errorf("left %v, %v", left, err)
+	}
+}
+
 func TestSessions(t *testing.T) {
 	db := open(t, filepath.Join(t.TempDir(), "state.db"))
 	if err := db.CreateUser(t.Context(), state.User{Name: "ada", Role: state.RoleViewer}); err != nil {
@@ -179,7 +245,7 @@ func TestSessions(t *testing.T) {
 	if user.Name != "ada" || !user.LastLogin.Equal(want.Created) {
 		t.Errorf("user %+v", user)
 	}
-	if err := db.SetPassword(t.Context(), "ada", "new", want.TokenHash[:]); err != nil {
+	if _, err := db.SetPassword(t.Context(), "ada", "new", want.TokenHash[:]); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := db.Session(t.Context(), session(38).TokenHash); !errors.Is(err, state.ErrNotFound) {
@@ -194,7 +260,7 @@ func TestSessions(t *testing.T) {
 	if _, _, err := db.Session(t.Context(), want.TokenHash); !errors.Is(err, state.ErrNotFound) {
 		t.Errorf("after its end: %v", err)
 	}
-	if err := db.SetPassword(t.Context(), "nobody", "x", nil); !errors.Is(err, state.ErrNotFound) {
+	if _, err := db.SetPassword(t.Context(), "nobody", "x", nil); !errors.Is(err, state.ErrNotFound) {
 		t.Errorf("password of nobody: %v", err)
 	}
 }
@@ -248,4 +314,32 @@ func TestAgents(t *testing.T) {
 	if err := db.SetDesired(t.Context(), "h1", "proc_agent", "running"); !errors.Is(err, state.ErrNotFound) {
 		t.Errorf("desired state of a forgotten agent: %v", err)
 	}
+}
+
+func TestHosts(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "state.db"))
+	seen := time.Date(2026, 5, 1, 12, 0, 0, 7, time.UTC)
+	web := state.Host{Name: "web-1", Node: "web-1", Version: "1", LastSeen: seen}
+	gone := state.Host{Name: "gone", Node: "gone", LastSeen: seen, Silent: true}
+	check := func(want ...state.Host) {
+		t.Helper()
+		got, err := db.Hosts(t.Context())
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%v, (-want +got):\n%s", err, diff)
+		}
+	}
+	check()
+	if err := db.PutHosts(t.Context(), []state.Host{web, gone}); err != nil {
+		t.Fatal(err)
+	}
+	check(gone, web)
+	web.Version, web.Silent, web.LastSeen = "2", true, seen.Add(time.Hour)
+	if err := db.PutHosts(t.Context(), []state.Host{web}); err != nil {
+		t.Fatal(err)
+	}
+	check(gone, web)
+	if err := db.DeleteHosts(t.Context(), []string{"gone", "never"}); err != nil {
+		t.Fatal(err)
+	}
+	check(web)
 }

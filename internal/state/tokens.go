@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -15,14 +16,25 @@ type Token struct {
 	ID         TokenID
 	SecretHash [sha256.Size]byte
 	// Host is the one host it may be used for; any when empty.
-	Host      string
+	Host string
+	// HostPattern are the hosts it may be used for, as path.Match understands it; any
+	// when empty. It is for the hub to hold a host to it.
+	HostPattern string
+	// Kinds are the observing kinds that it may give; empty does not restrict them.
+	Kinds []string
+	// Uses is how often it may be used; 0 is once.
+	Uses      int
 	Created   time.Time
 	Expires   time.Time
 	CreatedBy string
-	// Used is zero until the token is used.
-	Used   time.Time
-	UsedBy string
+	// UsedCount is how often it was used, Used when last, and zero before the first.
+	UsedCount int
+	Used      time.Time
+	UsedBy    string
 }
+
+// Spent says that no use is left.
+func (t *Token) Spent() bool { return t.UsedCount >= t.Uses }
 
 // keepTokens is how long a token is remembered after its end, so that people
 // see what became of it.
@@ -38,22 +50,28 @@ func (d *DB) CreateToken(ctx context.Context, t Token) error {
 	if _, err := d.sql.ExecContext(ctx, "DELETE FROM tokens WHERE expires < ?", nanos(now.Add(-keepTokens))); err != nil {
 		return fmt.Errorf("forget old tokens: %w", err)
 	}
-	_, err := d.sql.ExecContext(ctx, `INSERT INTO tokens (id, secret_hash, host, created, expires, created_by)
-		VALUES (?, ?, ?, ?, ?, ?)`, t.ID[:], t.SecretHash[:], t.Host, nanos(t.Created), nanos(t.Expires), t.CreatedBy)
+	_, err := d.sql.ExecContext(ctx, `INSERT INTO tokens (id, secret_hash, host, created, expires, created_by, uses, host_pattern, kinds)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, t.ID[:], t.SecretHash[:], t.Host, nanos(t.Created), nanos(t.Expires), t.CreatedBy,
+		max(t.Uses, 1), t.HostPattern, strings.Join(t.Kinds, " "))
 	if err != nil {
 		return fmt.Errorf("create token: %w", err)
 	}
 	return nil
 }
 
-const tokenColumns = "id, secret_hash, host, created, expires, created_by, used, used_by" //nolint:gosec // no secret
+const tokenColumns = "id, secret_hash, host, created, expires, created_by, used, used_by, uses, used_count, host_pattern, kinds" //nolint:gosec // no secret
 
 func scanToken(scan func(...any) error) (Token, error) {
 	var t Token
 	var id, hash []byte
 	var created, expires, used int64
-	if err := scan(&id, &hash, &t.Host, &created, &expires, &t.CreatedBy, &used, &t.UsedBy); err != nil {
+	var kinds string
+	err := scan(&id, &hash, &t.Host, &created, &expires, &t.CreatedBy, &used, &t.UsedBy, &t.Uses, &t.UsedCount, &t.HostPattern, &kinds)
+	if err != nil {
 		return Token{}, err
+	}
+	if kinds != "" {
+		t.Kinds = strings.Fields(kinds)
 	}
 	copy(t.ID[:], id)
 	copy(t.SecretHash[:], hash)
@@ -98,13 +116,13 @@ func (d *DB) tokens(ctx context.Context, query string, args ...any) ([]Token, er
 	return tokens, nil
 }
 
-// UseToken marks a token used, once: of several callers at the same time one
-// succeeds. ErrNotFound says that there is no such token, that it was used or
-// has ended, or that secret or host are not its own.
+// UseToken counts one use of a token: of several callers at the same time no more
+// succeed than uses are left. ErrNotFound says that there is no such token, that it
+// is spent or has ended, or that secret or host are not its own.
 func (d *DB) UseToken(ctx context.Context, id TokenID, secretHash [sha256.Size]byte, host, by string) error {
 	now := nanos(d.now())
-	err := changed(d.sql.ExecContext(ctx, `UPDATE tokens SET used = ?, used_by = ?
-		WHERE id = ? AND secret_hash = ? AND used = 0 AND expires > ? AND (host = '' OR host = ?)`,
+	err := changed(d.sql.ExecContext(ctx, `UPDATE tokens SET used_count = used_count + 1, used = ?, used_by = ?
+		WHERE id = ? AND secret_hash = ? AND used_count < uses AND expires > ? AND (host = '' OR host = ?)`,
 		now, by, id[:], secretHash[:], now, host))
 	if err != nil {
 		return fmt.Errorf("use token: %w", err)
@@ -112,9 +130,9 @@ func (d *DB) UseToken(ctx context.Context, id TokenID, secretHash [sha256.Size]b
 	return nil
 }
 
-// RevokeToken forgets a token that was not used, or returns ErrNotFound.
+// RevokeToken forgets a token that has uses left, or returns ErrNotFound.
 func (d *DB) RevokeToken(ctx context.Context, id TokenID) error {
-	if err := changed(d.sql.ExecContext(ctx, "DELETE FROM tokens WHERE id = ? AND used = 0", id[:])); err != nil {
+	if err := changed(d.sql.ExecContext(ctx, "DELETE FROM tokens WHERE id = ? AND used_count < uses", id[:])); err != nil {
 		return fmt.Errorf("revoke token: %w", err)
 	}
 	return nil

@@ -18,7 +18,7 @@ import (
 func someToken(id byte) state.Token {
 	return state.Token{
 		ID: state.TokenID{id}, SecretHash: sha256.Sum256([]byte{id}), Created: epoch,
-		Expires: epoch.Add(time.Hour), CreatedBy: "spiffe://amoskys.local/operator/hub1",
+		Expires: epoch.Add(time.Hour), CreatedBy: "spiffe://amoskys.local/operator/hub1", Uses: 1,
 	}
 }
 
@@ -52,7 +52,7 @@ func TestTokens(t *testing.T) {
 	if err := db.UseToken(t.Context(), bound.ID, bound.SecretHash, "web-1", "web-1 from 192.0.2.1"); err != nil {
 		t.Error(err)
 	}
-	bound.Used, bound.UsedBy = epoch, "web-1 from 192.0.2.1"
+	bound.UsedCount, bound.Used, bound.UsedBy = 1, epoch, "web-1 from 192.0.2.1"
 	if used, err := db.Token(t.Context(), bound.ID); err != nil || !cmp.Equal(used, bound) {
 		t.Errorf("got %+v, %v", used, err)
 	}
@@ -67,24 +67,55 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-func TestTokenWorksOnceAmongMany(t *testing.T) {
-	db := open(t, filepath.Join(t.TempDir(), "state.db"))
-	tok := someToken(1)
-	if err := db.CreateToken(t.Context(), tok); err != nil {
-		t.Fatal(err)
-	}
-	var won atomic.Int32
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			if db.UseToken(t.Context(), tok.ID, tok.SecretHash, "web-1", "x") == nil {
-				won.Add(1)
+// TestTokenWorksNoOftenerThanItSays has many hosts use one token at the same time.
+func TestTokenWorksNoOftenerThanItSays(t *testing.T) {
+	for name, uses := range map[string]int{"one-time": 1, "join": 3} {
+		t.Run(name, func(t *testing.T) {
+			db := open(t, filepath.Join(t.TempDir(), "state.db"))
+			tok := someToken(1)
+			tok.Uses, tok.HostPattern, tok.Kinds = uses, "web-*", []string{"flow", "snmp"}
+			if err := db.CreateToken(t.Context(), tok); err != nil {
+				t.Fatal(err)
+			}
+			var won atomic.Int32
+			var wg sync.WaitGroup
+			for range 8 {
+				wg.Go(func() {
+					if db.UseToken(t.Context(), tok.ID, tok.SecretHash, "web-1", "x") == nil {
+						won.Add(1)
+					}
+				})
+			}
+			wg.Wait()
+			if int(won.Load()) != uses {
+				t.Errorf("%d callers used the token, want %d", won.Load(), uses)
+			}
+			tok.UsedCount, tok.Used, tok.UsedBy = uses, epoch, "x"
+			if got, err := db.Token(t.Context(), tok.ID); err != nil || !cmp.Equal(got, tok) || !got.Spent() {
+				t.Errorf("%v\n%s", err, cmp.Diff(tok, got))
 			}
 		})
 	}
-	wg.Wait()
-	if won.Load() != 1 {
-		t.Errorf("%d callers used the token", won.Load())
+}
+
+// TestJoinTokenIsRevokedAfterSomeUses: what is left of it is useless.
+func TestJoinTokenIsRevokedAfterSomeUses(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "state.db"))
+	tok := someToken(1)
+	tok.Uses = 2
+	if err := db.CreateToken(t.Context(), tok); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []error{
+		db.UseToken(t.Context(), tok.ID, tok.SecretHash, "web-1", "x"),
+		db.RevokeToken(t.Context(), tok.ID),
+	} {
+		if step != nil {
+			t.Fatal(step)
+		}
+	}
+	if err := db.UseToken(t.Context(), tok.ID, tok.SecretHash, "web-2", "x"); !errors.Is(err, state.ErrNotFound) {
+		t.Errorf("used after it was revoked: %v", err)
 	}
 }
 
@@ -102,7 +133,7 @@ func TestTokensComeToAnOldFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := raw.ExecContext(t.Context(), "DROP TABLE tokens; PRAGMA user_version = 1"); err != nil {
+	if _, err := raw.ExecContext(t.Context(), "DROP TABLE tokens; DROP TABLE hosts; DROP TABLE certificates; DROP TABLE revocations; PRAGMA user_version = 1"); err != nil {
 		t.Fatal(err)
 	}
 	if err := raw.Close(); err != nil {

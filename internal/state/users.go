@@ -32,6 +32,9 @@ type User struct {
 	LastLogin time.Time
 }
 
+// ErrLastAdmin says that a change would leave nobody who may steer.
+var ErrLastAdmin = errors.New("is the last admin")
+
 // AdminName is the name of the account that EnsureAdmin makes.
 const AdminName = "admin"
 
@@ -87,19 +90,19 @@ func isUnprintable(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' }
 
 // User returns an account by name, or ErrNotFound.
 func (d *DB) User(ctx context.Context, name string) (User, error) {
-	row := d.sql.QueryRowContext(ctx,
-		"SELECT name, role, password_hash, created, last_login FROM users WHERE name = ?", name)
-	u, err := scanUser(row)
+	u, err := scanUser(d.sql.QueryRowContext(ctx, "SELECT "+userColumns+" FROM users WHERE name = ?", name).Scan)
 	if err != nil {
 		return User{}, fmt.Errorf("read user: %w", err)
 	}
 	return u, nil
 }
 
-func scanUser(row *sql.Row) (User, error) {
+const userColumns = "name, role, password_hash, created, last_login"
+
+func scanUser(scan func(...any) error) (User, error) {
 	var u User
 	var created, lastLogin int64
-	err := row.Scan(&u.Name, &u.Role, &u.PasswordHash, &created, &lastLogin)
+	err := scan(&u.Name, &u.Role, &u.PasswordHash, &created, &lastLogin)
 	if errors.Is(err, sql.ErrNoRows) {
 		return User{}, ErrNotFound
 	}
@@ -107,26 +110,95 @@ func scanUser(row *sql.Row) (User, error) {
 	return u, err
 }
 
+// Users returns all accounts in the order of their names.
+func (d *DB) Users(ctx context.Context) ([]User, error) {
+	rows, err := d.sql.QueryContext(ctx, "SELECT "+userColumns+" FROM users ORDER BY name")
+	if err != nil {
+		return nil, fmt.Errorf("read users: %w", err)
+	}
+	defer rows.Close()
+	var users []User
+	for rows.Next() {
+		u, err := scanUser(rows.Scan)
+		if err != nil {
+			return nil, fmt.Errorf("read users: %w", err)
+		}
+		users = append(users, u)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read users: %w", err)
+	}
+	return users, nil
+}
+
 // SetPassword replaces a user's password hash and ends the user's sessions but
-// the one whose token hash is keep; nil keeps none.
-func (d *DB) SetPassword(ctx context.Context, name, hash string, keep []byte) error {
-	tx, err := d.sql.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("set password: %w", err)
-	}
-	defer tx.Rollback() //nolint:errcheck // after Commit it has nothing to do
-	err = changed(tx.ExecContext(ctx, "UPDATE users SET password_hash = ? WHERE name = ?", hash, name))
-	if err != nil {
-		return fmt.Errorf("set password: %w", err)
-	}
+// the one whose token hash is keep; nil keeps none. It returns how many ended.
+func (d *DB) SetPassword(ctx context.Context, name, hash string, keep []byte) (ended int, err error) {
 	if keep == nil {
 		keep = []byte{}
 	}
-	if _, err := tx.ExecContext(ctx, "DELETE FROM sessions WHERE user = ? AND token_hash <> ?", name, keep); err != nil {
-		return fmt.Errorf("end sessions: %w", err)
+	err = d.changeUser(ctx, func(tx *sql.Tx) error {
+		if err := changed(tx.ExecContext(ctx, "UPDATE users SET password_hash = ? WHERE name = ?", hash, name)); err != nil {
+			return err
+		}
+		ended, err = count(tx.ExecContext(ctx, "DELETE FROM sessions WHERE user = ? AND token_hash <> ?", name, keep))
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("set password: %w", err)
 	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("set password: %w", err)
+	return ended, nil
+}
+
+// SetRole gives a user another role: ErrNotFound without such a user, ErrLastAdmin
+// when there would be no admin any more.
+func (d *DB) SetRole(ctx context.Context, name string, role Role) error {
+	err := d.changeUser(ctx, func(tx *sql.Tx) error {
+		return changed(tx.ExecContext(ctx, "UPDATE users SET role = ? WHERE name = ?", string(role), name))
+	})
+	if err != nil {
+		return fmt.Errorf("set role: %w", err)
 	}
 	return nil
+}
+
+// RemoveUser removes an account with its sessions, and returns how many those were:
+// ErrNotFound without such a user, ErrLastAdmin when there would be no admin any
+// more.
+func (d *DB) RemoveUser(ctx context.Context, name string) (ended int, err error) {
+	err = d.changeUser(ctx, func(tx *sql.Tx) error {
+		if ended, err = count(tx.ExecContext(ctx, "DELETE FROM sessions WHERE user = ?", name)); err != nil {
+			return err
+		}
+		return changed(tx.ExecContext(ctx, "DELETE FROM users WHERE name = ?", name))
+	})
+	if err != nil {
+		return 0, fmt.Errorf("remove user: %w", err)
+	}
+	return ended, nil
+}
+
+// changeUser makes a change in one transaction, which holds the database from its
+// beginning, so that two changes cannot each leave the other's admin as the last.
+func (d *DB) changeUser(ctx context.Context, change func(*sql.Tx) error) error {
+	tx, err := d.sql.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() //nolint:errcheck // after Commit it has nothing to do
+	var before, after int
+	const admins = "SELECT count(*) FROM users WHERE role = ?"
+	if err := tx.QueryRowContext(ctx, admins, string(RoleAdmin)).Scan(&before); err != nil {
+		return err
+	}
+	if err := change(tx); err != nil {
+		return err
+	}
+	if err := tx.QueryRowContext(ctx, admins, string(RoleAdmin)).Scan(&after); err != nil {
+		return err
+	}
+	if before > 0 && after == 0 {
+		return ErrLastAdmin
+	}
+	return tx.Commit()
 }

@@ -25,6 +25,9 @@ import (
 	"github.com/amoskys/amoskys/internal/identity"
 	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+	"github.com/amoskys/amoskys/internal/reader"
+	"github.com/amoskys/amoskys/internal/vfs"
+	"github.com/amoskys/amoskys/internal/wal"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -43,7 +46,7 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	if _, err := identity.EnsureLayout(s.home.Certs(), identity.LayoutOptions{
-		Host: "test", Canonical: func(string) string { return "" },
+		Host: "web-1", Canonical: func(string) string { return "" },
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +60,7 @@ func (s *site) start(t *testing.T) {
 	cfg := hub.DefaultConfig()
 	cfg.Server.Host, cfg.Server.Port, cfg.Metrics.Enabled = "127.0.0.1", s.port, false
 	logger, registry := slog.New(slog.DiscardHandler), obs.NewRegistry()
-	storage, err := hub.OpenStorage(t.Context(), hub.StorageOptions{Config: cfg, Home: s.home, Logger: logger, Registerer: registry})
+	storage, err := hub.OpenStorage(t.Context(), hub.StorageOptions{Open: wal.Opener(vfs.OS{}), Config: cfg, Home: s.home, Logger: logger, Registerer: registry})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +116,7 @@ func (s *site) follow(t *testing.T, want Want, limit uint64) (lines, notices cha
 		t.Fatal(err)
 	}
 	lines, notices, done = make(chan string, 100), make(chan string, 1000), make(chan error, 1)
-	show := Text(writer(func(b []byte) { lines <- string(b) }))
+	show := Text(writer(func(b []byte) { lines <- string(b) }), false)
 	go func() {
 		done <- Run(t.Context(), Options{
 			Hub: s.addr(), Files: identity.FilesFor(s.home.Certs(), "operator"), Request: request, Limit: limit,
@@ -140,17 +143,47 @@ func TestFollowOverARestart(t *testing.T) {
 	if strings.Contains(first, "\x1b") {
 		t.Errorf("%q can colour the terminal", first)
 	}
-	s.stop()
-	if text := <-notices; !strings.Contains(text, "lost the hub") {
-		t.Errorf("notice %q", text)
+	said := func(want string) {
+		t.Helper()
+		if text := <-notices; !strings.Contains(text, want) {
+			t.Errorf("notice %q, want %q", text, want)
+		}
 	}
+	s.stop()
+	said("lost the hub")
 	s.start(t)
+	said("the hub is back")
 	s.publish(t, "two", "three")
 	if a, b := <-lines, <-lines; !strings.Contains(a, "two") || !strings.Contains(b, "three") {
 		t.Errorf("after the restart: %q, %q", a, b)
 	}
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+	if n := len(notices); n > 0 {
+		t.Errorf("%d notices more, such as %q", n, <-notices)
+	}
+}
+
+// TestQuietHub: who follows and gets nothing is told that this is no fault, once.
+func TestQuietHub(t *testing.T) {
+	s := newSite(t)
+	lines, notices, done := s.follow(t, Want{From: -1}, 1)
+	if text := <-notices; !strings.Contains(text, "waiting for events") {
+		t.Errorf("notice %q", text)
+	}
+	s.stop() // before it ever sent an event
+	if text := <-notices; !strings.Contains(text, "lost the hub") {
+		t.Errorf("notice %q", text)
+	}
+	s.start(t)
+	if text := <-notices; !strings.Contains(text, "is back") {
+		t.Errorf("notice %q", text)
+	}
+	s.publish(t, "one")
+	<-lines
+	if err := <-done; err != nil || len(notices) > 0 {
+		t.Errorf("%v, %d notices more", err, len(notices))
 	}
 }
 
@@ -178,16 +211,67 @@ func TestNoFollowAndJSON(t *testing.T) {
 	}
 }
 
+// TestCursorMoves: what was shown is not shown again, whoever ends it.
+func TestCursorMoves(t *testing.T) {
+	s := newSite(t)
+	s.publish(t, "one", "two", "three", "four")
+	more := func(limit uint64, noFollow bool) []string {
+		t.Helper()
+		request, err := (&Want{From: -1, Cursor: "mine", NoFollow: noFollow, Query: "NOT two"}).Request()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		if err := Run(t.Context(), Options{
+			Hub: s.addr(), Files: identity.FilesFor(s.home.Certs(), "operator"), Request: request, Limit: limit,
+			Print: Text(writer(func(b []byte) {
+				words := strings.Fields(string(b))
+				got = append(got, words[len(words)-1])
+			}), false),
+			Notice: func(text string) { t.Errorf("notice %q", text) },
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	for i, want := range [][]string{{"one", "three"}, {"four"}} {
+		if got := more(2, i > 0); !cmp.Equal(got, want) {
+			t.Errorf("run %d showed %v, want %v", i+1, got, want)
+		}
+	}
+	if got := more(0, true); len(got) != 0 {
+		t.Errorf("shown again: %v", got)
+	}
+
+	// One that follows and is stopped.
+	s.publish(t, "five")
+	request, err := (&Want{From: -1, Cursor: "mine"}).Request()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	if err := Run(ctx, Options{
+		Hub: s.addr(), Files: identity.FilesFor(s.home.Certs(), "operator"), Request: request,
+		Print: func(*reader.Event) error { stop(); return nil }, Notice: func(string) {},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got := more(0, true); len(got) != 0 {
+		t.Errorf("shown again after it was stopped: %v", got)
+	}
+}
+
 func TestErrorsThatTryingAgainCannotMend(t *testing.T) {
 	s := newSite(t)
-	run := func(hub, cert string, show func(*pb.StoredEvent) error) error {
+	run := func(hub, cert string, show func(*reader.Event) error) error {
 		return Run(t.Context(), Options{
-			Hub: hub, Files: identity.FilesFor(s.home.Certs(), cert), Request: &pb.SubscribeRequest{},
+			Hub: hub, Files: identity.FilesFor(s.home.Certs(), cert), Request: reader.Request{},
 			Print: show, Notice: func(string) {},
 		})
 	}
 	s.publish(t, "one")
-	none := func(*pb.StoredEvent) error { return nil }
+	none := func(*reader.Event) error { return nil }
 	if err := run(s.addr(), "agent", none); err == nil || !strings.Contains(err.Error(), "role agent") {
 		t.Errorf("a wrong role: %v", err)
 	}
@@ -197,7 +281,7 @@ func TestErrorsThatTryingAgainCannotMend(t *testing.T) {
 	if err := run("no port", "operator", none); err == nil {
 		t.Error("no port, and no error")
 	}
-	if err := run(s.addr(), "operator", func(*pb.StoredEvent) error { return io.ErrClosedPipe }); !errors.Is(err, io.ErrClosedPipe) && err == nil {
+	if err := run(s.addr(), "operator", func(*reader.Event) error { return io.ErrClosedPipe }); !errors.Is(err, io.ErrClosedPipe) && err == nil {
 		t.Errorf("a closed pipe: %v", err)
 	}
 	s.stop()
@@ -211,15 +295,15 @@ func TestWant(t *testing.T) {
 	tests := []struct {
 		name string
 		want Want
-		req  *pb.SubscribeRequest
+		req  reader.Request
 		err  string
 	}{
-		{name: "nothing", want: Want{From: -1}, req: &pb.SubscribeRequest{Start: &pb.SubscribeRequest_FromTail{FromTail: true}}},
-		{name: "all", want: Want{From: -1, All: true}, req: &pb.SubscribeRequest{}},
-		{name: "cursor", want: Want{From: -1, Cursor: "c"}, req: &pb.SubscribeRequest{Cursor: "c"}},
-		{name: "offset", want: Want{From: 7}, req: &pb.SubscribeRequest{Start: &pb.SubscribeRequest_FromOffset{FromOffset: 7}}},
-		{name: "since", want: Want{From: -1, Since: "15m"}, req: &pb.SubscribeRequest{Start: &pb.SubscribeRequest_FromTime{FromTime: timestamppb.New(now.Add(-15 * time.Minute))}}},
-		{name: "since a time", want: Want{From: -1, Since: "2026-03-01T00:00:00Z"}, req: &pb.SubscribeRequest{Start: &pb.SubscribeRequest_FromTime{FromTime: timestamppb.New(now.Add(-12 * time.Hour))}}},
+		{name: "nothing", want: Want{From: -1}, req: reader.Request{Start: reader.Start{Tail: true}}},
+		{name: "all", want: Want{From: -1, All: true}, req: reader.Request{}},
+		{name: "cursor", want: Want{From: -1, Cursor: "c"}, req: reader.Request{Cursor: "c"}},
+		{name: "offset", want: Want{From: 7}, req: reader.Request{Start: reader.Start{Offset: 7}, Resume: true}},
+		{name: "since", want: Want{From: -1, Since: "15m"}, req: reader.Request{Start: reader.Start{Time: now.Add(-15 * time.Minute)}}},
+		{name: "since a time", want: Want{From: -1, Since: "2026-03-01T00:00:00Z"}, req: reader.Request{Start: reader.Start{Time: now.Add(-12 * time.Hour)}}},
 		{name: "bad since", want: Want{From: -1, Since: "yesterday"}, err: "15m"},
 		{name: "bad severity", want: Want{From: -1, Severity: "loud"}, err: "critical"},
 		{name: "bad query", want: Want{From: -1, Query: `"`}, err: "query"},

@@ -5,10 +5,9 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	"github.com/amoskys/amoskys/internal/filter"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+	"github.com/amoskys/amoskys/internal/reader"
 )
 
 // Want is what a person asks for, in words.
@@ -24,20 +23,20 @@ type Want struct {
 	Now                  time.Time
 }
 
-// Request turns w into what the hub is asked. Without a start it begins with the
+// Request turns w into what is read of the hub. Without a start it begins with the
 // next event to come. The error says what would be right.
-func (w *Want) Request() (*pb.SubscribeRequest, error) {
+func (w *Want) Request() (reader.Request, error) {
 	if _, err := filter.Parse(w.Query); err != nil {
-		return nil, fmt.Errorf("query: %w", err)
+		return reader.Request{}, fmt.Errorf("query: %w", err)
 	}
-	r := &pb.SubscribeRequest{
+	r := reader.Request{
 		Cursor: w.Cursor, NoFollow: w.NoFollow,
 		Filter: &pb.Filter{Types: w.Types, Agents: w.Agents, Hosts: w.Hosts, Query: w.Query},
 	}
 	if w.Severity != "" {
 		n, ok := pb.Severity_value["SEVERITY_"+strings.ToUpper(w.Severity)]
 		if !ok || n == 0 {
-			return nil, fmt.Errorf("severity %q is not known; valid: informational, low, medium, high, critical", w.Severity)
+			return reader.Request{}, fmt.Errorf("severity %q is not known; valid: informational, low, medium, high, critical", w.Severity)
 		}
 		r.Filter.MinSeverity = pb.Severity(n)
 	}
@@ -45,13 +44,13 @@ func (w *Want) Request() (*pb.SubscribeRequest, error) {
 	case w.Since != "":
 		at, err := parseSince(w.Since, w.Now)
 		if err != nil {
-			return nil, err
+			return reader.Request{}, err
 		}
-		r.Start = &pb.SubscribeRequest_FromTime{FromTime: timestamppb.New(at)}
+		r.Start.Time = at
 	case w.From >= 0:
-		r.Start = &pb.SubscribeRequest_FromOffset{FromOffset: uint64(w.From)}
+		r.Start.Offset, r.Resume = uint64(w.From), true
 	case !w.All && w.Cursor == "":
-		r.Start = &pb.SubscribeRequest_FromTail{FromTail: true}
+		r.Start.Tail = true
 	}
 	return r, nil
 }

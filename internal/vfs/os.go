@@ -23,12 +23,12 @@ func (OS) Create(name string) (File, error) {
 
 // Open implements FS.
 func (OS) Open(name string) (File, error) {
-	return wrapFile(os.Open(name))
+	return wrapFile(os.OpenFile(name, os.O_RDONLY|noWait, 0))
 }
 
 // OpenRW implements FS.
 func (OS) OpenRW(name string) (File, error) {
-	return wrapFile(os.OpenFile(name, os.O_RDWR, 0))
+	return wrapFile(os.OpenFile(name, os.O_RDWR|noWait, 0))
 }
 
 // Remove implements FS.
@@ -113,4 +113,17 @@ func (f *osFile) Size() (int64, error) {
 		return 0, err
 	}
 	return st.Size(), nil
+}
+
+// Named implements File.
+func (f *osFile) Named(name string) (bool, error) {
+	there, err := os.Lstat(name)
+	if IsNotExist(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	own, err := f.Stat()
+	return err == nil && os.SameFile(there, own), err
 }

@@ -10,6 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// noWait opens a pipe that lies where a file should at once: to read it fails, and
+// nobody waits for one who writes.
+const noWait = unix.O_NONBLOCK
+
 func syncDir(d *os.File) error {
 	err := d.Sync()
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, errors.ErrUnsupported) {

@@ -7,6 +7,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
+const noWait = 0 // no file waits when it is opened
+
 // syncDir does nothing: NTFS journals names itself and folders cannot be
 // flushed.
 func syncDir(*os.File) error { return nil }

@@ -51,7 +51,8 @@ type FS interface {
 }
 
 // File is an open file. ReadAt may be called from many goroutines; the writing
-// methods are for one goroutine at a time.
+// methods are for one goroutine at a time, but Datasync may run beside them. What is
+// written meanwhile is made durable by it or not.
 type File interface {
 	io.ReaderAt
 	io.WriterAt
@@ -73,6 +74,9 @@ type File interface {
 	Preallocate(off, n int64) error
 	// Size returns the file's size in bytes.
 	Size() (int64, error)
+	// Named reports whether name leads to this very file still, and not to
+	// another one or to none.
+	Named(name string) (bool, error)
 }
 
 // LockedError says that another process holds a lock.
@@ -81,12 +85,12 @@ type LockedError struct {
 	PID  int // 0 when the holder has not written its id
 }
 
-// Error names the lock and its holder.
+// Error names the lock and its holder, and says what to do.
 func (e *LockedError) Error() string {
 	if e.PID == 0 {
-		return e.Path + " is locked by another process"
+		return e.Path + " is locked by another process, which runs already: stop that one, or use another folder"
 	}
-	return fmt.Sprintf("%s is locked by process %d", e.Path, e.PID)
+	return fmt.Sprintf("%s is locked by process %d, which runs already: stop that one, or use another folder", e.Path, e.PID)
 }
 
 // IsNotExist reports whether err says that a file or folder is missing.

@@ -124,6 +124,48 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// TestNamed: a file knows whether its name leads to it.
+func TestNamed(t *testing.T) {
+	for name, fsys := range map[string]vfs.FS{"os": vfs.OS{}, "memory": memfs.New()} {
+		t.Run(name, func(t *testing.T) {
+			dir := "/"
+			if name == "os" {
+				dir = t.TempDir() + "/"
+			}
+			f, err := fsys.Create(dir + "a")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			named := func(want bool, when string) {
+				t.Helper()
+				if got, err := f.Named(dir + "a"); got != want || err != nil {
+					t.Errorf("%s: %v, %v", when, got, err)
+				}
+			}
+			named(true, "just made")
+			if err := fsys.Rename(dir+"a", dir+"b"); err != nil {
+				t.Fatal(err)
+			}
+			named(false, "renamed")
+			other, err := fsys.Create(dir + "a")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer other.Close()
+			named(false, "another one there")
+			if err := fsys.Rename(dir+"b", dir+"a"); err != nil {
+				t.Fatal(err)
+			}
+			named(true, "back")
+			if err := fsys.Remove(dir + "a"); err != nil {
+				t.Fatal(err)
+			}
+			named(false, "removed")
+		})
+	}
+}
+
 func TestManyPieces(t *testing.T) {
 	for name, system := range systems(t) {
 		t.Run(name, func(t *testing.T) {
@@ -157,7 +199,7 @@ func TestLock(t *testing.T) {
 			must(t, err)
 			_, err = fsys.Lock(where)
 			locked, ok := errors.AsType[*vfs.LockedError](err)
-			if !ok || locked.PID == 0 || !strings.Contains(locked.Error(), "locked by process") {
+			if !ok || locked.PID == 0 || !strings.Contains(locked.Error(), "locked by process") || !strings.Contains(locked.Error(), "stop that one") {
 				t.Fatalf("second lock: %v", err)
 			}
 			must(t, lock.Close())

@@ -13,11 +13,11 @@ import (
 // smallLog makes a log of three segments with a few small records each, and
 // returns its disk and what it holds. Closed says whether it was closed or its
 // program killed.
-func smallLog(t *testing.T, closed bool) (*memfs.FS, *ledger) {
+func smallLog(t *testing.T, sh *shape, closed bool) (*memfs.FS, *ledger) {
 	t.Helper()
 	disk := memfs.New()
 	g := newLedger()
-	o := options(disk)
+	o := sh.options(disk)
 	o.SegmentBytes = 2 << 10
 	o.Checkpoint = func() []byte { return []byte("state") }
 	l := openLog(t, o)
@@ -27,7 +27,7 @@ func smallLog(t *testing.T, closed bool) (*memfs.FS, *ledger) {
 				t.Fatal(err)
 			}
 		}
-		r := batch(i, 1+i%2, 20)
+		r := sh.batch(i, 1+i%2, 20)
 		g.ack(mustAppend(t, l, r), r)
 	}
 	if closed {
@@ -65,12 +65,12 @@ func places(t *testing.T, disk vfs.FS) []place {
 
 func segments(t *testing.T, disk *memfs.FS) []string {
 	t.Helper()
-	list, err := listSegments(disk, dir)
+	found, err := look(t.Context(), disk, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out []string
-	for _, s := range list {
+	for _, s := range found.segs {
 		out = append(out, s.name)
 	}
 	return out
@@ -123,8 +123,10 @@ func reopenDamaged(t *testing.T, disk *memfs.FS, g *ledger, lost func(Offset) bo
 }
 
 // TestBitFlips flips one bit of each byte of a small log.
-func TestBitFlips(t *testing.T) {
-	disk, g := smallLog(t, true)
+func TestBitFlips(t *testing.T) { eachShape(t, 3, testBitFlips) }
+
+func testBitFlips(t *testing.T, sh *shape) {
+	disk, g := smallLog(t, sh, true)
 	recs := places(t, disk)
 	flips := 0
 	for _, name := range segments(t, disk) {
@@ -165,8 +167,10 @@ func TestBitFlips(t *testing.T) {
 
 // TestFlipInLastRecordOfKilledLog damages the newest record of a log that was
 // not closed: it must not pass for a torn tail.
-func TestFlipInLastRecordOfKilledLog(t *testing.T) {
-	disk, g := smallLog(t, false)
+func TestFlipInLastRecordOfKilledLog(t *testing.T) { eachShape(t, 3, testFlipInLastRecordOfKilledLog) }
+
+func testFlipInLastRecordOfKilledLog(t *testing.T, sh *shape) {
+	disk, g := smallLog(t, sh, false)
 	recs := places(t, disk)
 	last := recs[len(recs)-1]
 	clean := content(t, disk, last.segment)
@@ -202,8 +206,10 @@ func TestFlipInLastRecordOfKilledLog(t *testing.T) {
 
 // TestDamageInTheMiddle checks what readers see of a hole, and that what lies
 // behind it is not lost.
-func TestDamageInTheMiddle(t *testing.T) {
-	disk, g := smallLog(t, false)
+func TestDamageInTheMiddle(t *testing.T) { eachShape(t, 3, testDamageInTheMiddle) }
+
+func testDamageInTheMiddle(t *testing.T, sh *shape) {
+	disk, g := smallLog(t, sh, false)
 	recs := places(t, disk)
 	for _, i := range []int{1, 2, 5, len(recs) - 2} {
 		p := recs[i]
@@ -261,7 +267,9 @@ func (v *victim) remove(i int) {
 }
 
 // TestManipulation cuts, drops, reorders and forges.
-func TestManipulation(t *testing.T) {
+func TestManipulation(t *testing.T) { eachShape(t, 3, testManipulation) }
+
+func testManipulation(t *testing.T, sh *shape) {
 	tests := map[string]struct {
 		change   func(v *victim)
 		firstBad func(segs []string, recs []place) Offset
@@ -323,7 +331,7 @@ func TestManipulation(t *testing.T) {
 		},
 		"segment replaced by another log's": {
 			func(v *victim) {
-				other, _ := smallLog(v.t, true)
+				other, _ := smallLog(v.t, sh, true)
 				v.put(v.segs[1], content(v.t, other, v.segs[1]))
 			},
 			func(segs []string, _ []place) Offset { f, _ := parseSegmentName(segs[1]); return f },
@@ -347,7 +355,7 @@ func TestManipulation(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			d, g := smallLog(t, true)
+			d, g := smallLog(t, sh, true)
 			segs, recs := segments(t, d), places(t, d)
 			want := tt.firstBad(segs, recs)
 			tt.change(&victim{t, d, segs, recs})
@@ -377,7 +385,7 @@ func forge(t *testing.T, b []byte, p place) []byte {
 	var h header
 	rec := b[p.pos:p.end]
 	var seg segmentHeader
-	if reason := seg.parse(b); reason != "" {
+	if reason, _ := seg.parse(b); reason != "" {
 		t.Fatal(reason)
 	}
 	if reason := h.parse(rec, seg.salt); reason != "" {
@@ -392,14 +400,16 @@ func forge(t *testing.T, b []byte, p place) []byte {
 // TestReplayKnowsWhatIsVoid: a record that failed and could not be taken back, so
 // that the next segment begins at its offset, is not replayed where an unreadable
 // checkpoint sends recovery back to its segment.
-func TestReplayKnowsWhatIsVoid(t *testing.T) {
+func TestReplayKnowsWhatIsVoid(t *testing.T) { eachShape(t, 100, testReplayKnowsWhatIsVoid) }
+
+func testReplayKnowsWhatIsVoid(t *testing.T, sh *shape) {
 	disk := memfs.New()
-	o := options(disk)
+	o := sh.options(disk)
 	o.Checkpoint = func() []byte { return []byte("state") }
 	l := openLog(t, o)
-	mustAppend(t, l, batch(1, 1, 20))
+	mustAppend(t, l, sh.batch(1, 1, 20))
 	before := disk.Clone()
-	mustAppend(t, l, batch(7, 1, 20)) // failed, as far as anybody knows
+	mustAppend(t, l, sh.batch(7, 1, 20)) // failed, as far as anybody knows
 	old := segmentName(0)
 	withVoid := content(t, disk, old)
 
@@ -408,7 +418,7 @@ func TestReplayKnowsWhatIsVoid(t *testing.T) {
 	if err := l.Rotate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	mustAppend(t, l, batch(3, 1, 20))
+	mustAppend(t, l, sh.batch(3, 1, 20))
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -433,20 +443,22 @@ func TestReplayKnowsWhatIsVoid(t *testing.T) {
 
 // TestEmbeddedRecord checks that a publisher cannot smuggle a record in by
 // sending bytes that look like one.
-func TestEmbeddedRecord(t *testing.T) {
-	disk, _ := smallLog(t, true)
+func TestEmbeddedRecord(t *testing.T) { eachShape(t, 100, testEmbeddedRecord) }
+
+func testEmbeddedRecord(t *testing.T, sh *shape) {
+	disk, _ := smallLog(t, sh, true)
 	recs := places(t, disk)
 	stolen := content(t, disk, recs[1].segment)[recs[1].pos:recs[1].end]
 
 	d := memfs.New()
-	l := openLog(t, options(d))
-	mustAppend(t, l, record("agent/a", 1, "before"))
+	l := openLog(t, sh.options(d))
+	mustAppend(t, l, sh.record("agent/a", 1, "before"))
 	var evil []byte
 	for range 8 { // at every alignment
 		evil = append(append(evil, stolen...), 0)
 	}
-	mustAppend(t, l, record("agent/evil", 2, string(evil)))
-	mustAppend(t, l, record("agent/a", 3, "behind"))
+	mustAppend(t, l, sh.record("agent/evil", 2, string(evil)))
+	mustAppend(t, l, sh.record("agent/a", 3, "behind"))
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -456,7 +468,7 @@ func TestEmbeddedRecord(t *testing.T) {
 	if err := d.Put(dir+"/"+ps[1].segment, b); err != nil {
 		t.Fatal(err)
 	}
-	l2 := openLog(t, options(d))
+	l2 := openLog(t, sh.options(d))
 	got, bad := readAll(t, l2, 0)
 	if len(got) != 2 || got[0] != "before" || got[2] != "behind" || len(bad) != 1 {
 		t.Fatalf("got %v, bad places %v", got, bad)

@@ -15,7 +15,7 @@ import (
 
 // faulty runs a workload in which anything may fail, opening the log again
 // when it cannot be opened, and returns the log, still open.
-func faulty(t *testing.T, o Options, g *ledger) *Log {
+func faulty(t *testing.T, sh *shape, o Options, g *ledger) *Log {
 	t.Helper()
 	var l *Log
 	for round := range 2 {
@@ -33,7 +33,7 @@ func faulty(t *testing.T, o Options, g *ledger) *Log {
 		for i := range 4 {
 			var wg sync.WaitGroup
 			for j := range 2 {
-				r := batch(100*round+10*i+j, 1+j, 40+1500*(i%3))
+				r := sh.batch(100*round+10*i+j, 1+j, 40+1500*(i%3))
 				wg.Add(1)
 				err := l.Submit(r, func(first Offset, err error) {
 					if err == nil {
@@ -64,12 +64,19 @@ func faulty(t *testing.T, o Options, g *ledger) *Log {
 // in turn. Nothing acknowledged may be lost, neither now nor in a power
 // failure later, and the log must go on by itself.
 func TestEveryOperationFailsOnce(t *testing.T) {
+	eachShape(t, 100, func(t *testing.T, sh *shape) {
+		t.Run("one group at a time", func(t *testing.T) { testEveryOperationFailsOnce(t, sh, 0) })
+		t.Run("two groups", func(t *testing.T) { testEveryOperationFailsOnce(t, sh, 1) })
+	})
+}
+
+func testEveryOperationFailsOnce(t *testing.T, sh *shape, ahead int64) {
 	const limit = 8 << 10
 	count := errorfs.Wrap(memfs.New(), func(errorfs.Op) error { return nil })
-	o := options(count)
-	o.SegmentBytes = limit
+	o := sh.options(count)
+	o.SegmentBytes, o.aheadBytes = limit, ahead
 	o.Checkpoint = func() []byte { return []byte("state") }
-	l := faulty(t, o, newLedger())
+	l := faulty(t, sh, o, newLedger())
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -88,10 +95,10 @@ func TestEveryOperationFailsOnce(t *testing.T) {
 		})
 		o.FS = fsys
 		g := newLedger()
-		l := faulty(t, o, g)
+		l := faulty(t, sh, o, g)
 		over.Store(true)
 		where := fmt.Sprintf("operation %d, %s %s", n, failed.Load().Kind, failed.Load().Path)
-		r := batch(5555, 2, 60)
+		r := sh.batch(5555, 2, 60)
 		first, err := l.Append(t.Context(), r)
 		if err != nil {
 			t.Fatalf("%s: the log did not recover: %v", where, err)
@@ -127,7 +134,9 @@ func TestEveryOperationFailsOnce(t *testing.T) {
 
 // TestDiskStopsWorking makes the disk refuse every change from an operation
 // on, later lets it work again, and checks state, errors and reading.
-func TestDiskStopsWorking(t *testing.T) {
+func TestDiskStopsWorking(t *testing.T) { eachShape(t, 1000, testDiskStopsWorking) }
+
+func testDiskStopsWorking(t *testing.T, sh *shape) {
 	for _, tt := range []struct {
 		cause error
 		want  error
@@ -149,11 +158,11 @@ func TestDiskStopsWorking(t *testing.T) {
 					}
 					return nil
 				})
-				o := options(fsys)
+				o := sh.options(fsys)
 				l := openLog(t, o)
 				g := newLedger()
 				try := func(n int) error {
-					r := batch(n, 1, 200)
+					r := sh.batch(n, 1, 200)
 					first, err := l.Append(t.Context(), r)
 					if err == nil {
 						g.ack(first, r)
@@ -196,7 +205,7 @@ func TestDiskStopsWorking(t *testing.T) {
 					t.Fatalf("stat %+v", st)
 				}
 				g.check(t, l)
-				crashed := openLog(t, options(inner.Crash(nil)))
+				crashed := openLog(t, sh.options(inner.Crash(nil)))
 				g.check(t, crashed)
 			})
 		}
@@ -204,22 +213,24 @@ func TestDiskStopsWorking(t *testing.T) {
 }
 
 // TestOpenOnBrokenDisk opens a log for reading where nothing can be written.
-func TestOpenOnBrokenDisk(t *testing.T) {
-	disk, g := smallLog(t, false)
+func TestOpenOnBrokenDisk(t *testing.T) { eachShape(t, 3, testOpenOnBrokenDisk) }
+
+func testOpenOnBrokenDisk(t *testing.T, sh *shape) {
+	disk, g := smallLog(t, sh, false)
 	disk.SetReadOnly(true)
-	l := openLog(t, options(disk))
+	l := openLog(t, sh.options(disk))
 	if st := l.Stat(); st.State != StateReadOnly || st.NextOffset != g.next {
 		t.Fatalf("stat %+v", st)
 	}
 	g.check(t, l)
-	if _, err := l.Append(t.Context(), batch(1, 1, 1)); !errors.Is(err, ErrReadOnly) {
+	if _, err := l.Append(t.Context(), sh.batch(1, 1, 1)); !errors.Is(err, ErrReadOnly) {
 		t.Fatalf("append: %v", err)
 	}
 	disk.SetReadOnly(false)
-	r := batch(2, 1, 10)
+	r := sh.batch(2, 1, 10)
 	g.ack(mustAppend(t, l, r), r)
 	g.check(t, l)
-	if _, err := Open(t.Context(), options(disk)); err == nil {
+	if _, err := Open(t.Context(), sh.options(disk)); err == nil {
 		t.Fatal("a second writer was let in")
 	}
 	if err := l.Close(); err != nil {
@@ -231,12 +242,12 @@ func TestOpenOnBrokenDisk(t *testing.T) {
 
 	full := memfs.New()
 	full.SetCapacity(100)
-	l = openLog(t, options(full))
+	l = openLog(t, sh.options(full))
 	if st := l.Stat(); st.State != StateFull {
 		t.Fatalf("stat %+v", st)
 	}
 	full.SetCapacity(1 << 20)
-	mustAppend(t, l, batch(1, 1, 10))
+	mustAppend(t, l, sh.batch(1, 1, 10))
 }
 
 // TestMinFreeBytes checks that the log stops before the disk is full.

@@ -13,12 +13,12 @@ type frame struct {
 	pieces [][]byte
 }
 
-// build completes the headers of the group's records, which follow the active
-// segment's durable end, and returns the bytes to write. chain and next are
-// moved on.
-func (f *frame) build(group []*request, a *active, chain *[chainBytes]byte, next *Offset) [][]byte {
+// build completes the headers of records that are written to a place of the active
+// segment, and returns the bytes to write. The place is moved behind them. What a header
+// calls durable is what is durable now, wherever it is written to.
+func (f *frame) build(reqs []*request, a *active, at *tail) [][]byte {
 	need := 0
-	for _, r := range group {
+	for _, r := range reqs {
 		if r.size > 0 {
 			need += int(r.size)
 			if !r.inline() {
@@ -30,18 +30,18 @@ func (f *frame) build(group []*request, a *active, chain *[chainBytes]byte, next
 	f.arena = slices.Grow(f.arena[:0], need)
 	f.pieces = f.pieces[:0]
 	from := 0
-	for _, r := range group {
+	for _, r := range reqs {
 		if r.size == 0 {
 			continue
 		}
 		h := &r.header
-		h.salt, h.first, h.synced = a.seg.salt, *next, uint64(a.pos)
-		h.chain = h.link(chain, &r.hash.out)
-		*chain, *next = h.chain, h.behind()
+		h.salt, h.first, h.synced = a.seg.salt, at.next, uint64(a.pos)
+		h.chain = h.link(&at.chain, &r.hash.out)
+		at.pos, at.next, at.chain = at.pos+r.size, h.behind(), h.chain
 
-		at := len(f.arena)
-		f.arena = f.arena[:at+recordHeaderBytes]
-		h.put(f.arena[at:])
+		begin := len(f.arena)
+		f.arena = f.arena[:begin+recordHeaderBytes]
+		h.put(f.arena[begin:])
 		f.arena = append(f.arena, r.name...)
 		if r.inline() {
 			for _, p := range r.payload {

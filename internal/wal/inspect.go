@@ -5,55 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/amoskys/amoskys/internal/vfs"
 )
-
-// listed is a segment file found in a folder.
-type listed struct {
-	name  string
-	first Offset
-	named bool // the name is that of a segment
-	size  int64
-}
-
-// listSegments lists the segment files in dir, those with a proper name in
-// order first.
-func listSegments(fsys vfs.FS, dir string) ([]listed, error) {
-	entries, err := fsys.ReadDir(dir)
-	if err != nil {
-		return nil, fmt.Errorf("list segments: %w", err)
-	}
-	var out []listed
-	for _, e := range entries {
-		if e.IsDir() || !strings.HasSuffix(e.Name(), segmentSuffix) {
-			continue
-		}
-		info, err := e.Info()
-		if vfs.IsNotExist(err) {
-			continue // removed meanwhile
-		}
-		if err != nil {
-			return nil, fmt.Errorf("list segments: %w", err)
-		}
-		s := listed{name: e.Name(), size: info.Size()}
-		s.first, s.named = parseSegmentName(s.name)
-		out = append(out, s)
-	}
-	slices.SortStableFunc(out, func(a, b listed) int {
-		switch {
-		case a.named == b.named:
-			return strings.Compare(a.name, b.name)
-		case a.named:
-			return -1
-		}
-		return 1
-	})
-	return out, nil
-}
 
 // SegmentInfo describes a segment file.
 type SegmentInfo struct {
@@ -63,6 +18,31 @@ type SegmentInfo struct {
 	Bytes   int64     `json:"bytes"`       // of the file, reserved space included
 	Created time.Time `json:"created"`
 	Problem string    `json:"problem,omitempty"`
+	Version uint32    `json:"version"`
+
+	// Of the last segment, whose records are read: how many there are of each codec, and
+	// the bytes of their events as they are stored and unpacked.
+	Codecs        map[string]int `json:"codecs,omitempty"`
+	StoredBytes   int64          `json:"stored_bytes,omitempty"`
+	UnpackedBytes int64          `json:"unpacked_bytes,omitempty"`
+}
+
+// addRecord counts a record of the last segment.
+func (s *SegmentInfo) addRecord(rec *scanned) {
+	if rec.header.kind != KindEvents {
+		return
+	}
+	if s.Codecs == nil {
+		s.Codecs = map[string]int{}
+	}
+	_, payload := rec.header.body(rec.bytes)
+	unpacked, err := unpackedSize(rec.header.codec, rec.header.count, payload)
+	if err != nil {
+		unpacked = len(payload)
+	}
+	s.Codecs[rec.header.codec.String()]++
+	s.StoredBytes += int64(len(payload))
+	s.UnpackedBytes += int64(unpacked)
 }
 
 // Summary describes a log's files.
@@ -80,24 +60,29 @@ type Summary struct {
 // damage it knows what lies in the quarantine folder.
 func Inspect(ctx context.Context, fsys vfs.FS, dir string) (Summary, error) {
 	var s Summary
-	segs, err := listSegments(fsys, dir)
+	found, err := look(ctx, fsys, dir)
 	if err != nil {
 		return s, fmt.Errorf("inspect log %s: %w", dir, err)
 	}
-	for i, seg := range segs {
-		info := SegmentInfo{Name: seg.name, First: seg.first, Next: seg.first, Bytes: seg.size}
-		if i+1 < len(segs) {
-			info.Next = segs[i+1].first
+	for i, seg := range found.segs {
+		info := SegmentInfo{Name: seg.name, First: seg.first, Next: seg.first, Bytes: seg.size, Problem: seg.reason, Version: seg.header.version}
+		if seg.header.created != 0 {
+			info.Created = time.Unix(0, seg.header.created).UTC()
 		}
-		if err := inspectSegment(ctx, fsys, dir, seg, i+1 == len(segs), &info); err != nil {
+		if i+1 < len(found.segs) {
+			info.Next = found.until(i)
+		} else if err := openWalk(fsys, dir, &found, i, func(w *walk) error { return info.walkLast(ctx, w) }); err != nil {
 			return s, fmt.Errorf("inspect segment %s: %w", seg.name, err)
 		}
 		s.Segments = append(s.Segments, info)
-		s.Bytes += seg.size
 		s.NextOffset = info.Next
 	}
-	if len(s.Segments) > 0 {
-		s.FirstOffset = s.Segments[0].First
+	for _, odd := range found.strangers {
+		s.Segments = append(s.Segments, SegmentInfo{Name: odd.name, First: odd.first, Next: odd.first, Bytes: odd.size, Problem: odd.reason})
+	}
+	s.Bytes = found.bytes
+	if len(found.segs) > 0 {
+		s.FirstOffset = found.segs[0].first
 	}
 	cursors, err := readCursors(fsys, dir, func(string, string) {})
 	if err != nil {
@@ -110,7 +95,9 @@ func Inspect(ctx context.Context, fsys vfs.FS, dir string) (Summary, error) {
 		return s, fmt.Errorf("inspect log %s: %w", dir, err)
 	}
 	for _, e := range entries {
-		s.Quarantined = append(s.Quarantined, e.Name())
+		if !e.IsDir() { // what was accepted
+			s.Quarantined = append(s.Quarantined, e.Name())
+		}
 	}
 	for i := range s.Segments {
 		s.Segments[i].noteSetAside(s.Quarantined)
@@ -118,32 +105,21 @@ func Inspect(ctx context.Context, fsys vfs.FS, dir string) (Summary, error) {
 	return s, nil
 }
 
-func inspectSegment(ctx context.Context, fsys vfs.FS, dir string, seg listed, last bool, info *SegmentInfo) (err error) {
-	f, err := fsys.Open(filepath.Join(dir, seg.name))
+// openWalk walks through the i-th segment of a survey. A file that was removed
+// meanwhile is passed.
+func openWalk(fsys vfs.FS, dir string, found *survey, i int, f func(*walk) error) error {
+	file, err := fsys.Open(filepath.Join(dir, found.segs[i].name))
 	if vfs.IsNotExist(err) {
-		info.Problem = "removed meanwhile"
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	h, salt, reason, err := readSegmentHeader(f)
-	if err != nil {
-		return err
+	w := found.walk(i, file)
+	if size, sizeErr := file.Size(); sizeErr == nil {
+		w.scan.limit = max(w.scan.limit, size) // it may have grown since
 	}
-	info.Problem = reason
-	if reason == "" {
-		info.Created = time.Unix(0, h.created).UTC()
-	}
-	if !last || salt == 0 {
-		return nil
-	}
-	size, err := f.Size()
-	if err != nil {
-		return err
-	}
-	return info.walk(ctx, &scanner{file: f, salt: salt, first: seg.first, pos: segmentHeaderBytes, limit: size})
+	return errors.Join(f(w), file.Close())
 }
 
 // Found is a record met by Scan.
@@ -160,93 +136,70 @@ type Found struct {
 // false. It takes no lock, and it checks checksums, not the chain. With
 // segment, only that file is read.
 func Scan(ctx context.Context, fsys vfs.FS, dir, segment string, from Offset, yield func(Found) bool) error {
-	segs, err := listSegments(fsys, dir)
+	found, err := look(ctx, fsys, dir)
 	if err != nil {
 		return fmt.Errorf("scan log %s: %w", dir, err)
 	}
-	for i, seg := range segs {
-		skip := segment == "" && i+1 < len(segs) && segs[i+1].first <= from
-		if skip || segment != "" && seg.name != segment {
+	for _, odd := range found.strangers {
+		bad := &CorruptionError{Segment: odd.name, First: odd.first, Next: odd.first, Reason: odd.reason}
+		if (segment == "" || segment == odd.name) && !yield(Found{Segment: odd.name, Bad: bad}) || segment == odd.name {
+			return nil
+		}
+	}
+	met := false
+	for i, seg := range found.segs {
+		if segment == "" && found.until(i) <= from || segment != "" && seg.name != segment {
 			continue
 		}
-		more, err := scanSegment(ctx, fsys, dir, seg, i+1 == len(segs), from, yield)
+		met = true
+		more := true
+		err := openWalk(fsys, dir, &found, i, func(w *walk) (err error) {
+			more, err = scanSegment(ctx, &seg, w, from, yield)
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("scan segment %s: %w", seg.name, err)
 		}
 		if !more {
 			return nil
 		}
-		if segment != "" {
-			return nil
-		}
 	}
-	if segment != "" {
+	if segment != "" && !met {
 		return fmt.Errorf("scan log %s: there is no segment %s", dir, segment)
 	}
 	return nil
 }
 
-func scanSegment(ctx context.Context, fsys vfs.FS, dir string, seg listed, last bool, from Offset, yield func(Found) bool) (more bool, err error) {
-	f, err := fsys.Open(filepath.Join(dir, seg.name))
-	if err != nil {
-		return false, err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	size, err := f.Size()
-	if err != nil {
-		return false, err
-	}
-	_, salt, reason, err := readSegmentHeader(f)
-	if err != nil {
-		return false, err
-	}
-	next := seg.first
-	if reason != "" && !yield(Found{Segment: seg.name, Bad: &CorruptionError{Segment: seg.name, First: next, Next: next, Reason: reason}}) {
+func scanSegment(ctx context.Context, seg *laid, w *walk, from Offset, yield func(Found) bool) (more bool, err error) {
+	if seg.reason != "" && !yield(Found{Segment: seg.name, Bad: &CorruptionError{Segment: seg.name, First: seg.first, Next: seg.first, Reason: seg.reason}}) {
 		return false, nil
 	}
-	if salt == 0 {
-		return true, nil
-	}
+	w.live = true
 	var e Entry
-	looked := int64(-1)
-	scan := scanner{file: f, salt: salt, first: seg.first, pos: segmentHeaderBytes, limit: size}
 	for {
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
-		var rec scanned
-		what, err := scan.next(&rec)
-		if err != nil {
+		var s step
+		if err := w.step(&s); err != nil {
 			return false, err
 		}
-		found := Found{Segment: seg.name, Position: rec.pos}
-		switch what {
-		case foundEnd:
+		found := Found{Segment: seg.name, Position: s.rec.pos}
+		switch s.kind {
+		case stepEnd, stepTorn:
 			return true, nil
-		case foundRecord:
-			next = rec.header.behind()
-			if next <= from && rec.header.kind == KindEvents {
+		case stepHole:
+			if s.hole.to <= from && s.hole.to > s.hole.from {
 				continue
 			}
-			e.set(&rec.header, rec.bytes, from)
-			found.Entry, found.Bytes = &e, rec.header.size()
-		case foundBad:
-			// At the end of a log in use, a record may be half written.
-			place, err := inspect(&scan, &rec, !last)
-			switch {
-			case err != nil:
-				return false, err
-			case place.torn:
-				return true, nil
-			case looked != rec.pos:
-				looked = rec.pos
-				scan.release()
+			found.Position = s.hole.pos
+			found.Bad = &CorruptionError{Segment: seg.name, Position: s.hole.pos, First: s.hole.from, Next: s.hole.to, Reason: s.hole.reason}
+		case stepRecord:
+			if w.next <= from && s.rec.header.kind == KindEvents {
 				continue
 			}
-			found.Bad = &CorruptionError{Segment: seg.name, Position: rec.pos, First: next, Next: next, Reason: rec.reason}
-			if _, err := scan.resync(rec.pos + recordAlign); err != nil {
-				return false, err
-			}
+			e.set(&s.rec.header, s.rec.bytes, from)
+			found.Entry, found.Bytes = &e, s.rec.header.size()
 		}
 		if !yield(found) {
 			return false, nil

@@ -8,8 +8,10 @@ import (
 
 // TestInspectNamesDamage: a segment with a bad place shows it, whether it was set
 // aside by opening the log or has just come.
-func TestInspectNamesDamage(t *testing.T) {
-	disk, _ := smallLog(t, true)
+func TestInspectNamesDamage(t *testing.T) { eachShape(t, 3, testInspectNamesDamage) }
+
+func testInspectNamesDamage(t *testing.T, sh *shape) {
+	disk, _ := smallLog(t, sh, true)
 	recs := places(t, disk)
 	last := recs[len(recs)-1].segment
 	var inLast []place
@@ -48,7 +50,7 @@ func TestInspectNamesDamage(t *testing.T) {
 		}
 	}
 	problems(fmt.Sprintf("damaged at byte %d: ", bad.pos))
-	if err := openLog(t, options(disk)).Close(); err != nil {
+	if err := openLog(t, sh.options(disk)).Close(); err != nil {
 		t.Fatal(err)
 	}
 	problems(fmt.Sprintf("damaged at byte %d (copy in quarantine)", bad.pos))
@@ -62,7 +64,7 @@ func TestInspectNamesDamage(t *testing.T) {
 
 // TestInspectIgnoresOtherFilesInQuarantine: they say nothing of the segments.
 func TestInspectIgnoresOtherFilesInQuarantine(t *testing.T) {
-	disk, _ := smallLog(t, true)
+	disk, _ := smallLog(t, newest(), true)
 	if err := disk.MkdirAll(dir+"/"+quarantineDir, 0o700); err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
+
+	"github.com/amoskys/amoskys/internal/stream"
 )
 
 // Log is an open write-ahead log. Its methods are safe for concurrent use.
@@ -21,11 +22,16 @@ type Log struct {
 	lock    io.Closer // nil on a read-only file system
 
 	view    atomic.Pointer[view] // what readers may see
-	buffers sync.Pool            // *[]byte of scanBufferBytes, for readers
-	reqs    sync.Pool            // *request
+	losses  atomic.Pointer[[]loss]
+	buffers sync.Pool   // *[]byte of scanBufferBytes, for readers
+	files   sharedFiles // of segments, for readers
+	reqs    sync.Pool   // *request
 
 	mu      sync.Mutex
 	queue   []*request // submitted, not yet taken by the writer
+	queued  int64      // bytes of queue
+	wakeAt  int64      // the writer is told when so many are queued
+	awake   bool       // it has been told, or is at work and will look
 	pending int64      // bytes submitted and not yet answered
 	closing bool
 
@@ -40,6 +46,7 @@ type Log struct {
 	recovery    Recovery
 	quarantined []string
 	met         []Damage
+	notes       []string // see noteCramped
 
 	w writer // owned by Open, then by the writer goroutine
 }
@@ -88,45 +95,6 @@ func (l *Log) publish(v view) {
 	}
 }
 
-// Recovery says what Open found and did.
-type Recovery struct {
-	Duration  time.Duration
-	Segment   string // the last segment, empty when the log was new
-	Records   int    // of it
-	Events    uint64
-	TornBytes int64 // cut off behind the last whole record
-	// Damage lists what could not be read. The segments are copied (or, when
-	// nothing of them can be read, moved) to the quarantine folder.
-	Damage []Damage
-}
-
-// Damage is a bad place found by Open or met by a reader.
-type Damage struct {
-	Segment  string `json:"segment"`
-	Position int64  `json:"position"`
-	FirstBad Offset `json:"first_bad_offset"`
-	Reason   string `json:"reason"`
-	Copy     string `json:"copy"` // path in the quarantine folder, empty without one
-}
-
-// Stat describes the log at one moment.
-type Stat struct {
-	State       State
-	Reason      string // why it is not ok
-	FirstOffset Offset // of the oldest event kept
-	NextOffset  Offset // the durable end: offset of the next event
-	Bytes       int64  // of all segments
-	Segments    int
-	OldestTime  time.Time // when the oldest segment began, zero without one
-	FreeBytes   int64     // on the disk, -1 when unknown
-	QueuedBytes int64     // submitted and not yet durable
-	Recovery    Recovery
-	Quarantined []string // files in the quarantine folder
-	// Met lists bad places that readers have met since the log was opened and that
-	// opening it had not, MaxMet at most. Retention removes them with their segments.
-	Met []Damage
-}
-
 // Stat returns the log's state. It asks the system for the free space and
 // nothing else of the disk.
 func (l *Log) Stat() Stat {
@@ -144,9 +112,15 @@ func (l *Log) Stat() Stat {
 	l.statMu.Lock()
 	defer l.statMu.Unlock()
 	s.State, s.Reason, s.Recovery = l.state, l.reason, l.recovery
-	s.Recovery.Damage = slices.Clone(l.recovery.Damage)
+	losses := l.onRecord()
+	accepted := func(d Damage) bool { return isAccepted(losses, d.FirstBad, d.FirstBad) }
+	s.Recovery.Damage = slices.DeleteFunc(slices.Clone(l.recovery.Damage), accepted)
 	s.Quarantined = slices.Clone(l.quarantined)
-	s.Met = slices.DeleteFunc(slices.Clone(l.met), v.lacks)
+	s.Met = slices.DeleteFunc(slices.Clone(l.met), func(d Damage) bool {
+		return v.lacks(d) || len(uncovered(losses, d.FirstBad, d.FirstBad+1)) == 0 // the loss says it
+	})
+	s.Losses = openLosses(losses)
+	s.Notes = slices.Clone(l.notes)
 	return s
 }
 
@@ -222,28 +196,9 @@ func (l *Log) Close() error {
 	return nil
 }
 
-// Append submits a record and waits until it is durable; it returns the offset
-// of the first event. When ctx ends first the record may still be written, and
-// its buffers stay in use until then: a caller that reuses buffers must use
-// Submit.
+// Append submits a record and waits until it is durable, see stream.Append.
 func (l *Log) Append(ctx context.Context, r *Record) (Offset, error) {
-	if err := ctx.Err(); err != nil {
-		return 0, err
-	}
-	type result struct {
-		first Offset
-		err   error
-	}
-	done := make(chan result, 1)
-	if err := l.Submit(r, func(first Offset, err error) { done <- result{first, err} }); err != nil {
-		return 0, err
-	}
-	select {
-	case res := <-done:
-		return res.first, res.err
-	case <-ctx.Done():
-		return 0, ctx.Err()
-	}
+	return stream.Append(ctx, l, r)
 }
 
 // Rotate ends the active segment, when it holds events, and begins a new one.

@@ -25,10 +25,12 @@ func flip(t *testing.T, disk *memfs.FS, p place) {
 
 // TestStatNamesWhatReadersMeet: damage that comes while the log is open is on
 // record once, however often it is read, until retention removes its segment.
-func TestStatNamesWhatReadersMeet(t *testing.T) {
-	disk, _ := smallLog(t, true)
+func TestStatNamesWhatReadersMeet(t *testing.T) { eachShape(t, 3, testStatNamesWhatReadersMeet) }
+
+func testStatNamesWhatReadersMeet(t *testing.T, sh *shape) {
+	disk, _ := smallLog(t, sh, true)
 	recs := places(t, disk)
-	o := options(disk)
+	o := sh.options(disk)
 	l := openLog(t, o)
 	if got := l.Stat().Met; len(got) != 0 {
 		t.Fatalf("a sound log says %v", got)
@@ -60,11 +62,13 @@ func TestStatNamesWhatReadersMeet(t *testing.T) {
 
 // TestStatDoesNotNameTwice: what opening found is not said again when a reader
 // meets it.
-func TestStatDoesNotNameTwice(t *testing.T) {
-	disk, _ := smallLog(t, true)
+func TestStatDoesNotNameTwice(t *testing.T) { eachShape(t, 3, testStatDoesNotNameTwice) }
+
+func testStatDoesNotNameTwice(t *testing.T, sh *shape) {
+	disk, _ := smallLog(t, sh, true)
 	recs := places(t, disk)
 	flip(t, disk, recs[len(recs)-2])
-	l := openLog(t, options(disk))
+	l := openLog(t, sh.options(disk))
 	if _, met := readAll(t, l, 0); len(met) == 0 {
 		t.Fatal("nothing was met")
 	}
@@ -73,9 +77,11 @@ func TestStatDoesNotNameTwice(t *testing.T) {
 	}
 }
 
-func TestStatBoundsWhatReadersMeet(t *testing.T) {
-	disk, _ := smallLog(t, true)
-	l := openLog(t, options(disk))
+func TestStatBoundsWhatReadersMeet(t *testing.T) { eachShape(t, 3, testStatBoundsWhatReadersMeet) }
+
+func testStatBoundsWhatReadersMeet(t *testing.T, sh *shape) {
+	disk, _ := smallLog(t, sh, true)
+	l := openLog(t, sh.options(disk))
 	segment := segments(t, disk)[0]
 	for i := range 3 * MaxMet {
 		l.meet(&CorruptionError{Segment: segment, Position: int64(i), First: Offset(i), Reason: fmt.Sprint(i)})
@@ -87,9 +93,13 @@ func TestStatBoundsWhatReadersMeet(t *testing.T) {
 
 // TestStatNamesWhatTheDiskCannotRead: a bad sector is damage too.
 func TestStatNamesWhatTheDiskCannotRead(t *testing.T) {
-	disk, _ := smallLog(t, true)
+	eachShape(t, 3, testStatNamesWhatTheDiskCannotRead)
+}
+
+func testStatNamesWhatTheDiskCannotRead(t *testing.T, sh *shape) {
+	disk, _ := smallLog(t, sh, true)
 	var bad atomic.Bool
-	l := openLog(t, options(errorfs.Wrap(disk, func(op errorfs.Op) error {
+	l := openLog(t, sh.options(errorfs.Wrap(disk, func(op errorfs.Op) error {
 		if op.Kind == errorfs.Read && bad.Load() {
 			return syscall.EIO
 		}

@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/amoskys/amoskys/internal/stream"
 	"github.com/amoskys/amoskys/internal/vfs/errorfs"
 	"github.com/amoskys/amoskys/internal/vfs/memfs"
 )
@@ -79,6 +80,9 @@ func (m *machine) Append(rt *rapid.T) {
 	for range n {
 		m.seq++
 		r := batch(m.seq, rapid.IntRange(1, 4).Draw(rt, "events"), rapid.SampledFrom([]int{1, 50, 700, 3000}).Draw(rt, "size"))
+		if m.o.format == nil && rapid.Bool().Draw(rt, "packed") {
+			r = packed(r)
+		}
 		if len(r.Payload[0]) > 10 && rapid.Bool().Draw(rt, "split") {
 			p := r.Payload[0]
 			r.Payload = [][]byte{p[:7], nil, p[7:]}
@@ -103,7 +107,7 @@ func (m *machine) Append(rt *rapid.T) {
 		if res.first != Offset(len(m.model)) {
 			rt.Fatalf("offset %d, want %d", res.first, len(m.model))
 		}
-		e := Entry{First: res.first, Count: r.Count, Payload: joined(r)}
+		e := Entry{Entry: stream.Entry{First: res.first, Count: r.Count, Payload: joined(r), Codec: r.Codec}}
 		for _, ev := range e.Events() {
 			m.model = append(m.model, string(ev))
 		}
@@ -132,6 +136,24 @@ func (m *machine) Reopen(rt *rapid.T) {
 		rt.Fatalf("close: %v", err)
 	}
 	m.broken.Store(0)
+	m.o.format = nil
+	m.open(rt)
+}
+
+// Rewrite closes the log, writes it in another format, and opens it again.
+func (m *machine) Rewrite(rt *rapid.T) {
+	m.broken.Store(0)
+	_ = m.log.Close() // it may have given up a file while the disk was broken
+	m.o.format = nil
+	format := rapid.IntRange(1, segmentVersion).Draw(rt, "format")
+	if _, err := Rewrite(m.t.Context(), RewriteOptions{Dir: dir, FS: m.disk, Format: format, RemoveOld: true}); err != nil {
+		rt.Fatalf("rewrite: %v", err)
+	}
+	for _, v := range versions(m.t, m.disk) {
+		if v != uint32(format) {
+			rt.Fatalf("a segment of version %d, not %d", v, format)
+		}
+	}
 	m.open(rt)
 }
 
@@ -147,6 +169,7 @@ func (m *machine) Crash(rt *rapid.T) {
 	_ = old.Close()
 	m.broken.Store(0)
 	m.use(disk)
+	m.o.format = nil
 	m.open(rt)
 }
 
@@ -227,6 +250,10 @@ func TestModel(t *testing.T) {
 		m := &machine{t: t, cursor: map[string]Offset{}}
 		m.o = options(nil)
 		m.o.SegmentBytes = 6 << 10
+		if rapid.Bool().Draw(rt, "begun by an older build") {
+			m.o.format = version1 // until it is opened again
+		}
+		m.o.aheadBytes = rapid.SampledFrom([]int64{0, 1}).Draw(rt, "written ahead") // not, and always
 		m.o.RetentionBytes = int64(rapid.SampledFrom([]int{0, 20 << 10}).Draw(rt, "retention"))
 		if rapid.Bool().Draw(rt, "checkpoints") {
 			n := 0 // used by the log's goroutine, and by Open before it starts
@@ -237,7 +264,7 @@ func TestModel(t *testing.T) {
 		defer func() { _ = m.log.Close() }()
 		rt.Repeat(map[string]func(*rapid.T){
 			"append": m.Append, "append again": m.Append, "rotate": m.Rotate, "break": m.Break, "heal": m.Heal,
-			"reopen": m.Reopen, "crash": m.Crash, "read": m.Read, "commit": m.Commit, "retain": m.Retain, "": m.Check,
+			"reopen": m.Reopen, "rewrite": m.Rewrite, "crash": m.Crash, "read": m.Read, "commit": m.Commit, "retain": m.Retain, "": m.Check,
 		})
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 )
@@ -13,6 +12,9 @@ import (
 const (
 	lockName      = "LOCK"
 	quarantineDir = "quarantine"
+	// acceptedDir is the folder within the quarantine folder of what nobody needs to
+	// look at any more.
+	acceptedDir = "accepted"
 )
 
 // Open opens the log in Options.Dir, making it when there is none, and
@@ -49,7 +51,7 @@ func Open(ctx context.Context, o Options) (*Log, error) {
 	l.recovery.Duration = time.Since(start)
 	l.log.Info("log open", "path", o.Dir, "offset", l.w.next, "segments", len(l.view.Load().segs),
 		"state", string(l.state), "duration", l.recovery.Duration)
-	go l.run()
+	go l.run() //nolint:contextcheck // it lives until Close
 	return l, nil
 }
 
@@ -75,30 +77,44 @@ func (l *Log) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	segs, floor, err := l.loadSegments(ctx)
+	found, err := look(ctx, l.opts.FS, l.opts.Dir)
 	if err != nil {
 		return err
 	}
+	segs, floor := l.loadSegments(&found)
 	known.offset = max(known.offset, floor)
 	l.publish(view{segs: segs, next: known.offset})
-	if err := l.recover(ctx, known); err != nil {
+	r, err := l.recover(ctx, &found, known)
+	if err != nil {
 		return err
 	}
-	l.ready(haveHead)
+	r.haveHead = haveHead
+	l.reconcile(ctx, &found, r)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	l.ready(r)
 	return nil
 }
 
-// ready makes sure that there is a segment to write to, or notes why not.
-func (l *Log) ready(haveHead bool) {
-	if l.w.active == nil {
+// ready notes what opening found, and makes sure that there is a segment to write to,
+// or notes why not. Behind one of an older version a new one begins with the first
+// record, so that a log that was only opened is still one for older builds.
+func (l *Log) ready(r *recovered) {
+	if l.w.headStale || l.w.head.note.closed {
+		l.w.head.note.closed = false
+		l.noteHead()
+	}
+	if l.w.active == nil && !r.older {
 		if err := l.begin(); err != nil {
 			l.w.lastRefused = err
 			l.setState(stateOf(err), err)
 		}
-	} else if !haveHead {
-		l.noteHead()
 	}
 	l.w.maintained = l.opts.Now()
+	if !l.w.lastReceived.IsZero() {
+		l.opts.Clock.Known(l.w.lastReceived)
+	}
 	if err := l.retain(); err != nil {
 		l.log.Warn("log maintenance", "error", err)
 	}
@@ -112,107 +128,50 @@ type end struct {
 
 // knownEnd asks the head file and the cursors.
 func (l *Log) knownEnd() (end, bool, error) {
-	h, err := readHead(l.opts.FS, l.opts.Dir)
+	h, faults, err := readHead(l.opts.FS, l.opts.Dir)
 	haveHead := err == nil
 	if err != nil && !errors.Is(err, errNoHead) {
 		return end{}, false, err
 	}
-	l.w.head = h
+	for _, fault := range faults {
+		if haveHead {
+			l.log.Warn("log's HEAD is not whole, it is written anew from what is left of it", "reason", fault)
+		}
+	}
+	l.w.head, l.w.headStale = h, len(faults) > 0 || h.note.serial == 0
+	l.publishLosses()
 	known := end{h.next, "the HEAD file"}
+	if h.note.hasNewest {
+		known.offset = max(known.offset, h.note.newest)
+	}
 	if high, who := highestCursor(l.cursors.live); high > known.offset {
 		known = end{high, "cursor " + who}
 	}
 	return known, haveHead, nil
 }
 
-// loadSegments lists the segments in order and reads their headers. What
-// cannot be a segment of this log is moved to the quarantine folder; floor is
-// an offset above all that such files may have held.
-func (l *Log) loadSegments(ctx context.Context) (segs []*segment, floor Offset, err error) {
-	entries, err := l.opts.FS.ReadDir(l.opts.Dir)
-	if err != nil {
-		return nil, 0, fmt.Errorf("list segments: %w", err)
+// loadSegments takes up what a survey found. What cannot be a segment of this log is
+// moved to the quarantine folder; floor is an offset above all that such files may have
+// held.
+func (l *Log) loadSegments(found *survey) (segs []*segment, floor Offset) {
+	for _, name := range found.leftovers {
+		if err := l.opts.FS.Remove(filepath.Join(l.opts.Dir, name)); err != nil {
+			l.log.Warn("remove leftover file", "path", name, "error", err)
+		}
 	}
-	var bads []badSegment
-	for _, e := range entries {
-		if err := ctx.Err(); err != nil {
-			return nil, 0, err
-		}
-		name := e.Name()
-		switch {
-		case e.IsDir():
-			continue
-		case strings.HasSuffix(name, segmentSuffix+tempSuffix):
-			if err := l.opts.FS.Remove(filepath.Join(l.opts.Dir, name)); err != nil {
-				l.log.Warn("remove leftover file", "path", name, "error", err)
-			}
-			continue
-		case !strings.HasSuffix(name, segmentSuffix):
-			continue
-		}
-		seg, bad, err := l.loadSegment(name)
-		if err != nil {
-			return nil, 0, err
-		}
-		if seg == nil {
-			bads = append(bads, bad)
-			l.damage(Damage{Segment: name, FirstBad: bad.first, Reason: bad.reason, Copy: l.quarantineMove(name)})
-			continue
-		}
+	for _, s := range found.segs {
+		seg := &segment{name: s.name, first: s.first, salt: s.header.salt, version: s.header.version, end: s.size, created: time.Unix(0, s.header.created)}
 		segs = append(segs, seg)
-	}
-	for _, bad := range bads {
-		// What is known of an older one is in the segments behind it.
-		if (len(segs) == 0 || bad.first >= segs[len(segs)-1].first) && bad.first <= maxOffset/4 {
-			floor = max(floor, bad.above)
+		if s.reason != "" { // the records can be read all the same, so the segment stays
+			l.damage(Damage{Segment: s.name, FirstBad: s.first, Reason: s.reason, Copy: l.quarantineCopy(s.name, 0)})
 		}
 	}
-	return segs, floor, nil
-}
-
-// badSegment says why a file is no segment of this log.
-type badSegment struct {
-	reason string
-	first  Offset // where its events seem to start
-	above  Offset // an offset above all of them
-}
-
-// loadSegment reads a segment's header. Without a result, bad says why.
-func (l *Log) loadSegment(name string) (seg *segment, bad badSegment, err error) {
-	f, err := l.opts.FS.Open(filepath.Join(l.opts.Dir, name))
-	if err != nil {
-		return nil, bad, fmt.Errorf("open segment %s: %w", name, err)
+	for _, odd := range found.strangers {
+		l.damage(Damage{Segment: odd.name, FirstBad: odd.first, Reason: odd.reason, Copy: l.quarantineMove(odd.name)})
+		// What is known of an older one is in the segments behind it.
+		if (len(segs) == 0 || odd.first >= segs[len(segs)-1].first) && odd.first <= maxOffset/4 {
+			floor = max(floor, odd.above)
+		}
 	}
-	size, err := f.Size()
-	var h segmentHeader
-	var salt uint32
-	if err == nil {
-		h, salt, bad.reason, err = readSegmentHeader(f)
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return nil, bad, fmt.Errorf("open segment %s: %w", name, err)
-	}
-	first, named := parseSegmentName(name)
-	bad.first = first
-	if bad.reason == "" {
-		bad.first = h.first
-	}
-	bad.above = bad.first + Offset(size)
-	switch {
-	case !named:
-		bad.reason = "name is not that of a segment"
-		return nil, bad, nil
-	case salt == 0: // neither header nor first record can be believed
-		return nil, bad, nil
-	case bad.reason == "" && h.first != first:
-		bad.reason = fmt.Sprintf("name says offset %d, header says %d", first, h.first)
-		return nil, bad, nil
-	}
-	seg = &segment{name: name, first: first, salt: salt, end: size, created: time.Unix(0, h.created)}
-	if bad.reason != "" {
-		// The records can be read all the same, so the segment stays.
-		seg.created = l.opts.Now()
-		l.damage(Damage{Segment: name, FirstBad: first, Reason: bad.reason, Copy: l.quarantineCopy(name, 0)})
-	}
-	return seg, bad, nil
+	return segs, floor
 }

@@ -44,36 +44,27 @@ func (s *SegmentInfo) noteSetAside(quarantined []string) {
 	}
 }
 
-// walk finds where the last segment's events end, and notes its first bad place.
-func (s *SegmentInfo) walk(ctx context.Context, scan *scanner) error {
-	looked := int64(-1)
+// walkLast finds where the last segment's events end, and notes its first bad place.
+func (s *SegmentInfo) walkLast(ctx context.Context, w *walk) error {
+	w.live = true
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		var rec scanned
-		what, err := scan.next(&rec)
-		switch {
-		case err != nil || what == foundEnd:
+		var st step
+		if err := w.step(&st); err != nil {
 			return err
-		case what == foundRecord:
-			s.Next = max(s.Next, rec.header.behind())
-			continue
 		}
-		place, err := inspect(scan, &rec, false)
-		switch {
-		case err != nil || place.torn:
-			return err
-		case looked != rec.pos: // a log in use: the record may be whole by now
-			looked = rec.pos
-			scan.release()
-			continue
-		}
-		if s.Problem == "" {
-			s.Problem = fmt.Sprintf("damaged at byte %d: %s", rec.pos, rec.reason)
-		}
-		if _, err := scan.resync(rec.pos + recordAlign); err != nil {
-			return err
+		switch st.kind {
+		case stepRecord:
+			s.Next = w.next
+			s.addRecord(&st.rec)
+		case stepHole:
+			if s.Problem == "" {
+				s.Problem = fmt.Sprintf("damaged at byte %d: %s", st.hole.pos, st.hole.reason)
+			}
+		case stepTorn, stepEnd:
+			return nil
 		}
 	}
 }

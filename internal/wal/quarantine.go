@@ -47,6 +47,8 @@ func (l *Log) quarantineMove(name string) string {
 		l.log.Warn("quarantine segment", "path", name, "error", err)
 		return ""
 	}
+	l.statMu.Lock()
+	defer l.statMu.Unlock()
 	l.quarantined = append(l.quarantined, to)
 	return to
 }
@@ -60,6 +62,13 @@ func (l *Log) quarantineCopy(name string, pos int64) string {
 	for _, made := range l.quarantined {
 		if strings.HasPrefix(made, mark) {
 			return made
+		}
+	}
+	accepted := filepath.Join(l.opts.Dir, quarantineDir, acceptedDir)
+	entries, _ := l.opts.FS.ReadDir(accepted) // none, if it cannot be read
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), name+damagedMark) {
+			return filepath.Join(accepted, e.Name())
 		}
 	}
 	to := mark + strconv.FormatInt(pos, 10)
@@ -86,17 +95,8 @@ func copyFile(fsys vfs.FS, from, to string) error {
 		return errors.Join(err, src.Close())
 	}
 	size, err := src.Size()
-	buf := make([]byte, 1<<20)
-	for at := int64(0); err == nil && at < size; {
-		var n int
-		n, err = src.ReadAt(buf[:min(int64(len(buf)), size-at)], at)
-		if err = ignoreEOF(err); err == nil && n == 0 {
-			break
-		}
-		if err == nil {
-			_, err = dst.WriteAt(buf[:n], at)
-		}
-		at += int64(n)
+	if err == nil {
+		err = copyTo(dst, src, size)
 	}
 	if err == nil {
 		err = dst.Sync()
@@ -116,6 +116,9 @@ func (l *Log) listQuarantine() {
 		return // there is none
 	}
 	for _, e := range entries {
+		if e.IsDir() {
+			continue // what was accepted
+		}
 		l.quarantined = append(l.quarantined, filepath.Join(l.opts.Dir, quarantineDir, e.Name()))
 	}
 }

@@ -9,8 +9,26 @@ import (
 )
 
 // Reader reads events in the order of offsets and follows the durable end. It
-// is for one goroutine. Between calls that find nothing it holds an open file
-// and no buffer.
+// is for one goroutine. Between calls that find nothing it shares an open file
+// with the other readers of its segment and holds no buffer. What it does where it stands, next being the offset it wants:
+//
+//	it meets                                        it
+//	a record that holds next                        returns it, moves behind it
+//	a checkpoint, a record below next, or one at or  passes it
+//	  above the first offset of the next segment
+//	a record that reaches into the next segment     reports the loss up to there, goes on there
+//	a record above next                             reports the loss up to it, returns it at the
+//	                                                next call
+//	a bad record with a believable header, or one   reports what it held from next on, passes it
+//	  that only a newer build can read
+//	a bad place, a record above next behind it      reports the loss up to that record
+//	a bad place, a record at or below next behind   passes it
+//	a bad place, nothing behind it                  reports it without an end, and is silent about
+//	                                                the hole until a record follows
+//	the end of a segment, next is not reached       reports the loss up to the next segment
+//	the end of the last segment                     waits (Next) or says so (TryNext)
+//	segments that are no longer there               notes a Gap, goes on at the oldest
+//	what the disk cannot read                       returns the error and stays; Skip passes it
 type Reader struct {
 	log  *Log
 	next Offset // next offset to deliver
@@ -62,8 +80,14 @@ func (r *Reader) Gaps() []Gap {
 // Close releases the reader. Next must not be running.
 func (r *Reader) Close() error {
 	r.closed = true
-	r.scan.release()
+	r.rest()
 	return r.leave()
+}
+
+// rest gives all buffers back.
+func (r *Reader) rest() {
+	r.scan.release()
+	r.entry.Release()
 }
 
 // Next returns the next record of events, waiting for one at the durable end
@@ -79,7 +103,7 @@ func (r *Reader) Next(ctx context.Context) (*Entry, error) {
 		if v.closed {
 			return nil, ErrClosed
 		}
-		r.scan.release()
+		r.rest()
 		select {
 		case <-v.wake:
 		case <-ctx.Done():
@@ -94,7 +118,7 @@ func (r *Reader) TryNext() (e *Entry, ok bool, err error) {
 	v := r.log.view.Load()
 	e, ok, err = r.read(v)
 	if !ok && err == nil {
-		r.scan.release()
+		r.rest()
 		if v.closed {
 			err = ErrClosed
 		}
@@ -184,7 +208,7 @@ func (r *Reader) enter(v *view) (bool, error) {
 		return false, nil
 	}
 	seg := v.segs[i]
-	f, err := r.log.opts.FS.Open(seg.path(r.log.opts.Dir))
+	f, err := r.log.openForReading(seg)
 	if err != nil {
 		if now := r.log.view.Load(); vfs.IsNotExist(err) && (now.find(seg.first) < 0 || now.segs[now.find(seg.first)] != seg) {
 			return false, nil // removed or replaced meanwhile: the newer view knows
@@ -193,7 +217,7 @@ func (r *Reader) enter(v *view) (bool, error) {
 	}
 	r.seg, r.file = seg, f
 	r.scan.release()
-	r.scan.file, r.scan.salt, r.scan.first, r.scan.pos = f, seg.salt, seg.first, seg.seek(r.next)
+	r.scan.file, r.scan.version, r.scan.salt, r.scan.first, r.scan.pos = f, seg.version, seg.salt, seg.first, seg.seek(r.next)
 	return true, nil
 }
 
@@ -236,12 +260,20 @@ func (r *Reader) record(b *bounds) (*Entry, error) {
 	h := &rec.header
 	switch {
 	case what == foundEnd && b.sealed:
-		r.scan.pos = b.limit
-		return nil, nil
-	case what != foundRecord:
+		// The end, or a lost sector in the middle.
+		more, err := r.scan.resync(rec.pos + recordAlign)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("read segment %s: %w", r.seg.name, err)
+		case !more:
+			r.scan.pos = b.limit
+			return nil, nil
+		}
 		return nil, r.bad(&rec, b)
-	case h.first >= b.next || h.kind == KindCheckpoint || h.behind() <= r.next:
-		return nil, nil // void, or not asked for
+	case what == foundBad:
+		return nil, r.bad(&rec, b)
+	case h.first >= b.next || h.count == 0 || h.behind() <= r.next:
+		return nil, nil // void, a checkpoint, or not asked for
 	case h.behind() > b.next:
 		lost := &CorruptionError{Segment: r.seg.name, Position: rec.pos, First: r.next, Next: b.next, Reason: "record reaches into the next segment"}
 		r.next = b.next
@@ -253,6 +285,11 @@ func (r *Reader) record(b *bounds) (*Entry, error) {
 		return nil, lost
 	}
 	r.seg.note(h.first, rec.pos)
+	if what == foundNewer {
+		lost := &CorruptionError{Segment: r.seg.name, Position: rec.pos, First: r.next, Next: h.behind(), Reason: rec.reason, Newer: true}
+		r.next = h.behind()
+		return nil, r.report(lost)
+	}
 	r.entry.set(h, rec.bytes, r.next)
 	r.next, r.silent = h.behind(), false
 	return &r.entry, nil

@@ -9,13 +9,16 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/amoskys/amoskys/internal/stream"
 	"github.com/amoskys/amoskys/internal/vfs/memfs"
 )
 
 // TestReadersFollow lets several readers follow writers across rotations: each
 // sees every offset once and in order, and only what is durable.
-func TestReadersFollow(t *testing.T) {
-	o := options(memfs.New())
+func TestReadersFollow(t *testing.T) { eachShape(t, 10000, testReadersFollow) }
+
+func testReadersFollow(t *testing.T, sh *shape) {
+	o := sh.options(memfs.New())
 	o.SegmentBytes = 16 << 10
 	l := openLog(t, o)
 	const writers, each, readers = 4, 100, 4
@@ -50,7 +53,7 @@ func TestReadersFollow(t *testing.T) {
 	for w := range writers {
 		wg.Go(func() {
 			for i := range each {
-				if _, err := l.Append(t.Context(), batch(w*each+i, 3, 60+i%200)); err != nil {
+				if _, err := l.Append(t.Context(), sh.batch(w*each+i, 3, 60+i%200)); err != nil {
 					t.Error(err)
 					return
 				}
@@ -62,9 +65,11 @@ func TestReadersFollow(t *testing.T) {
 
 // TestReaderWaits checks waiting, waking, cancelling and closing in a world
 // without real time.
-func TestReaderWaits(t *testing.T) {
+func TestReaderWaits(t *testing.T) { eachShape(t, 10000, testReaderWaits) }
+
+func testReaderWaits(t *testing.T, sh *shape) {
 	synctest.Test(t, func(t *testing.T) {
-		l, err := Open(t.Context(), options(memfs.New()))
+		l, err := Open(t.Context(), sh.options(memfs.New()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +95,7 @@ func TestReaderWaits(t *testing.T) {
 		if len(got) != 0 {
 			t.Fatal("an event from nowhere")
 		}
-		mustAppend(t, l, record("a", 1, "hello"))
+		mustAppend(t, l, sh.record("a", 1, "hello"))
 		if ev := <-got; ev != "hello" {
 			t.Fatal(ev)
 		}
@@ -124,7 +129,7 @@ func TestReaderWaits(t *testing.T) {
 		if err := r.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := l.Append(t.Context(), batch(1, 1, 1)); !errors.Is(err, ErrClosed) {
+		if _, err := l.Append(t.Context(), sh.batch(1, 1, 1)); !errors.Is(err, ErrClosed) {
 			t.Fatal(err)
 		}
 		if _, err := l.NewReader(0); !errors.Is(err, ErrClosed) {
@@ -144,8 +149,10 @@ func TestReaderWaits(t *testing.T) {
 
 // TestOrder submits from several goroutines and checks that each one's records
 // keep their order, and that a barrier comes after what was submitted before.
-func TestOrder(t *testing.T) {
-	l := openLog(t, options(memfs.New()))
+func TestOrder(t *testing.T) { eachShape(t, 10000, testOrder) }
+
+func testOrder(t *testing.T, sh *shape) {
+	l := openLog(t, sh.options(memfs.New()))
 	var mu sync.Mutex
 	answered := map[int][]uint64{}
 	var wg, all sync.WaitGroup
@@ -154,7 +161,7 @@ func TestOrder(t *testing.T) {
 			for i := range 200 {
 				all.Add(1)
 				seq := uint64(i)
-				err := l.Submit(record(fmt.Sprint(w), seq, "x"), func(_ Offset, err error) {
+				err := l.Submit(sh.record(fmt.Sprint(w), seq, "x"), func(_ Offset, err error) {
 					mu.Lock()
 					defer mu.Unlock()
 					if err != nil {
@@ -204,7 +211,7 @@ func TestInvalidRecords(t *testing.T) {
 		"too many events": {Count: 100, Payload: [][]byte{payload("x")}},
 		"long name":       {Count: 1, Publisher: string(long), Payload: [][]byte{payload("x")}},
 		"too big":         {Count: 1, Payload: [][]byte{make([]byte, MaxRecordBytes)}},
-		"checkpoint":      {Kind: KindCheckpoint, Count: 1, Payload: [][]byte{payload("x")}},
+		"too many":        {Count: stream.MaxEvents + 1, Payload: [][]byte{make([]byte, stream.MaxEvents+1)}},
 	} {
 		if _, err := l.Append(t.Context(), r); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
@@ -216,9 +223,11 @@ func TestInvalidRecords(t *testing.T) {
 }
 
 // TestCheckpointAndReplay checks what a program gets back after a restart.
-func TestCheckpointAndReplay(t *testing.T) {
+func TestCheckpointAndReplay(t *testing.T) { eachShape(t, 10000, testCheckpointAndReplay) }
+
+func testCheckpointAndReplay(t *testing.T, sh *shape) {
 	disk := memfs.New()
-	o := options(disk)
+	o := sh.options(disk)
 	state := 0
 	o.Checkpoint = func() []byte { return fmt.Appendf(nil, "%d records", state) }
 	var replayed []string
@@ -233,7 +242,7 @@ func TestCheckpointAndReplay(t *testing.T) {
 	l := openLog(t, o)
 	appendOne := func(seq uint64) {
 		t.Helper()
-		mustAppend(t, l, record("p", seq, "x"))
+		mustAppend(t, l, sh.record("p", seq, "x"))
 		state++
 	}
 	appendOne(1)

@@ -6,7 +6,11 @@ import (
 	"fmt"
 	"hash"
 	"hash/crc32"
+	"slices"
 	"time"
+
+	"github.com/amoskys/amoskys/internal/codec"
+	"github.com/amoskys/amoskys/internal/stream"
 )
 
 // A record is a fixed header, the publisher's name, the payload, padding to a
@@ -30,7 +34,8 @@ const (
 	atChain     = 64 // 32 bytes
 	atKind      = 96 // u8
 	atPublisher = 97 // u8, length of the name
-	atReserved  = 98 // u16, zero
+	atCodec     = 98 // u8, zero in version 1
+	atReserved  = 99 // u8, zero
 	atHeaderCRC = 100
 )
 
@@ -48,6 +53,21 @@ type header struct {
 	chain     [chainBytes]byte
 	kind      Kind
 	publisher uint8
+	codec     codec.Codec
+	reserved  uint8
+}
+
+// smallestRecordBytes is what a record takes up at least.
+const smallestRecordBytes = 112
+
+// mostEvents returns an upper bound of the events that n bytes of a segment hold. In
+// version 1 an event takes a byte at least; packed events may take less, so from
+// version 2 on a record is as full as it may be.
+func mostEvents(version uint32, n int64) Offset {
+	if version == 1 {
+		return Offset(n)
+	}
+	return Offset((n + smallestRecordBytes - 1) / smallestRecordBytes * stream.MaxEvents)
 }
 
 // castagnoli returns the CRC-32C table; crc32 makes it once.
@@ -57,6 +77,14 @@ func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 func paddedSize(length uint32) int64 {
 	n := int64(length) + recordTrailerBytes
 	return (n + recordAlign - 1) &^ (recordAlign - 1)
+}
+
+// mostBefore returns an upper bound of the events before position pos of a segment.
+func mostBefore(version uint32, pos int64) Offset {
+	if version == 1 {
+		return Offset(pos)
+	}
+	return mostEvents(version, pos-segmentHeaderBytes)
 }
 
 // size returns the bytes the record takes up.
@@ -84,7 +112,7 @@ func (h *header) put(b []byte) {
 	copy(b[atChain:], h.chain[:])
 	b[atKind] = byte(h.kind)
 	b[atPublisher] = h.publisher
-	le.PutUint16(b[atReserved:], 0)
+	b[atCodec], b[atReserved] = byte(h.codec), h.reserved
 	le.PutUint32(b[atHeaderCRC:], crc32.Checksum(b[:atHeaderCRC], castagnoli()))
 }
 
@@ -107,6 +135,7 @@ func (h *header) parse(b []byte, salt uint32) string {
 	copy(h.chain[:], b[atChain:])
 	h.kind = Kind(b[atKind])
 	h.publisher = b[atPublisher]
+	h.codec, h.reserved = codec.Codec(b[atCodec]), b[atReserved]
 	switch {
 	case h.salt != salt:
 		return "record belongs to another segment"
@@ -138,6 +167,20 @@ func (h *header) checkBody(b []byte) string {
 	return ""
 }
 
+// unread says what a whole record holds that this program does not know, "" when it
+// knows all of it. No build has ever written such a record into a segment of version 1.
+func (h *header) unread() string {
+	switch {
+	case h.kind == KindEvents && h.codec != codec.None && !slices.Contains(codec.Known(), h.codec):
+		return "events are packed in a way that this program does not know: " + h.codec.String()
+	case h.kind == KindCheckpoint && h.codec != codec.None:
+		return "a checkpoint is packed: " + h.codec.String()
+	case h.reserved != 0:
+		return fmt.Sprintf("record has a mark that this program does not know: %d", h.reserved)
+	}
+	return ""
+}
+
 // body returns the publisher's name and the payload of the record b.
 func (h *header) body(b []byte) (publisher, payload []byte) {
 	at := recordHeaderBytes + int(h.publisher)
@@ -162,7 +205,7 @@ func (d *hasher) digest(h *header, publisher []byte, payload ...[]byte) *[sha256
 	le.PutUint64(d.pre[8:], h.sequence)
 	copy(d.pre[16:], h.producer[:])
 	le.PutUint32(d.pre[32:], h.count)
-	d.pre[36], d.pre[37] = byte(h.kind), h.publisher
+	d.pre[36], d.pre[37], d.pre[38] = byte(h.kind), h.publisher, byte(h.codec)
 	d.sum.Reset()
 	d.sum.Write(d.pre[:])
 	d.sum.Write(publisher)

@@ -21,14 +21,14 @@ func (l *Log) replay(e *Entry, rec *scanned) error {
 
 // replayOlder replays earlier segments when the last one should begin with a
 // checkpoint and it cannot be read.
-func (l *Log) replayOlder(ctx context.Context, segs []*segment) error {
+func (l *Log) replayOlder(ctx context.Context, found *survey) error {
 	if l.opts.Replay == nil {
 		return nil
 	}
-	last := len(segs) - 1
+	last := len(found.segs) - 1
 	from := last
 	for ; from >= 0; from-- {
-		ok, err := l.startsWhole(segs[from])
+		ok, err := l.startsWhole(found, from)
 		if err != nil {
 			return err
 		}
@@ -37,7 +37,7 @@ func (l *Log) replayOlder(ctx context.Context, segs []*segment) error {
 		}
 	}
 	for i := max(from, 0); i < last; i++ {
-		if err := l.replaySegment(ctx, segs[i], segs[i+1].first); err != nil {
+		if err := l.replaySegment(ctx, found, i); err != nil {
 			return err
 		}
 	}
@@ -45,61 +45,53 @@ func (l *Log) replayOlder(ctx context.Context, segs []*segment) error {
 }
 
 // startsWhole reports whether a segment has its checkpoint, or never had one.
-func (l *Log) startsWhole(seg *segment) (ok bool, err error) {
-	f, err := l.opts.FS.Open(seg.path(l.opts.Dir))
-	if err != nil {
-		return false, fmt.Errorf("open segment %s: %w", seg.name, err)
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	h, _, reason, err := readSegmentHeader(f)
-	if err != nil {
-		return false, err
-	}
-	if reason == "" && h.flags&flagCheckpoint == 0 {
+func (l *Log) startsWhole(found *survey, i int) (ok bool, err error) {
+	if seg := &found.segs[i]; seg.reason == "" && seg.header.flags&flagCheckpoint == 0 {
 		return true, nil
 	}
-	var rec scanned
-	s := scanner{file: f, salt: seg.salt, first: seg.first, pos: segmentHeaderBytes, limit: seg.end}
-	what, err := s.next(&rec)
-	if err != nil {
-		return false, fmt.Errorf("read segment %s: %w", seg.name, err)
-	}
-	return what == foundRecord && rec.header.kind == KindCheckpoint, nil
+	err = l.within(found, i, func(w *walk) error {
+		var s step
+		err := w.step(&s)
+		ok = s.kind == stepRecord && s.rec.header.kind == KindCheckpoint
+		return err
+	})
+	return ok, err
 }
 
-// replaySegment replays what can be read of a segment. What lies at or behind the
-// offset at which the next one starts is void.
-func (l *Log) replaySegment(ctx context.Context, seg *segment, next Offset) (err error) {
-	f, err := l.opts.FS.Open(filepath.Join(l.opts.Dir, seg.name))
-	if err != nil {
-		return fmt.Errorf("open segment %s: %w", seg.name, err)
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	s := scanner{file: f, salt: seg.salt, first: seg.first, pos: segmentHeaderBytes, limit: seg.end}
-	var e Entry
-	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		var rec scanned
-		what, err := s.next(&rec)
-		if err != nil {
-			return fmt.Errorf("read segment %s: %w", seg.name, err)
-		}
-		if what == foundEnd {
-			return nil
-		}
-		if what == foundRecord && rec.header.first >= next {
-			return nil
-		}
-		if what == foundRecord {
-			if err := l.replay(&e, &rec); err != nil {
+// replaySegment replays what can be read of a segment.
+func (l *Log) replaySegment(ctx context.Context, found *survey, i int) error {
+	return l.within(found, i, func(w *walk) error {
+		var e Entry
+		for {
+			if err := ctx.Err(); err != nil {
 				return err
 			}
-			continue
+			var s step
+			if err := w.step(&s); err != nil {
+				return err
+			}
+			switch s.kind {
+			case stepRecord:
+				if err := l.replay(&e, &s.rec); err != nil {
+					return err
+				}
+			case stepEnd, stepTorn:
+				return nil
+			case stepHole:
+			}
 		}
-		if more, err := s.resync(s.pos + recordAlign); err != nil || !more {
-			return err
-		}
+	})
+}
+
+// within walks through the i-th segment.
+func (l *Log) within(found *survey, i int, f func(*walk) error) error {
+	name := found.segs[i].name
+	file, err := l.opts.FS.Open(filepath.Join(l.opts.Dir, name))
+	if err != nil {
+		return fmt.Errorf("open segment %s: %w", name, err)
 	}
+	if err = errors.Join(f(found.walk(i, file)), file.Close()); err != nil {
+		return fmt.Errorf("read segment %s: %w", name, err)
+	}
+	return nil
 }

@@ -155,12 +155,14 @@ func TestRetention(t *testing.T) {
 
 // TestReaderMeetsRetention reads on in a removed segment, then is told what it
 // missed.
-func TestReaderMeetsRetention(t *testing.T) {
-	o := options(memfs.New())
+func TestReaderMeetsRetention(t *testing.T) { eachShape(t, 10000, testReaderMeetsRetention) }
+
+func testReaderMeetsRetention(t *testing.T, sh *shape) {
+	o := sh.options(memfs.New())
 	o.RetentionBytes = 3000
 	l := openLog(t, o)
 	for i := range 50 {
-		mustAppend(t, l, batch(i, 1, 200))
+		mustAppend(t, l, sh.batch(i, 1, 200))
 	}
 	r, err := l.NewReader(0)
 	if err != nil {
@@ -176,7 +178,7 @@ func TestReaderMeetsRetention(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		mustAppend(t, l, batch(i, 1, 200))
+		mustAppend(t, l, sh.batch(i, 1, 200))
 	}
 	if err := l.Maintain(t.Context()); err != nil {
 		t.Fatal(err)
@@ -207,11 +209,13 @@ func TestReaderMeetsRetention(t *testing.T) {
 	}
 }
 
-func TestCursor(t *testing.T) {
+func TestCursor(t *testing.T) { eachShape(t, 10000, testCursor) }
+
+func testCursor(t *testing.T, sh *shape) {
 	disk := memfs.New()
-	l := openLog(t, options(disk))
+	l := openLog(t, sh.options(disk))
 	for i := range 5 {
-		mustAppend(t, l, batch(i, 1, 20))
+		mustAppend(t, l, sh.batch(i, 1, 20))
 	}
 	cur, err := l.Cursor("store", true)
 	if err != nil || cur.Offset() != 0 {
@@ -229,7 +233,7 @@ func TestCursor(t *testing.T) {
 		}
 	}
 	// A crash right after Commit keeps it.
-	crashed := openLog(t, options(disk.Crash(nil)))
+	crashed := openLog(t, sh.options(disk.Crash(nil)))
 	cur2, err := crashed.Cursor("store", true)
 	if err != nil || cur2.Offset() != 3 {
 		t.Fatal(cur2.Offset(), err)
@@ -246,7 +250,7 @@ func TestCursor(t *testing.T) {
 		if err := d.Put(dir+"/cursors/store", b); err != nil {
 			t.Fatal(err)
 		}
-		ld := openLog(t, options(d))
+		ld := openLog(t, sh.options(d))
 		cur, err := ld.Cursor("store", true)
 		if err != nil || cur.Offset() != 0 {
 			t.Fatalf("byte %d: %d, %v", at, cur.Offset(), err)
@@ -318,6 +322,131 @@ func TestRetentionAfterAWrongClock(t *testing.T) {
 	}
 	if st := l.Stat(); st.FirstOffset != 6 || st.NextOffset != 7 {
 		t.Fatalf("the log holds %d to %d", st.FirstOffset, st.NextOffset)
+	}
+}
+
+// doubtful is a clock that doubts what it is shown: only time that passed counts.
+type doubtful struct {
+	*clock
+
+	ahead atomic.Int64 // of the time that passed, ns
+	known atomic.Int64
+}
+
+func (d *doubtful) Age(t time.Time) time.Duration {
+	return d.clock.Now().Add(-time.Duration(d.ahead.Load())).Sub(t)
+}
+
+func (d *doubtful) Doubt() string {
+	if d.ahead.Load() != 0 {
+		return "the clock jumped"
+	}
+	return ""
+}
+
+func (d *doubtful) Known(t time.Time) { d.known.Store(t.UnixNano()) }
+
+func (d *doubtful) jump(by time.Duration) { d.advance(by); d.ahead.Add(int64(by)) }
+
+// TestRetentionOfADoubtedClock: a clock that jumps for a minute removes nothing; what
+// passes does, and is said; size and a full disk work meanwhile.
+func TestRetentionOfADoubtedClock(t *testing.T) {
+	const day = 24 * time.Hour
+	tests := []struct {
+		name   string
+		setUp  func(*Options, *memfs.FS)
+		do     func(d *doubtful, disk *memfs.FS)
+		first  Offset // of seven segments with an event each, an hour apart
+		says   string
+		silent string
+	}{
+		{"30 days ahead", nil, func(d *doubtful, _ *memfs.FS) { d.jump(30 * day) }, 0, "", "removes"},
+		{"30 days back", nil, func(d *doubtful, _ *memfs.FS) { d.jump(-30 * day) }, 0, "", "removes"},
+		{
+			"ahead, and time passes", nil, func(d *doubtful, _ *memfs.FS) { d.jump(30 * day); d.advance(day - 4*time.Hour) }, 2,
+			`level=INFO msg="log removes its oldest events" reason="older than retention allows" offset=0 next_offset=2 events=2 segments=2`, "level=WARN",
+		},
+		{"believed after all", nil, func(d *doubtful, _ *memfs.FS) { d.jump(30 * day); d.ahead.Store(0) }, 7, "events=7", ""},
+		{
+			"size works meanwhile", func(o *Options, _ *memfs.FS) { o.RetentionBytes = 1500 }, func(d *doubtful, _ *memfs.FS) { d.jump(30 * day) }, 4,
+			`level=WARN msg="log removes its oldest events" reason="the log is larger than retention allows, and age is not told while the clock is doubted" offset=0 next_offset=4`, "",
+		},
+		{"so does a disk that fills up", func(o *Options, _ *memfs.FS) { o.MinFreeBytes = 2000 }, func(d *doubtful, disk *memfs.FS) {
+			d.jump(30 * day)
+			disk.SetCapacity(disk.Used() + 1700)
+		}, 1, "log removes its oldest events although the clock is doubted, the disk is nearly full", ""},
+		{"which removes nothing fresh while the clock is believed", func(o *Options, _ *memfs.FS) { o.MinFreeBytes = 2000 }, func(_ *doubtful, disk *memfs.FS) {
+			disk.SetCapacity(disk.Used() + 1700)
+		}, 0, "", "removes"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			disk, said := memfs.New(), &strings.Builder{}
+			d := &doubtful{clock: newClock()}
+			o := options(disk)
+			o.Now, o.Clock, o.RetentionAge = d.Now, d, day
+			l := openLog(t, o)
+			for i := range 7 {
+				mustAppend(t, l, batch(i, 1, 100))
+				d.advance(time.Hour)
+				if err := l.Rotate(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			o.Logger = slog.New(slog.NewTextHandler(said, nil))
+			if tt.setUp != nil {
+				tt.setUp(&o, disk)
+			}
+			tt.do(d, disk)
+			l = openLog(t, o)
+			if err := l.Maintain(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			st := l.Stat()
+			if err := l.Close(); err != nil { // what it says is ours then
+				t.Fatal(err)
+			}
+			if st.FirstOffset != tt.first || st.NextOffset != 7 {
+				t.Errorf("the log holds %d to %d, want it to begin at %d", st.FirstOffset, st.NextOffset, tt.first)
+			}
+			if !strings.Contains(said.String(), tt.says) || tt.silent != "" && strings.Contains(said.String(), tt.silent) {
+				t.Errorf("the log says:\n%s", said)
+			}
+			if d.known.Load() == 0 {
+				t.Error("the clock was not told when the newest event came")
+			}
+		})
+	}
+}
+
+// TestRetentionAfterAClockThatWasBack: a segment that begins while the clock is years
+// back does not make the fresh one before it years old.
+func TestRetentionAfterAClockThatWasBack(t *testing.T) {
+	c := newClock()
+	o := options(memfs.New())
+	o.Now, o.RetentionAge = c.Now, 24*time.Hour
+	l := openLog(t, o)
+	const year = 365 * 24 * time.Hour
+	for range 3 {
+		mustAppend(t, l, batch(1, 1, 10))
+		c.advance(-10 * year)
+		if err := l.Rotate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		mustAppend(t, l, batch(1, 1, 10))
+		c.advance(10*year + time.Hour)
+		if err := l.Rotate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Maintain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if first := l.Stat().FirstOffset; first != 0 {
+		t.Errorf("the log begins at %d", first)
 	}
 }
 

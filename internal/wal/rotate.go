@@ -34,6 +34,57 @@ func (l *Log) rotate() error {
 	return nil
 }
 
+// crampedEvery is how often a new segment is tried where none can be made.
+const crampedEvery = time.Second
+
+// rotateOrGrow begins a new segment. Where none can be made, because the file system
+// has no inodes left say, the old one stays in use, if it is still there, and grows:
+// events are worth more than the size of a file.
+func (l *Log) rotateOrGrow() error {
+	if l.w.cramped != nil && time.Since(l.w.crampedAt) < crampedEvery {
+		return nil
+	}
+	l.w.crampedAt = time.Now()
+	err := l.rotate()
+	switch {
+	case err == nil: // begin has said so
+	case l.w.active == nil:
+		return err
+	default:
+		l.setCramped(err)
+	}
+	return nil
+}
+
+// setCramped notes why no segment can be begun and the active one grows, nil when one
+// was begun.
+func (l *Log) setCramped(err error) {
+	before := l.w.cramped
+	l.w.cramped = err
+	switch {
+	case err != nil && before == nil:
+		l.log.Warn("log cannot begin a new segment and goes on in the old one", "error", err)
+	case err == nil && before != nil:
+		l.log.Info("log begins new segments again")
+	}
+	l.noteCramped()
+}
+
+// noteCramped says in Stat that the active segment grows, while there is one that does.
+func (l *Log) noteCramped() {
+	var notes []string
+	if err := l.w.cramped; err != nil && l.w.active != nil {
+		hint := ""
+		if errors.Is(err, ErrDiskFull) {
+			hint = ": are there inodes left (df -i)?"
+		}
+		notes = []string{fmt.Sprintf("the log cannot begin a new segment and goes on in the old one (%v)%s", err, hint)}
+	}
+	l.statMu.Lock()
+	defer l.statMu.Unlock()
+	l.notes = notes
+}
+
 // finish gives a sealed segment's reserved space back and closes it. Its
 // records are durable already; zeros at its end would do no harm.
 func (l *Log) finish(a *active) {
@@ -55,7 +106,10 @@ func (l *Log) begin() error {
 		l.lock = lock
 	}
 	old := l.w.active
-	h := segmentHeader{first: l.w.next, created: l.opts.Now().UnixNano(), prev: l.w.chain, salt: newSalt()}
+	h := segmentHeader{version: l.opts.format(l.w.next), first: l.w.next, created: l.opts.Now().UnixNano(), prev: l.w.chain, salt: newSalt()}
+	if l.w.void {
+		h.flags |= flagVoid
+	}
 	content, chain := l.segmentStart(&h)
 	name := segmentName(h.first)
 	path := filepath.Join(l.opts.Dir, name)
@@ -83,12 +137,13 @@ func (l *Log) begin() error {
 		if old != nil {
 			old.seg.end = old.pos
 			l.w.active = nil
+			l.noteCramped()
 			l.finish(old)
 		}
 		return classify(fmt.Errorf("create segment %s: %w", name, errors.Join(err, f.Close())))
 	}
 
-	seg := &segment{name: name, first: h.first, created: time.Unix(0, h.created), salt: h.salt}
+	seg := &segment{name: name, first: h.first, created: time.Unix(0, h.created), salt: h.salt, version: h.version}
 	v := *l.view.Load()
 	v.segs = slices.Clone(v.segs)
 	if old != nil {
@@ -100,10 +155,11 @@ func (l *Log) begin() error {
 		v.segs = append(v.segs, seg)
 	}
 	l.w.active = &active{seg: seg, file: f, pos: int64(len(content)), alloc: int64(len(content)), prev: h.prev}
-	l.w.chain = chain
+	l.w.chain, l.w.void = chain, false
 	v.end = l.w.active.pos
 	l.publish(v)
 	l.noteHead()
+	l.setCramped(nil)
 	return nil
 }
 
@@ -132,19 +188,37 @@ func (l *Log) segmentStart(h *segmentHeader) ([]byte, [chainBytes]byte) {
 // failure is no reason to refuse records; headErr keeps it for another try.
 func (l *Log) noteHead() {
 	v := l.view.Load()
-	l.w.head = head{serial: l.w.head.serial + 1, oldest: v.first(), next: l.w.next, chain: l.w.chain}
-	l.w.headErr = writeHead(l.opts.FS, l.opts.Dir, l.w.head)
-	if l.w.headErr != nil {
-		l.log.Warn("log cannot note how far it reaches", "error", l.w.headErr)
+	h := &l.w.head
+	h.serial++
+	h.next, h.chain = l.w.next, l.w.chain
+	h.note.hasNewest = len(v.segs) > 0
+	if h.note.hasNewest {
+		h.note.newest = v.segs[len(v.segs)-1].first
 	}
+	headErr, copyErr := writeHead(l.opts.FS, l.opts.Dir, *h)
+	if anotherError(headErr, l.w.headErr) {
+		l.log.Warn("log cannot note how far it reaches", "error", headErr)
+	}
+	if anotherError(copyErr, l.w.copyErr) {
+		l.log.Warn("log cannot keep the copy of its HEAD beside its folder", "error", copyErr)
+	}
+	l.w.headErr, l.w.copyErr = headErr, copyErr
+}
+
+// anotherError reports whether err has not been said by the try before.
+func anotherError(err, before error) bool {
+	return err != nil && (before == nil || before.Error() != err.Error())
 }
 
 // shutdown ends the writer: the active segment is cut to size and everything
 // is closed.
 func (l *Log) shutdown() error {
 	var err error
-	if a := l.w.active; a != nil {
+	if l.lock != nil {
+		l.w.head.note.closed = true
 		l.noteHead()
+	}
+	if a := l.w.active; a != nil {
 		err = errors.Join(a.file.Truncate(a.pos), a.file.Sync(), a.file.Close())
 		l.w.active = nil
 	}

@@ -3,11 +3,10 @@ package wal
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
-	"fmt"
-	"io"
 	"sync"
 
+	"github.com/amoskys/amoskys/internal/codec"
+	"github.com/amoskys/amoskys/internal/stream"
 	"github.com/amoskys/amoskys/internal/vfs"
 )
 
@@ -17,11 +16,12 @@ const scanBufferBytes = 256 << 10
 // scanner reads a segment's records in order through a window of bytes. It
 // knows checksums, not offsets or chains.
 type scanner struct {
-	file  vfs.File
-	salt  uint32
-	first Offset // of the segment
-	pos   int64  // of the next record
-	limit int64  // bytes that may be read
+	file    vfs.File
+	salt    uint32
+	first   Offset // of the segment
+	version uint32 // of the segment
+	pos     int64  // of the next record
+	limit   int64  // bytes that may be read
 
 	pool *sync.Pool // of *[]byte with scanBufferBytes, or nil
 	buf  []byte
@@ -36,6 +36,7 @@ const (
 	foundRecord found = iota
 	foundEnd          // the limit, or a zero length
 	foundBad
+	foundNewer // a whole record, which only a newer build can read
 )
 
 // scanned is what the scanner met at pos.
@@ -43,7 +44,7 @@ type scanned struct {
 	header header
 	pos    int64
 	bytes  []byte // the whole record; valid until the scanner's next use
-	reason string // what is bad
+	reason string // what is bad, or newer
 	// headerOK says that header can be believed although the record is bad.
 	headerOK bool
 }
@@ -64,8 +65,13 @@ func (s *scanner) window(pos, n int64) ([]byte, error) {
 	kept = s.reserve(int(n), kept)
 	want := int(min(int64(len(s.buf)), s.limit-pos))
 	got, err := s.file.ReadAt(s.buf[kept:want], pos+int64(kept))
+	if err = ignoreEOF(err); err != nil && int64(kept+got) < n {
+		// What cannot be read may lie behind what is asked for.
+		got, err = s.file.ReadAt(s.buf[kept:n], pos+int64(kept))
+		err = ignoreEOF(err)
+	}
 	s.base, s.fill = pos, kept+got
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil && int64(s.fill) < n {
 		s.fill = 0
 		return nil, err
 	}
@@ -123,11 +129,11 @@ func (s *scanner) next(r *scanned) (found, error) {
 		return foundBad, nil
 	}
 	size := r.header.size()
+	r.headerOK = true
 	b, err = s.window(s.pos, size)
 	if err != nil {
 		return foundBad, err
 	}
-	r.headerOK = true
 	if int64(len(b)) < size {
 		r.reason = "record is cut short"
 		return foundBad, nil
@@ -135,20 +141,31 @@ func (s *scanner) next(r *scanned) (found, error) {
 	if r.reason = r.header.checkBody(b); r.reason != "" {
 		return foundBad, nil
 	}
+	switch r.reason = r.header.unread(); {
+	case s.version == 1 && (r.header.codec != 0 || r.header.reserved != 0):
+		r.reason = "record of version 1 says to be packed"
+		return foundBad, nil
+	case r.reason != "":
+		s.pos += size
+		return foundNewer, nil
+	}
 	r.bytes = b
 	s.pos += size
 	return foundRecord, nil
 }
 
 // parse decodes the header of a record at pos. Beyond what the header itself
-// shows, offsets must fit: a segment counts from its first offset on, and each
-// event takes at least a byte.
+// shows, offsets must fit: a segment counts from its first offset on, an event that is
+// not packed takes at least a byte, and a record has no more than stream.MaxEvents.
 func (s *scanner) parse(h *header, b []byte, pos int64) string {
 	if reason := h.parse(b, s.salt); reason != "" {
 		return reason
 	}
-	if h.first < s.first || h.first-s.first > Offset(pos) || h.count > h.length {
+	switch {
+	case h.first < s.first || h.first-s.first > mostBefore(s.version, pos):
 		return "record with an impossible offset"
+	case h.codec == codec.None && h.count > h.length, s.version > 1 && h.count > stream.MaxEvents:
+		return "record with an impossible count"
 	}
 	return ""
 }
@@ -209,27 +226,4 @@ func (s *scanner) lastNonZero(from int64) (int64, error) {
 		at += int64(len(b))
 	}
 	return last, nil
-}
-
-// readSegmentHeader reads and checks a file's header. When it is damaged but
-// the first record can be believed, salt is that record's: the records can be
-// read all the same.
-func readSegmentHeader(f vfs.File) (h segmentHeader, salt uint32, reason string, err error) {
-	b := make([]byte, segmentHeaderBytes+recordHeaderBytes)
-	n, err := f.ReadAt(b, 0)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return h, 0, "", fmt.Errorf("read segment header: %w", err)
-	}
-	b = b[:n]
-	if reason = h.parse(b); reason == "" {
-		return h, h.salt, "", nil
-	}
-	if len(b) == segmentHeaderBytes+recordHeaderBytes {
-		var first header
-		guess := binary.LittleEndian.Uint32(b[segmentHeaderBytes+atSalt:])
-		if guess != 0 && first.parse(b[segmentHeaderBytes:], guess) == "" {
-			salt = guess
-		}
-	}
-	return h, salt, reason, nil
 }

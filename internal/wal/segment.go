@@ -18,7 +18,7 @@ import (
 const (
 	segmentHeaderBytes = 128
 	segmentMagic       = "AMOSKWAL"
-	segmentVersion     = 1
+	segmentVersion     = 2 // records may be packed; what is new is written in it
 	segmentSuffix      = ".wal"
 	tempSuffix         = ".tmp"
 
@@ -26,10 +26,14 @@ const (
 
 	// flagCheckpoint says that the first record is a checkpoint.
 	flagCheckpoint = 1
+	// flagVoid says that behind the last record of the segment before may lie what is
+	// left of a write that failed.
+	flagVoid = 2
 )
 
 // segmentHeader is a segment's header, decoded.
 type segmentHeader struct {
+	version uint32
 	flags   uint32
 	first   Offset
 	created int64            // ns since 1970
@@ -41,7 +45,7 @@ func (h *segmentHeader) encode() []byte {
 	b := make([]byte, segmentHeaderBytes)
 	le := binary.LittleEndian
 	copy(b, segmentMagic)
-	le.PutUint32(b[8:], segmentVersion)
+	le.PutUint32(b[8:], h.version)
 	le.PutUint32(b[12:], h.flags)
 	le.PutUint64(b[16:], h.first)
 	le.PutUint64(b[24:], uint64(h.created))
@@ -51,19 +55,22 @@ func (h *segmentHeader) encode() []byte {
 	return b
 }
 
-// parse decodes and checks b and returns what is wrong, or "".
-func (h *segmentHeader) parse(b []byte) string {
+// parse decodes and checks b and returns what is wrong, or "". The error is ErrNewer.
+func (h *segmentHeader) parse(b []byte) (string, error) {
 	le := binary.LittleEndian
 	switch {
 	case len(b) < segmentHeaderBytes:
-		return "segment header is cut short"
+		return "segment header is cut short", nil
 	case string(b[:8]) != segmentMagic:
-		return "segment does not start with the magic " + segmentMagic
+		return "segment does not start with the magic " + segmentMagic, nil
 	case crc32.Checksum(b[:segmentCRCAt], castagnoli()) != le.Uint32(b[segmentCRCAt:]):
-		return "segment header fails its checksum"
-	case le.Uint32(b[8:]) != segmentVersion:
-		return fmt.Sprintf("segment has version %d, this program reads version %d", le.Uint32(b[8:]), segmentVersion)
+		return "segment header fails its checksum", nil
+	case le.Uint32(b[8:]) > segmentVersion:
+		return "", fmt.Errorf("it has version %d, this program reads versions up to %d: %w", le.Uint32(b[8:]), segmentVersion, ErrNewer)
+	case le.Uint32(b[8:]) == 0:
+		return "segment header without version", nil
 	}
+	h.version = le.Uint32(b[8:])
 	h.flags = le.Uint32(b[12:])
 	h.first = le.Uint64(b[16:])
 	h.created = int64(le.Uint64(b[24:]))
@@ -71,11 +78,12 @@ func (h *segmentHeader) parse(b []byte) string {
 	h.salt = le.Uint32(b[64:])
 	switch {
 	case h.salt == 0:
-		return "segment header without salt"
+		return "segment header without salt", nil
 	case h.first > maxOffset:
-		return "segment with an impossible offset"
+		h.salt = 0
+		return "segment with an impossible offset", nil
 	}
-	return ""
+	return "", nil
 }
 
 // chain returns the value that the segment's first record is chained to; it
@@ -114,6 +122,7 @@ type segment struct {
 	first   Offset
 	created time.Time
 	salt    uint32
+	version uint32
 	end     int64 // readable bytes once sealed
 
 	mu    sync.Mutex

@@ -7,21 +7,21 @@ import (
 	"path/filepath"
 )
 
-// reserve preallocates space for n more bytes. It is an optimisation: what
+// reserve preallocates space for n more bytes at pos. It is an optimisation: what
 // goes wrong here shows in the write.
-func (l *Log) reserve(n int64) {
+func (l *Log) reserve(pos, n int64) {
 	a := l.w.active
-	if l.w.noPreallocate || a.pos+n <= a.alloc {
+	if l.w.noPreallocate || pos+n <= a.alloc {
 		return
 	}
-	size := max(n, min(preallocateBytes, l.opts.SegmentBytes-a.pos))
+	size := max(n, min(preallocateBytes, l.opts.SegmentBytes-pos))
 	if l.opts.MinFreeBytes > 0 && l.free() < l.opts.MinFreeBytes+size {
 		return
 	}
-	err := a.file.Preallocate(a.pos, size)
+	err := a.file.Preallocate(pos, size)
 	switch {
 	case err == nil:
-		a.alloc = a.pos + size
+		a.alloc = pos + size
 	case errors.Is(err, errors.ErrUnsupported):
 		l.w.noPreallocate = true
 	}

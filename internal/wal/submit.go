@@ -8,7 +8,7 @@ import (
 // request is something for the writer to do: append a record, answer a
 // barrier, or run a control function.
 type request struct {
-	header    header // length, received, sequence, producer, count, bodyCRC, kind, publisher
+	header    header // length, received, sequence, producer, count, bodyCRC, kind, publisher, codec
 	publisher string
 	payload   [][]byte
 	size      int64 // bytes on disk, 0 for anything but a record
@@ -39,19 +39,14 @@ func (r *request) reset() {
 // Replay shows it then, as it does for a record whose acknowledgement got
 // lost, so that duplicates are known by ProducerID and Sequence.
 func (l *Log) Submit(r *Record, done func(first Offset, err error)) error {
-	payload := 0
-	for _, p := range r.Payload {
-		payload += len(p)
+	if err := r.Check(); err != nil {
+		return fmt.Errorf("submit: %w", err)
 	}
-	length := recordHeaderBytes + len(r.Publisher) + payload
-	switch {
-	case r.Kind != 0 && r.Kind != KindEvents:
-		return fmt.Errorf("submit a record of kind %s: %w", r.Kind, ErrInvalid)
-	case r.Count < 1 || r.Count > payload:
-		return fmt.Errorf("submit %d events in %d bytes: %w", r.Count, payload, ErrInvalid)
-	case len(r.Publisher) > MaxPublisherBytes:
-		return fmt.Errorf("submit for a publisher whose name has %d bytes: %w", len(r.Publisher), ErrInvalid)
-	case length > MaxRecordBytes:
+	length := recordHeaderBytes + len(r.Publisher)
+	for _, p := range r.Payload {
+		length += len(p)
+	}
+	if length > MaxRecordBytes {
 		return fmt.Errorf("submit a record of %d bytes: %w", length, ErrInvalid)
 	}
 	req, _ := l.reqs.Get().(*request)
@@ -60,7 +55,7 @@ func (l *Log) Submit(r *Record, done func(first Offset, err error)) error {
 	}
 	req.header = header{
 		length: uint32(length), received: r.Received.UnixNano(), sequence: r.Sequence, producer: r.ProducerID,
-		count: uint32(r.Count), kind: KindEvents, publisher: uint8(len(r.Publisher)),
+		count: uint32(r.Count), kind: KindEvents, publisher: uint8(len(r.Publisher)), codec: r.Codec,
 	}
 	req.publisher, req.payload, req.done = r.Publisher, r.Payload, done
 	req.size = req.header.size()
@@ -104,7 +99,9 @@ func (l *Log) enqueue(req *request) error {
 	}
 	l.pending += req.size
 	l.queue = append(l.queue, req)
-	wake := len(l.queue) == 1
+	l.queued += req.size
+	wake := !l.awake && l.queued >= l.wakeAt
+	l.awake = l.awake || wake
 	l.mu.Unlock()
 	if wake {
 		select {

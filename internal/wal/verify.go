@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
 
-	"github.com/amoskys/amoskys/internal/obs"
+	"github.com/amoskys/amoskys/internal/stream"
 	"github.com/amoskys/amoskys/internal/vfs"
 )
 
@@ -19,50 +22,84 @@ type Report struct {
 	Segments int
 	First    Offset // of the oldest event
 	Next     Offset // behind the newest event
+	Removed  Offset // retention removed what is below
+	// RemovedAt is when it last did, zero where that is not known.
+	RemovedAt time.Time
 
-	// The first bad place, when OK is false.
+	// The bad place with the lowest offset, when OK is false.
 	FirstBadOffset Offset
 	Segment        string
 	Position       int64
 	Err            error // a *CorruptionError
 
-	BadPlaces int      // all of them
+	BadPlaces int      // all of them, but for those of losses that were accepted
 	TornBytes int64    // of a record that was never finished, at the very end
 	Notes     []string // what is unusual but not wrong
+	// Losses are those on record: what is gone without retention having removed it.
+	// While one is not accepted the log is not OK.
+	Losses []stream.Loss
 }
 
 // Verify checks the whole log in dir: every checksum, the hash chain through
-// all records and segments, and that neither end was cut off. progress, if not
-// nil, is told the bytes done and their total.
+// all records and segments, that neither end was cut off, and that no loss is open.
+// progress, if not nil, is told the bytes done and their total. Segments are checked on as
+// many cores as there are, up to maxVerifying.
 //
 // It takes no lock and changes nothing, so it may run beside the program that
 // writes, where it stops at the end of what is whole, and on a copy. The error
 // is that of reading, or of ctx; damage is in the report.
 func Verify(ctx context.Context, fsys vfs.FS, dir string, progress func(done, total int64)) (Report, error) {
-	if progress == nil {
-		progress = func(int64, int64) {}
+	return VerifyWith(ctx, fsys, dir, VerifyOptions{Progress: progress})
+}
+
+// VerifyOptions say how much Verify checks and who is told. The zero value is Verify's.
+type VerifyOptions struct {
+	// Unpack has the events of each record unpacked and counted. Without it, what a
+	// packed record says of itself must be possible.
+	Unpack bool
+	// Progress is told the bytes done and their total, from one goroutine at a time.
+	Progress func(done, total int64)
+
+	atOnce int // segments that are checked at once, 0 for as many as there are cores
+}
+
+// VerifyWith is Verify with options.
+func VerifyWith(ctx context.Context, fsys vfs.FS, dir string, o VerifyOptions) (Report, error) {
+	if o.atOnce == 0 {
+		o.atOnce = min(runtime.GOMAXPROCS(0), maxVerifying)
 	}
-	v := &verifier{fs: fsys, dir: dir, sum: newHasher(), progress: progress}
-	if err := v.run(ctx); err != nil {
+	v := &verifier{fs: fsys, dir: dir, atOnce: o.atOnce, unpack: o.Unpack, passing: passing{tell: o.Progress}}
+	err := v.run(ctx)
+	v.tally.report(&v.report)
+	if err != nil {
 		return v.report, fmt.Errorf("verify log %s: %w", dir, err)
 	}
-	v.report.OK = v.report.BadPlaces == 0
+	v.judgeLosses()
+	v.report.OK = v.report.BadPlaces == 0 && v.report.Err == nil
 	return v.report, nil
 }
 
-// verifier is the state of one Verify.
+// maxVerifying bounds the segments that are checked at once. Each takes a buffer of
+// 256 KiB, and for as long as a record is larger than that, as much as the record.
+const maxVerifying = 8
+
+// verifier is the state of one Verify. Segments are checked side by side, each by itself,
+// since its header says what chain it carries on; what was found is put together, and
+// the links between them are checked, in the order of the segments. So the report does
+// not depend on how many are checked at once.
 type verifier struct {
-	fs       vfs.FS
-	dir      string
-	sum      *hasher
-	progress func(done, total int64)
-	done     int64
-	total    int64
+	fs      vfs.FS
+	dir     string
+	atOnce  int // segments that are checked at once
+	unpack  bool
+	passing passing
 
 	report   Report
+	tally    tally
 	next     Offset
 	chain    [chainBytes]byte
 	linked   bool // next and chain are those of the record before
+	openEnd  bool // the last place is bad, and how far it reaches is not known
 	head     head
 	haveHead bool
 	headSeen bool // the walk passed the place that the head file notes
@@ -73,48 +110,102 @@ func (v *verifier) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	segs, err := listSegments(v.fs, v.dir)
+	found, err := look(ctx, v.fs, v.dir)
 	if err != nil {
 		return err
 	}
-	for _, s := range segs {
-		v.total += s.size
+	v.passing.total = found.bytes
+	for _, odd := range found.strangers {
+		v.bad(odd.name, odd.first, odd.first, odd.reason)
+		v.passing.done += odd.size
 	}
-	for i, s := range segs {
-		after := ^Offset(0)
-		if i+1 < len(segs) {
-			after = segs[i+1].first
-		}
-		if err := v.segment(ctx, s, after, i == len(segs)-1); err != nil {
-			return err
-		}
-		v.report.Segments++
+	if err := v.begins(&found); err != nil {
+		return err
+	}
+	if err := v.segments(ctx, &found); err != nil {
+		return err
 	}
 	v.report.Next = v.next
-	switch {
-	case v.report.BadPlaces > 0: // what is bad may be the end as well
-	case v.haveHead && !v.headSeen && v.next < v.head.next:
-		v.bad("", 0, v.next, fmt.Sprintf("the end of the log is missing: it reached at least offset %d", v.head.next))
-	case v.haveHead && !v.headSeen && v.head.next > v.report.First:
-		v.bad("", 0, v.report.First, "the log is not the one that its HEAD file describes")
-	case cursorEnd > v.next:
-		v.bad("", 0, v.next, fmt.Sprintf("the end of the log is missing: cursor %s stands at offset %d", who, cursorEnd))
+	v.ends(&found, cursorEnd, who)
+	return nil
+}
+
+// segments checks all segments, and links them in order as they are done.
+func (v *verifier) segments(ctx context.Context, found *survey) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	defer cancel()
+	checks := make([]segmentCheck, len(found.segs))
+	done := make([]chan struct{}, len(checks))
+	for i := range checks {
+		checks[i] = segmentCheck{head: &v.head, passing: &v.passing, unpack: v.unpack}
+		done[i] = make(chan struct{})
+	}
+	var taken atomic.Int64
+	for range min(v.atOnce, len(checks)) {
+		workers.Go(func() {
+			sum, entry := newHasher(), &stream.Entry{}
+			for {
+				i := int(taken.Add(1)) - 1
+				if i >= len(checks) {
+					return
+				}
+				checks[i].sum, checks[i].entry = sum, entry
+				checks[i].run(ctx, v.fs, v.dir, found, i)
+				close(done[i])
+			}
+		})
+	}
+	for i := range checks {
+		<-done[i]
+		if err := v.link(found, i, &checks[i]); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// link adds a checked segment to those before it.
+func (v *verifier) link(found *survey, i int, c *segmentCheck) error {
+	s := &found.segs[i]
+	switch {
+	case s.reason != "":
+		v.bad(s.name, s.first, s.first, s.reason)
+	case v.linked && s.header.prev != v.chain:
+		v.bad(s.name, s.first, s.first, "segment does not carry on the hash chain of the one before")
+	}
+	if v.report.Segments == 0 {
+		v.report.First = s.first
+	}
+	v.report.Segments++
+	v.report.Records += c.records
+	v.report.Events += c.events
+	v.report.Bytes += c.bytes
+	if c.torn > 0 {
+		v.report.TornBytes = c.torn
+	}
+	v.report.Notes = append(v.report.Notes, c.notes...)
+	v.tally.add(&c.tally)
+	v.next, v.chain, v.linked = c.next, c.chain, c.linked
+	v.headSeen = v.headSeen || c.headSeen
+	if c.holes > 0 {
+		v.openEnd = c.openEnd
+	}
+	return c.err
 }
 
 // readKnown reads what else says how long the log is. It comes before the
 // segments, since those may grow meanwhile.
 func (v *verifier) readKnown() (cursorEnd Offset, who string, err error) {
-	v.head, err = readHead(v.fs, v.dir)
-	switch {
-	case err == nil:
-		v.haveHead = true
-	case errors.Is(err, errNoHead):
-		v.report.Notes = append(v.report.Notes, "there is no readable HEAD file: records cut off at either end would not be noticed")
-	default:
+	var faults []string
+	v.head, faults, err = readHead(v.fs, v.dir)
+	v.haveHead = err == nil
+	if err != nil && !errors.Is(err, errNoHead) {
 		return 0, "", err
 	}
+	v.report.Notes = append(v.report.Notes, faults...)
+	v.report.Removed, v.report.RemovedAt = v.head.removed, v.head.note.removedAt
 	cursors, err := readCursors(v.fs, v.dir, func(name, reason string) {
 		v.report.Notes = append(v.report.Notes, fmt.Sprintf("cursor %s is damaged: %s", name, reason))
 	})
@@ -125,167 +216,75 @@ func (v *verifier) readKnown() (cursorEnd Offset, who string, err error) {
 	return cursorEnd, who, nil
 }
 
-// bad counts a bad place and keeps the first.
-func (v *verifier) bad(segment string, pos int64, off Offset, reason string) {
-	v.report.BadPlaces++
-	if v.report.Err != nil {
-		return
-	}
-	v.report.FirstBadOffset, v.report.Segment, v.report.Position = off, segment, pos
-	v.report.Err = &CorruptionError{Segment: segment, Position: pos, First: off, Next: off, Reason: reason}
-}
-
-// segment checks one file. after is the offset at which the next one starts.
-func (v *verifier) segment(ctx context.Context, s listed, after Offset, last bool) (err error) {
-	f, err := v.fs.Open(filepath.Join(v.dir, s.name))
-	if vfs.IsNotExist(err) {
-		v.report.Notes = append(v.report.Notes, "segment "+s.name+" was removed meanwhile")
-		v.linked = false
+// begins checks that the oldest segment is where retention stopped.
+func (v *verifier) begins(found *survey) error {
+	if !v.haveHead || len(found.segs) == 0 {
 		return nil
 	}
-	if err != nil {
-		return err
+	first := found.segs[0].first
+	v.next = v.head.removed
+	if first <= v.head.removed {
+		return nil
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	size, err := f.Size()
-	if err != nil {
-		return err
-	}
-	h, salt, reason, err := readSegmentHeader(f)
-	if err != nil {
-		return err
-	}
-	expect := v.next
-	if !v.linked {
-		expect = s.first
-	}
+	// Retention may have been at work since the head file was read.
+	now, _, err := readHead(v.fs, v.dir)
 	switch {
-	case reason != "":
-	case !s.named:
-		reason = "name is not that of a segment"
-	case h.first != s.first:
-		reason = fmt.Sprintf("name says offset %d, header says %d", s.first, h.first)
-	case v.linked && h.first != v.next:
-		reason = fmt.Sprintf("segment starts at offset %d, the one before ends at %d", h.first, v.next)
-	case v.linked && h.prev != v.chain:
-		reason = "segment does not carry on the hash chain of the one before"
-	case v.report.Segments == 0 && v.haveHead && h.first > v.head.oldest:
-		// Retention may have been at work since the head file was read.
-		if now, err := readHead(v.fs, v.dir); err == nil && h.first > now.oldest {
-			expect = now.oldest
-			reason = fmt.Sprintf("segments are missing at the beginning: the oldest should start at offset %d", now.oldest)
-		}
-	}
-	if reason != "" {
-		v.bad(s.name, 0, min(expect, s.first), reason)
-	}
-	if salt == 0 || !s.named {
-		v.linked = false
-		v.done += s.size
+	case err != nil && !errors.Is(err, errNoHead):
+		return err
+	case err == nil && first <= now.removed:
 		return nil
 	}
-	v.next, v.chain = s.first, h.chain()
-	v.linked = h.salt != 0 // the header could be read, so the chain is known
-	if v.report.Segments == 0 {
-		v.report.First = s.first
-	}
-	v.passHead()
-	scan := scanner{file: f, salt: salt, first: s.first, pos: segmentHeaderBytes, limit: size}
-	v.report.Bytes += segmentHeaderBytes
-	return v.records(ctx, s, &scan, after, last)
-}
-
-// passHead notes when the walk is where the head file says the log once was.
-func (v *verifier) passHead() {
-	if v.next == v.head.next && v.chain == v.head.chain {
-		v.headSeen = true
-	}
-}
-
-// records checks a segment's records.
-func (v *verifier) records(ctx context.Context, s listed, scan *scanner, after Offset, last bool) error {
-	base, told, looked := v.done, int64(0), int64(-1)
-	for v.next < after {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		var rec scanned
-		what, err := scan.next(&rec)
-		if err != nil {
-			return fmt.Errorf("read segment %s: %w", s.name, err)
-		}
-		if what == foundRecord {
-			v.record(s, &rec)
-			if scan.pos-told >= 1<<20 {
-				told = scan.pos
-				v.progress(base+told, max(v.total, base+told))
-			}
-			continue
-		}
-		more, err := v.badRecord(s, scan, &rec, last, looked == rec.pos)
-		looked = rec.pos
-		if err != nil {
-			return fmt.Errorf("read segment %s: %w", s.name, err)
-		}
-		if !more {
-			break
-		}
-	}
-	v.done = base + s.size
-	v.progress(v.done, max(v.total, v.done))
+	v.bad(found.segs[0].name, v.head.removed, first, fmt.Sprintf(
+		"segments are missing at the beginning: the oldest should start at offset %d", v.head.removed))
 	return nil
 }
 
-// record checks that a record whose checksums are right follows the one
-// before.
-func (v *verifier) record(s listed, rec *scanned) {
-	h := &rec.header
-	switch {
-	case h.first < v.next:
-		v.bad(s.name, rec.pos, h.first, "record repeats earlier offsets")
-		return
-	case v.linked && h.first > v.next:
-		v.bad(s.name, rec.pos, v.next, "record does not follow the one before: offsets are missing")
-	case v.linked && !h.follows(&v.chain, v.sum, rec.bytes):
-		v.bad(s.name, rec.pos, v.next, "record breaks the hash chain")
+// ends checks that the log reaches as far as anything says.
+func (v *verifier) ends(found *survey, cursorEnd Offset, who string) {
+	n := &v.head.note
+	last := Offset(0)
+	if len(found.segs) > 0 {
+		last = found.segs[len(found.segs)-1].first
+	} else {
+		v.next = v.head.removed
 	}
-	v.next, v.chain, v.linked = h.behind(), h.chain, true
-	v.passHead()
-	v.report.Records++
-	v.report.Events += uint64(h.count)
-	v.report.Bytes += h.size()
+	gone := n.hasNewest && (n.newest > last || len(found.segs) == 0) && (!n.closed || v.head.next > v.next)
+	switch {
+	case v.openEnd: // what is bad may be the end as well
+	case gone && v.newestIsBack():
+	case gone:
+		v.bad("", v.next, max(v.next, v.head.next), "the end of the log is missing: it had a segment "+segmentName(n.newest))
+	case v.haveHead && !v.headSeen && v.next < v.head.next:
+		v.bad("", v.next, v.head.next, fmt.Sprintf("the end of the log is missing: it reached at least offset %d", v.head.next))
+	case cursorEnd > v.next:
+		v.bad("", v.next, cursorEnd, fmt.Sprintf("the end of the log is missing: cursor %s stands at offset %d", who, cursorEnd))
+	case !v.haveHead && (v.report.Events > 0 || v.next > 0 || cursorEnd > 0):
+		v.bad("", v.report.First, v.report.First, lostHead.String())
+	case v.haveHead && !v.headSeen && v.head.next > v.report.First && v.tally.places == 0 && len(n.losses) == 0:
+		v.bad("", v.report.First, v.report.First, "the log is not the one that its HEAD file describes")
+	}
 }
 
-// badRecord handles the end of a segment's records or a bad one, and reports
-// whether to go on from the scanner's position. again says that this place has
-// been looked at before.
-func (v *verifier) badRecord(s listed, scan *scanner, rec *scanned, last, again bool) (bool, error) {
-	durable := !last || v.haveHead && v.head.next > v.next
-	place, err := inspect(scan, rec, durable)
-	if err != nil {
-		return false, err
+// newestIsBack reports whether the newest segment that the head file named is not
+// missing, but was retention's by now.
+func (v *verifier) newestIsBack() bool {
+	now, _, err := readHead(v.fs, v.dir)
+	return err == nil && now.removed > v.head.note.newest
+}
+
+// bad counts a bad place that is a whole segment, or none that is there, see tally.
+func (v *verifier) bad(segment string, from, to Offset, reason string) {
+	v.tally.bad(v.head.note.losses, segment, 0, from, to, reason)
+}
+
+// judgeLosses reports the losses on record.
+func (v *verifier) judgeLosses() {
+	for i := range v.head.note.losses {
+		l := v.head.note.losses[i].stream()
+		v.report.Losses = append(v.report.Losses, l)
+		if l.Accepted.IsZero() && v.report.Err == nil {
+			v.report.FirstBadOffset = l.From
+			v.report.Err = &CorruptionError{First: l.From, Next: l.To, Reason: "lost: " + l.Reason}
+		}
 	}
-	if rec.reason == "" {
-		rec.reason = "bytes behind the end of the records"
-	}
-	switch {
-	case place.used <= rec.pos:
-		return false, nil // the end
-	case last && !place.torn && !again:
-		// It may have been written between the two looks at it.
-		scan.release()
-		return true, nil
-	case place.torn:
-		v.report.TornBytes = place.used - rec.pos
-		v.report.Notes = append(v.report.Notes,
-			obs.Counted(v.report.TornBytes, "byte at the end is", "bytes at the end are")+" of a record that was never finished")
-		return false, nil
-	}
-	v.bad(s.name, rec.pos, v.next, rec.reason)
-	v.linked = false
-	if place.resumeAt < 0 {
-		return false, nil
-	}
-	scan.pos = place.resumeAt
-	return true, nil
 }

@@ -14,7 +14,9 @@ import (
 
 // TestVerifyLiveLog verifies, describes and dumps a log on disk while it is
 // written, rotated and shortened: nothing may look wrong.
-func TestVerifyLiveLog(t *testing.T) {
+func TestVerifyLiveLog(t *testing.T) { eachShape(t, 10000, testVerifyLiveLog) }
+
+func testVerifyLiveLog(t *testing.T, sh *shape) {
 	o := Options{Dir: filepath.Join(t.TempDir(), "wal"), Logger: quiet(), SegmentBytes: 256 << 10, RetentionBytes: 1 << 20}
 	l := openLog(t, o)
 	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
@@ -23,7 +25,7 @@ func TestVerifyLiveLog(t *testing.T) {
 	for w := range 2 {
 		wg.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
-				if _, err := l.Append(ctx, batch(w, 1+i%9, 10+i%5000)); err != nil && ctx.Err() == nil {
+				if _, err := l.Append(ctx, sh.batch(w, 1+i%9, 10+i%5000)); err != nil && ctx.Err() == nil {
 					t.Error(err)
 					return
 				}

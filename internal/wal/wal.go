@@ -10,8 +10,9 @@
 // One goroutine writes. Submit hashes the batch on the caller's goroutine and
 // queues it; the writer gathers what has been queued while the disk was busy,
 // writes it with one system call, makes it durable with one fdatasync and only
-// then calls back. Readers see the durable part only and never block the
-// writer.
+// then calls back. Under load it writes the next group while another goroutine
+// waits for the sync of the one before (see group). Readers see the durable part
+// only and never block the writer.
 //
 // Invariants:
 //   - Offsets number events from 0, without holes within a healthy log, and
@@ -26,11 +27,32 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/amoskys/amoskys/internal/stream"
 	"github.com/amoskys/amoskys/internal/vfs"
 )
 
-// Offset is the number of an event, counted from 0 over the log's life.
-type Offset = uint64
+// What a log has in common with others behind stream.Log.
+type (
+	// Offset is the number of an event, counted from 0 over the log's life, without
+	// holes within a healthy log.
+	Offset = stream.Offset
+	// Record is a batch to append.
+	Record = stream.Record
+	// Stat describes the log at one moment.
+	Stat = stream.Stat
+	// State says whether the log takes records.
+	State = stream.State
+	// Recovery says what Open found and did.
+	Recovery = stream.Recovery
+	// Damage is a bad place found by Open or met by a reader.
+	Damage = stream.Damage
+	// SyncInfo describes a group commit.
+	SyncInfo = stream.SyncInfo
+	// CursorInfo describes a cursor.
+	CursorInfo = stream.CursorInfo
+	// Loss is a range that is gone without retention having removed it.
+	Loss = stream.Loss
+)
 
 // Kind says what a record holds.
 type Kind uint8
@@ -55,24 +77,9 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind(%d)", uint8(k))
 }
 
-// Record is a batch to append. Submit copies the struct; the buffers behind
-// Payload belong to the log until done is called.
-type Record struct {
-	Kind       Kind      // KindEvents, also when zero
-	Publisher  string    // identity from the certificate, at most 255 bytes
-	ProducerID [16]byte  // idempotence of publishing, zero when unused
-	Sequence   uint64    // the producer's number of this batch, 0 when unused
-	Received   time.Time // when the batch arrived
-	Count      int       // events in Payload, at least 1
-	// Payload is pieces whose concatenation is a protobuf message with the
-	// events in field 3 (repeated bytes: tag 0x1a, length, bytes).
-	Payload [][]byte
-}
-
 // Limits of a record.
 const (
-	MaxPublisherBytes = 255
-	MaxRecordBytes    = 64 << 20
+	MaxRecordBytes = 64 << 20
 
 	// maxOffset is the largest offset at which a segment may start. Files that
 	// are not segments of the log, the head file and cursors are believed up to
@@ -80,22 +87,14 @@ const (
 	maxOffset Offset = 1 << 62
 )
 
-// Errors that callers decide on.
+// Errors that callers decide on; those of stream under the names that fit a disk.
 var (
-	// ErrClosed says that the log has been closed.
-	ErrClosed = errors.New("log is closed")
-	// ErrBusy says that more bytes wait for the disk than Options.QueueBytes
-	// allows; the caller should back off and submit again.
-	ErrBusy = errors.New("log is busy")
-	// ErrDiskFull says that the disk has no room, or less than
-	// Options.MinFreeBytes.
-	ErrDiskFull = errors.New("disk is full")
-	// ErrReadOnly says that the file system does not allow writing.
-	ErrReadOnly = errors.New("file system is read-only")
-	// ErrFailed says that the disk failed in another way.
-	ErrFailed = errors.New("disk failed")
-	// ErrInvalid says that a record cannot be appended as it is.
-	ErrInvalid = errors.New("invalid record")
+	ErrClosed   = stream.ErrClosed
+	ErrBusy     = stream.ErrBusy
+	ErrDiskFull = stream.ErrFull
+	ErrReadOnly = stream.ErrReadOnly
+	ErrFailed   = stream.ErrFailed
+	ErrInvalid  = stream.ErrInvalid
 )
 
 // CorruptionError names a bad place in the log. A Reader returns it once for
@@ -106,22 +105,35 @@ type CorruptionError struct {
 	First    Offset // first offset that is lost
 	Next     Offset // first offset behind the place, equal to First when unknown
 	Reason   string
+	// Newer says that nothing is damaged: it takes a newer build to read the place.
+	Newer bool
+}
+
+// Unwrap returns ErrNewer where that is what keeps the place from being read.
+func (e *CorruptionError) Unwrap() error {
+	if e.Newer {
+		return ErrNewer
+	}
+	return nil
 }
 
 // Error names the place and the reason.
 func (e *CorruptionError) Error() string {
+	if e.Segment == "" {
+		return fmt.Sprintf("the log is damaged from offset %d on: %s", e.First, e.Reason)
+	}
+	if e.Newer {
+		return fmt.Sprintf("segment %s cannot be read at byte %d, offset %d: %s", e.Segment, e.Position, e.First, e.Reason)
+	}
 	return fmt.Sprintf("segment %s is damaged at byte %d, offset %d: %s", e.Segment, e.Position, e.First, e.Reason)
 }
 
-// State says whether the log takes records.
-type State string
-
 // States of the log.
 const (
-	StateOK       State = "ok"
-	StateFull     State = "full"
-	StateReadOnly State = "readonly"
-	StateFailed   State = "failed"
+	StateOK       = stream.StateOK
+	StateFull     = stream.StateFull
+	StateReadOnly = stream.StateReadOnly
+	StateFailed   = stream.StateFailed
 )
 
 // Options sets up a log. Dir and Logger are required; the zero value of
@@ -142,6 +154,7 @@ type Options struct {
 	QueueBytes int64
 
 	Now    func() time.Time // time.Now
+	Clock  stream.Clock     // what age is told by; Now where nil
 	Logger *slog.Logger
 
 	// Checkpoint gives the bytes of a new segment's first record. It is
@@ -155,16 +168,12 @@ type Options struct {
 	Replay func(*Entry) error
 	// Observe is called after each group commit on the log's goroutine.
 	Observe func(SyncInfo)
-}
 
-// SyncInfo describes a group commit.
-type SyncInfo struct {
-	Records int
-	Events  int
-	Bytes   int64
-	Write   time.Duration // the write system calls
-	Sync    time.Duration // the fdatasync
-	Err     error         // why the group failed, nil when it is durable
+	// format is the version of the segment that begins at first, nil for the newest.
+	// Tests write older ones.
+	format func(first Offset) uint32
+
+	aheadBytes int64 // see the constant
 }
 
 const (
@@ -189,8 +198,17 @@ func (o Options) withDefaults() (Options, error) {
 	if o.QueueBytes <= 0 {
 		o.QueueBytes = defaultQueueBytes
 	}
+	if o.format == nil {
+		o.format = func(Offset) uint32 { return segmentVersion }
+	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Clock == nil {
+		o.Clock = plainClock{o.Now}
+	}
+	if o.aheadBytes <= 0 {
+		o.aheadBytes = aheadBytes
 	}
 	if o.Observe == nil {
 		o.Observe = func(SyncInfo) {}

@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/amoskys/amoskys/internal/stream"
 	"github.com/amoskys/amoskys/internal/vfs"
 	"github.com/amoskys/amoskys/internal/vfs/memfs"
 )
@@ -120,10 +121,12 @@ func verify(t *testing.T, fsys vfs.FS) Report {
 	return rep
 }
 
-func TestAppendReadReopen(t *testing.T) {
+func TestAppendReadReopen(t *testing.T) { eachShape(t, 25, testAppendReadReopen) }
+
+func testAppendReadReopen(t *testing.T, sh *shape) {
 	for _, name := range []string{"memory", "disk"} {
 		t.Run(name, func(t *testing.T) {
-			o := options(memfs.New())
+			o := sh.options(memfs.New())
 			if name == "disk" {
 				o.FS, o.Dir = vfs.OS{}, t.TempDir()+"/a/b"
 			}
@@ -133,12 +136,12 @@ func TestAppendReadReopen(t *testing.T) {
 			for round := range 4 {
 				l := openLog(t, o)
 				for i := range 25 {
-					r := batch(round*25+i, 1+i%7, 10+97*i%3000)
+					r := sh.batch(round*25+i, 1+i%7, 10+97*i%3000)
 					first := mustAppend(t, l, r)
 					if first != next {
 						t.Fatalf("first offset %d, want %d", first, next)
 					}
-					e := Entry{First: first, Count: r.Count, Payload: r.Payload[0]}
+					e := Entry{Entry: stream.Entry{First: first, Count: r.Count, Payload: r.Payload[0], Codec: r.Codec}}
 					for off, ev := range e.Events() {
 						want[off] = string(ev)
 					}
@@ -169,10 +172,12 @@ func TestAppendReadReopen(t *testing.T) {
 	}
 }
 
-func TestReaderStartsInsideRecord(t *testing.T) {
-	l := openLog(t, options(memfs.New()))
-	mustAppend(t, l, record("a", 1, "zero", "one", "two"))
-	mustAppend(t, l, record("a", 2, "three"))
+func TestReaderStartsInsideRecord(t *testing.T) { eachShape(t, 10000, testReaderStartsInsideRecord) }
+
+func testReaderStartsInsideRecord(t *testing.T, sh *shape) {
+	l := openLog(t, sh.options(memfs.New()))
+	mustAppend(t, l, sh.record("a", 1, "zero", "one", "two"))
+	mustAppend(t, l, sh.record("a", 2, "three"))
 	got, _ := readAll(t, l, 2)
 	if len(got) != 2 || got[2] != "two" || got[3] != "three" {
 		t.Fatalf("got %v", got)

@@ -1,8 +1,6 @@
 package wal
 
 import (
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/amoskys/amoskys/internal/vfs"
@@ -12,6 +10,13 @@ const (
 	// maxGroupBytes bounds a group commit and with it the latency that a
 	// record meets when the log is saturated.
 	maxGroupBytes = 4 << 20
+	// aheadBytes is what must be queued for it to be written while the group before is
+	// being synced. Below it writing takes less time than waking another goroutine, and a
+	// lone writer's group is written and synced by one.
+	aheadBytes = 1 << 20
+	// aheadPiece bounds what is written ahead at once, and with it how long the answers
+	// to a group that has become durable meanwhile are late.
+	aheadPiece = 1 << 20
 	// preallocateBytes is how much of a segment is reserved at once. Within
 	// reserved space fdatasync has no file size to write.
 	preallocateBytes = 16 << 20
@@ -26,18 +31,36 @@ const (
 // writer is the state of the goroutine that owns the files.
 type writer struct {
 	active  *active // nil when the next group needs a new segment
-	next    Offset  // next offset to give out
+	next    Offset  // behind the newest durable record
 	chain   [chainBytes]byte
 	head    head
-	headErr error      // why the head file is not up to date
-	taken   []*request // reused queue
-	frame   frame
+	headErr error // why the head file is not up to date
+	// headStale says that opening found more or less than the head file says.
+	headStale bool
+	// void says that a write to the segment before the next one failed, and that what
+	// was taken back of it may come back in a crash.
+	void    bool
+	copyErr error // the same for its copy
+
+	taken  []*request // the queue as it was taken, reused
+	rest   []*request // what of it is in no group yet
+	flight *group     // being synced, see group
+	ahead  *group     // being written behind flight
+	spare  []*group
+	landed chan landing
+	ticks  <-chan time.Time
+	due    bool // a tick waits until nothing is in flight
+	frame  frame
 
 	noPreallocate bool // the file system cannot
 	maintained    time.Time
-	lastRefused   error    // why groups are refused, nil when they are not
-	refusedBytes  int64    // of the last refused group
-	doomed        []string // files to remove
+	lastReceived  time.Time // when the newest record came that was there when the log was opened
+	lastRefused   error     // why groups are refused, nil when they are not
+	refusedBytes  int64     // of the last refused group
+	doomed        []string  // files to remove
+
+	cramped   error     // why no segment could be begun when the active one was full
+	crampedAt time.Time // when a new one was last tried
 }
 
 // active is the segment being written.
@@ -50,27 +73,63 @@ type active struct {
 	prev [chainBytes]byte // chain value that the segment's header carries on
 }
 
-// run is the writer goroutine.
+// run is the writer goroutine. It owns the files and calls everybody back; the one thing
+// that goes on beside it is the sync of a large group.
 func (l *Log) run() {
 	defer close(l.finished)
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
+	l.w.ticks, l.w.landed = tick.C, make(chan landing, 1)
+	stop := l.stop
 	for {
-		select {
-		case <-l.signal:
-			l.drain()
-		case <-tick.C:
-			l.tick()
-		case <-l.stop:
-			l.drain()
+		l.work()
+		if stop == nil && l.w.flight == nil {
 			l.closeErr = l.shutdown()
 			return
 		}
+		select {
+		case <-l.signal:
+		case r := <-l.w.landed:
+			l.land(r)
+		case <-tick.C:
+			l.w.due = true
+		case <-stop:
+			stop = nil
+		}
+	}
+}
+
+// work does what there is to do without waiting for the group in flight.
+func (l *Log) work() {
+	for {
+		select {
+		case <-l.w.ticks: // also while there is no end of work
+			l.w.due = true
+		default:
+		}
+		switch {
+		case l.w.flight != nil:
+			if !l.writeAhead() {
+				return
+			}
+			continue
+		case l.w.due:
+			l.w.due = false
+			l.tick()
+		}
+		if !l.refill(0) {
+			return
+		}
+		l.step()
 	}
 }
 
 func (l *Log) tick() {
 	l.probe()
+	l.keepPresent()
+	if l.w.cramped != nil && l.w.active != nil {
+		_ = l.rotateOrGrow() // it is told by what it leaves
+	}
 	if now := l.opts.Now(); now.Sub(l.w.maintained) >= maintainEvery {
 		l.w.maintained = now
 		if err := l.maintain(); err != nil {
@@ -79,44 +138,42 @@ func (l *Log) tick() {
 	}
 }
 
-// drain commits until the queue is empty.
-func (l *Log) drain() {
-	for {
-		l.mu.Lock()
-		reqs := l.queue
-		l.queue = l.w.taken[:0]
-		l.mu.Unlock()
-		if len(reqs) == 0 {
-			l.w.taken = reqs
-			return
-		}
-		for rest := reqs; len(rest) > 0; {
-			rest = rest[l.step(rest):]
-		}
-		clear(reqs)
-		l.w.taken = reqs
+// refill takes the queue once what was taken before is used up, and reports whether
+// there is something to do. While fewer than least bytes are queued there is not, and
+// enqueue wakes the writer when they are.
+func (l *Log) refill(least int64) bool {
+	if len(l.w.rest) > 0 {
+		return true
 	}
+	clear(l.w.taken)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.queue) == 0 || l.queued < least {
+		l.wakeAt, l.awake = least, false
+		return false
+	}
+	l.w.rest, l.queue = l.queue, l.w.taken[:0]
+	l.w.taken, l.queued, l.awake = l.w.rest, 0, true
+	return true
 }
 
-// step handles the first requests of reqs and returns how many.
-func (l *Log) step(reqs []*request) int {
-	if reqs[0].control != nil {
-		reqs[0].control()
-		return 1
+// step handles the first of the requests that were taken.
+func (l *Log) step() {
+	reqs := l.w.rest
+	if run := reqs[0].control; run != nil {
+		l.w.rest = reqs[1:]
+		run()
+		return
 	}
 	room, err := l.prepare(firstSize(reqs))
-	n, bytes := 0, int64(0)
-	for n < len(reqs) && reqs[n].control == nil && (bytes == 0 || bytes+reqs[n].size <= room) {
-		bytes += reqs[n].size
-		n++
+	g := l.newGroup()
+	g.take(&l.w.rest, room)
+	switch {
+	case err == nil && g.bytes > 0:
+		l.commit(g)
+	default:
+		l.answer(g, err)
 	}
-	group := reqs[:n]
-	info := SyncInfo{Bytes: bytes}
-	if err == nil && bytes > 0 {
-		err = l.persist(group, bytes, &info)
-	}
-	l.answer(group, bytes, &info, err)
-	return n
 }
 
 // firstSize returns the size of the first record before the next control
@@ -135,10 +192,12 @@ func firstSize(reqs []*request) int64 {
 func (l *Log) prepare(size int64) (int64, error) {
 	a := l.w.active
 	if size > 0 && a != nil && a.pos+size > l.opts.SegmentBytes && a.seg.first != l.w.next {
-		if err := l.rotate(); err != nil {
+		if err := l.rotateOrGrow(); err != nil {
 			return maxGroupBytes, err
 		}
-		a = l.w.active
+		if a = l.w.active; l.w.cramped != nil {
+			return maxGroupBytes, nil
+		}
 	}
 	used := int64(segmentHeaderBytes)
 	if a != nil {
@@ -147,73 +206,11 @@ func (l *Log) prepare(size int64) (int64, error) {
 	return min(maxGroupBytes, max(size, l.opts.SegmentBytes-used)), nil
 }
 
-// persist writes a group and makes it durable. A failed sync is answered by
-// one attempt in a new segment: the group's buffers are still at hand, the
-// pages of the old file cannot be trusted.
-func (l *Log) persist(group []*request, bytes int64, info *SyncInfo) error {
-	if err := l.checkSpace(bytes); err != nil {
-		return err
-	}
-	if l.w.active == nil {
-		if err := l.begin(); err != nil {
-			return err
-		}
-	}
-	err := l.attempt(group, bytes, info)
-	if err == nil || l.w.active != nil || errors.Is(err, ErrDiskFull) || errors.Is(err, ErrReadOnly) {
-		return err
-	}
-	l.log.Warn("log writes the group again in a new segment", "error", err)
-	if again := l.begin(); again != nil {
-		return errors.Join(err, again)
-	}
-	return l.attempt(group, bytes, info)
-}
-
-// attempt writes a group to the active segment. On failure the file is taken
-// back to its durable end, or given up (active is nil then).
-func (l *Log) attempt(group []*request, bytes int64, info *SyncInfo) error {
-	a := l.w.active
-	chain, next := l.w.chain, l.w.next
-	pieces := l.w.frame.build(group, a, &chain, &next)
-	l.reserve(bytes)
-
-	start := time.Now()
-	n, err := a.file.WriteVec(pieces, a.pos)
-	clear(pieces) // the callers' buffers are not ours for longer than this
-	if err == nil && n != bytes {
-		err = fmt.Errorf("wrote %d of %d bytes to segment %s", n, bytes, a.seg.name)
-	}
-	info.Write = time.Since(start)
-	if err != nil {
-		err = classify(fmt.Errorf("write segment %s: %w", a.seg.name, err))
-		l.rollBack(errors.Is(err, ErrDiskFull))
-		return err
-	}
-	start = time.Now()
-	err = a.file.Datasync()
-	info.Sync = time.Since(start)
-	if err != nil {
-		err = classify(fmt.Errorf("sync segment %s: %w", a.seg.name, err))
-		l.rollBack(false)
-		return err
-	}
-	pos := a.pos
-	for _, r := range group {
-		if r.size > 0 {
-			a.seg.note(r.header.first, pos)
-			pos += r.size
-		}
-	}
-	a.pos, a.alloc = pos, max(a.alloc, pos)
-	l.w.chain, l.w.next = chain, next
-	return nil
-}
-
 // rollBack removes what was written behind the durable end. With keep the
 // segment stays in use when that works; otherwise it is given up.
 func (l *Log) rollBack(keep bool) {
 	a := l.w.active
+	l.w.void = true
 	err := a.file.Truncate(a.pos)
 	if err == nil {
 		a.alloc = a.pos
@@ -232,6 +229,7 @@ func (l *Log) rollBack(keep bool) {
 func (l *Log) abandon() {
 	a := l.w.active
 	l.w.active = nil
+	l.noteCramped()
 	a.seg.end = a.pos
 	if a.seg.first == l.w.next {
 		l.w.chain = a.prev // the next segment takes its place
@@ -242,11 +240,11 @@ func (l *Log) abandon() {
 }
 
 // answer publishes a durable group and calls everybody back.
-func (l *Log) answer(group []*request, bytes int64, info *SyncInfo, err error) {
+func (l *Log) answer(g *group, err error) {
 	switch {
-	case bytes == 0:
+	case g.bytes == 0:
 	case err != nil:
-		l.w.lastRefused, l.w.refusedBytes = err, bytes
+		l.w.lastRefused, l.w.refusedBytes = err, g.bytes
 		l.setState(stateOf(err), err)
 	default:
 		v := *l.view.Load()
@@ -258,10 +256,10 @@ func (l *Log) answer(group []*request, bytes int64, info *SyncInfo, err error) {
 		}
 	}
 	l.mu.Lock()
-	l.pending -= bytes
+	l.pending -= g.bytes
 	l.mu.Unlock()
-	info.Err = err
-	for _, r := range group {
+	g.info.Bytes, g.info.Err = g.bytes, err
+	for _, r := range g.reqs {
 		switch {
 		case r.barrier != nil:
 			r.barrier(err)
@@ -271,12 +269,13 @@ func (l *Log) answer(group []*request, bytes int64, info *SyncInfo, err error) {
 			r.done(r.header.first, nil)
 		}
 		if r.size > 0 {
-			info.Records++
-			info.Events += int(r.header.count)
+			g.info.Records++
+			g.info.Events += int(r.header.count)
 		}
 		l.recycle(r)
 	}
-	if bytes > 0 {
-		l.opts.Observe(*info)
+	if g.bytes > 0 {
+		l.opts.Observe(g.info)
 	}
+	l.giveBack(g)
 }

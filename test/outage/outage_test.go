@@ -23,6 +23,7 @@ import (
 	"github.com/amoskys/amoskys/internal/event"
 	"github.com/amoskys/amoskys/internal/identity"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+	"github.com/amoskys/amoskys/internal/reader"
 	"github.com/amoskys/amoskys/internal/tail"
 )
 
@@ -190,15 +191,15 @@ func (h *home) subscribe(t *testing.T) received {
 			CA: filepath.Join(h.dir, "certs", "ca.crt"), Cert: filepath.Join(h.dir, "certs", "operator.crt"),
 			Key: filepath.Join(h.dir, "certs", "operator.key"),
 		},
-		Request: &pb.SubscribeRequest{Start: &pb.SubscribeRequest_FromOffset{FromOffset: 0}, NoFollow: true},
-		Print: func(e *pb.StoredEvent) error {
-			if e.GetOffset() != next {
-				t.Errorf("offset %d arrived, want %d", e.GetOffset(), next)
+		Request: reader.Request{Resume: true, NoFollow: true}, // from offset 0
+		Print: func(e *reader.Event) error {
+			if e.Offset != next {
+				t.Errorf("offset %d arrived, want %d", e.Offset, next)
 			}
-			next = e.GetOffset() + 1
+			next = e.Offset + 1
 			var ev pb.Event
-			if err := proto.Unmarshal(e.GetEvent(), &ev); err != nil {
-				return fmt.Errorf("read event %d: %w", e.GetOffset(), err)
+			if err := proto.Unmarshal(e.Encoded, &ev); err != nil {
+				return fmt.Errorf("read event %d: %w", e.Offset, err)
 			}
 			if ev.GetLabels()["synthetic"] == "true" {
 				got.ids = append(got.ids, event.IDString(ev.GetId()))

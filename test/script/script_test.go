@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -91,13 +92,23 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 // makeHome writes configuration with free ports into $AMOSKYS_HOME, and sets
 // $HUB, $WEB, $METRICS, $PROC, $MONITOR and $MONITORMETRICS to them.
 func makeHome(ts *testscript.TestScript, _ bool, _ []string) {
+	port, err := writeHome(ts.Getenv("AMOSKYS_HOME"))
+	ts.Check(err)
+	for name, n := range port {
+		ts.Setenv(name, strconv.Itoa(n))
+	}
+}
+
+// writeHome writes configuration with free ports below home, and returns them by name.
+func writeHome(home string) (map[string]int, error) {
 	names := []string{"HUB", "WEB", "METRICS", "PROC", "MONITOR", "MONITORMETRICS", "SYNTH"}
 	ports, err := freePorts(len(names))
-	ts.Check(err)
+	if err != nil {
+		return nil, err
+	}
 	port := map[string]int{}
 	for i, name := range names {
 		port[name] = ports[i]
-		ts.Setenv(name, strconv.Itoa(ports[i]))
 	}
 	hub := fmt.Sprintf("hub: {port: %d}\n", port["HUB"])
 	files := map[string]string{
@@ -110,10 +121,15 @@ func makeHome(ts *testscript.TestScript, _ bool, _ []string) {
 			port["MONITOR"], port["HUB"], port["MONITORMETRICS"]) + hub,
 	}
 	for name, text := range files {
-		file := filepath.Join(ts.Getenv("AMOSKYS_HOME"), "config", name)
-		ts.Check(os.MkdirAll(filepath.Dir(file), 0o700))
-		ts.Check(os.WriteFile(file, []byte(text), 0o600))
+		file := filepath.Join(home, "config", name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			return nil, err
+		}
 	}
+	return port, nil
 }
 
 // freePorts finds ports that are free now, all different.
@@ -139,9 +155,11 @@ func listen(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // within repeats a program until it ends well and prints a text:
-// within SECONDS TEXT PROGRAM ARG...
+// within SECONDS REGEXP PROGRAM ARG...
 func within(ts *testscript.TestScript, _ bool, args []string) {
 	seconds, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	wanted, err := regexp.Compile(args[1])
 	ts.Check(err)
 	deadline := time.After(time.Duration(seconds) * time.Second)
 	tick := time.NewTicker(100 * time.Millisecond)
@@ -155,7 +173,7 @@ func within(ts *testscript.TestScript, _ bool, args []string) {
 		cmd.Dir = ts.Getenv("WORK")
 		cmd.Env = append(os.Environ(), "AMOSKYS_HOME="+ts.Getenv("AMOSKYS_HOME"))
 		out, err := cmd.CombinedOutput()
-		if err == nil && bytes.Contains(out, []byte(args[1])) {
+		if err == nil && wanted.Match(out) {
 			return
 		}
 		select {
@@ -182,18 +200,28 @@ func killUp(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Setenv("CHILDREN", strings.Join(pids, " "))
 }
 
-// killRole kills one of the processes of up with SIGKILL: killrole NAME...
+// killRole kills one of the processes of up with SIGKILL: killrole NAME... It waits
+// until up knows it: agents are known again a moment after their hub is back.
 func killRole(ts *testscript.TestScript, _ bool, args []string) {
 	name := strings.Join(args, " ")
-	for _, c := range readState(ts).Children {
-		if c.Name == name {
-			p, err := os.FindProcess(c.PID)
-			ts.Check(err)
-			ts.Check(p.Kill())
-			return
+	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		for _, c := range readState(ts).Children {
+			if c.Name == name {
+				p, err := os.FindProcess(c.PID)
+				ts.Check(err)
+				ts.Check(p.Kill())
+				return
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			ts.Fatalf("run/up.json names no process %q", name)
 		}
 	}
-	ts.Fatalf("run/up.json names no process %q", name)
 }
 
 // gone waits until every process of $CHILDREN has ended.

@@ -16,16 +16,19 @@ function filesOf(key, seen = new Set()) {
   return [entry.file, ...(entry.imports ?? []).flatMap((each) => filesOf(each, seen))];
 }
 
+// What stands in the page itself counts too.
+const page = readFileSync(new URL('index.html', dist), 'utf8');
+const inline = gzipSync(/<script>(.*?)<\/script>/s.exec(page)?.[1] ?? '', { level: 9 }).length;
 const weight = (file) => gzipSync(readFileSync(new URL(file, dist)), { level: 9 }).length;
 const pages = ['overview/Overview', 'agents/Agents', 'events/Events'];
 let failed = false;
-for (const page of pages) {
-  const files = new Set([...filesOf('index.html'), ...filesOf(`src/pages/${page}.svelte`)]);
-  const total = [...files].reduce((sum, file) => sum + weight(file), 0);
-  const over = page.startsWith('overview') && total > bar;
+for (const each of pages) {
+  const files = new Set([...filesOf('index.html'), ...filesOf(`src/pages/${each}.svelte`)]);
+  const total = [...files].reduce((sum, file) => sum + weight(file), inline);
+  const over = each.startsWith('overview') && total > bar;
   failed ||= over;
   console.log(
-    `first load of ${page.split('/')[1]}: ${(total / 1000).toFixed(1)} kB of JavaScript${over ? `, over the bar of ${bar / 1000} kB` : ''}`,
+    `first load of ${each.split('/')[1]}: ${(total / 1000).toFixed(1)} kB of JavaScript${over ? `, over the bar of ${bar / 1000} kB` : ''}`,
   );
 }
 // The manifest has served; it is nothing to put into the program.

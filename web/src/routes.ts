@@ -1,7 +1,9 @@
 import type { Component } from 'svelte';
+import type { Role } from '$lib/api/types';
+import { overview } from '$lib/stores/overview.svelte';
 import type { IconName } from '$lib/ui/Icon.svelte';
 
-/** A page of the dashboard: one line here is all the shell needs to know. */
+/** A page of the dashboard: one entry here and a folder in pages are all it takes. */
 export interface Route {
   path: string;
   title: string;
@@ -10,6 +12,10 @@ export interface Route {
   key: string;
   /** Whether the page looks at a time range. */
   timed: boolean;
+  /** The least role that sees it. */
+  role: Role;
+  /** What waits there for a person, and in words; 0 shows no badge. */
+  badge?: () => { count: number; says: string; urgent: boolean };
   load: () => Promise<{ default: Component }>;
 }
 
@@ -20,6 +26,7 @@ export const routes: readonly Route[] = [
     icon: 'overview',
     key: 'o',
     timed: true,
+    role: 'viewer',
     load: () => import('./pages/overview/Overview.svelte'),
   },
   {
@@ -28,6 +35,8 @@ export const routes: readonly Route[] = [
     icon: 'agents',
     key: 'a',
     timed: false,
+    role: 'viewer',
+    badge: () => overview.waiting,
     load: () => import('./pages/agents/Agents.svelte'),
   },
   {
@@ -36,9 +45,15 @@ export const routes: readonly Route[] = [
     icon: 'events',
     key: 'e',
     timed: true,
+    role: 'viewer',
     load: () => import('./pages/events/Events.svelte'),
   },
 ];
+
+/** The pages that a person sees. */
+export function routesFor(may: (role: Role) => boolean): readonly Route[] {
+  return routes.filter((route) => may(route.role));
+}
 
 /** The page at an address, whatever slash it ends with. */
 export function routeAt(path: string): Route | undefined {

@@ -5,6 +5,7 @@ package agenttest
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -19,17 +20,19 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/amoskys/amoskys/internal/agent/probe"
-	"github.com/amoskys/amoskys/internal/agent/uplink"
+	"github.com/amoskys/amoskys/internal/codec"
 	"github.com/amoskys/amoskys/internal/event"
+	"github.com/amoskys/amoskys/internal/identity"
 	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
 // Hub is a small EventBus in memory that keeps the wire contract: events are
 // inspected, acks come in order, and a batch is stored once by producer and
-// sequence. What it holds outlives Stop and Start, as the log of a real hub does.
+// sequence. It takes packed batches, and says so. What it holds outlives Stop and Start, as the log of a real hub does.
 type Hub struct {
 	pb.UnimplementedEventBusServer
 	addr string
@@ -139,20 +142,48 @@ func (h *Hub) Stop() {
 // Publish implements the bus.
 func (h *Hub) Publish(s grpc.BidiStreamingServer[pb.PublishRequest, pb.PublishAck]) error {
 	md, _ := metadata.FromIncomingContext(s.Context())
-	ids := md.Get(uplink.MetadataAgent)
+	ids := md.Get(identity.MetadataAgent)
 	if len(ids) != 1 {
 		return status.Error(codes.InvalidArgument, "no agent id in the metadata")
+	}
+	if err := s.SendHeader(metadata.Pairs(codec.Metadata, codec.Announce(codec.Known()))); err != nil {
+		return err
 	}
 	for {
 		req, err := s.Recv()
 		if err != nil {
 			return nil //nolint:nilerr // the client has gone
 		}
+		if err := unpack(req); err != nil {
+			return status.Error(codes.InvalidArgument, err.Error())
+		}
 		if err := s.Send(h.store(ids[0], req)); err != nil {
 			return err
 		}
 	}
 }
+
+// unpack puts packed events in their usual place.
+func unpack(req *pb.PublishRequest) error {
+	if len(req.GetCompressed()) == 0 {
+		return nil
+	}
+	if len(req.GetEvents()) > 0 {
+		return errors.New("events beside packed ones")
+	}
+	fields, err := codec.Codec(req.GetCodec()).Unpack(nil, req.GetCompressed(), maxMessageBytes)
+	if err != nil {
+		return err
+	}
+	plain := &pb.PublishRequest{}
+	err = proto.Unmarshal(fields, plain)
+	req.Events = plain.GetEvents()
+	return err
+}
+
+// maxMessageBytes is what a hub takes by default: the larger of 256 KiB and an event
+// of 1 MiB, and 64 KiB around it.
+const maxMessageBytes = 1<<20 + 64<<10
 
 func (h *Hub) store(agentID string, req *pb.PublishRequest) *pb.PublishAck {
 	h.mu.Lock()
@@ -167,7 +198,7 @@ func (h *Hub) store(agentID string, req *pb.PublishRequest) *pb.PublishAck {
 	for i, b := range req.GetEvents() {
 		ev, err := event.Decode(b)
 		if err == nil {
-			_, err = event.Inspect(b)
+			err = admissible(b)
 		}
 		if err == nil && ev.GetAgent().GetId() != agentID {
 			err = fmt.Errorf("event of %q from %q", ev.GetAgent().GetId(), agentID)

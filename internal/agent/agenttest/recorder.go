@@ -28,15 +28,16 @@ type Recorder struct {
 
 var _ agent.Publisher = (*Recorder)(nil)
 
-// NewRecorder returns an empty Recorder.
+// NewRecorder returns an empty Recorder. It takes events about other hosts and
+// devices: what an agent's Definition allows is for Suite to check.
 func NewRecorder() *Recorder {
 	return &Recorder{
 		change: make(chan struct{}),
-		origin: event.Origin{Agent: &pb.Agent{Id: "test", Kind: "test"}, Host: &pb.Host{Name: "host.example.test", Id: "0"}},
+		origin: event.Origin{Observes: true, Agent: &pb.Agent{Id: "test", Kind: "test"}, Host: &pb.Host{Name: "host.example.test", Id: "0"}},
 	}
 }
 
-// Publish implements agent.Publisher.
+// Publish implements agent.Publisher: like the runtime, it drops a bad event alone.
 func (r *Recorder) Publish(ctx context.Context, events ...*pb.Event) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -46,7 +47,6 @@ func (r *Recorder) Publish(ctx context.Context, events ...*pb.Event) error {
 	for _, ev := range events {
 		if err := r.check(ev); err != nil {
 			r.faults = append(r.faults, err.Error())
-			return err
 		}
 	}
 	close(r.change)
@@ -55,10 +55,10 @@ func (r *Recorder) Publish(ctx context.Context, events ...*pb.Event) error {
 }
 
 func (r *Recorder) check(ev *pb.Event) error {
-	ev, ok := proto.Clone(ev).(*pb.Event)
-	if !ok {
+	if ev == nil {
 		return errors.New("not an event")
 	}
+	ev = proto.CloneOf(ev)
 	if err := r.origin.Complete(ev); err != nil {
 		return err
 	}
@@ -66,10 +66,29 @@ func (r *Recorder) check(ev *pb.Event) error {
 	if err != nil {
 		return err
 	}
-	if _, err := event.Inspect(b); err != nil {
+	if err := admissible(b); err != nil {
 		return fmt.Errorf("%s: %w", ev.GetType(), err)
 	}
 	r.events = append(r.events, ev)
+	return nil
+}
+
+// admissible refuses what a hub refuses, as far as the event itself shows it.
+func admissible(b []byte) error {
+	envelope, err := event.Inspect(b)
+	if err == nil {
+		err = envelope.CheckType(event.MakerAgent)
+	}
+	switch {
+	case err != nil:
+		return err
+	case envelope.HasPublisher:
+		return errors.New("it carries publisher")
+	case envelope.HasAbout && !envelope.HasObserver:
+		return errors.New("it is about a device and names no observer")
+	case len(envelope.HostName) == 0 && !envelope.HasAbout:
+		return errors.New("it names no host")
+	}
 	return nil
 }
 

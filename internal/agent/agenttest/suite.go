@@ -19,8 +19,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/amoskys/amoskys/internal/agent"
+	"github.com/amoskys/amoskys/internal/agent/task"
 	"github.com/amoskys/amoskys/internal/config"
-	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
@@ -32,6 +32,10 @@ type Suite struct {
 	Config string
 	// Types are event types of which one each must come within Limit.
 	Types []string
+	// Decoders are all functions of the agent that read bytes from outside. Where
+	// there are none, NothingOutside says why.
+	Decoders       []Decoder
+	NothingOutside string
 	// Metrics are names the agent must export.
 	Metrics []string
 	Limit   time.Duration // 10 s
@@ -54,12 +58,17 @@ func (s Suite) Run(t *testing.T) {
 	t.Run("agent", s.agentAlone)
 	t.Run("runtime", s.runtime)
 	t.Run("disabled", s.disabled)
+	t.Run("hostile bytes", s.decoders)
+	t.Run("hostile tasks", s.hostileTasks)
 }
 
 func (s Suite) definition(t *testing.T) {
 	d := s.Definition
 	if d.Kind == "" || d.ID == "" || d.Port == 0 || d.ConfigName == "" || d.Summary == "" {
 		t.Errorf("incomplete definition %+v", d)
+	}
+	if err := task.Check(d.Tasks); err != nil {
+		t.Error(err)
 	}
 	loaded, err := d.Load(filepath.Join(t.TempDir(), "missing.yaml"), config.DecodeOptions{Env: config.NoEnv})
 	if err != nil {
@@ -93,11 +102,16 @@ func (s Suite) readme(t *testing.T) {
 			t.Errorf("README.md does not mention the key %s", key[1])
 		}
 	}
+	for _, k := range s.Definition.Tasks {
+		if !strings.Contains(string(text), "| `"+k.Name+"` |") {
+			t.Errorf("README.md has no line for the task %s", k.Name)
+		}
+	}
 }
 
 // ownTemplate is the part of the template that is not shared by all agents.
 func (s Suite) ownTemplate() string {
-	text := strings.ReplaceAll(string(s.Definition.Template()), agent.CommonTemplate(s.Definition.Port), "")
+	text := strings.ReplaceAll(string(s.Definition.Template()), agent.CommonSection(s.Definition.Port).Text, "")
 	_, own, _ := strings.Cut(text, "stop_timeout_seconds")
 	return own
 }
@@ -182,12 +196,8 @@ func (s Suite) agentAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	registry, recorder := prometheus.NewPedanticRegistry(), NewRecorder()
-	home := config.Home(t.TempDir())
-	a, err := loaded.New(agent.Options{
-		ID: s.Definition.ID, Kind: s.Definition.Kind, Host: "host.example.test", HostID: "0", Interval: loaded.Common.Interval(),
-		Logger: obs.Discard(), Registerer: registry, Home: home, DataDir: string(home), Publisher: recorder,
-		Condition: func(string, error) {}, AckTime: func() time.Duration { return time.Millisecond }, Now: time.Now,
-	})
+	recorder.origin.Observes = s.Definition.Observes
+	a, err := loaded.New(s.options(t, loaded.Common, registry, recorder))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -304,8 +314,7 @@ func (s Suite) runtime(t *testing.T) {
 	if _, err := os.Stat(home.AgentLog(s.Definition.ID)); err != nil {
 		t.Error(err)
 	}
-	// lumberjack never ends the goroutine that removes old files of a log.
-	goleak.VerifyNone(t, ignore, goleak.IgnoreAnyFunction("gopkg.in/natefinch/lumberjack%2ev2.(*Logger).millRun"))
+	goleak.VerifyNone(t, ignore)
 }
 
 func get(t *testing.T, addr net.Addr, path string, want int) []byte {

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/amoskys/amoskys/internal/agent/uplink"
+	"github.com/amoskys/amoskys/internal/dial"
 )
 
 // maxReport bounds the answer of /health, in bytes.
@@ -27,6 +29,8 @@ const maxReport = 1 << 20
 type Options struct {
 	Addr string      // host:port
 	TLS  *tls.Config // nil for plain text, which is for tests and loopback only
+	// Dial opens connections; nil means without a proxy.
+	Dial dial.Func
 	// Explain turns an error of the TLS handshake into one that says what to do;
 	// nil leaves it as it is.
 	Explain func(error) error
@@ -66,9 +70,10 @@ func New(o Options) (*Probe, error) {
 	if o.Explain == nil {
 		o.Explain = func(err error) error { return err }
 	}
-	conn, err := grpc.NewClient(uplink.Target(o.Addr),
-		grpc.WithTransportCredentials(uplink.Credentials(o.TLS, nil)), grpc.WithNoProxy(),
-		grpc.WithDisableServiceConfig(), grpc.WithIdleTimeout(0),
+	if o.Dial == nil {
+		o.Dial = func(ctx context.Context, addr string) (net.Conn, error) { return dial.Direct(ctx, "tcp", addr) }
+	}
+	conn, err := dial.NewClient(o.Addr, o.Dial, uplink.Credentials(o.TLS, nil), grpc.WithIdleTimeout(0),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 5 * time.Second},
 			MinConnectTimeout: 5 * time.Second,
@@ -76,7 +81,10 @@ func New(o Options) (*Probe, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare probe: %w", err)
 	}
-	transport := &http.Transport{MaxIdleConns: 1, IdleConnTimeout: 5 * time.Minute}
+	transport := &http.Transport{
+		MaxIdleConns: 1, IdleConnTimeout: 5 * time.Minute,
+		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) { return o.Dial(ctx, addr) },
+	}
 	if o.TLS != nil {
 		// Who offers http/1.1 gets HTTPS from the hub, not gRPC.
 		transport.TLSClientConfig = o.TLS.Clone()
@@ -113,9 +121,23 @@ func (p *Probe) Health(ctx context.Context) (Report, error) {
 	if err != nil {
 		return Report{}, fmt.Errorf("read hub's health: %w", err)
 	}
-	var r Report
-	if err := json.Unmarshal(body, &r); err != nil || r.Status == "" {
+	r, err := ParseReport(body)
+	if err != nil {
 		return Report{}, fmt.Errorf("%s answers /health with %s and no status: is it a hub?", p.o.Addr, resp.Status)
+	}
+	return r, nil
+}
+
+var errNoStatus = errors.New("no status")
+
+// ParseReport reads the body of /health. Keys that it does not know are passed over.
+func ParseReport(body []byte) (Report, error) {
+	var r Report
+	if err := json.Unmarshal(body, &r); err != nil {
+		return Report{}, fmt.Errorf("read hub's health: %w", err)
+	}
+	if r.Status == "" {
+		return Report{}, errNoStatus
 	}
 	return r, nil
 }

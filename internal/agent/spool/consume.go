@@ -10,7 +10,8 @@ import (
 )
 
 // Next returns the next batch to send and blocks until there is one: the open
-// batch once its oldest event has waited for Options.Age, sooner when it is full.
+// batch once its oldest event has waited for Options.Age or none has come for
+// Options.Quiet, sooner when it is full or has an urgent event.
 // It also blocks while the window is used up and while Retry asked for a pause.
 // It fails when ctx ends or the spool is closed.
 func (s *Spool) Next(ctx context.Context) (Batch, error) {
@@ -25,12 +26,12 @@ func (s *Spool) Next(ctx context.Context) (Batch, error) {
 			}
 			continue
 		}
-		events, err := readBatch(b)
-		if len(events) > 0 {
-			s.readDone(b, len(events), err)
-			return Batch{Producer: producer, Sequence: b.seq, Events: events}, nil
+		out, err := readBatch(b)
+		if err == nil {
+			out.Producer = producer
+			return out, nil
 		}
-		s.giveUp(b, err)
+		s.giveUp(b.seq, err)
 	}
 }
 
@@ -49,7 +50,7 @@ func (s *Spool) take(now time.Time) (b *batch, producer [16]byte, wait time.Dura
 		s.given++
 	}
 	if s.given == len(s.queue) && s.open.count > 0 {
-		if due := s.open.since.Add(s.o.Age); !s.flushing && now.Before(due) {
+		if due := s.open.due(&s.o); !s.flushing && now.Before(due) {
 			return nil, producer, due.Sub(now), nil
 		}
 		s.seal()
@@ -62,6 +63,9 @@ func (s *Spool) take(now time.Time) (b *batch, producer [16]byte, wait time.Dura
 	b.tries++
 	s.given++
 	taken := *b
+	if taken.seg == nil {
+		return &taken, s.producer, 0, nil
+	}
 	return &taken, taken.seg.producer, 0, nil
 }
 
@@ -81,53 +85,51 @@ func (s *Spool) await(ctx context.Context, wait time.Duration) error {
 	return nil
 }
 
-// readBatch reads the events of a sealed batch back, usually from the page cache.
-func readBatch(b *batch) ([][]byte, error) {
-	buf := make([]byte, b.end-b.off)
-	n, err := b.seg.f.ReadAt(buf, b.off)
-	events := make([][]byte, 0, b.count)
-	scan(buf[:n], b.off, func(f frame) {
-		if f.typ == frameEvent && len(events) < b.count {
-			events = append(events, f.payload)
+// readBatch reads a sealed batch back, usually from the page cache.
+func readBatch(b *batch) (Batch, error) {
+	frame := b.frame
+	if frame == nil {
+		frame = make([]byte, b.end-b.off)
+		if _, err := b.seg.f.ReadAt(frame, b.off); err != nil {
+			return Batch{}, fmt.Errorf("read batch %d: %w", b.seq, err)
 		}
-	})
-	if err != nil {
-		return events, fmt.Errorf("read batch %d: %w", b.seq, err)
 	}
-	return events, nil
+	h, ok := decodeHead(frame)
+	payload := frame[headBytes:]
+	if !ok || h.seq != b.seq || h.size != len(payload) || h.sum != checksum(payload) {
+		return Batch{}, fmt.Errorf("read batch %d: %w", b.seq, errDamaged)
+	}
+	out := Batch{Sequence: b.seq, Count: b.count, Codec: h.codec, Packed: payload}
+	if !b.found {
+		return out, nil
+	}
+	_, err := out.Events() // the hub would end the connection over it
+	return out, err
 }
 
-// readDone counts the events of a batch that could not be read back.
-func (s *Spool) readDone(b *batch, n int, err error) {
-	if n == b.count {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	lost := uint64(b.count - n)
-	s.stats.DamagedEvents += lost
-	s.stats.Events -= lost
-	s.log.Warn("spooled events are damaged", "sequence", b.seq, "count", lost, "error", err)
-	if i, ok := s.find(b.seq); ok {
-		s.queue[i].count = n
-	}
-}
+// errDamaged says that a frame is not what was written.
+var errDamaged = errors.New("it is damaged")
 
-// giveUp drops a batch of which nothing can be read. One whose segment was
-// dropped in the meantime is counted there.
-func (s *Spool) giveUp(b *batch, err error) {
+// Discard gives up a batch that was handed out and cannot be sent, because of cause;
+// its events count as damaged.
+func (s *Spool) Discard(seq uint64, cause error) { s.giveUp(seq, cause) }
+
+// giveUp drops a batch that cannot be read. One whose segment was dropped in the
+// meantime is counted there.
+func (s *Spool) giveUp(seq uint64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i, ok := s.find(b.seq)
-	if !ok {
+	i, ok := s.find(seq)
+	if !ok || s.queue[i].state == acked {
 		return
 	}
+	b := &s.queue[i]
 	if !errors.Is(err, os.ErrClosed) {
-		s.log.Warn("spooled batch is damaged", "sequence", b.seq, "count", b.count, "error", err)
+		s.log.Warn("spooled batch is damaged", "sequence", seq, "count", b.count, "error", err)
 	}
 	s.stats.DamagedEvents += uint64(b.count)
 	s.stats.Events -= uint64(b.count)
-	s.queue[i].state = acked
+	b.state = acked
 	s.advance()
 }
 
@@ -175,7 +177,9 @@ func (s *Spool) Ack(seq uint64) int {
 func (s *Spool) advance() {
 	n := 0
 	for n < len(s.queue) && s.queue[n].state == acked {
-		s.queue[n].seg.waiting--
+		if seg := s.queue[n].seg; seg != nil {
+			seg.waiting--
+		}
 		n++
 	}
 	if n == 0 {
@@ -183,10 +187,18 @@ func (s *Spool) advance() {
 	}
 	// The cursor is written before a segment goes, so that no number can be
 	// given out twice.
-	if err := s.cursor.save(s.queue[n-1].seq); err != nil {
-		s.stats.LastError = err
-	}
+	mark := cursorMark{seq: s.queue[n-1].seq}
 	s.queue = s.queue[n:]
+	mark.held = s.held()
+	switch err := s.cursor.save(mark); {
+	case err != nil:
+		s.stats.LastError = err
+	case s.owed != nil && s.owed.seq <= mark.seq: // no process needs its frame any more
+		s.owed = nil
+		if err := s.journal.empty(); err != nil {
+			s.stats.LastError = err
+		}
+	}
 	s.given = max(0, s.given-n)
 	for len(s.segments) > 1 && s.segments[0].waiting == 0 {
 		s.removeSegment(0)

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -9,49 +10,112 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/amoskys/amoskys/internal/codec"
 )
 
 // segmentFile is the only segment of a spool folder.
 func segmentFile(t *testing.T, dir string) string {
 	t.Helper()
-	names, _ := filepath.Glob(filepath.Join(dir, "*.spool"))
+	names, _ := filepath.Glob(filepath.Join(dir, homeName, "*.spool"))
 	if len(names) != 1 {
 		t.Fatalf("segments %v, want one", names)
 	}
 	return names[0]
 }
 
+// drain acknowledges all that comes out, until nothing waits.
 func drain(t *testing.T, s *Spool) []string {
 	t.Helper()
 	s.Flush()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	empty := s.Empty()
+	go func() {
+		select {
+		case <-empty:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	var out []string
-	for s.Stats().Events > 0 {
-		b, events := next(t, s)
-		out = append(out, events...)
+	for {
+		b, err := s.Next(ctx)
+		if ctx.Err() != nil {
+			return out
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		events, err := b.Events()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range events {
+			out = append(out, string(e))
+		}
 		s.Ack(b.Sequence)
 	}
-	return out
 }
 
-func TestTornTail(t *testing.T) {
-	for cut := int64(1); cut < 40; cut++ {
+// TestTornJournal: what a killed process was writing is cut off, and what the disk has
+// lost of the open batch is counted.
+func TestTornJournal(t *testing.T) {
+	for cut := int64(1); cut < 2*(headBytes+4); cut++ {
 		dir := t.TempDir()
-		s := open(t, Options{Dir: dir, Events: 2, BootID: "b"})
-		add(t, s, "aaaa", "bbbb", "cccc")
+		s := open(t, Options{Dir: dir, Events: 3, BootID: "b"})
+		add(t, s, "aaaa", "bbbb", "cccc", "dddd", "eeee")
 		crash(s)
-		name := segmentFile(t, dir)
+		name := filepath.Join(dir, homeName, journalName)
 		info, _ := os.Stat(name)
 		if err := os.Truncate(name, info.Size()-cut); err != nil {
 			t.Fatal(err)
 		}
-		s = open(t, Options{Dir: dir, Events: 2, BootID: "b"})
+		s = open(t, Options{Dir: dir, Events: 3, BootID: "b"})
 		got := drain(t, s)
-		if len(got) < 2 || got[0] != "aaaa" || got[1] != "bbbb" {
+		if len(got) < 3 || got[2] != "cccc" {
 			t.Fatalf("cut by %d: %v", cut, got)
 		}
-		if n := s.Stats().DamagedEvents; n != 0 {
-			t.Fatalf("cut by %d: a torn tail counts %d damaged events", cut, n)
+		if st := s.Stats(); st.DamagedEvents != uint64(5-len(got)) || st.AtLeast {
+			t.Fatalf("cut by %d: %d of 5 events are left, %d counted as lost", cut, len(got), st.DamagedEvents)
 		}
+	}
+}
+
+// TestTornSeal: a process that is killed while it writes a batch to the segment has
+// its events in the journal still, and the batch comes under its number.
+func TestTornSeal(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, Options{Dir: dir, Events: 2, BootID: "b"})
+	add(t, s, "aaaa")
+	journal, err := os.ReadFile(filepath.Join(dir, homeName, journalName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	journal = appendFrame(journal, head{typ: frameEvent, seq: 1, count: 1}, []byte("bbbb"))
+	add(t, s, "bbbb")
+	want, _ := next(t, s)
+	crash(s)
+	segment, err := os.ReadFile(segmentFile(t, dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := readFolder(t, dir)
+	for n := headerBytes; n <= len(segment); n++ {
+		again := t.TempDir()
+		files[filepath.Base(segmentFile(t, dir))] = segment[:n]
+		files[journalName] = journal
+		writeFolder(t, again, files)
+		s = open(t, quickly(Options{Dir: again, Events: 2, BootID: "b"}))
+		b, got := next(t, s)
+		wantEvents(t, got, "aaaa", "bbbb")
+		if b.Producer != want.Producer || b.Sequence != want.Sequence {
+			t.Fatalf("with %d bytes of the segment the batch is another", n)
+		}
+		if st := s.Stats(); st.Dropped() != 0 || st.DamagedBytes != 0 || st.Events != 2 {
+			t.Fatalf("with %d bytes of the segment: %+v", n, st)
+		}
+		crash(s)
 	}
 }
 
@@ -62,48 +126,71 @@ func TestCorruptionIsSkippedAndCounted(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	name := segmentFile(t, dir)
-	content, _ := os.ReadFile(name)
-	for i := range content {
-		if i < headerBytes {
-			continue
-		}
-		bad := slices.Clone(content)
-		bad[i] ^= 0x40
-		if err := os.WriteFile(name, bad, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		for _, f := range []string{"cursor", "lock"} {
-			_ = os.Remove(filepath.Join(dir, f))
-		}
-		s := open(t, Options{Dir: dir, Events: 2, BootID: "b"})
+	files := readFolder(t, dir)
+	name := filepath.Base(segmentFile(t, dir))
+	content := files[name]
+	delete(files, "cursor")
+	for i := headerBytes; i < len(content); i++ {
+		again := t.TempDir()
+		files[name] = slices.Clone(content)
+		files[name][i] ^= 0x40
+		writeFolder(t, again, files)
+		s := open(t, quickly(Options{Dir: again, Events: 2, BootID: "b"}))
 		got := drain(t, s)
-		if len(got) < 5 {
-			t.Fatalf("byte %d: only %v is left", i, got)
+		if len(got) != 4 {
+			t.Fatalf("byte %d: %v is left", i, got)
 		}
-		if len(got) == 5 && s.Stats().DamagedEvents+uint64(s.Stats().DamagedBytes) == 0 {
-			t.Fatalf("byte %d: loss is not counted", i)
+		if st := s.Stats(); st.DamagedEvents == 0 || st.DamagedEvents > 2 || !st.AtLeast || st.DamagedBytes == 0 {
+			t.Fatalf("byte %d: %+v", i, st)
 		}
 		crash(s)
-		names, _ := filepath.Glob(filepath.Join(dir, "*.spool"))
-		for _, n := range names {
-			_ = os.Remove(n)
+	}
+}
+
+// TestMissingFileIsSaid: a producer or cursor file that is gone where there are batches
+// is damage, and in a new spool it is not.
+func TestMissingFileIsSaid(t *testing.T) {
+	for _, name := range []string{"producer", "cursor"} {
+		for _, emptied := range []bool{false, true} {
+			dir := t.TempDir()
+			s := open(t, Options{Dir: dir, BootID: "b"})
+			if st := s.Stats(); st.AtLeast {
+				t.Fatalf("a new spool is damaged: %+v", st)
+			}
+			add(t, s, "aaaa")
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join(dir, homeName, name)
+			if err := os.Remove(file); err != nil {
+				t.Fatal(err)
+			}
+			if emptied {
+				if err := os.WriteFile(file, nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s = open(t, Options{Dir: dir, BootID: "b"})
+			if st := s.Stats(); !st.AtLeast {
+				t.Errorf("%s emptied %v: %+v", name, emptied, st)
+			}
+			wantEvents(t, drain(t, s), "aaaa")
 		}
 	}
 }
 
-func TestBadHeaderIsSetAside(t *testing.T) {
+func TestUnreadableSegmentIsSetAside(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, Options{Dir: dir, BootID: "b"})
+	s := open(t, Options{Dir: dir, Events: 1, BootID: "b"})
 	add(t, s, "a")
 	crash(s)
 	name := segmentFile(t, dir)
 	content, _ := os.ReadFile(name)
-	content[3] ^= 1
+	clear(content)
 	_ = os.WriteFile(name, content, 0o600)
 	s = open(t, Options{Dir: dir, BootID: "b"})
-	if st := s.Stats(); st.DamagedBytes != int64(len(content)) {
-		t.Errorf("damaged bytes %d, want %d", st.DamagedBytes, len(content))
+	if st := s.Stats(); st.DamagedBytes != int64(len(content)) || st.DamagedEvents != 1 {
+		t.Errorf("%d bytes and %d events damaged, want %d and 1", st.DamagedBytes, st.DamagedEvents, len(content))
 	}
 	if _, err := os.Stat(filepath.Join(dir, "damaged.bad")); err != nil {
 		t.Error(err)
@@ -118,13 +205,11 @@ func TestDamageWhileRunning(t *testing.T) {
 	add(t, s, "aaaa", "bbbb", "cccc", "dddd")
 	name := segmentFile(t, dir)
 	content, _ := os.ReadFile(name)
-	for _, gone := range []string{"aaaa", "cccc", "dddd"} {
-		content = []byte(strings.Replace(string(content), gone, "XXXX", 1))
-	}
+	content = []byte(strings.Replace(string(content), "cccc", "XXXX", 1))
 	_ = os.WriteFile(name, content, 0o600)
 	add(t, s, "eeee")
-	wantEvents(t, drain(t, s), "bbbb", "eeee")
-	if st := s.Stats(); st.DamagedEvents != 3 || st.Events != 0 {
+	wantEvents(t, drain(t, s), "aaaa", "bbbb", "eeee")
+	if st := s.Stats(); st.DamagedEvents != 2 || st.Events != 0 {
 		t.Errorf("stats %+v", st)
 	}
 }
@@ -214,14 +299,14 @@ func TestSealsThatFailed(t *testing.T) {
 	wantEvents(t, again, "a", "b", "c", "d", "e", "f")
 }
 
-// fullForSeals fails a number of writes of seals alone.
+// fullForSeals fails a number of writes of sealed batches alone.
 type fullForSeals struct {
 	file
 	left *int
 }
 
 func (f fullForSeals) WriteAt(b []byte, off int64) (int, error) {
-	if len(b) == frameBytes+sealBytes && frameType(b[2]) == frameSeal && *f.left > 0 {
+	if h, ok := decodeHead(b); ok && h.typ == frameBatch && *f.left > 0 {
 		*f.left--
 		return 0, syscall.ENOSPC
 	}
@@ -233,51 +318,56 @@ type stubborn struct{ file }
 
 func (stubborn) Truncate(int64) error { return syscall.EIO }
 
-// noSync cannot make segments durable.
-type noSync struct{ file }
-
-func (f noSync) Sync() error {
-	if named, ok := f.file.(*os.File); ok && !strings.HasSuffix(named.Name(), ".spool") {
-		return f.file.Sync()
-	}
-	return syscall.EIO
-}
-
-// TestCrashWhileRecovering: events that are moved to a new segment are there once,
-// wherever moving them ended.
-func TestCrashWhileRecovering(t *testing.T) {
-	o := Options{Dir: t.TempDir(), Events: 10, BootID: "b"}
-	s := open(t, o)
-	add(t, s, "a", "b")
-	crash(s)
-	o.openFile = func(name string, flag int) (file, error) {
+// TestJournalThatCannotBeEmptied: what is in a segment is not taken from the journal
+// again, and what is not is.
+func TestJournalThatCannotBeEmptied(t *testing.T) {
+	o := Options{Dir: t.TempDir(), Events: 2, BootID: "b", openFile: func(name string, flag int) (file, error) {
 		f, err := openOSFile(name, flag)
 		return stubborn{f}, err
+	}}
+	s := open(t, o)
+	add(t, s, "a", "b", "c", "d", "e")
+	if st := s.Stats(); st.Events != 5 {
+		t.Errorf("%+v", st)
 	}
-	if _, err := Open(o); !errors.Is(err, syscall.EIO) {
-		t.Fatalf("open: %v", err)
-	}
+	crash(s)
 	o.openFile = nil
 	s = open(t, o)
-	add(t, s, "c")
-	wantEvents(t, drain(t, s), "a", "b", "c")
-	crash(s)
+	if st := s.Stats(); st.Events != 5 || st.Dropped() != 0 || st.AtLeast {
+		t.Errorf("%+v", st)
+	}
+	wantEvents(t, drain(t, s), "a", "b", "c", "d", "e")
+}
 
-	// The same when it could not even be written down that they were moved.
-	o.Dir = t.TempDir()
-	s = open(t, o)
-	add(t, s, "a", "b")
-	crash(s)
-	o.openFile = func(name string, flag int) (file, error) {
+// TestOwedBatchIsAcknowledged: on a disk that stays full, a batch that the hub has
+// stored frees the journal, also when an older one is still on its way.
+func TestOwedBatchIsAcknowledged(t *testing.T) {
+	dir, failing := t.TempDir(), 0
+	o := Options{Dir: dir, Events: 2, BootID: "b", openFile: func(name string, flag int) (file, error) {
 		f, err := openOSFile(name, flag)
-		return noSync{f}, err
+		return fullForSeals{f, &failing}, err
+	}}
+	s := open(t, o)
+	add(t, s, "a", "b")
+	failing = 1 << 30
+	add(t, s, "c", "d")
+	one, _ := next(t, s)
+	two, got := next(t, s)
+	wantEvents(t, got, "c", "d")
+	s.Ack(two.Sequence)
+	if err := s.Append([]byte("lost")); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("its number is not safe yet, and an event was taken: %v", err)
 	}
-	if _, err := Open(o); !errors.Is(err, syscall.EIO) {
-		t.Fatalf("open: %v", err)
-	}
-	o.openFile = nil
+	s.Ack(one.Sequence)
+	add(t, s, "e")
+	crash(s)
+	failing = 0
 	s = open(t, o)
-	wantEvents(t, drain(t, s), "a", "b")
+	b, got := next(t, s)
+	wantEvents(t, got, "e")
+	if b.Producer == two.Producer && b.Sequence <= two.Sequence {
+		t.Errorf("number %d again", b.Sequence)
+	}
 }
 
 // TestFullSpoolOpensAgain: a spool that is full to its limit when the agent is
@@ -285,8 +375,8 @@ func TestCrashWhileRecovering(t *testing.T) {
 func TestFullSpoolOpensAgain(t *testing.T) {
 	o := Options{Dir: t.TempDir(), Policy: DropNewest, MaxBytes: 1 << 20, Events: 10, BootID: "b"}
 	s := open(t, o)
-	long, n := []byte(strings.Repeat("x", 10_000)), 0
-	for s.Append(long) == nil {
+	n := 0
+	for s.Append([]byte(noise(10_000))) == nil {
 		n++
 	}
 	if n%10 == 0 {
@@ -310,23 +400,29 @@ func TestReadOnlyFolder(t *testing.T) {
 	}
 }
 
+// seedFiles are a segment with a packed and an unpacked batch, and a journal behind it.
+func seedFiles() (segment, journal []byte) {
+	segment = segmentHeader{ordinal: 1, first: 1}.encode()
+	segment = packFrame(segment, 1, 1, codec.AppendEvent(nil, []byte("event")))
+	long := strings.Repeat("event", 20)
+	segment = packFrame(segment, 2, 2, codec.AppendEvent(codec.AppendEvent(nil, []byte(long)), []byte(long)))
+	journal = appendFrame(nil, head{typ: frameEvent, seq: 3}, []byte("open"))
+	return segment, appendFrame(journal, head{typ: frameEvent, seq: 3, count: 1}, []byte("more"))
+}
+
+// FuzzRecover: whatever the files of a spool hold, it opens, and goes on.
 func FuzzRecover(f *testing.F) {
-	var good []byte
-	good = append(good, segmentHeader{ordinal: 1}.encode()...)
-	good = appendFrame(good, frameEvent, []byte("event"))
-	good = appendFrame(good, frameSeal, seal{seq: 1, off: headerBytes, count: 1}.encode())
-	good = appendFrame(good, frameEvent, []byte("loose"))
-	f.Add(good)
-	f.Add(good[:len(good)-3])
-	f.Add(appendFrame(good, frameSeal, seal{seq: 0, off: 1 << 31, count: 1 << 31}.encode()))
-	f.Add(append(slices.Clone(good), good...))
-	f.Add([]byte{})
-	f.Fuzz(func(t *testing.T, content []byte) {
+	segment, journal := seedFiles()
+	f.Add(segment, journal)
+	f.Add(segment[:len(segment)-3], journal[:len(journal)-1])
+	f.Add(append(slices.Clone(segment), segment...), append(slices.Clone(journal), journal...))
+	f.Add(appendFrame(slices.Clone(segment), head{typ: frameBatch, codec: 1, seq: 3, count: 1 << 31}, []byte{0xff, 0xff, 0xff, 0xff, 0x0f}), []byte{})
+	f.Add(appendFrame(slices.Clone(segment), head{typ: frameBatch, codec: 9, seq: maxSequence - 1, count: 1}, nil), journal)
+	f.Add([]byte{}, []byte{})
+	f.Fuzz(func(t *testing.T, segment, journal []byte) {
 		dir := t.TempDir()
-		if err := os.WriteFile(segmentName(dir, 1), content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		s, err := Open(Options{Dir: dir, Events: 2})
+		writeFolder(t, dir, map[string][]byte{filepath.Base(segmentName(dir, 1)): segment, journalName: journal})
+		s, err := Open(quickly(Options{Dir: dir, Events: 2}))
 		if err != nil {
 			t.Fatalf("open: %v", err)
 		}

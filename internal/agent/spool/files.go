@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/amoskys/amoskys/internal/vfs"
 )
 
 // file is what the spool needs of an open file; tests put faults behind it.
@@ -28,6 +30,12 @@ func openOSFile(name string, flag int) (file, error) {
 	return f, nil
 }
 
+// home is the folder of all files but the lock. Builds before batches were packed have
+// theirs above it and do not look in here.
+func (s *Spool) home() string { return filepath.Join(s.o.Dir, homeName) }
+
+const homeName = "packed"
+
 // segment is one file of the spool.
 type segment struct {
 	segmentHeader
@@ -41,10 +49,10 @@ func segmentName(dir string, ordinal uint64) string {
 	return filepath.Join(dir, fmt.Sprintf("%016x.spool", ordinal))
 }
 
-// addSegment starts a new last segment. The caller holds mu.
-func (s *Spool) addSegment() error {
-	h := segmentHeader{producer: s.producer, ordinal: s.ordinal + 1, moved: s.moving}
-	name := segmentName(s.o.Dir, h.ordinal)
+// addSegment starts a new last segment, for batches from first on. The caller holds mu.
+func (s *Spool) addSegment(first uint64) error {
+	h := segmentHeader{producer: s.producer, ordinal: s.ordinal + 1, first: first}
+	name := segmentName(s.home(), h.ordinal)
 	f, err := s.o.openFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
 	if err != nil {
 		return fmt.Errorf("start segment: %w", err)
@@ -53,7 +61,7 @@ func (s *Spool) addSegment() error {
 		return errors.Join(fmt.Errorf("start segment: %w", err), f.Close(), os.Remove(name))
 	}
 	if s.o.Fsync {
-		if err := syncDir(s.o.Dir); err != nil {
+		if err := syncDir(s.home()); err != nil {
 			return errors.Join(fmt.Errorf("start segment: %w", err), f.Close(), os.Remove(name))
 		}
 	}
@@ -71,47 +79,70 @@ func (s *Spool) removeSegment(i int) {
 	}
 }
 
-// cursorFile holds the highest sequence below which everything is acknowledged,
-// in two slots written in turn, so that a torn write leaves the other.
+// cursorFile holds the highest sequence below which everything is acknowledged, and
+// how many events are on disk beyond it, in two slots written in turn, so that a torn
+// write leaves the other.
 type cursorFile struct {
 	f    file
 	slot int64
+	mark cursorMark
+}
+
+// cursorMark is what one slot says.
+type cursorMark struct {
+	seq uint64
+	// held is how many events beyond seq are on disk, by which the next process knows
+	// what damage cost; -1 when that is not known.
+	held int
 }
 
 const slotBytes = 16
 
-func openCursor(name string, open func(string, int) (file, error)) (c *cursorFile, seq uint64, ok bool, err error) {
+func openCursor(name string, open func(string, int) (file, error)) (c *cursorFile, ok bool, err error) {
 	f, err := open(name, os.O_RDWR|os.O_CREATE)
 	if err != nil {
-		return nil, 0, false, fmt.Errorf("open cursor: %w", err)
+		return nil, false, fmt.Errorf("open cursor: %w", err)
 	}
-	c = &cursorFile{f: f}
+	c = &cursorFile{f: f, mark: cursorMark{held: -1}}
 	b := make([]byte, 2*slotBytes)
 	n, err := f.ReadAt(b, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, 0, false, errors.Join(fmt.Errorf("read cursor: %w", err), f.Close())
+		return nil, false, errors.Join(fmt.Errorf("read cursor: %w", err), f.Close())
 	}
 	for i := 0; (i+1)*slotBytes <= n; i++ {
 		slot := b[i*slotBytes : (i+1)*slotBytes]
 		if binary.LittleEndian.Uint32(slot[12:]) != checksum(slot[:12]) {
 			continue
 		}
-		if v := binary.LittleEndian.Uint64(slot); !ok || v >= seq {
-			seq, ok, c.slot = v, true, int64(1-i)
+		m := cursorMark{binary.LittleEndian.Uint64(slot), int(binary.LittleEndian.Uint32(slot[8:])) - 1}
+		if !ok || m.seq >= c.mark.seq {
+			c.mark, ok, c.slot = m, true, int64(1-i)
 		}
 	}
-	return c, seq, ok, nil
+	return c, ok, nil
 }
 
-func (c *cursorFile) save(seq uint64) error {
-	b := make([]byte, slotBytes)
-	binary.LittleEndian.PutUint64(b, seq)
-	binary.LittleEndian.PutUint32(b[12:], checksum(b[:12]))
-	if _, err := c.f.WriteAt(b, c.slot*slotBytes); err != nil {
+// save writes a mark: over the last one when its sequence is the same, so that the
+// higher sequence is always the newer. In the file, held is one more: 0 says that it
+// is not known.
+func (c *cursorFile) save(m cursorMark) error {
+	slot := c.slot
+	if m.seq == c.mark.seq {
+		slot = 1 - slot
+	}
+	if _, err := c.f.WriteAt(m.encode(), slot*slotBytes); err != nil {
 		return fmt.Errorf("save cursor: %w", err)
 	}
-	c.slot = 1 - c.slot
+	c.slot, c.mark = 1-slot, m
 	return nil
+}
+
+func (m cursorMark) encode() []byte {
+	b := make([]byte, slotBytes)
+	binary.LittleEndian.PutUint64(b, m.seq)
+	binary.LittleEndian.PutUint32(b[8:], uint32(m.held+1))
+	binary.LittleEndian.PutUint32(b[12:], checksum(b[:12]))
+	return b
 }
 
 func (c *cursorFile) sync() error { return c.f.Sync() }
@@ -125,7 +156,7 @@ const (
 // damaged; safe says that no number it gave out can have been forgotten: it was
 // closed in order, or the system has not restarted since.
 func (s *Spool) loadProducer() (id [16]byte, safe, ok bool, err error) {
-	b, err := os.ReadFile(filepath.Join(s.o.Dir, "producer"))
+	b, err := os.ReadFile(filepath.Join(s.home(), "producer"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return id, false, false, nil
 	}
@@ -143,31 +174,20 @@ func (s *Spool) loadProducer() (id [16]byte, safe, ok bool, err error) {
 	return id, clean || boot != "" && boot == s.o.BootID, true, nil
 }
 
-// saveProducer replaces the producer file durably.
+// saveProducer replaces the producer file durably. On a full disk, which has no room for
+// another, it is written in place: what a crash tears then is a damaged file, and those
+// are made anew with another id.
 func (s *Spool) saveProducer(clean bool) error {
-	b := make([]byte, producerBytes)
-	copy(b, producerMagic)
-	copy(b[8:], s.producer[:])
-	if clean {
-		b[24] = 1
-	}
-	boot := s.o.BootID[:min(len(s.o.BootID), 64)]
-	b[25] = byte(len(boot))
-	copy(b[26:], boot)
-	end := producerBytes - 4
-	binary.LittleEndian.PutUint32(b[end:], checksum(b[:end]))
-
-	name := filepath.Join(s.o.Dir, "producer")
-	f, err := s.o.openFile(name+".new", os.O_RDWR|os.O_CREATE|os.O_TRUNC)
-	if err != nil {
-		return fmt.Errorf("save producer: %w", err)
-	}
-	_, err = f.WriteAt(b, 0)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+	name := filepath.Join(s.home(), "producer")
+	err := s.writeProducer(name+".new", os.O_CREATE|os.O_TRUNC, clean)
+	if err == nil {
 		err = os.Rename(name+".new", name)
+	} else if s.writeProducer(name, 0, clean) == nil {
+		_ = os.Remove(name + ".new") // it holds nothing
+		err = nil
 	}
 	if err == nil {
-		err = syncDir(s.o.Dir)
+		err = syncDir(s.home())
 	}
 	if err != nil {
 		return fmt.Errorf("save producer: %w", err)
@@ -175,15 +195,33 @@ func (s *Spool) saveProducer(clean bool) error {
 	return nil
 }
 
+func (s *Spool) writeProducer(name string, flag int, clean bool) error {
+	f, err := s.o.openFile(name, os.O_RDWR|flag)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(encodeProducer(s.producer, clean, s.o.BootID), 0)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+func encodeProducer(id [16]byte, clean bool, boot string) []byte {
+	b := make([]byte, producerBytes)
+	copy(b, producerMagic)
+	copy(b[8:], id[:])
+	if clean {
+		b[24] = 1
+	}
+	boot = boot[:min(len(boot), 64)]
+	b[25] = byte(len(boot))
+	copy(b[26:], boot)
+	end := producerBytes - 4
+	binary.LittleEndian.PutUint32(b[end:], checksum(b[:end]))
+	return b
+}
+
 func newProducer() (id [16]byte) {
 	_, _ = rand.Read(id[:]) // crypto/rand.Read never fails
 	return id
 }
 
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
+func syncDir(dir string) error { return vfs.OS{}.SyncDir(dir) }

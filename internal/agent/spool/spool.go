@@ -1,12 +1,12 @@
 // Package spool keeps an agent's events on disk between the moment they are
 // observed and the moment the hub has made them durable.
 //
-// A spool is a folder of segment files. Append writes events behind each other
-// into the last segment; a seal closes a run of events into a batch and gives it
-// its sequence number, before the batch is handed out for the first time. So a
-// batch that is sent again, even by the next process after a crash, carries the
-// same producer id, the same number and the same events, and the hub stores it
-// once.
+// Events that are appended go into a journal until they make a batch; a seal packs
+// them, gives the batch its sequence number and writes it behind the others into the
+// last segment, before it is handed out for the first time. What is sent are the bytes
+// that lie there. So a batch that is sent again, even by the next process after a
+// crash, carries the same producer id, the same number and the same events, and the
+// hub stores it once.
 //
 // An event counts as spooled when write(2) has returned: it survives a crash of
 // the agent, not one of the machine. With Options.Fsync it survives both. The
@@ -21,6 +21,9 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/amoskys/amoskys/internal/obs"
+	"github.com/amoskys/amoskys/internal/vfs"
 )
 
 // Policy says which events go when the spool is full.
@@ -38,8 +41,9 @@ const (
 // well inside keeps every retry recognisable.
 const Window = 64
 
-// MaxEventBytes is the largest encoded event that is accepted.
-const MaxEventBytes = 256 << 10
+// MaxEventBytes is the largest encoded event that is accepted: what a hub takes by
+// default. One that is larger than a batch travels alone.
+const MaxEventBytes = 1 << 20
 
 var (
 	// ErrClosed is returned by every call after Close.
@@ -51,41 +55,54 @@ var (
 	ErrTooLarge = errors.New("event is too large")
 )
 
+// How long events wait for others where Options does not say. An agent that publishes at
+// intervals has all of a look in one batch after DefaultQuiet; one whose events come one
+// by one gets larger batches by DefaultAge (docs/agents.md has the figures).
+const (
+	DefaultAge   = 500 * time.Millisecond
+	DefaultQuiet = 200 * time.Millisecond
+)
+
 // Options configure a spool. Dir is required; zero values mean the defaults.
 type Options struct {
 	Dir      string
-	MaxBytes int64         // bound on all segment files together, in bytes (64 MiB, at least 1 MiB)
-	Policy   Policy        // what is dropped when full (DropOldest)
-	Events   int           // most events of a batch (500)
-	Bytes    int           // most bytes of a batch, unless one event alone is larger (256 KiB)
-	Age      time.Duration // longest an event waits for others before its batch is handed out (200 ms)
-	Fsync    bool          // make Append wait for fdatasync
-	Logger   *slog.Logger  // (discards)
+	MaxBytes int64 // bound on what lies on disk, in bytes (64 MiB, at least 1 MiB)
+	// MinFree is how many bytes of the disk the spool leaves to others: it does not
+	// grow while there are fewer, but for its first 4 MiB (0: it takes what there is).
+	MinFree uint64
+	Policy  Policy        // what is dropped when full (DropOldest)
+	Events  int           // most events of a batch (500)
+	Bytes   int           // most bytes of a batch before it is packed, unless one event alone is larger (256 KiB)
+	Age     time.Duration // longest an event waits for others before its batch is handed out (DefaultAge)
+	Quiet   time.Duration // a batch is handed out when no event has come for so long (DefaultQuiet, at most Age)
+	Fsync   bool          // make Append wait for fdatasync
+	Logger  *slog.Logger  // (discards)
 	// BootID names the running system, so that a restart of the machine is told
 	// from a restart of the agent; empty means unknown, which is always safe.
 	BootID string
 
 	openFile func(name string, flag int) (file, error) // seam for faults
-}
-
-// Batch is a sealed run of events. It belongs to the caller.
-type Batch struct {
-	Producer [16]byte
-	Sequence uint64
-	Events   [][]byte
+	free     func(dir string) (uint64, error)          // seam for disks that fill
 }
 
 // Stats is a snapshot of a spool. Counters count since Open.
 type Stats struct {
 	Events        uint64 // waiting on disk: not acknowledged, sealed or not
-	Bytes         int64  // of all segment files
+	Bytes         int64  // of all segment files and the journal
 	Appended      uint64
 	Acked         uint64 // events in acknowledged batches
-	DroppedFull   uint64 // events lost to the size limit
+	DroppedFull   uint64 // events lost to the size limit, or to keep MinFree
 	DroppedDisk   uint64 // events lost to write errors
-	DamagedEvents uint64 // events found unreadable
-	DamagedBytes  int64  // bytes skipped as damaged
-	LastError     error  // of the last write, nil when it went well
+	DamagedEvents uint64 // events that damage to the files has cost
+	DamagedBytes  int64  // bytes that were found damaged
+	// AtLeast says that damage may have cost more than DamagedEvents: what would tell
+	// is damaged too, or the system has restarted without an orderly stop.
+	AtLeast bool
+	// SealedBytes is how long the events of sealed batches were, and PackedBytes what
+	// was written of them.
+	SealedBytes, PackedBytes uint64
+	LowDisk                  bool  // the spool may not grow, because of MinFree
+	LastError                error // of the last write, nil when it went well
 }
 
 // Dropped is the number of events that were lost, for whatever reason.
@@ -102,17 +119,18 @@ type Spool struct {
 	closed   bool
 	producer [16]byte
 	cursor   *cursorFile
+	journal  *journal
 	segments []*segment // oldest first; the last is written to
 	ordinal  uint64     // of the last segment
 	queue    []batch    // sealed and not acknowledged, ascending by sequence
 	given    int        // queue[:given] were looked at by Next since the last Rewind
 	orphans  map[uint64]int
 	open     openBatch
-	owed     []byte // a seal that could not be written, to go before anything else
+	owed     *owed // the last batch, while it could not be written: it goes before anything else
+	disk     disk
 	nextSeq  uint64
 	hold     time.Time // Next hands nothing out before
 	flushing bool      // Next seals without waiting for Age
-	moving   byte      // of new segments; not movedNone only while recovery moves events
 	buf      []byte
 	stats    Stats
 	wake     chan struct{} // for Next; capacity 1
@@ -121,12 +139,14 @@ type Spool struct {
 
 // batch is one sealed batch that the hub has not acknowledged.
 type batch struct {
-	seg      *segment
+	seg      *segment // nil while it is owed
+	frame    []byte   // while it is owed
 	seq      uint64
 	off, end int64
 	count    int
 	state    batchState
 	ours     bool // the number cannot have been used by an earlier process
+	found    bool // by recovery: who wrote it is not known
 	tries    int  // times handed out
 }
 
@@ -138,12 +158,25 @@ const (
 	acked
 )
 
-// openBatch is what was appended and not sealed yet, at the end of the last segment.
+// openBatch is what was appended and not sealed yet. It is in the journal as well.
 type openBatch struct {
-	off   int64
-	count int
-	bytes int
-	since time.Time
+	fields []byte // as they stand in a PublishRequest
+	count  int
+	since  time.Time // when the first came
+	last   time.Time // when the last did
+	urgent bool      // it does not wait
+}
+
+// due is when the batch is to be handed out.
+func (b *openBatch) due(o *Options) time.Time {
+	if b.urgent {
+		return time.Time{}
+	}
+	due := b.since.Add(o.Age)
+	if quiet := b.last.Add(o.Quiet); quiet.Before(due) {
+		return quiet
+	}
+	return due
 }
 
 func (o *Options) setDefaults() {
@@ -160,14 +193,22 @@ func (o *Options) setDefaults() {
 	if o.Bytes <= 0 {
 		o.Bytes = 256 << 10
 	}
+	o.Bytes = min(o.Bytes, MaxBatchBytes)
 	if o.Age <= 0 {
-		o.Age = 200 * time.Millisecond
+		o.Age = DefaultAge
 	}
+	if o.Quiet <= 0 {
+		o.Quiet = DefaultQuiet
+	}
+	o.Quiet = min(o.Quiet, o.Age)
 	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
+		o.Logger = obs.Discard()
 	}
 	if o.openFile == nil {
 		o.openFile = openOSFile
+	}
+	if o.free == nil {
+		o.free = vfs.OS{}.FreeBytes
 	}
 }
 
@@ -193,7 +234,7 @@ func Open(o Options) (*Spool, error) {
 		orphans: map[uint64]int{},
 		wake:    make(chan struct{}, 1), idle: make(chan struct{}),
 	}
-	if err := s.recover(); err != nil {
+	if err := s.load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open spool %s: %w", o.Dir, err), s.release())
 	}
 	return s, nil
@@ -204,10 +245,31 @@ func (s *Spool) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := s.stats
-	for _, seg := range s.segments {
-		out.Bytes += seg.size
-	}
+	out.Bytes = s.size()
 	return out
+}
+
+// load takes over what lies in the folder.
+func (s *Spool) load() error {
+	rest, err := s.upgrade()
+	if err != nil {
+		return err
+	}
+	if err := s.recover(); err != nil {
+		return err
+	}
+	return s.takeOver(rest)
+}
+
+// size is what lies on disk, in bytes. The caller holds mu.
+func (s *Spool) size() (total int64) {
+	for _, seg := range s.segments {
+		total += seg.size
+	}
+	if s.journal != nil {
+		total += s.journal.size
+	}
+	return total
 }
 
 // Flush makes Next hand out what is there without waiting for more, from now on.
@@ -259,7 +321,7 @@ func (s *Spool) Close() error {
 	}
 	s.closed = true
 	s.signal()
-	errs := []error{s.payOwed()}
+	errs := []error{s.payOwed(), s.journal.f.Sync()}
 	for _, seg := range s.segments {
 		errs = append(errs, seg.f.Sync())
 	}
@@ -282,6 +344,9 @@ func (s *Spool) release() error {
 	}
 	if s.cursor != nil {
 		errs = append(errs, s.cursor.f.Close())
+	}
+	if s.journal != nil {
+		errs = append(errs, s.journal.f.Close())
 	}
 	errs = append(errs, s.lock.Close())
 	return errors.Join(errs...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,6 +34,15 @@ func crash(s *Spool) {
 	_ = s.release()
 }
 
+// noise is text of n bytes that does not pack.
+func noise(n int) string {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte('!' + rand.IntN(94))
+	}
+	return string(b)
+}
+
 func add(t *testing.T, s *Spool, events ...string) {
 	t.Helper()
 	for _, e := range events {
@@ -50,8 +60,12 @@ func next(t *testing.T, s *Spool) (Batch, []string) {
 	if err != nil {
 		t.Fatalf("next: %v", err)
 	}
-	out := make([]string, len(b.Events))
-	for i, e := range b.Events {
+	events, err := b.Events()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := make([]string, len(events))
+	for i, e := range events {
 		out[i] = string(e)
 	}
 	return b, out
@@ -66,7 +80,7 @@ func wantEvents(t *testing.T, got []string, want ...string) {
 
 func TestBatchesCloseByCountBytesAndAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := open(t, Options{Dir: t.TempDir(), Events: 3, Bytes: 100, Age: time.Second})
+		s := open(t, Options{Dir: t.TempDir(), Events: 3, Bytes: 100, Age: time.Second, Quiet: time.Second})
 		add(t, s, "a", "b", "c", "d")
 		b, got := next(t, s)
 		wantEvents(t, got, "a", "b", "c")
@@ -144,11 +158,11 @@ func TestProducerIDFollowsWhatIsKnown(t *testing.T) {
 		{"crash on an unknown system", "", func(_ *testing.T, s *Spool, _ string) { crash(s) }, false},
 		{"cursor lost", "one", func(t *testing.T, s *Spool, dir string) {
 			closed(t, s, dir)
-			_ = os.Remove(filepath.Join(dir, "cursor"))
+			_ = os.Remove(filepath.Join(dir, homeName, "cursor"))
 		}, false},
 		{"producer damaged", "one", func(t *testing.T, s *Spool, dir string) {
 			closed(t, s, dir)
-			_ = os.WriteFile(filepath.Join(dir, "producer"), []byte("junk"), 0o600)
+			_ = os.WriteFile(filepath.Join(dir, homeName, "producer"), []byte("junk"), 0o600)
 		}, false},
 	}
 	for _, tt := range tests {
@@ -226,14 +240,13 @@ func TestWindowStopsNext(t *testing.T) {
 }
 
 func TestDropPolicies(t *testing.T) {
-	payload := strings.Repeat("x", 10_000)
 	const n = 200 // 2 MB into 1 MB
 	for _, policy := range []Policy{DropOldest, DropNewest} {
 		t.Run(string(policy), func(t *testing.T) {
 			s := open(t, Options{Dir: t.TempDir(), MaxBytes: 1 << 20, Events: 5, Policy: policy})
 			refused := 0
 			for i := range n {
-				if err := s.Append(fmt.Appendf(nil, "%03d%s", i, payload)); errors.Is(err, ErrFull) {
+				if err := s.Append(fmt.Appendf(nil, "%03d%s", i, noise(10_000))); errors.Is(err, ErrFull) {
 					refused++
 				} else if err != nil {
 					t.Fatal(err)
@@ -268,7 +281,7 @@ func TestDropPolicies(t *testing.T) {
 
 func TestDroppedInFlightCountsOnce(t *testing.T) {
 	s := open(t, Options{Dir: t.TempDir(), MaxBytes: 1 << 20, Events: 1})
-	payload := strings.Repeat("x", 50_000)
+	payload := noise(50_000)
 	add(t, s, payload, payload)
 	one, _ := next(t, s)
 	next(t, s)
@@ -288,7 +301,7 @@ func TestDroppedInFlightCountsOnce(t *testing.T) {
 
 func TestDailyUseStaysSmall(t *testing.T) {
 	s := open(t, Options{Dir: t.TempDir(), Events: 10})
-	payload := strings.Repeat("x", 40_000)
+	payload := noise(40_000)
 	for range 200 {
 		add(t, s, payload)
 		s.Flush()
@@ -317,8 +330,8 @@ func TestLimits(t *testing.T) {
 	if err := s.Append(make([]byte, MaxEventBytes)); err != nil {
 		t.Errorf("largest: %v", err)
 	}
-	b, _ := next(t, s)
-	if len(b.Events) != 1 || len(b.Events[0]) != MaxEventBytes {
+	b, events := next(t, s)
+	if len(events) != 1 || len(events[0]) != MaxEventBytes {
 		t.Error("largest event did not come back")
 	}
 	select {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -26,14 +25,7 @@ func (u *Uplink) diagnose(ctx context.Context, err error) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, diagnoseTimeout)
 	defer cancel()
-	dial := u.o.Dial
-	if dial == nil {
-		dial = func(ctx context.Context, addr string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, "tcp", addr)
-		}
-	}
-	raw, dialErr := dial(ctx, u.o.Addr)
+	raw, dialErr := u.o.Dial(ctx, u.o.Addr)
 	if dialErr != nil {
 		return err
 	}
@@ -42,7 +34,7 @@ func (u *Uplink) diagnose(ctx context.Context, err error) error {
 	cfg.NextProtos = []string{"h2"}
 	conn := tls.Client(raw, cfg)
 	if cause := conn.HandshakeContext(ctx); cause != nil {
-		return fmt.Errorf("connect to the hub: %w", u.o.Explain(cause))
+		return fmt.Errorf("%s: %w", connecting(u.o.Via), u.o.Explain(cause))
 	}
 	deadline, _ := ctx.Deadline()
 	if conn.SetReadDeadline(deadline) != nil {
@@ -50,7 +42,7 @@ func (u *Uplink) diagnose(ctx context.Context, err error) error {
 	}
 	// A server that lets us in speaks first: HTTP/2 begins with its settings.
 	if _, cause := conn.Read(make([]byte, 1)); cause != nil && !errors.Is(cause, io.EOF) && IsTLSError(cause) {
-		return fmt.Errorf("connect to the hub: %w", u.o.Explain(cause))
+		return fmt.Errorf("%s: %w", connecting(u.o.Via), u.o.Explain(cause))
 	}
 	return err
 }

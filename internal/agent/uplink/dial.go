@@ -14,45 +14,37 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
+
+	"github.com/amoskys/amoskys/internal/dial"
 )
 
 // dial makes a client for one session. Nothing is connected yet.
 func (u *Uplink) dial() (*grpc.ClientConn, *handshakes, error) {
-	seen := &handshakes{}
-	options := []grpc.DialOption{
-		grpc.WithTransportCredentials(Credentials(u.o.TLS, seen)),
+	seen := &handshakes{via: u.o.Via}
+	conn, err := dial.NewClient(u.o.Addr, u.o.Dial, Credentials(u.o.TLS, seen),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
-		grpc.WithUserAgent("amoskys-agent/" + u.o.Version),
-		// The hub is ours and dialled by name: no proxy, no configuration from DNS.
-		grpc.WithNoProxy(), grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(1 << 20)),
+		grpc.WithUserAgent("amoskys-agent/"+u.o.Version), grpc.WithDisableRetry(),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(1<<20)),
 		// An endpoint's memory is dear, and batches are written whole anyway.
-		grpc.WithReadBufferSize(8 << 10), grpc.WithIdleTimeout(0),
-	}
-	if u.o.Dial != nil {
-		options = append(options, grpc.WithContextDialer(u.o.Dial))
-	}
-	conn, err := grpc.NewClient(Target(u.o.Addr), options...)
-	if err != nil {
-		return nil, nil, fmt.Errorf("prepare connection to the hub: %w", err)
-	}
-	return conn, seen, nil
-}
-
-// Target is the gRPC target of host:port: names are resolved through DNS at each
-// connection, addresses are taken as they are.
-func Target(addr string) string {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil || net.ParseIP(host) != nil {
-		return "passthrough:///" + addr
-	}
-	return "dns:///" + addr
+		grpc.WithReadBufferSize(8<<10), grpc.WithIdleTimeout(0),
+	)
+	return conn, seen, err
 }
 
 // handshakes keeps the last handshake error, of which gRPC passes on only text.
 type handshakes struct {
+	via string // the proxy on the way, for messages; empty for none
+
 	mu  sync.Mutex
 	err error
+}
+
+// connecting is what was being done when a connection failed.
+func connecting(via string) string {
+	if via == "" {
+		return "connect to the hub"
+	}
+	return "connect to the hub through the proxy " + via
 }
 
 func (h *handshakes) note(err error) {
@@ -67,24 +59,27 @@ func (h *handshakes) explain(err error, how func(error) error) error {
 	defer h.mu.Unlock()
 	switch {
 	case h.err != nil:
-		return fmt.Errorf("connect to the hub: %w", how(h.err))
+		return fmt.Errorf("%s: %w", connecting(h.via), how(h.err))
 	case IsTLSError(err):
 		// In TLS 1.3 a server refuses a client after the client's handshake.
-		return fmt.Errorf("connect to the hub: %w", how(err))
+		return fmt.Errorf("%s: %w", connecting(h.via), how(err))
 	default:
-		return plain(err)
+		return plain(err, h.via)
 	}
 }
 
 // plain says in a few words what gRPC wraps in several layers of its own.
-func plain(err error) error {
+func plain(err error, via string) error {
 	const dialling = "Error while dialing: "
 	s, ok := status.FromError(err)
 	if !ok {
 		return fmt.Errorf("publish to the hub: %w", err)
 	}
+	if text, ok := dial.ProxyFault(err); ok {
+		return &spoken{"connect to the hub: " + text, err}
+	}
 	if _, cause, found := strings.Cut(s.Message(), dialling); found {
-		return &spoken{"connect to the hub: " + strings.Trim(cause, `"`), err}
+		return &spoken{connecting(via) + ": " + strings.Trim(cause, `"`), err}
 	}
 	return &spoken{"publish to the hub: " + s.Message() + " (" + s.Code().String() + ")", err}
 }

@@ -1,6 +1,12 @@
 // Package uplink carries batches from a spool to the hub: one gRPC stream over
 // mutual TLS, opened again with back-off whenever it ends.
 //
+// Batches go out packed, as they lie in the spool, once the hub has said in the header
+// of its response which codecs it takes; the first of a connection, and all to a hub
+// that says nothing, go unpacked, as do those of the connection after one that the hub
+// ended over a batch. An answer that does not account for every event of a
+// batch is no proof that they are stored: it is sent again, unpacked.
+//
 // Batches go out in the order of their numbers, at most spool.Window ahead of the
 // oldest one that is not acknowledged, and are forgotten only when the hub has
 // acknowledged them. After a reconnect those without an answer are sent again
@@ -25,6 +31,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/amoskys/amoskys/internal/agent/spool"
+	"github.com/amoskys/amoskys/internal/codec"
+	"github.com/amoskys/amoskys/internal/dial"
 	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
@@ -37,6 +45,9 @@ type Options struct {
 	Spool   *spool.Spool
 	Logger  *slog.Logger
 	Version string // goes into the user agent
+	// Unsupervised is what an agent that no node runs tells the hub of itself when it
+	// connects, an encoded AgentStatus; nil where a node runs it.
+	Unsupervised []byte
 
 	// Explain turns an error of the TLS handshake into one that says what to do;
 	// nil leaves it as it is.
@@ -44,8 +55,8 @@ type Options struct {
 	// OnAck is called with the time between sending a batch and its answer; nil
 	// for nobody.
 	OnAck func(time.Duration)
-	// Dial opens connections; nil means TCP.
-	Dial func(ctx context.Context, addr string) (net.Conn, error)
+	Dial  dial.Func // opens connections; nil means without a proxy
+	Via   string    // the proxy that Dial goes through, for messages; empty for none
 
 	MaxBackoff time.Duration // longest pause between tries (10 s)
 	AckTimeout time.Duration // a hub that answers nothing for so long is given up (30 s)
@@ -54,6 +65,7 @@ type Options struct {
 // State is a snapshot of the connection. Counters count since New.
 type State struct {
 	Addr       string
+	Via        string // the proxy on the way; empty for none
 	Connected  bool
 	Since      time.Time // of Connected; the zero time before the first try ended
 	LastError  string    // why the last connection or try ended; stays after a reconnect
@@ -62,8 +74,11 @@ type State struct {
 	Duplicates uint64    // of them, known to the hub already
 	Retries    uint64    // times the hub asked for a batch again
 	Refused    map[string]uint64
-	WaitSince  time.Time // since when the hub has put off a batch; zero while it has not
-	WaitReason string    // what it said then
+	WaitSince  time.Time   // since when the hub has put off a batch; zero while it has not
+	WaitReason string      // what it said then
+	Codec      codec.Codec // what batches are packed with on this connection; None until the hub has said
+	Unpacked   uint64      // batches sent unpacked, because the hub takes no codec of ours or has not said yet
+	Short      uint64      // answers that account for fewer events than the batch has
 }
 
 // RefusedTotal is how many events the hub refused, for whatever reason.
@@ -79,13 +94,22 @@ func (s State) RefusedTotal() uint64 {
 type Uplink struct {
 	o Options
 
-	mu      sync.Mutex // guards state, careful, sent and waits
+	mu      sync.Mutex // guards state, careful, sent, short and waits
 	state   State
 	careful bool // one batch at a time: the hub ended a stream over a batch
-	sent    map[uint64]time.Time
-	waits   uint64 // the batch that state.WaitSince is about
+	sent    map[uint64]sending
+	short   map[uint64]int // batches that were answered short, and how often
+	waits   uint64         // the batch that state.WaitSince is about
 
-	logged map[string]bool // refusal reasons logged already; only the receiver uses it
+	distrust bool            // the next session packs nothing; only sessions use it, one after another
+	logged   map[string]bool // refusal reasons logged already; only the receiver uses it
+}
+
+// sending is a batch that waits for its answer.
+type sending struct {
+	at     time.Time
+	events int
+	packed bool
 }
 
 // errSilent ends a session with a hub that takes batches and answers none.
@@ -98,10 +122,13 @@ var errReused = errors.New("the hub knows this number from other events")
 // New returns an Uplink; Run makes it work.
 func New(o Options) *Uplink {
 	if o.MaxBackoff <= 0 {
-		o.MaxBackoff = 10 * time.Second
+		o.MaxBackoff = LongestPause
 	}
 	if o.AckTimeout <= 0 {
 		o.AckTimeout = 30 * time.Second
+	}
+	if o.Dial == nil {
+		o.Dial = func(ctx context.Context, addr string) (net.Conn, error) { return dial.Direct(ctx, "tcp", addr) }
 	}
 	if o.OnAck == nil {
 		o.OnAck = func(time.Duration) {}
@@ -111,8 +138,9 @@ func New(o Options) *Uplink {
 	}
 	return &Uplink{
 		o:      o,
-		state:  State{Addr: o.Addr, Refused: map[string]uint64{}},
-		sent:   map[uint64]time.Time{},
+		state:  State{Addr: o.Addr, Via: o.Via, Refused: map[string]uint64{}},
+		sent:   map[uint64]sending{},
+		short:  map[uint64]int{},
 		logged: map[string]bool{},
 	}
 }
@@ -163,15 +191,23 @@ const firstBackoff = 200 * time.Millisecond
 // pause is exponential back-off with full jitter, so that a thousand agents do
 // not return in step. A hub that refuses this agent is asked rarely.
 func (u *Uplink) pause(attempt int, err error) time.Duration {
-	limit := min(u.o.MaxBackoff, firstBackoff<<min(attempt, 16))
 	switch status.Code(err) {
 	case codes.PermissionDenied, codes.Unauthenticated, codes.Unimplemented:
-		limit = u.o.MaxBackoff
+		limit := u.o.MaxBackoff
 		return limit/2 + rand.N(limit/2+1) //nolint:gosec // jitter needs no secrecy
 	default:
-		return rand.N(limit + 1) //nolint:gosec // jitter needs no secrecy
+		return Pause(attempt, u.o.MaxBackoff)
 	}
 }
+
+// Pause is how long an agent waits before it tries again to reach a hub that does
+// not refuse it, after so many tries in vain.
+func Pause(attempt int, longest time.Duration) time.Duration {
+	return rand.N(min(longest, firstBackoff<<min(attempt, 16)) + 1) //nolint:gosec // jitter needs no secrecy
+}
+
+// LongestPause is the longest pause between tries where nothing else is set.
+const LongestPause = 10 * time.Second
 
 func (u *Uplink) setDown(reason string) {
 	u.mu.Lock()
@@ -179,7 +215,7 @@ func (u *Uplink) setDown(reason string) {
 	if u.state.Connected || u.state.Since.IsZero() {
 		u.state.Since = time.Now()
 	}
-	u.state.Connected = false
+	u.state.Connected, u.state.Codec = false, codec.None
 	if reason != "" {
 		u.state.LastError = reason
 	}
@@ -251,6 +287,10 @@ func reasonName(r pb.RefusalReason) string {
 		return "no_type"
 	case pb.RefusalReason_REFUSAL_REASON_WRONG_AGENT:
 		return "wrong_agent"
+	case pb.RefusalReason_REFUSAL_REASON_WRONG_HOST:
+		return "wrong_host"
+	case pb.RefusalReason_REFUSAL_REASON_RESERVED_TYPE:
+		return "reserved_type"
 	case pb.RefusalReason_REFUSAL_REASON_UNSPECIFIED:
 		return "unspecified"
 	default:

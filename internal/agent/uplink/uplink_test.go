@@ -17,7 +17,6 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -27,89 +26,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// fakeHub keeps the bus's promises: acks in order, each number stored once. Its
-// memory outlives the server, as a log does.
-type fakeHub struct {
-	pb.UnimplementedEventBusServer
-
-	mu      sync.Mutex
-	seen    map[string]bool
-	stored  map[string]int
-	order   []uint64
-	agents  map[string]bool
-	meddle  func(n int, req *pb.PublishRequest) (*pb.PublishAck, error) // nil, nil: as usual
-	batches int
-}
-
-func newFakeHub() *fakeHub {
-	return &fakeHub{seen: map[string]bool{}, stored: map[string]int{}, agents: map[string]bool{}}
-}
-
-func (h *fakeHub) Publish(s grpc.BidiStreamingServer[pb.PublishRequest, pb.PublishAck]) error {
-	md, _ := metadata.FromIncomingContext(s.Context())
-	for {
-		req, err := s.Recv()
-		if err != nil {
-			return nil
-		}
-		ack, err := h.take(md, req)
-		if err != nil {
-			return err
-		}
-		if ack == nil { // stored, and the answer is lost
-			continue
-		}
-		if err := s.Send(ack); err != nil {
-			return err
-		}
-	}
-}
-
-func (h *fakeHub) take(md metadata.MD, req *pb.PublishRequest) (*pb.PublishAck, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.batches++
-	for _, id := range md.Get(MetadataAgent) {
-		h.agents[id] = true
-	}
-	var ack *pb.PublishAck
-	if h.meddle != nil {
-		var err error
-		if ack, err = h.meddle(h.batches, req); err != nil || ack.GetStatus() == pb.PublishAck_STATUS_RETRY {
-			return ack, err
-		}
-	}
-	key := fmt.Sprintf("%x/%d", req.GetProducerId(), req.GetSequence())
-	duplicate := h.seen[key]
-	if !duplicate {
-		h.seen[key] = true
-		h.order = append(h.order, req.GetSequence())
-		for _, e := range req.GetEvents() {
-			h.stored[string(e)]++
-		}
-	}
-	if ack != nil {
-		return nil, nil
-	}
-	return &pb.PublishAck{Sequence: req.GetSequence(), Status: pb.PublishAck_STATUS_OK, Accepted: uint32(len(req.GetEvents())), Duplicate: duplicate}, nil
-}
-
-// serve runs the hub on l until the returned function is called.
-func (h *fakeHub) serve(t *testing.T, l net.Listener) (stop func()) {
-	t.Helper()
-	server := grpc.NewServer()
-	pb.RegisterEventBusServer(server, h)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = server.Serve(l)
-	}()
-	return func() {
-		server.Stop()
-		<-done
-	}
-}
 
 func listen(t *testing.T, addr string) net.Listener {
 	t.Helper()
@@ -329,10 +245,7 @@ func TestPutOff(t *testing.T) {
 func TestRefusedEventsAreCounted(t *testing.T) {
 	hub := newFakeHub()
 	l := listen(t, "127.0.0.1:0")
-	server := grpc.NewServer()
-	pb.RegisterEventBusServer(server, refusing{fakeHub: hub})
-	go func() { _ = server.Serve(l) }()
-	defer server.Stop()
+	defer serveBus(t, l, refusing{fakeHub: hub})()
 	s := openSpool(t, spool.Options{Events: 4})
 	appendN(t, s, 0, 8)
 	u, _ := start(t, Options{Addr: l.Addr().String(), Spool: s})
@@ -350,7 +263,7 @@ func (refusing) Publish(s grpc.BidiStreamingServer[pb.PublishRequest, pb.Publish
 		if err != nil {
 			return nil
 		}
-		_ = s.Send(&pb.PublishAck{Sequence: req.GetSequence(), Status: pb.PublishAck_STATUS_OK, Refused: []*pb.RefusedEvent{
+		_ = s.Send(&pb.PublishAck{Sequence: req.GetSequence(), Status: pb.PublishAck_STATUS_OK, Accepted: 2, Refused: []*pb.RefusedEvent{
 			{Index: 0, Reason: pb.RefusalReason_REFUSAL_REASON_TOO_LARGE, Detail: "1 MB"},
 			{Index: 1, Reason: pb.RefusalReason_REFUSAL_REASON_WRONG_AGENT},
 		}})

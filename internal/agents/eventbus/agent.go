@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -39,8 +41,10 @@ type Agent struct {
 	o       agent.Options
 	probe   prober
 	metrics *metrics
-	before  string    // state at the last look, "" before the first
-	told    time.Time // of the last event
+
+	looking sync.Mutex // held for a whole look; guards what follows
+	before  string     // state at the last look, "" before the first
+	told    time.Time  // of the last event
 }
 
 var _ agent.Agent = (*Agent)(nil)
@@ -48,7 +52,7 @@ var _ agent.Agent = (*Agent)(nil)
 // New returns an agent that measures the configured hub. It fails when the
 // certificate files cannot be used.
 func New(cfg Monitoring, o agent.Options) (*Agent, error) {
-	po := probe.Options{Addr: cfg.addr()}
+	po := probe.Options{Addr: cfg.addr(), Dial: o.DialHub}
 	if cfg.TLSEnabled {
 		name := cfg.ServerName
 		if name == "" {
@@ -118,14 +122,15 @@ func (a *Agent) watch(ctx context.Context) error {
 			return nil
 		case <-timer.C:
 		}
-		if err := a.look(ctx); err != nil {
+		m, err := a.look(ctx, false)
+		if err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}
 			return err
 		}
 		pause := a.o.Interval
-		if a.before != "ok" {
+		if m.state() != "ok" {
 			pause = min(pause, unwellPause)
 		}
 		timer.Reset(pause)
@@ -136,24 +141,26 @@ func (a *Agent) watch(ctx context.Context) error {
 // return is seen soon. Events still come once an interval, and at each change.
 const unwellPause = 2 * time.Second
 
-// look measures once and publishes what it found.
-func (a *Agent) look(ctx context.Context) error {
+// look measures once and publishes what it found, if that is due or asked for.
+func (a *Agent) look(ctx context.Context, asked bool) (measurement, error) {
+	a.looking.Lock()
+	defer a.looking.Unlock()
 	m := a.measure(ctx)
 	if ctx.Err() != nil {
-		return nil
+		return m, ctx.Err()
 	}
 	a.metrics.update(m)
 	changed := m.state() != a.before
 	a.tell(m)
-	if !changed && m.at.Sub(a.told) < a.o.Interval-a.o.Interval/10 {
-		return nil
+	if !asked && !changed && m.at.Sub(a.told) < a.o.Interval-a.o.Interval/10 {
+		return m, nil
 	}
 	a.told = m.at
 	ev := &pb.Event{
 		Type: event.TypeHubHealth, Time: timestamppb.New(m.at), Severity: m.severity(),
 		Body: &pb.Event_HubHealth{HubHealth: m.message(a.cfg.addr())},
 	}
-	return a.o.Publisher.Publish(ctx, ev)
+	return m, a.o.Publisher.Publish(ctx, ev)
 }
 
 // measurement is one look at the hub.
@@ -226,7 +233,7 @@ func (m *measurement) message(endpoint string) *pb.HubHealth {
 		out.ProbeLatency = durationpb.New(m.took)
 	}
 	if m.err != nil {
-		out.Error = m.err.Error()
+		out.Error = strings.ToValidUTF8(m.err.Error(), "·")
 	}
 	return out
 }

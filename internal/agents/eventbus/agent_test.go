@@ -36,6 +36,21 @@ func TestConformance(t *testing.T) {
 			"eventbus_queue_depth", "eventbus_latency_ms", "eventbus_connections",
 			"eventbus_errors_total", "eventbus_throughput_eps",
 		},
+		Decoders: []agenttest.Decoder{{Name: "GET /health", Seeds: []string{
+			`{"status":"degraded","reasons":["the disk is full"],"version":"1","uptime_seconds":12.5,"log":{"state":"ok","next_offset":42,` +
+				`"bytes":4096,"quarantined":0,"damaged":1},"connections":3,"throughput_eps":1.5,"events_total":42,"errors_total":1,"queue_depth":0}`,
+		}, Decode: func(b []byte) {
+			m := measurement{answer: true, served: true}
+			var err error
+			if m.report, err = probe.ParseReport(b); err != nil {
+				return
+			}
+			// Whatever the hub says, the event about it can be sent.
+			ev := &pb.Event{Type: event.TypeHubHealth, Body: &pb.Event_HubHealth{HubHealth: m.message("hub:1")}}
+			if _, err := event.Encode(ev); err != nil {
+				t.Errorf("%q: %v", b, err)
+			}
+		}}},
 	}.Run(t)
 }
 
@@ -62,7 +77,7 @@ func TestEventsGoToTheMeasuredHub(t *testing.T) {
 			if err := os.WriteFile(file, []byte(tt.text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			loaded, err := load(file, config.DecodeOptions{Env: func(name string) (string, bool) {
+			loaded, err := Definition().Load(file, config.DecodeOptions{Env: func(name string) (string, bool) {
 				return tt.env, name == "EVENTBUS_HOST" && tt.env != ""
 			}})
 			if err != nil {
@@ -134,7 +149,7 @@ func TestLook(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := a.look(t.Context()); err != nil {
+			if _, err := a.look(t.Context(), false); err != nil {
 				t.Fatal(err)
 			}
 			ev := recorder.Events()[0]
@@ -160,7 +175,7 @@ func TestMetricsOfAHubThatGoesAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	look := func() {
-		if err := a.look(t.Context()); err != nil {
+		if _, err := a.look(t.Context(), false); err != nil {
 			t.Fatal(err)
 		}
 	}

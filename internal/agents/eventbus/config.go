@@ -1,12 +1,12 @@
 package eventbus
 
 import (
-	"net"
-	"strconv"
+	_ "embed"
 
 	"github.com/amoskys/amoskys/internal/agent"
 	"github.com/amoskys/amoskys/internal/config"
 	"github.com/amoskys/amoskys/internal/identity"
+	"github.com/amoskys/amoskys/internal/obs"
 )
 
 // Defaults that the definition and the configuration share.
@@ -64,7 +64,7 @@ func (c *Config) Validate(v *config.Check) {
 	}
 	m.RangeFloat("timeout_seconds", c.Monitoring.TimeoutSeconds, 0.1, 300)
 	if !c.Monitoring.TLSEnabled {
-		if !agent.IsLoopback(c.Monitoring.EventbusHost) {
+		if !obs.IsLoopback(c.Monitoring.EventbusHost) {
 			m.Add("tls_enabled", "may be false only for a hub on this machine")
 		}
 		return
@@ -76,63 +76,35 @@ func (c *Config) Validate(v *config.Check) {
 
 // addr is the measured hub's host:port.
 func (m *Monitoring) addr() string {
-	return net.JoinHostPort(m.EventbusHost, strconv.Itoa(m.EventbusPort))
+	return config.HostPort(m.EventbusHost, m.EventbusPort)
 }
 
 func (m *Monitoring) files(home config.Home) identity.Files {
 	return identity.Files{CA: home.Path(m.CACert), Cert: home.Path(m.CertFile), Key: home.Path(m.KeyFile)}
 }
 
+//go:embed eventbus_agent_config.yaml
+var configTemplate string
+
 // ConfigTemplate returns the commented file that decodes to DefaultConfig.
 func ConfigTemplate() []byte {
-	return []byte("# Configuration of the hub monitor (amoskys agent eventbus). Every value below is\n" +
-		"# the default: a line may be left out. Unknown keys are errors.\n\n" +
-		agent.IdentityTemplate(defaultID, defaultInterval) + `
-# The hub that is measured. Events go to the same one unless hub says otherwise.
-monitoring:
-  eventbus_host: localhost
-  eventbus_port: 5000
-  # Name in the hub's certificate, when it is not the host dialled.
-  server_name: ""
-  # The measurements as Prometheus metrics, beside this agent's own port. Port 0
-  # switches this second place off.
-  metrics_export_host: 127.0.0.1
-  metrics_export_port: 9091
-  tls_enabled: true
-  cert_file: certs/client.crt
-  key_file: certs/client.key
-  ca_cert: certs/ca.crt
-  # How long one look may take.
-  timeout_seconds: 5
-` + agent.CommonTemplate(defaultPort))
+	return agent.Template(configTemplate, defaultPort, defaultInterval)
 }
 
 // Definition describes the agent to the runtime.
 func Definition() agent.Definition {
-	return agent.Definition{
+	return agent.Define(agent.Definition{
 		Kind: "eventbus", ID: defaultID, Port: defaultPort, ConfigName: "eventbus_agent",
 		Summary:  "the hub as its clients see it: health, latency, queue, throughput",
-		Template: ConfigTemplate, Load: load,
-	}
+		Template: ConfigTemplate, Tasks: tasks(),
+	}, DefaultConfig, func(cfg Config, o agent.Options) (agent.Agent, error) { return New(cfg.Monitoring, o) })
 }
 
-func load(file string, o config.DecodeOptions) (agent.Loaded, error) {
-	if o.Sources == nil {
-		o.Sources = map[string]string{}
-	}
-	cfg := DefaultConfig()
-	if err := config.Load(file, &cfg, o); err != nil {
-		return agent.Loaded{}, err
-	}
-	cfg.followMonitoring(o.Sources)
-	return agent.Loaded{Common: cfg.Common, Config: cfg, New: func(o agent.Options) (agent.Agent, error) {
-		return New(cfg.Monitoring, o)
-	}}, nil
-}
+var _ agent.Deriver = (*Config)(nil)
 
-// followMonitoring sends events to the measured hub where the file does not name
-// another: who moves the hub changes one place.
-func (c *Config) followMonitoring(set map[string]string) {
+// Derive implements agent.Deriver: events go to the measured hub where the file
+// does not name another, so that who moves the hub changes one place.
+func (c *Config) Derive(set map[string]string) {
 	if _, given := set["hub.host"]; !given {
 		c.Hub.Host = c.Monitoring.EventbusHost
 		if _, given := set["hub.server_name"]; !given {
@@ -142,7 +114,7 @@ func (c *Config) followMonitoring(set map[string]string) {
 	if _, given := set["hub.port"]; !given {
 		c.Hub.Port = c.Monitoring.EventbusPort
 	}
-	if _, given := set["hub.tls_enabled"]; !given && agent.IsLoopback(c.Hub.Host) {
+	if _, given := set["hub.tls_enabled"]; !given && obs.IsLoopback(c.Hub.Host) {
 		c.Hub.TLSEnabled = c.Monitoring.TLSEnabled
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/amoskys/amoskys/internal/agent"
+	"github.com/amoskys/amoskys/internal/mask"
 	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
@@ -25,11 +26,13 @@ type Agent struct {
 	cfg     Monitoring
 	o       agent.Options
 	table   *table
+	fresh   func() (*table, error) // another table of the same host, for a task
 	metrics *metrics
 
 	change   change
 	events   []*pb.Event
 	readings uint64
+	sight    sight
 	last     time.Time // of the last reading
 }
 
@@ -37,18 +40,28 @@ var _ agent.Agent = (*Agent)(nil)
 
 // New returns an agent for the processes of this host. It fails on systems whose
 // processes it cannot read.
-func New(cfg Monitoring, o agent.Options) (*Agent, error) {
-	t, err := hostTable(o.HostID)
+func New(cfg Config, o agent.Options) (*Agent, error) {
+	masker, err := mask.New(mask.Rules(cfg.Mask))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("mask: %w", err)
 	}
-	return newAgent(cfg, o, t)
+	return newAgent(cfg.Monitoring, o, func() (*table, error) { return hostTable(o.HostID, masker.Args) })
 }
 
-func newAgent(cfg Monitoring, o agent.Options, t *table) (*Agent, error) {
-	t.watch = filter{monitored: cfg.MonitoredProcesses, excluded: cfg.ExcludeList}.wants
-	t.byPID = map[int]*process{}
-	a := &Agent{cfg: cfg, o: o, table: t, metrics: newMetrics()}
+func newAgent(cfg Monitoring, o agent.Options, open func() (*table, error)) (*Agent, error) {
+	a := &Agent{cfg: cfg, o: o, metrics: newMetrics(), fresh: func() (*table, error) {
+		t, err := open()
+		if err != nil {
+			return nil, err
+		}
+		t.watch = filter{monitored: cfg.MonitoredProcesses, excluded: cfg.ExcludeList}.wants
+		t.byPID = map[int]*process{}
+		return t, nil
+	}}
+	var err error
+	if a.table, err = a.fresh(); err != nil {
+		return nil, err
+	}
 	for _, c := range []prometheus.Collector{a.metrics} {
 		if err := o.Registerer.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
@@ -89,7 +102,7 @@ func ended(ctx context.Context, err error) error {
 // step looks for changes and, when due, reads every process.
 func (a *Agent) step(ctx context.Context, now time.Time, due bool) error {
 	begin := time.Now()
-	if err := a.table.scan(now, &a.change); err != nil {
+	if err := a.table.scan(&a.change); err != nil {
 		a.o.Condition("processes", err)
 		a.o.Logger.Warn("processes cannot be read", obs.KeyError, err)
 		return nil
@@ -97,6 +110,7 @@ func (a *Agent) step(ctx context.Context, now time.Time, due bool) error {
 	a.o.Condition("processes", nil)
 	if due {
 		a.table.refresh(&a.change)
+		a.look()
 		a.last = now
 		a.readings++
 	}
@@ -115,7 +129,26 @@ func (a *Agent) step(ctx context.Context, now time.Time, due bool) error {
 	return err
 }
 
-// changes adds an event for each process that started or ended.
+// sightEvery is the number of readings between looks at the agent's own rights and at
+// how /proc is mounted, which may change.
+const sightEvery = 12
+
+// look says what the agent may not see.
+func (a *Agent) look() {
+	if a.readings%sightEvery == 0 {
+		a.sight = a.table.src.sight()
+	}
+	hidden, total := a.table.sighted()
+	a.metrics.hide(hidden)
+	err := a.sight.blind(hidden, total)
+	if err != nil && a.readings == 0 {
+		a.o.Logger.Warn("not every process can be seen in full", obs.KeyError, err)
+	}
+	a.o.Condition("visibility", err)
+}
+
+// changes adds an event for each process that started or ended, and for each program
+// that took another's place.
 func (a *Agent) changes(now time.Time) {
 	for _, p := range a.change.ended {
 		if p.watched {
@@ -124,17 +157,23 @@ func (a *Agent) changes(now time.Time) {
 	}
 	for _, p := range a.change.started {
 		if p.watched {
+			a.events = append(a.events, a.table.startEvent(p, a.table.startTime(p, now)))
+		}
+	}
+	for _, p := range a.change.replaced {
+		if p.watched {
 			a.events = append(a.events, a.table.startEvent(p, now))
 		}
 	}
 }
 
 // samples adds a reading of each process that changed since the last one, and of
-// the others every few readings, so that what is shown is never old.
+// the others every few readings, so that what is shown is never old. A process that is
+// too young for its CPU use to be told waits for the next.
 func (a *Agent) samples() {
 	first := len(a.events)
 	for _, p := range a.table.byPID {
-		if !p.watched || !p.sampled(a.cfg.SampleRate) {
+		if !p.watched || !p.known || !p.sampled(a.cfg.SampleRate) {
 			continue
 		}
 		stale := p.sent == 0 || a.readings-p.sent >= uint64(a.cfg.UnchangedEvery)

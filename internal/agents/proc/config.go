@@ -1,11 +1,13 @@
 package proc
 
 import (
+	_ "embed"
 	"fmt"
 	"path"
 
 	"github.com/amoskys/amoskys/internal/agent"
 	"github.com/amoskys/amoskys/internal/config"
+	"github.com/amoskys/amoskys/internal/mask"
 )
 
 // Defaults that the definition and the configuration share.
@@ -19,6 +21,14 @@ const (
 type Config struct {
 	agent.Common `yaml:",inline"`
 	Monitoring   Monitoring `yaml:"monitoring"`
+	Mask         Mask       `yaml:"mask"`
+}
+
+// Mask adds to the rules by which secrets on command lines are told: mask.Rules.
+type Mask struct {
+	Names    []string `yaml:"names"`
+	Patterns []string `yaml:"patterns"`
+	Keep     []string `yaml:"keep"`
 }
 
 // Monitoring says which processes are reported, and how.
@@ -51,6 +61,21 @@ func (c *Config) Validate(v *config.Check) {
 	m.RangeFloat("scan_interval_seconds", c.Monitoring.ScanIntervalSeconds, 0.05, 3600)
 	m.Range("unchanged_every", c.Monitoring.UnchangedEvery, 1, 10000)
 	m.Range("metrics_top", c.Monitoring.MetricsTop, 0, 1000)
+	c.Mask.validate(v.Under("mask"))
+}
+
+func (m *Mask) validate(v *config.Check) {
+	each := func(key string, list []string, check func(string) error) {
+		v.Range("the length of "+key, len(list), 0, mask.MaxRules)
+		for i, entry := range list {
+			if err := check(entry); err != nil {
+				v.Add(fmt.Sprintf("%s[%d]", key, i), "%s", err)
+			}
+		}
+	}
+	each("names", m.Names, mask.CheckName)
+	each("keep", m.Keep, mask.CheckName)
+	each("patterns", m.Patterns, func(p string) error { _, err := mask.Compile(p); return err })
 }
 
 func patterns(v *config.Check, key string, list []string) {
@@ -63,46 +88,21 @@ func patterns(v *config.Check, key string, list []string) {
 	}
 }
 
+//go:embed process_monitor_config.yaml
+var configTemplate string
+
 // ConfigTemplate returns the commented file that decodes to DefaultConfig.
 func ConfigTemplate() []byte {
-	return []byte("# Configuration of the process agent (amoskys agent proc). Every value below is\n" +
-		"# the default: a line may be left out. Unknown keys are errors.\n\n" +
-		agent.IdentityTemplate(defaultID, defaultInterval) + `
-monitoring:
-  # Which processes to report, by name, pattern (python*) or process id. Empty
-  # means all. A name is compared with the process's name and the file names of
-  # its program and of its first argument.
-  monitored_processes: []
-  # Processes never to report; wins over the list above.
-  exclude_list: []
-  # Share of processes whose readings are sent, from 0 to 1. A process is always
-  # in or always out. Starts and ends are sent for every process.
-  sample_rate: 1.0
-  # Seconds between looks for processes that started or ended.
-  scan_interval_seconds: 1
-  # A process that used no CPU and whose memory stayed the same is sent only
-  # every so many readings.
-  unchanged_every: 12
-  # Processes with the most CPU and memory that have metrics of their own.
-  metrics_top: 20
-` + agent.CommonTemplate(defaultPort))
+	return agent.Template(configTemplate, defaultPort, defaultInterval)
 }
 
 // Definition describes the agent to the runtime.
 func Definition() agent.Definition {
-	return agent.Definition{
+	return agent.Define(agent.Definition{
 		Kind: "proc", ID: defaultID, Port: defaultPort, ConfigName: "process_monitor",
 		Summary:  "processes of this host: starts, ends, CPU, memory, descriptors",
-		Template: ConfigTemplate, Load: load,
-	}
-}
-
-func load(file string, o config.DecodeOptions) (agent.Loaded, error) {
-	cfg := DefaultConfig()
-	if err := config.Load(file, &cfg, o); err != nil {
-		return agent.Loaded{}, err
-	}
-	return agent.Loaded{Common: cfg.Common, Config: cfg, New: func(o agent.Options) (agent.Agent, error) {
-		return New(cfg.Monitoring, o)
-	}}, nil
+		Template: ConfigTemplate, Tasks: tasks(),
+		// To see the programs, folders and descriptors of other users' processes.
+		Uses: []string{"CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"},
+	}, DefaultConfig, func(cfg Config, o agent.Options) (agent.Agent, error) { return New(cfg, o) })
 }

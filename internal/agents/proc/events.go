@@ -15,12 +15,18 @@ import (
 // and the start event has it in full.
 const maxSampleCommand = 256
 
-// startEvent says that a process started, or another program in it.
-func (t *table) startEvent(p *process, now time.Time) *pb.Event {
+// startTime is when a process that was found now has started: by the kernel, unless
+// it was listed late or the clock was set.
+func (t *table) startTime(p *process, now time.Time) time.Time {
 	at := t.created(p)
 	if now.Sub(at) > time.Minute || at.After(now) {
-		at = now // execve in an old process, or a clock that was set
+		return now
 	}
+	return at
+}
+
+// startEvent says that a process started, or another program in it.
+func (t *table) startEvent(p *process, at time.Time) *pb.Event {
 	return &pb.Event{
 		Type: event.TypeProcessExecution, Time: timestamppb.New(at),
 		Body: &pb.Event_Process{Process: &pb.ProcessActivity{
@@ -29,15 +35,15 @@ func (t *table) startEvent(p *process, now time.Time) *pb.Event {
 	}
 }
 
-// exitEvent says that a process is gone. Its status is known only if it was seen
-// as a zombie by a process that may read it.
+// exitEvent says that a process is gone. Its status is known only if it was seen as a
+// zombie and may be read; otherwise neither code nor signal is set.
 func (t *table) exitEvent(p *process, now time.Time) *pb.Event {
 	activity := &pb.ProcessActivity{
 		Action: pb.ProcessAction_PROCESS_ACTION_TERMINATE, Process: t.describe(p), Parent: t.parent(p),
 		Usage: t.usage(p),
 	}
 	activity.Usage.CpuPercent = 0
-	if p.stat.state == 'Z' {
+	if p.status {
 		if signal := p.stat.exit & 0x7f; signal != 0 {
 			activity.ExitSignal = &signal
 		} else {
@@ -54,7 +60,7 @@ func (t *table) exitEvent(p *process, now time.Time) *pb.Event {
 // sampleEvent is a reading of a running process.
 func (t *table) sampleEvent(p *process) *pb.Event {
 	u := t.usage(p)
-	u.FileDescriptors = t.src.descriptors(p.pid)
+	u.FileDescriptors = t.src.descriptors(p.pid, p.stat.thread)
 	u.ReadBytes, u.WriteBytes = t.src.io(p.pid)
 	return &pb.Event{
 		Type: event.TypeProcessSample, Time: timestamppb.New(p.read),
@@ -63,16 +69,14 @@ func (t *table) sampleEvent(p *process) *pb.Event {
 			Process: &pb.Process{
 				Pid: uint32(p.pid), Uid: p.uid, Ppid: uint32(max(p.stat.ppid, 0)), Name: p.stat.name, Executable: p.facts.exe,
 				CmdLine: clean([]byte(p.facts.command), maxSampleCommand), User: p.facts.userMessage(),
-				CreatedTime: timestamppb.New(t.created(p)), ContainerId: p.facts.container,
+				CreatedTime: timestamppb.New(t.created(p)), ContainerId: p.facts.container.id, PodUid: p.facts.container.pod,
 			},
 		}},
 	}
 }
 
 func (t *table) usage(p *process) *pb.ProcessUsage {
-	ticks := func(n uint64) *durationpb.Duration {
-		return durationpb.New(time.Duration(float64(n) / t.hz * float64(time.Second)))
-	}
+	ticks := func(n uint64) *durationpb.Duration { return durationpb.New(t.span(n)) }
 	return &pb.ProcessUsage{
 		CpuPercent: p.cpu, RssBytes: uint64(p.stat.rssPages) * t.page, VszBytes: p.stat.vsize,
 		Threads: p.stat.threads, State: stateOf(p.stat.state),
@@ -86,7 +90,7 @@ func (t *table) describe(p *process) *pb.Process {
 		Pid: uint32(p.pid), Uid: p.uid, Ppid: uint32(max(p.stat.ppid, 0)), Name: p.stat.name,
 		Executable: p.facts.exe, CmdLine: p.facts.command, Args: p.facts.args, WorkingDirectory: p.facts.cwd,
 		CreatedTime: timestamppb.New(t.created(p)), User: p.facts.userMessage(),
-		ContainerId: p.facts.container, Cgroup: p.facts.cgroup, Tty: ttyName(p.stat.tty),
+		ContainerId: p.facts.container.id, PodUid: p.facts.container.pod, Cgroup: p.facts.cgroup, Tty: ttyName(p.stat.tty),
 	}
 	if p.stat.session > 0 {
 		out.SessionId = strconv.Itoa(p.stat.session)

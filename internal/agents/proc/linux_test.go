@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -32,14 +33,39 @@ func TestConformance(t *testing.T) {
 			"process_cpu_percent", "process_memory_bytes", "process_file_descriptors",
 			"process_thread_count", "process_state",
 		},
+		Decoders: []agenttest.Decoder{
+			{Name: "/proc/PID/stat", Seeds: []string{"42 (a) R (b))" + statTail}, Decode: func(b []byte) { parseStat(b, &stat{}) }},
+			{Name: "/proc/PID/status", Seeds: []string{"Name:\tx\nUid:\t1000\t1000\t1000\t1000\nGid:\t5\t5\t5\t5\n"}, Decode: func(b []byte) { parseIDs(b) }},
+			{Name: "/proc/PID/io", Seeds: []string{"rchar: 1\nwchar: 2\nread_bytes: 4096\nwrite_bytes: 8192\n"}, Decode: func(b []byte) { parseIO(b) }},
+			{Name: "/proc/PID/cmdline", Seeds: []string{"python3\x00-m\x00http.server\x00", "postgres: writer process   "}, Decode: func(b []byte) { parseCommand(b, plain) }},
+			{Name: "/proc/PID/cgroup", Seeds: []string{
+				"0::/system.slice/docker-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef.scope\n",
+				"12:pids:/kubepods/pod1/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n0::/\n",
+			}, Decode: func(b []byte) { parseCgroup(b) }},
+			{Name: "/proc/PID/mountinfo", Seeds: []string{"22 27 0:21 / /proc rw,relatime shared:5 - proc proc rw,hidepid=invisible,gid=4\n"}, Decode: func(b []byte) {
+				readOptions(procOptions(b, "/proc"))
+			}},
+			{Name: "/sys/devices/system/cpu/online", Seeds: []string{"0-3,8\n"}, Decode: func(b []byte) { countList(b) }},
+			{Name: "getdents64(2)", Seeds: []string{
+				"\x01\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x18\x00\x0442\x00\x00\x00",
+			}, Decode: func(b []byte) { appendEntries(nil, b) }},
+			{Name: "passwd(5)", Seeds: []string{"root:x:0:0:root:/root:/bin/bash\nalice:x:1000:1000::/home/alice:/bin/sh\n"}, Decode: func(b []byte) {
+				file := filepath.Join(t.TempDir(), "passwd")
+				if err := os.WriteFile(file, b, 0o600); err != nil {
+					t.Error(err)
+				}
+				n := names{file: file}
+				n.name("0")
+			}},
+		},
 	}.Run(t)
 }
 
 // startAgent runs an agent on the real /proc until the test ends.
-func startAgent(t *testing.T, cfg Monitoring) *agenttest.Recorder {
+func startAgent(t *testing.T, cfg Config) *agenttest.Recorder {
 	t.Helper()
 	recorder := agenttest.NewRecorder()
-	cfg.ScanIntervalSeconds = 0.05
+	cfg.Monitoring.ScanIntervalSeconds = 0.05
 	a, err := New(cfg, agent.Options{
 		Registerer: prometheus.NewRegistry(), Publisher: recorder, Condition: func(string, error) {},
 		Interval: 200 * time.Millisecond, Logger: obs.Discard(), HostID: "test",
@@ -90,7 +116,7 @@ func child(t *testing.T, argv ...string) (cmd *exec.Cmd, end func()) {
 }
 
 func TestRealProcess(t *testing.T) {
-	recorder := startAgent(t, DefaultConfig().Monitoring)
+	recorder := startAgent(t, DefaultConfig())
 	cmd, end := child(t, "cat", "-", "/dev/null")
 	pid := cmd.Process.Pid
 	events := recorder.Wait(t, 10*time.Second, "start and reading", func(events []*pb.Event) bool {
@@ -126,7 +152,7 @@ func TestAgainstPS(t *testing.T) {
 	if err != nil {
 		t.Skip("ps is not installed")
 	}
-	recorder := startAgent(t, DefaultConfig().Monitoring)
+	recorder := startAgent(t, DefaultConfig())
 	cmd, end := child(t, "sh", "-c", "while :; do :; done & p=$!; read x; kill $p")
 	defer end()
 	var busy int
@@ -169,21 +195,53 @@ func TestAgainstPS(t *testing.T) {
 	}
 }
 
+// TestSecretsStay on this host: no event of a process or of its children has them.
+func TestSecretsStay(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.Mask.Patterns = []string{"ACME-[0-9]+"}
+	recorder := startAgent(t, cfg)
+	secret := "amk1_" + strings.Repeat("Qz9", 35)
+	cmd, end := child(t, "sh", "-c", "sleep 1000 & read x; kill $!", "sh", "--token", secret, "--password=Qz9", "mysql", "-pQz9", "https://u:Qz9@h/", "ACME-123")
+	pid := uint32(cmd.Process.Pid)
+	recorder.Wait(t, 10*time.Second, "readings of it and its child", func(events []*pb.Event) bool {
+		var own, childs bool
+		for _, ev := range events {
+			p := ev.GetProcess()
+			own = own || p.GetProcess().GetPid() == pid && ev.GetType() == event.TypeProcessSample && strings.Contains(p.GetProcess().GetCmdLine(), "--token ***")
+			childs = childs || p.GetProcess().GetPpid() == pid && ev.GetType() == event.TypeProcessExecution
+		}
+		return own && childs
+	})
+	end()
+	events := recorder.Wait(t, 10*time.Second, "the end", func(events []*pb.Event) bool {
+		return len(ofPID(events, event.TypeProcessExit, int(pid))) == 1
+	})
+	for _, ev := range events {
+		p := ev.GetProcess()
+		if id := p.GetProcess().GetPid(); id != pid && p.GetProcess().GetPpid() != pid {
+			continue // the test binary's own command line is of no interest
+		}
+		if text := ev.String(); strings.Contains(text, "Qz9") || strings.Contains(text, "ACME-1") {
+			t.Errorf("%s of %s: %s", ev.GetType(), p.GetProcess().GetName(), p.GetProcess().GetCmdLine())
+		}
+	}
+}
+
 // TestHiddenDescriptors: what may not be read is absent, not 0.
 func TestHiddenDescriptors(t *testing.T) {
-	p, err := newProcfs("/proc")
+	p, err := newProcfs(plain)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := p.descriptors(os.Getpid()); n == nil || *n == 0 {
+	if n := p.descriptors(os.Getpid(), 0); n == nil || *n == 0 {
 		t.Errorf("own descriptors %v", n)
 	}
-	if n := p.descriptors(1 << 30); n != nil {
+	if n := p.descriptors(1<<30, 0); n != nil {
 		t.Errorf("descriptors of no process: %d", *n)
 	}
 	// Since Linux 6.2 everyone may see how many there are, though not which.
 	if os.Getuid() != 0 && !p.sizedFD {
-		if n := p.descriptors(1); n != nil {
+		if n := p.descriptors(1, 0); n != nil {
 			t.Errorf("descriptors of another user's process: %d", *n)
 		}
 	}
@@ -203,7 +261,7 @@ func TestWeirdNames(t *testing.T) {
 	if err := os.WriteFile(program, content, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	recorder := startAgent(t, DefaultConfig().Monitoring)
+	recorder := startAgent(t, DefaultConfig())
 	cmd, end := child(t, program)
 	defer end()
 	recorder.Wait(t, 10*time.Second, "the process", func(events []*pb.Event) bool {
@@ -223,24 +281,24 @@ func TestWeirdNames(t *testing.T) {
 // by a general library.
 func BenchmarkReading(b *testing.B) {
 	b.Run("ours", func(b *testing.B) {
-		src, err := newProcfs("/proc")
+		src, err := newProcfs(plain)
 		if err != nil {
 			b.Fatal(err)
 		}
 		t := &table{
-			src: src, boot: src.boot, hz: float64(src.hz), page: src.page,
+			src: src, hz: float64(src.hz), page: src.page,
 			watch: func(*process) bool { return true }, byPID: map[int]*process{},
 		}
 		var c change
 		b.ReportAllocs()
 		for b.Loop() {
-			if err := t.scan(time.Now(), &c); err != nil {
+			if err := t.scan(&c); err != nil {
 				b.Fatal(err)
 			}
 			t.refresh(&c)
 			for _, p := range t.byPID {
 				if p.moved {
-					src.descriptors(p.pid)
+					src.descriptors(p.pid, 0)
 					src.io(p.pid)
 				}
 			}

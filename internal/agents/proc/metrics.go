@@ -15,6 +15,7 @@ import (
 type metrics struct {
 	cpu, memory, descriptors, threads, state *prometheus.Desc
 	processes, started, ended, missed, took  *prometheus.Desc
+	hidden                                   *prometheus.Desc
 
 	mu     sync.Mutex // guards what follows
 	top    []reading
@@ -23,6 +24,7 @@ type metrics struct {
 	ends   uint64
 	lost   uint64
 	last   time.Duration
+	blind  int
 }
 
 // reading is what is exported of one process.
@@ -48,6 +50,7 @@ func newMetrics() *metrics {
 		started:     own("amoskys_proc_started_total", "Processes that were seen to start."),
 		ended:       own("amoskys_proc_ended_total", "Processes that were seen to end."),
 		missed:      own("amoskys_proc_vanished_total", "Processes that ended before they could be read."),
+		hidden:      own("amoskys_proc_hidden", "Processes whose program, folder and exit code may not be read."),
 		took:        own("amoskys_proc_scan_seconds", "Duration of the last scan."),
 	}
 }
@@ -56,7 +59,7 @@ func newMetrics() *metrics {
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		m.cpu, m.memory, m.descriptors, m.threads, m.state,
-		m.processes, m.started, m.ended, m.missed, m.took,
+		m.processes, m.started, m.ended, m.missed, m.took, m.hidden,
 	} {
 		ch <- d
 	}
@@ -88,6 +91,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	counter(m.ended, m.ends)
 	counter(m.missed, m.lost)
 	gauge(m.took, m.last.Seconds())
+	gauge(m.hidden, float64(m.blind))
 }
 
 // update takes the processes with the most CPU, then memory, of those watched.
@@ -108,7 +112,7 @@ func (m *metrics) update(t *table, limit int) {
 	for _, p := range all {
 		top = append(top, reading{
 			pid: strconv.Itoa(p.pid), name: p.stat.name, state: stateName(p.stat.state), cpu: p.cpu,
-			memory: uint64(p.stat.rssPages) * t.page, descriptors: t.src.descriptors(p.pid), threads: p.stat.threads,
+			memory: uint64(p.stat.rssPages) * t.page, descriptors: t.src.descriptors(p.pid, p.stat.thread), threads: p.stat.threads,
 		})
 	}
 	m.mu.Lock()
@@ -120,7 +124,14 @@ func (m *metrics) update(t *table, limit int) {
 func (m *metrics) note(c change, t *table, took time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.starts += uint64(len(c.started))
+	m.starts += uint64(len(c.started) + len(c.replaced))
 	m.ends += uint64(len(c.ended))
 	m.lost, m.last = t.lost, took
+}
+
+// hide sets how many processes may not be read in full.
+func (m *metrics) hide(n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.blind = n
 }

@@ -28,9 +28,20 @@ type stat struct {
 	start    uint64 // ticks after boot
 	vsize    uint64 // bytes
 	rssPages int64
-	stack    uint64 // where the stack began at execve; 0 where it may not be seen
-	exit     int32  // as for waitpid(2); 0 where it may not be seen
+	image    image
+	forked   bool  // it has not called execve(2) since the fork that made it
+	exit     int32 // as for waitpid(2); 0 also where it may not be seen
+	// thread is one that lives, of a process whose main thread has left; otherwise 0.
+	// State, memory and image are then its own.
+	thread int
 }
+
+// image is where code and stack of a program lie, which execve(2) alone changes. It
+// is zero where it may not be seen, and of threads of the kernel.
+type image struct{ code, end, stack uint64 }
+
+// forkedFlag is PF_FORKNOEXEC of include/linux/sched.h, which everybody may see.
+const forkedFlag = 0x40
 
 // ticks is the CPU time used so far.
 func (s *stat) ticks() uint64 { return s.utime + s.stime }
@@ -63,8 +74,22 @@ func parseStat(b []byte, s *stat) bool {
 	s.ppid, s.session, s.tty = int(n[4]), int(n[6]), int(n[7])
 	s.utime, s.stime = uint64(n[14]), uint64(n[15])
 	s.threads, s.start = uint32(max(n[20], 0)), uint64(n[22])
-	s.vsize, s.rssPages, s.stack, s.exit = uint64(n[23]), max(n[24], 0), uint64(n[28]), int32(n[52])
+	s.vsize, s.rssPages, s.exit, s.thread = uint64(n[23]), max(n[24], 0), int32(n[52]), 0
+	s.forked, s.image = n[9]&forkedFlag != 0, image{}
+	if n[28] != 0 {
+		s.image = image{code: uint64(n[26]), end: uint64(n[27]), stack: uint64(n[28])}
+	}
 	return true
+}
+
+// leaderless reports that the main thread has left while others run: the kernel then
+// calls the process a zombie, and it is none. A zombie counts itself alone.
+func (s *stat) leaderless() bool { return s.state == 'Z' && s.threads > 1 }
+
+// take makes a thread that lives speak for the process. Times and the number of
+// threads are those of the whole process already.
+func (s *stat) take(thread int, t *stat) {
+	s.thread, s.state, s.vsize, s.rssPages, s.image = thread, t.state, t.vsize, t.rssPages, t.image
 }
 
 // number reads a decimal at pos; numbers above 1<<63 wrap, which only addresses do.
@@ -134,66 +159,34 @@ func ioField(b []byte, key string) (uint64, bool) {
 	return 0, false
 }
 
-// parseCommand splits /proc/PID/cmdline at its NULs. A program that has written
-// over its arguments leaves blanks or nothing; what is there is kept.
-func parseCommand(b []byte) (command string, args []string) {
+// maxRaw bounds how much of a command line is looked at, in bytes. It is more than is
+// kept, so that a secret is whole when it is masked.
+const maxRaw = 16 << 10
+
+// parseCommand splits /proc/PID/cmdline at its NULs, with its secrets masked. A program
+// that has written over its arguments leaves blanks or nothing; what is there is kept.
+func parseCommand(b []byte, mask func([]string) []string) (command string, args []string) {
+	if len(b) > maxRaw {
+		b = b[:maxRaw]
+		if end := bytes.LastIndexAny(b, "\x00 \t\n"); end > maxCommand {
+			b = b[:end] // not inside a word
+		}
+	}
 	b = bytes.TrimRight(b, "\x00")
 	if len(b) == 0 {
 		return "", nil
 	}
-	for arg := range bytes.SplitSeq(b, []byte{0}) {
-		if len(args) == maxArgs {
-			break
-		}
-		args = append(args, clean(arg, maxCommand))
+	args = mask(strings.Split(string(b), "\x00"))
+	command = clean([]byte(strings.Join(args, " ")), maxCommand)
+	args = args[:min(len(args), maxArgs)]
+	for i, arg := range args {
+		args[i] = clean([]byte(arg), maxCommand)
 	}
-	return clean(bytes.ReplaceAll(b, []byte{0}, []byte{' '}), maxCommand), args
+	return command, args
 }
 
-// parseCgroup returns the path in /proc/PID/cgroup, of the unified hierarchy
-// where there is one, and the id of the container it names, or "".
-func parseCgroup(b []byte) (group, container string) {
-	for line := range bytes.Lines(b) {
-		line = bytes.TrimRight(line, "\n")
-		_, rest, ok := bytes.Cut(line, []byte(":"))
-		if !ok {
-			continue
-		}
-		controllers, where, ok := bytes.Cut(rest, []byte(":"))
-		if !ok {
-			continue
-		}
-		if group == "" || len(controllers) == 0 {
-			group = clean(where, maxPath)
-		}
-		if id := containerID(string(where)); container == "" && id != "" {
-			container = id
-		}
-	}
-	return group, container
-}
-
-// containerID finds the last run of exactly 64 hexadecimal digits, which is how
-// Docker, containerd, CRI-O and Podman name a container in its control group.
-func containerID(group string) string {
-	const digits = 64
-	end := len(group)
-	for end >= digits {
-		start := end
-		for start > 0 && isHex(group[start-1]) {
-			start--
-		}
-		if end-start == digits {
-			return group[start:end]
-		}
-		end = min(start, end-1)
-	}
-	return ""
-}
-
-func isHex(c byte) bool { return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' }
-
-// clean makes text from outside valid UTF-8 of at most limit bytes.
+// clean makes text from outside valid UTF-8 of at most limit bytes, and an ellipsis
+// where it was longer.
 func clean(b []byte, limit int) string {
 	cut := len(b) > limit
 	if cut {
@@ -206,6 +199,13 @@ func clean(b []byte, limit int) string {
 		}
 	}
 	s := strings.ToValidUTF8(string(b), "\uFFFD")
+	if len(s) > limit { // the replacement is longer than what it replaces
+		cut = true
+		for limit > 0 && !utf8.RuneStart(s[limit]) {
+			limit--
+		}
+		s = s[:limit]
+	}
 	if cut {
 		s += "…"
 	}

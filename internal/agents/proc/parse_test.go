@@ -6,6 +6,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/amoskys/amoskys/internal/mask"
 )
 
 const statTail = " S 1 2 3 34816 4 4194304 10 20 0 0 150 50 7 8 20 0 3 0 12345 1048576 256 18446744073709551615 1 1 7 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 256\n"
@@ -13,7 +15,7 @@ const statTail = " S 1 2 3 34816 4 4194304 10 20 0 0 150 50 7 8 20 0 3 0 12345 1
 func TestParseStat(t *testing.T) {
 	want := stat{
 		name: "bash", state: 'S', ppid: 1, session: 3, tty: 34816, utime: 150, stime: 50,
-		threads: 3, start: 12345, vsize: 1048576, rssPages: 256, stack: 7, exit: 256,
+		threads: 3, start: 12345, vsize: 1048576, rssPages: 256, image: image{1, 1, 7}, exit: 256,
 	}
 	named := func(name string) stat {
 		s := want
@@ -33,7 +35,7 @@ func TestParseStat(t *testing.T) {
 		{"empty name", "42 ()" + statTail, named(""), true},
 		{"no exit code", "42 (bash) S 1 2 3 34816 4 4194304 10 20 0 0 150 50 7 8 20 0 3 0 12345 1048576 256 1 1", func() stat {
 			s := want
-			s.exit, s.stack = 0, 0
+			s.exit, s.image = 0, image{}
 			return s
 		}(), true},
 		{"empty", "", stat{}, false},
@@ -49,10 +51,31 @@ func TestParseStat(t *testing.T) {
 			if ok != tt.ok {
 				t.Fatalf("ok %v, want %v", ok, tt.ok)
 			}
-			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(stat{})); ok && diff != "" {
+			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(stat{}, image{})); ok && diff != "" {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// plain masks nothing.
+func plain(args []string) []string { return args }
+
+// TestSecretsAreMaskedWhole, though the command line is cut.
+func TestSecretsAreMaskedWhole(t *testing.T) {
+	masker, err := mask.New(mask.Rules{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := "AKIAIOSFODNN7EXAMPLE"
+	for _, at := range []int{10, maxCommand - 10, maxCommand - 30, maxRaw - 10, maxRaw + 10} {
+		for _, blank := range []string{"\x00", " "} {
+			line := "program" + blank + strings.Repeat("x", at) + blank + key + blank + "--token" + blank + "s3cret" + blank + strings.Repeat("y", maxRaw)
+			command, args := parseCommand([]byte(line), masker.Args)
+			if all := command + strings.Join(args, "|"); strings.Contains(all, "AKIA") || strings.Contains(all, "s3c") {
+				t.Errorf("at %d a secret shows", at)
+			}
+		}
 	}
 }
 
@@ -71,7 +94,7 @@ func TestParseCommand(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			command, args := parseCommand([]byte(tt.in))
+			command, args := parseCommand([]byte(tt.in), plain)
 			if command != tt.command {
 				t.Errorf("command %.40q, want %.40q", command, tt.command)
 			}
@@ -80,28 +103,8 @@ func TestParseCommand(t *testing.T) {
 			}
 		})
 	}
-	if _, args := parseCommand([]byte(strings.Repeat("x\x00", 10_000))); len(args) != maxArgs {
+	if _, args := parseCommand([]byte(strings.Repeat("x\x00", 10_000)), plain); len(args) != maxArgs {
 		t.Errorf("%d arguments are kept, want %d", len(args), maxArgs)
-	}
-}
-
-func TestParseCgroup(t *testing.T) {
-	id := strings.Repeat("0123456789abcdef", 4)
-	tests := []struct{ name, in, group, container string }{
-		{"unified", "0::/user.slice/session-1.scope\n", "/user.slice/session-1.scope", ""},
-		{"docker", "0::/system.slice/docker-" + id + ".scope\n", "/system.slice/docker-" + id + ".scope", id},
-		{"docker v1", "12:pids:/docker/" + id + "\n0::/x\n", "/x", id},
-		{"kubernetes", "0::/kubepods.slice/kubepods-pod1/cri-containerd-" + id + ".scope\n", "/kubepods.slice/kubepods-pod1/cri-containerd-" + id + ".scope", id},
-		{"longer than an id", "0::/" + id + "0\n", "/" + id + "0", ""},
-		{"garbage", "no colons", "", ""},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			group, container := parseCgroup([]byte(tt.in))
-			if group != tt.group || container != tt.container {
-				t.Errorf("got %q %q, want %q %q", group, container, tt.group, tt.container)
-			}
-		})
 	}
 }
 
@@ -135,10 +138,14 @@ func FuzzParseText(f *testing.F) {
 	f.Add([]byte("ls\x00-l\x00"))
 	f.Add([]byte("0::/system.slice/docker-" + strings.Repeat("a", 64) + ".scope\n"))
 	f.Add([]byte("\nUid:\t1\t2\t3\t4\nGid:\t1\t2\nread_bytes: 5\nwrite_bytes: 6\n"))
+	masker, err := mask.New(mask.Rules{})
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		command, args := parseCommand(b)
-		group, container := parseCgroup(b)
-		for _, s := range append(args, command, group, container) {
+		command, args := parseCommand(b, masker.Args)
+		group, in := parseCgroup(b)
+		for _, s := range append(args, command, group, in.id, in.pod) {
 			if !utf8.ValidString(s) || len(s) > 3*maxCommand+8 {
 				t.Errorf("%q gives %q", b, s)
 			}

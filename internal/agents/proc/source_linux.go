@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -19,32 +19,66 @@ type procfs struct {
 	root    string
 	path    []byte
 	buf     []byte
-	boot    time.Time
 	hz      uint64
 	page    uint64
+	mask    func([]string) []string
 	users   names
 	groups  names
 	sizedFD bool // the size of /proc/PID/fd is the number of descriptors (Linux 6.2)
+	// wholeStatus: the status in /proc/PID/stat is the process's, not that of its main
+	// thread (Linux 5.17).
+	wholeStatus bool
+	thread      stat // for reading one
+	tids        []entry
 }
 
 // maxRead bounds one file of /proc.
 const maxRead = 64 << 10
 
-func newProcfs(root string) (*procfs, error) {
+func newProcfs(mask func([]string) []string) (*procfs, error) {
 	p := &procfs{
-		root: root, buf: make([]byte, 8<<10), hz: clockTicks(), page: uint64(os.Getpagesize()),
+		root: "/proc", mask: mask, buf: make([]byte, 8<<10), hz: clockTicks(), page: uint64(os.Getpagesize()),
 		users: names{file: "/etc/passwd"}, groups: names{file: "/etc/group"},
 	}
-	if _, err := os.Stat(root + "/self/stat"); err != nil {
+	if _, err := os.Stat(p.root + "/self/stat"); err != nil {
 		return nil, fmt.Errorf("read processes: %w: is /proc mounted?", err)
 	}
+	p.sizedFD = p.fdSize(os.Getpid(), 0) > 0
+	p.wholeStatus = kernelSince(5, 17)
+	return p, nil
+}
+
+// kernelSince reports whether Linux is of this version or later.
+func kernelSince(major, minor int) bool {
+	var name unix.Utsname
+	var a, b int
+	if err := unix.Uname(&name); err != nil {
+		return false
+	}
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &a, &b); err != nil {
+		return false
+	}
+	return a > major || a == major && b >= minor
+}
+
+// clock implements source. The time since boot is what /proc counts starts by, the
+// time that the machine slept included.
+func (p *procfs) clock() (up time.Duration, when time.Time) {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
-		return nil, fmt.Errorf("read time since boot: %w", err)
+		return 0, time.Now() // Linux has it since 2.6.39
 	}
-	p.boot = time.Now().Add(-time.Duration(ts.Nano()))
-	p.sizedFD = p.fdSize(os.Getpid()) > 0
-	return p, nil
+	return time.Duration(ts.Nano()), time.Now()
+}
+
+// cpus implements source.
+func (p *procfs) cpus() int {
+	if b, err := p.read("/sys/devices/system/cpu/online"); err == nil {
+		if n := countList(b); n > 0 {
+			return n
+		}
+	}
+	return runtime.NumCPU()
 }
 
 // clockTicks is the unit of times in /proc, from the auxiliary vector
@@ -75,9 +109,12 @@ func bootID() string {
 	return string(bytes.TrimSpace(text))
 }
 
-// file makes the path of a process's file, valid until the next call.
-func (p *procfs) file(pid int, name string) string {
-	p.path = append(append(append(p.path[:0], p.root...), '/'), strconv.Itoa(pid)...)
+// file makes the path of a process's file, or of one of its threads unless that is 0.
+func (p *procfs) file(pid, thread int, name string) string {
+	p.path = strconv.AppendInt(append(append(p.path[:0], p.root...), '/'), int64(pid), 10)
+	if thread != 0 {
+		p.path = strconv.AppendInt(append(p.path, "/task/"...), int64(thread), 10)
+	}
 	return string(append(append(p.path, '/'), name...))
 }
 
@@ -111,9 +148,12 @@ func (p *procfs) read(path string) ([]byte, error) {
 	}
 }
 
-// list appends the ids of all visible processes to dst.
-func (p *procfs) list(dst []int) ([]int, error) {
-	fd, err := unix.Open(p.root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+// list appends all visible processes to dst.
+func (p *procfs) list(dst []entry) ([]entry, error) { return p.listFolder(p.root, dst) }
+
+// listFolder appends the processes, or threads, that a folder of /proc names.
+func (p *procfs) listFolder(folder string, dst []entry) ([]entry, error) {
+	fd, err := unix.Open(folder, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return dst, fmt.Errorf("list processes: %w", err)
 	}
@@ -129,25 +169,70 @@ func (p *procfs) list(dst []int) ([]int, error) {
 		if n == 0 {
 			return dst, nil
 		}
-		dst = appendPIDs(dst, p.buf[:n])
+		dst = appendEntries(dst, p.buf[:n])
 	}
 }
 
-// stat reads /proc/PID/stat into s; false when the process is gone.
-func (p *procfs) stat(pid int, s *stat) bool {
-	b, err := p.read(p.file(pid, "stat"))
-	return err == nil && parseStat(b, s)
+// stat reads /proc/PID/stat into s. The error is errDenied for a process that may not
+// be read (hidepid of proc(5)); with any other it is gone.
+func (p *procfs) stat(pid int, s *stat) error {
+	b, err := p.read(p.file(pid, 0, "stat"))
+	if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
+		return errDenied
+	}
+	if err != nil {
+		return err
+	}
+	if !parseStat(b, s) {
+		return fmt.Errorf("process %d: its stat is not of a known form", pid)
+	}
+	if s.leaderless() {
+		p.speaker(pid, s)
+	}
+	return nil
+}
+
+// maxThreads bounds how many threads are looked at for one that lives.
+const maxThreads = 64
+
+// speaker lets a thread that lives speak for a process whose main thread has left, one
+// that runs if there is one.
+func (p *procfs) speaker(pid int, s *stat) {
+	s.thread, s.state = pid, '?'                                 // where none may be seen
+	p.tids, _ = p.listFolder(p.file(pid, 0, "task"), p.tids[:0]) // those that were read will do
+	for _, e := range p.tids[:min(len(p.tids), maxThreads)] {
+		if e.pid == pid {
+			continue
+		}
+		b, err := p.read(p.file(pid, e.pid, "stat"))
+		if err != nil || !parseStat(b, &p.thread) || p.thread.state == 'Z' || p.thread.state == 'X' {
+			continue
+		}
+		s.take(e.pid, &p.thread)
+		if s.state == 'R' {
+			return
+		}
+	}
+}
+
+// mayReadStatus implements source. The kernel tells the status to whom it lets read
+// the namespaces (ptrace(2), PTRACE_MODE_READ_FSCREDS), of a zombie too.
+func (p *procfs) mayReadStatus(pid int) bool {
+	_, err := unix.Readlink(p.file(pid, 0, "ns/pid"), p.buf)
+	return err == nil
 }
 
 // facts reads what rarely changes. Whatever may not be seen stays empty.
-func (p *procfs) facts(pid int, f *facts) {
+func (p *procfs) facts(pid, thread int, f *facts) {
 	*f = facts{}
-	if b, err := p.read(p.file(pid, "cmdline")); err == nil {
-		f.command, f.args = parseCommand(b)
+	if b, err := p.read(p.file(pid, thread, "cmdline")); err == nil {
+		f.command, f.args = parseCommand(b, p.mask)
 	}
-	f.exe = p.link(pid, "exe")
-	f.cwd = p.link(pid, "cwd")
-	if b, err := p.read(p.file(pid, "cgroup")); err == nil {
+	var err error
+	f.exe, err = p.link(p.file(pid, thread, "exe"))
+	f.hidden = errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM)
+	f.cwd, _ = p.link(p.file(pid, thread, "cwd")) // empty where it may not be seen
+	if b, err := p.read(p.file(pid, thread, "cgroup")); err == nil {
 		f.cgroup, f.container = parseCgroup(b)
 	}
 	p.identity(pid, f)
@@ -155,7 +240,7 @@ func (p *procfs) facts(pid int, f *facts) {
 
 // identity reads user and group, which a process may change.
 func (p *procfs) identity(pid int, f *facts) {
-	b, err := p.read(p.file(pid, "status"))
+	b, err := p.read(p.file(pid, 0, "status"))
 	if err != nil {
 		return
 	}
@@ -165,27 +250,27 @@ func (p *procfs) identity(pid int, f *facts) {
 	}
 }
 
-func (p *procfs) link(pid int, name string) string {
-	n, err := unix.Readlink(p.file(pid, name), p.buf)
-	if err != nil || n < 0 {
-		return ""
+func (p *procfs) link(path string) (string, error) {
+	n, err := unix.Readlink(path, p.buf)
+	if err != nil {
+		return "", err
 	}
-	return clean(p.buf[:n], maxPath)
+	return clean(p.buf[:max(n, 0)], maxPath), nil
 }
 
 // descriptors counts open files; nil when this process may not see them.
-func (p *procfs) descriptors(pid int) *uint32 {
+func (p *procfs) descriptors(pid, thread int) *uint32 {
 	if p.sizedFD {
-		if n := p.fdSize(pid); n >= 0 {
+		if n := p.fdSize(pid, thread); n >= 0 {
 			count := uint32(n)
 			// The folder itself is visible to all, so 0 proves nothing.
-			if count > 0 || p.mayList(pid) {
+			if count > 0 || p.mayList(pid, thread) {
 				return &count
 			}
 		}
 		return nil
 	}
-	entries, err := os.ReadDir(p.file(pid, "fd"))
+	entries, err := os.ReadDir(p.file(pid, thread, "fd"))
 	if err != nil {
 		return nil
 	}
@@ -194,16 +279,16 @@ func (p *procfs) descriptors(pid int) *uint32 {
 }
 
 // fdSize is the size of /proc/PID/fd, or -1.
-func (p *procfs) fdSize(pid int) int64 {
+func (p *procfs) fdSize(pid, thread int) int64 {
 	var st unix.Stat_t
-	if err := unix.Stat(p.file(pid, "fd"), &st); err != nil {
+	if err := unix.Stat(p.file(pid, thread, "fd"), &st); err != nil {
 		return -1
 	}
 	return st.Size
 }
 
-func (p *procfs) mayList(pid int) bool {
-	fd, err := unix.Open(p.file(pid, "fd"), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+func (p *procfs) mayList(pid, thread int) bool {
+	fd, err := unix.Open(p.file(pid, thread, "fd"), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return false
 	}
@@ -213,68 +298,10 @@ func (p *procfs) mayList(pid int) bool {
 
 // io returns the bytes read from and written to storage; 0 where not visible.
 func (p *procfs) io(pid int) (read, written uint64) {
-	b, err := p.read(p.file(pid, "io"))
+	b, err := p.read(p.file(pid, 0, "io"))
 	if err != nil {
 		return 0, 0
 	}
 	read, written, _ = parseIO(b) // 0 when a kernel does not tell
 	return read, written
-}
-
-// appendPIDs takes the numeric names from a getdents64 buffer.
-func appendPIDs(dst []int, b []byte) []int {
-	const header = 19 // d_ino, d_off, d_reclen, d_type of struct linux_dirent64
-	for len(b) >= header {
-		size := int(b[16]) | int(b[17])<<8
-		if size < header || size > len(b) {
-			return dst
-		}
-		name, _, _ := bytes.Cut(b[header:size], []byte{0})
-		if pid, end, ok := number(name, 0); ok && end == len(name) && pid > 0 && pid < 1<<31 {
-			dst = append(dst, int(pid))
-		}
-		b = b[size:]
-	}
-	return dst
-}
-
-// names maps ids to names by a file in the form of passwd(5) or group(5), read
-// again when it changed. Directories such as LDAP are not asked: a slow answer
-// would stop the readings.
-type names struct {
-	file    string
-	checked time.Time
-	changed time.Time
-	byID    map[string]string
-}
-
-// namesAge is how long a file is taken to be unchanged.
-const namesAge = time.Minute
-
-func (n *names) name(id string) string {
-	if now := time.Now(); now.Sub(n.checked) > namesAge {
-		n.checked = now
-		if info, err := os.Stat(n.file); err == nil && !info.ModTime().Equal(n.changed) {
-			n.changed = info.ModTime()
-			n.load()
-		}
-	}
-	return n.byID[id]
-}
-
-func (n *names) load() {
-	text, err := os.ReadFile(n.file)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return // keep what was known
-	}
-	n.byID = map[string]string{}
-	for line := range bytes.Lines(text) {
-		fields := bytes.SplitN(line, []byte(":"), 4)
-		if len(fields) == 4 {
-			id := string(fields[2])
-			if _, known := n.byID[id]; !known {
-				n.byID[id] = cleanName(fields[0])
-			}
-		}
-	}
 }

@@ -1,6 +1,7 @@
 package synth
 
 import (
+	_ "embed"
 	"fmt"
 	"time"
 
@@ -71,79 +72,39 @@ func (s *Synthetic) start(now time.Time) (time.Time, error) {
 	return at, nil
 }
 
+//go:embed mac_telemetry_config.yaml
+var configTemplate string
+
 // ConfigTemplate returns the commented file that decodes to the defaults of both
 // agents that read it: what differs between them is commented out.
 func ConfigTemplate() []byte {
-	return []byte(`# Configuration of the macOS agent (amoskys agent macos) and of the generator of
-# synthetic events (amoskys agent synth), which share it. Every value below is the
-# default: a line may be left out. Unknown keys are errors.
-
-agent:
-  # mac_telemetry for macos, synth_agent for synth.
-  # id: mac_telemetry
-  # Seconds between readings.
-  interval_seconds: 1
-  enabled: true
-  # Seconds between the agent's reports about itself.
-  health_interval_seconds: 30
-  # How long a stop waits for the hub to take what is spooled. The rest stays on disk.
-  stop_timeout_seconds: 5
-
-# Generated events. They carry the label synthetic=true, addresses that are
-# reserved for documentation and names below example.com, example.net and
-# example.org, so that none is taken for real.
-synthetic:
-  # Generate instead of observing: what amoskys agent macos --synthetic sets. The
-  # agent synth always does.
-  # enabled: false
-  # The same seed and start time give the same events, byte for byte.
-  seed: 1
-  # Time of the first event, such as 2026-01-31T08:00:00Z; empty means now.
-  start_time: ""
-  # Events per second on average over a day.
-  rate: 5
-  # End after so long; 0 means never.
-  duration_seconds: 0
-  hosts: 8
-  # Incidents, labelled anomaly=NAME, and bursts of ordinary work.
-  anomalies_per_hour: 12
-  bursts_per_hour: 6
-` + agent.CommonTemplate(defaultPort))
+	return agent.Template(configTemplate, defaultPort, defaultInterval)
 }
 
 // Definition describes the generator to the runtime.
 func Definition() agent.Definition {
-	return agent.Definition{
-		Kind: "synth", ID: synthID, Port: defaultPort, ConfigName: "mac_telemetry",
-		Summary:  "synthetic events of a made-up fleet, the same for the same seed",
-		Template: ConfigTemplate,
-		Load: func(file string, o config.DecodeOptions) (agent.Loaded, error) {
-			return load(synthID, file, o)
-		},
-	}
+	return define(agent.Definition{
+		Kind: "synth", ID: synthID,
+		Summary: "synthetic events of a made-up fleet, the same for the same seed",
+	})
 }
 
 // MacDefinition describes the macOS agent, which for now only generates.
 func MacDefinition() agent.Definition {
-	return agent.Definition{
-		Kind: "macos", ID: macID, Port: defaultPort, ConfigName: "mac_telemetry",
-		Summary:  "telemetry of a Mac; with --synthetic, synthetic events on any system",
-		Template: ConfigTemplate,
-		Load: func(file string, o config.DecodeOptions) (agent.Loaded, error) {
-			return load(macID, file, o)
-		},
-	}
+	return define(agent.Definition{
+		Kind: "macos", ID: macID,
+		Summary: "telemetry of a Mac; with --synthetic, synthetic events on any system",
+	})
 }
 
-func load(id, file string, o config.DecodeOptions) (agent.Loaded, error) {
-	cfg := DefaultConfig(id)
-	if err := config.Load(file, &cfg, o); err != nil {
-		return agent.Loaded{}, err
-	}
-	return agent.Loaded{Common: cfg.Common, Config: cfg, New: func(o agent.Options) (agent.Agent, error) {
+// define completes either definition: both read one file.
+func define(d agent.Definition) agent.Definition {
+	d.Observes = true // the events are of a made-up fleet
+	d.Port, d.ConfigName, d.Template, d.Tasks = defaultPort, "mac_telemetry", ConfigTemplate, tasks()
+	return agent.Define(d, func() Config { return DefaultConfig(d.ID) }, func(cfg Config, o agent.Options) (agent.Agent, error) {
 		if !cfg.Synthetic.Enabled && o.Kind != "synth" {
 			return nil, errNotYet()
 		}
 		return New(cfg.Synthetic, o)
-	}}, nil
+	})
 }

@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"os/user"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/amoskys/amoskys/internal/app"
 	"github.com/amoskys/amoskys/internal/app/remote"
+	"github.com/amoskys/amoskys/internal/app/standalone"
 	"github.com/amoskys/amoskys/internal/cli"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
@@ -26,9 +28,10 @@ const (
 // Status prints the hub and every agent. A hub that does not answer is an error.
 func Status(ctx context.Context, e *cli.Env, asJSON bool) error {
 	s, err := ask(ctx, e)
+	s.Roles, s.UpSince = standalone.Running(e.Home)
 	if !asJSON {
 		if err != nil {
-			return err
+			return errors.Join(printRoles(e, s), err)
 		}
 		return printStatus(e, s)
 	}
@@ -55,29 +58,78 @@ func printStatus(e *cli.Env, s remote.Status) error {
 		h.State, cli.Clean(h.Version), cli.Duration(time.Duration(h.UptimeSeconds*float64(time.Second)).Round(time.Second)),
 		cli.Rate(h.EventsPerSecond), cli.Counted(h.LogEvents, "event", "events"), cli.Bytes(h.LogBytes), h.AckP99Ms,
 		cli.Counted(h.ErrorsTotal, "error", "errors"))
+	if h.Proxy != "" {
+		fmt.Fprintf(e.Stdout, "  at %s through the proxy %s\n", h.Address, cli.Clean(h.Proxy))
+	}
 	for _, r := range h.Reasons {
 		fmt.Fprintf(e.Stdout, "  %s\n", cli.Clean(r))
 	}
+	if err := printRoles(e, s); err != nil {
+		return err
+	}
+	if gone := slices.DeleteFunc(slices.Clone(s.Nodes), func(n remote.NodeStatus) bool { return n.Connected }); len(gone) > 0 {
+		fmt.Fprintln(e.Stdout)
+		if err := hostTable(gone).Write(e.Stdout); err != nil {
+			return err
+		}
+	}
 	if len(s.Agents) == 0 {
-		fmt.Fprintln(e.Stdout, "no agents: no node has connected yet")
+		fmt.Fprintln(e.Stdout, noAgents(s))
 		return nil
 	}
 	fmt.Fprintln(e.Stdout)
 	return agentTable(s.Agents).Write(e.Stdout)
 }
 
+func noAgents(s remote.Status) string {
+	if len(s.Nodes) == 0 {
+		return "no agents: no node has connected yet"
+	}
+	return "no agents: the nodes run none"
+}
+
+// printRoles shows what up runs on this machine, if it does.
+func printRoles(e *cli.Env, s remote.Status) error {
+	if len(s.Roles) == 0 {
+		return nil
+	}
+	t := cli.NewTable("ROLE", "STATE", ">PID", ">PORT", "NOTE")
+	for _, r := range s.Roles {
+		t.Row(r.Name, r.State, orBlank(r.PID), orBlank(r.Port), cli.Clean(r.Detail))
+	}
+	fmt.Fprintf(e.Stdout, "\nup since %s (%s), in %s\n", s.UpSince.Local().Format("2006-01-02 15:04:05"), cli.Duration(e.Now().Sub(*s.UpSince)), e.Home)
+	return t.Write(e.Stdout)
+}
+
+// orBlank is n, or nothing for 0.
+func orBlank(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
 func agentTable(agents []remote.AgentStatus) *cli.Table {
 	t := cli.NewTable("AGENT", "HOST", "STATE", ">PID", ">PORT", ">EV/S", ">RSS", ">CPU", "NOTE")
 	for _, a := range agents {
-		pid, rss, cpu := "", "", ""
+		pid, rate, rss, cpu := "", cli.Rate(a.EventsPerSecond), "", ""
 		if a.PID != 0 {
 			pid, rss, cpu = strconv.FormatUint(uint64(a.PID), 10), cli.Bytes(a.RSSBytes), fmt.Sprintf("%.1f%%", a.CPUPercent)
+		}
+		if a.Unsupervised { // nobody tells its figures
+			rate, rss, cpu = "", "", ""
 		}
 		note := a.Detail
 		if a.EventsDropped > 0 {
 			note = strings.TrimPrefix(note+"; "+cli.Counted(a.EventsDropped, "event", "events")+" dropped", "; ")
 		}
-		t.Row(a.ID, a.Host, a.State, pid, a.Port, cli.Rate(a.EventsPerSecond), rss, cpu, note)
+		if a.LastExitTime != nil && a.State != "crashed" {
+			note = strings.TrimPrefix(note+"; restarted after a crash "+ago(*a.LastExitTime)+": "+a.LastExit, "; ")
+		}
+		if a.Warning != "" {
+			note = strings.TrimPrefix(note+"; warning: "+a.Warning, "; ")
+		}
+		t.Row(a.ID, a.Host, a.State, pid, a.Port, rate, rss, cpu, note)
 	}
 	return t
 }
@@ -90,7 +142,7 @@ func ListAgents(ctx context.Context, e *cli.Env, asJSON bool) error {
 	}
 	if !asJSON {
 		if len(s.Agents) == 0 {
-			fmt.Fprintln(e.Stdout, "no agents: no node has connected yet")
+			fmt.Fprintln(e.Stdout, noAgents(s))
 			return nil
 		}
 		return agentTable(s.Agents).Write(e.Stdout)
@@ -141,6 +193,9 @@ func command(ctx context.Context, e *cli.Env, req *pb.CommandAgentRequest) (*pb.
 	defer func() { _ = c.Close() }() // nothing more is asked
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
+	if req.AgentId, req.Host, err = named(ctx, c, req.GetAgentId(), req.GetHost()); err != nil {
+		return nil, err
+	}
 	r, err := c.Fleet.CommandAgent(ctx, req)
 	return r, c.Explain(err)
 }

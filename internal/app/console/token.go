@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/amoskys/amoskys/internal/app/remote"
 	"github.com/amoskys/amoskys/internal/cli"
+	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
@@ -24,21 +26,36 @@ type Token struct {
 	CreatedTime time.Time  `json:"created_time"`
 	ExpiresTime time.Time  `json:"expires_time"`
 	CreatedBy   string     `json:"created_by"`
-	UsedTime    *time.Time `json:"used_time,omitempty"`
+	UsedTime    *time.Time `json:"used_time,omitempty"` // of the last use
 	UsedBy      string     `json:"used_by,omitempty"`
+	Uses        uint32     `json:"uses"`
+	UsesLeft    uint32     `json:"uses_left"`
+	HostPattern string     `json:"host_pattern,omitempty"`
+	Kinds       []string   `json:"kinds,omitempty"` // observing kinds that it is restricted to
 	// Token and Command are there only when the token has just been made.
 	Token   string `json:"token,omitempty"`
 	Command string `json:"command,omitempty"`
+	// Hub is where the new host most likely reaches the hub, Note what cannot be known of it.
+	Hub  string `json:"hub,omitempty"`
+	Note string `json:"note,omitempty"`
 }
 
 func tokenOf(t *pb.EnrollmentToken, now time.Time) Token {
 	out := Token{
 		ID: t.GetId(), Host: t.GetHost(), State: "open", CreatedTime: t.GetCreatedTime().AsTime(),
 		ExpiresTime: t.GetExpiresTime().AsTime(), CreatedBy: t.GetCreatedBy(), UsedBy: t.GetUsedBy(),
+		Uses: max(t.GetUses(), 1), HostPattern: t.GetHostPattern(), Kinds: t.GetKinds(),
+	}
+	out.UsesLeft = out.Uses - min(t.GetUsedCount(), out.Uses)
+	if t.GetUsedTime() != nil {
+		out.UsedTime = instant(t.GetUsedTime())
+		if t.GetUses() == 0 { // a hub that knows one-time tokens alone
+			out.UsesLeft = 0
+		}
 	}
 	switch {
-	case t.GetUsedTime() != nil:
-		out.State, out.UsedTime = "used", instant(t.GetUsedTime())
+	case out.UsesLeft == 0:
+		out.State = "used"
 	case !now.Before(out.ExpiresTime):
 		out.State = "ended"
 	}
@@ -62,40 +79,62 @@ func withHub(ctx context.Context, e *cli.Env, do func(context.Context, *remote.C
 	return do(ctx, c)
 }
 
+// TokenOptions say what a token is for.
+type TokenOptions struct {
+	Host        string // the one host that may use it
+	HostPattern string // or those that may
+	TTL         time.Duration
+	Uses        int
+	Kinds       []string // observing kinds that it may give; any when empty
+}
+
 // CreateToken has the hub make a token and prints it with the command to use it.
-func CreateToken(ctx context.Context, e *cli.Env, host string, ttl time.Duration, asJSON bool) error {
+func CreateToken(ctx context.Context, e *cli.Env, o TokenOptions, asJSON bool) error {
 	return withHub(ctx, e, func(ctx context.Context, c *remote.Client) error {
-		resp, err := c.Enrollment.CreateToken(ctx, &pb.CreateTokenRequest{Host: host, Ttl: durationpb.New(ttl)})
+		resp, err := c.Enrollment.CreateToken(ctx, &pb.CreateTokenRequest{
+			Host: o.Host, Ttl: durationpb.New(o.TTL), Uses: uint32(o.Uses), HostPattern: o.HostPattern, Kinds: o.Kinds, Actor: actor(),
+		})
 		if err != nil {
 			return c.Explain(err)
 		}
 		t := tokenOf(resp.GetInfo(), e.Now())
 		t.Token = resp.GetToken()
-		t.Command = "amoskys-agent enroll --hub " + reachable(c.Addr) + " --token " + t.Token
-		if host != "" {
-			t.Command += " --host " + host
+		t.Hub, t.Note = reachable(c.Addr, resp)
+		t.Command = "amoskys-agent enroll --hub " + t.Hub + " --token " + t.Token
+		if o.Host != "" {
+			t.Command += " --host " + o.Host
 		}
 		if asJSON {
 			return cli.WriteJSON(e.Stdout, t)
 		}
-		_, err = fmt.Fprintf(e.Stdout, "token %s works once, until %s. On the new host:\n\n  %s\n",
-			t.ID, t.ExpiresTime.Local().Format("2006-01-02 15:04:05"), t.Command)
+		often, where := "once", "On the new host"
+		if t.Uses > 1 {
+			often, where = fmt.Sprintf("%d times", t.Uses), "On each new host"
+		}
+		_, err = fmt.Fprintf(e.Stdout, "token %s works %s, until %s. %s:\n\n  %s\n",
+			t.ID, often, t.ExpiresTime.Local().Format("2006-01-02 15:04:05"), where, t.Command)
+		if err == nil && t.Note != "" {
+			_, err = fmt.Fprintf(e.Stdout, "\n%s\n", cli.Clean(t.Note))
+		}
 		return err
 	})
 }
 
-// reachable is an address of the hub that other hosts may dial.
-func reachable(addr string) string {
-	host, port, err := net.SplitHostPort(addr)
+// reachable is where other hosts may dial the hub: as it was dialled from here, unless
+// that is this machine itself; then what the hub says, and what cannot be known.
+func reachable(dialled string, resp *pb.CreateTokenResponse) (addr, note string) {
+	host, port, err := net.SplitHostPort(dialled)
+	switch {
+	case err != nil || !obs.IsLoopback(host):
+		return dialled, ""
+	case resp.GetHub() != "":
+		return resp.GetHub(), resp.GetHubNote()
+	}
+	name, err := os.Hostname() // a hub of before says nothing
 	if err != nil {
-		return addr
+		name = host
 	}
-	if ip := net.ParseIP(host); host == "localhost" || ip.IsLoopback() {
-		if name, err := os.Hostname(); err == nil {
-			host = name
-		}
-	}
-	return net.JoinHostPort(host, port)
+	return net.JoinHostPort(name, port), "whether other hosts can look up " + name + " cannot be known from here"
 }
 
 // ListTokens prints what the hub keeps of tokens.
@@ -106,15 +145,12 @@ func ListTokens(ctx context.Context, e *cli.Env, asJSON bool) error {
 			return c.Explain(err)
 		}
 		tokens := make([]Token, 0, len(resp.GetTokens()))
-		table := cli.NewTable("ID", "STATE", "HOST", "UNTIL", "CREATED BY", "USED BY")
+		table := cli.NewTable("ID", "STATE", "HOST", ">USES LEFT", "UNTIL", "CREATED BY", "LAST USED BY")
 		for _, p := range resp.GetTokens() {
 			t := tokenOf(p, e.Now())
 			tokens = append(tokens, t)
-			host := t.Host
-			if host == "" {
-				host = "any"
-			}
-			table.Row(t.ID, t.State, host, t.ExpiresTime.Local().Format("2006-01-02 15:04"), t.CreatedBy, t.UsedBy)
+			host := cmp.Or(t.Host, t.HostPattern, "any")
+			table.Row(t.ID, t.State, host, fmt.Sprintf("%d of %d", t.UsesLeft, t.Uses), t.ExpiresTime.Local().Format("2006-01-02 15:04"), t.CreatedBy, t.UsedBy)
 		}
 		switch {
 		case asJSON:
@@ -127,7 +163,7 @@ func ListTokens(ctx context.Context, e *cli.Env, asJSON bool) error {
 	})
 }
 
-// RevokeToken makes an unused token useless.
+// RevokeToken makes a token useless that has uses left.
 func RevokeToken(ctx context.Context, e *cli.Env, id string) error {
 	return withHub(ctx, e, func(ctx context.Context, c *remote.Client) error {
 		if _, err := c.Enrollment.RevokeToken(ctx, &pb.RevokeTokenRequest{Id: id}); err != nil {

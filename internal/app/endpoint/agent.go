@@ -20,7 +20,7 @@ func RunAgent(ctx context.Context, e *cli.Env, name, file string) error {
 	defer cancel()
 	o := agent.RunOptions{Definition: d, Home: e.Home, File: file, Decode: config.DecodeOptions{Env: e.Lookup}}
 	if !child.Supervised() {
-		o.Stderr = e.Stderr
+		o.Stderr, o.Unsupervised = e.Stderr, true
 	}
 	return agent.Run(ctx, o)
 }

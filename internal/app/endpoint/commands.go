@@ -10,19 +10,18 @@ import (
 	"github.com/amoskys/amoskys/internal/config"
 )
 
-// NewNodeCommand is "node".
-func NewNodeCommand(e *cli.Env) *cobra.Command {
+// NewNodeCommand is "node" of the program called name.
+func NewNodeCommand(e *cli.Env, name string) *cobra.Command {
 	var agents []string
-	cmd := &cobra.Command{
+	cmd := cli.AsRole(&cobra.Command{
 		Use:   "node",
 		Short: "Run, watch and steer this host's agents",
 		Long: `Starts the agents that config/node_config.yaml lists, starts them again when they
 crash, reports their state to the hub and carries out its commands. Without a hub
 the agents keep running and spool. It ends on SIGTERM or Ctrl-C, agents first.`,
-		Example: `  amoskys node
-  amoskys node --home /var/lib/amoskys --agents proc,synth`,
-		Args: cobra.NoArgs,
-	}
+		Example: "  " + name + " node\n  " + name + " node --home /var/lib/amoskys --agents proc,synth",
+		Args:    cobra.NoArgs,
+	})
 	cmd.Flags().StringSliceVar(&agents, "agents", nil, "kinds of agents to run instead of those in the file: "+kinds())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o := NodeOptions{}
@@ -39,8 +38,8 @@ the agents keep running and spool. It ends on SIGTERM or Ctrl-C, agents first.`,
 	return cmd
 }
 
-// NewAgentCommand is "agent KIND".
-func NewAgentCommand(e *cli.Env) *cobra.Command {
+// NewAgentCommand is "agent KIND" of the program called name.
+func NewAgentCommand(e *cli.Env, name string) *cobra.Command {
 	var file string
 	var synthetic bool
 	cmd := &cobra.Command{
@@ -48,23 +47,22 @@ func NewAgentCommand(e *cli.Env) *cobra.Command {
 		Short: "Run one agent",
 		Long: "Runs one agent until SIGTERM or Ctrl-C. Usually the node does this.\n\nKinds:\n" + kindTable() +
 			"\nEach serves /healthz, /metrics and /status on its port.",
-		Example: `  amoskys agent proc
-  amoskys agent proc --config /etc/amoskys/proc.yaml
-  amoskys agent macos --synthetic`,
+		Example: "  " + name + " agent proc\n  " + name + " agent proc --config /etc/amoskys/proc.yaml\n  " +
+			name + " agent macos --synthetic",
 		Args:      cobra.ExactArgs(1),
 		ValidArgs: kindList(),
 	}
 	cmd.Flags().StringVar(&file, "config", "", "configuration file (default config/agents/NAME_config.yaml under the home folder)")
 	cmd.Flags().BoolVar(&synthetic, "synthetic", false, "with macos: generated telemetry, on any system")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		name := args[0]
+		kind := args[0]
 		if synthetic {
-			if name != "macos" && name != "synth" {
+			if kind != "macos" && kind != "synth" {
 				return cli.Usagef("--synthetic is for the kind macos")
 			}
 			e = generating(e)
 		}
-		return RunAgent(cmd.Context(), e, name, file)
+		return RunAgent(cmd.Context(), e, kind, file)
 	}
 	return cmd
 }
@@ -93,6 +91,9 @@ func NewStatusCommand(e *cli.Env) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := e.Home.Check(); err != nil {
+			return err
+		}
 		agents, err := LocalStatus(cmd.Context(), e)
 		if err != nil {
 			return err

@@ -12,6 +12,18 @@ import (
 // Definitions lists the agents this program can be.
 func Definitions() []agent.Definition { return all.Definitions() }
 
+// Observing are the kinds of agents that watch other hosts and devices. An
+// agent's certificate must name those that it is for.
+func Observing() []string {
+	var kinds []string
+	for _, d := range Definitions() {
+		if d.Observes {
+			kinds = append(kinds, d.Kind)
+		}
+	}
+	return kinds
+}
+
 // Find returns the agent with this kind, or with this id or config name.
 func Find(name string) (agent.Definition, error) {
 	kinds := make([]string, 0, 8)

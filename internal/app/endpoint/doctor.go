@@ -5,10 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +14,7 @@ import (
 	"github.com/amoskys/amoskys/internal/agent/probe"
 	"github.com/amoskys/amoskys/internal/cli"
 	"github.com/amoskys/amoskys/internal/config"
+	"github.com/amoskys/amoskys/internal/dial"
 	"github.com/amoskys/amoskys/internal/identity"
 	"github.com/amoskys/amoskys/internal/node"
 	"github.com/amoskys/amoskys/internal/node/ports"
@@ -55,6 +54,7 @@ func Doctor(ctx context.Context, e *cli.Env, command string) []Check {
 	d := &doctor{env: e, command: command, hubs: map[string]bool{}}
 	agents := d.configuration()
 	d.certificates()
+	d.membership(ctx)
 	running := d.agents(ctx)
 	for _, a := range agents {
 		d.hub(ctx, a.Common)
@@ -118,7 +118,9 @@ func (d *doctor) faults(err error) int {
 }
 
 func (d *doctor) certificates() {
-	files, findings := identity.Verify(d.env.Home.Certs(), identity.VerifyOptions{Now: d.env.Now()})
+	files, findings := identity.Verify(d.env.Home.Certs(), identity.VerifyOptions{
+		Now: d.env.Now(), Command: Called(d.env, d.command), Obtain: obtain(d.env, d.command),
+	})
 	wrong := 0
 	for _, f := range findings {
 		if strings.HasPrefix(filepath.Base(f.File), "eventbus.") {
@@ -146,7 +148,11 @@ func (d *doctor) agents(ctx context.Context) map[string]bool {
 	for _, a := range list {
 		name := "agent " + a.ID
 		if a.Error != "" {
-			d.add(VerdictWarn, name, a.Error, "start it: "+d.command+" node, or amoskys up")
+			fix := ""
+			if a.silent {
+				fix = "start it: " + startNode(d.env, d.command)
+			} // else its port has a check of its own
+			d.add(VerdictWarn, name, a.Error, fix)
 			continue
 		}
 		running[a.ID] = true
@@ -169,12 +175,26 @@ func (d *doctor) hub(ctx context.Context, c agent.Common) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	name := "hub " + addr
-	files := c.Hub.Files(d.env.Home)
-	client := identity.ClientOptions{ServerName: c.Hub.Name(), Now: d.env.Now}
+	dialer, err := c.Hub.Dialer(d.env.Home)
+	if err != nil {
+		d.add(VerdictFail, name, err.Error(), "mend hub.proxy of "+c.ID)
+		return
+	}
+	if via := dialer.Via(addr); via != "" {
+		d.add(VerdictOK, "proxy "+via, "is on the way to the hub "+addr, "")
+	}
+	files := c.Files(d.env.Home)
+	client := identity.ClientOptions{ServerName: c.Hub.Name(), Now: d.env.Now, Dial: dialer.Dial}
 	if _, err := identity.Probe(ctx, addr, files, client); err != nil {
 		fix := "is the hub running there, and its port open? Another address: hub.host and hub.port, or EVENTBUS_HOST and EVENTBUS_PORT"
+		if errors.Is(err, os.ErrNotExist) {
+			fix = obtain(d.env, d.command) // the hub was not asked
+		}
 		if r, ok := errors.AsType[*identity.Rejection](err); ok {
-			fix = "see docs/security.md on " + string(r.Reason)
+			fix = "docs/security.md, \"When a connection is refused\", on " + string(r.Reason)
+		}
+		if text, ok := dial.ProxyFault(err); ok {
+			err, fix = errors.New(text), "docs/operations.md says how a proxy is named and gone around"
 		}
 		d.add(VerdictFail, name, err.Error(), fix)
 		return
@@ -195,7 +215,7 @@ func (d *doctor) health(ctx context.Context, addr string, files identity.Files, 
 	if err != nil {
 		return probe.Report{}, 0, fmt.Errorf("prepare connection to the hub: %w", err)
 	}
-	p, err := probe.New(probe.Options{Addr: addr, TLS: cfg})
+	p, err := probe.New(probe.Options{Addr: addr, TLS: cfg, Dial: client.Dial})
 	if err != nil {
 		return probe.Report{}, 0, fmt.Errorf("look at the hub: %w", err)
 	}
@@ -208,14 +228,22 @@ func (d *doctor) health(ctx context.Context, addr string, files identity.Files, 
 	return report, took, err
 }
 
+// startNode is the command that runs the agents of this home.
+func startNode(e *cli.Env, command string) string {
+	if command == "amoskys" && !hasJoinedBefore(e) {
+		return Called(e, command) + " up"
+	}
+	return Called(e, command) + " node"
+}
+
 // port is free, or the agent's own.
 func (d *doctor) port(ctx context.Context, c agent.Common, running map[string]bool) {
 	if running[c.ID] || c.HTTP.Port == 0 {
 		return
 	}
-	addr := net.JoinHostPort(c.HTTP.Host, strconv.Itoa(c.HTTP.Port))
+	addr := c.HTTP.Addr()
 	if err := ports.Check(ctx, addr); err != nil {
-		d.add(VerdictFail, "port "+addr, err.Error(), "stop that, or change http.port of "+c.ID)
+		d.add(VerdictFail, "port "+addr, err.Error(), ports.Fix(err, "http.port of "+c.ID))
 		return
 	}
 	d.add(VerdictOK, "port "+addr, "free for "+c.ID, "")

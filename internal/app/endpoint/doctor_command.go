@@ -22,6 +22,9 @@ nothing. Exit code 1 when something fails; a warning works today.`,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := e.Home.Check(); err != nil {
+			return err
+		}
 		checks := Doctor(cmd.Context(), e, program)
 		ok := true
 		for _, c := range checks {

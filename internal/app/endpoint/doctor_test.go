@@ -1,7 +1,10 @@
 package endpoint
 
 import (
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strconv"
 	"strings"
@@ -70,7 +73,7 @@ func TestDoctor(t *testing.T) {
 				verdict Verdict
 				words   string
 			}{
-				"config": {VerdictOK, "1 agent: proc"}, "certificates": {VerdictOK, "files in"}, "agent proc_agent": {VerdictWarn, "amoskys-agent node"},
+				"config": {VerdictOK, "1 agent: proc"}, "certificates": {VerdictOK, "files in"}, "agent proc_agent": {VerdictWarn, " node"},
 				"hub 127.0.0.1:": {VerdictFail, "connection refused"}, "port 127.0.0.1:": {VerdictOK, "free for proc_agent"}, "spool proc_agent": {VerdictOK, "64.0 MiB"},
 			},
 		},
@@ -110,6 +113,47 @@ func TestDoctor(t *testing.T) {
 				words   string
 			}{"port 127.0.0.1:": {VerdictFail, "change http.port of proc_agent"}},
 		},
+		{
+			"another host's agent on the port", func(t *testing.T, _ *cli.Env, port int) {
+				t.Helper()
+				answerStatus(t, port, `{"id":"proc_agent","kind":"proc","host":"another","state":"running","health":{"ok":true}}`)
+			},
+			map[string]struct {
+				verdict Verdict
+				words   string
+			}{
+				"agent proc_agent": {VerdictWarn, "is that of host another, not of test"},
+				"port 127.0.0.1:":  {VerdictFail, "change http.port of proc_agent"},
+			},
+		},
+		{
+			"another home's agent on the port", func(t *testing.T, _ *cli.Env, port int) {
+				t.Helper()
+				answerStatus(t, port, `{"id":"proc_agent","kind":"proc","host":"test","home":"/elsewhere","state":"running","health":{"ok":true}}`)
+			},
+			map[string]struct {
+				verdict Verdict
+				words   string
+			}{
+				"agent proc_agent": {VerdictWarn, "of another home, /elsewhere"},
+				"port 127.0.0.1:":  {VerdictFail, "change http.port of proc_agent"},
+			},
+		},
+		{
+			"no certificates", func(t *testing.T, e *cli.Env, _ int) {
+				t.Helper()
+				if err := os.RemoveAll(e.Home.Certs()); err != nil {
+					t.Fatal(err)
+				}
+			},
+			map[string]struct {
+				verdict Verdict
+				words   string
+			}{
+				"certificates":   {VerdictFail, "enroll --hub HOST:PORT --token TOKEN"},
+				"hub 127.0.0.1:": {VerdictFail, "enroll --hub HOST:PORT --token TOKEN"},
+			},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -123,6 +167,21 @@ func TestDoctor(t *testing.T) {
 			}
 		})
 	}
+}
+
+// answerStatus answers /status of an agent on a port, until the test ends.
+func answerStatus(t *testing.T, port int, text string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &httptest.Server{Listener: l, Config: &http.Server{
+		ReadHeaderTimeout: time.Second,
+		Handler:           http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }),
+	}}
+	s.Start()
+	t.Cleanup(s.Close)
 }
 
 func said(checks []Check, name string, v Verdict, words string) bool {

@@ -11,13 +11,12 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"github.com/amoskys/amoskys/internal/cli"
+	"github.com/amoskys/amoskys/internal/dial"
 	"github.com/amoskys/amoskys/internal/identity"
+	"github.com/amoskys/amoskys/internal/identity/hostname"
 )
 
 // TokenVariable holds a token for those who want it in neither the process list
@@ -30,51 +29,106 @@ const enrollTimeout = 30 * time.Second
 type EnrollOptions struct {
 	Hub   string // host:port
 	Token string
-	Host  string // this machine's name when empty
-	Force bool   // replace certificates that are there
+	// Host is the host's name; $AMOSKYS_NODE_NAME or else this machine's when empty.
+	Host  string
+	Force bool // replace certificates that are there
+	// PerAgent gives each agent a certificate of its own.
+	PerAgent bool
+	// Kinds are the agents that the node will run; those of its configuration when nil.
+	Kinds []string
+}
+
+// Joined is what came of an enrolment.
+type Joined struct {
+	Host string // in the certificates
+	// Warnings are the hub's, for people.
+	Warnings []string
 }
 
 // Enroll makes this host's keys, has the hub certify them against a token, and
 // writes certificates and keys under e.Home. The token is sent only to a hub of
-// the authority that it pins. It returns the host's name in the certificates.
-func Enroll(ctx context.Context, e *cli.Env, o EnrollOptions) (host string, err error) {
+// the authority that it pins.
+func Enroll(ctx context.Context, e *cli.Env, o EnrollOptions) (Joined, error) {
 	token, err := identity.ParseToken(o.Token)
 	if err != nil {
-		return "", err
+		return Joined{}, err
 	}
 	if o.Host == "" {
-		if o.Host, err = os.Hostname(); err != nil {
-			return "", fmt.Errorf("find this machine's name: %w", err)
+		if o.Host, err = wantedName(e); err != nil {
+			return Joined{}, err
 		}
 	}
 	if err := identity.CanEnroll(e.Home.Certs(), o.Force); err != nil {
-		return "", err
+		return Joined{}, err
 	}
-	node, err := identity.NewSigningRequest()
+	f, err := newForm(e, o)
 	if err != nil {
-		return "", err
-	}
-	agent, err := identity.NewSigningRequest()
-	if err != nil {
-		return "", err
+		return Joined{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, enrollTimeout)
 	defer cancel()
-	resp, err := askToEnroll(ctx, e, o.Hub, token, identity.EnrollRequest{
-		Token: token.Text(), Host: o.Host, CSRNode: string(node.CSRPEM), CSRAgent: string(agent.CSRPEM),
-	})
+	f.request.Token = token.Text()
+	resp, err := askToEnroll(ctx, e, o.Hub, token, f.request)
 	if err != nil {
-		return "", fmt.Errorf("enrol at %s: %w", o.Hub, err)
+		return Joined{}, fmt.Errorf("enrol at %s: %w", describe(e, o.Hub, err), unreached(o.Hub, err))
 	}
-	got := &identity.Enrolled{
-		CA:    []byte(resp.CA),
-		Node:  identity.KeyPair{CertPEM: []byte(resp.NodeCert), KeyPEM: node.KeyPEM},
-		Agent: identity.KeyPair{CertPEM: []byte(resp.AgentCert), KeyPEM: agent.KeyPEM},
+	got, err := f.filled(resp)
+	if err == nil {
+		err = got.Verify(token, o.Host, e.Now())
 	}
-	if err := got.Verify(token, o.Host, e.Now()); err != nil {
-		return "", fmt.Errorf("enrol at %s: %w", o.Hub, err)
+	if err != nil {
+		return Joined{}, fmt.Errorf("enrol at %s: %w", o.Hub, err)
 	}
-	return o.Host, identity.WriteEnrolled(e.Home.Certs(), got, o.Force)
+	joined := Joined{Host: hostname.Normal(o.Host)}
+	for _, w := range resp.Warnings {
+		joined.Warnings = append(joined.Warnings, cli.Clean(w))
+	}
+	return joined, identity.WriteEnrolled(e.Home.Certs(), got, o.Force)
+}
+
+// NodeNameVariable names this host in its certificates: replicas and pods whose host
+// names say nothing set it.
+const NodeNameVariable = "AMOSKYS_NODE_NAME"
+
+// wantedName is the name that this host enrols under.
+func wantedName(e *cli.Env) (string, error) {
+	if e.Lookup != nil {
+		if name, ok := e.Lookup(NodeNameVariable); ok && name != "" {
+			return name, nil
+		}
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("find this machine's name: %w", err)
+	}
+	return name, nil
+}
+
+// describe is the hub's address with the proxy on the way there, unless why names
+// it already.
+func describe(e *cli.Env, hub string, why error) string {
+	dialer, err := dial.ForCommand(e.Lookup, e.Home)
+	if _, named := dial.ProxyFault(why); named || err != nil {
+		return hub
+	}
+	return dialer.Describe(hub)
+}
+
+// unreached adds to an error why a hub may not be had at its address. Nothing was sent
+// then, so that the token still works.
+func unreached(hub string, err error) error {
+	if _, named := dial.ProxyFault(err); named {
+		return err
+	}
+	if _, unknown := errors.AsType[*net.DNSError](err); unknown {
+		return fmt.Errorf("%w: this host does not know that name; --hub takes another name of the hub, or an address "+
+			"that its certificate names, such as amoskys token create prints there", err)
+	}
+	if o, ok := errors.AsType[*net.OpError](err); ok && o.Op == "dial" {
+		return fmt.Errorf("%w: does the hub run, is %s its address as this host reaches it, and does no firewall close the port? "+
+			"The token still works; --hub names another address", err, hub)
+	}
+	return err
 }
 
 // askToEnroll sends one request over a connection whose other end is verified
@@ -84,12 +138,24 @@ func askToEnroll(ctx context.Context, e *cli.Env, hub string, token identity.Tok
 	if err != nil {
 		return nil, err
 	}
-	dialer := &tls.Dialer{Config: identity.EnrollClientConfig(token, dialled, e.Now)}
+	dialer, err := dial.ForCommand(e.Lookup, e.Home)
+	if err != nil {
+		return nil, err
+	}
+	secure := identity.EnrollClientConfig(token, dialled, e.Now)
 	transport := &http.Transport{
 		DisableKeepAlives: true,
-		DialTLSContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			conn, err := dialer.DialContext(ctx, network, addr)
-			return conn, identity.ExplainHandshake(err, identity.Files{}, e.Now())
+		DialTLSContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
+			raw, err := dialer.Dial(ctx, addr)
+			if err != nil {
+				return nil, err
+			}
+			conn := tls.Client(raw, secure)
+			if err := conn.HandshakeContext(ctx); err != nil {
+				_ = raw.Close() // the handshake's error says more
+				return nil, identity.ExplainHandshake(err, identity.Files{}, e.Now())
+			}
+			return conn, nil
 		},
 	}
 	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -134,61 +200,4 @@ func plainError(err error) error {
 		return inner
 	}
 	return err
-}
-
-// NewEnrollCommand is "enroll" of the program called name.
-func NewEnrollCommand(e *cli.Env, name string) *cobra.Command {
-	var o EnrollOptions
-	cmd := &cobra.Command{
-		Use:   "enroll",
-		Short: "Join this host to a hub with a one-time token",
-		Long: `Makes this host's keys, sends the hub signing requests for them with the token that
-amoskys token create printed, and writes ca.crt, node.crt and agent.crt with their
-keys to certs/. Keys never leave the host, and the token is sent only to the hub
-that made it. The token may also come from standard input (--token -) or from
-$` + TokenVariable + `, where other users of the host do not see it.`,
-		Example: "  " + name + " enroll --hub hub1:5000 --token amk1_…\n  " + name + " enroll --hub hub1:5000 --token - < token",
-		Args:    cobra.NoArgs,
-	}
-	f := cmd.Flags()
-	f.StringVar(&o.Hub, "hub", "", "the hub, as HOST:PORT")
-	f.StringVar(&o.Token, "token", "", "the token; - reads it from standard input (default $"+TokenVariable+")")
-	f.StringVar(&o.Host, "host", "", "name of this host in its certificates (default the machine's)")
-	f.BoolVar(&o.Force, "force", false, "replace certificates that are there")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if _, _, err := net.SplitHostPort(o.Hub); err != nil {
-			return cli.Usagef("--hub must be HOST:PORT, such as hub1:5000")
-		}
-		if err := readToken(e, &o.Token); err != nil {
-			return err
-		}
-		host, err := Enroll(cmd.Context(), e, o)
-		if err != nil {
-			return err
-		}
-		hub, port, _ := net.SplitHostPort(o.Hub)
-		_, err = fmt.Fprintf(e.Stdout, "%s has joined: its certificates are in %s\nnext: EVENTBUS_HOST=%s EVENTBUS_PORT=%s %s node --home %s\n",
-			host, e.Home.Certs(), hub, port, name, e.Home)
-		return err
-	}
-	return cmd
-}
-
-func readToken(e *cli.Env, token *string) error {
-	switch *token {
-	case "":
-		if e.Lookup != nil {
-			*token, _ = e.Lookup(TokenVariable)
-		}
-		if *token == "" {
-			return cli.Usagef("name a token with --token or $%s: amoskys token create makes one on the hub", TokenVariable)
-		}
-	case "-":
-		text, err := io.ReadAll(io.LimitReader(e.Stdin, 4<<10))
-		if err != nil {
-			return fmt.Errorf("read the token: %w", err)
-		}
-		*token = strings.TrimSpace(string(text))
-	}
-	return nil
 }

@@ -1,8 +1,10 @@
 package endpoint
 
 import (
+	"errors"
 	"io"
 	"log/slog"
+	"syscall"
 
 	"github.com/amoskys/amoskys/internal/cli"
 	"github.com/amoskys/amoskys/internal/node/child"
@@ -10,8 +12,8 @@ import (
 )
 
 // RoleLogger opens the log of a role of this program, logs/NAME.log, at a level
-// by name. A role that nobody supervises logs to standard error as well. The
-// caller closes it.
+// by name. A role that nobody supervises logs to standard error as well, and one
+// whose home is read-only to nothing else. The caller closes it.
 func RoleLogger(e *cli.Env, name, level string) (*slog.Logger, io.Closer, error) {
 	at, err := obs.ParseLevel(level)
 	if err != nil {
@@ -21,5 +23,12 @@ func RoleLogger(e *cli.Env, name, level string) (*slog.Logger, io.Closer, error)
 	if !child.Supervised() {
 		o.Stderr = e.Stderr
 	}
-	return obs.NewLogger(o)
+	logger, closer, err := obs.NewLogger(o)
+	if errors.Is(err, syscall.EROFS) {
+		o.File, o.ErrorsFile, o.Stderr = "", "", e.Stderr
+		if logger, closer, err = obs.NewLogger(o); err == nil {
+			logger.Warn("the home is read-only: this log goes to standard error alone", obs.KeyPath, e.Home.Log(name))
+		}
+	}
+	return logger, closer, err
 }

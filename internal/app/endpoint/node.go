@@ -4,19 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
-	"strconv"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
 
 	"github.com/amoskys/amoskys/internal/agent"
+	"github.com/amoskys/amoskys/internal/agent/renewal"
 	"github.com/amoskys/amoskys/internal/cli"
 	"github.com/amoskys/amoskys/internal/config"
 	"github.com/amoskys/amoskys/internal/identity"
+	"github.com/amoskys/amoskys/internal/identity/hostname"
 	"github.com/amoskys/amoskys/internal/node"
 	"github.com/amoskys/amoskys/internal/node/child"
 	"github.com/amoskys/amoskys/internal/obs"
+	"github.com/amoskys/amoskys/internal/vfs"
 )
 
 // NodeOptions changes what the configuration says. The zero value changes nothing.
@@ -41,8 +46,19 @@ func RunNode(ctx context.Context, e *cli.Env, o NodeOptions) (err error) {
 	if err := os.MkdirAll(e.Home.Data(), 0o700); err != nil {
 		return fmt.Errorf("make data folder: %w", err)
 	}
+	lock, err := vfs.OS{}.Lock(filepath.Join(e.Home.Data(), "node.lock"))
+	if held, ok := errors.AsType[*vfs.LockedError](err); ok {
+		return fmt.Errorf("a node of %s runs already (process %d): stop it, or name another folder with --home", e.Home, held.PID)
+	}
+	if err != nil {
+		return fmt.Errorf("lock %s for one node: %w", e.Home, err)
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
 	host := agent.Machine()
-	options := cfg.Options(certificateName(cfg.Hub.Files(e.Home).Cert, host.GetName()))
+	if host.Name, err = NodeName(e, &cfg); err != nil {
+		return err
+	}
+	options := cfg.Options(host.GetName())
 	options.Host, options.Version, options.Logger = host, obs.ReadBuild().Version, logger
 	options.StateFile = filepath.Join(e.Home.Data(), "node.json")
 	options.Connect = node.Connector(cfg.Hub, e.Home, logger)
@@ -55,28 +71,74 @@ func RunNode(ctx context.Context, e *cli.Env, o NodeOptions) (err error) {
 	}
 	ctx, cancel := child.WithParent(ctx)
 	defer cancel()
+	group, ctx := errgroup.WithContext(ctx)
+	if cfg.Node.HTTP.Port != 0 {
+		l, err := agent.Listen(ctx, cfg.Node.HTTP.Host, cfg.Node.HTTP.Port, "node.http.port in "+e.Home.NodeConfig())
+		if err != nil {
+			return err
+		}
+		group.Go(func() error { return obs.Endpoint{Health: n.Health}.Serve(ctx, l, logger, cfg.Node.HTTP.Host) })
+	}
 	logger.Info("node started", obs.KeyCount, len(options.Agents), obs.KeyVersion, options.Version)
-	err = n.Run(ctx)
+	group.Go(func() error { return newRenewer(e, cfg, logger).Run(ctx) })
+	group.Go(func() error { return n.Run(ctx) })
+	err = group.Wait()
 	logger.Info("node stopped")
 	return err
 }
 
-// certificateName is the host that a certificate names, which the hub holds its
-// bearer to; otherwise where there is no certificate yet.
-func certificateName(file, otherwise string) string {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return otherwise
+// newRenewer keeps the certificates of a host alive: its node's, and those of the
+// agents that the node runs.
+func newRenewer(e *cli.Env, cfg node.Config, logger *slog.Logger) *renewal.Renewer {
+	return renewal.New(renewal.Options{
+		Files: func() []identity.Files { return hostFiles(e, cfg) },
+		Dial: func() (*grpc.ClientConn, error) {
+			dialer, err := cfg.Hub.Dialer(e.Home)
+			if err != nil {
+				return nil, err
+			}
+			return renewal.Dial(cfg.Hub.Addr(), cfg.Hub.Name(), cfg.Hub.Files(e.Home), dialer.Dial)
+		},
+		Now: e.Now, Logger: logger,
+	})
+}
+
+// hostFiles are the certificates of a node and of the agents that it runs, the
+// node's first.
+func hostFiles(e *cli.Env, cfg node.Config) []identity.Files {
+	files := []identity.Files{cfg.Hub.Files(e.Home)}
+	for _, kind := range cfg.Node.Agents {
+		d, err := Find(kind)
+		if err != nil {
+			continue // the node has said so
+		}
+		loaded, err := d.Load(e.Home.AgentConfig(d.ConfigName), config.DecodeOptions{Env: childLookup(e)})
+		if err != nil || !loaded.Common.Hub.TLSEnabled {
+			continue
+		}
+		f := loaded.Common.Files(e.Home)
+		if _, err := os.Stat(f.Cert); err == nil { // an agent that lacks its certificate says so itself
+			files = append(files, f)
+		}
 	}
-	certs, err := identity.ParseCertificates(text)
-	if err != nil || len(certs) == 0 {
-		return otherwise
+	return files
+}
+
+// NodeName is the host that the node's certificate names: its node id, and the host
+// of its agents. Where there is no certificate yet, it is this machine's name. The
+// error says that the configuration names another.
+func NodeName(e *cli.Env, cfg *node.Config) (string, error) {
+	file := cfg.Hub.Files(e.Home).Cert
+	name := agent.Machine().GetName()
+	holder, err := identity.ReadHolder(file)
+	if err == nil {
+		name = holder.ID.Host()
 	}
-	id, err := identity.FromCertificate(certs[0])
-	if err != nil {
-		return otherwise
+	if id := cfg.Node.ID; err == nil && id != "" && !hostname.Same(id, name) {
+		return "", fmt.Errorf("node.id is %q in %s, and the certificate %s is that of host %q, for which alone it speaks: "+
+			"set node.id to that or leave it empty", id, e.Home.NodeConfig(), file, name)
 	}
-	return id.Host()
+	return name, nil
 }
 
 // NodeAgents says how this program's node runs the agents of these kinds.
@@ -97,6 +159,7 @@ func NodeAgents(e *cli.Env, kinds []string) ([]node.Agent, error) {
 		}
 		agents = append(agents, node.Agent{
 			ID: id, Kind: d.Kind, Log: e.Home.AgentLog(id), Config: e.Home.AgentConfig(d.ConfigName),
+			DataDir: agent.DataDir(e.Home, id), Tasks: d.Tasks, Privileges: d.Privileges, Uses: d.Uses,
 			Argv:     []string{program, "agent", d.Kind, "--home", string(e.Home)},
 			Env:      child.Environ(e.Home),
 			Settings: func() (node.Settings, error) { return settings(e, d) },
@@ -111,8 +174,7 @@ func settings(e *cli.Env, d agent.Definition) (node.Settings, error) {
 	if err != nil {
 		return node.Settings{}, err
 	}
-	h := loaded.Common.HTTP
-	return node.Settings{Addr: net.JoinHostPort(h.Host, strconv.Itoa(h.Port)), Enabled: loaded.Common.Enabled}, nil
+	return node.Settings{Addr: loaded.Common.HTTP.Addr(), Enabled: loaded.Common.Enabled}, nil
 }
 
 // childLookup is the environment as an agent started by the node sees it.

@@ -3,6 +3,7 @@ package endpoint
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,6 +12,8 @@ import (
 	"github.com/amoskys/amoskys/internal/agent"
 	"github.com/amoskys/amoskys/internal/cli"
 	"github.com/amoskys/amoskys/internal/config"
+	"github.com/amoskys/amoskys/internal/dial"
+	"github.com/amoskys/amoskys/internal/identity/hostname"
 	"github.com/amoskys/amoskys/internal/node"
 )
 
@@ -22,7 +25,8 @@ const localTimeout = 2 * time.Second
 type Local struct {
 	agent.Status
 
-	Error string `json:"error,omitempty"`
+	Error  string `json:"error,omitempty"`
+	silent bool   // nothing answers on its port
 }
 
 // LocalStatus asks every agent that this host's node runs, on its own port.
@@ -35,30 +39,36 @@ func LocalStatus(ctx context.Context, e *cli.Env) ([]Local, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := &http.Client{Timeout: localTimeout, Transport: &http.Transport{DisableKeepAlives: true}}
+	host, _ := NodeName(e, &cfg) // empty where the configuration is at odds with the certificate: others say so
+	client := &http.Client{Timeout: localTimeout, Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial.Direct}}
 	out := make([]Local, 0, len(agents))
 	for _, a := range agents {
 		l := Local{Status: agent.Status{ID: a.ID, Kind: a.Kind, State: "stopped"}}
 		s, err := a.Settings()
 		if err == nil {
-			err = ask(ctx, client, s.Addr, &l.Status)
+			err = ask(ctx, client, s.Addr, host, e.Home, &l.Status)
 		}
 		if err != nil {
-			l.Error = err.Error()
+			l.Error, l.silent = err.Error(), errors.Is(err, errSilentPort)
 		}
 		out = append(out, l)
 	}
 	return out, nil
 }
 
-func ask(ctx context.Context, client *http.Client, addr string, into *agent.Status) error {
+// errSilentPort says that nothing answers where an agent should.
+var errSilentPort = errors.New(": is the node running?")
+
+// ask has an agent's status, unless it is of another host or home: another
+// installation on this machine.
+func ask(ctx context.Context, client *http.Client, addr, host string, home config.Home, into *agent.Status) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+node.Reachable(addr)+"/status", http.NoBody)
 	if err != nil {
 		return fmt.Errorf("ask agent: %w", err)
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return fmt.Errorf("does not answer on %s: is the node running?", addr)
+		return fmt.Errorf("does not answer on %s%w", addr, errSilentPort)
 	}
 	defer resp.Body.Close()
 	var s agent.Status
@@ -67,6 +77,12 @@ func ask(ctx context.Context, client *http.Client, addr string, into *agent.Stat
 	}
 	if s.ID != into.ID {
 		return fmt.Errorf("port %s is held by agent %s", addr, s.ID)
+	}
+	if host != "" && s.Host != "" && !hostname.Same(s.Host, host) {
+		return fmt.Errorf("the agent on port %s is that of host %s, not of %s", addr, s.Host, host)
+	}
+	if s.Home != "" && !home.Same(config.Home(s.Home)) { // one of a build before says none
+		return fmt.Errorf("port %s is held by the agent %s of another home, %s: give one of them another http.port", addr, s.ID, s.Home)
 	}
 	*into = s
 	return nil

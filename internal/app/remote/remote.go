@@ -4,6 +4,7 @@ package remote
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math"
@@ -16,10 +17,12 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 
 	"github.com/amoskys/amoskys/internal/cli"
 	"github.com/amoskys/amoskys/internal/config"
+	"github.com/amoskys/amoskys/internal/dial"
 	"github.com/amoskys/amoskys/internal/hub"
 	"github.com/amoskys/amoskys/internal/identity"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
@@ -30,10 +33,16 @@ var ErrNotRunning = errors.New("the hub is not running")
 
 // Client is a connection to a hub.
 type Client struct {
-	Fleet      pb.FleetClient
-	Query      pb.QueryClient
-	Enrollment pb.EnrollmentClient
-	Addr       string // host:port
+	Fleet        pb.FleetClient
+	Tasks        pb.TasksClient
+	Query        pb.QueryClient
+	Accounts     pb.AccountsClient
+	Enrollment   pb.EnrollmentClient
+	Certificates pb.CertificatesClient
+	Cursors      pb.CursorsClient
+	Log          pb.LogClient
+	Addr         string // host:port
+	Proxy        string // on the way there, without credentials; empty for none
 
 	conn  *grpc.ClientConn
 	files identity.Files
@@ -86,34 +95,77 @@ func Dial(e *cli.Env, addr string) (*Client, error) {
 	files := identity.FilesFor(e.Home.Certs(), "operator")
 	tlsConfig, err := identity.ClientConfig(files, identity.ClientOptions{ServerName: host, ServerRole: identity.RoleHub})
 	if err != nil {
-		return nil, fmt.Errorf("%w (amoskys up does too; --home says where)", err)
+		if home := e.Home.Check(); home != nil {
+			return nil, home
+		}
+		return nil, err
 	}
 	quick := backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.5, Jitter: 0.1, MaxDelay: 200 * time.Millisecond}
-	conn, err := grpc.NewClient("passthrough:///"+addr,
-		grpc.WithTransportCredentials(credentials.NewTLS(tlsConfig)),
+	dialer, err := dial.ForCommand(e.Lookup, e.Home)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := dial.NewClient(addr, dialer.Dial, credentials.NewTLS(tlsConfig),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: quick, MinConnectTimeout: 5 * time.Second}),
 		grpc.WithUserAgent("amoskys-cli"))
 	if err != nil {
-		return nil, fmt.Errorf("connect to the hub: %w", err)
+		return nil, err
 	}
 	return &Client{
-		Fleet: pb.NewFleetClient(conn), Query: pb.NewQueryClient(conn), Enrollment: pb.NewEnrollmentClient(conn), Addr: addr,
+		Fleet: pb.NewFleetClient(conn), Tasks: pb.NewTasksClient(conn), Query: pb.NewQueryClient(conn),
+		Accounts: pb.NewAccountsClient(conn), Enrollment: pb.NewEnrollmentClient(conn), Certificates: pb.NewCertificatesClient(conn),
+		Cursors: pb.NewCursorsClient(conn), Log: pb.NewLogClient(conn), Addr: addr, Proxy: dialer.Via(addr),
 		conn: conn, files: files, now: e.Now,
 	}, nil
+}
+
+// Alive asks whether the hub does anything at all: it needs neither its log nor its
+// database to answer, and to refuse us is an answer too. The error is that it is mute.
+func (c *Client) Alive(ctx context.Context) error {
+	_, err := healthpb.NewHealthClient(c.conn).Check(ctx, &healthpb.HealthCheckRequest{})
+	switch status.Code(err) {
+	case codes.DeadlineExceeded:
+		return err
+	case codes.Unavailable: // no connection: is it the process, or certificates?
+		return handshake(ctx, c.Addr)
+	default:
+		return nil
+	}
+}
+
+// handshake asks for the first answer of TLS, whatever it is.
+func handshake(ctx context.Context, addr string) error {
+	raw, err := dial.Direct(ctx, "tcp", addr)
+	if err != nil {
+		return err
+	}
+	conn := tls.Client(raw, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // nothing is sent, and any answer is one
+	defer func() { _ = raw.Close() }()                             // nothing was written
+	if err = conn.HandshakeContext(ctx); ctx.Err() != nil {
+		return fmt.Errorf("%s does not answer: %w", addr, err)
+	}
+	return nil
 }
 
 // Close ends the connection.
 func (c *Client) Close() error { return c.conn.Close() }
 
 // Explain turns the error of a call into one for people; see [Explain].
-func (c *Client) Explain(err error) error { return Explain(err, c.Addr, c.files, c.now()) }
+func (c *Client) Explain(err error) error { return Explain(err, c.Addr, c.Proxy, c.files, c.now()) }
 
-// Explain turns the error of a call to the hub at addr into one for people. Nothing listening is
-// ErrNotRunning, which silence is not; a refused certificate says which and why; what the hub answered
-// comes without gRPC's words around it.
-func Explain(err error, addr string, files identity.Files, now time.Time) error {
+// Explain turns the error of a call to the hub at addr, through proxy if that is not empty, into one
+// for people. Nothing listening is ErrNotRunning, which silence is not; a refused certificate says
+// which and why; what a proxy did is said of the proxy; what the hub answered comes without gRPC's
+// words around it.
+func Explain(err error, addr, proxy string, files identity.Files, now time.Time) error {
 	if err == nil {
 		return nil
+	}
+	if text, ok := dial.ProxyFault(err); ok {
+		return fmt.Errorf("connect to the hub at %s: %s", addr, text)
+	}
+	if proxy != "" {
+		addr += " through the proxy " + proxy
 	}
 	if r, ok := errors.AsType[*identity.Rejection](identity.ExplainHandshake(err, files, now)); ok {
 		return fmt.Errorf("connect to the hub at %s: %w", addr, r)

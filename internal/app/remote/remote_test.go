@@ -3,6 +3,8 @@ package remote
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -45,9 +47,26 @@ func TestAddressOfNoPort(t *testing.T) {
 }
 
 func TestDialWithoutCertificates(t *testing.T) {
-	e := &cli.Env{Home: config.Home(t.TempDir()), Now: time.Now}
-	if _, err := Dial(e, "localhost:5000"); err == nil || !strings.Contains(err.Error(), "amoskys up does too") {
-		t.Errorf("got %v", err)
+	for name, tc := range map[string]struct {
+		there []string // files in certs/
+		says  string
+	}{
+		"no home":        {nil, "there is no AMOSKYS home here"},
+		"a hub's":        {[]string{"ca.key", "eventbus.crt"}, "amoskys certs init makes what is missing"},
+		"a watched host": {[]string{"node.crt", "agent.crt"}, "this host has joined a hub"},
+	} {
+		e := &cli.Env{Home: config.Home(t.TempDir()), Now: time.Now}
+		for _, file := range tc.there {
+			if err := errors.Join(os.MkdirAll(e.Home.Certs(), 0o700), os.WriteFile(filepath.Join(e.Home.Certs(), file), nil, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := Dial(e, "localhost:5000")
+		if err == nil || !strings.Contains(err.Error(), tc.says) {
+			t.Errorf("%s: %v, want %q", name, err, tc.says)
+		} else if name != "a hub's" && strings.Contains(err.Error(), "certs init") {
+			t.Errorf("%s: advises certs init: %v", name, err)
+		}
 	}
 }
 

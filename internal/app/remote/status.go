@@ -3,21 +3,30 @@ package remote
 import (
 	"context"
 	"strings"
+	"time"
 
+	"github.com/amoskys/amoskys/internal/event"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
 // Status is the object that `amoskys status --json` prints. Keys are only ever
 // added: docs/cli.md promises them.
 type Status struct {
-	Hub    HubStatus     `json:"hub"`
-	Agents []AgentStatus `json:"agents"`
+	Hub   HubStatus    `json:"hub"`
+	Roles []RoleStatus `json:"roles,omitempty"` // that up runs here
+	// UpSince is when up was started here; the hub and each role may have been started
+	// again since.
+	UpSince *time.Time    `json:"up_since,omitempty"`
+	Nodes   []NodeStatus  `json:"nodes"` // of every host that has or had one
+	Agents  []AgentStatus `json:"agents"`
 }
 
 // HubStatus is the hub's part. State is ok, degraded, failed, or down when it
 // does not answer; Error then says why.
 type HubStatus struct {
 	State           string   `json:"state"`
+	Address         string   `json:"address,omitempty"` // as it was dialled
+	Proxy           string   `json:"proxy,omitempty"`   // on the way there, without credentials
 	Version         string   `json:"version"`
 	UptimeSeconds   float64  `json:"uptime_seconds"`
 	EventsPerSecond float64  `json:"events_per_second"`
@@ -31,6 +40,18 @@ type HubStatus struct {
 	LogEvents       uint64   `json:"log_events"` // events the log holds now
 	LogBytes        uint64   `json:"log_bytes"`
 	LogSegments     uint32   `json:"log_segments"`
+}
+
+// RoleStatus is one role that up runs on this machine. State is waiting, starting,
+// running, crashed, stopping or stopped; health is green, yellow, grey or red.
+type RoleStatus struct {
+	Name     string `json:"name"`
+	State    string `json:"state"`
+	Health   string `json:"health"`
+	Detail   string `json:"detail,omitempty"`
+	PID      int    `json:"pid"`
+	Port     int    `json:"port"`
+	Restarts int    `json:"restarts"`
 }
 
 // AgentStatus is one agent. State is starting, running, degraded, stopping,
@@ -53,6 +74,27 @@ type AgentStatus struct {
 	SpoolBytes      uint64  `json:"spool_bytes"`
 	Restarts        uint32  `json:"restarts"`
 	NodeConnected   bool    `json:"node_connected"`
+	Unsupervised    bool    `json:"unsupervised,omitempty"` // started by hand
+	// CertificateEnds is when the certificate ends that it is connected with.
+	CertificateEnds *time.Time `json:"certificate_not_after,omitempty"`
+	Warning         string     `json:"warning,omitempty"` // what to know beyond its health
+	// LastExit says when it last ended by itself, and how.
+	LastExitTime *time.Time `json:"last_exit_time,omitempty"`
+	LastExit     string     `json:"last_exit,omitempty"`
+}
+
+// NodeStatus is the node of one host. State is connected, reconnecting (gone for
+// some seconds), away, or silent (gone for fleet.silent_host_minutes of the hub);
+// health is green, unknown, yellow or red.
+type NodeStatus struct {
+	Host      string    `json:"host"`
+	State     string    `json:"state"`
+	Health    string    `json:"health"`
+	Connected bool      `json:"connected"`
+	LastSeen  time.Time `json:"last_seen"`
+	Agents    uint32    `json:"agents"`
+	Version   string    `json:"version"`
+	Detail    string    `json:"detail,omitempty"`
 }
 
 // Status asks the hub for itself and its agents. With an error, the Status says
@@ -65,18 +107,24 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 	}
 	if err != nil {
 		err = c.Explain(err)
-		return Down(err), err
+		down := Down(err)
+		down.Hub.Address, down.Hub.Proxy = c.Addr, c.Proxy
+		return down, err
 	}
-	out := Status{Hub: HubOf(hub), Agents: make([]AgentStatus, 0, len(agents.GetAgents()))}
+	out := Status{Hub: HubOf(hub), Agents: make([]AgentStatus, 0, len(agents.GetAgents())), Nodes: []NodeStatus{}}
+	out.Hub.Address, out.Hub.Proxy = c.Addr, c.Proxy
 	for _, a := range agents.GetAgents() {
 		out.Agents = append(out.Agents, AgentOf(a))
+	}
+	for _, n := range agents.GetNodes() {
+		out.Nodes = append(out.Nodes, NodeOf(n))
 	}
 	return out, nil
 }
 
 // Down is the Status of a hub that cannot be asked.
 func Down(err error) Status {
-	return Status{Hub: HubStatus{State: "down", Error: err.Error()}, Agents: []AgentStatus{}}
+	return Status{Hub: HubStatus{State: "down", Error: err.Error()}, Agents: []AgentStatus{}, Nodes: []NodeStatus{}}
 }
 
 // HubOf is the hub's answer as we print it.
@@ -93,13 +141,31 @@ func HubOf(s *pb.StatusResponse) HubStatus {
 
 // AgentOf is one agent as we print it.
 func AgentOf(a *pb.AgentStatus) AgentStatus {
-	return AgentStatus{
+	out := AgentStatus{
 		ID: a.GetId(), Kind: a.GetKind(), Host: a.GetHost(), State: StateName(a.GetState()),
 		EventsPerSecond: a.GetEventsPerSecond(), RSSBytes: a.GetRssBytes(), CPUPercent: a.GetCpuPercent(),
 		Health: HealthName(a.GetHealth()), Detail: a.GetDetail(), PID: a.GetPid(), Port: a.GetPort(),
 		EventsTotal: a.GetEventsTotal(), EventsDropped: a.GetEventsDroppedTotal(),
 		SpoolEvents: a.GetSpoolEvents(), SpoolBytes: a.GetSpoolBytes(),
-		Restarts: a.GetRestarts(), NodeConnected: a.GetNodeConnected(),
+		Restarts: a.GetRestarts(), NodeConnected: a.GetNodeConnected(), Unsupervised: a.GetUnsupervised(),
+		Warning: a.GetWarning(), LastExit: a.GetLastExit(),
+	}
+	if at := a.GetLastExitTime(); at != nil {
+		t := at.AsTime()
+		out.LastExitTime = &t
+	}
+	if end := a.GetCertificateNotAfter(); end != nil {
+		at := end.AsTime()
+		out.CertificateEnds = &at
+	}
+	return out
+}
+
+// NodeOf is one host's node as we print it.
+func NodeOf(n *pb.NodeStatus) NodeStatus {
+	return NodeStatus{
+		Host: n.GetHost(), State: event.NodeState(n.GetHealth()), Health: HealthName(n.GetHealth()), Connected: n.GetConnected(),
+		LastSeen: n.GetLastSeenTime().AsTime(), Agents: n.GetAgents(), Version: n.GetVersion(), Detail: n.GetDetail(),
 	}
 }
 

@@ -59,7 +59,7 @@ func Detach(ctx context.Context, e *cli.Env, o Options) error {
 }
 
 // prepareLocked prepares and checks ports while no other up can, then lets go.
-func prepareLocked(ctx context.Context, e *cli.Env, o Options, unlock func()) (*plan, error) {
+func prepareLocked(ctx context.Context, e *cli.Env, o Options, unlock func()) (plan, error) {
 	defer unlock()
 	if err := awaitLeftovers(ctx, e); err != nil {
 		return nil, err
@@ -68,7 +68,7 @@ func prepareLocked(ctx context.Context, e *cli.Env, o Options, unlock func()) (*
 	if err != nil {
 		return nil, err
 	}
-	return p, p.checkPorts(ctx, e.Home)
+	return p, p.checkPorts(ctx)
 }
 
 // background is the command that runs up detached.
@@ -84,7 +84,7 @@ func background(e *cli.Env, o Options) (*exec.Cmd, *os.File, error) {
 	if o.Agents != nil {
 		args = append(args, "--agents", strings.Join(o.Agents, ","))
 	}
-	out, err := os.OpenFile(e.Home.Path("logs/up.out"), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	out, err := os.OpenFile(e.Home.Path("logs/up.out"), os.O_CREATE|os.O_TRUNC|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, nil, fmt.Errorf("start in the background: %w", err)
 	}

@@ -13,8 +13,12 @@ import (
 // Down stops what up runs under e.Home and waits until it is gone. Nothing
 // running is no error.
 func Down(ctx context.Context, e *cli.Env, timeout time.Duration) error {
+	if err := e.Home.Check(); err != nil { // nothing is made in a folder that is none of ours
+		fmt.Fprintf(e.Stdout, "amoskys is not running in %s: %s\n", e.Home, err)
+		return nil
+	}
 	s := readState(e.Home)
-	held, err := locked(e)
+	held, err := homeLocked(lockPath(e.Home))
 	if err != nil {
 		return err
 	}
@@ -50,12 +54,16 @@ func follow(ctx context.Context, e *cli.Env, s runState) error {
 			fmt.Fprintf(e.Stdout, "  %s stopped\n", p.Name)
 		}
 		left = still
-		held, err := locked(e)
+		held, err := homeLocked(lockPath(e.Home))
 		if err != nil {
 			return err
 		}
 		if !held && len(left) == 0 {
-			fmt.Fprintln(e.Stdout, "stopped; every accepted event is on disk")
+			if end, known := readEnds(e.Home, s.process); known {
+				fmt.Fprintln(e.Stdout, end.text())
+			} else {
+				fmt.Fprintln(e.Stdout, "stopped, and amoskys up did not say how: "+recovered)
+			}
 			return nil
 		}
 		select {
@@ -67,20 +75,4 @@ func follow(ctx context.Context, e *cli.Env, s runState) error {
 			return fmt.Errorf("amoskys (pid %d) has not stopped in time: look at %s, or end it with kill -9 %d", s.PID, e.Home.Log("up"), s.PID)
 		}
 	}
-}
-
-// locked reports whether an up holds the home.
-func locked(e *cli.Env) (bool, error) {
-	if err := e.Home.Ensure(); err != nil {
-		return false, err
-	}
-	unlock, err := lockHome(lockPath(e.Home))
-	if errors.Is(err, errLocked) {
-		return true, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	unlock()
-	return false, nil
 }

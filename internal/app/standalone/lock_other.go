@@ -11,6 +11,8 @@ var errSystem = errors.New("up and down need a Unix system; run hub, dashboard a
 
 func lockHome(string) (unlock func(), err error) { return nil, errSystem }
 
+func homeLocked(string) (bool, error) { return false, errSystem }
+
 func alive(int) bool { return false }
 
 func signalStop(int) error { return errSystem }

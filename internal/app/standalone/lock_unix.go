@@ -14,7 +14,30 @@ import (
 // errLocked when another process has it. The system lets go of it when the
 // process dies, however it dies.
 func lockHome(path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	return lockFile(path, os.O_CREATE|os.O_RDWR)
+}
+
+// homeLocked reports whether another process has that lock. It makes nothing, and
+// asks in a home that has become read-only too.
+func homeLocked(path string) (bool, error) {
+	unlock, err := lockFile(path, os.O_RDWR)
+	if errors.Is(err, unix.EROFS) {
+		unlock, err = lockFile(path, os.O_RDONLY)
+	}
+	switch {
+	case errors.Is(err, errLocked):
+		return true, nil
+	case errors.Is(err, os.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	unlock()
+	return false, nil
+}
+
+func lockFile(path string, flags int) (unlock func(), err error) {
+	f, err := os.OpenFile(path, flags, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock home: %w", err)
 	}

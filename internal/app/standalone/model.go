@@ -2,16 +2,14 @@ package standalone
 
 import (
 	"context"
-	"crypto/tls"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/amoskys/amoskys/internal/agent"
 	"github.com/amoskys/amoskys/internal/app/remote"
 	"github.com/amoskys/amoskys/internal/cli"
+	"github.com/amoskys/amoskys/internal/identity/hostname"
 	"github.com/amoskys/amoskys/internal/node"
 	"github.com/amoskys/amoskys/internal/node/usage"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
@@ -21,10 +19,11 @@ import (
 // log's figures from the hub.
 type model struct {
 	e     *cli.Env
-	plan  *plan
+	plan  plan
 	roles []*role
 	host  string // this machine's name, as its node tells it
-	web   *http.Client
+
+	started time.Time
 
 	mu      sync.Mutex // guards what follows
 	client  *remote.Client
@@ -40,15 +39,10 @@ type model struct {
 // maxNotes is how many messages wait to be shown.
 const maxNotes = 50
 
-func newModel(e *cli.Env, p *plan, roles []*role) *model {
+func newModel(e *cli.Env, p plan, roles []*role, started time.Time) *model {
 	return &model{
-		e: e, plan: p, roles: roles, host: agent.Machine().GetName(), phase: phaseStarting,
+		e: e, plan: p, roles: roles, host: p.host(), started: started, phase: phaseStarting,
 		samples: map[string]usage.Sample{}, percent: map[string]float64{},
-		// The certificate is the dashboard's own affair: this only asks whether
-		// something serves pages on this machine.
-		web: &http.Client{Timeout: time.Second, Transport: &http.Transport{
-			DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // as said above
-		}},
 	}
 }
 
@@ -72,8 +66,8 @@ func (m *model) note(text string) {
 	m.notes = m.notes[max(0, len(m.notes)-maxNotes):]
 }
 
-// dial returns the connection to the hub, made when the certificates exist.
-func (m *model) dial() (*remote.Client, error) {
+// Hub returns the connection to the hub, made when the certificates exist.
+func (m *model) Hub() (*remote.Client, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.client == nil {
@@ -86,50 +80,21 @@ func (m *model) dial() (*remote.Client, error) {
 	return m.client, nil
 }
 
-// ready asks a role whether it works, and says why not.
-func (m *model) ready(ctx context.Context, role string) (ok bool, why string) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+// readyPatience bounds one question whether a role works.
+const readyPatience = time.Second
+
+// ready asks a role whether it works; the error is why not.
+func (m *model) ready(ctx context.Context, r *role) error {
+	ctx, cancel := context.WithTimeout(ctx, readyPatience)
 	defer cancel()
-	switch role {
-	case "dashboard":
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.plan.url()+"/", http.NoBody)
-		if err != nil {
-			return false, err.Error()
-		}
-		resp, err := m.web.Do(req)
-		if err != nil {
-			return false, err.Error()
-		}
-		defer resp.Body.Close()
-		return resp.StatusCode < http.StatusInternalServerError, resp.Status
-	case "node":
-		return m.nodeReady()
-	}
-	c, err := m.dial()
-	if err != nil {
-		return false, err.Error()
-	}
-	s, err := c.Query.Status(ctx, &pb.StatusRequest{})
-	if err != nil {
-		return false, c.Explain(err).Error()
-	}
-	return true, s.GetState()
+	return r.Ready(ctx, m)
 }
 
-// nodeReady reports whether the node has told the hub about every agent. Whether
-// an agent can start is another matter, which the screen shows.
-func (m *model) nodeReady() (ok bool, why string) {
+// Agents are this host's, as the hub knows them.
+func (m *model) Agents() []*pb.AgentStatus {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, a := range m.plan.agents {
-		known := slices.ContainsFunc(m.agents, func(s *pb.AgentStatus) bool {
-			return s.GetId() == a.ID && s.GetHost() == m.host && s.GetNodeConnected() && s.GetState() != pb.AgentState_AGENT_STATE_STARTING
-		})
-		if !known {
-			return false, "agent " + a.ID + " has not been reported to the hub"
-		}
-	}
-	return true, ""
+	return slices.Clone(m.agents)
 }
 
 // watch keeps the figures fresh until ctx ends.
@@ -166,14 +131,14 @@ func (m *model) measure() {
 			continue
 		}
 		m.mu.Lock()
-		m.percent[r.name] = usage.Percent(m.samples[r.name], s)
-		m.samples[r.name] = s
+		m.percent[r.Name] = usage.Percent(m.samples[r.Name], s)
+		m.samples[r.Name] = s
 		m.mu.Unlock()
 	}
 }
 
 func (m *model) askHub(ctx context.Context) {
-	c, err := m.dial()
+	c, err := m.Hub()
 	if err != nil {
 		return
 	}
@@ -201,7 +166,7 @@ func (m *model) watchAgents(ctx context.Context, changed func()) {
 }
 
 func (m *model) follow(ctx context.Context, changed func()) {
-	c, err := m.dial()
+	c, err := m.Hub()
 	if err != nil {
 		return
 	}
@@ -221,12 +186,17 @@ func (m *model) follow(ctx context.Context, changed func()) {
 	}
 }
 
-// merge takes one response over. The caller holds mu.
+// merge takes over what a response says of this host's agents: up shows what it runs
+// and its lines have the agents' names alone, and a fleet has very many. The caller
+// holds mu.
 func (m *model) merge(r *pb.WatchAgentsResponse) {
 	if r.GetSnapshot() {
 		m.agents = nil
 	}
 	for _, a := range r.GetAgents() {
+		if !hostname.Same(a.GetHost(), m.host) {
+			continue
+		}
 		i := slices.IndexFunc(m.agents, func(b *pb.AgentStatus) bool { return b.GetHost() == a.GetHost() && b.GetId() == a.GetId() })
 		if i < 0 {
 			m.agents = append(m.agents, a)
@@ -245,12 +215,10 @@ func (m *model) merge(r *pb.WatchAgentsResponse) {
 // agentPIDs are this host's agents, for run/up.json, whose processes the next up
 // may kill: a number that another host's node tells says nothing here.
 func (m *model) agentPIDs() []process {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	var out []process
-	for _, a := range m.agents {
-		ours := slices.ContainsFunc(m.plan.agents, func(p node.Agent) bool { return p.ID == a.GetId() })
-		if ours && a.GetHost() == m.host && a.GetPid() != 0 && a.GetNodeConnected() {
+	for _, a := range m.Agents() {
+		ours := slices.ContainsFunc(m.plan.agents(), func(p node.Agent) bool { return hostname.Same(p.ID, a.GetId()) })
+		if ours && a.GetPid() != 0 && a.GetNodeConnected() {
 			out = append(out, processOf("agent "+a.GetId(), int(a.GetPid())))
 		}
 	}

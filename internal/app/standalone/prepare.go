@@ -6,15 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"strconv"
+	"os"
+	"slices"
 
 	"github.com/amoskys/amoskys/internal/app"
 	"github.com/amoskys/amoskys/internal/app/endpoint"
-	"github.com/amoskys/amoskys/internal/app/remote"
 	"github.com/amoskys/amoskys/internal/cli"
 	"github.com/amoskys/amoskys/internal/config"
-	"github.com/amoskys/amoskys/internal/dashboard"
-	"github.com/amoskys/amoskys/internal/hub"
 	"github.com/amoskys/amoskys/internal/identity"
 	"github.com/amoskys/amoskys/internal/node"
 	"github.com/amoskys/amoskys/internal/node/ports"
@@ -22,39 +20,66 @@ import (
 	"github.com/amoskys/amoskys/internal/state/password"
 )
 
-// plan is what up will run, from the configuration.
-type plan struct {
-	hub       hub.Config
-	dashboard dashboard.Config
-	node      node.Config
-	agents    []node.Agent
-	kinds     []string // nil: those of the file
-	withUI    bool
+// planned is a role that up will run, with what its configuration says.
+type planned struct {
+	app.Role
+	app.Settings
+
+	file string // its configuration
 }
 
-// url is where a browser finds the dashboard.
-func (p *plan) url() string {
-	if !p.withUI {
-		return ""
+// privileges are what a role must hold to give its agents theirs: a child has no
+// others. Dropping the rest from an agent's bounding set takes CAP_SETPCAP.
+func (p planned) privileges() []string {
+	var all []string
+	for _, a := range p.Agents {
+		all = slices.Concat(all, a.Privileges, a.Uses)
 	}
-	scheme := "http://"
-	if p.dashboard.TLS.Enabled {
-		scheme = "https://"
+	if len(all) > 0 {
+		all = append(all, "CAP_SETPCAP")
 	}
-	host := p.dashboard.Server.Host
-	if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() {
-		host = "localhost"
+	return all
+}
+
+// plan is what up will run, from the configuration, in the order in which it starts.
+type plan []planned
+
+// url is where a browser finds the first page that a role serves.
+func (p plan) url() string {
+	for _, r := range p {
+		if r.Page != "" {
+			return r.Page
+		}
 	}
-	return scheme + net.JoinHostPort(remote.LocalHost(host), strconv.Itoa(p.dashboard.Server.Port))
+	return ""
+}
+
+// agents are those that the roles start.
+func (p plan) agents() []node.Agent {
+	var all []node.Agent
+	for _, r := range p {
+		all = append(all, r.Agents...)
+	}
+	return all
+}
+
+// host is this machine's name, as the hub knows the agents by.
+func (p plan) host() string {
+	for _, r := range p {
+		if r.Host != "" {
+			return r.Host
+		}
+	}
+	return ""
 }
 
 // prepare makes what is missing under the home folder, says what it made, and
 // reads the configuration. It may run again and again: then it makes nothing.
-func prepare(ctx context.Context, e *cli.Env, o Options, out io.Writer) (*plan, error) {
+func prepare(ctx context.Context, e *cli.Env, o Options, out io.Writer) (plan, error) {
 	if err := e.Home.Ensure(); err != nil {
 		return nil, err
 	}
-	certs, err := identity.EnsureLayout(e.Home.Certs(), identity.LayoutOptions{Now: e.Now})
+	certs, err := identity.EnsureLayout(e.Home.Certs(), identity.LayoutOptions{Now: e.Now, Observes: endpoint.Observing()})
 	if err != nil {
 		return nil, err
 	}
@@ -69,58 +94,64 @@ func prepare(ctx context.Context, e *cli.Env, o Options, out io.Writer) (*plan, 
 		fmt.Fprintf(out, "certificates: %s\n", w)
 	}
 	if len(certs.Due) > 0 {
-		fmt.Fprintln(out, renewDue(e))
+		fmt.Fprintln(out, renewDue(e, certs.Due))
 	}
 	if n := len(written); n > 0 {
 		fmt.Fprintf(out, "wrote %s in %s\n", cli.Counted(n, "configuration file", "configuration files"), e.Home.Config())
 	}
-	p, err := readPlan(e, o)
+	p, err := readPlan(e, app.Roles(), o)
 	if err != nil {
 		return nil, err
 	}
 	return p, firstAdmin(ctx, e, out)
 }
 
-// readPlan reads the files of the roles that run; all their faults come at once.
-func readPlan(e *cli.Env, o Options) (*plan, error) {
-	p := &plan{kinds: o.Agents, withUI: !o.NoDashboard, hub: hub.DefaultConfig(), dashboard: dashboard.DefaultConfig(), node: node.DefaultConfig()}
-	options := config.DecodeOptions{Env: e.Lookup}
+// readPlan reads the files of the roles that run and of the agents that they start;
+// all faults come at once.
+func readPlan(e *cli.Env, roles []app.Role, o Options) (plan, error) {
+	var p plan
 	var faults config.Faults
 	var errs []error
-	for _, err := range []error{
-		config.Load(e.Home.HubConfig(), &p.hub, options),
-		config.Load(e.Home.DashboardConfig(), &p.dashboard, options),
-		config.Load(e.Home.NodeConfig(), &p.node, options),
-	} {
+	note := func(err error) {
 		if more, ok := errors.AsType[config.Faults](err); ok {
 			faults = append(faults, more...)
 		} else if err != nil {
 			errs = append(errs, err)
 		}
 	}
+	for _, r := range roles {
+		if r.Skip != nil && r.Skip(o.RoleOptions) {
+			continue
+		}
+		s, err := r.Load(e, o.RoleOptions, config.DecodeOptions{Env: e.Lookup})
+		note(err)
+		p = append(p, planned{Role: r, Settings: s, file: r.File(e.Home)})
+		for _, a := range s.Agents {
+			_, err := a.Settings()
+			note(err)
+		}
+	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
-	}
-	kinds := p.node.Node.Agents
-	if p.kinds != nil {
-		kinds = p.kinds
-	}
-	var err error
-	if p.agents, err = endpoint.NodeAgents(e, kinds); err != nil {
-		return nil, err
-	}
-	for _, a := range p.agents {
-		_, err := a.Settings()
-		if more, ok := errors.AsType[config.Faults](err); ok {
-			faults = append(faults, more...)
-		} else if err != nil {
-			return nil, err
-		}
 	}
 	if len(faults) > 0 {
 		return nil, fmt.Errorf("the configuration has faults:\n%w", faults)
 	}
-	return p, nil
+	return p, p.checkCerts()
+}
+
+// checkCerts reports a role whose certificate is not there.
+func (p plan) checkCerts() error {
+	var errs []error
+	for _, r := range p {
+		if r.Cert == "" {
+			continue
+		}
+		if _, err := os.Stat(r.Cert); err != nil {
+			errs = append(errs, fmt.Errorf("%s cannot start without its certificate: %w", r.Name, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // firstAdmin makes the first account and prints its password, which is kept
@@ -147,17 +178,16 @@ type listener struct {
 }
 
 // listeners lists the ports that will be needed.
-func (p *plan) listeners(home config.Home) []listener {
-	list := []listener{{"the hub", net.JoinHostPort(p.hub.Server.Host, strconv.Itoa(p.hub.Server.Port)), "server.port in " + home.HubConfig()}}
-	if p.hub.Metrics.Enabled {
-		list = append(list, listener{"the hub's metrics", net.JoinHostPort(p.hub.Metrics.Host, strconv.Itoa(p.hub.Metrics.Port)), "metrics.port in " + home.HubConfig()})
-	}
-	if p.withUI {
-		list = append(list, listener{"the dashboard", net.JoinHostPort(p.dashboard.Server.Host, strconv.Itoa(p.dashboard.Server.Port)), "server.port in " + home.DashboardConfig()})
-	}
-	for _, a := range p.agents {
-		if s, err := a.Settings(); err == nil && s.Enabled {
-			list = append(list, listener{"agent " + a.ID, s.Addr, "http.port in " + a.Config})
+func (p plan) listeners() []listener {
+	var list []listener
+	for _, r := range p {
+		for _, port := range r.Ports {
+			list = append(list, listener{port.Who, port.Addr, port.Key + " in " + r.file})
+		}
+		for _, a := range r.Agents {
+			if s, err := a.Settings(); err == nil && s.Enabled {
+				list = append(list, listener{"agent " + a.ID, s.Addr, "http.port in " + a.Config})
+			}
 		}
 	}
 	return list
@@ -165,10 +195,10 @@ func (p *plan) listeners(home config.Home) []listener {
 
 // checkPorts names every taken port with the process that holds it, before
 // anything is started.
-func (p *plan) checkPorts(ctx context.Context, home config.Home) error {
+func (p plan) checkPorts(ctx context.Context) error {
 	var errs []error
 	owners := map[string]string{}
-	for _, l := range p.listeners(home) {
+	for _, l := range p.listeners() {
 		_, port, _ := net.SplitHostPort(l.addr)
 		if other, ok := owners[port]; ok && port != "0" {
 			errs = append(errs, fmt.Errorf("port %s is given to %s and to %s: change %s", port, other, l.who, l.key))
@@ -176,7 +206,7 @@ func (p *plan) checkPorts(ctx context.Context, home config.Home) error {
 		}
 		owners[port] = l.who
 		if err := ports.Check(ctx, l.addr); err != nil {
-			errs = append(errs, fmt.Errorf("%s cannot start: %w; stop that, or change %s", l.who, err, l.key))
+			errs = append(errs, fmt.Errorf("%s cannot start: %w; %s", l.who, err, ports.Fix(err, l.key)))
 		}
 	}
 	return errors.Join(errs...)

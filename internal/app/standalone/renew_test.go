@@ -2,11 +2,15 @@ package standalone
 
 import (
 	"bytes"
+	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/amoskys/amoskys/internal/app/endpoint"
 	"github.com/amoskys/amoskys/internal/cli"
+	"github.com/amoskys/amoskys/internal/identity"
 )
 
 // TestPrepareRenews: an up that is started when certificates are due renews them,
@@ -34,5 +38,47 @@ func TestPrepareRenews(t *testing.T) {
 	}
 	if want := "renewed certificates: agent, dashboard, eventbus, node, operator\n"; out.String() != want {
 		t.Errorf("printed %q, want %q", out.String(), want)
+	}
+}
+
+// TestNodeRenewsItsOwn: while up runs, it leaves to the node what the node renews
+// over the hub, and takes it up only when the hub lets it in no more.
+func TestNodeRenewsItsOwn(t *testing.T) {
+	home := testHome(t)
+	now := time.Now()
+	e := &cli.Env{Home: home, Now: func() time.Time { return now }, Lookup: noLookup}
+	if _, err := prepare(t.Context(), e, Options{}, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	all := []string{"agent", "dashboard", "eventbus", "node", "operator"}
+	now = now.Add(70 * 24 * time.Hour) // of 90 days
+	if got := withoutHosts(e, all); !slices.Equal(got, []string{"dashboard", "eventbus", "operator"}) {
+		t.Errorf("due: %q", got)
+	}
+	now = now.Add(30 * 24 * time.Hour)
+	if got := withoutHosts(e, all); !slices.Equal(got, all) {
+		t.Errorf("expired: %q", got)
+	}
+}
+
+// TestPrepareRenewsForNewKinds: an agent.crt that is older than a kind of agent
+// that watches others is renewed at the next start, and nothing else is.
+func TestPrepareRenewsForNewKinds(t *testing.T) {
+	home := testHome(t)
+	e := &cli.Env{Home: home, Now: time.Now, Lookup: noLookup}
+	if _, err := identity.EnsureLayout(home.Certs(), identity.LayoutOptions{Host: "vm", Canonical: func(string) string { return "" }}); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	p, err := prepare(t.Context(), e, Options{}, &out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), "renewed certificates: agent\n") || p.host() != "vm" {
+		t.Errorf("host %q, printed %q", p.host(), out.String())
+	}
+	holder, err := identity.ReadHolder(identity.FilesFor(home.Certs(), "agent").Cert)
+	if err != nil || !slices.Equal(holder.Observes, endpoint.Observing()) || holder.ID.Host() != "vm" {
+		t.Errorf("certificate of %+v, %v", holder, err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/amoskys/amoskys/internal/app/remote"
 	"github.com/amoskys/amoskys/internal/config"
 	"github.com/amoskys/amoskys/internal/node/usage"
 )
@@ -29,15 +30,16 @@ const (
 type runState struct {
 	process
 
-	Phase    string    `json:"phase"`
-	URL      string    `json:"url"`
-	Started  time.Time `json:"started"`
-	Children []process `json:"children"`
+	Phase    string              `json:"phase"`
+	URL      string              `json:"url"`
+	Started  time.Time           `json:"started"`
+	Children []process           `json:"children"`
+	Roles    []remote.RoleStatus `json:"roles"`
 }
 
 // equal reports whether both say the same.
 func (s runState) equal(t runState) bool {
-	return s.process == t.process && s.Phase == t.Phase && s.URL == t.URL && slices.Equal(s.Children, t.Children)
+	return s.process == t.process && s.Phase == t.Phase && s.URL == t.URL && slices.Equal(s.Children, t.Children) && slices.Equal(s.Roles, t.Roles)
 }
 
 // process names a process beyond the reuse of its pid.
@@ -64,7 +66,7 @@ func (p process) running() bool {
 	if errors.Is(err, usage.ErrUnsupported) || p.Start == 0 {
 		return true
 	}
-	return err == nil && s.Start == p.Start && s.RSS > 0 // a zombie holds no memory
+	return err == nil && s.Start == p.Start && !s.Ended
 }
 
 func lockPath(home config.Home) string  { return filepath.Join(home.Run(), "up.lock") }
@@ -78,6 +80,19 @@ func readState(home config.Home) runState {
 		return runState{}
 	}
 	return s
+}
+
+// Running are the roles that up runs under home now, and since when; none when it
+// does not run.
+func Running(home config.Home) (roles []remote.RoleStatus, since *time.Time) {
+	s := readState(home)
+	if !s.running() {
+		return nil, nil
+	}
+	if u, err := usage.Of(s.PID); err == nil && u.Age() > 0 {
+		s.Started = time.Now().Add(-u.Age()) // the clock may have been set since
+	}
+	return s.Roles, &s.Started
 }
 
 func (s runState) write(home config.Home) error {

@@ -87,7 +87,7 @@ func TestSecondUpSaysWhatRuns(t *testing.T) {
 	tests := map[string]runState{
 		"already being started":                            {},
 		"(pid 7): open http://localhost:5001, or stop it":  {process: process{PID: 7}, Phase: phaseReady, URL: "http://localhost:5001"},
-		"(pid 7): stop it with amoskys down":               {process: process{PID: 7}, Phase: phaseReady},
+		"(pid 7): stop it with amoskys down --home ":       {process: process{PID: 7}, Phase: phaseReady},
 		"is being stopped in " + string(home) + " (pid 7)": {process: process{PID: 7}, Phase: phaseStopping},
 	}
 	for want, s := range tests {
@@ -130,10 +130,10 @@ func TestDownWithNothingRunning(t *testing.T) {
 }
 
 func TestMerge(t *testing.T) {
-	m := &model{}
+	m := &model{host: "h"}
 	agent := func(id string, pid uint32) *pb.AgentStatus { return &pb.AgentStatus{Id: id, Host: "h", Pid: pid} }
-	m.merge(&pb.WatchAgentsResponse{Snapshot: true, Agents: []*pb.AgentStatus{agent("b", 1), agent("a", 2)}})
-	m.merge(&pb.WatchAgentsResponse{Agents: []*pb.AgentStatus{agent("b", 3), agent("c", 4)}, Removed: []string{"h/a"}})
+	m.merge(&pb.WatchAgentsResponse{Snapshot: true, Agents: []*pb.AgentStatus{agent("b", 1), agent("a", 2), {Id: "b", Host: "another", Pid: 9}}})
+	m.merge(&pb.WatchAgentsResponse{Agents: []*pb.AgentStatus{agent("b", 3), agent("c", 4), {Id: "c", Host: "another"}}, Removed: []string{"h/a"}})
 	var got []string
 	for _, a := range m.agents {
 		got = append(got, a.GetId())

@@ -1,16 +1,18 @@
 package standalone
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/amoskys/amoskys/internal/app/endpoint"
+	"golang.org/x/sync/errgroup"
+
 	"github.com/amoskys/amoskys/internal/cli"
 	"github.com/amoskys/amoskys/internal/node/child"
 )
@@ -18,14 +20,14 @@ import (
 // system is everything up runs.
 type system struct {
 	e       *cli.Env
-	plan    *plan
+	plan    plan
 	logger  *slog.Logger
 	started time.Time
 	view    view
 	model   *model
 	changed chan struct{} // one token: a role changed
 
-	roles []*role // in the order they are started
+	roles []*role // as in plan
 
 	mu    sync.Mutex // guards phase
 	phase string
@@ -33,41 +35,41 @@ type system struct {
 
 // role is one process of up.
 type role struct {
-	name   string
+	planned
+
 	child  *child.Child
 	cancel context.CancelFunc
-	done   chan struct{}
+	done   chan struct{} // closed when it has ended for good
+	ready  chan struct{} // closed once it worked
 }
 
-func newSystem(e *cli.Env, p *plan, o Options, logger *slog.Logger) *system {
+// newSystem returns what runs p. printed is what people have been told already.
+func newSystem(e *cli.Env, p plan, o Options, printed string, logger *slog.Logger) *system {
 	s := &system{e: e, plan: p, logger: logger, started: e.Now(), phase: phaseStarting, changed: make(chan struct{}, 1)}
-	program, err := os.Executable()
+	self, err := os.Executable()
 	if err != nil {
-		program = os.Args[0]
+		self = os.Args[0]
 	}
-	add := func(name, program string, stop time.Duration, args ...string) {
-		s.roles = append(s.roles, &role{name: name, done: make(chan struct{}), child: child.New(child.Options{
-			Name: name, Argv: append([]string{program}, append(args, "--home", string(e.Home))...),
-			Env: child.Environ(e.Home), Logger: logger, StopTimeout: stop + stopMargin, Changed: s.notify,
-		})})
+	for _, r := range p {
+		argv := append([]string{cmp.Or(r.Program, self), r.Name}, r.Args...)
+		var alive func(context.Context) error
+		if r.Alive != nil {
+			alive = func(ctx context.Context) error { return r.Alive(ctx, s.model) }
+		}
+		s.roles = append(s.roles, &role{
+			planned: r, done: make(chan struct{}), ready: make(chan struct{}),
+			child: child.New(child.Options{
+				Answers: alive, HangAfter: r.Hang,
+				Name: r.Name, Argv: append(argv, "--home", string(e.Home)),
+				Env: child.Environ(e.Home), Logger: logger, StopTimeout: r.Stop + stopMargin, Changed: s.notify,
+				Privileges: r.privileges(),
+			}),
+		})
 	}
-	add("hub", program, time.Duration(p.hub.Server.TimeoutSeconds)*time.Second, "hub")
-	if p.withUI {
-		add("dashboard", program, dashboardStop, "dashboard")
-	}
-	nodeArgs := []string{"node"}
-	if p.kinds != nil {
-		nodeArgs = append(nodeArgs, "--agents", strings.Join(p.kinds, ","))
-	}
-	small, err := endpoint.Program()
-	if err != nil {
-		small = program
-	}
-	add("node", small, p.node.Options("").StopTimeout, nodeArgs...)
-	s.model = newModel(e, p, s.roles)
+	s.model = newModel(e, p, s.roles, s.started)
 	_, _, terminal := cli.Terminal(e.Stdout)
 	if terminal && !o.Plain {
-		s.view = newScreen(e)
+		s.view = newScreen(e, printed)
 	} else {
 		s.view = newLines(e.Stdout)
 	}
@@ -90,7 +92,7 @@ func (s *system) run(ctx context.Context) error {
 	watching.Go(func() { s.show(background) })
 	watching.Go(func() { s.renew(background) })
 	err := s.start(ctx, background)
-	if err == nil {
+	if err == nil && ctx.Err() == nil {
 		s.setPhase(phaseReady)
 		s.model.announceReady(s.e.Now().Sub(s.started))
 		s.notify()
@@ -105,30 +107,48 @@ func (s *system) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(s.e.Stdout, "stopped; every accepted event is on disk in %s\n", s.e.Home.Path(s.plan.hub.WAL.Path))
-	return nil
+	end := s.ends()
+	fmt.Fprintln(s.e.Stdout, end.text())
+	return end.write(s.e.Home)
 }
 
-// start starts the roles one by one, each when the one before is ready.
+// start starts each role when those that it comes after are ready, and returns
+// when all are.
 func (s *system) start(ctx, background context.Context) error {
 	limit, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
+	group, limit := errgroup.WithContext(limit)
 	for _, r := range s.roles {
-		roleCtx, cancel := context.WithCancel(background)
-		r.cancel = cancel
-		go func() {
-			defer close(r.done)
-			r.child.Run(roleCtx)
-		}()
-		r.child.Start()
-		if err := s.awaitReady(limit, r); err != nil {
-			if ctx.Err() != nil {
-				return nil // a person stopped it while it was starting
+		group.Go(func() error {
+			for _, before := range s.roles {
+				if !slices.Contains(r.After, before.Name) {
+					continue
+				}
+				select {
+				case <-before.ready:
+				case <-limit.Done():
+					return nil // whoever is not ready says why
+				}
 			}
-			return err
-		}
+			s.launch(background, r)
+			return s.awaitReady(limit, r)
+		})
+	}
+	if err := group.Wait(); err != nil && ctx.Err() == nil { // else a person stopped it while it was starting
+		return err
 	}
 	return nil
+}
+
+// launch starts a role's process, which is kept running until stop.
+func (s *system) launch(background context.Context, r *role) {
+	ctx, cancel := context.WithCancel(background)
+	r.cancel = cancel
+	go func() {
+		defer close(r.done)
+		r.child.Run(ctx)
+	}()
+	r.child.Start()
 }
 
 // awaitReady waits until the role answers, or crashes before it ever did.
@@ -136,17 +156,21 @@ func (s *system) awaitReady(ctx context.Context, r *role) error {
 	tick := time.NewTicker(25 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		ready, why := s.model.ready(ctx, r.name)
-		if ready {
+		why := s.model.ready(ctx, r)
+		if why == nil {
+			close(r.ready)
 			return nil
 		}
 		if st := r.child.Status(); st.State == child.Waiting {
-			return fmt.Errorf("%s did not start: %s\nsee %s", r.name, lastWords(st), s.e.Home.Log(logName(r.name)))
+			return fmt.Errorf("%s did not start: %s\nsee %s", r.Name, lastWords(st), s.e.Home.Log(r.Log))
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("%s is not ready after %s: %s; see %s", r.name, readyTimeout, why, s.e.Home.Log(logName(r.name)))
+			if !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+				return nil // another role failed, or a person stopped it all
+			}
+			return fmt.Errorf("%s is not ready after %s: %w; see %s", r.Name, readyTimeout, why, s.e.Home.Log(r.Log))
 		}
 	}
 }
@@ -161,7 +185,7 @@ func (s *system) stop() {
 		if r.cancel == nil {
 			continue
 		}
-		s.model.note("stopping " + r.name)
+		s.model.note("stopping " + r.Name)
 		s.notify()
 		r.cancel()
 		<-r.done
@@ -205,19 +229,12 @@ func (s *system) state() runState {
 	s.mu.Unlock()
 	for _, r := range s.roles {
 		if pid := r.child.Status().PID; pid != 0 {
-			out.Children = append(out.Children, processOf(r.name, pid))
+			out.Children = append(out.Children, processOf(r.Name, pid))
 		}
+		out.Roles = append(out.Roles, r.status(out.Phase))
 	}
 	out.Children = append(out.Children, s.model.agentPIDs()...)
 	return out
-}
-
-// logName is the log file of a role: the hub's keeps the name that people know.
-func logName(role string) string {
-	if role == "hub" {
-		return "eventbus"
-	}
-	return role
 }
 
 func lastWords(s child.Status) string {

@@ -1,14 +1,18 @@
 // Package standalone runs everything on one machine: up makes what is missing,
-// starts hub, dashboard and node as processes, watches them and shows their state;
-// down stops them in order.
+// starts the roles of package app as processes, watches them and shows their state;
+// down stops them in the opposite order.
 package standalone
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"strings"
+	"syscall"
 	"time"
 
+	"github.com/amoskys/amoskys/internal/app"
 	"github.com/amoskys/amoskys/internal/cli"
 	"github.com/amoskys/amoskys/internal/config"
 	"github.com/amoskys/amoskys/internal/obs"
@@ -16,9 +20,9 @@ import (
 
 // Options are what up can be told.
 type Options struct {
-	Agents      []string // kinds to run instead of those in the node's file, when not nil
-	NoDashboard bool
-	Plain       bool // lines instead of a screen
+	app.RoleOptions
+
+	Plain bool // lines instead of a screen
 }
 
 // Times that up and down wait.
@@ -26,7 +30,6 @@ const (
 	lockPatience    = 500 * time.Millisecond // a down that looks holds the lock for an instant
 	leftoverTimeout = 15 * time.Second       // for processes of a run that was killed
 	readyTimeout    = 60 * time.Second
-	dashboardStop   = 10 * time.Second
 	stopMargin      = 5 * time.Second // beyond the time that a role gives itself
 )
 
@@ -44,11 +47,12 @@ func Up(ctx context.Context, e *cli.Env, o Options) (err error) {
 	if err := awaitLeftovers(ctx, e); err != nil {
 		return err
 	}
-	p, err := prepare(ctx, e, o, e.Stdout)
+	var printed strings.Builder
+	p, err := prepare(ctx, e, o, io.MultiWriter(e.Stdout, &printed))
 	if err != nil {
 		return err
 	}
-	if err := p.checkPorts(ctx, e.Home); err != nil {
+	if err := p.checkPorts(ctx); err != nil {
 		return err
 	}
 	logger, closer, err := obs.NewLogger(obs.LogOptions{File: e.Home.Log("up"), ErrorsFile: e.Home.Errors(), Component: "up"})
@@ -56,7 +60,7 @@ func Up(ctx context.Context, e *cli.Env, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closer.Close()) }()
-	s := newSystem(e, p, o, logger)
+	s := newSystem(e, p, o, printed.String(), logger)
 	defer func() { err = errors.Join(err, removeState(e.Home)) }()
 	return s.run(ctx)
 }
@@ -66,6 +70,10 @@ func acquire(ctx context.Context, home config.Home) (unlock func(), err error) {
 	deadline := time.Now().Add(lockPatience)
 	for {
 		unlock, err := lockHome(lockPath(home))
+		if errors.Is(err, syscall.EROFS) {
+			return nil, fmt.Errorf("%s is read-only, so that nothing can be started there: make it writable; "+
+				"to read what it holds meanwhile, run amoskys hub --home %[1]s and amoskys dashboard --home %[1]s (%w)", home, err)
+		}
 		if !errors.Is(err, errLocked) {
 			return unlock, err
 		}
@@ -89,9 +97,9 @@ func runningError(home config.Home) error {
 	case s.Phase == phaseStopping:
 		return fmt.Errorf("amoskys is being stopped in %s (pid %d): try again in a moment", home, s.PID)
 	case s.URL == "":
-		return fmt.Errorf("amoskys is already running in %s (pid %d): stop it with amoskys down", home, s.PID)
+		return fmt.Errorf("amoskys is already running in %s (pid %d): stop it with %s", home, s.PID, cli.Typed(home, "down"))
 	}
-	return fmt.Errorf("amoskys is already running in %s (pid %d): open %s, or stop it with amoskys down", home, s.PID, s.URL)
+	return fmt.Errorf("amoskys is already running in %s (pid %d): open %s, or stop it with %s", home, s.PID, s.URL, cli.Typed(home, "down"))
 }
 
 // awaitLeftovers waits for the processes of a run that was killed: they end by

@@ -18,7 +18,7 @@ type view interface {
 // lines is the view for pipes, files and logs: one line when something changes.
 type lines struct {
 	w      io.Writer
-	states map[string]string
+	states map[string]string // by key
 	ready  bool
 }
 
@@ -33,10 +33,10 @@ func (v *lines) draw(s snapshot) {
 		if l.health == "red" || l.health == "yellow" && l.state == "degraded" {
 			state += ": " + steady(l.detail)
 		}
-		if before, known := v.states[l.name]; before == state || !known && (state == "waiting" || state == "unknown") {
+		if before, known := v.states[l.key]; before == state || !known && (state == "waiting" || state == "unknown") {
 			continue
 		}
-		v.states[l.name] = state
+		v.states[l.key] = state
 		where := ""
 		if l.pid != 0 {
 			where = fmt.Sprintf(" (pid %d", l.pid)
@@ -66,38 +66,71 @@ func steady(detail string) string {
 func (*lines) close() {}
 
 // screen is the view for a terminal: it redraws a block of lines in place.
+//
+// A terminal that is resized lays lines out anew, each terminal in its own way, so
+// that nobody can tell where the block is then. The visible part is cleared and what
+// stood above the block, as far as it has room, written again with it. Moving up over
+// a block that has grown by wrapping would leave a part of it behind at each step of a
+// resize, and so push all else out of the scrollback.
 type screen struct {
-	e     *cli.Env
-	color bool
-	drawn int // lines of the block now on the terminal
+	e             *cli.Env
+	size          func() (columns, rows int)
+	paint         cli.Painter
+	drawn         int      // lines of the block now on the terminal
+	columns, rows int      // of the terminal when it was drawn
+	above         []string // what stands above it, the last keepAbove lines
 }
 
-func newScreen(e *cli.Env) *screen {
-	_, noColor := e.Lookup("NO_COLOR")
-	return &screen{e: e, color: !noColor}
+// keepAbove is how many lines above the block are known.
+const keepAbove = 100
+
+// newScreen returns a screen that is drawn below what has been printed so far.
+func newScreen(e *cli.Env, printed string) *screen {
+	v := &screen{e: e, paint: cli.PainterFor(e, e.Stdout), size: func() (columns, rows int) {
+		columns, rows, ok := cli.Terminal(e.Stdout)
+		if !ok {
+			return 80, 24
+		}
+		return columns, rows
+	}}
+	if printed = strings.TrimSuffix(printed, "\n"); printed != "" {
+		v.keep(strings.Split(printed, "\n")...)
+	}
+	return v
+}
+
+func (v *screen) keep(lines ...string) {
+	v.above = append(v.above, lines...)
+	v.above = v.above[max(0, len(v.above)-keepAbove):]
 }
 
 func (v *screen) draw(s snapshot) {
-	columns, rows, ok := cli.Terminal(v.e.Stdout)
-	if !ok {
-		columns, rows = 80, 24
-	}
+	columns, rows := v.size()
 	block := v.block(s, columns)
 	if len(block) > rows-1 {
-		block = append(block[:max(0, rows-2)], "… "+cli.Counted(len(block)-rows+2, "more line", "more lines")+": amoskys status")
+		block = append(block[:max(0, rows-2)], "… "+cli.Counted(len(block)-rows+2, "more line", "more lines")+": "+cli.Typed(v.e.Home, "status"))
 	}
 	var b strings.Builder
-	if v.drawn > 0 {
+	lines := s.notes
+	for _, n := range s.notes {
+		v.keep(cli.Clean(n))
+	}
+	switch {
+	case v.drawn == 0:
+	case columns != v.columns || rows != v.rows:
+		b.WriteString("\x1b[H")
+		lines = v.above[len(v.above)-min(len(v.above), max(len(s.notes), rows-1-len(block))):]
+	default:
 		fmt.Fprintf(&b, "\x1b[%dA", v.drawn)
 	}
 	b.WriteString("\r\x1b[J")
-	for _, n := range s.notes {
+	for _, n := range lines {
 		b.WriteString(cli.Truncate(cli.Clean(n), columns-1) + "\n")
 	}
 	for _, l := range block {
 		b.WriteString(l + "\n")
 	}
-	v.drawn = len(block)
+	v.drawn, v.columns, v.rows = len(block), columns, rows
 	fmt.Fprint(v.e.Stdout, b.String())
 }
 
@@ -118,7 +151,7 @@ func (v *screen) block(s snapshot, columns int) []string {
 		}
 		head += "  up " + cli.Duration(s.uptime.Truncate(time.Second))
 	}
-	out := []string{v.paint("bold", cli.Truncate(head, width)), ""}
+	out := []string{v.paint.In("bold", cli.Truncate(head, width)), ""}
 	out = append(out, v.table(s, width)...)
 	out = append(out, "")
 	if s.hub.LogState != "" {
@@ -127,15 +160,16 @@ func (v *screen) block(s snapshot, columns int) []string {
 	}
 	for _, l := range s.lines {
 		if l.detail != "" {
-			out = append(out, v.paint(l.health, cli.Truncate(cli.Clean(l.name+": "+l.detail), width)))
+			out = append(out, v.paint.In(l.health, cli.Truncate(cli.Clean(l.name+": "+l.detail), width)))
 		}
 	}
 	if s.phase == phaseReady {
-		next := "next: Ctrl-C stops all · amoskys tail shows events"
+		next := "next: "
 		if s.url != "" {
-			next = "next: open " + s.url + " · Ctrl-C stops all · amoskys tail shows events"
+			next += "open " + s.url + " · "
 		}
-		out = append(out, v.paint("dim", cli.Truncate(next, width)))
+		next += "Ctrl-C stops all · " + cli.Typed(v.e.Home, "tail") + " shows events"
+		out = append(out, v.paint.In("dim", cli.Truncate(next, width)))
 	}
 	return out
 }
@@ -162,21 +196,10 @@ func (v *screen) table(s snapshot, width int) []string {
 		lines[i] = cli.Truncate(lines[i], width)
 		if i > 0 {
 			l := s.lines[i-1]
-			lines[i] = strings.Replace(lines[i], " "+l.state+" ", " "+v.paint(l.health, l.state)+" ", 1)
+			lines[i] = strings.Replace(lines[i], " "+l.state+" ", " "+v.paint.In(l.health, l.state)+" ", 1)
 		} else {
-			lines[i] = v.paint("dim", lines[i])
+			lines[i] = v.paint.In("dim", lines[i])
 		}
 	}
 	return lines
-}
-
-func (v *screen) paint(style, text string) string {
-	if !v.color || text == "" {
-		return text
-	}
-	code, ok := map[string]string{"green": "32", "yellow": "33", "red": "31", "bold": "1", "dim": "2"}[style]
-	if !ok {
-		return text
-	}
-	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }

@@ -1,5 +1,5 @@
-// Package accounts is the hub's Accounts service: logins, sessions and
-// passwords of people, for any number of dashboards.
+// Package accounts is the hub's Accounts service: logins, sessions, passwords and
+// roles of people, for any number of dashboards and the command line.
 //
 // A session is a random token of 256 bits of which the hub keeps the hash. It
 // ends after a time without use, after an absolute time, at logout, and when the
@@ -15,7 +15,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"log/slog"
-	"net/netip"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -24,6 +23,8 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/amoskys/amoskys/internal/limit"
+	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/state"
 	"github.com/amoskys/amoskys/internal/state/password"
@@ -32,11 +33,17 @@ import (
 // Store keeps users and sessions; *state.DB does.
 type Store interface {
 	User(ctx context.Context, name string) (state.User, error)
-	SetPassword(ctx context.Context, name, hash string, keep []byte) error
+	Users(ctx context.Context) ([]state.User, error)
+	CreateUser(ctx context.Context, u state.User) error
+	SetPassword(ctx context.Context, name, hash string, keep []byte) (ended int, err error)
+	SetRole(ctx context.Context, name string, role state.Role) error
+	RemoveUser(ctx context.Context, name string) (ended int, err error)
 	CreateSession(ctx context.Context, s state.Session) error
 	Session(ctx context.Context, tokenHash [sha256.Size]byte) (state.Session, state.User, error)
 	TouchSession(ctx context.Context, tokenHash [sha256.Size]byte, seen time.Time) error
 	DeleteSession(ctx context.Context, tokenHash [sha256.Size]byte) error
+	// SignedInFrom returns the addresses from which a user's sessions were opened.
+	SignedInFrom(ctx context.Context, user string) ([]string, error)
 }
 
 // Auditor records an act; *audit.Trail does.
@@ -56,6 +63,8 @@ type Hasher interface {
 type Options struct {
 	Store   Store
 	Auditor Auditor
+	// Caller names whoever makes a call, for the audit trail; nil names nobody.
+	Caller func(context.Context) string
 	// Hasher checks and makes passwords; nil is argon2id with RFC 9106's second
 	// recommended costs, two at a time.
 	Hasher Hasher
@@ -72,15 +81,13 @@ type Service struct {
 	pb.UnimplementedAccountsServer
 	o Options
 
-	byName, byAddress, overall *limiter
+	tries tries
 
 	// decoy makes an unknown name cost what a known one does.
 	decoy string
 }
 
-// How often a password may be tried. A person who mistypes never meets these.
 const (
-	limiterSize  = 10_000
 	touchEvery   = time.Minute
 	maxPassword  = 256
 	maxUserAgent = 256
@@ -89,7 +96,7 @@ const (
 // New returns the service.
 func New(o Options) *Service {
 	if o.Hasher == nil {
-		o.Hasher = password.New(password.Recommended(), 2)
+		o.Hasher = password.New(password.Recommended(), 1) // 64 MiB, on as many processors as there are
 	}
 	if o.Idle <= 0 {
 		o.Idle = 12 * time.Hour
@@ -97,19 +104,16 @@ func New(o Options) *Service {
 	if o.Absolute <= 0 {
 		o.Absolute = 7 * 24 * time.Hour
 	}
+	if o.Caller == nil {
+		o.Caller = func(context.Context) string { return "" }
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
+		o.Logger = obs.Discard()
 	}
-	return &Service{
-		o:         o,
-		byName:    newLimiter(limit{burst: 5, interval: 30 * time.Second}, limiterSize),
-		byAddress: newLimiter(limit{burst: 30, interval: 5 * time.Second}, limiterSize),
-		overall:   newLimiter(limit{burst: 120, interval: 500 * time.Millisecond}, 1),
-		decoy:     o.Hasher.Decoy(),
-	}
+	return &Service{o: o, tries: newTries(), decoy: o.Hasher.Decoy()}
 }
 
 // Login checks a password and opens a session.
@@ -119,17 +123,19 @@ func (s *Service) Login(ctx context.Context, req *pb.LoginRequest) (*pb.LoginRes
 	if len(name) > state.MaxNameBytes || len(req.GetPassword()) > maxPassword || len(ip) > 64 {
 		return nil, errCredentials()
 	}
-	if err := s.admit(name, ip, now); err != nil {
+	done, err := s.admit(ctx, name, ip, now)
+	if err != nil {
 		return nil, err
 	}
 	user, err := s.check(ctx, name, req.GetPassword())
+	done()
 	if err != nil {
 		if status.Code(err) == codes.Unauthenticated {
 			s.audit(ctx, name, "user.login", ip, "wrong name or password", false)
 		}
 		return nil, err
 	}
-	s.byName.forget(name + "\x00" + network(ip))
+	s.tries.succeeded(name, limit.Network(ip), now)
 	token := newToken()
 	session := state.Session{
 		TokenHash: sha256.Sum256([]byte(token)), User: user.Name, Created: now, LastSeen: now,
@@ -143,34 +149,6 @@ func (s *Service) Login(ctx context.Context, req *pb.LoginRequest) (*pb.LoginRes
 	return &pb.LoginResponse{
 		Token: token, CsrfToken: csrfToken(token), User: account(user), ExpiresTime: timestamppb.New(s.ends(session, now)),
 	}, nil
-}
-
-// admit applies the limits. The narrowest comes first, so that a client that
-// has used up its own tries takes nothing from the others.
-func (s *Service) admit(name, ip string, now time.Time) error {
-	from := network(ip)
-	for _, l := range []struct {
-		*limiter
-		key string
-	}{{s.byName, name + "\x00" + from}, {s.byAddress, from}, {s.overall, ""}} {
-		if wait, ok := l.take(l.key, now); !ok {
-			return errTooMany(wait)
-		}
-	}
-	return nil
-}
-
-// network is whom an address speaks for: itself, and in IPv6 the 64 bits that
-// one subscriber is given, who has all addresses below them (RFC 6177).
-func network(ip string) string {
-	addr, err := netip.ParseAddr(ip)
-	if err != nil {
-		return ip
-	}
-	if addr = addr.Unmap(); addr.Is4() {
-		return addr.String()
-	}
-	return netip.PrefixFrom(addr.WithZone(""), 64).Masked().String()
 }
 
 // check returns the user if the password is right.
@@ -276,12 +254,15 @@ func csrfToken(token string) string {
 }
 
 func (s *Service) audit(ctx context.Context, actor, operation, ip, detail string, success bool) {
-	if s.o.Auditor == nil {
-		return
-	}
-	s.o.Auditor.Audit(ctx, &pb.AuditActivity{
+	s.record(ctx, &pb.AuditActivity{
 		Actor: actor, Operation: operation, Target: actor, Success: success, Detail: detail, SrcIp: ip,
 	})
+}
+
+func (s *Service) record(ctx context.Context, act *pb.AuditActivity) {
+	if s.o.Auditor != nil {
+		s.o.Auditor.Audit(ctx, act)
+	}
 }
 
 func account(u state.User) *pb.UserAccount {
@@ -289,13 +270,10 @@ func account(u state.User) *pb.UserAccount {
 	if !u.LastLogin.IsZero() {
 		a.LastLoginTime = timestamppb.New(u.LastLogin)
 	}
-	switch u.Role {
-	case state.RoleViewer:
-		a.Role = pb.Role_ROLE_VIEWER
-	case state.RoleAnalyst:
-		a.Role = pb.Role_ROLE_ANALYST
-	case state.RoleAdmin:
-		a.Role = pb.Role_ROLE_ADMIN
+	for role, word := range roles() {
+		if word == u.Role {
+			a.Role = role
+		}
 	}
 	return a
 }
@@ -328,5 +306,5 @@ func (s *Service) internal(ctx context.Context, doing string, err error) error {
 		return status.FromContextError(ctx.Err()).Err()
 	}
 	s.o.Logger.ErrorContext(ctx, "accounts request failed", "error", err, "doing", doing)
-	return status.Error(codes.Internal, "cannot "+doing+", see the hub's log")
+	return status.Errorf(codes.Internal, "cannot %s: %s", doing, state.Explain(err))
 }

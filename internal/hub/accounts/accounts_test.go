@@ -65,6 +65,10 @@ func (t *trail) String() string {
 	return strings.Join(lines, "\n")
 }
 
+func cheapHasher() *password.Hasher {
+	return password.New(password.Params{MemoryKiB: 64, Passes: 1, Lanes: 1}, 2)
+}
+
 type fixture struct {
 	*accounts.Service
 	db    *state.DB
@@ -80,7 +84,7 @@ func newFixture(t *testing.T) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	hasher := password.New(password.Params{MemoryKiB: 64, Passes: 1, Lanes: 1}, 2)
+	hasher := cheapHasher()
 	hash, err := hasher.Hash(t.Context(), right)
 	if err != nil {
 		t.Fatal(err)
@@ -240,6 +244,40 @@ func TestLoginLimitsBySubscriberOfIPv6(t *testing.T) {
 	}
 }
 
+// TestOthersDoNotLockOut: however many addresses try however many names, who signs
+// in from where they signed in before is let in, also after the hub has started
+// anew; somebody from elsewhere has to wait.
+func TestOthersDoNotLockOut(t *testing.T) {
+	f := newFixture(t)
+	if _, err := f.login(t, "ada", right, "10.0.0.1"); err != nil {
+		t.Fatal(err)
+	}
+	restarted := accounts.New(accounts.Options{Store: f.db, Auditor: f.trail, Hasher: cheapHasher(), Now: f.clock.now})
+	for name, s := range map[string]*accounts.Service{"the same hub": f.Service, "the hub after a restart": restarted} {
+		try := func(user, plain, ip string) codes.Code {
+			_, err := s.Login(t.Context(), &pb.LoginRequest{Name: user, Password: plain, SrcIp: ip})
+			return status.Code(err)
+		}
+		var attackers sync.WaitGroup
+		for i := range 4 {
+			attackers.Go(func() {
+				for j := range 200 {
+					try("ada", "wrong", fmt.Sprintf("10.%d.%d.9", i+1, j))
+				}
+			})
+		}
+		attackers.Wait()
+		if code := try("ada", right, "10.9.9.9"); code != codes.ResourceExhausted {
+			t.Errorf("%s, from a new address: %v", name, code)
+		}
+		for range 10 {
+			if code := try("ada", right, "10.0.0.1"); code != codes.OK {
+				t.Errorf("%s, from a known address: %v", name, code)
+			}
+		}
+	}
+}
+
 func TestLoginLimitsByAddressAndOverall(t *testing.T) {
 	f := newFixture(t)
 	limited := func(name, ip string) bool {
@@ -316,6 +354,10 @@ type brokenStore struct{ accounts.Store }
 
 func (brokenStore) User(context.Context, string) (state.User, error) {
 	return state.User{}, errors.New("disk /secret/path is full")
+}
+
+func (brokenStore) SignedInFrom(context.Context, string) ([]string, error) {
+	return nil, errors.New("disk /secret/path is full")
 }
 
 func TestInternalErrorsAreHidden(t *testing.T) {

@@ -28,8 +28,8 @@ func (s *Service) ChangePassword(ctx context.Context, req *pb.ChangePasswordRequ
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
 	// A stolen session must not become a way to guess the password.
-	from := "change:" + user.Name
-	if err := s.admit(user.Name, from, s.o.Now()); err != nil {
+	const from = "change"
+	if err := s.tries.own(user.Name, from, s.o.Now()); err != nil {
 		return nil, err
 	}
 	_, err = s.check(ctx, user.Name, req.GetOldPassword())
@@ -44,10 +44,10 @@ func (s *Service) ChangePassword(ctx context.Context, req *pb.ChangePasswordRequ
 	if err != nil {
 		return nil, s.hashing(ctx, err)
 	}
-	if err := s.o.Store.SetPassword(ctx, user.Name, hash, session.TokenHash[:]); err != nil {
+	if _, err := s.o.Store.SetPassword(ctx, user.Name, hash, session.TokenHash[:]); err != nil {
 		return nil, s.internal(ctx, "store password", err)
 	}
-	s.byName.forget(user.Name + "\x00" + from)
+	s.tries.byName.Forget(triesKey(user.Name, from))
 	s.audit(ctx, user.Name, "user.change_password", session.SrcIP, "", true)
 	return &pb.ChangePasswordResponse{}, nil
 }

@@ -2,33 +2,52 @@ package admit_test
 
 import (
 	"testing"
+	"time"
 
+	"github.com/amoskys/amoskys/internal/bench/corpus"
 	"github.com/amoskys/amoskys/internal/hub/admit"
 )
 
-// BenchmarkParse walks batches of a hundred events in frames of 16 KiB, as they
-// come from gRPC.
+// BenchmarkParse walks batches of a hundred recorded events in frames of 16 KiB, as
+// they come from gRPC, as they are and packed.
 func BenchmarkParse(b *testing.B) {
-	events := make([][]byte, 100)
-	for i := range events {
-		events[i] = good(255)
+	const host, agent, events = "bench-00042", "bench_00042", 100
+	recorded, err := corpus.Load(host, agent)
+	if err != nil {
+		b.Fatal(err)
 	}
-	whole := request(events...)
-	var pieces [][]byte
-	for rest := whole; len(rest) > 0; {
-		n := min(16<<10, len(rest))
-		pieces = append(pieces, rest[:n])
-		rest = rest[n:]
+	sender, err := recorded.NewSender(host, agent, 0)
+	if err != nil {
+		b.Fatal(err)
 	}
-	var r admit.Request
-	b.SetBytes(int64(len(whole)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := r.Parse(pieces, &rules, now); err != nil || r.Count != 100 {
-			b.Fatalf("%d events: %v", r.Count, err)
-		}
+	own := admit.Rules{Host: host, AgentID: agent, MaxEventBytes: 1 << 20, MaxEvents: events, MaxUnpackedBytes: 1 << 20, MaxSkew: 24 * time.Hour}
+	at := time.Now()
+	var plain, packed [50][][]byte // others in turn, as from many senders
+	for i := range plain {
+		raw := sender.Append(nil, events, at)
+		plain[i], packed[i] = frames(raw), frames(carrying(pack(raw)))
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/100, "ns/event")
+	for name, requests := range map[string][50][][]byte{"events": plain, "packed": packed} {
+		b.Run(name, func(b *testing.B) {
+			var r admit.Request
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				if err := r.Parse(requests[i%len(requests)], &own, at); err != nil || r.Count != events {
+					b.Fatalf("%d events: %v", r.Count, err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/events, "ns/event")
+		})
+	}
+}
+
+// frames cuts a message as HTTP/2 does.
+func frames(b []byte) (pieces [][]byte) {
+	for len(b) > 0 {
+		n := min(16<<10, len(b))
+		pieces, b = append(pieces, b[:n]), b[n:]
+	}
+	return pieces
 }
 
 // BenchmarkClaim claims and settles batches of a thousand producers in turn.

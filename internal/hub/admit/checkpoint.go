@@ -10,12 +10,12 @@ import (
 // ErrCheckpoint is returned for a checkpoint that does not decode.
 var ErrCheckpoint = errors.New("checkpoint of the ledger does not decode")
 
+// ErrNewer is returned for a checkpoint of a version that this program does not know.
+var ErrNewer = errors.New("a newer version of amoskys wrote it and this one cannot tell which batches are stored: " +
+	"run that version, or one newer")
+
 // checkpointMagic begins a checkpoint; its last byte is the version.
 const checkpointMagic = "AMLG\x01"
-
-// checkpointEvents bounds how many ids of single events a checkpoint carries:
-// those of the last moments, in which a retry may still be on its way.
-const checkpointEvents = 8192
 
 // A checkpoint is checkpointMagic and then, with all numbers as varints:
 //
@@ -42,16 +42,17 @@ func (l *Ledger) Checkpoint() []byte {
 		return i
 	}
 
-	body := binary.AppendUvarint(make([]byte, 0, 64+32*len(l.producers)), uint64(len(l.producers)))
-	for e := l.recency.Back(); e != nil; e = e.Prev() {
-		body = entryOf(e).append(body, nameOf)
-	}
-	recent := l.storedEvents()
-	body = binary.AppendUvarint(body, uint64(len(recent)))
-	for _, key := range recent {
-		body = binary.AppendUvarint(body, nameOf(key.publisher))
-		body = append(body, key.id[:]...)
-	}
+	body := binary.AppendUvarint(make([]byte, 0, 64+32*l.producers.len()), uint64(l.producers.len()))
+	l.producers.oldestFirst(func(key producerKey, p *producer) { body = p.append(body, key, nameOf) })
+	count := 0
+	var events []byte
+	l.events.oldestFirst(func(key eventKey, stored *bool) {
+		if *stored {
+			count++
+			events = append(binary.AppendUvarint(events, nameOf(key.publisher)), key.id[:]...)
+		}
+	})
+	body = append(binary.AppendUvarint(body, uint64(count)), events...)
 
 	out := append(make([]byte, 0, len(body)+64), checkpointMagic...)
 	out = binary.AppendUvarint(out, uint64(len(names)))
@@ -62,9 +63,9 @@ func (l *Ledger) Checkpoint() []byte {
 	return append(out, body...)
 }
 
-func (p *producer) append(out []byte, nameOf func(string) uint64) []byte {
-	out = binary.AppendUvarint(out, nameOf(p.key.publisher))
-	out = append(out, p.key.id[:]...)
+func (p *producer) append(out []byte, key producerKey, nameOf func(string) uint64) []byte {
+	out = binary.AppendUvarint(out, nameOf(key.publisher))
+	out = append(out, key.id[:]...)
 	out = binary.AppendUvarint(out, uint64(max(0, p.used.Unix())))
 	out = binary.AppendUvarint(out, p.window.top)
 	if p.window.full() {
@@ -87,25 +88,16 @@ func (w *window) full() bool {
 	return true
 }
 
-// storedEvents lists the latest events that are stored, oldest first. The
-// caller holds mu.
-func (l *Ledger) storedEvents() []eventKey {
-	n := len(l.order)
-	recent := make([]eventKey, 0, min(n, checkpointEvents))
-	for i := n - min(n, checkpointEvents); i < n; i++ {
-		if key := l.order[(l.next+i)%n]; l.events[key] {
-			recent = append(recent, key)
-		}
-	}
-	return recent
-}
-
 // Restore adds what a checkpoint holds. On error the ledger may hold a part of
 // it, which is true as far as it goes.
 func (l *Ledger) Restore(checkpoint []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r := reader{b: checkpoint}
+	const last = len(checkpointMagic) - 1
+	if n := len(checkpointMagic); len(checkpoint) >= n && string(checkpoint[:last]) == checkpointMagic[:last] && checkpoint[last] > checkpointMagic[last] {
+		return fmt.Errorf("checkpoint of the ledger has version %d, this program reads %d: %w", checkpoint[last], checkpointMagic[last], ErrNewer)
+	}
 	if string(r.bytes(len(checkpointMagic))) != checkpointMagic {
 		return fmt.Errorf("%w: it does not begin as one", ErrCheckpoint)
 	}

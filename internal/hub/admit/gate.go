@@ -33,6 +33,9 @@ type ticket struct {
 // NewGate returns a gate for limit bytes. A batch larger than that passes alone.
 func NewGate(limit int64) *Gate { return &Gate{limit: limit} }
 
+// Limit returns how many bytes there is room for.
+func (g *Gate) Limit() int64 { return g.limit }
+
 // Used returns the bytes inside and how many senders wait.
 func (g *Gate) Used() (bytes int64, waiting int) {
 	g.mu.Lock()

@@ -1,7 +1,6 @@
 package admit
 
 import (
-	"container/list"
 	"sync"
 	"time"
 )
@@ -25,16 +24,17 @@ const (
 
 // LedgerOptions bounds a Ledger. The zero value takes the defaults.
 type LedgerOptions struct {
-	// Producers is how many producers are remembered, 65,536 by default; the
-	// one that was idle longest is forgotten first.
+	// Producers is how many producers are remembered, 65,536 by default, for as long
+	// as there is room: no time passes in which one would be forgotten.
 	Producers int
-	// PerPublisher is how many of them one certificate may hold, half by default:
-	// whoever invents producer ids forgets its own before those of others.
+	// PerPublisher is how many of them one certificate may hold, half by default.
 	PerPublisher int
-	// Idle is how long a silent producer is remembered, 30 days by default.
-	Idle time.Duration
-	// Events is how many ids of single events are remembered, 65,536 by default.
+	// Events is how many ids of single events are remembered, 65,536 by default, half
+	// of them of one certificate.
 	Events int
+	// Holds reports whether the log may still hold records that came at a time; nil
+	// if it always may. It is told what the clock of Claim and Replay showed.
+	Holds func(time.Time) bool
 }
 
 // Ledger remembers what has been stored, so that a retry is harmless. It knows
@@ -48,12 +48,17 @@ type Ledger struct {
 	options LedgerOptions
 
 	mu        sync.Mutex // guards all below
-	producers map[producerKey]*list.Element
-	recency   *list.List            // of *producer, the one used last in front
-	own       map[string]*list.List // the same for each publisher
-	events    map[eventKey]bool
-	order     []eventKey // ring of the keys of events in the order they came
-	next      int        // place in order that is overwritten next
+	producers *shelf[producerKey, *producer]
+	events    *shelf[eventKey, *bool] // whether they are stored
+	forgotten Forgotten
+}
+
+// Forgotten says which producers had to be forgotten while the log may hold their
+// records, so that a batch of theirs that comes again would be stored twice.
+type Forgotten struct {
+	Count     uint64
+	Publisher string    // of the last one
+	Time      time.Time // when
 }
 
 type producerKey struct {
@@ -74,19 +79,27 @@ func NewLedger(o LedgerOptions) *Ledger {
 	if o.PerPublisher <= 0 {
 		o.PerPublisher = max(1, o.Producers/2)
 	}
-	if o.Idle <= 0 {
-		o.Idle = 30 * 24 * time.Hour
-	}
 	if o.Events <= 0 {
 		o.Events = 1 << 16
 	}
-	return &Ledger{
+	l := &Ledger{
 		options:   o,
-		producers: map[producerKey]*list.Element{},
-		recency:   list.New(),
-		own:       map[string]*list.List{},
-		events:    map[eventKey]bool{},
+		producers: newShelf[producerKey, *producer](o.Producers, o.PerPublisher),
+		events:    newShelf[eventKey, *bool](o.Events, max(1, o.Events/2)),
 	}
+	// One with batches on their way stays, for a duplicate of them may come at any moment.
+	l.producers.busy = func(p *producer) bool { return p.pending > 0 }
+	return l
+}
+
+// PerPublisher returns how many producers of one certificate are remembered.
+func (l *Ledger) PerPublisher() int { return l.options.PerPublisher }
+
+// Forgotten returns what had to be forgotten early.
+func (l *Ledger) Forgotten() Forgotten {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.forgotten
 }
 
 // Claim asks whether a batch is new, and marks it as on its way if it is.
@@ -114,8 +127,7 @@ func (l *Ledger) Failed(publisher string, id [IDSize]byte, sequence uint64) {
 func (l *Ledger) settle(publisher string, id [IDSize]byte, sequence uint64, how func(*window, uint64)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if e, ok := l.producers[producerKey{publisher, id}]; ok {
-		p := entryOf(e)
+	if p, ok := l.producers.get(producerKey{publisher, id}); ok {
 		p.pending--
 		how(&p.window, sequence)
 	}
@@ -125,90 +137,37 @@ func (l *Ledger) settle(publisher string, id [IDSize]byte, sequence uint64, how 
 func (l *Ledger) Has(publisher string, id [IDSize]byte, sequence uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e, ok := l.producers[producerKey{publisher, id}]
-	if !ok {
-		return false
-	}
-	w := &entryOf(e).window
-	return w.covers(sequence) && w.stored.has(sequence)
+	p, ok := l.producers.get(producerKey{publisher, id})
+	return ok && p.window.covers(sequence) && p.window.stored.has(sequence)
 }
 
 // Producers returns how many producers are remembered.
 func (l *Ledger) Producers() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.producers)
+	return l.producers.len()
 }
 
-// producer finds or makes a producer and moves it to the front. The caller
-// holds mu.
+// producer finds or makes a producer and makes it the newest. The caller holds mu.
 func (l *Ledger) producer(key producerKey, now time.Time) *producer {
-	if e, ok := l.producers[key]; ok {
-		p := entryOf(e)
-		l.recency.MoveToFront(e)
-		l.own[key.publisher].MoveToFront(p.own)
+	if p, ok := l.producers.get(key); ok {
+		l.producers.renew(key)
 		p.used = now
 		return p
 	}
-	l.evictOwn(key.publisher)
-	l.evict(now)
-	p := &producer{key: key, used: now}
-	l.producers[key] = l.recency.PushFront(p)
-	if l.own[key.publisher] == nil {
-		l.own[key.publisher] = list.New()
+	p := &producer{used: now}
+	l.producers.forgot = func(publisher string, gone *producer) {
+		if l.options.Holds == nil || l.options.Holds(gone.used) {
+			l.forgotten = Forgotten{Count: l.forgotten.Count + 1, Publisher: publisher, Time: now}
+		}
 	}
-	p.own = l.own[key.publisher].PushFront(p)
+	l.producers.put(key.publisher, key, p)
 	return p
 }
 
-// evictOwn makes room within the share of a publisher. The caller holds mu.
-func (l *Ledger) evictOwn(publisher string) {
-	own := l.own[publisher]
-	if own == nil || own.Len() < l.options.PerPublisher {
-		return
-	}
-	for e := own.Back(); e != nil; e = e.Prev() {
-		if p := entryOf(e); p.pending == 0 {
-			l.forget(p)
-			return
-		}
-	}
-}
-
-// forget removes a producer. The caller holds mu.
-func (l *Ledger) forget(p *producer) {
-	l.recency.Remove(l.producers[p.key])
-	delete(l.producers, p.key)
-	own := l.own[p.key.publisher]
-	own.Remove(p.own)
-	if own.Len() == 0 {
-		delete(l.own, p.key.publisher)
-	}
-}
-
-// evict makes room for one more producer. One with batches on their way stays,
-// for a duplicate of them may come at any moment. The caller holds mu.
-func (l *Ledger) evict(now time.Time) {
-	for e := l.recency.Back(); e != nil; {
-		p, before := entryOf(e), e.Prev()
-		full := len(l.producers) >= l.options.Producers
-		if !full && now.Sub(p.used) < l.options.Idle {
-			return
-		}
-		if p.pending == 0 {
-			l.forget(p)
-		}
-		e = before
-	}
-}
-
-func entryOf(e *list.Element) *producer { return e.Value.(*producer) } //nolint:forcetypeassert // the list holds nothing else
-
 // producer is one sender's spool.
 type producer struct {
-	key     producerKey
 	used    time.Time
-	pending int           // claims that are not settled
-	own     *list.Element // its place among those of its publisher
+	pending int // claims that are not settled
 	window  window
 }

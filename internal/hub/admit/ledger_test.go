@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -111,8 +112,96 @@ func TestOnePublisherForgetsItsOwn(t *testing.T) {
 	}
 }
 
+// TestNoClockMakesTheLedgerForget: a clock that is a month ahead for a while must not
+// make a batch count twice.
+func TestNoClockMakesTheLedgerForget(t *testing.T) {
+	l := admit.NewLedger(admit.LedgerOptions{})
+	l.Claim("p", key(1), 1, now)
+	l.Stored("p", key(1), 1)
+	for _, off := range []time.Duration{31 * 24 * time.Hour, -31 * 24 * time.Hour, 400 * 24 * time.Hour} {
+		for n := range 10 {
+			l.Claim("q", key(100+n), 1, now.Add(off))
+			l.Stored("q", key(100+n), 1)
+		}
+		if got := l.Claim("p", key(1), 1, now); got != admit.Duplicate {
+			t.Errorf("with the clock %s off the batch is %d, want a duplicate", off, got)
+		}
+	}
+	if got := l.Forgotten(); got.Count != 0 {
+		t.Errorf("forgot %+v", got)
+	}
+}
+
+// TestLedgerMakesRoomFairly: those who have most make room, each forgets its own, and
+// what is forgotten while the log holds its records is counted.
+func TestLedgerMakesRoomFairly(t *testing.T) {
+	held := now
+	l := admit.NewLedger(admit.LedgerOptions{Producers: 12, PerPublisher: 10, Holds: func(at time.Time) bool { return !at.Before(held) }})
+	add := func(publisher string, n int, at time.Time) {
+		l.Claim(publisher, key(n), 1, at)
+		l.Stored(publisher, key(n), 1)
+	}
+	for n := range 10 {
+		add("many", n, now.Add(time.Duration(n)))
+	}
+	add("many", 10, now.Add(time.Hour)) // beyond its share
+	if got := l.Forgotten(); got.Count != 1 || got.Publisher != "many" || !got.Time.Equal(now.Add(time.Hour)) || l.Has("many", key(0), 1) {
+		t.Errorf("forgot %+v, not the oldest of many", got)
+	}
+	for n := range 6 {
+		add("few", 100+n, now)
+	}
+	for n := range 6 {
+		if !l.Has("few", key(100+n), 1) {
+			t.Errorf("producer %d of few was forgotten", n)
+		}
+	}
+	if n := l.Producers(); n != 12 {
+		t.Errorf("%d producers, want 12", n)
+	}
+	count := l.Forgotten().Count
+	held = now.Add(time.Hour) // retention has removed the records
+	add("few", 200, now.Add(time.Hour))
+	if got := l.Forgotten().Count; got != count || l.Producers() != 12 {
+		t.Errorf("counts %d of which the log holds nothing", got-count)
+	}
+}
+
+// TestSingleEventsBeyondTheirShare: whoever sends very many forgets its own ids, and a
+// checkpoint holds what the ledger does.
+func TestSingleEventsBeyondTheirShare(t *testing.T) {
+	l := admit.NewLedger(admit.LedgerOptions{Events: 64})
+	store := func(publisher string, n int) {
+		l.ClaimEvent(publisher, key(n))
+		l.EventStored(publisher, key(n))
+	}
+	for n := range 16 {
+		store("honest", n)
+	}
+	for n := range 1000 {
+		store("hostile", n)
+	}
+	for n := range 16 {
+		store("late", n)
+	}
+	back := admit.NewLedger(admit.LedgerOptions{Events: 64})
+	if err := back.Restore(l.Checkpoint()); err != nil {
+		t.Fatal(err)
+	}
+	for name, l := range map[string]*admit.Ledger{"ledger": l, "restored": back} {
+		for n := range 16 {
+			if !l.HasEvent("honest", key(n)) || !l.HasEvent("late", key(n)) {
+				t.Errorf("%s: event %d was forgotten", name, n)
+			}
+		}
+		if !l.HasEvent("hostile", key(999)) || l.HasEvent("hostile", key(900)) {
+			t.Errorf("%s: not the oldest of hostile were forgotten", name)
+		}
+	}
+}
+
 func TestLedgerIsBounded(t *testing.T) {
-	l := admit.NewLedger(admit.LedgerOptions{Producers: 3, PerPublisher: 3, Idle: time.Hour, Events: 3})
+	l := admit.NewLedger(admit.LedgerOptions{Producers: 3, PerPublisher: 3, Events: 6})
 	l.Claim("p", key(0), 1, now) // never settled: stays
 	for n := 1; n < 10; n++ {
 		l.Claim("p", key(n), 1, now.Add(time.Duration(n)))
@@ -126,11 +215,6 @@ func TestLedgerIsBounded(t *testing.T) {
 	}
 	if !l.Has("p", key(9), 1) || l.Has("p", key(2), 1) {
 		t.Error("not the producer that was idle longest was forgotten")
-	}
-	l.Stored("p", key(0), 1)
-	l.Claim("p", key(100), 1, now.Add(2*time.Hour))
-	if n := l.Producers(); n != 1 {
-		t.Errorf("%d producers after an idle hour, want 1", n)
 	}
 	for n := range 5 {
 		l.ClaimEvent("p", key(n))
@@ -273,4 +357,14 @@ func FuzzRestore(f *testing.F) {
 			t.Fatalf("what was restored cannot be restored again: %v", err)
 		}
 	})
+}
+
+// TestNewerCheckpoint: a downgrade that cannot be is told why, and what to do.
+func TestNewerCheckpoint(t *testing.T) {
+	b := admit.NewLedger(admit.LedgerOptions{}).Checkpoint()
+	b[len("AMLG")]++
+	err := admit.NewLedger(admit.LedgerOptions{}).Restore(b)
+	if !errors.Is(err, admit.ErrNewer) || !strings.Contains(err.Error(), "version 2, this program reads 1") || !strings.Contains(err.Error(), "run that version") {
+		t.Error(err)
+	}
 }

@@ -6,7 +6,7 @@ func (l *Ledger) ClaimEvent(publisher string, id [IDSize]byte) Verdict {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	key := eventKey{publisher, id}
-	if _, ok := l.events[key]; ok {
+	if _, ok := l.events.get(key); ok {
 		return Duplicate
 	}
 	l.remember(key, false)
@@ -17,9 +17,8 @@ func (l *Ledger) ClaimEvent(publisher string, id [IDSize]byte) Verdict {
 func (l *Ledger) EventStored(publisher string, id [IDSize]byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	key := eventKey{publisher, id}
-	if _, ok := l.events[key]; ok { // it may have been forgotten meanwhile
-		l.events[key] = true
+	if stored, ok := l.events.get(eventKey{publisher, id}); ok { // it may have been forgotten meanwhile
+		*stored = true
 	}
 }
 
@@ -27,32 +26,22 @@ func (l *Ledger) EventStored(publisher string, id [IDSize]byte) {
 func (l *Ledger) EventFailed(publisher string, id [IDSize]byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	// Its place in the ring stays and is overwritten in turn.
-	delete(l.events, eventKey{publisher, id})
+	l.events.remove(eventKey{publisher, id})
 }
 
 // HasEvent reports whether an event is stored.
 func (l *Ledger) HasEvent(publisher string, id [IDSize]byte) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.events[eventKey{publisher, id}]
+	stored, ok := l.events.get(eventKey{publisher, id})
+	return ok && *stored
 }
 
-// remember adds a key and forgets the oldest one when there are too many. The
-// caller holds mu.
+// remember adds a key, unless it is there. The caller holds mu.
 func (l *Ledger) remember(key eventKey, stored bool) {
-	if _, ok := l.events[key]; ok {
-		l.events[key] = stored
+	if known, ok := l.events.get(key); ok {
+		*known = stored
 		return
 	}
-	l.events[key] = stored
-	if len(l.order) < l.options.Events {
-		l.order = append(l.order, key)
-		return
-	}
-	// A key that failed and came again stands in the ring twice; forgetting it
-	// at its first place is early, and harmless for one so old.
-	delete(l.events, l.order[l.next])
-	l.order[l.next] = key
-	l.next = (l.next + 1) % len(l.order)
+	l.events.put(key.publisher, key, &stored)
 }

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/amoskys/amoskys/internal/codec"
 	"github.com/amoskys/amoskys/internal/event"
 	"github.com/amoskys/amoskys/internal/hub/admit"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
@@ -20,7 +21,7 @@ import (
 
 var (
 	now   = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	rules = admit.Rules{AgentID: "proc_agent", MaxEventBytes: 2000, MaxEvents: 100, MaxSkew: 24 * time.Hour}
+	rules = admit.Rules{Host: "vm", AgentID: "proc_agent", MaxEventBytes: 2000, MaxEvents: 100, MaxUnpackedBytes: 64 << 10, MaxSkew: 24 * time.Hour}
 )
 
 func id(n byte) []byte { return bytes.Repeat([]byte{n}, 16) }
@@ -36,12 +37,12 @@ func marshal(m proto.Message) []byte {
 func good(n byte) []byte {
 	return marshal(&pb.Event{
 		Id: id(n), Time: timestamppb.New(now), Type: "process.execution",
-		Agent: &pb.Agent{Id: "proc_agent"}, Message: strings.Repeat("m", int(n)),
+		Host: &pb.Host{Name: "vm"}, Agent: &pb.Agent{Id: "proc_agent"}, Message: strings.Repeat("m", int(n)),
 	})
 }
 
 func changed(change func(*pb.Event)) []byte {
-	ev := &pb.Event{Id: id(9), Time: timestamppb.New(now), Type: "process.execution"}
+	ev := &pb.Event{Id: id(9), Time: timestamppb.New(now), Type: "process.execution", Host: &pb.Host{Name: "vm"}}
 	change(ev)
 	return marshal(ev)
 }
@@ -211,6 +212,9 @@ func FuzzParse(f *testing.F) {
 	f.Add(request(good(1), []byte("garbage"), good(2)), uint16(3))
 	f.Add([]byte{0x1a, 0x00, 0x1a, 0x81, 0x00}, uint16(1))
 	f.Add(bytes.Repeat([]byte{0x1a, 0x00}, 40), uint16(7))
+	f.Add(packed(good(1), good(2)), uint16(30))
+	f.Add(packed(good(1), []byte("garbage"), good(2)), uint16(200))
+	f.Add(slices.Concat(packed(good(1)), batch(good(2))), uint16(5))
 	f.Fuzz(func(t *testing.T, b []byte, cut uint16) {
 		at := min(int(cut), len(b))
 		loose := rules
@@ -223,7 +227,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if !bytes.Equal(join(r.Payload), join(whole.Payload)) {
+		if r.Codec != whole.Codec || !bytes.Equal(join(r.Payload), join(whole.Payload)) {
 			t.Fatal("the pieces change what is taken")
 		}
 		var decoded pb.PublishRequest
@@ -231,12 +235,13 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("the walk takes what protobuf does not: %v", err)
 		}
 		var taken pb.EventBatch
-		if err := proto.Unmarshal(join(r.Payload), &taken); err != nil {
+		if err := proto.Unmarshal(unpack(t, &r), &taken); err != nil {
 			t.Fatalf("the payload does not decode: %v", err)
 		}
-		if len(taken.GetEvents()) != r.Count || r.Count+len(r.Refused) != len(decoded.GetEvents()) {
+		came := eventsOf(t, &decoded)
+		if len(taken.GetEvents()) != r.Count || r.Count+len(r.Refused) != len(came) {
 			t.Fatalf("%d events taken, %d refused, %d in the payload, %d in the request",
-				r.Count, len(r.Refused), len(taken.GetEvents()), len(decoded.GetEvents()))
+				r.Count, len(r.Refused), len(taken.GetEvents()), len(came))
 		}
 		for _, e := range taken.GetEvents() {
 			if _, err := event.Inspect(e); err != nil {
@@ -247,4 +252,40 @@ func FuzzParse(f *testing.F) {
 			t.Fatal("producer or sequence differ from the decoder's")
 		}
 	})
+}
+
+// eventsOf returns the events of a request that was taken, unpacked.
+func eventsOf(t *testing.T, r *pb.PublishRequest) [][]byte {
+	t.Helper()
+	if r.GetCodec() == pb.Codec_CODEC_UNSPECIFIED {
+		if len(r.GetCompressed()) > 0 {
+			t.Fatal("took what is packed without codec")
+		}
+		return r.GetEvents()
+	}
+	raw, err := codec.S2.Unpack(nil, r.GetCompressed(), rules.MaxUnpackedBytes)
+	var inner pb.EventBatch
+	if err != nil || len(r.GetEvents()) > 0 || proto.Unmarshal(raw, &inner) != nil {
+		t.Fatalf("took events and packed ones, or what does not unpack: %v", err)
+	}
+	return inner.GetEvents()
+}
+
+// TestRefusalsAreBounded: as many as an agent could need are told one by one.
+func TestRefusalsAreBounded(t *testing.T) {
+	wide := rules
+	wide.MaxEvents = 65_536
+	for _, tt := range []struct {
+		events int
+		want   error
+	}{{4096, nil}, {4097, admit.ErrTooManyBad}, {65_536, admit.ErrTooManyBad}} {
+		var r admit.Request
+		err := r.Parse([][]byte{request(make([][]byte, tt.events)...)}, &wide, now)
+		if !errors.Is(err, tt.want) || tt.want == nil && len(r.Refused) != tt.events {
+			t.Errorf("%d empty events: %v, %d refusals", tt.events, err, len(r.Refused))
+		}
+		if tt.want != nil && !strings.Contains(err.Error(), "event has no id") {
+			t.Errorf("the reason is missing: %v", err)
+		}
+	}
 }

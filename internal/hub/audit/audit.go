@@ -5,12 +5,12 @@ package audit
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"strings"
 	"time"
 
 	"github.com/amoskys/amoskys/internal/event"
+	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/state"
 )
@@ -18,24 +18,33 @@ import (
 // Store keeps the trail; *state.DB does.
 type Store interface {
 	AppendAudit(ctx context.Context, a state.Audit) error
+	// PruneAudit forgets records from before a time, and returns how many.
+	PruneAudit(ctx context.Context, before time.Time) (int, error)
 }
 
 // Options are what a Trail needs.
 type Options struct {
 	Store Store
-	// Publish appends one encoded event to the log; the hub's function for its
-	// own events.
-	Publish func(ctx context.Context, encoded []byte) error
-	// Host is where the hub runs, and Version what runs.
-	Host, Version string
-	Now           func() time.Time
-	Logger        *slog.Logger
+	// Publisher puts the hub's own events into the log.
+	Publisher Publisher
+	// Keep is how long records are kept; 0 is for ever.
+	Keep time.Duration
+	Now  func() time.Time
+	// Clock is what age is told by, so that a wall clock that is ahead for a minute
+	// costs nothing; nil is Now.
+	Clock  func() time.Time
+	Logger *slog.Logger
+}
+
+// Publisher publishes events as the hub; *own.Publisher does.
+type Publisher interface {
+	Publish(ctx context.Context, ev *pb.Event) error
 }
 
 // Trail records acts. It is safe for concurrent use.
 type Trail struct {
-	o      Options
-	origin event.Origin
+	o         Options
+	strangers strangers
 }
 
 // timeout bounds the recording of one act, which must not depend on the
@@ -47,23 +56,30 @@ func New(o Options) *Trail {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
+	if o.Clock == nil {
+		o.Clock = o.Now
 	}
-	return &Trail{o: o, origin: event.Origin{
-		Agent: &pb.Agent{Id: "hub", Kind: "hub", Version: o.Version},
-		Host:  &pb.Host{Name: o.Host},
-		Now:   o.Now,
-	}}
+	if o.Logger == nil {
+		o.Logger = obs.Discard()
+	}
+	return &Trail{o: o}
 }
 
 // Audit records an act that has happened. What cannot be recorded, because a
 // disk is full say, is logged as an error instead: an administrator must be able
-// to act then more than ever. It goes on when ctx is cancelled.
+// to act then more than ever. It goes on when ctx is cancelled. Refusals of strangers
+// are counted, so that nobody without a certificate or an account can fill the disk:
+// see Run.
 func (t *Trail) Audit(ctx context.Context, act *pb.AuditActivity) {
+	if act = clean(act); ofStranger(act) && !t.strangers.count(act, t.o.Now()) {
+		return
+	}
+	t.record(ctx, act)
+}
+
+func (t *Trail) record(ctx context.Context, act *pb.AuditActivity) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
-	act = clean(act)
 	err := t.o.Store.AppendAudit(ctx, state.Audit{
 		Time: t.o.Now(), Actor: act.GetActor(), Operation: act.GetOperation(), Target: act.GetTarget(),
 		Success: act.GetSuccess(), Detail: act.GetDetail(), SrcIP: act.GetSrcIp(),
@@ -77,24 +93,14 @@ func (t *Trail) Audit(ctx context.Context, act *pb.AuditActivity) {
 }
 
 func (t *Trail) publish(ctx context.Context, act *pb.AuditActivity) error {
-	if t.o.Publish == nil {
+	if t.o.Publisher == nil {
 		return nil
 	}
 	ev := &pb.Event{Type: event.TypeAudit, Body: &pb.Event_Audit{Audit: act}}
 	if !act.GetSuccess() {
 		ev.Severity = pb.Severity_SEVERITY_LOW
 	}
-	if err := t.origin.Complete(ev); err != nil {
-		return fmt.Errorf("make audit event: %w", err)
-	}
-	encoded, err := event.Encode(ev)
-	if err != nil {
-		return err
-	}
-	if err := t.o.Publish(ctx, encoded); err != nil {
-		return fmt.Errorf("publish audit event: %w", err)
-	}
-	return nil
+	return t.o.Publisher.Publish(ctx, ev)
 }
 
 func (t *Trail) lost(ctx context.Context, act *pb.AuditActivity, err error) {

@@ -8,9 +8,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/amoskys/amoskys/internal/event"
 	"github.com/amoskys/amoskys/internal/hub/audit"
+	"github.com/amoskys/amoskys/internal/hub/own"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/state"
 )
@@ -23,9 +25,10 @@ func TestAuditIsStoredAndPublished(t *testing.T) {
 	defer db.Close()
 	var published []byte
 	trail := audit.New(audit.Options{
-		Store:   db,
-		Publish: func(_ context.Context, b []byte) error { published = b; return nil },
-		Host:    "hub-1",
+		Store: db,
+		Publisher: own.New(own.Options{
+			Append: func(_ context.Context, b []byte) error { published = b; return nil }, Host: "hub-1",
+		}),
 	})
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -53,12 +56,14 @@ type broken struct{}
 
 func (broken) AppendAudit(context.Context, state.Audit) error { return errors.New("disk full") }
 
+func (broken) PruneAudit(context.Context, time.Time) (int, error) { return 0, errors.New("disk full") }
+
 func TestAuditLogsWhatIsLost(t *testing.T) {
 	var log bytes.Buffer
 	trail := audit.New(audit.Options{
-		Store:   broken{},
-		Publish: func(context.Context, []byte) error { return errors.New("log read-only") },
-		Logger:  slog.New(slog.NewTextHandler(&log, nil)),
+		Store:     broken{},
+		Publisher: own.New(own.Options{Append: func(context.Context, []byte) error { return errors.New("log read-only") }}),
+		Logger:    slog.New(slog.NewTextHandler(&log, nil)),
 	})
 	trail.Audit(t.Context(), &pb.AuditActivity{Actor: "ada", Operation: "agent.stop"})
 	for _, want := range []string{"disk full", "log read-only", "agent.stop"} {

@@ -10,9 +10,12 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
+	"path"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/amoskys/amoskys/internal/hub/certificates"
 	"github.com/amoskys/amoskys/internal/identity"
 	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
@@ -44,26 +47,27 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		addr = r.RemoteAddr
 	}
-	if !s.limits.take(addr, s.o.Now()) {
-		s.answer(r.Context(), w, http.StatusTooManyRequests, identity.EnrollError{Error: "too many requests: try again in a minute"})
-		return
-	}
-	select {
-	case s.limits.running <- struct{}{}:
-		defer func() { <-s.limits.running }()
-	default:
+	// The request is read before it takes a turn: whoever sends it slowly holds up
+	// nobody.
+	req, unreadable := decode(http.MaxBytesReader(w, r.Body, identity.MaxEnrollBytes))
+	end, ok := s.limits.turn(r.Context())
+	if !ok {
 		s.answer(r.Context(), w, http.StatusServiceUnavailable, identity.EnrollError{Error: "the hub is busy: try again"})
 		return
 	}
+	defer end()
 	act := &pb.AuditActivity{Actor: "unknown", Operation: "host.enroll", SrcIp: addr}
-	resp, err := s.enroll(w, r, addr, act)
+	resp, err := s.enroll(r.Context(), &req, unreadable, addr, act)
 	var no *refusal
 	switch {
+	case errors.Is(err, errTooMany):
+		s.answer(r.Context(), w, http.StatusTooManyRequests, identity.EnrollError{Error: errTooMany.Error()})
+		return
 	case err == nil:
 		act.Success = true
 	case !errors.As(err, &no):
 		s.o.Logger.ErrorContext(r.Context(), "enrolment failed", obs.KeyPeer, addr, obs.KeyError, err)
-		no = refuse(http.StatusInternalServerError, "the hub failed; its log says why")
+		no = refuse(http.StatusInternalServerError, "%s", state.Explain(err))
 	}
 	if no != nil {
 		act.Detail = no.text
@@ -86,44 +90,116 @@ func (s *Service) answer(ctx context.Context, w http.ResponseWriter, code int, v
 
 // enroll answers one request; act is filled in as more becomes known. What may be
 // wrong is found before the token is used, so that a mistake does not cost it.
-func (s *Service) enroll(w http.ResponseWriter, r *http.Request, addr string, act *pb.AuditActivity) (*identity.EnrollResponse, error) {
-	req, err := decode(http.MaxBytesReader(w, r.Body, identity.MaxEnrollBytes))
+func (s *Service) enroll(ctx context.Context, req *identity.EnrollRequest, unreadable error, addr string, act *pb.AuditActivity) (*identity.EnrollResponse, error) {
+	kept, err := s.bearer(ctx, req, unreadable, act)
 	if err != nil {
+		if !s.limits.stranger(addr, s.o.Now()) {
+			return nil, errTooMany
+		}
 		return nil, err
 	}
-	token, err := identity.ParseToken(req.Token)
-	if err != nil {
-		return nil, refuse(http.StatusBadRequest, "%v", err)
-	}
-	act.Actor = "token " + hex.EncodeToString(token.ID[:])
-	kept, err := s.known(r.Context(), token)
-	if err != nil {
-		return nil, err
+	if !s.limits.bearer(act.GetActor(), s.o.Now()) {
+		return nil, errTooMany
 	}
 	ca, err := s.authority()
 	if err != nil {
 		return nil, refuse(http.StatusServiceUnavailable, "%v", err)
 	}
-	node, agent := s.id(ca, identity.RoleNode, req.Host), s.id(ca, identity.RoleAgent, req.Host)
-	for _, id := range []identity.ID{node, agent} {
-		if err := checkHost(id); err != nil {
-			return nil, refuse(http.StatusBadRequest, "%v", err)
-		}
+	host := s.o.Issuer.ID(ca, identity.RoleNode, req.Host).Normal()
+	if err := checkHost(host); err != nil {
+		return nil, refuse(http.StatusBadRequest, "%v", err)
 	}
-	act.Target = req.Host
-	if kept.Host != "" && kept.Host != req.Host {
-		return nil, refuse(http.StatusForbidden, "the token is for host %s, not for %s", kept.Host, req.Host)
+	act.Target = host.Name
+	if err := allows(&kept, host.Name, req); err != nil {
+		return nil, err
 	}
-	resp, err := s.issue(ca, map[identity.ID]string{node: req.CSRNode, agent: req.CSRAgent})
+	requests, err := s.requests(ca, host.Name, req, act.GetActor())
 	if err != nil {
 		return nil, err
 	}
-	err = s.o.Store.UseToken(r.Context(), token.ID, token.SecretHash(), req.Host, req.Host+" from "+addr)
-	if errors.Is(err, state.ErrNotFound) {
-		return nil, refuse(http.StatusForbidden, "the token was used or revoked this moment")
-	}
-	return resp, err
+	return s.issue(ctx, ca, &kept, requests, host.Name, addr, act)
 }
+
+// bearer finds the token that a request shows and that still works.
+func (s *Service) bearer(ctx context.Context, req *identity.EnrollRequest, unreadable error, act *pb.AuditActivity) (state.Token, error) {
+	if unreadable != nil {
+		return state.Token{}, unreadable
+	}
+	token, err := identity.ParseToken(req.Token)
+	if err != nil {
+		return state.Token{}, refuse(http.StatusBadRequest, "%v", err)
+	}
+	act.Actor = "token " + hex.EncodeToString(token.ID[:])
+	return s.known(ctx, token)
+}
+
+// allows holds a request to what its token was made for.
+func allows(t *state.Token, host string, req *identity.EnrollRequest) error {
+	if t.Host != "" && t.Host != host {
+		return refuse(http.StatusForbidden, "the token is for host %s, not for %s", t.Host, host)
+	}
+	if t.HostPattern != "" {
+		if fits, err := path.Match(t.HostPattern, host); err != nil || !fits {
+			return refuse(http.StatusForbidden, "the token is for hosts %s, not for %s", t.HostPattern, host)
+		}
+	}
+	for _, kind := range observing(req) {
+		if len(t.Kinds) > 0 && !slices.Contains(t.Kinds, kind) {
+			return refuse(http.StatusForbidden, "the token lets agents of kind %s speak of others, not those of kind %s: "+
+				"leave the agent out, or make a token with --kinds", strings.Join(t.Kinds, ", "), kind)
+		}
+	}
+	return nil
+}
+
+// observing are all observing kinds that a request asks for.
+func observing(req *identity.EnrollRequest) []string {
+	kinds := slices.Clone(req.Observes)
+	for _, a := range req.Agents {
+		kinds = append(kinds, a.Observes...)
+	}
+	return kinds
+}
+
+// requests are the certificates that a host asks for, the node's first.
+func (s *Service) requests(ca *identity.CA, host string, req *identity.EnrollRequest, by string) ([]certificates.Request, error) {
+	switch {
+	case (req.CSRAgent == "") == (len(req.Agents) == 0):
+		return nil, refuse(http.StatusBadRequest, "agents share one certificate, or each has its own: the request wants neither or both")
+	case len(req.Agents) > identity.MaxEnrollAgents:
+		return nil, refuse(http.StatusBadRequest, "%d agents are more than %d", len(req.Agents), identity.MaxEnrollAgents)
+	case len(req.Machine) > maxMachine:
+		return nil, refuse(http.StatusBadRequest, "the machine's id is longer than %d bytes", maxMachine)
+	}
+	if err := checkKinds(observing(req)); err != nil {
+		return nil, refuse(http.StatusBadRequest, "%v", err)
+	}
+	one := func(role identity.Role, name, csr string, observes []string) certificates.Request {
+		id := s.o.Issuer.ID(ca, role, name).Normal()
+		return certificates.Request{
+			ID: id, CSR: csr, Observes: observes, NotBefore: s.o.Issuer.Since(id),
+			Origin: state.OriginEnrolment, For: by, Machine: strings.ToValidUTF8(req.Machine, "?"),
+		}
+	}
+	out := []certificates.Request{one(identity.RoleNode, host, req.CSRNode, nil)}
+	if req.CSRAgent != "" {
+		return append(out, one(identity.RoleAgent, host, req.CSRAgent, req.Observes)), nil
+	}
+	for _, a := range req.Agents {
+		r := one(identity.RoleAgent, host+"/"+a.ID, a.CSR, a.Observes)
+		if err := r.ID.Validate(); err != nil {
+			return nil, refuse(http.StatusBadRequest, "agent %.100q: %v", a.ID, err)
+		}
+		if slices.ContainsFunc(out, func(o certificates.Request) bool { return o.ID == r.ID }) {
+			return nil, refuse(http.StatusBadRequest, "agent %q is named twice", a.ID)
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// maxMachine bounds a machine's id, in bytes.
+const maxMachine = 128
 
 func decode(body io.Reader) (identity.EnrollRequest, error) {
 	var req identity.EnrollRequest
@@ -159,7 +235,9 @@ func (s *Service) known(ctx context.Context, token identity.Token) (state.Token,
 		return kept, refuse(http.StatusForbidden, "the token is not known here: it was revoked, or is of another hub")
 	}
 	switch {
-	case !kept.Used.IsZero():
+	case kept.Spent() && kept.Uses > 1:
+		return kept, refuse(http.StatusForbidden, "the token was used %d times, as often as it may be", kept.UsedCount)
+	case kept.Spent():
 		return kept, refuse(http.StatusForbidden, "the token was used on %s by %s", stamp(kept.Used), kept.UsedBy)
 	case !s.o.Now().Before(kept.Expires):
 		return kept, refuse(http.StatusForbidden, "the token ended on %s: make another", stamp(kept.Expires))
@@ -167,29 +245,83 @@ func (s *Service) known(ctx context.Context, token identity.Token) (state.Token,
 	return kept, nil
 }
 
-// issue certifies the keys of signing requests.
-func (s *Service) issue(ca *identity.CA, requests map[identity.ID]string) (*identity.EnrollResponse, error) {
-	roots, err := os.ReadFile(s.o.CACert)
+// issue certifies the keys of requests, uses the token, and keeps a record.
+func (s *Service) issue(
+	ctx context.Context, ca *identity.CA, t *state.Token, requests []certificates.Request, host, addr string, act *pb.AuditActivity,
+) (*identity.EnrollResponse, error) {
+	roots, _, err := s.o.Issuer.Roots()
 	if err != nil {
-		return nil, fmt.Errorf("read the authority: %w", err)
+		return nil, err
 	}
-	resp := &identity.EnrollResponse{CA: string(roots)}
-	for id, csr := range requests {
-		key, err := identity.RequestedKey([]byte(csr))
-		if err != nil {
-			return nil, refuse(http.StatusBadRequest, "%s: %v", id.Role, err)
-		}
-		pair, err := ca.Issue(identity.IssueOptions{ID: id, PublicKey: key})
-		if err != nil {
-			return nil, err
-		}
-		if id.Role == identity.RoleNode {
-			resp.NodeCert = string(pair.CertPEM)
+	pairs, err := s.o.Issuer.Issue(ca, requests...)
+	if errors.Is(err, certificates.ErrRequest) {
+		return nil, refuse(http.StatusBadRequest, "%v", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	warning, err := s.rival(ctx, t, host, requests[0].Machine)
+	if err != nil {
+		return nil, err
+	}
+	err = s.o.Store.UseToken(ctx, t.ID, t.SecretHash, host, host+" from "+addr)
+	if errors.Is(err, state.ErrNotFound) {
+		return nil, refuse(http.StatusForbidden, "the token was used or revoked this moment")
+	}
+	if err == nil {
+		err = s.o.Issuer.Keep(ctx, requests, pairs)
+	}
+	if err != nil {
+		return nil, err
+	}
+	resp := &identity.EnrollResponse{CA: string(roots), NodeCert: string(pairs[0].CertPEM)}
+	if warning != "" {
+		act.Detail, resp.Warnings = warning, []string{warning}
+	}
+	for i, p := range pairs[1:] {
+		if requests[i+1].ID.AgentID() == "" {
+			resp.AgentCert = string(p.CertPEM)
 		} else {
-			resp.AgentCert = string(pair.CertPEM)
+			resp.AgentCerts = append(resp.AgentCerts, string(p.CertPEM))
 		}
 	}
 	return resp, nil
+}
+
+// aliveFor is how long after its enrolment a machine counts as alive although it
+// is not connected.
+const aliveFor = 7 * 24 * time.Hour
+
+// rival says what is to be known of another machine that bears the host's name
+// already; nothing if there is none.
+func (s *Service) rival(ctx context.Context, t *state.Token, host, machine string) (string, error) {
+	known, err := s.o.Store.Certificates(ctx, host, s.o.Now(), 1_000)
+	if err != nil {
+		return "", err
+	}
+	var last state.Certificate
+	for _, c := range known {
+		if c.Machine != "" && c.Known.After(last.Known) {
+			last = c
+		}
+	}
+	connected := s.o.Connected(host)
+	switch {
+	case last.Machine == "" || machine == "" || last.Machine == machine:
+		return "", nil
+	case !connected && s.o.Now().Sub(last.Known) > aliveFor:
+		return "", nil
+	}
+	seen := "joined on " + stamp(last.Known)
+	if connected {
+		seen += " and is connected now"
+	}
+	text := fmt.Sprintf("another machine called %s %s. ", host, seen)
+	if t.Host != "" { // made for this name, so people mean it
+		return text + "This one takes its place: switch the other off, because two machines of one name throw each other out", nil
+	}
+	return text + "Two machines of one name throw each other out: if both are to run, enrol this one under a name of its own, " +
+		"with --force --host NAME or AMOSKYS_NODE_NAME", nil
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

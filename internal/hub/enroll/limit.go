@@ -1,61 +1,68 @@
 package enroll
 
 import (
-	"net/netip"
-	"sync"
+	"context"
+	"errors"
 	"time"
+
+	"github.com/amoskys/amoskys/internal/limit"
 )
 
-// How many requests are looked at in a minute. A person who mistypes never meets
-// these; a secret of 256 bits needs no limit, the disk and the processor do.
+// How many requests are answered in full and audited. Who has a token that works is
+// held to the token's limit alone, so that no stranger can keep a host from joining;
+// a secret of 256 bits needs no limit, the disk and the processor do. A person who
+// mistypes meets none.
 const (
-	perAddress    = 20
-	perMinute     = 120
-	concurrently  = 4
-	limitInterval = time.Minute
+	perNetwork   = 20  // in a minute, of a network without a token that works
+	perMinute    = 120 // of all such
+	perToken     = 240 // of a token that works, which a fleet may join by
+	concurrently = 4
+	limitKeys    = 10_000
+	turnPatience = 5 * time.Second
 )
 
-// limits counts requests of the present minute by address and over all, and holds
-// the few that may run at a time.
-type limits struct {
-	running chan struct{}
+var errTooMany = errors.New("too many requests: try again in a minute")
 
-	mu    sync.Mutex // guards what follows
-	since time.Time
-	total int
-	from  map[string]int // at most perMinute entries
+// limits bounds requests, and holds the few that may run at a time.
+type limits struct {
+	running                      chan struct{}
+	byNetwork, overall, byBearer *limit.Limiter
 }
 
 func newLimits() *limits {
-	return &limits{running: make(chan struct{}, concurrently), from: map[string]int{}}
+	perMinuteOf := func(n int) limit.Rate { return limit.Rate{Burst: n, Interval: time.Minute / time.Duration(n)} }
+	return &limits{
+		running:   make(chan struct{}, concurrently),
+		byNetwork: limit.NewLimiter(perMinuteOf(perNetwork), limitKeys),
+		overall:   limit.NewLimiter(perMinuteOf(perMinute), 1),
+		byBearer:  limit.NewLimiter(perMinuteOf(perToken), limitKeys),
+	}
 }
 
-// take reports whether one more request from addr may be looked at now.
-func (l *limits) take(addr string, now time.Time) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if age := now.Sub(l.since); age < 0 || age >= limitInterval {
-		l.since, l.total = now, 0
-		clear(l.from)
-	}
-	key := network(addr)
-	if l.from[key] >= perAddress || l.total >= perMinute {
+// stranger counts a request from addr that shows no token which works. It reports
+// false when there were too many: such are not even audited.
+func (l *limits) stranger(addr string, now time.Time) bool {
+	if _, ok := l.byNetwork.Take(limit.Network(addr), now); !ok {
 		return false
 	}
-	l.from[key]++
-	l.total++
-	return true
+	_, ok := l.overall.Take("", now)
+	return ok
 }
 
-// network is whom an address speaks for: itself, and in IPv6 the 64 bits that one
-// subscriber is given (RFC 6177).
-func network(addr string) string {
-	ip, err := netip.ParseAddr(addr)
-	if err != nil {
-		return addr
+// bearer counts a request with a token that works.
+func (l *limits) bearer(token string, now time.Time) bool {
+	_, ok := l.byBearer.Take(token, now)
+	return ok
+}
+
+// turn waits a little for one of the few places at work.
+func (l *limits) turn(ctx context.Context) (end func(), ok bool) {
+	ctx, cancel := context.WithTimeout(ctx, turnPatience)
+	defer cancel()
+	select {
+	case l.running <- struct{}{}:
+		return func() { <-l.running }, true
+	case <-ctx.Done():
+		return nil, false
 	}
-	if ip = ip.Unmap(); ip.Is4() {
-		return ip.String()
-	}
-	return netip.PrefixFrom(ip.WithZone(""), 64).Masked().String()
 }

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/amoskys/amoskys/internal/identity/hostname"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
@@ -29,7 +30,7 @@ func (s *Service) CommandAgent(ctx context.Context, req *pb.CommandAgentRequest)
 	if err != nil {
 		return nil, err
 	}
-	result, err := s.command(ctx, k, &pb.NodeCommand{Command: req.GetCommand(), AgentId: k.id, Lines: req.GetLines()})
+	result, _, err := s.command(ctx, k, &pb.NodeCommand{Command: req.GetCommand(), AgentId: k.id, Lines: req.GetLines()})
 	s.record(ctx, req, operation, k, err)
 	if err != nil {
 		return nil, err
@@ -50,7 +51,7 @@ func operationOf(c pb.AgentCommand) (string, error) {
 		return "agent.restart", nil
 	case pb.AgentCommand_AGENT_COMMAND_LOGS:
 		return "agent.logs", nil
-	case pb.AgentCommand_AGENT_COMMAND_UNSPECIFIED:
+	default: // those about tasks come from the Tasks service alone
 	}
 	return "", status.Errorf(codes.InvalidArgument, "command %d is not known", c)
 }
@@ -59,21 +60,22 @@ func operationOf(c pb.AgentCommand) (string, error) {
 func (s *Service) resolve(id, host string) (key, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if host != "" {
+	id = hostname.Normal(id)
+	if host = hostname.Normal(host); host != "" {
 		k := key{host, id}
 		if s.agents[k] == nil {
-			return key{}, status.Errorf(codes.NotFound, "there is no agent %q on host %q", cut(id, maxText), cut(host, maxText))
+			return key{}, status.Errorf(codes.NotFound, "there is no agent %q on host %q; amoskys agents list shows them", cut(id, maxText), cut(host, maxText))
 		}
 		return k, nil
 	}
 	var hosts []string
-	for k := range s.ids[id] {
+	for k := range s.byID[id] {
 		hosts = append(hosts, k.host)
 	}
 	slices.Sort(hosts)
 	switch {
 	case len(hosts) == 0:
-		return key{}, status.Errorf(codes.NotFound, "there is no agent %q", cut(id, maxText))
+		return key{}, status.Errorf(codes.NotFound, "there is no agent %q; amoskys agents list shows them", cut(id, maxText))
 	case len(hosts) > 20:
 		return key{}, status.Errorf(codes.FailedPrecondition, "%d hosts have an agent %q: name the host", len(hosts), id)
 	case len(hosts) > 1:
@@ -82,25 +84,35 @@ func (s *Service) resolve(id, host string) (key, error) {
 	return key{hosts[0], id}, nil
 }
 
-// command sends one command and waits for its result.
-func (s *Service) command(ctx context.Context, k key, command *pb.NodeCommand) (*pb.CommandResult, error) {
+// command sends one command and waits for its result. The node is nil when the
+// command did not reach it.
+func (s *Service) command(ctx context.Context, k key, command *pb.NodeCommand) (*pb.CommandResult, *node, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.o.CommandTimeout)
 	defer cancel()
 	n, answer, err := s.submit(k, command)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer func() {
 		s.mu.Lock()
 		delete(n.pending, command.GetId())
 		s.mu.Unlock()
 	}()
+	result, err := n.await(ctx, answer)
+	return result, n, err
+}
+
+// await waits for the answer to one command.
+func (n *node) await(ctx context.Context, answer <-chan *pb.CommandResult) (*pb.CommandResult, error) {
 	select {
 	case result := <-answer:
 		if !result.GetOk() {
 			reason := cut(result.GetError(), maxDetail)
 			if reason == "" {
 				reason = "it gave no reason"
+			}
+			if result.GetBadRequest() {
+				return nil, status.Error(codes.InvalidArgument, reason)
 			}
 			return nil, status.Errorf(codes.Aborted, "node %s could not do it: %s", n.id, reason)
 		}
@@ -120,6 +132,10 @@ func (s *Service) submit(k key, command *pb.NodeCommand) (*node, chan *pb.Comman
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	agent := s.agents[k]
+	if agent.GetUnsupervised() {
+		return nil, nil, status.Errorf(codes.FailedPrecondition,
+			"agent %s was started by hand: no node can steer it; end its process on its host, and have the node run it", k)
+	}
 	n := s.nodes[agent.GetNodeId()]
 	if n == nil {
 		return nil, nil, status.Errorf(codes.Unavailable, "node %q of agent %s is not connected", agent.GetNodeId(), k)
@@ -186,20 +202,17 @@ func (s *Service) record(ctx context.Context, req *pb.CommandAgentRequest, opera
 			s.o.Logger.DebugContext(ctx, "desired state not noted", "error", err, "agent_id", k.id, "host", k.host)
 		}
 	}
-	if s.o.Auditor == nil {
-		return
+	s.audit(ctx, &pb.AuditActivity{Actor: req.GetActor(), Operation: operation, Target: k.String()}, failed)
+}
+
+// ActorBy names who acts: the person that a request names and the caller, known
+// by its certificate, that speaks for it. Either may be empty.
+func ActorBy(actor, caller string) string {
+	switch {
+	case actor == "":
+		return caller
+	case caller == "":
+		return actor
 	}
-	act := &pb.AuditActivity{Actor: req.GetActor(), Operation: operation, Target: k.String(), Success: failed == nil}
-	if failed != nil {
-		act.Detail = status.Convert(failed).Message()
-	}
-	if s.o.Caller != nil {
-		caller := s.o.Caller(ctx)
-		if act.Actor == "" {
-			act.Actor = caller
-		} else if caller != "" {
-			act.Actor = act.GetActor() + " by " + caller
-		}
-	}
-	s.o.Auditor.Audit(ctx, act)
+	return actor + " by " + caller
 }

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"context"
 	"errors"
 	"io"
 	"math"
@@ -12,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/amoskys/amoskys/internal/identity/hostname"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
@@ -45,7 +47,7 @@ func (s *Service) Control(stream grpc.BidiStreamingServer[pb.NodeMessage, pb.Nod
 			return status.Error(codes.PermissionDenied, err.Error())
 		}
 	}
-	n, err := s.connect(hello)
+	n, err := s.connect(stream.Context(), hello)
 	if err != nil {
 		return err
 	}
@@ -84,17 +86,24 @@ func checkHello(hello *pb.NodeHello) error {
 	return checkAgents(hello.GetAgents())
 }
 
+// checkAgents brings the ids of reported agents into the form in which certificates
+// and events name them, and returns what is wrong with them.
 func checkAgents(agents []*pb.AgentStatus) error {
 	if len(agents) > maxAgentsPerNode {
 		return status.Errorf(codes.InvalidArgument, "a node has at most %d agents, not %d", maxAgentsPerNode, len(agents))
 	}
 	for _, a := range agents {
-		if !validName(a.GetId()) || strings.Contains(a.GetId(), "/") {
+		id := hostname.Normal(a.GetId())
+		if !validAgent(id) {
 			return status.Errorf(codes.InvalidArgument, "an agent id must be 1 to %d printable bytes without a slash", maxText)
 		}
+		a.Id = id
 	}
 	return nil
 }
+
+// validAgent reports whether id can be an agent's: HOST/ID must name one agent.
+func validAgent(id string) bool { return validName(id) && !strings.Contains(id, "/") }
 
 func validName(s string) bool {
 	return s != "" && len(s) <= maxText && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
@@ -122,6 +131,10 @@ func (s *Service) receive(stream grpc.BidiStreamingServer[pb.NodeMessage, pb.Nod
 			if err := s.result(n, m.Result); err != nil {
 				return err
 			}
+		case *pb.NodeMessage_Progress:
+			if s.o.Progress != nil {
+				s.o.Progress(n.id, m.Progress)
+			}
 		case *pb.NodeMessage_Hello:
 			return status.Error(codes.InvalidArgument, "hello comes once")
 		default:
@@ -131,7 +144,7 @@ func (s *Service) receive(stream grpc.BidiStreamingServer[pb.NodeMessage, pb.Nod
 }
 
 // connect makes n the node of its id, with exactly the agents of its hello.
-func (s *Service) connect(hello *pb.NodeHello) (*node, error) {
+func (s *Service) connect(ctx context.Context, hello *pb.NodeHello) (*node, error) {
 	n := &node{
 		id: hello.GetNodeId(), host: hello.GetHost().GetName(), version: cut(hello.GetVersion(), maxText),
 		send: make(chan *pb.NodeCommand, maxSendQueue), pending: map[uint64]chan *pb.CommandResult{},
@@ -142,20 +155,24 @@ func (s *Service) connect(hello *pb.NodeHello) (*node, error) {
 	if n.host != n.id && s.isNode(n.host) {
 		return nil, status.Errorf(codes.PermissionDenied, "host %q is that of another node: node %q may not speak for it", n.host, n.id)
 	}
-	if old := s.nodes[n.id]; old != nil {
+	old := s.nodes[n.id]
+	if old != nil {
 		close(old.replaced)
 		close(old.gone)
 	} else if len(s.nodes) >= maxNodes {
 		return nil, status.Errorf(codes.ResourceExhausted, "the hub has its most of %d nodes", maxNodes)
 	}
 	s.nodes[n.id] = n
+	s.arrived(n)
+	s.sight(ctx, n, hello, old != nil)
 	named := map[key]bool{}
 	for _, a := range hello.GetAgents() {
 		named[key{n.host, a.GetId()}] = true
 	}
-	for k, a := range s.agents {
-		if a.GetNodeId() == n.id && !named[k] {
+	for k := range s.byNode[n.id] {
+		if !named[k] {
 			s.drop(k)
+			s.showByHand(k)
 		}
 	}
 	if err := s.putReported(n, hello.GetAgents()); err != nil {
@@ -168,15 +185,7 @@ func (s *Service) connect(hello *pb.NodeHello) (*node, error) {
 // isNode says that a node of this id is connected or has reported agents. The
 // caller holds mu.
 func (s *Service) isNode(id string) bool {
-	if s.nodes[id] != nil {
-		return true
-	}
-	for _, a := range s.agents {
-		if a.GetNodeId() == id {
-			return true
-		}
-	}
-	return false
+	return s.nodes[id] != nil || len(s.byNode[id]) > 0
 }
 
 // report takes over what a node says, unless another stream has replaced it.
@@ -189,7 +198,19 @@ func (s *Service) report(n *node, agents []*pb.AgentStatus) error {
 	return s.putReported(n, agents)
 }
 
-// putReported stores reported agents. The caller holds mu.
+// putReported stores reported agents, unless another node has them:
+//
+//	whose the agent is         | the node bears the | it does not
+//	                           | host's name        |
+//	---------------------------+--------------------+--------------
+//	nobody's                   | stored, if there is room for one more
+//	its own                    | stored
+//	a node's, not connected    | stored, and now its own
+//	a node's, connected        | the same           | ALREADY_EXISTS
+//
+// So the node that bears the host's name is not kept out by another. One that
+// does not is refused by connect as soon as the bearer is known. The caller
+// holds mu.
 func (s *Service) putReported(n *node, agents []*pb.AgentStatus) error {
 	for _, a := range agents {
 		k := key{n.host, a.GetId()}
@@ -197,7 +218,6 @@ func (s *Service) putReported(n *node, agents []*pb.AgentStatus) error {
 		if old == nil && len(s.agents) >= maxAgents {
 			return status.Errorf(codes.ResourceExhausted, "the hub has its most of %d agents", maxAgents)
 		}
-		// The node that bears the host's name is not kept out by another.
 		if old != nil && old.GetNodeId() != n.id && n.id != n.host && s.nodes[old.GetNodeId()] != nil {
 			return status.Errorf(codes.AlreadyExists, "agent %s belongs to node %s, which is connected", k, old.GetNodeId())
 		}
@@ -208,13 +228,24 @@ func (s *Service) putReported(n *node, agents []*pb.AgentStatus) error {
 
 // reported is what a node said of an agent, bounded, with what the hub knows
 // better: whose it is, and that it is connected.
-func (*Service) reported(n *node, a *pb.AgentStatus) *pb.AgentStatus {
+func (s *Service) reported(n *node, a *pb.AgentStatus) *pb.AgentStatus {
 	a = proto.CloneOf(a)
 	a.ProtoReflect().SetUnknown(nil)
-	a.Host, a.NodeId, a.NodeConnected = n.host, n.id, true
+	a.Host, a.NodeId, a.NodeConnected, a.Unsupervised = n.host, n.id, true, false
+	s.known(n, a)
 	a.Kind, a.Version, a.Detail = cut(a.GetKind(), maxText), cut(a.GetVersion(), maxText), cut(a.GetDetail(), maxDetail)
+	a.LastExit, a.LastExitTime = cut(a.GetLastExit(), maxDetail), valid(a.GetLastExitTime())
+	a.Privileges = a.GetPrivileges()[:min(len(a.GetPrivileges()), maxPrivileges)]
+	for i := range a.GetPrivileges() {
+		a.Privileges[i] = cut(a.GetPrivileges()[i], maxText)
+	}
 	a.StartedTime, a.LastEventTime = valid(a.GetStartedTime()), valid(a.GetLastEventTime())
 	a.EventsPerSecond, a.CpuPercent = finite(a.GetEventsPerSecond()), finite(a.GetCpuPercent())
+	if s.o.Rate != nil {
+		if rate, known := s.o.Rate(a.GetHost(), a.GetId()); known {
+			a.EventsPerSecond = rate
+		}
+	}
 	if _, known := pb.AgentState_name[int32(a.GetState())]; !known {
 		a.State = pb.AgentState_AGENT_STATE_UNKNOWN
 	}
@@ -274,10 +305,11 @@ func (s *Service) disconnect(n *node) {
 // remove takes a node off and marks its agents. The caller holds mu.
 func (s *Service) remove(n *node) {
 	delete(s.nodes, n.id)
+	s.sightings.left(n.id, s.o.Now())
+	s.departed(n)
 	close(n.gone)
-	for k, a := range s.agents {
-		if a.GetNodeId() == n.id {
-			s.put(k, vanished(a))
-		}
+	for k := range s.byNode[n.id] {
+		s.put(k, vanished(s.agents[k]))
+		s.showByHand(k)
 	}
 }

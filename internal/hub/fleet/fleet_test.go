@@ -200,6 +200,24 @@ func TestNewerStreamReplacesOlder(t *testing.T) {
 	eventually(t, "h1/a@n1 STOPPED RED true", func() string { return f.list(t) })
 }
 
+// TestAgentsHaveOneSpelling: a node's file may say Proc where certificates and
+// events say proc, and people type either.
+func TestAgentsHaveOneSpelling(t *testing.T) {
+	f := newFixture(t, openState(t))
+	n := f.node(t, "n1", "h1", running(" Proc."))
+	eventually(t, "h1/proc@n1 RUNNING GREEN true", func() string { return f.list(t) })
+	defer f.service.Unsupervised("h1", "proc", nil)() // as its certificate and stream say
+	stopped := running("PROC")
+	stopped.State = pb.AgentState_AGENT_STATE_STOPPED
+	n.report(stopped)
+	eventually(t, "h1/proc@n1 STOPPED RED true", func() string { return f.list(t) })
+	hurried, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, found, _ := f.service.Ask(hurried, "PrOc", "H1", &pb.NodeCommand{}); found.AgentID != "proc" {
+		t.Errorf("found %+v", found)
+	}
+}
+
 func TestControlRefuses(t *testing.T) {
 	f := newFixture(t, openState(t), func(o *fleet.Options) {
 		o.Bind = func(_ context.Context, h *pb.NodeHello) error {
@@ -261,9 +279,12 @@ func TestAgentsAreKnownAfterARestart(t *testing.T) {
 	if got := again.list(t); got != "h1/b@n1 UNKNOWN UNSPECIFIED false" {
 		t.Errorf("after a restart: %s", got)
 	}
-	later := newFixture(t, db, func(o *fleet.Options) {
-		o.Now = func() time.Time { return time.Now().Add(31 * 24 * time.Hour) }
-	})
+	monthAhead := func() time.Time { return time.Now().Add(31 * 24 * time.Hour) }
+	doubted := newFixture(t, db, func(o *fleet.Options) { o.Now, o.Age = monthAhead, time.Since })
+	if got := doubted.list(t); got != "h1/b@n1 UNKNOWN UNSPECIFIED false" {
+		t.Errorf("with a clock that nobody believes: %s", got)
+	}
+	later := newFixture(t, db, func(o *fleet.Options) { o.Now = monthAhead })
 	if got := later.list(t); got != "" {
 		t.Errorf("a month later: %s", got)
 	}

@@ -22,6 +22,7 @@ func TestHostileReportLeavesTheListReadable(t *testing.T) {
 	a := running("a")
 	a.Kind, a.Version, a.StartedTime, a.LastEventTime = long, long, never, never
 	a.CpuPercent, a.EventsPerSecond = math.NaN(), math.Inf(1)
+	a.LastExit, a.LastExitTime = strings.Repeat("x", 5_000), never
 	f.node(t, "evil", "evil", a)
 	eventually(t, "evil/a@evil RUNNING GREEN true", func() string { return f.list(t) })
 	list, err := f.client.ListAgents(t.Context(), &pb.ListAgentsRequest{})
@@ -34,6 +35,9 @@ func TestHostileReportLeavesTheListReadable(t *testing.T) {
 	}
 	if got.GetStartedTime() != nil || got.GetLastEventTime() != nil {
 		t.Errorf("times %v, %v", got.GetStartedTime(), got.GetLastEventTime())
+	}
+	if len(got.GetLastExit()) != 2_048 || got.GetLastExitTime() != nil {
+		t.Errorf("last exit of %d bytes at %v", len(got.GetLastExit()), got.GetLastExitTime())
 	}
 	if got.GetCpuPercent() != 0 || got.GetEventsPerSecond() != 0 {
 		t.Errorf("%v %% CPU, %v ev/s", got.GetCpuPercent(), got.GetEventsPerSecond())

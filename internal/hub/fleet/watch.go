@@ -54,12 +54,8 @@ func (s *Service) WatchAgents(_ *pb.WatchAgentsRequest, stream grpc.ServerStream
 	}()
 	// A change between the registration above and this snapshot is sent twice,
 	// which is harmless; none is missed.
-	first := true
-	for agents := range inChunks(s.snapshot("")) {
-		if err := stream.Send(&pb.WatchAgentsResponse{Snapshot: first, Agents: agents}); err != nil {
-			return err
-		}
-		first = false
+	if err := send(stream, true, s.snapshot(""), s.hostList(""), nil, nil); err != nil {
+		return err
 	}
 	for {
 		select {
@@ -75,54 +71,76 @@ func (s *Service) WatchAgents(_ *pb.WatchAgentsRequest, stream grpc.ServerStream
 
 func (s *Service) sendChanges(changed map[key]struct{}, stream grpc.ServerStreamingServer[pb.WatchAgentsResponse]) error {
 	var agents []*pb.AgentStatus
-	var removed []string
+	var nodes []*pb.NodeStatus
+	var removed, removedNodes []string
 	s.mu.Lock()
+	now := s.o.Now()
 	for k := range changed {
-		if a := s.agents[k]; a != nil {
+		if k.id == "" {
+			if h := s.statusOf(k.host, now); h != nil {
+				nodes = append(nodes, h)
+			} else {
+				removedNodes = append(removedNodes, k.host)
+			}
+		} else if a := s.agents[k]; a != nil {
 			agents = append(agents, a)
 		} else {
 			removed = append(removed, k.String())
 		}
 	}
 	s.mu.Unlock()
-	if len(agents)+len(removed) == 0 {
+	if len(agents)+len(nodes)+len(removed)+len(removedNodes) == 0 {
 		return nil
 	}
 	sortAgents(agents)
-	for chunk := range inChunks(agents) {
-		if err := stream.Send(&pb.WatchAgentsResponse{Agents: chunk, Removed: removed}); err != nil {
-			return err
-		}
-		removed = nil
-	}
-	return nil
+	sortNodes(nodes)
+	return send(stream, false, agents, nodes, removed, removedNodes)
 }
 
 // chunk keeps messages far below gRPC's limit of 4 MiB.
 const chunk = 1_000
 
-// inChunks yields the agents in runs of at most chunk, at least one run.
-func inChunks(agents []*pb.AgentStatus) func(yield func([]*pb.AgentStatus) bool) {
-	return func(yield func([]*pb.AgentStatus) bool) {
-		for len(agents) > chunk {
-			if !yield(agents[:chunk]) {
-				return
-			}
-			agents = agents[chunk:]
+// send sends agents and hosts in messages of at most chunk of each, at least one.
+func send(
+	stream grpc.ServerStreamingServer[pb.WatchAgentsResponse], snapshot bool,
+	agents []*pb.AgentStatus, nodes []*pb.NodeStatus, removed, removedNodes []string,
+) error {
+	for first := true; first || len(agents)+len(nodes)+len(removed)+len(removedNodes) > 0; first = false {
+		message := &pb.WatchAgentsResponse{
+			Snapshot: snapshot && first, Agents: front(&agents), Nodes: front(&nodes), Removed: front(&removed), RemovedNodes: front(&removedNodes),
 		}
-		yield(agents)
+		if err := stream.Send(message); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
-// Gauges reports what each connected agent uses now, for the series of the live
-// view: names, units and labels as in the contract of the REST interface.
+// front takes the first chunk off a list.
+func front[T any](list *[]T) []T {
+	n := min(chunk, len(*list))
+	taken := (*list)[:n:n]
+	*list = (*list)[n:]
+	return taken
+}
+
+// Gauges reports what connected agents use now, for the series of the live view:
+// names, units and labels as in the contract of the REST interface. It reports
+// on as many agents as the live view keeps series for, and stays with them as
+// long as they run.
 func (s *Service) Gauges(emit func(name, unit string, labels map[string]string, value float64)) {
-	for _, a := range s.snapshot("") {
-		if !a.GetNodeConnected() || a.GetPid() == 0 {
-			continue
-		}
-		labels := map[string]string{"agent": a.GetId(), "host": a.GetHost()}
-		emit("agent_rss_bytes", "By", labels, float64(a.GetRssBytes()))
-		emit("agent_cpu_percent", "%", labels, a.GetCpuPercent())
+	type reading struct {
+		labels map[string]string
+		agent  *pb.AgentStatus
+	}
+	s.mu.Lock()
+	readings := make([]reading, 0, len(s.gauged))
+	for k, labels := range s.gauged {
+		readings = append(readings, reading{labels, s.agents[k]})
+	}
+	s.mu.Unlock()
+	for _, r := range readings {
+		emit("agent_rss_bytes", "By", r.labels, float64(r.agent.GetRssBytes()))
+		emit("agent_cpu_percent", "%", r.labels, r.agent.GetCpuPercent())
 	}
 }

@@ -80,10 +80,20 @@ func (s *Service) Status(context.Context, *pb.StatusRequest) (*pb.StatusResponse
 	if h.Log.OldestTime != nil {
 		response.Log.OldestTime = timestamppb.New(*h.Log.OldestTime)
 	}
-	for _, sub := range h.Subscribers {
-		response.Subscribers = append(response.Subscribers, &pb.SubscriberStatus{
-			Name: sub.Name, Offset: sub.Offset, LagEvents: sub.LagEvents, Hold: sub.Hold,
+	for _, l := range h.Log.Losses {
+		response.Log.Losses = append(response.Log.Losses, &pb.LogLoss{
+			Id: l.ID, FromOffset: l.FromOffset, ToOffset: l.ToOffset, NoticedTime: timestamppb.New(l.NoticedAt), Reason: l.Reason,
 		})
+	}
+	for _, sub := range h.Subscribers {
+		one := &pb.SubscriberStatus{
+			Name: sub.Name, Offset: sub.Offset, LagEvents: sub.LagEvents, Hold: sub.Hold,
+			State: string(sub.State), Reason: sub.Reason,
+		}
+		if sub.SeenAt != nil {
+			one.SeenTime = timestamppb.New(*sub.SeenAt)
+		}
+		response.Subscribers = append(response.Subscribers, one)
 	}
 	return response, nil
 }

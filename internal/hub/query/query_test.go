@@ -44,7 +44,9 @@ func status() hub.Status {
 		Log: hub.LogStatus{
 			State: "ok", FirstOffset: 1, NextOffset: 10, Bytes: 100, Segments: 2, OldestTime: &oldest, FreeBytes: -1, Quarantined: 1, Recovery: "read",
 		},
-		Subscribers: []hub.SubscriberStatus{{Name: "store", Offset: 5, LagEvents: 5, Hold: true}},
+		Subscribers: []hub.SubscriberStatus{{
+			Name: "store", Offset: 5, LagEvents: 5, Hold: true, State: "waiting", Reason: "no", SeenAt: &oldest,
+		}},
 		Connections: 4, EventsPerSecond: 2.5, EventsTotal: 10, ErrorsTotal: 1, QueueDepth: 3,
 		Latency: hub.Latency{P50: 1, P99: 2, P999: 0},
 	}
@@ -63,7 +65,10 @@ func TestStatusAndPassThrough(t *testing.T) {
 			State: "ok", FirstOffset: 1, NextOffset: 10, Bytes: 100, Segments: 2, Quarantined: 1, Recovery: "read",
 			OldestTime: timestamppb.New(time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)),
 		},
-		Subscribers: []*pb.SubscriberStatus{{Name: "store", Offset: 5, LagEvents: 5, Hold: true}},
+		Subscribers: []*pb.SubscriberStatus{{
+			Name: "store", Offset: 5, LagEvents: 5, Hold: true, State: "waiting", Reason: "no",
+			SeenTime: timestamppb.New(time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)),
+		}},
 		Connections: 4, EventsPerSecond: 2.5, EventsTotal: 10, ErrorsTotal: 1, QueueDepth: 3,
 		Latency: &pb.LatencyQuantiles{P50Ms: 1, P99Ms: 2}, Store: &pb.StoreStatus{State: "ok", Events: 9},
 	}

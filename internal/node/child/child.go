@@ -5,14 +5,18 @@
 package child
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/amoskys/amoskys/internal/config"
 	"github.com/amoskys/amoskys/internal/obs"
 )
 
@@ -40,11 +44,14 @@ const (
 
 // Options says what to run and how to keep it running.
 type Options struct {
-	Name   string   // for logs
-	Argv   []string // program and arguments
-	Env    []string // whole environment
-	Dir    string   // working folder; empty means ours
-	Logger *slog.Logger
+	Name string   // for logs
+	Argv []string // program and arguments
+	Env  []string // whole environment
+	Dir  string   // working folder; empty means ours
+	// Privileges are the Linux capabilities that the child gets, as far as this
+	// process holds them, such as "CAP_NET_RAW". It gets no others; see confine.
+	Privileges []string
+	Logger     *slog.Logger
 
 	// Before is called before each start, when not nil. An error counts as a
 	// crash: the child waits, the error is its reason, and the start is tried again.
@@ -59,7 +66,14 @@ type Options struct {
 	BackoffMax  time.Duration // longest pause
 	Settled     time.Duration // a run this long makes the next pause the shortest again
 
-	launch launcher // nil means a real process
+	// Answers asks the process whether it is alive; an error is none of an answer. Nil
+	// asks nobody. One that has answered before and then not for HangAfter
+	// (DefaultHang; negative for never) is killed and started again.
+	Answers   func(context.Context) error
+	HangAfter time.Duration
+
+	launch launcher             // nil means a real process
+	passed func() time.Duration // see watchdog; nil means the machine's
 }
 
 // ErrStay makes an error of Options.Before final: the child stays stopped until a
@@ -75,10 +89,17 @@ type Status struct {
 	Restarts  int       // starts after a crash, since it was last wanted
 	CrashLoop bool      // it keeps crashing
 	LastExit  *Exit     // of the last process, nil before the first ended
+	LastCrash *Crash    // the last time it ended by itself, nil if it never did
 	Reason    string    // why it does not run, for people
 	Next      time.Time // next start, when Waiting
 	Lines     []string  // last lines of its stderr, oldest first
 	Words     string    // the line of them that says why it ended
+}
+
+// Crash is an end that nobody asked for.
+type Crash struct {
+	Time time.Time
+	Text string // how it ended, and the line of its stderr that says why
 }
 
 // Child is one kept subprocess. Run must be called once for the rest to work.
@@ -94,6 +115,8 @@ type Child struct {
 	retired bool
 	recent  []time.Time // crashes within crashLoopWindow
 	pause   time.Duration
+
+	lastEnd string // why the last process ended by itself; Run's alone
 }
 
 // New returns a child that is not wanted yet.
@@ -102,6 +125,9 @@ func New(o Options) *Child {
 	o.BackoffMin = orDefault(o.BackoffMin, DefaultFirstPause)
 	o.BackoffMax = max(orDefault(o.BackoffMax, DefaultLastPause), o.BackoffMin)
 	o.Settled = orDefault(o.Settled, DefaultSettled)
+	if o.HangAfter == 0 {
+		o.HangAfter = DefaultHang
+	}
 	if o.Logger == nil {
 		o.Logger = obs.Discard()
 	}
@@ -238,7 +264,7 @@ func (c *Child) runOnce(ctx context.Context) {
 		}
 	}
 	c.lines.reset()
-	p, err := c.o.launch(c.o, c.lines)
+	p, err := c.o.launch(c.telling(), c.lines)
 	if err != nil {
 		c.crashed(nil, fmt.Sprintf("start %s: %v", c.o.Argv[0], err))
 		return
@@ -248,7 +274,8 @@ func (c *Child) runOnce(ctx context.Context) {
 	c.mu.Unlock()
 	c.update(func(s *Status) { s.State, s.PID, s.Started = Running, p.pid(), time.Now() })
 	c.o.Logger.Info("process started", obs.KeyCommand, c.o.Name, obs.KeyPID, p.pid())
-	exit, stopped := c.watch(ctx, p)
+	exit, hung, stopped := c.watch(ctx, p)
+	c.lastEnd = ""
 	if stopped || c.unwanted(ctx) {
 		c.o.Logger.Info("process stopped", obs.KeyCommand, c.o.Name, obs.KeyStatus, exit.String())
 		c.update(func(s *Status) {
@@ -257,7 +284,17 @@ func (c *Child) runOnce(ctx context.Context) {
 		})
 		return
 	}
-	c.crashed(&exit, "ended by itself: "+exit.String())
+	c.crashed(&exit, cmp.Or(hung, "ended by itself: "+exit.String()))
+}
+
+// telling are the options with which a process starts, which tell it why the one
+// before ended by itself.
+func (c *Child) telling() Options {
+	o := c.o
+	if c.lastEnd != "" {
+		o.Env = append(slices.Clone(o.Env), config.EnvLastEnd+"="+strings.ReplaceAll(c.lastEnd, "\x00", ""))
+	}
+	return o
 }
 
 // unwanted reports whether a process that ended by itself did so when nobody
@@ -268,12 +305,18 @@ func (c *Child) unwanted(ctx context.Context) bool {
 	return ctx.Err() != nil || c.retired || !c.status.Wanted
 }
 
-// watch waits for the process to end, and stops it when it is no longer wanted.
-func (c *Child) watch(ctx context.Context, p process) (exit Exit, stopped bool) {
+// watch waits for the process to end, and stops it when it is no longer wanted, or
+// hangs: why is set then.
+func (c *Child) watch(ctx context.Context, p process) (exit Exit, why string, stopped bool) {
+	hung, stop := c.guard(p) //nolint:contextcheck // stop ends it
+	defer stop()
 	for {
 		select {
 		case exit = <-p.done():
-			return exit, false
+			return exit, "", false
+		case silent := <-hung:
+			exit, why = c.shoot(p, silent)
+			return exit, why, false
 		case <-c.wake:
 			c.mu.Lock()
 			stay := c.status.Wanted && !c.again
@@ -283,7 +326,7 @@ func (c *Child) watch(ctx context.Context, p process) (exit Exit, stopped bool) 
 			}
 		case <-ctx.Done():
 		}
-		return c.end(p), true
+		return c.end(p), "", true
 	}
 }
 
@@ -300,7 +343,9 @@ func (c *Child) end(p process) Exit {
 	}
 	c.o.Logger.Warn("process did not stop in time and is killed", obs.KeyCommand, c.o.Name, obs.KeyPID, p.pid())
 	p.kill()
-	return <-p.done()
+	exit := <-p.done()
+	exit.Killed = c.o.StopTimeout
+	return exit
 }
 
 // crashed plans the next start.
@@ -322,12 +367,22 @@ func (c *Child) crashed(exit *Exit, reason string) {
 	s.State, s.PID, s.Reason, s.CrashLoop = Waiting, 0, reason, looping
 	s.Next = now.Add(wait)
 	s.Restarts++
+	words := c.lines.words()
 	if exit != nil {
-		s.LastExit = exit
+		s.LastExit, s.LastCrash = exit, &Crash{exit.Time, strings.TrimPrefix(reason, "ended by itself: ")}
+		if words != "" {
+			s.LastCrash.Text += ": " + words
+		}
 	}
 	c.mu.Unlock()
+	if exit != nil {
+		c.lastEnd = reason
+		if words != "" {
+			c.lastEnd += ": " + words
+		}
+	}
 	c.o.Logger.Error("process is not running and will be started again", obs.KeyCommand, c.o.Name,
-		obs.KeyReason, reason, "last_line", c.lines.words(), obs.KeyBackoff, wait)
+		obs.KeyReason, reason, "last_line", words, obs.KeyBackoff, wait)
 	c.changed()
 }
 

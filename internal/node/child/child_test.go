@@ -34,6 +34,18 @@ func behave(mode string) int {
 	signal.Notify(term, syscall.SIGTERM)
 	fmt.Fprintln(os.Stderr, "ready", os.Getpid())
 	switch mode {
+	case "caps":
+		fmt.Fprintln(os.Stderr, "holds:", held())
+	case "node":
+		fmt.Fprint(os.Stdout, runNode())
+		return 0
+	case "lastend":
+		if why := LastEnd(); why != "" {
+			fmt.Fprintln(os.Stderr, "told:", why)
+			break
+		}
+		fmt.Fprintln(os.Stderr, "out of luck")
+		return 3
 	case "crash":
 		fmt.Fprintln(os.Stderr, "out of luck")
 		return 3

@@ -11,10 +11,13 @@ import (
 // Supervised reports whether this process was started by another of ours.
 func Supervised() bool { return os.Getenv(config.EnvSupervised) == "1" }
 
+// LastEnd is why the process before this one ended by itself, empty where it did not.
+func LastEnd() string { return os.Getenv(config.EnvLastEnd) }
+
 // Environ is the environment for a child of ours under home: our own, without
 // what names our role and would make every child the same agent.
 func Environ(home config.Home) []string {
-	drop := []string{config.EnvSupervised, config.HomeVariable, config.EnvRole, config.EnvAgentID}
+	drop := []string{config.EnvSupervised, config.EnvLastEnd, config.HomeVariable, config.EnvRole, config.EnvAgentID}
 	env := slices.DeleteFunc(os.Environ(), func(pair string) bool {
 		name, _, _ := strings.Cut(pair, "=")
 		return slices.Contains(drop, name)

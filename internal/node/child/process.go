@@ -14,10 +14,16 @@ type Exit struct {
 	Code   int    // exit code, -1 when a signal ended it
 	Signal string // name of the signal, empty otherwise
 	Time   time.Time
+	// Killed is how long it had been asked to end when it was killed for not doing so;
+	// 0 if it was not.
+	Killed time.Duration
 }
 
 // String says how it ended in words.
 func (e Exit) String() string {
+	if e.Killed > 0 {
+		return fmt.Sprintf("killed after %s in which it did not end", e.Killed)
+	}
 	if e.Signal != "" {
 		return "killed by signal " + e.Signal
 	}
@@ -46,19 +52,22 @@ type realProcess struct {
 
 // launchProcess starts a real process. One goroutine, locked to its thread, both
 // starts it and waits for it: Linux sends the parent-death signal when the thread
-// that forked ends, not when the process does.
+// that forked ends, not when the process does. The thread ends with the goroutine,
+// as it has given up capabilities.
 func launchProcess(o Options, lines *lineRing) (process, error) {
 	p := &realProcess{ended: make(chan Exit, 1)}
 	started := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
+		runtime.LockOSThread()                        // and never unlocked
 		cmd := exec.Command(o.Argv[0], o.Argv[1:]...) //nolint:gosec,noctx // the program is ours, and ends by our own signals
 		cmd.Dir, cmd.Env, cmd.Stderr, cmd.Stdout = o.Dir, o.Env, lines, nil
 		cmd.SysProcAttr = attributes()
 		cmd.WaitDelay = pipeGrace
 		p.cmd = cmd
-		err := cmd.Start()
+		err := confine(o.Privileges, cmd.SysProcAttr)
+		if err == nil {
+			err = cmd.Start()
+		}
 		started <- err
 		if err != nil {
 			return

@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"syscall"
+
+	"github.com/amoskys/amoskys/internal/obs"
 )
 
 // Holder is the process that listens on a port.
@@ -35,6 +38,33 @@ func (e *TakenError) Error() string {
 	return fmt.Sprintf("port %d is already in use by %s", e.Port, e.Holder)
 }
 
+// Explain puts a *TakenError in the place of the system's words for a port that is
+// taken, and returns any other error as it is.
+func Explain(err error) error {
+	op, ok := errors.AsType[*net.OpError](err)
+	if !ok || !errors.Is(err, syscall.EADDRINUSE) {
+		return err
+	}
+	tcp, ok := op.Addr.(*net.TCPAddr)
+	if !ok {
+		return err
+	}
+	return &TakenError{Port: tcp.Port, Holder: Find(tcp.Port)}
+}
+
+// Fix is what to do about an error of Check or of listening: key is the setting of the
+// port, such as "http.port in FILE". Where nobody holds the port this machine lacks the
+// address, as one with IPv6 alone lacks 127.0.0.1, and the setting beside it is to change.
+func Fix(err error, key string) string {
+	if _, taken := errors.AsType[*TakenError](err); taken {
+		return "stop that, or change " + key
+	}
+	if errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT) {
+		return "this machine has no such address: change " + strings.Replace(key, ".port", ".host", 1) + ", for instance to ::1"
+	}
+	return "change " + key
+}
+
 // Check tries to listen on addr (host:port) and lets go at once. Port 0 is
 // always free. The error is a *TakenError when another process listens there.
 func Check(ctx context.Context, addr string) error {
@@ -46,7 +76,7 @@ func Check(ctx context.Context, addr string) error {
 	if err != nil {
 		return fmt.Errorf("check port: %w", err)
 	}
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	l, err := obs.Listen(ctx, addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return &TakenError{Port: port, Holder: Find(port)}
 	}

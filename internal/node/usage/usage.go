@@ -14,7 +14,8 @@ var ErrUnsupported = errors.New("process usage cannot be read on this system")
 type Sample struct {
 	Time  time.Time
 	CPU   time.Duration // user and system time since it started
-	RSS   uint64        // resident bytes
+	RSS   uint64        // resident bytes; the kernel's estimate, which may be 0 for a small process
+	Ended bool          // a zombie: it has ended, and its parent has not looked yet
 	Start uint64        // start time in clock ticks since boot: with the pid it names the process
 }
 

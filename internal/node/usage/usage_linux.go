@@ -7,6 +7,8 @@ import (
 	"os"
 	"strconv"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // tick is USER_HZ, 100 on every Linux platform that Go supports (man 5 proc,
@@ -34,6 +36,16 @@ func Of(pid int) (Sample, error) {
 	return s, err
 }
 
+// Age is how long ago the process of a sample started, whatever the wall clock was set
+// to since; 0 where that cannot be told.
+func (s Sample) Age() time.Duration {
+	var now unix.Timespec
+	if s.Start == 0 || unix.ClockGettime(unix.CLOCK_BOOTTIME, &now) != nil {
+		return 0
+	}
+	return max(time.Duration(now.Nano())-time.Duration(s.Start)*tick, 0)
+}
+
 func parse(stat []byte, pageSize uint64) (Sample, error) {
 	// The command is in parentheses and may itself hold spaces and parentheses.
 	end := bytes.LastIndexByte(stat, ')')
@@ -52,5 +64,5 @@ func parse(stat []byte, pageSize uint64) (Sample, error) {
 		}
 		n[i] = v
 	}
-	return Sample{CPU: time.Duration(n[0]+n[1]) * tick, Start: n[2], RSS: n[3] * pageSize}, nil
+	return Sample{CPU: time.Duration(n[0]+n[1]) * tick, Start: n[2], RSS: n[3] * pageSize, Ended: f[0][0] == 'Z' || f[0][0] == 'X'}, nil
 }

@@ -41,7 +41,12 @@ type Op struct {
 	N    int64 // operations counted from 1 over the file system's life
 	Kind Kind
 	Path string
+	// From and To are the bytes of the file that are asked for, of a Read alone.
+	From, To int64
 }
+
+// Hits reports whether the operation reads a byte of [from, to).
+func (o Op) Hits(from, to int64) bool { return o.Kind == Read && o.From < to && o.To > from }
 
 // Inject decides about an operation: nil lets it happen. An error is returned
 // in its place; a failing write first writes half of its bytes, as a full disk
@@ -96,10 +101,12 @@ func (k Kind) Changes() bool {
 // Ops returns how many operations have happened.
 func (f *FS) Ops() int64 { return f.n.Load() }
 
-func (f *FS) check(k Kind, path string) error {
-	err := f.inject(Op{N: f.n.Add(1), Kind: k, Path: path})
-	if err != nil {
-		return &fs.PathError{Op: string(k), Path: path, Err: err}
+func (f *FS) check(k Kind, path string) error { return f.decide(Op{Kind: k, Path: path}) }
+
+func (f *FS) decide(o Op) error {
+	o.N = f.n.Add(1)
+	if err := f.inject(o); err != nil {
+		return &fs.PathError{Op: string(o.Kind), Path: o.Path, Err: err}
 	}
 	return nil
 }

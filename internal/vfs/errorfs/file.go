@@ -15,7 +15,7 @@ type file struct {
 
 // ReadAt implements io.ReaderAt.
 func (f *file) ReadAt(p []byte, off int64) (int, error) {
-	if err := f.fs.check(Read, f.name); err != nil {
+	if err := f.fs.decide(Op{Kind: Read, Path: f.name, From: off, To: off + int64(len(p))}); err != nil {
 		return 0, err
 	}
 	return f.File.ReadAt(p, off)

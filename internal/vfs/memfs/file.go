@@ -232,3 +232,10 @@ func (f *file) Close() error {
 	f.closed = true
 	return nil
 }
+
+// Named implements vfs.File.
+func (f *file) Named(name string) (bool, error) {
+	f.fs.mu.Lock()
+	defer f.fs.mu.Unlock()
+	return f.fs.names[clean(name)] == f.node, f.check("stat", false)
+}

@@ -7,7 +7,7 @@ import { session } from '$lib/stores/session.svelte';
 import { theme } from '$lib/stores/theme.svelte';
 import type { IconName } from '$lib/ui/Icon.svelte';
 import { startable, stoppable } from '$lib/ui/status';
-import { routes } from '../routes';
+import { routesFor } from '../routes';
 import { type Entry, hostsOf } from './entries';
 import { overlays } from './overlays.svelte';
 
@@ -20,8 +20,8 @@ function action(title: string, icon: IconName, run: () => void, note = ''): Entr
   return { group: 'Action', title, note, icon, run };
 }
 
-export const fixed: readonly Entry[] = [
-  ...routes.map(
+export const fixed = (): Entry[] => [
+  ...routesFor((role) => session.may(role)).map(
     (route): Entry => ({
       group: 'Page',
       title: route.title,

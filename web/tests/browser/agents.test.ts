@@ -51,6 +51,34 @@ describe.skipIf(!need(hasChromium, 'Chromium'))('Agents', () => {
     await page.getByRole('complementary', { name: 'proc_agent on db-01' }).waitFor({ state: 'hidden' });
   });
 
+  it('asks for tasks once and keeps what is typed, while figures change', async () => {
+    const { page } = await stage.tab('/dashboard/agents?agent=web-01%2Fproc_agent&tab=tasks');
+    let asked = 0;
+    await page.route(/\/api\/agents\/proc_agent\/tasks/, (route) => {
+      asked += 1;
+      const parameters = [{ name: 'measure', type: 'duration', default: '1s', required: false, summary: '' }];
+      return route.fulfill({ json: { tasks: [{ name: 'snapshot', summary: '', parameters }] } });
+    });
+    await page.reload();
+    await page.getByRole('textbox', { name: 'measure' }).fill('5s');
+    await page.waitForTimeout(2500); // two beats of the agents' figures
+    expect(await page.getByRole('textbox', { name: 'measure' }).inputValue()).toBe('5s');
+    expect(asked).toBe(1);
+  });
+
+  it('shows no figures of an agent run by hand, which are not known', async () => {
+    const agent = stage.fake.world.agents[0];
+    if (!agent) throw new Error('there are no agents');
+    Object.assign(agent, { unsupervised: true, events_total: 0, rss_bytes: 0, certificate_ends_at: null });
+    const { page } = await stage.tab('/dashboard/agents?flat=1&agent=web-01%2Fproc_agent');
+    const panel = page.getByRole('complementary', { name: 'proc_agent on web-01' });
+    await panel.getByText('none: run by hand').waitFor();
+    for (const name of ['Last event', 'Certificate ends', 'Events', 'Memory', 'Restarts'])
+      expect(await panel.getByText(name, { exact: true }).count()).toBe(0);
+    const row = page.getByRole('row').filter({ hasText: 'proc_agent on web-01' });
+    expect(await row.textContent()).not.toMatch(/0 B|%|never/);
+  });
+
   it('works by keyboard alone', async () => {
     const { page } = await stage.tab('/dashboard/agents?flat=1');
     await page.getByRole('grid').waitFor();

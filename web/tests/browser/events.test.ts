@@ -138,7 +138,7 @@ describe.skipIf(!hasChromium)('Events of an empty system', () => {
   const stage = useFake({ history: 0, agents: 0 });
 
   it('says what will be there, and shows the first to come', async () => {
-    const { page } = await stage.tab('/dashboard/events');
+    const { page } = await stage.tab('/dashboard/events?readings=1');
     await page.getByText('There are no events yet').waitFor();
     stage.fake.world.advance(Date.now(), 5);
     await page.waitForFunction(() => document.querySelectorAll('[role="grid"] .row').length === 5);

@@ -101,7 +101,7 @@ describe.skipIf(!need(hasChromium, 'Chromium'))('looks', () => {
       const { page } = await stage.tab('/dashboard', { scheme });
       await page.getByText('The log is full').waitFor();
       stage.fake.cutLive(false);
-      await page.getByText(/Live updates are broken/).waitFor();
+      await page.getByText(/Not live since/).waitFor();
       await shot(page, `bad-${scheme}`);
       expect(await axe(page)).toEqual([]);
       stage.fake.failing.add('/api/agents/status');

@@ -116,6 +116,35 @@ describe.skipIf(!ready)('the real program', () => {
     await context.close();
   });
 
+  it('shows a viewer what they may not do, and why', async () => {
+    const password = await program.addUser('vera', 'viewer');
+    const { page, context } = await openTab(browser, program.address);
+    await signIn(page, 'vera', password, '/dashboard/agents');
+    const stop = page
+      .getByRole('row')
+      .filter({ hasText: 'synth_agent' })
+      .getByRole('button', { name: /^Stop/ });
+    await stop.waitFor();
+    expect(await stop.getAttribute('aria-disabled')).toBe('true');
+    expect(await stop.getAttribute('title')).toBe('Needs the role admin; you are viewer');
+    await stop.click({ force: true });
+    expect(await page.getByRole('dialog').count()).toBe(0);
+    await page.getByRole('row').filter({ hasText: 'synth_agent' }).getByText('synth_agent').click();
+    await page.getByRole('tab', { name: 'Tasks' }).click();
+    await page.getByText('To run these: needs the role analyst; you are viewer.').waitFor();
+    expect(await page.getByRole('button', { name: 'Run', exact: true }).first().isDisabled()).toBe(true);
+    // Whoever asks without the page is refused all the same.
+    const code = await page.evaluate(async () => {
+      const session = (await (await fetch('/api/session')).json()) as { csrf_token: string };
+      const headers = { 'X-CSRF-Token': session.csrf_token };
+      return (await fetch('/api/agents/synth_agent/stop', { method: 'POST', headers })).status;
+    });
+    expect(code).toBe(403);
+    await page.goto('/dashboard/events');
+    await page.locator('main#page .row').first().waitFor();
+    await context.close();
+  });
+
   it('is light: at most 90 kB of JavaScript until Overview is shown', async () => {
     const { page, context } = await enter();
     await page.goto('/dashboard');
@@ -151,10 +180,10 @@ describe.skipIf(!ready)('the real program', () => {
     const { page, context } = await enter('/dashboard/events');
     await page.getByRole('grid').waitFor();
     // It comes back within a second: so it is killed until a person would notice.
-    const line = page.getByText(/lost its connection to the hub since/);
+    const line = page.getByText(/^Not live since/);
     let killed = 0;
     while (!(await line.isVisible())) {
-      const hub = Number([...program.said().matchAll(/hub\s+running \(pid (\d+)/g)].at(-1)?.[1]);
+      const hub = program.pidOf('hub');
       if (hub !== killed) process.kill(hub, 'SIGKILL');
       killed = hub;
       await page.waitForTimeout(100);

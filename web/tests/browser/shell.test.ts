@@ -82,10 +82,10 @@ describe.skipIf(!need(hasChromium, 'Chromium'))('shell', () => {
   });
 
   it('says since when it is stale, reconnects by itself and asks for what it missed', async () => {
-    const { page } = await stage.tab('/dashboard/events');
+    const { page } = await stage.tab('/dashboard/events?readings=1');
     await page.getByRole('grid').waitFor();
     stage.fake.cutLive(false);
-    const line = page.getByText(/Live updates are broken since \d\d:\d\d:\d\d/);
+    const line = page.getByText(/^Not live since \d\d:\d\d:\d\d/);
     await line.waitFor();
     stage.fake.cutLive(true);
     await page.getByRole('button', { name: 'Try now' }).click();
@@ -107,7 +107,7 @@ describe.skipIf(!need(hasChromium, 'Chromium'))('shell', () => {
   });
 
   it('asks for nothing while its tab is hidden, and catches up when it is seen', async () => {
-    const { page } = await stage.tab('/dashboard/events?cols=offset');
+    const { page } = await stage.tab('/dashboard/events?readings=1&cols=offset');
     const first = page.locator('[role="grid"] .row [role="gridcell"]').first();
     await first.waitFor();
     const hide = (hidden: boolean) =>
@@ -129,13 +129,42 @@ describe.skipIf(!need(hasChromium, 'Chromium'))('shell', () => {
     expect(offsets.map(Number)).toEqual(offsets.map((_, index) => Number(offsets[0]) - index));
   });
 
+  it('offers to reload when another build is served, and goes on until then', async () => {
+    const { page } = await stage.tab();
+    await page.getByText('Live', { exact: true }).waitFor();
+    const offer = page.getByText(/^The dashboard was updated/);
+    expect(await offer.isVisible()).toBe(false);
+    stage.fake.page = '/assets/index-of-another-build.js';
+    stage.fake.cutLive(true);
+    await offer.waitFor();
+    await page.getByText('Live', { exact: true }).waitFor();
+    stage.fake.page = '';
+    await page.getByRole('button', { name: 'Reload' }).click();
+    await page.getByText('Live', { exact: true }).waitFor();
+    expect(await offer.isVisible()).toBe(false);
+  });
+
+  it('loads itself again, once, for code that is not there any more', async () => {
+    const { page } = await stage.tab('/dashboard/events');
+    await page.getByRole('grid').waitFor();
+    let asked = 0;
+    await page.route('**/assets/Agents-*.js', (route) => {
+      asked += 1;
+      return asked === 1 ? route.fulfill({ status: 404, body: 'gone' }) : route.continue();
+    });
+    await page.keyboard.press('g');
+    await page.keyboard.press('a');
+    await page.getByRole('row').filter({ hasText: 'proc_agent' }).first().waitFor();
+    expect(asked).toBe(2);
+  });
+
   it('says when the dashboard has lost the hub', async () => {
     const { page } = await stage.tab();
     await page.getByText('Live', { exact: true }).waitFor();
     stage.fake.hub(false);
-    await page.getByText(/lost its connection to the hub since/).waitFor();
+    await page.getByText(/^Not live since/).waitFor();
     stage.fake.hub(true);
-    await page.getByText(/lost its connection to the hub since/).waitFor({ state: 'hidden' });
+    await page.getByText(/^Not live since/).waitFor({ state: 'hidden' });
   });
 
   it('says what is wrong when there is no such page', async () => {

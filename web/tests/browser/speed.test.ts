@@ -60,6 +60,19 @@ describe.skipIf(!need(hasChromium, 'Chromium'))('speed', () => {
     await context.close();
   });
 
+  it('asks for each thing once, before its code is there', async () => {
+    const { page } = await stage.tab('/dashboard');
+    for (const path of ['/dashboard', '/dashboard/events']) {
+      stage.fake.asked.clear();
+      await page.goto(path);
+      await page.locator('.uplot').first().waitFor();
+      const ask = path === '/dashboard' ? '/api/series' : '/api/events';
+      expect(['/api/session', '/api/overview', ask].map((each) => stage.fake.asked.get(each))).toEqual([
+        1, 1, 1,
+      ]);
+    }
+  });
+
   it('keeps 50 frames a second and a flat heap at 1,000 events a second', {
     timeout: 120_000 + soak * 1000,
   }, async () => {

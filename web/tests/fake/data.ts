@@ -45,6 +45,8 @@ export function makeEvent(offset: number, time: number, hosts: number): Event {
     host,
     agent: type === 'hub.health' ? 'eventbus' : 'proc_agent',
     agent_kind: type === 'hub.health' ? 'eventbus' : 'proc',
+    observer: '',
+    about: '',
     publisher: `spiffe://local/agent/${host}`,
     message: '',
     fields: { 'host.name': host, 'host.os.type': 'linux', 'agent.version': '0.1.0' },
@@ -114,6 +116,12 @@ export function makeAgents(total: number, now: number): Agent[] {
       restarts: down ? 3 : 0,
       node_connected: true,
       enabled: true,
+      unsupervised: false,
+      privileges: [],
+      certificate_ends_at: null,
+      last_exit_at: null,
+      last_exit: '',
+      warning: '',
     };
   });
 }

@@ -14,7 +14,9 @@ interface Subscription {
   behind: boolean;
 }
 
-const mostAtOnce = 100;
+const mostAtOnce = 200;
+/** As at the server. */
+const mostSubscriptions = 16;
 
 /** One tab's live connection, as /api/live serves it. */
 export class LiveClient {
@@ -23,9 +25,10 @@ export class LiveClient {
   #world: World;
   #beats = 0;
 
-  constructor(socket: WebSocket, world: World) {
+  constructor(socket: WebSocket, world: World, page: string) {
     this.#socket = socket;
     this.#world = world;
+    this.#send({ type: 'hello', time: new Date().toISOString(), page });
     socket.on('message', (data) => this.#asked(JSON.parse(String(data)) as Request));
   }
 
@@ -36,7 +39,15 @@ export class LiveClient {
       const { topic } = subscription.topic;
       if (topic === 'events') this.#events(id, subscription);
       else if (topic === 'agents' && this.#beats % 10 === 0)
-        this.#send({ id, type: 'agents', snapshot: false, agents: this.#world.beat(now), removed: [] });
+        this.#send({
+          id,
+          type: 'agents',
+          snapshot: false,
+          agents: this.#world.beat(now),
+          removed: [],
+          nodes: [],
+          removed_nodes: [],
+        });
       else if (topic === 'overview' && this.#beats % 20 === 0)
         this.#send({ id, type: 'overview', ...this.#world.status(now) });
       else if (subscription.topic.topic === 'series' && this.#beats % 10 === 0) {
@@ -48,7 +59,12 @@ export class LiveClient {
   }
 
   hub(connected: boolean, since: number): void {
-    this.#send({ type: 'hub', connected, since: new Date(since).toISOString() });
+    this.#send({
+      type: 'hub',
+      connected,
+      since: new Date(since).toISOString(),
+      reason: connected ? '' : 'the hub is connected and does not answer',
+    });
   }
 
   close(): void {
@@ -56,17 +72,24 @@ export class LiveClient {
   }
 
   #asked(request: Request): void {
-    if (request.op === 'ping') this.#send({ type: 'pong' });
+    if (request.op === 'ping') this.#send({ type: 'pong', time: new Date().toISOString() });
     if (request.op === 'unsubscribe') this.#subscriptions.delete(request.id);
     if (request.op !== 'subscribe') return;
+    if (this.#subscriptions.size >= mostSubscriptions) {
+      const detail = `a connection may have ${mostSubscriptions} subscriptions`;
+      this.#send({ id: request.id, type: 'error', detail });
+      return;
+    }
     try {
-      const test = request.topic === 'events' ? compile(request.query) : () => true;
-      const after = request.topic === 'events' ? request.after : null;
+      const asked = request.topic === 'events' ? compile(request.query) : () => true;
+      const without = request.topic === 'events' ? request.without : undefined;
+      const test = (event: Event) => event.type !== without && asked(event);
+      const from = request.topic === 'events' ? request.from : null;
       this.#subscriptions.set(request.id, {
         topic: request,
         test,
-        next: after === null ? this.#world.events.length : after + 1,
-        behind: after !== null,
+        next: from ?? this.#world.events.length,
+        behind: from !== null,
       });
     } catch (error) {
       const position = error instanceof QueryFault ? error.position : undefined;
@@ -74,7 +97,15 @@ export class LiveClient {
       return;
     }
     if (request.topic === 'agents')
-      this.#send({ id: request.id, type: 'agents', snapshot: true, agents: this.#world.agents, removed: [] });
+      this.#send({
+        id: request.id,
+        type: 'agents',
+        snapshot: true,
+        agents: this.#world.agents,
+        removed: [],
+        nodes: this.#world.nodes(),
+        removed_nodes: [],
+      });
   }
 
   #events(id: string, subscription: Subscription): void {

@@ -1,5 +1,6 @@
 import type { Event, EventsResponse, SeriesResponse } from '../../src/lib/api/types';
 import { spanOf } from '../../src/lib/router/timerange';
+import { order } from '../../src/pages/events/held';
 import { compile } from './query';
 import type { World } from './world';
 
@@ -13,17 +14,16 @@ export function searchEvents(world: World, params: URLSearchParams, now: number)
   const test = compile(params.get('query') ?? '');
   const since = instant(params.get('since'), now, 0);
   const until = instant(params.get('until'), now, now);
-  const inRange = world.events.filter((event) => {
+  const without = params.get('without');
+  const inRange = world.events.slice(world.forgotten).filter((event) => {
     const time = Date.parse(event.time);
     return time >= since && time <= until;
   });
-  const found = inRange.filter(test);
+  const found = inRange.filter((event) => event.type !== without && test(event)).sort((a, b) => order(b, a));
   const limit = Number(params.get('limit') ?? 100);
   const before = Number(params.get('before') ?? 0);
-  const page = found
-    .filter((event) => !before || event.offset < before)
-    .slice(-limit)
-    .reverse();
+  const end = before ? found.findIndex((event) => event.offset === before) : found.length;
+  const page = found.slice(Math.max(0, end - limit), Math.max(0, end)).reverse();
   const last = page.at(-1);
   return {
     events: page,
@@ -37,12 +37,13 @@ export function searchEvents(world: World, params: URLSearchParams, now: number)
       .map((field) => facet(found, field)),
     store: {
       state: 'ok',
-      events: world.events.length,
+      events: world.events.length - world.forgotten,
       capacity: 200_000,
-      oldest_time: world.events[0]?.time ?? null,
+      oldest_time: world.events[world.forgotten]?.time ?? null,
       next_offset: world.events.length,
     },
-    next_before: last && last.offset > (found[0]?.offset ?? 0) ? last.offset : null,
+    complete_to_offset: world.events.length,
+    next_before: last && last !== found[0] ? last.offset : null,
   };
 }
 
@@ -55,7 +56,7 @@ function histogram(
   if (!buckets) return null;
   const step = Math.max(1, Math.ceil((until - since) / 1000 / buckets));
   const start = Math.floor(since / 1000 / step) * step;
-  const counts = new Array<number>(Math.ceil((until / 1000 - start) / step)).fill(0);
+  const counts = new Array<number>(Math.max(1, Math.floor((until / 1000 - start) / step))).fill(0);
   for (const event of events) {
     const bucket = Math.floor((Date.parse(event.time) / 1000 - start) / step);
     if (counts[bucket] !== undefined) counts[bucket] += 1;

@@ -1,9 +1,11 @@
+import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { WebSocketServer } from 'ws';
+import type { Entity, Event } from '../../src/lib/api/types';
 import { fieldList } from './data';
 import { LiveClient } from './live';
 import { QueryFault } from './query';
@@ -26,6 +28,8 @@ export interface FakeServer {
   delay: number;
   /** How many requests each path got. */
   asked: Map<string, number>;
+  /** The script of the page that live connections are told of. */
+  page: string;
   /** Cuts live connections; while not allowed, new ones are refused. */
   cutLive(allow: boolean): void;
   hub(connected: boolean): void;
@@ -42,8 +46,19 @@ const kinds: Record<string, string> = {
   '.svg': 'image/svg+xml',
   '.html': 'text/html',
 };
-const policy =
-  "default-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+/** As strict as the program's: what stands in the page itself is allowed by its hash alone. */
+function policyFor(page: string): string {
+  const hashes = (kind: string) =>
+    [...page.matchAll(new RegExp(`<${kind}>(.*?)</${kind}>`, 'gs'))]
+      .map(
+        ([, text]) =>
+          ` 'sha256-${createHash('sha256')
+            .update(text ?? '')
+            .digest('base64')}'`,
+      )
+      .join('');
+  return `default-src 'self'; style-src 'self'${hashes('style')}; style-src-attr 'unsafe-inline'; script-src 'self'${hashes('script')}; connect-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'`;
+}
 
 /** Serves the built UI and a made-up API: for development, and for states that are hard to reach. */
 export async function startFakeServer(options: FakeOptions = {}): Promise<FakeServer> {
@@ -66,7 +81,7 @@ export async function startFakeServer(options: FakeOptions = {}): Promise<FakeSe
       return;
     }
     sockets.handleUpgrade(request, socket, head, (ws) => {
-      const client = new LiveClient(ws, world);
+      const client = new LiveClient(ws, world, fake.page);
       clients.add(client);
       ws.on('close', () => clients.delete(client));
     });
@@ -85,6 +100,7 @@ export async function startFakeServer(options: FakeOptions = {}): Promise<FakeSe
     world,
     failing: new Set(),
     delay: 0,
+    page: '',
     asked: new Map(),
     cutLive(allow) {
       allowed = allow;
@@ -149,12 +165,16 @@ function route(
   if (request.method === 'POST' && request.headers['x-csrf-token'] !== 'token')
     return problem(response, 403, 'the request lacks its token');
   const agent = /^\/api\/agents\/([^/]+)\/(start|stop|restart|logs)$/.exec(url.pathname);
+  if (agent && agent[2] !== 'logs' && world.role !== 'admin')
+    return problem(response, 403, `this needs role admin, and you have ${world.role}`);
   if (agent) return agentRoute(response, url, decodeURIComponent(agent[1] ?? ''), agent[2] ?? '', world);
   const event = /^\/api\/events\/(\d+)$/.exec(url.pathname);
   if (event) return eventRoute(response, Number(event[1]), world);
   switch (url.pathname) {
     case '/api/session':
       return json(response, session);
+    case '/api/health':
+      return json(response, { status: 'ok' });
     case '/api/logout':
       response.setHeader('Set-Cookie', 'amoskys_session=; Max-Age=0; Path=/');
       response.writeHead(204).end();
@@ -164,7 +184,11 @@ function route(
     case '/api/series':
       return json(response, series(world, url.searchParams, now));
     case '/api/agents/status':
-      return json(response, { agents: world.agents, nodes: [], time: new Date(now).toISOString() });
+      return json(response, {
+        agents: world.agents,
+        nodes: world.nodes(),
+        time: new Date(now).toISOString(),
+      });
     case '/api/events':
       return json(response, searchEvents(world, url.searchParams, now));
     case '/api/fields':
@@ -208,11 +232,33 @@ function eventRoute(response: ServerResponse, offset: number, world: World): voi
       .filter((each) => subject && each.fields['process.name'] === subject && each.offset !== offset)
       .slice(-10)
       .reverse(),
+    entities: entitiesOf(event),
   });
 }
 
+/** What the program's internal/entity finds in the events that the fake makes. */
+function entitiesOf(event: Event): Entity[] {
+  const named: [role: Entity['role'], kind: Entity['kind'], field: string][] = [
+    ['process', 'process', 'process.entity_id'],
+    ['parent', 'process', 'process.parent.entity_id'],
+    ['flow', 'flow', 'network.community_id'],
+  ];
+  const found = named.flatMap(([role, kind, field]): Entity[] => {
+    const id = event.fields[field];
+    if (typeof id !== 'string') return [];
+    const query = `${role === 'parent' ? 'process.entity_id' : field}:="${id}"`;
+    return [{ role, kind, key: `${kind}:${id}`, name: '', query }];
+  });
+  return [
+    ...found,
+    { role: 'host', kind: 'host', key: `host:${event.host}`, name: '', query: `host:="${event.host}"` },
+  ];
+}
+
 function json(response: ServerResponse, value: unknown): void {
-  response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify(value));
+  response
+    .writeHead(200, { 'Content-Type': 'application/json', 'Server-Time': new Date().toISOString() })
+    .end(JSON.stringify(value));
 }
 
 function problem(response: ServerResponse, status: number, detail: string, more: object = {}): void {
@@ -236,7 +282,7 @@ function file(path: string, response: ServerResponse): void {
   }
   response.writeHead(200, {
     'Content-Type': kinds[extname(name)] ?? 'application/octet-stream',
-    'Content-Security-Policy': policy,
+    'Content-Security-Policy': policyFor(readFileSync(join(dist, 'index.html'), 'utf8')),
   });
   response.end(readFileSync(name));
 }

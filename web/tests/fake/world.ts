@@ -1,4 +1,4 @@
-import type { Agent, Event, Health, OverviewStatus } from '../../src/lib/api/types';
+import type { Agent, Event, Health, Node, OverviewStatus, Trouble } from '../../src/lib/api/types';
 import { makeAgents, makeEvent } from './data';
 
 export interface WorldOptions {
@@ -13,6 +13,8 @@ export class World {
   events: Event[] = [];
   agents: Agent[];
   logState = 'ok';
+  /** The first events that are in the log, and no longer to be searched. */
+  forgotten = 0;
   role: 'viewer' | 'analyst' | 'admin' = 'admin';
   /** The next commands to agents fail with this. */
   refuse: string | null = null;
@@ -65,13 +67,65 @@ export class World {
     return agent;
   }
 
+  /** As the server: red agents, then yellow ones. */
+  troubles(): Trouble[] {
+    return ['red', 'yellow']
+      .flatMap((health) => this.agents.filter((agent) => agent.health === health))
+      .slice(0, 10)
+      .map(({ host, id, health, state, detail }) => ({
+        kind: 'agent',
+        host,
+        agent: id,
+        health,
+        state,
+        detail,
+        since: null,
+        restarts: 0,
+      }));
+  }
+
+  /** The nodes of all hosts, which are connected. */
+  nodes(): Node[] {
+    return [...new Set(this.agents.map((agent) => agent.host))].map((host) => ({
+      id: host,
+      host,
+      connected: true,
+      version: '0.1.0',
+      state: 'connected',
+      health: 'green',
+      detail: '',
+      last_seen_at: null,
+      agents: this.agents.filter((agent) => agent.host === host).length,
+    }));
+  }
+
+  #findings(): OverviewStatus['findings'] {
+    const found = this.events.filter((event) => event.type.startsWith('finding.'));
+    const severities: Record<string, number> = {};
+    for (const { severity } of found) severities[severity] = (severities[severity] ?? 0) + 1;
+    return { total: found.length, by_severity: severities, newest: found.slice(-5).reverse() };
+  }
+
+  /** One event like the newest, but for what is said. */
+  happen(change: Partial<Event>): Event {
+    const last = this.events.at(-1);
+    if (!last) throw new Error('there is no event to change');
+    const event = { ...last, offset: this.events.length, ...change };
+    this.events.push(event);
+    return event;
+  }
+
   status(now: number): OverviewStatus {
     const count = (health: Health) => this.agents.filter((agent) => agent.health === health).length;
     const samples = this.events.slice(-400).filter((event) => event.type === 'process.sample');
     const byHost = new Map<string, number>();
     for (const event of this.events.slice(-1000)) byHost.set(event.host, (byHost.get(event.host) ?? 0) + 1);
     const sum = Math.min(1000, this.events.length);
+    const hosts = new Set(this.agents.map((agent) => agent.host));
     return {
+      as_of: new Date(now).toISOString(),
+      nodes: { total: hosts.size, connected: hosts.size, reconnecting: 0, away: 0, silent: 0 },
+      troubles: this.troubles(),
       status: {
         state: this.logState === 'ok' ? 'ok' : 'degraded',
         reasons: this.logState === 'ok' ? [] : ['no space left on device'],
@@ -88,6 +142,7 @@ export class World {
         oldest_time: this.events[0]?.time ?? null,
         free_bytes: 213e9,
         quarantined: 0,
+        losses: [],
         recovery: '',
       },
       store: {
@@ -104,7 +159,7 @@ export class World {
         red: count('red'),
         unknown: count('unknown'),
       },
-      subscribers: [{ name: 'store', offset: this.events.length, lag_events: 0 }],
+      subscribers: [{ name: 'store', offset: this.events.length, lag_events: 0, state: 'ok', hold: false }],
       rate: {
         events_per_second: this.events.length === 0 ? 0 : this.options.eventsPerSecond,
         events_total: this.events.length,
@@ -113,7 +168,7 @@ export class World {
         queue_depth: 0.4,
       },
       latency_ms: { p50: 0.42, p99: 2.7, p999: 8.1 },
-      findings: { total: 0, by_severity: {} },
+      findings: this.#findings(),
       top: {
         processes: samples
           .sort((a, b) => Number(b.fields.cpu) - Number(a.fields.cpu))

@@ -562,6 +562,493 @@ func (*ChangePasswordResponse) Descriptor() ([]byte, []int) {
 	return file_amoskys_v1_accounts_proto_rawDescGZIP(), []int{8}
 }
 
+type ListUsersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListUsersRequest) Reset() {
+	*x = ListUsersRequest{}
+	mi := &file_amoskys_v1_accounts_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListUsersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListUsersRequest) ProtoMessage() {}
+
+func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_accounts_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListUsersRequest.ProtoReflect.Descriptor instead.
+func (*ListUsersRequest) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_accounts_proto_rawDescGZIP(), []int{9}
+}
+
+type ListUsersResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Users         []*UserAccount         `protobuf:"bytes,1,rep,name=users,proto3" json:"users,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListUsersResponse) Reset() {
+	*x = ListUsersResponse{}
+	mi := &file_amoskys_v1_accounts_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListUsersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListUsersResponse) ProtoMessage() {}
+
+func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_accounts_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListUsersResponse.ProtoReflect.Descriptor instead.
+func (*ListUsersResponse) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_accounts_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ListUsersResponse) GetUsers() []*UserAccount {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+type AddUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 64 of a-z, 0-9, ".", "_" and "-".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Role Role   `protobuf:"varint,2,opt,name=role,proto3,enum=amoskys.v1.Role" json:"role,omitempty"`
+	// The hub makes one when empty.
+	Password      string `protobuf:"bytes,3,opt,name=password,proto3" json:"password,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddUserRequest) Reset() {
+	*x = AddUserRequest{}
+	mi := &file_amoskys_v1_accounts_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddUserRequest) ProtoMessage() {}
+
+func (x *AddUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_accounts_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddUserRequest.ProtoReflect.Descriptor instead.
+func (*AddUserRequest) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_accounts_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *AddUserRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AddUserRequest) GetRole() Role {
+	if x != nil {
+		return x.Role
+	}
+	return Role_ROLE_UNSPECIFIED
+}
+
+func (x *AddUserRequest) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+type AddUserResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	User  *UserAccount           `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	// The password that the hub made, shown this once; empty if one was given.
+	Password      string `protobuf:"bytes,2,opt,name=password,proto3" json:"password,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddUserResponse) Reset() {
+	*x = AddUserResponse{}
+	mi := &file_amoskys_v1_accounts_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddUserResponse) ProtoMessage() {}
+
+func (x *AddUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_accounts_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddUserResponse.ProtoReflect.Descriptor instead.
+func (*AddUserResponse) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_accounts_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *AddUserResponse) GetUser() *UserAccount {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+func (x *AddUserResponse) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+type SetPasswordRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The hub makes one when empty.
+	Password      string `protobuf:"bytes,2,opt,name=password,proto3" json:"password,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetPasswordRequest) Reset() {
+	*x = SetPasswordRequest{}
+	mi := &file_amoskys_v1_accounts_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPasswordRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPasswordRequest) ProtoMessage() {}
+
+func (x *SetPasswordRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_accounts_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPasswordRequest.ProtoReflect.Descriptor instead.
+func (*SetPasswordRequest) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_accounts_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *SetPasswordRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SetPasswordRequest) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+type SetPasswordResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The password that the hub made, shown this once; empty if one was given.
+	Password string `protobuf:"bytes,1,opt,name=password,proto3" json:"password,omitempty"`
+	// How many sessions ended.
+	Sessions      uint32 `protobuf:"varint,2,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetPasswordResponse) Reset() {
+	*x = SetPasswordResponse{}
+	mi := &file_amoskys_v1_accounts_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPasswordResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPasswordResponse) ProtoMessage() {}
+
+func (x *SetPasswordResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_accounts_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPasswordResponse.ProtoReflect.Descriptor instead.
+func (*SetPasswordResponse) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_accounts_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *SetPasswordResponse) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+func (x *SetPasswordResponse) GetSessions() uint32 {
+	if x != nil {
+		return x.Sessions
+	}
+	return 0
+}
+
+type SetRoleRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Role          Role                   `protobuf:"varint,2,opt,name=role,proto3,enum=amoskys.v1.Role" json:"role,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetRoleRequest) Reset() {
+	*x = SetRoleRequest{}
+	mi := &file_amoskys_v1_accounts_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetRoleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetRoleRequest) ProtoMessage() {}
+
+func (x *SetRoleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_accounts_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetRoleRequest.ProtoReflect.Descriptor instead.
+func (*SetRoleRequest) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_accounts_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *SetRoleRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SetRoleRequest) GetRole() Role {
+	if x != nil {
+		return x.Role
+	}
+	return Role_ROLE_UNSPECIFIED
+}
+
+type SetRoleResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          *UserAccount           `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetRoleResponse) Reset() {
+	*x = SetRoleResponse{}
+	mi := &file_amoskys_v1_accounts_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetRoleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetRoleResponse) ProtoMessage() {}
+
+func (x *SetRoleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_accounts_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetRoleResponse.ProtoReflect.Descriptor instead.
+func (*SetRoleResponse) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_accounts_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *SetRoleResponse) GetUser() *UserAccount {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+type RemoveUserRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveUserRequest) Reset() {
+	*x = RemoveUserRequest{}
+	mi := &file_amoskys_v1_accounts_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveUserRequest) ProtoMessage() {}
+
+func (x *RemoveUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_accounts_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveUserRequest.ProtoReflect.Descriptor instead.
+func (*RemoveUserRequest) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_accounts_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *RemoveUserRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type RemoveUserResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many sessions ended.
+	Sessions      uint32 `protobuf:"varint,1,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveUserResponse) Reset() {
+	*x = RemoveUserResponse{}
+	mi := &file_amoskys_v1_accounts_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveUserResponse) ProtoMessage() {}
+
+func (x *RemoveUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_accounts_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveUserResponse.ProtoReflect.Descriptor instead.
+func (*RemoveUserResponse) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_accounts_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *RemoveUserResponse) GetSessions() uint32 {
+	if x != nil {
+		return x.Sessions
+	}
+	return 0
+}
+
 var File_amoskys_v1_accounts_proto protoreflect.FileDescriptor
 
 const file_amoskys_v1_accounts_proto_rawDesc = "" +
@@ -599,18 +1086,49 @@ const file_amoskys_v1_accounts_proto_rawDesc = "" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12!\n" +
 	"\fold_password\x18\x02 \x01(\tR\voldPassword\x12!\n" +
 	"\fnew_password\x18\x03 \x01(\tR\vnewPassword\"\x18\n" +
-	"\x16ChangePasswordResponse*O\n" +
+	"\x16ChangePasswordResponse\"\x12\n" +
+	"\x10ListUsersRequest\"B\n" +
+	"\x11ListUsersResponse\x12-\n" +
+	"\x05users\x18\x01 \x03(\v2\x17.amoskys.v1.UserAccountR\x05users\"f\n" +
+	"\x0eAddUserRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12$\n" +
+	"\x04role\x18\x02 \x01(\x0e2\x10.amoskys.v1.RoleR\x04role\x12\x1a\n" +
+	"\bpassword\x18\x03 \x01(\tR\bpassword\"Z\n" +
+	"\x0fAddUserResponse\x12+\n" +
+	"\x04user\x18\x01 \x01(\v2\x17.amoskys.v1.UserAccountR\x04user\x12\x1a\n" +
+	"\bpassword\x18\x02 \x01(\tR\bpassword\"D\n" +
+	"\x12SetPasswordRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\bpassword\x18\x02 \x01(\tR\bpassword\"M\n" +
+	"\x13SetPasswordResponse\x12\x1a\n" +
+	"\bpassword\x18\x01 \x01(\tR\bpassword\x12\x1a\n" +
+	"\bsessions\x18\x02 \x01(\rR\bsessions\"J\n" +
+	"\x0eSetRoleRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12$\n" +
+	"\x04role\x18\x02 \x01(\x0e2\x10.amoskys.v1.RoleR\x04role\">\n" +
+	"\x0fSetRoleResponse\x12+\n" +
+	"\x04user\x18\x01 \x01(\v2\x17.amoskys.v1.UserAccountR\x04user\"'\n" +
+	"\x11RemoveUserRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"0\n" +
+	"\x12RemoveUserResponse\x12\x1a\n" +
+	"\bsessions\x18\x01 \x01(\rR\bsessions*O\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vROLE_VIEWER\x10\x01\x12\x10\n" +
 	"\fROLE_ANALYST\x10\x02\x12\x0e\n" +
 	"\n" +
-	"ROLE_ADMIN\x10\x032\xa6\x02\n" +
+	"ROLE_ADMIN\x10\x032\x95\x05\n" +
 	"\bAccounts\x12<\n" +
 	"\x05Login\x12\x18.amoskys.v1.LoginRequest\x1a\x19.amoskys.v1.LoginResponse\x12B\n" +
 	"\aSession\x12\x1a.amoskys.v1.SessionRequest\x1a\x1b.amoskys.v1.SessionResponse\x12?\n" +
 	"\x06Logout\x12\x19.amoskys.v1.LogoutRequest\x1a\x1a.amoskys.v1.LogoutResponse\x12W\n" +
-	"\x0eChangePassword\x12!.amoskys.v1.ChangePasswordRequest\x1a\".amoskys.v1.ChangePasswordResponseB=Z;github.com/amoskys/amoskys/internal/pb/amoskys/v1;amoskysv1b\x06proto3"
+	"\x0eChangePassword\x12!.amoskys.v1.ChangePasswordRequest\x1a\".amoskys.v1.ChangePasswordResponse\x12H\n" +
+	"\tListUsers\x12\x1c.amoskys.v1.ListUsersRequest\x1a\x1d.amoskys.v1.ListUsersResponse\x12B\n" +
+	"\aAddUser\x12\x1a.amoskys.v1.AddUserRequest\x1a\x1b.amoskys.v1.AddUserResponse\x12N\n" +
+	"\vSetPassword\x12\x1e.amoskys.v1.SetPasswordRequest\x1a\x1f.amoskys.v1.SetPasswordResponse\x12B\n" +
+	"\aSetRole\x12\x1a.amoskys.v1.SetRoleRequest\x1a\x1b.amoskys.v1.SetRoleResponse\x12K\n" +
+	"\n" +
+	"RemoveUser\x12\x1d.amoskys.v1.RemoveUserRequest\x1a\x1e.amoskys.v1.RemoveUserResponseB=Z;github.com/amoskys/amoskys/internal/pb/amoskys/v1;amoskysv1b\x06proto3"
 
 var (
 	file_amoskys_v1_accounts_proto_rawDescOnce sync.Once
@@ -625,7 +1143,7 @@ func file_amoskys_v1_accounts_proto_rawDescGZIP() []byte {
 }
 
 var file_amoskys_v1_accounts_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_amoskys_v1_accounts_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_amoskys_v1_accounts_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_amoskys_v1_accounts_proto_goTypes = []any{
 	(Role)(0),                      // 0: amoskys.v1.Role
 	(*UserAccount)(nil),            // 1: amoskys.v1.UserAccount
@@ -637,29 +1155,54 @@ var file_amoskys_v1_accounts_proto_goTypes = []any{
 	(*LogoutResponse)(nil),         // 7: amoskys.v1.LogoutResponse
 	(*ChangePasswordRequest)(nil),  // 8: amoskys.v1.ChangePasswordRequest
 	(*ChangePasswordResponse)(nil), // 9: amoskys.v1.ChangePasswordResponse
-	(*timestamppb.Timestamp)(nil),  // 10: google.protobuf.Timestamp
+	(*ListUsersRequest)(nil),       // 10: amoskys.v1.ListUsersRequest
+	(*ListUsersResponse)(nil),      // 11: amoskys.v1.ListUsersResponse
+	(*AddUserRequest)(nil),         // 12: amoskys.v1.AddUserRequest
+	(*AddUserResponse)(nil),        // 13: amoskys.v1.AddUserResponse
+	(*SetPasswordRequest)(nil),     // 14: amoskys.v1.SetPasswordRequest
+	(*SetPasswordResponse)(nil),    // 15: amoskys.v1.SetPasswordResponse
+	(*SetRoleRequest)(nil),         // 16: amoskys.v1.SetRoleRequest
+	(*SetRoleResponse)(nil),        // 17: amoskys.v1.SetRoleResponse
+	(*RemoveUserRequest)(nil),      // 18: amoskys.v1.RemoveUserRequest
+	(*RemoveUserResponse)(nil),     // 19: amoskys.v1.RemoveUserResponse
+	(*timestamppb.Timestamp)(nil),  // 20: google.protobuf.Timestamp
 }
 var file_amoskys_v1_accounts_proto_depIdxs = []int32{
 	0,  // 0: amoskys.v1.UserAccount.role:type_name -> amoskys.v1.Role
-	10, // 1: amoskys.v1.UserAccount.created_time:type_name -> google.protobuf.Timestamp
-	10, // 2: amoskys.v1.UserAccount.last_login_time:type_name -> google.protobuf.Timestamp
+	20, // 1: amoskys.v1.UserAccount.created_time:type_name -> google.protobuf.Timestamp
+	20, // 2: amoskys.v1.UserAccount.last_login_time:type_name -> google.protobuf.Timestamp
 	1,  // 3: amoskys.v1.LoginResponse.user:type_name -> amoskys.v1.UserAccount
-	10, // 4: amoskys.v1.LoginResponse.expires_time:type_name -> google.protobuf.Timestamp
+	20, // 4: amoskys.v1.LoginResponse.expires_time:type_name -> google.protobuf.Timestamp
 	1,  // 5: amoskys.v1.SessionResponse.user:type_name -> amoskys.v1.UserAccount
-	10, // 6: amoskys.v1.SessionResponse.expires_time:type_name -> google.protobuf.Timestamp
-	2,  // 7: amoskys.v1.Accounts.Login:input_type -> amoskys.v1.LoginRequest
-	4,  // 8: amoskys.v1.Accounts.Session:input_type -> amoskys.v1.SessionRequest
-	6,  // 9: amoskys.v1.Accounts.Logout:input_type -> amoskys.v1.LogoutRequest
-	8,  // 10: amoskys.v1.Accounts.ChangePassword:input_type -> amoskys.v1.ChangePasswordRequest
-	3,  // 11: amoskys.v1.Accounts.Login:output_type -> amoskys.v1.LoginResponse
-	5,  // 12: amoskys.v1.Accounts.Session:output_type -> amoskys.v1.SessionResponse
-	7,  // 13: amoskys.v1.Accounts.Logout:output_type -> amoskys.v1.LogoutResponse
-	9,  // 14: amoskys.v1.Accounts.ChangePassword:output_type -> amoskys.v1.ChangePasswordResponse
-	11, // [11:15] is the sub-list for method output_type
-	7,  // [7:11] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	20, // 6: amoskys.v1.SessionResponse.expires_time:type_name -> google.protobuf.Timestamp
+	1,  // 7: amoskys.v1.ListUsersResponse.users:type_name -> amoskys.v1.UserAccount
+	0,  // 8: amoskys.v1.AddUserRequest.role:type_name -> amoskys.v1.Role
+	1,  // 9: amoskys.v1.AddUserResponse.user:type_name -> amoskys.v1.UserAccount
+	0,  // 10: amoskys.v1.SetRoleRequest.role:type_name -> amoskys.v1.Role
+	1,  // 11: amoskys.v1.SetRoleResponse.user:type_name -> amoskys.v1.UserAccount
+	2,  // 12: amoskys.v1.Accounts.Login:input_type -> amoskys.v1.LoginRequest
+	4,  // 13: amoskys.v1.Accounts.Session:input_type -> amoskys.v1.SessionRequest
+	6,  // 14: amoskys.v1.Accounts.Logout:input_type -> amoskys.v1.LogoutRequest
+	8,  // 15: amoskys.v1.Accounts.ChangePassword:input_type -> amoskys.v1.ChangePasswordRequest
+	10, // 16: amoskys.v1.Accounts.ListUsers:input_type -> amoskys.v1.ListUsersRequest
+	12, // 17: amoskys.v1.Accounts.AddUser:input_type -> amoskys.v1.AddUserRequest
+	14, // 18: amoskys.v1.Accounts.SetPassword:input_type -> amoskys.v1.SetPasswordRequest
+	16, // 19: amoskys.v1.Accounts.SetRole:input_type -> amoskys.v1.SetRoleRequest
+	18, // 20: amoskys.v1.Accounts.RemoveUser:input_type -> amoskys.v1.RemoveUserRequest
+	3,  // 21: amoskys.v1.Accounts.Login:output_type -> amoskys.v1.LoginResponse
+	5,  // 22: amoskys.v1.Accounts.Session:output_type -> amoskys.v1.SessionResponse
+	7,  // 23: amoskys.v1.Accounts.Logout:output_type -> amoskys.v1.LogoutResponse
+	9,  // 24: amoskys.v1.Accounts.ChangePassword:output_type -> amoskys.v1.ChangePasswordResponse
+	11, // 25: amoskys.v1.Accounts.ListUsers:output_type -> amoskys.v1.ListUsersResponse
+	13, // 26: amoskys.v1.Accounts.AddUser:output_type -> amoskys.v1.AddUserResponse
+	15, // 27: amoskys.v1.Accounts.SetPassword:output_type -> amoskys.v1.SetPasswordResponse
+	17, // 28: amoskys.v1.Accounts.SetRole:output_type -> amoskys.v1.SetRoleResponse
+	19, // 29: amoskys.v1.Accounts.RemoveUser:output_type -> amoskys.v1.RemoveUserResponse
+	21, // [21:30] is the sub-list for method output_type
+	12, // [12:21] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_amoskys_v1_accounts_proto_init() }
@@ -673,7 +1216,7 @@ func file_amoskys_v1_accounts_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amoskys_v1_accounts_proto_rawDesc), len(file_amoskys_v1_accounts_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   9,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -26,13 +26,19 @@ const (
 	Accounts_Session_FullMethodName        = "/amoskys.v1.Accounts/Session"
 	Accounts_Logout_FullMethodName         = "/amoskys.v1.Accounts/Logout"
 	Accounts_ChangePassword_FullMethodName = "/amoskys.v1.Accounts/ChangePassword"
+	Accounts_ListUsers_FullMethodName      = "/amoskys.v1.Accounts/ListUsers"
+	Accounts_AddUser_FullMethodName        = "/amoskys.v1.Accounts/AddUser"
+	Accounts_SetPassword_FullMethodName    = "/amoskys.v1.Accounts/SetPassword"
+	Accounts_SetRole_FullMethodName        = "/amoskys.v1.Accounts/SetRole"
+	Accounts_RemoveUser_FullMethodName     = "/amoskys.v1.Accounts/RemoveUser"
 )
 
 // AccountsClient is the client API for Accounts service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Accounts is for certificates of role dashboard and operator.
+// Accounts is for certificates of role dashboard and operator; what manages users,
+// for operators alone. Everything that changes an account is audited.
 type AccountsClient interface {
 	// Login checks a password and opens a session. UNAUTHENTICATED for a wrong
 	// name or password alike, RESOURCE_EXHAUSTED after too many tries.
@@ -42,6 +48,20 @@ type AccountsClient interface {
 	Logout(ctx context.Context, in *LogoutRequest, opts ...grpc.CallOption) (*LogoutResponse, error)
 	// ChangePassword ends the user's other sessions.
 	ChangePassword(ctx context.Context, in *ChangePasswordRequest, opts ...grpc.CallOption) (*ChangePasswordResponse, error)
+	// ListUsers returns all users in the order of their names.
+	ListUsers(ctx context.Context, in *ListUsersRequest, opts ...grpc.CallOption) (*ListUsersResponse, error)
+	// AddUser makes a user. ALREADY_EXISTS if there is one of this name,
+	// INVALID_ARGUMENT for a name, role or password that may not be.
+	AddUser(ctx context.Context, in *AddUserRequest, opts ...grpc.CallOption) (*AddUserResponse, error)
+	// SetPassword replaces a password without asking for the old one and ends the
+	// user's sessions. NOT_FOUND if there is no such user.
+	SetPassword(ctx context.Context, in *SetPasswordRequest, opts ...grpc.CallOption) (*SetPasswordResponse, error)
+	// SetRole gives a user another role from their next request on. NOT_FOUND,
+	// FAILED_PRECONDITION for the last admin.
+	SetRole(ctx context.Context, in *SetRoleRequest, opts ...grpc.CallOption) (*SetRoleResponse, error)
+	// RemoveUser ends the user's sessions and removes them. NOT_FOUND,
+	// FAILED_PRECONDITION for the last admin.
+	RemoveUser(ctx context.Context, in *RemoveUserRequest, opts ...grpc.CallOption) (*RemoveUserResponse, error)
 }
 
 type accountsClient struct {
@@ -92,11 +112,62 @@ func (c *accountsClient) ChangePassword(ctx context.Context, in *ChangePasswordR
 	return out, nil
 }
 
+func (c *accountsClient) ListUsers(ctx context.Context, in *ListUsersRequest, opts ...grpc.CallOption) (*ListUsersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListUsersResponse)
+	err := c.cc.Invoke(ctx, Accounts_ListUsers_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *accountsClient) AddUser(ctx context.Context, in *AddUserRequest, opts ...grpc.CallOption) (*AddUserResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AddUserResponse)
+	err := c.cc.Invoke(ctx, Accounts_AddUser_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *accountsClient) SetPassword(ctx context.Context, in *SetPasswordRequest, opts ...grpc.CallOption) (*SetPasswordResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetPasswordResponse)
+	err := c.cc.Invoke(ctx, Accounts_SetPassword_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *accountsClient) SetRole(ctx context.Context, in *SetRoleRequest, opts ...grpc.CallOption) (*SetRoleResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetRoleResponse)
+	err := c.cc.Invoke(ctx, Accounts_SetRole_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *accountsClient) RemoveUser(ctx context.Context, in *RemoveUserRequest, opts ...grpc.CallOption) (*RemoveUserResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RemoveUserResponse)
+	err := c.cc.Invoke(ctx, Accounts_RemoveUser_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AccountsServer is the server API for Accounts service.
 // All implementations must embed UnimplementedAccountsServer
 // for forward compatibility.
 //
-// Accounts is for certificates of role dashboard and operator.
+// Accounts is for certificates of role dashboard and operator; what manages users,
+// for operators alone. Everything that changes an account is audited.
 type AccountsServer interface {
 	// Login checks a password and opens a session. UNAUTHENTICATED for a wrong
 	// name or password alike, RESOURCE_EXHAUSTED after too many tries.
@@ -106,6 +177,20 @@ type AccountsServer interface {
 	Logout(context.Context, *LogoutRequest) (*LogoutResponse, error)
 	// ChangePassword ends the user's other sessions.
 	ChangePassword(context.Context, *ChangePasswordRequest) (*ChangePasswordResponse, error)
+	// ListUsers returns all users in the order of their names.
+	ListUsers(context.Context, *ListUsersRequest) (*ListUsersResponse, error)
+	// AddUser makes a user. ALREADY_EXISTS if there is one of this name,
+	// INVALID_ARGUMENT for a name, role or password that may not be.
+	AddUser(context.Context, *AddUserRequest) (*AddUserResponse, error)
+	// SetPassword replaces a password without asking for the old one and ends the
+	// user's sessions. NOT_FOUND if there is no such user.
+	SetPassword(context.Context, *SetPasswordRequest) (*SetPasswordResponse, error)
+	// SetRole gives a user another role from their next request on. NOT_FOUND,
+	// FAILED_PRECONDITION for the last admin.
+	SetRole(context.Context, *SetRoleRequest) (*SetRoleResponse, error)
+	// RemoveUser ends the user's sessions and removes them. NOT_FOUND,
+	// FAILED_PRECONDITION for the last admin.
+	RemoveUser(context.Context, *RemoveUserRequest) (*RemoveUserResponse, error)
 	mustEmbedUnimplementedAccountsServer()
 }
 
@@ -127,6 +212,21 @@ func (UnimplementedAccountsServer) Logout(context.Context, *LogoutRequest) (*Log
 }
 func (UnimplementedAccountsServer) ChangePassword(context.Context, *ChangePasswordRequest) (*ChangePasswordResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ChangePassword not implemented")
+}
+func (UnimplementedAccountsServer) ListUsers(context.Context, *ListUsersRequest) (*ListUsersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListUsers not implemented")
+}
+func (UnimplementedAccountsServer) AddUser(context.Context, *AddUserRequest) (*AddUserResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AddUser not implemented")
+}
+func (UnimplementedAccountsServer) SetPassword(context.Context, *SetPasswordRequest) (*SetPasswordResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetPassword not implemented")
+}
+func (UnimplementedAccountsServer) SetRole(context.Context, *SetRoleRequest) (*SetRoleResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetRole not implemented")
+}
+func (UnimplementedAccountsServer) RemoveUser(context.Context, *RemoveUserRequest) (*RemoveUserResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RemoveUser not implemented")
 }
 func (UnimplementedAccountsServer) mustEmbedUnimplementedAccountsServer() {}
 func (UnimplementedAccountsServer) testEmbeddedByValue()                  {}
@@ -221,6 +321,96 @@ func _Accounts_ChangePassword_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Accounts_ListUsers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListUsersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AccountsServer).ListUsers(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Accounts_ListUsers_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AccountsServer).ListUsers(ctx, req.(*ListUsersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Accounts_AddUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AddUserRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AccountsServer).AddUser(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Accounts_AddUser_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AccountsServer).AddUser(ctx, req.(*AddUserRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Accounts_SetPassword_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetPasswordRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AccountsServer).SetPassword(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Accounts_SetPassword_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AccountsServer).SetPassword(ctx, req.(*SetPasswordRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Accounts_SetRole_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetRoleRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AccountsServer).SetRole(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Accounts_SetRole_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AccountsServer).SetRole(ctx, req.(*SetRoleRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Accounts_RemoveUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemoveUserRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AccountsServer).RemoveUser(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Accounts_RemoveUser_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AccountsServer).RemoveUser(ctx, req.(*RemoveUserRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Accounts_ServiceDesc is the grpc.ServiceDesc for Accounts service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -243,6 +433,26 @@ var Accounts_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ChangePassword",
 			Handler:    _Accounts_ChangePassword_Handler,
+		},
+		{
+			MethodName: "ListUsers",
+			Handler:    _Accounts_ListUsers_Handler,
+		},
+		{
+			MethodName: "AddUser",
+			Handler:    _Accounts_AddUser_Handler,
+		},
+		{
+			MethodName: "SetPassword",
+			Handler:    _Accounts_SetPassword_Handler,
+		},
+		{
+			MethodName: "SetRole",
+			Handler:    _Accounts_SetRole_Handler,
+		},
+		{
+			MethodName: "RemoveUser",
+			Handler:    _Accounts_RemoveUser_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -25,6 +25,55 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Codec says how a run of event fields is packed.
+type Codec int32
+
+const (
+	// As it is.
+	Codec_CODEC_UNSPECIFIED Codec = 0
+	// S2 block format, an extension of Snappy's (github.com/klauspost/compress/s2).
+	Codec_CODEC_S2 Codec = 1
+)
+
+// Enum value maps for Codec.
+var (
+	Codec_name = map[int32]string{
+		0: "CODEC_UNSPECIFIED",
+		1: "CODEC_S2",
+	}
+	Codec_value = map[string]int32{
+		"CODEC_UNSPECIFIED": 0,
+		"CODEC_S2":          1,
+	}
+)
+
+func (x Codec) Enum() *Codec {
+	p := new(Codec)
+	*p = x
+	return p
+}
+
+func (x Codec) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Codec) Descriptor() protoreflect.EnumDescriptor {
+	return file_amoskys_v1_bus_proto_enumTypes[0].Descriptor()
+}
+
+func (Codec) Type() protoreflect.EnumType {
+	return &file_amoskys_v1_bus_proto_enumTypes[0]
+}
+
+func (x Codec) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Codec.Descriptor instead.
+func (Codec) EnumDescriptor() ([]byte, []int) {
+	return file_amoskys_v1_bus_proto_rawDescGZIP(), []int{0}
+}
+
 type RefusalReason int32
 
 const (
@@ -33,9 +82,15 @@ const (
 	RefusalReason_REFUSAL_REASON_TOO_LARGE   RefusalReason = 2
 	RefusalReason_REFUSAL_REASON_NO_ID       RefusalReason = 3
 	RefusalReason_REFUSAL_REASON_NO_TIME     RefusalReason = 4
-	RefusalReason_REFUSAL_REASON_NO_TYPE     RefusalReason = 5
-	// The event names another agent than the one that sends it.
+	// Also for a type that is not of lower-case words joined by dots.
+	RefusalReason_REFUSAL_REASON_NO_TYPE RefusalReason = 5
+	// The event names another agent than the one that sends it, or a publisher.
 	RefusalReason_REFUSAL_REASON_WRONG_AGENT RefusalReason = 6
+	// The event names no host or another than the certificate's, or it is about
+	// others and the certificate observes nobody, or is not the observer.
+	RefusalReason_REFUSAL_REASON_WRONG_HOST RefusalReason = 7
+	// The type is reserved for other senders, such as audit.* for the hub.
+	RefusalReason_REFUSAL_REASON_RESERVED_TYPE RefusalReason = 8
 )
 
 // Enum value maps for RefusalReason.
@@ -48,15 +103,19 @@ var (
 		4: "REFUSAL_REASON_NO_TIME",
 		5: "REFUSAL_REASON_NO_TYPE",
 		6: "REFUSAL_REASON_WRONG_AGENT",
+		7: "REFUSAL_REASON_WRONG_HOST",
+		8: "REFUSAL_REASON_RESERVED_TYPE",
 	}
 	RefusalReason_value = map[string]int32{
-		"REFUSAL_REASON_UNSPECIFIED": 0,
-		"REFUSAL_REASON_MALFORMED":   1,
-		"REFUSAL_REASON_TOO_LARGE":   2,
-		"REFUSAL_REASON_NO_ID":       3,
-		"REFUSAL_REASON_NO_TIME":     4,
-		"REFUSAL_REASON_NO_TYPE":     5,
-		"REFUSAL_REASON_WRONG_AGENT": 6,
+		"REFUSAL_REASON_UNSPECIFIED":   0,
+		"REFUSAL_REASON_MALFORMED":     1,
+		"REFUSAL_REASON_TOO_LARGE":     2,
+		"REFUSAL_REASON_NO_ID":         3,
+		"REFUSAL_REASON_NO_TIME":       4,
+		"REFUSAL_REASON_NO_TYPE":       5,
+		"REFUSAL_REASON_WRONG_AGENT":   6,
+		"REFUSAL_REASON_WRONG_HOST":    7,
+		"REFUSAL_REASON_RESERVED_TYPE": 8,
 	}
 )
 
@@ -71,11 +130,11 @@ func (x RefusalReason) String() string {
 }
 
 func (RefusalReason) Descriptor() protoreflect.EnumDescriptor {
-	return file_amoskys_v1_bus_proto_enumTypes[0].Descriptor()
+	return file_amoskys_v1_bus_proto_enumTypes[1].Descriptor()
 }
 
 func (RefusalReason) Type() protoreflect.EnumType {
-	return &file_amoskys_v1_bus_proto_enumTypes[0]
+	return &file_amoskys_v1_bus_proto_enumTypes[1]
 }
 
 func (x RefusalReason) Number() protoreflect.EnumNumber {
@@ -84,7 +143,7 @@ func (x RefusalReason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RefusalReason.Descriptor instead.
 func (RefusalReason) EnumDescriptor() ([]byte, []int) {
-	return file_amoskys_v1_bus_proto_rawDescGZIP(), []int{0}
+	return file_amoskys_v1_bus_proto_rawDescGZIP(), []int{1}
 }
 
 type PublishAck_Status int32
@@ -122,11 +181,11 @@ func (x PublishAck_Status) String() string {
 }
 
 func (PublishAck_Status) Descriptor() protoreflect.EnumDescriptor {
-	return file_amoskys_v1_bus_proto_enumTypes[1].Descriptor()
+	return file_amoskys_v1_bus_proto_enumTypes[2].Descriptor()
 }
 
 func (PublishAck_Status) Type() protoreflect.EnumType {
-	return &file_amoskys_v1_bus_proto_enumTypes[1]
+	return &file_amoskys_v1_bus_proto_enumTypes[2]
 }
 
 func (x PublishAck_Status) Number() protoreflect.EnumNumber {
@@ -139,7 +198,8 @@ func (PublishAck_Status) EnumDescriptor() ([]byte, []int) {
 }
 
 // PublishRequest is one batch. Events are encoded Event messages, so the hub
-// stores them without decoding.
+// stores them without decoding. They stand in events or, packed, in compressed, never
+// in both.
 type PublishRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Random 16 bytes, made once with the sender's spool. Empty for a sender
@@ -147,8 +207,16 @@ type PublishRequest struct {
 	ProducerId []byte `protobuf:"bytes,1,opt,name=producer_id,json=producerId,proto3" json:"producer_id,omitempty"`
 	// Counts 1, 2, 3 … within producer_id. A batch sent again carries the same
 	// number and is stored once.
-	Sequence      uint64   `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	Events        [][]byte `protobuf:"bytes,3,rep,name=events,proto3" json:"events,omitempty"`
+	Sequence uint64   `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	Events   [][]byte `protobuf:"bytes,3,rep,name=events,proto3" json:"events,omitempty"`
+	// What codec makes of the fields "events" of the batch, one behind the other exactly
+	// as they would have stood in the request (tag 0x1a, length, bytes). The hub says in
+	// the header amoskys-codecs of its response which codecs it takes, as words divided
+	// by commas. A sender packs only after it has seen that: a hub that does not know
+	// this field would acknowledge the batch without an event of it. It may hold 1,000
+	// events, and more where it has four bytes for each.
+	Compressed    []byte `protobuf:"bytes,4,opt,name=compressed,proto3" json:"compressed,omitempty"`
+	Codec         Codec  `protobuf:"varint,5,opt,name=codec,proto3,enum=amoskys.v1.Codec" json:"codec,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -202,6 +270,20 @@ func (x *PublishRequest) GetEvents() [][]byte {
 		return x.Events
 	}
 	return nil
+}
+
+func (x *PublishRequest) GetCompressed() []byte {
+	if x != nil {
+		return x.Compressed
+	}
+	return nil
+}
+
+func (x *PublishRequest) GetCodec() Codec {
+	if x != nil {
+		return x.Codec
+	}
+	return Codec_CODEC_UNSPECIFIED
 }
 
 // PublishAck answers one batch.
@@ -388,7 +470,14 @@ type SubscribeRequest struct {
 	// Keep the log from removing what the cursor has not passed.
 	Hold bool `protobuf:"varint,7,opt,name=hold,proto3" json:"hold,omitempty"`
 	// Most events in one Delivery; 0 is the hub's choice.
-	MaxBatch      uint32 `protobuf:"varint,8,opt,name=max_batch,json=maxBatch,proto3" json:"max_batch,omitempty"`
+	MaxBatch uint32 `protobuf:"varint,8,opt,name=max_batch,json=maxBatch,proto3" json:"max_batch,omitempty"`
+	// Send whole blocks as they are stored instead of events, for a reader that splits
+	// them itself. A hub that does not know this, or a subscription with a filter, sends
+	// events all the same. A block may begin before the offset that was asked for, and
+	// max_batch does not bound it.
+	Blocks bool `protobuf:"varint,9,opt,name=blocks,proto3" json:"blocks,omitempty"`
+	// Codecs that the reader unpacks, with blocks; the hub unpacks others itself.
+	Codecs        []Codec `protobuf:"varint,10,rep,packed,name=codecs,proto3,enum=amoskys.v1.Codec" json:"codecs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -490,6 +579,20 @@ func (x *SubscribeRequest) GetMaxBatch() uint32 {
 		return x.MaxBatch
 	}
 	return 0
+}
+
+func (x *SubscribeRequest) GetBlocks() bool {
+	if x != nil {
+		return x.Blocks
+	}
+	return false
+}
+
+func (x *SubscribeRequest) GetCodecs() []Codec {
+	if x != nil {
+		return x.Codecs
+	}
+	return nil
 }
 
 type isSubscribeRequest_Start interface {
@@ -605,7 +708,9 @@ type Delivery struct {
 	// Offsets that are gone (retention, damage), if the stream jumped over any.
 	Gap *Gap `protobuf:"bytes,3,opt,name=gap,proto3" json:"gap,omitempty"`
 	// The end of the log when this was sent; next_offset equal to it is the tail.
-	TailOffset    uint64 `protobuf:"varint,4,opt,name=tail_offset,json=tailOffset,proto3" json:"tail_offset,omitempty"`
+	TailOffset uint64 `protobuf:"varint,4,opt,name=tail_offset,json=tailOffset,proto3" json:"tail_offset,omitempty"`
+	// Instead of events, with SubscribeRequest.blocks.
+	Blocks        []*Block `protobuf:"bytes,5,rep,name=blocks,proto3" json:"blocks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -668,6 +773,102 @@ func (x *Delivery) GetTailOffset() uint64 {
 	return 0
 }
 
+func (x *Delivery) GetBlocks() []*Block {
+	if x != nil {
+		return x.Blocks
+	}
+	return nil
+}
+
+// Block is a run of events with consecutive offsets that came together, as it is
+// stored.
+type Block struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	FirstOffset uint64                 `protobuf:"varint,1,opt,name=first_offset,json=firstOffset,proto3" json:"first_offset,omitempty"`
+	Count       uint32                 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	Codec       Codec                  `protobuf:"varint,3,opt,name=codec,proto3,enum=amoskys.v1.Codec" json:"codec,omitempty"`
+	// When the hub received them.
+	LoggedTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=logged_time,json=loggedTime,proto3" json:"logged_time,omitempty"`
+	// SPIFFE id of the certificate they came with.
+	Publisher string `protobuf:"bytes,5,opt,name=publisher,proto3" json:"publisher,omitempty"`
+	// Fields "events" of PublishRequest, one behind the other, packed by codec.
+	Payload       []byte `protobuf:"bytes,6,opt,name=payload,proto3" json:"payload,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Block) Reset() {
+	*x = Block{}
+	mi := &file_amoskys_v1_bus_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Block) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Block) ProtoMessage() {}
+
+func (x *Block) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_bus_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Block.ProtoReflect.Descriptor instead.
+func (*Block) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_bus_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Block) GetFirstOffset() uint64 {
+	if x != nil {
+		return x.FirstOffset
+	}
+	return 0
+}
+
+func (x *Block) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *Block) GetCodec() Codec {
+	if x != nil {
+		return x.Codec
+	}
+	return Codec_CODEC_UNSPECIFIED
+}
+
+func (x *Block) GetLoggedTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LoggedTime
+	}
+	return nil
+}
+
+func (x *Block) GetPublisher() string {
+	if x != nil {
+		return x.Publisher
+	}
+	return ""
+}
+
+func (x *Block) GetPayload() []byte {
+	if x != nil {
+		return x.Payload
+	}
+	return nil
+}
+
 type StoredEvent struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Offset uint64                 `protobuf:"varint,1,opt,name=offset,proto3" json:"offset,omitempty"`
@@ -683,7 +884,7 @@ type StoredEvent struct {
 
 func (x *StoredEvent) Reset() {
 	*x = StoredEvent{}
-	mi := &file_amoskys_v1_bus_proto_msgTypes[6]
+	mi := &file_amoskys_v1_bus_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -695,7 +896,7 @@ func (x *StoredEvent) String() string {
 func (*StoredEvent) ProtoMessage() {}
 
 func (x *StoredEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_bus_proto_msgTypes[6]
+	mi := &file_amoskys_v1_bus_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -708,7 +909,7 @@ func (x *StoredEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredEvent.ProtoReflect.Descriptor instead.
 func (*StoredEvent) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_bus_proto_rawDescGZIP(), []int{6}
+	return file_amoskys_v1_bus_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *StoredEvent) GetOffset() uint64 {
@@ -740,17 +941,22 @@ func (x *StoredEvent) GetEvent() []byte {
 }
 
 type Gap struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	FromOffset    uint64                 `protobuf:"varint,1,opt,name=from_offset,json=fromOffset,proto3" json:"from_offset,omitempty"`
-	ToOffset      uint64                 `protobuf:"varint,2,opt,name=to_offset,json=toOffset,proto3" json:"to_offset,omitempty"`
-	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	FromOffset uint64                 `protobuf:"varint,1,opt,name=from_offset,json=fromOffset,proto3" json:"from_offset,omitempty"`
+	ToOffset   uint64                 `protobuf:"varint,2,opt,name=to_offset,json=toOffset,proto3" json:"to_offset,omitempty"`
+	// For people.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// "removed" (retention), "damaged", "unreadable" (the disk does not give them
+	// back) or "lost" (they were there once, and something other than retention took
+	// them).
+	Cause         string `protobuf:"bytes,4,opt,name=cause,proto3" json:"cause,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Gap) Reset() {
 	*x = Gap{}
-	mi := &file_amoskys_v1_bus_proto_msgTypes[7]
+	mi := &file_amoskys_v1_bus_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -762,7 +968,7 @@ func (x *Gap) String() string {
 func (*Gap) ProtoMessage() {}
 
 func (x *Gap) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_bus_proto_msgTypes[7]
+	mi := &file_amoskys_v1_bus_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -775,7 +981,7 @@ func (x *Gap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gap.ProtoReflect.Descriptor instead.
 func (*Gap) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_bus_proto_rawDescGZIP(), []int{7}
+	return file_amoskys_v1_bus_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Gap) GetFromOffset() uint64 {
@@ -799,17 +1005,28 @@ func (x *Gap) GetReason() string {
 	return ""
 }
 
+func (x *Gap) GetCause() string {
+	if x != nil {
+		return x.Cause
+	}
+	return ""
+}
+
 var File_amoskys_v1_bus_proto protoreflect.FileDescriptor
 
 const file_amoskys_v1_bus_proto_rawDesc = "" +
 	"\n" +
 	"\x14amoskys/v1/bus.proto\x12\n" +
-	"amoskys.v1\x1a\x16amoskys/v1/event.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"e\n" +
+	"amoskys.v1\x1a\x16amoskys/v1/event.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xae\x01\n" +
 	"\x0ePublishRequest\x12\x1f\n" +
 	"\vproducer_id\x18\x01 \x01(\fR\n" +
 	"producerId\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12\x16\n" +
-	"\x06events\x18\x03 \x03(\fR\x06events\"\x80\x03\n" +
+	"\x06events\x18\x03 \x03(\fR\x06events\x12\x1e\n" +
+	"\n" +
+	"compressed\x18\x04 \x01(\fR\n" +
+	"compressed\x12'\n" +
+	"\x05codec\x18\x05 \x01(\x0e2\x11.amoskys.v1.CodecR\x05codec\"\x80\x03\n" +
 	"\n" +
 	"PublishAck\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x125\n" +
@@ -827,7 +1044,7 @@ const file_amoskys_v1_bus_proto_rawDesc = "" +
 	"\fRefusedEvent\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\rR\x05index\x121\n" +
 	"\x06reason\x18\x02 \x01(\x0e2\x19.amoskys.v1.RefusalReasonR\x06reason\x12\x16\n" +
-	"\x06detail\x18\x03 \x01(\tR\x06detail\"\xaa\x02\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\"\xed\x02\n" +
 	"\x10SubscribeRequest\x12\x16\n" +
 	"\x06cursor\x18\x01 \x01(\tR\x06cursor\x12!\n" +
 	"\vfrom_offset\x18\x02 \x01(\x04H\x00R\n" +
@@ -837,32 +1054,48 @@ const file_amoskys_v1_bus_proto_rawDesc = "" +
 	"\x06filter\x18\x05 \x01(\v2\x12.amoskys.v1.FilterR\x06filter\x12\x1b\n" +
 	"\tno_follow\x18\x06 \x01(\bR\bnoFollow\x12\x12\n" +
 	"\x04hold\x18\a \x01(\bR\x04hold\x12\x1b\n" +
-	"\tmax_batch\x18\b \x01(\rR\bmaxBatchB\a\n" +
+	"\tmax_batch\x18\b \x01(\rR\bmaxBatch\x12\x16\n" +
+	"\x06blocks\x18\t \x01(\bR\x06blocks\x12)\n" +
+	"\x06codecs\x18\n" +
+	" \x03(\x0e2\x11.amoskys.v1.CodecR\x06codecsB\a\n" +
 	"\x05start\"\x9b\x01\n" +
 	"\x06Filter\x12\x14\n" +
 	"\x05types\x18\x01 \x03(\tR\x05types\x12\x16\n" +
 	"\x06agents\x18\x02 \x03(\tR\x06agents\x12\x14\n" +
 	"\x05hosts\x18\x03 \x03(\tR\x05hosts\x127\n" +
 	"\fmin_severity\x18\x04 \x01(\x0e2\x14.amoskys.v1.SeverityR\vminSeverity\x12\x14\n" +
-	"\x05query\x18\x05 \x01(\tR\x05query\"\xa0\x01\n" +
+	"\x05query\x18\x05 \x01(\tR\x05query\"\xcb\x01\n" +
 	"\bDelivery\x12/\n" +
 	"\x06events\x18\x01 \x03(\v2\x17.amoskys.v1.StoredEventR\x06events\x12\x1f\n" +
 	"\vnext_offset\x18\x02 \x01(\x04R\n" +
 	"nextOffset\x12!\n" +
 	"\x03gap\x18\x03 \x01(\v2\x0f.amoskys.v1.GapR\x03gap\x12\x1f\n" +
 	"\vtail_offset\x18\x04 \x01(\x04R\n" +
-	"tailOffset\"\x96\x01\n" +
+	"tailOffset\x12)\n" +
+	"\x06blocks\x18\x05 \x03(\v2\x11.amoskys.v1.BlockR\x06blocks\"\xde\x01\n" +
+	"\x05Block\x12!\n" +
+	"\ffirst_offset\x18\x01 \x01(\x04R\vfirstOffset\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\rR\x05count\x12'\n" +
+	"\x05codec\x18\x03 \x01(\x0e2\x11.amoskys.v1.CodecR\x05codec\x12;\n" +
+	"\vlogged_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"loggedTime\x12\x1c\n" +
+	"\tpublisher\x18\x05 \x01(\tR\tpublisher\x12\x18\n" +
+	"\apayload\x18\x06 \x01(\fR\apayload\"\x96\x01\n" +
 	"\vStoredEvent\x12\x16\n" +
 	"\x06offset\x18\x01 \x01(\x04R\x06offset\x12;\n" +
 	"\vlogged_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"loggedTime\x12\x1c\n" +
 	"\tpublisher\x18\x03 \x01(\tR\tpublisher\x12\x14\n" +
-	"\x05event\x18\x04 \x01(\fR\x05event\"[\n" +
+	"\x05event\x18\x04 \x01(\fR\x05event\"q\n" +
 	"\x03Gap\x12\x1f\n" +
 	"\vfrom_offset\x18\x01 \x01(\x04R\n" +
 	"fromOffset\x12\x1b\n" +
 	"\tto_offset\x18\x02 \x01(\x04R\btoOffset\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason*\xdd\x01\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05cause\x18\x04 \x01(\tR\x05cause*,\n" +
+	"\x05Codec\x12\x15\n" +
+	"\x11CODEC_UNSPECIFIED\x10\x00\x12\f\n" +
+	"\bCODEC_S2\x10\x01*\x9e\x02\n" +
 	"\rRefusalReason\x12\x1e\n" +
 	"\x1aREFUSAL_REASON_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18REFUSAL_REASON_MALFORMED\x10\x01\x12\x1c\n" +
@@ -870,7 +1103,9 @@ const file_amoskys_v1_bus_proto_rawDesc = "" +
 	"\x14REFUSAL_REASON_NO_ID\x10\x03\x12\x1a\n" +
 	"\x16REFUSAL_REASON_NO_TIME\x10\x04\x12\x1a\n" +
 	"\x16REFUSAL_REASON_NO_TYPE\x10\x05\x12\x1e\n" +
-	"\x1aREFUSAL_REASON_WRONG_AGENT\x10\x062\xcb\x01\n" +
+	"\x1aREFUSAL_REASON_WRONG_AGENT\x10\x06\x12\x1d\n" +
+	"\x19REFUSAL_REASON_WRONG_HOST\x10\a\x12 \n" +
+	"\x1cREFUSAL_REASON_RESERVED_TYPE\x10\b2\xcb\x01\n" +
 	"\bEventBus\x129\n" +
 	"\fPublishEvent\x12\x11.amoskys.v1.Event\x1a\x16.amoskys.v1.PublishAck\x12A\n" +
 	"\aPublish\x12\x1a.amoskys.v1.PublishRequest\x1a\x16.amoskys.v1.PublishAck(\x010\x01\x12A\n" +
@@ -888,46 +1123,53 @@ func file_amoskys_v1_bus_proto_rawDescGZIP() []byte {
 	return file_amoskys_v1_bus_proto_rawDescData
 }
 
-var file_amoskys_v1_bus_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_amoskys_v1_bus_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_amoskys_v1_bus_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_amoskys_v1_bus_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_amoskys_v1_bus_proto_goTypes = []any{
-	(RefusalReason)(0),            // 0: amoskys.v1.RefusalReason
-	(PublishAck_Status)(0),        // 1: amoskys.v1.PublishAck.Status
-	(*PublishRequest)(nil),        // 2: amoskys.v1.PublishRequest
-	(*PublishAck)(nil),            // 3: amoskys.v1.PublishAck
-	(*RefusedEvent)(nil),          // 4: amoskys.v1.RefusedEvent
-	(*SubscribeRequest)(nil),      // 5: amoskys.v1.SubscribeRequest
-	(*Filter)(nil),                // 6: amoskys.v1.Filter
-	(*Delivery)(nil),              // 7: amoskys.v1.Delivery
-	(*StoredEvent)(nil),           // 8: amoskys.v1.StoredEvent
-	(*Gap)(nil),                   // 9: amoskys.v1.Gap
-	(*durationpb.Duration)(nil),   // 10: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
-	(Severity)(0),                 // 12: amoskys.v1.Severity
-	(*Event)(nil),                 // 13: amoskys.v1.Event
+	(Codec)(0),                    // 0: amoskys.v1.Codec
+	(RefusalReason)(0),            // 1: amoskys.v1.RefusalReason
+	(PublishAck_Status)(0),        // 2: amoskys.v1.PublishAck.Status
+	(*PublishRequest)(nil),        // 3: amoskys.v1.PublishRequest
+	(*PublishAck)(nil),            // 4: amoskys.v1.PublishAck
+	(*RefusedEvent)(nil),          // 5: amoskys.v1.RefusedEvent
+	(*SubscribeRequest)(nil),      // 6: amoskys.v1.SubscribeRequest
+	(*Filter)(nil),                // 7: amoskys.v1.Filter
+	(*Delivery)(nil),              // 8: amoskys.v1.Delivery
+	(*Block)(nil),                 // 9: amoskys.v1.Block
+	(*StoredEvent)(nil),           // 10: amoskys.v1.StoredEvent
+	(*Gap)(nil),                   // 11: amoskys.v1.Gap
+	(*durationpb.Duration)(nil),   // 12: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
+	(Severity)(0),                 // 14: amoskys.v1.Severity
+	(*Event)(nil),                 // 15: amoskys.v1.Event
 }
 var file_amoskys_v1_bus_proto_depIdxs = []int32{
-	1,  // 0: amoskys.v1.PublishAck.status:type_name -> amoskys.v1.PublishAck.Status
-	4,  // 1: amoskys.v1.PublishAck.refused:type_name -> amoskys.v1.RefusedEvent
-	10, // 2: amoskys.v1.PublishAck.backoff:type_name -> google.protobuf.Duration
-	0,  // 3: amoskys.v1.RefusedEvent.reason:type_name -> amoskys.v1.RefusalReason
-	11, // 4: amoskys.v1.SubscribeRequest.from_time:type_name -> google.protobuf.Timestamp
-	6,  // 5: amoskys.v1.SubscribeRequest.filter:type_name -> amoskys.v1.Filter
-	12, // 6: amoskys.v1.Filter.min_severity:type_name -> amoskys.v1.Severity
-	8,  // 7: amoskys.v1.Delivery.events:type_name -> amoskys.v1.StoredEvent
-	9,  // 8: amoskys.v1.Delivery.gap:type_name -> amoskys.v1.Gap
-	11, // 9: amoskys.v1.StoredEvent.logged_time:type_name -> google.protobuf.Timestamp
-	13, // 10: amoskys.v1.EventBus.PublishEvent:input_type -> amoskys.v1.Event
-	2,  // 11: amoskys.v1.EventBus.Publish:input_type -> amoskys.v1.PublishRequest
-	5,  // 12: amoskys.v1.EventBus.Subscribe:input_type -> amoskys.v1.SubscribeRequest
-	3,  // 13: amoskys.v1.EventBus.PublishEvent:output_type -> amoskys.v1.PublishAck
-	3,  // 14: amoskys.v1.EventBus.Publish:output_type -> amoskys.v1.PublishAck
-	7,  // 15: amoskys.v1.EventBus.Subscribe:output_type -> amoskys.v1.Delivery
-	13, // [13:16] is the sub-list for method output_type
-	10, // [10:13] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	0,  // 0: amoskys.v1.PublishRequest.codec:type_name -> amoskys.v1.Codec
+	2,  // 1: amoskys.v1.PublishAck.status:type_name -> amoskys.v1.PublishAck.Status
+	5,  // 2: amoskys.v1.PublishAck.refused:type_name -> amoskys.v1.RefusedEvent
+	12, // 3: amoskys.v1.PublishAck.backoff:type_name -> google.protobuf.Duration
+	1,  // 4: amoskys.v1.RefusedEvent.reason:type_name -> amoskys.v1.RefusalReason
+	13, // 5: amoskys.v1.SubscribeRequest.from_time:type_name -> google.protobuf.Timestamp
+	7,  // 6: amoskys.v1.SubscribeRequest.filter:type_name -> amoskys.v1.Filter
+	0,  // 7: amoskys.v1.SubscribeRequest.codecs:type_name -> amoskys.v1.Codec
+	14, // 8: amoskys.v1.Filter.min_severity:type_name -> amoskys.v1.Severity
+	10, // 9: amoskys.v1.Delivery.events:type_name -> amoskys.v1.StoredEvent
+	11, // 10: amoskys.v1.Delivery.gap:type_name -> amoskys.v1.Gap
+	9,  // 11: amoskys.v1.Delivery.blocks:type_name -> amoskys.v1.Block
+	0,  // 12: amoskys.v1.Block.codec:type_name -> amoskys.v1.Codec
+	13, // 13: amoskys.v1.Block.logged_time:type_name -> google.protobuf.Timestamp
+	13, // 14: amoskys.v1.StoredEvent.logged_time:type_name -> google.protobuf.Timestamp
+	15, // 15: amoskys.v1.EventBus.PublishEvent:input_type -> amoskys.v1.Event
+	3,  // 16: amoskys.v1.EventBus.Publish:input_type -> amoskys.v1.PublishRequest
+	6,  // 17: amoskys.v1.EventBus.Subscribe:input_type -> amoskys.v1.SubscribeRequest
+	4,  // 18: amoskys.v1.EventBus.PublishEvent:output_type -> amoskys.v1.PublishAck
+	4,  // 19: amoskys.v1.EventBus.Publish:output_type -> amoskys.v1.PublishAck
+	8,  // 20: amoskys.v1.EventBus.Subscribe:output_type -> amoskys.v1.Delivery
+	18, // [18:21] is the sub-list for method output_type
+	15, // [15:18] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_amoskys_v1_bus_proto_init() }
@@ -946,8 +1188,8 @@ func file_amoskys_v1_bus_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amoskys_v1_bus_proto_rawDesc), len(file_amoskys_v1_bus_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   8,
+			NumEnums:      3,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -34,7 +34,12 @@ const (
 type EventBusClient interface {
 	// PublishEvent stores one event. It returns after the event is on disk.
 	// A refused event is INVALID_ARGUMENT; RESOURCE_EXHAUSTED and UNAVAILABLE
-	// ask for a retry with the same event id, which is harmless.
+	// ask for a retry with the same event id. An id that the hub has had of the same
+	// certificate is a duplicate and is not stored again, within this bound: the hub
+	// remembers, across restarts, the last 65,536 events that came one by one, of one
+	// certificate the last 32,768; when there is no room, the certificate with most of
+	// them forgets its oldest. Who sends more than that between a try and the next uses
+	// Publish, where numbered batches have no such bound.
 	PublishEvent(ctx context.Context, in *Event, opts ...grpc.CallOption) (*PublishAck, error)
 	// Publish stores batches. Each request is answered by one ack with the same
 	// sequence, in order, after its events are on disk.
@@ -101,7 +106,12 @@ type EventBus_SubscribeClient = grpc.ServerStreamingClient[Delivery]
 type EventBusServer interface {
 	// PublishEvent stores one event. It returns after the event is on disk.
 	// A refused event is INVALID_ARGUMENT; RESOURCE_EXHAUSTED and UNAVAILABLE
-	// ask for a retry with the same event id, which is harmless.
+	// ask for a retry with the same event id. An id that the hub has had of the same
+	// certificate is a duplicate and is not stored again, within this bound: the hub
+	// remembers, across restarts, the last 65,536 events that came one by one, of one
+	// certificate the last 32,768; when there is no room, the certificate with most of
+	// them forgets its oldest. Who sends more than that between a try and the next uses
+	// Publish, where numbered batches have no such bound.
 	PublishEvent(context.Context, *Event) (*PublishAck, error)
 	// Publish stores batches. Each request is answered by one ack with the same
 	// sequence, in order, after its events are on disk.

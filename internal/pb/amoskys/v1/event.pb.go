@@ -496,7 +496,8 @@ type Event struct {
 	Id []byte `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// When it happened, by the observing host's clock.
 	Time *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
-	// Dotted kind, such as "process.execution", "flow.ended" or "auth.attempt".
+	// Dotted kind, such as "process.execution", "flow.ended" or "auth.attempt": two
+	// or more words of a-z, 0-9 and _. audit.* and finding.* are reserved.
 	Type     string   `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`
 	Severity Severity `protobuf:"varint,4,opt,name=severity,proto3,enum=amoskys.v1.Severity" json:"severity,omitempty"`
 	Agent    *Agent   `protobuf:"bytes,5,opt,name=agent,proto3" json:"agent,omitempty"`
@@ -505,6 +506,15 @@ type Event struct {
 	Labels map[string]string `protobuf:"bytes,7,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// One line for people; made from the body where it is empty.
 	Message string `protobuf:"bytes,8,opt,name=message,proto3" json:"message,omitempty"`
+	// Who saw it, where that is not what the event is about (ECS observer): the
+	// host of the agent. Only kinds of agents that watch others set it.
+	Observer *Host `protobuf:"bytes,9,opt,name=observer,proto3" json:"observer,omitempty"`
+	// The device it is about, where that is no host with agents of its own. Only
+	// together with observer.
+	About *Device `protobuf:"bytes,10,opt,name=about,proto3" json:"about,omitempty"`
+	// SPIFFE id of the certificate that the event came with. Readers of the log
+	// fill it in from the record; the hub refuses an event that carries it.
+	Publisher string `protobuf:"bytes,11,opt,name=publisher,proto3" json:"publisher,omitempty"`
 	// Types that are valid to be assigned to Body:
 	//
 	//	*Event_Process
@@ -605,6 +615,27 @@ func (x *Event) GetLabels() map[string]string {
 func (x *Event) GetMessage() string {
 	if x != nil {
 		return x.Message
+	}
+	return ""
+}
+
+func (x *Event) GetObserver() *Host {
+	if x != nil {
+		return x.Observer
+	}
+	return nil
+}
+
+func (x *Event) GetAbout() *Device {
+	if x != nil {
+		return x.About
+	}
+	return nil
+}
+
+func (x *Event) GetPublisher() string {
+	if x != nil {
+		return x.Publisher
 	}
 	return ""
 }
@@ -893,7 +924,8 @@ func (x *Agent) GetVersion() string {
 	return ""
 }
 
-// Host is the machine the event is about.
+// Host is the machine the event is about. Its name is that in the certificate of
+// its agents: in lower case, without blanks around and dots at the end.
 type Host struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -979,6 +1011,85 @@ func (x *Host) GetArch() string {
 	return ""
 }
 
+// Device is a machine or an appliance on the network, as its observer names it.
+type Device struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Stable id of the device, made as docs/entities.md says.
+	Uid  string   `protobuf:"bytes,1,opt,name=uid,proto3" json:"uid,omitempty"`
+	Name string   `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Ip   []string `protobuf:"bytes,3,rep,name=ip,proto3" json:"ip,omitempty"`
+	Mac  []string `protobuf:"bytes,4,rep,name=mac,proto3" json:"mac,omitempty"`
+	// "router", "switch", "printer", …: OCSF device.type.
+	Type          string `protobuf:"bytes,5,opt,name=type,proto3" json:"type,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Device) Reset() {
+	*x = Device{}
+	mi := &file_amoskys_v1_event_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Device) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Device) ProtoMessage() {}
+
+func (x *Device) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_event_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Device.ProtoReflect.Descriptor instead.
+func (*Device) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Device) GetUid() string {
+	if x != nil {
+		return x.Uid
+	}
+	return ""
+}
+
+func (x *Device) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Device) GetIp() []string {
+	if x != nil {
+		return x.Ip
+	}
+	return nil
+}
+
+func (x *Device) GetMac() []string {
+	if x != nil {
+		return x.Mac
+	}
+	return nil
+}
+
+func (x *Device) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
 // ProcessActivity is OCSF class 1007.
 type ProcessActivity struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -996,7 +1107,7 @@ type ProcessActivity struct {
 
 func (x *ProcessActivity) Reset() {
 	*x = ProcessActivity{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[4]
+	mi := &file_amoskys_v1_event_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1008,7 +1119,7 @@ func (x *ProcessActivity) String() string {
 func (*ProcessActivity) ProtoMessage() {}
 
 func (x *ProcessActivity) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[4]
+	mi := &file_amoskys_v1_event_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1021,7 +1132,7 @@ func (x *ProcessActivity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessActivity.ProtoReflect.Descriptor instead.
 func (*ProcessActivity) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{4}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ProcessActivity) GetAction() ProcessAction {
@@ -1087,13 +1198,15 @@ type Process struct {
 	ContainerId      string                 `protobuf:"bytes,13,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
 	Cgroup           string                 `protobuf:"bytes,14,opt,name=cgroup,proto3" json:"cgroup,omitempty"`
 	Hash             *Hash                  `protobuf:"bytes,15,opt,name=hash,proto3" json:"hash,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Kubernetes' uid of the pod around the container.
+	PodUid        string `protobuf:"bytes,16,opt,name=pod_uid,json=podUid,proto3" json:"pod_uid,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Process) Reset() {
 	*x = Process{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[5]
+	mi := &file_amoskys_v1_event_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1105,7 +1218,7 @@ func (x *Process) String() string {
 func (*Process) ProtoMessage() {}
 
 func (x *Process) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[5]
+	mi := &file_amoskys_v1_event_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1118,7 +1231,7 @@ func (x *Process) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Process.ProtoReflect.Descriptor instead.
 func (*Process) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{5}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Process) GetPid() uint32 {
@@ -1226,6 +1339,13 @@ func (x *Process) GetHash() *Hash {
 	return nil
 }
 
+func (x *Process) GetPodUid() string {
+	if x != nil {
+		return x.PodUid
+	}
+	return ""
+}
+
 type User struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1239,7 +1359,7 @@ type User struct {
 
 func (x *User) Reset() {
 	*x = User{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[6]
+	mi := &file_amoskys_v1_event_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1251,7 +1371,7 @@ func (x *User) String() string {
 func (*User) ProtoMessage() {}
 
 func (x *User) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[6]
+	mi := &file_amoskys_v1_event_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1264,7 +1384,7 @@ func (x *User) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use User.ProtoReflect.Descriptor instead.
 func (*User) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{6}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *User) GetName() string {
@@ -1306,7 +1426,7 @@ type Hash struct {
 
 func (x *Hash) Reset() {
 	*x = Hash{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[7]
+	mi := &file_amoskys_v1_event_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1318,7 +1438,7 @@ func (x *Hash) String() string {
 func (*Hash) ProtoMessage() {}
 
 func (x *Hash) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[7]
+	mi := &file_amoskys_v1_event_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1331,7 +1451,7 @@ func (x *Hash) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hash.ProtoReflect.Descriptor instead.
 func (*Hash) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{7}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Hash) GetSha256() string {
@@ -1376,7 +1496,7 @@ type ProcessUsage struct {
 
 func (x *ProcessUsage) Reset() {
 	*x = ProcessUsage{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[8]
+	mi := &file_amoskys_v1_event_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1388,7 +1508,7 @@ func (x *ProcessUsage) String() string {
 func (*ProcessUsage) ProtoMessage() {}
 
 func (x *ProcessUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[8]
+	mi := &file_amoskys_v1_event_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1401,7 +1521,7 @@ func (x *ProcessUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessUsage.ProtoReflect.Descriptor instead.
 func (*ProcessUsage) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{8}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ProcessUsage) GetCpuPercent() float64 {
@@ -1505,7 +1625,7 @@ type NetworkActivity struct {
 
 func (x *NetworkActivity) Reset() {
 	*x = NetworkActivity{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[9]
+	mi := &file_amoskys_v1_event_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1517,7 +1637,7 @@ func (x *NetworkActivity) String() string {
 func (*NetworkActivity) ProtoMessage() {}
 
 func (x *NetworkActivity) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[9]
+	mi := &file_amoskys_v1_event_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1530,7 +1650,7 @@ func (x *NetworkActivity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworkActivity.ProtoReflect.Descriptor instead.
 func (*NetworkActivity) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{9}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *NetworkActivity) GetSrcEndpoint() *Endpoint {
@@ -1687,7 +1807,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[10]
+	mi := &file_amoskys_v1_event_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1699,7 +1819,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[10]
+	mi := &file_amoskys_v1_event_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1712,7 +1832,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{10}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Endpoint) GetIp() string {
@@ -1768,13 +1888,15 @@ type Tls struct {
 	CertificateSubject  string                 `protobuf:"bytes,7,opt,name=certificate_subject,json=certificateSubject,proto3" json:"certificate_subject,omitempty"`
 	CertificateIssuer   string                 `protobuf:"bytes,8,opt,name=certificate_issuer,json=certificateIssuer,proto3" json:"certificate_issuer,omitempty"`
 	CertificateNotAfter *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=certificate_not_after,json=certificateNotAfter,proto3" json:"certificate_not_after,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// SHA-256 of the server's certificate (DER), in hexadecimal.
+	CertificateSha256 string `protobuf:"bytes,10,opt,name=certificate_sha256,json=certificateSha256,proto3" json:"certificate_sha256,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Tls) Reset() {
 	*x = Tls{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[11]
+	mi := &file_amoskys_v1_event_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1786,7 +1908,7 @@ func (x *Tls) String() string {
 func (*Tls) ProtoMessage() {}
 
 func (x *Tls) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[11]
+	mi := &file_amoskys_v1_event_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1799,7 +1921,7 @@ func (x *Tls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tls.ProtoReflect.Descriptor instead.
 func (*Tls) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{11}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Tls) GetVersion() string {
@@ -1865,6 +1987,13 @@ func (x *Tls) GetCertificateNotAfter() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Tls) GetCertificateSha256() string {
+	if x != nil {
+		return x.CertificateSha256
+	}
+	return ""
+}
+
 type DnsAnswer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Type          string                 `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
@@ -1876,7 +2005,7 @@ type DnsAnswer struct {
 
 func (x *DnsAnswer) Reset() {
 	*x = DnsAnswer{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[12]
+	mi := &file_amoskys_v1_event_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1888,7 +2017,7 @@ func (x *DnsAnswer) String() string {
 func (*DnsAnswer) ProtoMessage() {}
 
 func (x *DnsAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[12]
+	mi := &file_amoskys_v1_event_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1901,7 +2030,7 @@ func (x *DnsAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DnsAnswer.ProtoReflect.Descriptor instead.
 func (*DnsAnswer) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{12}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DnsAnswer) GetType() string {
@@ -1939,7 +2068,7 @@ type FileActivity struct {
 
 func (x *FileActivity) Reset() {
 	*x = FileActivity{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[13]
+	mi := &file_amoskys_v1_event_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1951,7 +2080,7 @@ func (x *FileActivity) String() string {
 func (*FileActivity) ProtoMessage() {}
 
 func (x *FileActivity) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[13]
+	mi := &file_amoskys_v1_event_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1964,7 +2093,7 @@ func (x *FileActivity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileActivity.ProtoReflect.Descriptor instead.
 func (*FileActivity) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{13}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *FileActivity) GetAction() FileAction {
@@ -2011,7 +2140,7 @@ type File struct {
 
 func (x *File) Reset() {
 	*x = File{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[14]
+	mi := &file_amoskys_v1_event_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2023,7 +2152,7 @@ func (x *File) String() string {
 func (*File) ProtoMessage() {}
 
 func (x *File) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[14]
+	mi := &file_amoskys_v1_event_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2036,7 +2165,7 @@ func (x *File) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use File.ProtoReflect.Descriptor instead.
 func (*File) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{14}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *File) GetPath() string {
@@ -2117,7 +2246,7 @@ type Authentication struct {
 
 func (x *Authentication) Reset() {
 	*x = Authentication{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[15]
+	mi := &file_amoskys_v1_event_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2129,7 +2258,7 @@ func (x *Authentication) String() string {
 func (*Authentication) ProtoMessage() {}
 
 func (x *Authentication) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[15]
+	mi := &file_amoskys_v1_event_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2142,7 +2271,7 @@ func (x *Authentication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Authentication.ProtoReflect.Descriptor instead.
 func (*Authentication) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{15}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Authentication) GetAction() AuthAction {
@@ -2234,7 +2363,7 @@ type DeviceInventory struct {
 
 func (x *DeviceInventory) Reset() {
 	*x = DeviceInventory{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[16]
+	mi := &file_amoskys_v1_event_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2246,7 +2375,7 @@ func (x *DeviceInventory) String() string {
 func (*DeviceInventory) ProtoMessage() {}
 
 func (x *DeviceInventory) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[16]
+	mi := &file_amoskys_v1_event_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2259,7 +2388,7 @@ func (x *DeviceInventory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceInventory.ProtoReflect.Descriptor instead.
 func (*DeviceInventory) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{16}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DeviceInventory) GetUid() string {
@@ -2374,7 +2503,7 @@ type Port struct {
 
 func (x *Port) Reset() {
 	*x = Port{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[17]
+	mi := &file_amoskys_v1_event_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2386,7 +2515,7 @@ func (x *Port) String() string {
 func (*Port) ProtoMessage() {}
 
 func (x *Port) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[17]
+	mi := &file_amoskys_v1_event_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2399,7 +2528,7 @@ func (x *Port) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Port.ProtoReflect.Descriptor instead.
 func (*Port) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{17}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Port) GetPort() uint32 {
@@ -2469,7 +2598,7 @@ type SnmpReading struct {
 
 func (x *SnmpReading) Reset() {
 	*x = SnmpReading{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[18]
+	mi := &file_amoskys_v1_event_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2481,7 +2610,7 @@ func (x *SnmpReading) String() string {
 func (*SnmpReading) ProtoMessage() {}
 
 func (x *SnmpReading) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[18]
+	mi := &file_amoskys_v1_event_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2494,7 +2623,7 @@ func (x *SnmpReading) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnmpReading.ProtoReflect.Descriptor instead.
 func (*SnmpReading) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{18}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SnmpReading) GetTarget() string {
@@ -2625,7 +2754,7 @@ type SnmpInterface struct {
 
 func (x *SnmpInterface) Reset() {
 	*x = SnmpInterface{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[19]
+	mi := &file_amoskys_v1_event_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2637,7 +2766,7 @@ func (x *SnmpInterface) String() string {
 func (*SnmpInterface) ProtoMessage() {}
 
 func (x *SnmpInterface) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[19]
+	mi := &file_amoskys_v1_event_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2650,7 +2779,7 @@ func (x *SnmpInterface) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnmpInterface.ProtoReflect.Descriptor instead.
 func (*SnmpInterface) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{19}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SnmpInterface) GetIndex() uint32 {
@@ -2769,7 +2898,7 @@ type SnmpMemory struct {
 
 func (x *SnmpMemory) Reset() {
 	*x = SnmpMemory{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[20]
+	mi := &file_amoskys_v1_event_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2781,7 +2910,7 @@ func (x *SnmpMemory) String() string {
 func (*SnmpMemory) ProtoMessage() {}
 
 func (x *SnmpMemory) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[20]
+	mi := &file_amoskys_v1_event_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2794,7 +2923,7 @@ func (x *SnmpMemory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnmpMemory.ProtoReflect.Descriptor instead.
 func (*SnmpMemory) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{20}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SnmpMemory) GetName() string {
@@ -2828,7 +2957,7 @@ type MetricBatch struct {
 
 func (x *MetricBatch) Reset() {
 	*x = MetricBatch{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[21]
+	mi := &file_amoskys_v1_event_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2840,7 +2969,7 @@ func (x *MetricBatch) String() string {
 func (*MetricBatch) ProtoMessage() {}
 
 func (x *MetricBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[21]
+	mi := &file_amoskys_v1_event_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2853,7 +2982,7 @@ func (x *MetricBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetricBatch.ProtoReflect.Descriptor instead.
 func (*MetricBatch) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{21}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *MetricBatch) GetMetrics() []*Metric {
@@ -2877,7 +3006,7 @@ type Metric struct {
 
 func (x *Metric) Reset() {
 	*x = Metric{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[22]
+	mi := &file_amoskys_v1_event_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2889,7 +3018,7 @@ func (x *Metric) String() string {
 func (*Metric) ProtoMessage() {}
 
 func (x *Metric) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[22]
+	mi := &file_amoskys_v1_event_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2902,7 +3031,7 @@ func (x *Metric) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Metric.ProtoReflect.Descriptor instead.
 func (*Metric) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{22}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Metric) GetName() string {
@@ -2965,7 +3094,7 @@ type DetectionFinding struct {
 
 func (x *DetectionFinding) Reset() {
 	*x = DetectionFinding{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[23]
+	mi := &file_amoskys_v1_event_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2977,7 +3106,7 @@ func (x *DetectionFinding) String() string {
 func (*DetectionFinding) ProtoMessage() {}
 
 func (x *DetectionFinding) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[23]
+	mi := &file_amoskys_v1_event_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2990,7 +3119,7 @@ func (x *DetectionFinding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetectionFinding.ProtoReflect.Descriptor instead.
 func (*DetectionFinding) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{23}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *DetectionFinding) GetUid() string {
@@ -3110,7 +3239,7 @@ type AgentHealth struct {
 
 func (x *AgentHealth) Reset() {
 	*x = AgentHealth{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[24]
+	mi := &file_amoskys_v1_event_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3122,7 +3251,7 @@ func (x *AgentHealth) String() string {
 func (*AgentHealth) ProtoMessage() {}
 
 func (x *AgentHealth) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[24]
+	mi := &file_amoskys_v1_event_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3135,7 +3264,7 @@ func (x *AgentHealth) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentHealth.ProtoReflect.Descriptor instead.
 func (*AgentHealth) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{24}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *AgentHealth) GetState() AgentState {
@@ -3231,7 +3360,7 @@ type HubHealth struct {
 
 func (x *HubHealth) Reset() {
 	*x = HubHealth{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[25]
+	mi := &file_amoskys_v1_event_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3243,7 +3372,7 @@ func (x *HubHealth) String() string {
 func (*HubHealth) ProtoMessage() {}
 
 func (x *HubHealth) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[25]
+	mi := &file_amoskys_v1_event_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3256,7 +3385,7 @@ func (x *HubHealth) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubHealth.ProtoReflect.Descriptor instead.
 func (*HubHealth) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{25}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *HubHealth) GetEndpoint() string {
@@ -3368,7 +3497,7 @@ type AuditActivity struct {
 
 func (x *AuditActivity) Reset() {
 	*x = AuditActivity{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[26]
+	mi := &file_amoskys_v1_event_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3380,7 +3509,7 @@ func (x *AuditActivity) String() string {
 func (*AuditActivity) ProtoMessage() {}
 
 func (x *AuditActivity) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[26]
+	mi := &file_amoskys_v1_event_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3393,7 +3522,7 @@ func (x *AuditActivity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditActivity.ProtoReflect.Descriptor instead.
 func (*AuditActivity) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{26}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *AuditActivity) GetActor() string {
@@ -3443,7 +3572,7 @@ var File_amoskys_v1_event_proto protoreflect.FileDescriptor
 const file_amoskys_v1_event_proto_rawDesc = "" +
 	"\n" +
 	"\x16amoskys/v1/event.proto\x12\n" +
-	"amoskys.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd6\a\n" +
+	"amoskys.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcc\b\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x12\n" +
@@ -3452,7 +3581,11 @@ const file_amoskys_v1_event_proto_rawDesc = "" +
 	"\x05agent\x18\x05 \x01(\v2\x11.amoskys.v1.AgentR\x05agent\x12$\n" +
 	"\x04host\x18\x06 \x01(\v2\x10.amoskys.v1.HostR\x04host\x125\n" +
 	"\x06labels\x18\a \x03(\v2\x1d.amoskys.v1.Event.LabelsEntryR\x06labels\x12\x18\n" +
-	"\amessage\x18\b \x01(\tR\amessage\x127\n" +
+	"\amessage\x18\b \x01(\tR\amessage\x12,\n" +
+	"\bobserver\x18\t \x01(\v2\x10.amoskys.v1.HostR\bobserver\x12(\n" +
+	"\x05about\x18\n" +
+	" \x01(\v2\x12.amoskys.v1.DeviceR\x05about\x12\x1c\n" +
+	"\tpublisher\x18\v \x01(\tR\tpublisher\x127\n" +
 	"\aprocess\x18\x14 \x01(\v2\x1b.amoskys.v1.ProcessActivityH\x00R\aprocess\x127\n" +
 	"\anetwork\x18\x15 \x01(\v2\x1b.amoskys.v1.NetworkActivityH\x00R\anetwork\x12.\n" +
 	"\x04file\x18\x16 \x01(\v2\x18.amoskys.v1.FileActivityH\x00R\x04file\x12D\n" +
@@ -3483,7 +3616,13 @@ const file_amoskys_v1_event_proto_rawDesc = "" +
 	"\aos_type\x18\x04 \x01(\tR\x06osType\x12\x1d\n" +
 	"\n" +
 	"os_version\x18\x05 \x01(\tR\tosVersion\x12\x12\n" +
-	"\x04arch\x18\x06 \x01(\tR\x04arch\"\xb6\x02\n" +
+	"\x04arch\x18\x06 \x01(\tR\x04arch\"d\n" +
+	"\x06Device\x12\x10\n" +
+	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x0e\n" +
+	"\x02ip\x18\x03 \x03(\tR\x02ip\x12\x10\n" +
+	"\x03mac\x18\x04 \x03(\tR\x03mac\x12\x12\n" +
+	"\x04type\x18\x05 \x01(\tR\x04type\"\xb6\x02\n" +
 	"\x0fProcessActivity\x121\n" +
 	"\x06action\x18\x01 \x01(\x0e2\x19.amoskys.v1.ProcessActionR\x06action\x12-\n" +
 	"\aprocess\x18\x02 \x01(\v2\x13.amoskys.v1.ProcessR\aprocess\x12+\n" +
@@ -3494,7 +3633,7 @@ const file_amoskys_v1_event_proto_rawDesc = "" +
 	"\x05usage\x18\x06 \x01(\v2\x18.amoskys.v1.ProcessUsageR\x05usageB\f\n" +
 	"\n" +
 	"_exit_codeB\x0e\n" +
-	"\f_exit_signal\"\xc8\x03\n" +
+	"\f_exit_signal\"\xe1\x03\n" +
 	"\aProcess\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\rR\x03pid\x12\x10\n" +
 	"\x03uid\x18\x02 \x01(\tR\x03uid\x12\x12\n" +
@@ -3514,7 +3653,8 @@ const file_amoskys_v1_event_proto_rawDesc = "" +
 	"\x03tty\x18\f \x01(\tR\x03tty\x12!\n" +
 	"\fcontainer_id\x18\r \x01(\tR\vcontainerId\x12\x16\n" +
 	"\x06cgroup\x18\x0e \x01(\tR\x06cgroup\x12$\n" +
-	"\x04hash\x18\x0f \x01(\v2\x10.amoskys.v1.HashR\x04hash\"]\n" +
+	"\x04hash\x18\x0f \x01(\v2\x10.amoskys.v1.HashR\x04hash\x12\x17\n" +
+	"\apod_uid\x18\x10 \x01(\tR\x06podUid\"]\n" +
 	"\x04User\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03uid\x18\x02 \x01(\tR\x03uid\x12\x1d\n" +
@@ -3575,7 +3715,7 @@ const file_amoskys_v1_event_proto_rawDesc = "" +
 	"\bhostname\x18\x03 \x01(\tR\bhostname\x12\x10\n" +
 	"\x03mac\x18\x04 \x01(\tR\x03mac\x12%\n" +
 	"\x0einterface_name\x18\x05 \x01(\tR\rinterfaceName\x12\x17\n" +
-	"\avlan_id\x18\x06 \x01(\rR\x06vlanId\"\xb3\x02\n" +
+	"\avlan_id\x18\x06 \x01(\rR\x06vlanId\"\xe2\x02\n" +
 	"\x03Tls\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
 	"\x03sni\x18\x02 \x01(\tR\x03sni\x12\x12\n" +
@@ -3585,7 +3725,9 @@ const file_amoskys_v1_event_proto_rawDesc = "" +
 	"\x04ja4s\x18\x06 \x01(\tR\x04ja4s\x12/\n" +
 	"\x13certificate_subject\x18\a \x01(\tR\x12certificateSubject\x12-\n" +
 	"\x12certificate_issuer\x18\b \x01(\tR\x11certificateIssuer\x12N\n" +
-	"\x15certificate_not_after\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x13certificateNotAfter\"G\n" +
+	"\x15certificate_not_after\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x13certificateNotAfter\x12-\n" +
+	"\x12certificate_sha256\x18\n" +
+	" \x01(\tR\x11certificateSha256\"G\n" +
 	"\tDnsAnswer\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x14\n" +
 	"\x05rdata\x18\x02 \x01(\tR\x05rdata\x12\x10\n" +
@@ -3837,7 +3979,7 @@ func file_amoskys_v1_event_proto_rawDescGZIP() []byte {
 }
 
 var file_amoskys_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_amoskys_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_amoskys_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_amoskys_v1_event_proto_goTypes = []any{
 	(Severity)(0),                 // 0: amoskys.v1.Severity
 	(ProcessAction)(0),            // 1: amoskys.v1.ProcessAction
@@ -3851,101 +3993,104 @@ var file_amoskys_v1_event_proto_goTypes = []any{
 	(*EventBatch)(nil),            // 9: amoskys.v1.EventBatch
 	(*Agent)(nil),                 // 10: amoskys.v1.Agent
 	(*Host)(nil),                  // 11: amoskys.v1.Host
-	(*ProcessActivity)(nil),       // 12: amoskys.v1.ProcessActivity
-	(*Process)(nil),               // 13: amoskys.v1.Process
-	(*User)(nil),                  // 14: amoskys.v1.User
-	(*Hash)(nil),                  // 15: amoskys.v1.Hash
-	(*ProcessUsage)(nil),          // 16: amoskys.v1.ProcessUsage
-	(*NetworkActivity)(nil),       // 17: amoskys.v1.NetworkActivity
-	(*Endpoint)(nil),              // 18: amoskys.v1.Endpoint
-	(*Tls)(nil),                   // 19: amoskys.v1.Tls
-	(*DnsAnswer)(nil),             // 20: amoskys.v1.DnsAnswer
-	(*FileActivity)(nil),          // 21: amoskys.v1.FileActivity
-	(*File)(nil),                  // 22: amoskys.v1.File
-	(*Authentication)(nil),        // 23: amoskys.v1.Authentication
-	(*DeviceInventory)(nil),       // 24: amoskys.v1.DeviceInventory
-	(*Port)(nil),                  // 25: amoskys.v1.Port
-	(*SnmpReading)(nil),           // 26: amoskys.v1.SnmpReading
-	(*SnmpInterface)(nil),         // 27: amoskys.v1.SnmpInterface
-	(*SnmpMemory)(nil),            // 28: amoskys.v1.SnmpMemory
-	(*MetricBatch)(nil),           // 29: amoskys.v1.MetricBatch
-	(*Metric)(nil),                // 30: amoskys.v1.Metric
-	(*DetectionFinding)(nil),      // 31: amoskys.v1.DetectionFinding
-	(*AgentHealth)(nil),           // 32: amoskys.v1.AgentHealth
-	(*HubHealth)(nil),             // 33: amoskys.v1.HubHealth
-	(*AuditActivity)(nil),         // 34: amoskys.v1.AuditActivity
-	nil,                           // 35: amoskys.v1.Event.LabelsEntry
-	nil,                           // 36: amoskys.v1.Metric.LabelsEntry
-	nil,                           // 37: amoskys.v1.DetectionFinding.ObservablesEntry
-	(*timestamppb.Timestamp)(nil), // 38: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 39: google.protobuf.Duration
+	(*Device)(nil),                // 12: amoskys.v1.Device
+	(*ProcessActivity)(nil),       // 13: amoskys.v1.ProcessActivity
+	(*Process)(nil),               // 14: amoskys.v1.Process
+	(*User)(nil),                  // 15: amoskys.v1.User
+	(*Hash)(nil),                  // 16: amoskys.v1.Hash
+	(*ProcessUsage)(nil),          // 17: amoskys.v1.ProcessUsage
+	(*NetworkActivity)(nil),       // 18: amoskys.v1.NetworkActivity
+	(*Endpoint)(nil),              // 19: amoskys.v1.Endpoint
+	(*Tls)(nil),                   // 20: amoskys.v1.Tls
+	(*DnsAnswer)(nil),             // 21: amoskys.v1.DnsAnswer
+	(*FileActivity)(nil),          // 22: amoskys.v1.FileActivity
+	(*File)(nil),                  // 23: amoskys.v1.File
+	(*Authentication)(nil),        // 24: amoskys.v1.Authentication
+	(*DeviceInventory)(nil),       // 25: amoskys.v1.DeviceInventory
+	(*Port)(nil),                  // 26: amoskys.v1.Port
+	(*SnmpReading)(nil),           // 27: amoskys.v1.SnmpReading
+	(*SnmpInterface)(nil),         // 28: amoskys.v1.SnmpInterface
+	(*SnmpMemory)(nil),            // 29: amoskys.v1.SnmpMemory
+	(*MetricBatch)(nil),           // 30: amoskys.v1.MetricBatch
+	(*Metric)(nil),                // 31: amoskys.v1.Metric
+	(*DetectionFinding)(nil),      // 32: amoskys.v1.DetectionFinding
+	(*AgentHealth)(nil),           // 33: amoskys.v1.AgentHealth
+	(*HubHealth)(nil),             // 34: amoskys.v1.HubHealth
+	(*AuditActivity)(nil),         // 35: amoskys.v1.AuditActivity
+	nil,                           // 36: amoskys.v1.Event.LabelsEntry
+	nil,                           // 37: amoskys.v1.Metric.LabelsEntry
+	nil,                           // 38: amoskys.v1.DetectionFinding.ObservablesEntry
+	(*timestamppb.Timestamp)(nil), // 39: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 40: google.protobuf.Duration
 }
 var file_amoskys_v1_event_proto_depIdxs = []int32{
-	38, // 0: amoskys.v1.Event.time:type_name -> google.protobuf.Timestamp
+	39, // 0: amoskys.v1.Event.time:type_name -> google.protobuf.Timestamp
 	0,  // 1: amoskys.v1.Event.severity:type_name -> amoskys.v1.Severity
 	10, // 2: amoskys.v1.Event.agent:type_name -> amoskys.v1.Agent
 	11, // 3: amoskys.v1.Event.host:type_name -> amoskys.v1.Host
-	35, // 4: amoskys.v1.Event.labels:type_name -> amoskys.v1.Event.LabelsEntry
-	12, // 5: amoskys.v1.Event.process:type_name -> amoskys.v1.ProcessActivity
-	17, // 6: amoskys.v1.Event.network:type_name -> amoskys.v1.NetworkActivity
-	21, // 7: amoskys.v1.Event.file:type_name -> amoskys.v1.FileActivity
-	23, // 8: amoskys.v1.Event.authentication:type_name -> amoskys.v1.Authentication
-	24, // 9: amoskys.v1.Event.device:type_name -> amoskys.v1.DeviceInventory
-	26, // 10: amoskys.v1.Event.snmp:type_name -> amoskys.v1.SnmpReading
-	29, // 11: amoskys.v1.Event.metrics:type_name -> amoskys.v1.MetricBatch
-	31, // 12: amoskys.v1.Event.finding:type_name -> amoskys.v1.DetectionFinding
-	32, // 13: amoskys.v1.Event.agent_health:type_name -> amoskys.v1.AgentHealth
-	33, // 14: amoskys.v1.Event.hub_health:type_name -> amoskys.v1.HubHealth
-	34, // 15: amoskys.v1.Event.audit:type_name -> amoskys.v1.AuditActivity
-	1,  // 16: amoskys.v1.ProcessActivity.action:type_name -> amoskys.v1.ProcessAction
-	13, // 17: amoskys.v1.ProcessActivity.process:type_name -> amoskys.v1.Process
-	13, // 18: amoskys.v1.ProcessActivity.parent:type_name -> amoskys.v1.Process
-	16, // 19: amoskys.v1.ProcessActivity.usage:type_name -> amoskys.v1.ProcessUsage
-	38, // 20: amoskys.v1.Process.created_time:type_name -> google.protobuf.Timestamp
-	14, // 21: amoskys.v1.Process.user:type_name -> amoskys.v1.User
-	15, // 22: amoskys.v1.Process.hash:type_name -> amoskys.v1.Hash
-	2,  // 23: amoskys.v1.ProcessUsage.state:type_name -> amoskys.v1.ProcessState
-	39, // 24: amoskys.v1.ProcessUsage.cpu_user:type_name -> google.protobuf.Duration
-	39, // 25: amoskys.v1.ProcessUsage.cpu_system:type_name -> google.protobuf.Duration
-	18, // 26: amoskys.v1.NetworkActivity.src_endpoint:type_name -> amoskys.v1.Endpoint
-	18, // 27: amoskys.v1.NetworkActivity.dst_endpoint:type_name -> amoskys.v1.Endpoint
-	38, // 28: amoskys.v1.NetworkActivity.start_time:type_name -> google.protobuf.Timestamp
-	38, // 29: amoskys.v1.NetworkActivity.end_time:type_name -> google.protobuf.Timestamp
-	19, // 30: amoskys.v1.NetworkActivity.tls:type_name -> amoskys.v1.Tls
-	20, // 31: amoskys.v1.NetworkActivity.dns_answers:type_name -> amoskys.v1.DnsAnswer
-	13, // 32: amoskys.v1.NetworkActivity.process:type_name -> amoskys.v1.Process
-	38, // 33: amoskys.v1.Tls.certificate_not_after:type_name -> google.protobuf.Timestamp
-	3,  // 34: amoskys.v1.FileActivity.action:type_name -> amoskys.v1.FileAction
-	22, // 35: amoskys.v1.FileActivity.file:type_name -> amoskys.v1.File
-	22, // 36: amoskys.v1.FileActivity.file_result:type_name -> amoskys.v1.File
-	13, // 37: amoskys.v1.FileActivity.actor:type_name -> amoskys.v1.Process
-	14, // 38: amoskys.v1.File.owner:type_name -> amoskys.v1.User
-	38, // 39: amoskys.v1.File.modified_time:type_name -> google.protobuf.Timestamp
-	15, // 40: amoskys.v1.File.hash:type_name -> amoskys.v1.Hash
-	4,  // 41: amoskys.v1.Authentication.action:type_name -> amoskys.v1.AuthAction
-	5,  // 42: amoskys.v1.Authentication.status:type_name -> amoskys.v1.AuthStatus
-	14, // 43: amoskys.v1.Authentication.user:type_name -> amoskys.v1.User
-	18, // 44: amoskys.v1.Authentication.src_endpoint:type_name -> amoskys.v1.Endpoint
-	13, // 45: amoskys.v1.Authentication.actor:type_name -> amoskys.v1.Process
-	25, // 46: amoskys.v1.DeviceInventory.ports:type_name -> amoskys.v1.Port
-	38, // 47: amoskys.v1.DeviceInventory.first_seen_time:type_name -> google.protobuf.Timestamp
-	38, // 48: amoskys.v1.DeviceInventory.last_seen_time:type_name -> google.protobuf.Timestamp
-	39, // 49: amoskys.v1.SnmpReading.uptime:type_name -> google.protobuf.Duration
-	27, // 50: amoskys.v1.SnmpReading.interfaces:type_name -> amoskys.v1.SnmpInterface
-	28, // 51: amoskys.v1.SnmpReading.memory:type_name -> amoskys.v1.SnmpMemory
-	39, // 52: amoskys.v1.SnmpReading.response_time:type_name -> google.protobuf.Duration
-	30, // 53: amoskys.v1.MetricBatch.metrics:type_name -> amoskys.v1.Metric
-	36, // 54: amoskys.v1.Metric.labels:type_name -> amoskys.v1.Metric.LabelsEntry
-	6,  // 55: amoskys.v1.Metric.type:type_name -> amoskys.v1.MetricType
-	37, // 56: amoskys.v1.DetectionFinding.observables:type_name -> amoskys.v1.DetectionFinding.ObservablesEntry
-	7,  // 57: amoskys.v1.AgentHealth.state:type_name -> amoskys.v1.AgentState
-	39, // 58: amoskys.v1.AgentHealth.uptime:type_name -> google.protobuf.Duration
-	39, // 59: amoskys.v1.HubHealth.probe_latency:type_name -> google.protobuf.Duration
-	60, // [60:60] is the sub-list for method output_type
-	60, // [60:60] is the sub-list for method input_type
-	60, // [60:60] is the sub-list for extension type_name
-	60, // [60:60] is the sub-list for extension extendee
-	0,  // [0:60] is the sub-list for field type_name
+	36, // 4: amoskys.v1.Event.labels:type_name -> amoskys.v1.Event.LabelsEntry
+	11, // 5: amoskys.v1.Event.observer:type_name -> amoskys.v1.Host
+	12, // 6: amoskys.v1.Event.about:type_name -> amoskys.v1.Device
+	13, // 7: amoskys.v1.Event.process:type_name -> amoskys.v1.ProcessActivity
+	18, // 8: amoskys.v1.Event.network:type_name -> amoskys.v1.NetworkActivity
+	22, // 9: amoskys.v1.Event.file:type_name -> amoskys.v1.FileActivity
+	24, // 10: amoskys.v1.Event.authentication:type_name -> amoskys.v1.Authentication
+	25, // 11: amoskys.v1.Event.device:type_name -> amoskys.v1.DeviceInventory
+	27, // 12: amoskys.v1.Event.snmp:type_name -> amoskys.v1.SnmpReading
+	30, // 13: amoskys.v1.Event.metrics:type_name -> amoskys.v1.MetricBatch
+	32, // 14: amoskys.v1.Event.finding:type_name -> amoskys.v1.DetectionFinding
+	33, // 15: amoskys.v1.Event.agent_health:type_name -> amoskys.v1.AgentHealth
+	34, // 16: amoskys.v1.Event.hub_health:type_name -> amoskys.v1.HubHealth
+	35, // 17: amoskys.v1.Event.audit:type_name -> amoskys.v1.AuditActivity
+	1,  // 18: amoskys.v1.ProcessActivity.action:type_name -> amoskys.v1.ProcessAction
+	14, // 19: amoskys.v1.ProcessActivity.process:type_name -> amoskys.v1.Process
+	14, // 20: amoskys.v1.ProcessActivity.parent:type_name -> amoskys.v1.Process
+	17, // 21: amoskys.v1.ProcessActivity.usage:type_name -> amoskys.v1.ProcessUsage
+	39, // 22: amoskys.v1.Process.created_time:type_name -> google.protobuf.Timestamp
+	15, // 23: amoskys.v1.Process.user:type_name -> amoskys.v1.User
+	16, // 24: amoskys.v1.Process.hash:type_name -> amoskys.v1.Hash
+	2,  // 25: amoskys.v1.ProcessUsage.state:type_name -> amoskys.v1.ProcessState
+	40, // 26: amoskys.v1.ProcessUsage.cpu_user:type_name -> google.protobuf.Duration
+	40, // 27: amoskys.v1.ProcessUsage.cpu_system:type_name -> google.protobuf.Duration
+	19, // 28: amoskys.v1.NetworkActivity.src_endpoint:type_name -> amoskys.v1.Endpoint
+	19, // 29: amoskys.v1.NetworkActivity.dst_endpoint:type_name -> amoskys.v1.Endpoint
+	39, // 30: amoskys.v1.NetworkActivity.start_time:type_name -> google.protobuf.Timestamp
+	39, // 31: amoskys.v1.NetworkActivity.end_time:type_name -> google.protobuf.Timestamp
+	20, // 32: amoskys.v1.NetworkActivity.tls:type_name -> amoskys.v1.Tls
+	21, // 33: amoskys.v1.NetworkActivity.dns_answers:type_name -> amoskys.v1.DnsAnswer
+	14, // 34: amoskys.v1.NetworkActivity.process:type_name -> amoskys.v1.Process
+	39, // 35: amoskys.v1.Tls.certificate_not_after:type_name -> google.protobuf.Timestamp
+	3,  // 36: amoskys.v1.FileActivity.action:type_name -> amoskys.v1.FileAction
+	23, // 37: amoskys.v1.FileActivity.file:type_name -> amoskys.v1.File
+	23, // 38: amoskys.v1.FileActivity.file_result:type_name -> amoskys.v1.File
+	14, // 39: amoskys.v1.FileActivity.actor:type_name -> amoskys.v1.Process
+	15, // 40: amoskys.v1.File.owner:type_name -> amoskys.v1.User
+	39, // 41: amoskys.v1.File.modified_time:type_name -> google.protobuf.Timestamp
+	16, // 42: amoskys.v1.File.hash:type_name -> amoskys.v1.Hash
+	4,  // 43: amoskys.v1.Authentication.action:type_name -> amoskys.v1.AuthAction
+	5,  // 44: amoskys.v1.Authentication.status:type_name -> amoskys.v1.AuthStatus
+	15, // 45: amoskys.v1.Authentication.user:type_name -> amoskys.v1.User
+	19, // 46: amoskys.v1.Authentication.src_endpoint:type_name -> amoskys.v1.Endpoint
+	14, // 47: amoskys.v1.Authentication.actor:type_name -> amoskys.v1.Process
+	26, // 48: amoskys.v1.DeviceInventory.ports:type_name -> amoskys.v1.Port
+	39, // 49: amoskys.v1.DeviceInventory.first_seen_time:type_name -> google.protobuf.Timestamp
+	39, // 50: amoskys.v1.DeviceInventory.last_seen_time:type_name -> google.protobuf.Timestamp
+	40, // 51: amoskys.v1.SnmpReading.uptime:type_name -> google.protobuf.Duration
+	28, // 52: amoskys.v1.SnmpReading.interfaces:type_name -> amoskys.v1.SnmpInterface
+	29, // 53: amoskys.v1.SnmpReading.memory:type_name -> amoskys.v1.SnmpMemory
+	40, // 54: amoskys.v1.SnmpReading.response_time:type_name -> google.protobuf.Duration
+	31, // 55: amoskys.v1.MetricBatch.metrics:type_name -> amoskys.v1.Metric
+	37, // 56: amoskys.v1.Metric.labels:type_name -> amoskys.v1.Metric.LabelsEntry
+	6,  // 57: amoskys.v1.Metric.type:type_name -> amoskys.v1.MetricType
+	38, // 58: amoskys.v1.DetectionFinding.observables:type_name -> amoskys.v1.DetectionFinding.ObservablesEntry
+	7,  // 59: amoskys.v1.AgentHealth.state:type_name -> amoskys.v1.AgentState
+	40, // 60: amoskys.v1.AgentHealth.uptime:type_name -> google.protobuf.Duration
+	40, // 61: amoskys.v1.HubHealth.probe_latency:type_name -> google.protobuf.Duration
+	62, // [62:62] is the sub-list for method output_type
+	62, // [62:62] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_amoskys_v1_event_proto_init() }
@@ -3966,15 +4111,15 @@ func file_amoskys_v1_event_proto_init() {
 		(*Event_HubHealth)(nil),
 		(*Event_Audit)(nil),
 	}
-	file_amoskys_v1_event_proto_msgTypes[4].OneofWrappers = []any{}
-	file_amoskys_v1_event_proto_msgTypes[8].OneofWrappers = []any{}
+	file_amoskys_v1_event_proto_msgTypes[5].OneofWrappers = []any{}
+	file_amoskys_v1_event_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amoskys_v1_event_proto_rawDesc), len(file_amoskys_v1_event_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   30,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

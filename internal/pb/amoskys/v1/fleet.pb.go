@@ -32,6 +32,13 @@ const (
 	AgentCommand_AGENT_COMMAND_STOP        AgentCommand = 2
 	AgentCommand_AGENT_COMMAND_RESTART     AgentCommand = 3
 	AgentCommand_AGENT_COMMAND_LOGS        AgentCommand = 4
+	// The next four are sent on behalf of the Tasks service alone. The answer to
+	// RUN_TASK says that the run has begun; NodeMessage.progress follows.
+	AgentCommand_AGENT_COMMAND_LIST_TASKS  AgentCommand = 5
+	AgentCommand_AGENT_COMMAND_RUN_TASK    AgentCommand = 6
+	AgentCommand_AGENT_COMMAND_CANCEL_TASK AgentCommand = 7
+	// The answer says that the node has the result and opens Tasks.SendResult.
+	AgentCommand_AGENT_COMMAND_SEND_RESULT AgentCommand = 8
 )
 
 // Enum value maps for AgentCommand.
@@ -42,6 +49,10 @@ var (
 		2: "AGENT_COMMAND_STOP",
 		3: "AGENT_COMMAND_RESTART",
 		4: "AGENT_COMMAND_LOGS",
+		5: "AGENT_COMMAND_LIST_TASKS",
+		6: "AGENT_COMMAND_RUN_TASK",
+		7: "AGENT_COMMAND_CANCEL_TASK",
+		8: "AGENT_COMMAND_SEND_RESULT",
 	}
 	AgentCommand_value = map[string]int32{
 		"AGENT_COMMAND_UNSPECIFIED": 0,
@@ -49,6 +60,10 @@ var (
 		"AGENT_COMMAND_STOP":        2,
 		"AGENT_COMMAND_RESTART":     3,
 		"AGENT_COMMAND_LOGS":        4,
+		"AGENT_COMMAND_LIST_TASKS":  5,
+		"AGENT_COMMAND_RUN_TASK":    6,
+		"AGENT_COMMAND_CANCEL_TASK": 7,
+		"AGENT_COMMAND_SEND_RESULT": 8,
 	}
 )
 
@@ -90,6 +105,8 @@ const (
 	AgentHealthLevel_AGENT_HEALTH_LEVEL_YELLOW AgentHealthLevel = 2
 	// Crashed or not started.
 	AgentHealthLevel_AGENT_HEALTH_LEVEL_RED AgentHealthLevel = 3
+	// Off, and nothing is wrong: it needs a privilege that its node does not have.
+	AgentHealthLevel_AGENT_HEALTH_LEVEL_GREY AgentHealthLevel = 4
 )
 
 // Enum value maps for AgentHealthLevel.
@@ -99,12 +116,14 @@ var (
 		1: "AGENT_HEALTH_LEVEL_GREEN",
 		2: "AGENT_HEALTH_LEVEL_YELLOW",
 		3: "AGENT_HEALTH_LEVEL_RED",
+		4: "AGENT_HEALTH_LEVEL_GREY",
 	}
 	AgentHealthLevel_value = map[string]int32{
 		"AGENT_HEALTH_LEVEL_UNSPECIFIED": 0,
 		"AGENT_HEALTH_LEVEL_GREEN":       1,
 		"AGENT_HEALTH_LEVEL_YELLOW":      2,
 		"AGENT_HEALTH_LEVEL_RED":         3,
+		"AGENT_HEALTH_LEVEL_GREY":        4,
 	}
 )
 
@@ -142,6 +161,7 @@ type NodeMessage struct {
 	//	*NodeMessage_Hello
 	//	*NodeMessage_Report
 	//	*NodeMessage_Result
+	//	*NodeMessage_Progress
 	Message       isNodeMessage_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -211,6 +231,15 @@ func (x *NodeMessage) GetResult() *CommandResult {
 	return nil
 }
 
+func (x *NodeMessage) GetProgress() *TaskProgress {
+	if x != nil {
+		if x, ok := x.Message.(*NodeMessage_Progress); ok {
+			return x.Progress
+		}
+	}
+	return nil
+}
+
 type isNodeMessage_Message interface {
 	isNodeMessage_Message()
 }
@@ -228,18 +257,27 @@ type NodeMessage_Result struct {
 	Result *CommandResult `protobuf:"bytes,3,opt,name=result,proto3,oneof"`
 }
 
+type NodeMessage_Progress struct {
+	// Of a task that AGENT_COMMAND_RUN_TASK started.
+	Progress *TaskProgress `protobuf:"bytes,4,opt,name=progress,proto3,oneof"`
+}
+
 func (*NodeMessage_Hello) isNodeMessage_Message() {}
 
 func (*NodeMessage_Report) isNodeMessage_Message() {}
 
 func (*NodeMessage_Result) isNodeMessage_Message() {}
 
+func (*NodeMessage_Progress) isNodeMessage_Message() {}
+
 type NodeHello struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	NodeId        string                 `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
-	Host          *Host                  `protobuf:"bytes,2,opt,name=host,proto3" json:"host,omitempty"`
-	Version       string                 `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
-	Agents        []*AgentStatus         `protobuf:"bytes,4,rep,name=agents,proto3" json:"agents,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	NodeId  string                 `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
+	Host    *Host                  `protobuf:"bytes,2,opt,name=host,proto3" json:"host,omitempty"`
+	Version string                 `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	Agents  []*AgentStatus         `protobuf:"bytes,4,rep,name=agents,proto3" json:"agents,omitempty"`
+	// Random for each start of a node: tells two machines of one name apart.
+	InstanceId    string `protobuf:"bytes,5,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -302,6 +340,13 @@ func (x *NodeHello) GetAgents() []*AgentStatus {
 	return nil
 }
 
+func (x *NodeHello) GetInstanceId() string {
+	if x != nil {
+		return x.InstanceId
+	}
+	return ""
+}
+
 type AgentReport struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Agents        []*AgentStatus         `protobuf:"bytes,1,rep,name=agents,proto3" json:"agents,omitempty"`
@@ -353,7 +398,9 @@ type NodeCommand struct {
 	Command AgentCommand           `protobuf:"varint,2,opt,name=command,proto3,enum=amoskys.v1.AgentCommand" json:"command,omitempty"`
 	AgentId string                 `protobuf:"bytes,3,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
 	// With LOGS: how many of the last lines.
-	Lines         uint32 `protobuf:"varint,4,opt,name=lines,proto3" json:"lines,omitempty"`
+	Lines uint32 `protobuf:"varint,4,opt,name=lines,proto3" json:"lines,omitempty"`
+	// With RUN_TASK, CANCEL_TASK and SEND_RESULT.
+	Task          *TaskCommand `protobuf:"bytes,5,opt,name=task,proto3" json:"task,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -416,14 +463,26 @@ func (x *NodeCommand) GetLines() uint32 {
 	return 0
 }
 
+func (x *NodeCommand) GetTask() *TaskCommand {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
 type CommandResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	Ok    bool                   `protobuf:"varint,2,opt,name=ok,proto3" json:"ok,omitempty"`
 	// What went wrong and what to do.
-	Error         string       `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
-	Agent         *AgentStatus `protobuf:"bytes,4,opt,name=agent,proto3" json:"agent,omitempty"`
-	Lines         []string     `protobuf:"bytes,5,rep,name=lines,proto3" json:"lines,omitempty"`
+	Error string       `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	Agent *AgentStatus `protobuf:"bytes,4,opt,name=agent,proto3" json:"agent,omitempty"`
+	Lines []string     `protobuf:"bytes,5,rep,name=lines,proto3" json:"lines,omitempty"`
+	// With LIST_TASKS.
+	Tasks []*Task `protobuf:"bytes,6,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	// The command itself was wrong, such as a parameter of a task: the same again fails
+	// again.
+	BadRequest    bool `protobuf:"varint,7,opt,name=bad_request,json=badRequest,proto3" json:"bad_request,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -493,6 +552,20 @@ func (x *CommandResult) GetLines() []string {
 	return nil
 }
 
+func (x *CommandResult) GetTasks() []*Task {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
+}
+
+func (x *CommandResult) GetBadRequest() bool {
+	if x != nil {
+		return x.BadRequest
+	}
+	return false
+}
+
 // AgentStatus is what the node and the hub know of one agent.
 type AgentStatus struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -519,8 +592,21 @@ type AgentStatus struct {
 	Restarts           uint32                 `protobuf:"varint,20,opt,name=restarts,proto3" json:"restarts,omitempty"`
 	NodeConnected      bool                   `protobuf:"varint,21,opt,name=node_connected,json=nodeConnected,proto3" json:"node_connected,omitempty"`
 	Enabled            bool                   `protobuf:"varint,22,opt,name=enabled,proto3" json:"enabled,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// When the certificate that it connects with ends; set by the hub.
+	CertificateNotAfter *timestamppb.Timestamp `protobuf:"bytes,23,opt,name=certificate_not_after,json=certificateNotAfter,proto3" json:"certificate_not_after,omitempty"`
+	// What it needs beyond a plain user's rights, such as "CAP_NET_RAW".
+	Privileges []string `protobuf:"bytes,24,rep,name=privileges,proto3" json:"privileges,omitempty"`
+	// No node runs it: somebody started it by hand.
+	Unsupervised bool `protobuf:"varint,25,opt,name=unsupervised,proto3" json:"unsupervised,omitempty"`
+	// What people should know of it beyond its health, such as a second machine of
+	// the same name, and what to do. Set by the hub.
+	Warning string `protobuf:"bytes,26,opt,name=warning,proto3" json:"warning,omitempty"`
+	// When it last ended by itself (a crash), and with what: "exit code 2",
+	// "killed by signal killed", and what its last words say of why. Not set if it never did.
+	LastExitTime  *timestamppb.Timestamp `protobuf:"bytes,27,opt,name=last_exit_time,json=lastExitTime,proto3" json:"last_exit_time,omitempty"`
+	LastExit      string                 `protobuf:"bytes,28,opt,name=last_exit,json=lastExit,proto3" json:"last_exit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AgentStatus) Reset() {
@@ -707,6 +793,154 @@ func (x *AgentStatus) GetEnabled() bool {
 	return false
 }
 
+func (x *AgentStatus) GetCertificateNotAfter() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CertificateNotAfter
+	}
+	return nil
+}
+
+func (x *AgentStatus) GetPrivileges() []string {
+	if x != nil {
+		return x.Privileges
+	}
+	return nil
+}
+
+func (x *AgentStatus) GetUnsupervised() bool {
+	if x != nil {
+		return x.Unsupervised
+	}
+	return false
+}
+
+func (x *AgentStatus) GetWarning() string {
+	if x != nil {
+		return x.Warning
+	}
+	return ""
+}
+
+func (x *AgentStatus) GetLastExitTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastExitTime
+	}
+	return nil
+}
+
+func (x *AgentStatus) GetLastExit() string {
+	if x != nil {
+		return x.LastExit
+	}
+	return ""
+}
+
+// NodeStatus is what the hub knows of one host's node.
+type NodeStatus struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Host      string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	NodeId    string                 `protobuf:"bytes,2,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
+	Version   string                 `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	Connected bool                   `protobuf:"varint,4,opt,name=connected,proto3" json:"connected,omitempty"`
+	// When the hub last heard of it; now, while it is connected.
+	LastSeenTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=last_seen_time,json=lastSeenTime,proto3" json:"last_seen_time,omitempty"`
+	// Green while it is connected. Once it is gone not set for some seconds, in which it
+	// may only have lost its connection, then yellow, then red (docs/operations.md says
+	// when).
+	Health AgentHealthLevel `protobuf:"varint,6,opt,name=health,proto3,enum=amoskys.v1.AgentHealthLevel" json:"health,omitempty"`
+	// Why the health is not green, for people.
+	Detail        string `protobuf:"bytes,7,opt,name=detail,proto3" json:"detail,omitempty"`
+	Agents        uint32 `protobuf:"varint,8,opt,name=agents,proto3" json:"agents,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeStatus) Reset() {
+	*x = NodeStatus{}
+	mi := &file_amoskys_v1_fleet_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeStatus) ProtoMessage() {}
+
+func (x *NodeStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_fleet_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeStatus.ProtoReflect.Descriptor instead.
+func (*NodeStatus) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_fleet_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *NodeStatus) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *NodeStatus) GetNodeId() string {
+	if x != nil {
+		return x.NodeId
+	}
+	return ""
+}
+
+func (x *NodeStatus) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *NodeStatus) GetConnected() bool {
+	if x != nil {
+		return x.Connected
+	}
+	return false
+}
+
+func (x *NodeStatus) GetLastSeenTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastSeenTime
+	}
+	return nil
+}
+
+func (x *NodeStatus) GetHealth() AgentHealthLevel {
+	if x != nil {
+		return x.Health
+	}
+	return AgentHealthLevel_AGENT_HEALTH_LEVEL_UNSPECIFIED
+}
+
+func (x *NodeStatus) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *NodeStatus) GetAgents() uint32 {
+	if x != nil {
+		return x.Agents
+	}
+	return 0
+}
+
 type ListAgentsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Host          string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
@@ -716,7 +950,7 @@ type ListAgentsRequest struct {
 
 func (x *ListAgentsRequest) Reset() {
 	*x = ListAgentsRequest{}
-	mi := &file_amoskys_v1_fleet_proto_msgTypes[6]
+	mi := &file_amoskys_v1_fleet_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -728,7 +962,7 @@ func (x *ListAgentsRequest) String() string {
 func (*ListAgentsRequest) ProtoMessage() {}
 
 func (x *ListAgentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_fleet_proto_msgTypes[6]
+	mi := &file_amoskys_v1_fleet_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -741,7 +975,7 @@ func (x *ListAgentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgentsRequest.ProtoReflect.Descriptor instead.
 func (*ListAgentsRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_fleet_proto_rawDescGZIP(), []int{6}
+	return file_amoskys_v1_fleet_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListAgentsRequest) GetHost() string {
@@ -752,15 +986,17 @@ func (x *ListAgentsRequest) GetHost() string {
 }
 
 type ListAgentsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Agents        []*AgentStatus         `protobuf:"bytes,1,rep,name=agents,proto3" json:"agents,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Agents []*AgentStatus         `protobuf:"bytes,1,rep,name=agents,proto3" json:"agents,omitempty"`
+	// Every host that has or had a node, also those without an agent.
+	Nodes         []*NodeStatus `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListAgentsResponse) Reset() {
 	*x = ListAgentsResponse{}
-	mi := &file_amoskys_v1_fleet_proto_msgTypes[7]
+	mi := &file_amoskys_v1_fleet_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -772,7 +1008,7 @@ func (x *ListAgentsResponse) String() string {
 func (*ListAgentsResponse) ProtoMessage() {}
 
 func (x *ListAgentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_fleet_proto_msgTypes[7]
+	mi := &file_amoskys_v1_fleet_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -785,12 +1021,19 @@ func (x *ListAgentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgentsResponse.ProtoReflect.Descriptor instead.
 func (*ListAgentsResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_fleet_proto_rawDescGZIP(), []int{7}
+	return file_amoskys_v1_fleet_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListAgentsResponse) GetAgents() []*AgentStatus {
 	if x != nil {
 		return x.Agents
+	}
+	return nil
+}
+
+func (x *ListAgentsResponse) GetNodes() []*NodeStatus {
+	if x != nil {
+		return x.Nodes
 	}
 	return nil
 }
@@ -803,7 +1046,7 @@ type WatchAgentsRequest struct {
 
 func (x *WatchAgentsRequest) Reset() {
 	*x = WatchAgentsRequest{}
-	mi := &file_amoskys_v1_fleet_proto_msgTypes[8]
+	mi := &file_amoskys_v1_fleet_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -815,7 +1058,7 @@ func (x *WatchAgentsRequest) String() string {
 func (*WatchAgentsRequest) ProtoMessage() {}
 
 func (x *WatchAgentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_fleet_proto_msgTypes[8]
+	mi := &file_amoskys_v1_fleet_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -828,7 +1071,7 @@ func (x *WatchAgentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchAgentsRequest.ProtoReflect.Descriptor instead.
 func (*WatchAgentsRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_fleet_proto_rawDescGZIP(), []int{8}
+	return file_amoskys_v1_fleet_proto_rawDescGZIP(), []int{9}
 }
 
 type WatchAgentsResponse struct {
@@ -837,14 +1080,18 @@ type WatchAgentsResponse struct {
 	Snapshot bool           `protobuf:"varint,1,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
 	Agents   []*AgentStatus `protobuf:"bytes,2,rep,name=agents,proto3" json:"agents,omitempty"`
 	// "host/id" of agents that are no more.
-	Removed       []string `protobuf:"bytes,3,rep,name=removed,proto3" json:"removed,omitempty"`
+	Removed []string `protobuf:"bytes,3,rep,name=removed,proto3" json:"removed,omitempty"`
+	// Nodes that changed; with snapshot, every node.
+	Nodes []*NodeStatus `protobuf:"bytes,4,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	// Hosts of nodes that are no more.
+	RemovedNodes  []string `protobuf:"bytes,5,rep,name=removed_nodes,json=removedNodes,proto3" json:"removed_nodes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WatchAgentsResponse) Reset() {
 	*x = WatchAgentsResponse{}
-	mi := &file_amoskys_v1_fleet_proto_msgTypes[9]
+	mi := &file_amoskys_v1_fleet_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -856,7 +1103,7 @@ func (x *WatchAgentsResponse) String() string {
 func (*WatchAgentsResponse) ProtoMessage() {}
 
 func (x *WatchAgentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_fleet_proto_msgTypes[9]
+	mi := &file_amoskys_v1_fleet_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -869,7 +1116,7 @@ func (x *WatchAgentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchAgentsResponse.ProtoReflect.Descriptor instead.
 func (*WatchAgentsResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_fleet_proto_rawDescGZIP(), []int{9}
+	return file_amoskys_v1_fleet_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *WatchAgentsResponse) GetSnapshot() bool {
@@ -893,6 +1140,118 @@ func (x *WatchAgentsResponse) GetRemoved() []string {
 	return nil
 }
 
+func (x *WatchAgentsResponse) GetNodes() []*NodeStatus {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+func (x *WatchAgentsResponse) GetRemovedNodes() []string {
+	if x != nil {
+		return x.RemovedNodes
+	}
+	return nil
+}
+
+type ForgetHostRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Host  string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	// Who asked, for the audit trail.
+	Actor         string `protobuf:"bytes,2,opt,name=actor,proto3" json:"actor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForgetHostRequest) Reset() {
+	*x = ForgetHostRequest{}
+	mi := &file_amoskys_v1_fleet_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForgetHostRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForgetHostRequest) ProtoMessage() {}
+
+func (x *ForgetHostRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_fleet_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForgetHostRequest.ProtoReflect.Descriptor instead.
+func (*ForgetHostRequest) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_fleet_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ForgetHostRequest) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *ForgetHostRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+type ForgetHostResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many agents went with it.
+	Agents        uint32 `protobuf:"varint,1,opt,name=agents,proto3" json:"agents,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForgetHostResponse) Reset() {
+	*x = ForgetHostResponse{}
+	mi := &file_amoskys_v1_fleet_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForgetHostResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForgetHostResponse) ProtoMessage() {}
+
+func (x *ForgetHostResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_fleet_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForgetHostResponse.ProtoReflect.Descriptor instead.
+func (*ForgetHostResponse) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_fleet_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ForgetHostResponse) GetAgents() uint32 {
+	if x != nil {
+		return x.Agents
+	}
+	return 0
+}
+
 type CommandAgentRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	AgentId string                 `protobuf:"bytes,1,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
@@ -908,7 +1267,7 @@ type CommandAgentRequest struct {
 
 func (x *CommandAgentRequest) Reset() {
 	*x = CommandAgentRequest{}
-	mi := &file_amoskys_v1_fleet_proto_msgTypes[10]
+	mi := &file_amoskys_v1_fleet_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -920,7 +1279,7 @@ func (x *CommandAgentRequest) String() string {
 func (*CommandAgentRequest) ProtoMessage() {}
 
 func (x *CommandAgentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_fleet_proto_msgTypes[10]
+	mi := &file_amoskys_v1_fleet_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -933,7 +1292,7 @@ func (x *CommandAgentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandAgentRequest.ProtoReflect.Descriptor instead.
 func (*CommandAgentRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_fleet_proto_rawDescGZIP(), []int{10}
+	return file_amoskys_v1_fleet_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CommandAgentRequest) GetAgentId() string {
@@ -981,7 +1340,7 @@ type CommandAgentResponse struct {
 
 func (x *CommandAgentResponse) Reset() {
 	*x = CommandAgentResponse{}
-	mi := &file_amoskys_v1_fleet_proto_msgTypes[11]
+	mi := &file_amoskys_v1_fleet_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -993,7 +1352,7 @@ func (x *CommandAgentResponse) String() string {
 func (*CommandAgentResponse) ProtoMessage() {}
 
 func (x *CommandAgentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_fleet_proto_msgTypes[11]
+	mi := &file_amoskys_v1_fleet_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1006,7 +1365,7 @@ func (x *CommandAgentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandAgentResponse.ProtoReflect.Descriptor instead.
 func (*CommandAgentResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_fleet_proto_rawDescGZIP(), []int{11}
+	return file_amoskys_v1_fleet_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CommandAgentResponse) GetAgent() *AgentStatus {
@@ -1028,30 +1387,37 @@ var File_amoskys_v1_fleet_proto protoreflect.FileDescriptor
 const file_amoskys_v1_fleet_proto_rawDesc = "" +
 	"\n" +
 	"\x16amoskys/v1/fleet.proto\x12\n" +
-	"amoskys.v1\x1a\x16amoskys/v1/event.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaf\x01\n" +
+	"amoskys.v1\x1a\x16amoskys/v1/event.proto\x1a\x16amoskys/v1/tasks.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe7\x01\n" +
 	"\vNodeMessage\x12-\n" +
 	"\x05hello\x18\x01 \x01(\v2\x15.amoskys.v1.NodeHelloH\x00R\x05hello\x121\n" +
 	"\x06report\x18\x02 \x01(\v2\x17.amoskys.v1.AgentReportH\x00R\x06report\x123\n" +
-	"\x06result\x18\x03 \x01(\v2\x19.amoskys.v1.CommandResultH\x00R\x06resultB\t\n" +
-	"\amessage\"\x95\x01\n" +
+	"\x06result\x18\x03 \x01(\v2\x19.amoskys.v1.CommandResultH\x00R\x06result\x126\n" +
+	"\bprogress\x18\x04 \x01(\v2\x18.amoskys.v1.TaskProgressH\x00R\bprogressB\t\n" +
+	"\amessage\"\xb6\x01\n" +
 	"\tNodeHello\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12$\n" +
 	"\x04host\x18\x02 \x01(\v2\x10.amoskys.v1.HostR\x04host\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\tR\aversion\x12/\n" +
-	"\x06agents\x18\x04 \x03(\v2\x17.amoskys.v1.AgentStatusR\x06agents\">\n" +
+	"\x06agents\x18\x04 \x03(\v2\x17.amoskys.v1.AgentStatusR\x06agents\x12\x1f\n" +
+	"\vinstance_id\x18\x05 \x01(\tR\n" +
+	"instanceId\">\n" +
 	"\vAgentReport\x12/\n" +
-	"\x06agents\x18\x01 \x03(\v2\x17.amoskys.v1.AgentStatusR\x06agents\"\x82\x01\n" +
+	"\x06agents\x18\x01 \x03(\v2\x17.amoskys.v1.AgentStatusR\x06agents\"\xaf\x01\n" +
 	"\vNodeCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x122\n" +
 	"\acommand\x18\x02 \x01(\x0e2\x18.amoskys.v1.AgentCommandR\acommand\x12\x19\n" +
 	"\bagent_id\x18\x03 \x01(\tR\aagentId\x12\x14\n" +
-	"\x05lines\x18\x04 \x01(\rR\x05lines\"\x8a\x01\n" +
+	"\x05lines\x18\x04 \x01(\rR\x05lines\x12+\n" +
+	"\x04task\x18\x05 \x01(\v2\x17.amoskys.v1.TaskCommandR\x04task\"\xd3\x01\n" +
 	"\rCommandResult\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x0e\n" +
 	"\x02ok\x18\x02 \x01(\bR\x02ok\x12\x14\n" +
 	"\x05error\x18\x03 \x01(\tR\x05error\x12-\n" +
 	"\x05agent\x18\x04 \x01(\v2\x17.amoskys.v1.AgentStatusR\x05agent\x12\x14\n" +
-	"\x05lines\x18\x05 \x03(\tR\x05lines\"\xfd\x05\n" +
+	"\x05lines\x18\x05 \x03(\tR\x05lines\x12&\n" +
+	"\x05tasks\x18\x06 \x03(\v2\x10.amoskys.v1.TaskR\x05tasks\x12\x1f\n" +
+	"\vbad_request\x18\a \x01(\bR\n" +
+	"badRequest\"\x8a\b\n" +
 	"\vAgentStatus\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x12\n" +
@@ -1077,16 +1443,42 @@ const file_amoskys_v1_fleet_proto_rawDesc = "" +
 	"\fspool_events\x18\x13 \x01(\x04R\vspoolEvents\x12\x1a\n" +
 	"\brestarts\x18\x14 \x01(\rR\brestarts\x12%\n" +
 	"\x0enode_connected\x18\x15 \x01(\bR\rnodeConnected\x12\x18\n" +
-	"\aenabled\x18\x16 \x01(\bR\aenabled\"'\n" +
+	"\aenabled\x18\x16 \x01(\bR\aenabled\x12N\n" +
+	"\x15certificate_not_after\x18\x17 \x01(\v2\x1a.google.protobuf.TimestampR\x13certificateNotAfter\x12\x1e\n" +
+	"\n" +
+	"privileges\x18\x18 \x03(\tR\n" +
+	"privileges\x12\"\n" +
+	"\funsupervised\x18\x19 \x01(\bR\funsupervised\x12\x18\n" +
+	"\awarning\x18\x1a \x01(\tR\awarning\x12@\n" +
+	"\x0elast_exit_time\x18\x1b \x01(\v2\x1a.google.protobuf.TimestampR\flastExitTime\x12\x1b\n" +
+	"\tlast_exit\x18\x1c \x01(\tR\blastExit\"\x99\x02\n" +
+	"\n" +
+	"NodeStatus\x12\x12\n" +
+	"\x04host\x18\x01 \x01(\tR\x04host\x12\x17\n" +
+	"\anode_id\x18\x02 \x01(\tR\x06nodeId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\tR\aversion\x12\x1c\n" +
+	"\tconnected\x18\x04 \x01(\bR\tconnected\x12@\n" +
+	"\x0elast_seen_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\flastSeenTime\x124\n" +
+	"\x06health\x18\x06 \x01(\x0e2\x1c.amoskys.v1.AgentHealthLevelR\x06health\x12\x16\n" +
+	"\x06detail\x18\a \x01(\tR\x06detail\x12\x16\n" +
+	"\x06agents\x18\b \x01(\rR\x06agents\"'\n" +
 	"\x11ListAgentsRequest\x12\x12\n" +
-	"\x04host\x18\x01 \x01(\tR\x04host\"E\n" +
+	"\x04host\x18\x01 \x01(\tR\x04host\"s\n" +
 	"\x12ListAgentsResponse\x12/\n" +
-	"\x06agents\x18\x01 \x03(\v2\x17.amoskys.v1.AgentStatusR\x06agents\"\x14\n" +
-	"\x12WatchAgentsRequest\"|\n" +
+	"\x06agents\x18\x01 \x03(\v2\x17.amoskys.v1.AgentStatusR\x06agents\x12,\n" +
+	"\x05nodes\x18\x02 \x03(\v2\x16.amoskys.v1.NodeStatusR\x05nodes\"\x14\n" +
+	"\x12WatchAgentsRequest\"\xcf\x01\n" +
 	"\x13WatchAgentsResponse\x12\x1a\n" +
 	"\bsnapshot\x18\x01 \x01(\bR\bsnapshot\x12/\n" +
 	"\x06agents\x18\x02 \x03(\v2\x17.amoskys.v1.AgentStatusR\x06agents\x12\x18\n" +
-	"\aremoved\x18\x03 \x03(\tR\aremoved\"\xa4\x01\n" +
+	"\aremoved\x18\x03 \x03(\tR\aremoved\x12,\n" +
+	"\x05nodes\x18\x04 \x03(\v2\x16.amoskys.v1.NodeStatusR\x05nodes\x12#\n" +
+	"\rremoved_nodes\x18\x05 \x03(\tR\fremovedNodes\"=\n" +
+	"\x11ForgetHostRequest\x12\x12\n" +
+	"\x04host\x18\x01 \x01(\tR\x04host\x12\x14\n" +
+	"\x05actor\x18\x02 \x01(\tR\x05actor\",\n" +
+	"\x12ForgetHostResponse\x12\x16\n" +
+	"\x06agents\x18\x01 \x01(\rR\x06agents\"\xa4\x01\n" +
 	"\x13CommandAgentRequest\x12\x19\n" +
 	"\bagent_id\x18\x01 \x01(\tR\aagentId\x12\x12\n" +
 	"\x04host\x18\x02 \x01(\tR\x04host\x122\n" +
@@ -1095,24 +1487,31 @@ const file_amoskys_v1_fleet_proto_rawDesc = "" +
 	"\x05actor\x18\x05 \x01(\tR\x05actor\"[\n" +
 	"\x14CommandAgentResponse\x12-\n" +
 	"\x05agent\x18\x01 \x01(\v2\x17.amoskys.v1.AgentStatusR\x05agent\x12\x14\n" +
-	"\x05lines\x18\x02 \x03(\tR\x05lines*\x91\x01\n" +
+	"\x05lines\x18\x02 \x03(\tR\x05lines*\x89\x02\n" +
 	"\fAgentCommand\x12\x1d\n" +
 	"\x19AGENT_COMMAND_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13AGENT_COMMAND_START\x10\x01\x12\x16\n" +
 	"\x12AGENT_COMMAND_STOP\x10\x02\x12\x19\n" +
 	"\x15AGENT_COMMAND_RESTART\x10\x03\x12\x16\n" +
-	"\x12AGENT_COMMAND_LOGS\x10\x04*\x8f\x01\n" +
+	"\x12AGENT_COMMAND_LOGS\x10\x04\x12\x1c\n" +
+	"\x18AGENT_COMMAND_LIST_TASKS\x10\x05\x12\x1a\n" +
+	"\x16AGENT_COMMAND_RUN_TASK\x10\x06\x12\x1d\n" +
+	"\x19AGENT_COMMAND_CANCEL_TASK\x10\a\x12\x1d\n" +
+	"\x19AGENT_COMMAND_SEND_RESULT\x10\b*\xac\x01\n" +
 	"\x10AgentHealthLevel\x12\"\n" +
 	"\x1eAGENT_HEALTH_LEVEL_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18AGENT_HEALTH_LEVEL_GREEN\x10\x01\x12\x1d\n" +
 	"\x19AGENT_HEALTH_LEVEL_YELLOW\x10\x02\x12\x1a\n" +
-	"\x16AGENT_HEALTH_LEVEL_RED\x10\x032\xba\x02\n" +
+	"\x16AGENT_HEALTH_LEVEL_RED\x10\x03\x12\x1b\n" +
+	"\x17AGENT_HEALTH_LEVEL_GREY\x10\x042\x87\x03\n" +
 	"\x05Fleet\x12?\n" +
 	"\aControl\x12\x17.amoskys.v1.NodeMessage\x1a\x17.amoskys.v1.NodeCommand(\x010\x01\x12K\n" +
 	"\n" +
 	"ListAgents\x12\x1d.amoskys.v1.ListAgentsRequest\x1a\x1e.amoskys.v1.ListAgentsResponse\x12P\n" +
 	"\vWatchAgents\x12\x1e.amoskys.v1.WatchAgentsRequest\x1a\x1f.amoskys.v1.WatchAgentsResponse0\x01\x12Q\n" +
-	"\fCommandAgent\x12\x1f.amoskys.v1.CommandAgentRequest\x1a .amoskys.v1.CommandAgentResponseB=Z;github.com/amoskys/amoskys/internal/pb/amoskys/v1;amoskysv1b\x06proto3"
+	"\fCommandAgent\x12\x1f.amoskys.v1.CommandAgentRequest\x1a .amoskys.v1.CommandAgentResponse\x12K\n" +
+	"\n" +
+	"ForgetHost\x12\x1d.amoskys.v1.ForgetHostRequest\x1a\x1e.amoskys.v1.ForgetHostResponseB=Z;github.com/amoskys/amoskys/internal/pb/amoskys/v1;amoskysv1b\x06proto3"
 
 var (
 	file_amoskys_v1_fleet_proto_rawDescOnce sync.Once
@@ -1127,7 +1526,7 @@ func file_amoskys_v1_fleet_proto_rawDescGZIP() []byte {
 }
 
 var file_amoskys_v1_fleet_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_amoskys_v1_fleet_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_amoskys_v1_fleet_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_amoskys_v1_fleet_proto_goTypes = []any{
 	(AgentCommand)(0),             // 0: amoskys.v1.AgentCommand
 	(AgentHealthLevel)(0),         // 1: amoskys.v1.AgentHealthLevel
@@ -1137,46 +1536,63 @@ var file_amoskys_v1_fleet_proto_goTypes = []any{
 	(*NodeCommand)(nil),           // 5: amoskys.v1.NodeCommand
 	(*CommandResult)(nil),         // 6: amoskys.v1.CommandResult
 	(*AgentStatus)(nil),           // 7: amoskys.v1.AgentStatus
-	(*ListAgentsRequest)(nil),     // 8: amoskys.v1.ListAgentsRequest
-	(*ListAgentsResponse)(nil),    // 9: amoskys.v1.ListAgentsResponse
-	(*WatchAgentsRequest)(nil),    // 10: amoskys.v1.WatchAgentsRequest
-	(*WatchAgentsResponse)(nil),   // 11: amoskys.v1.WatchAgentsResponse
-	(*CommandAgentRequest)(nil),   // 12: amoskys.v1.CommandAgentRequest
-	(*CommandAgentResponse)(nil),  // 13: amoskys.v1.CommandAgentResponse
-	(*Host)(nil),                  // 14: amoskys.v1.Host
-	(AgentState)(0),               // 15: amoskys.v1.AgentState
-	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
+	(*NodeStatus)(nil),            // 8: amoskys.v1.NodeStatus
+	(*ListAgentsRequest)(nil),     // 9: amoskys.v1.ListAgentsRequest
+	(*ListAgentsResponse)(nil),    // 10: amoskys.v1.ListAgentsResponse
+	(*WatchAgentsRequest)(nil),    // 11: amoskys.v1.WatchAgentsRequest
+	(*WatchAgentsResponse)(nil),   // 12: amoskys.v1.WatchAgentsResponse
+	(*ForgetHostRequest)(nil),     // 13: amoskys.v1.ForgetHostRequest
+	(*ForgetHostResponse)(nil),    // 14: amoskys.v1.ForgetHostResponse
+	(*CommandAgentRequest)(nil),   // 15: amoskys.v1.CommandAgentRequest
+	(*CommandAgentResponse)(nil),  // 16: amoskys.v1.CommandAgentResponse
+	(*TaskProgress)(nil),          // 17: amoskys.v1.TaskProgress
+	(*Host)(nil),                  // 18: amoskys.v1.Host
+	(*TaskCommand)(nil),           // 19: amoskys.v1.TaskCommand
+	(*Task)(nil),                  // 20: amoskys.v1.Task
+	(AgentState)(0),               // 21: amoskys.v1.AgentState
+	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
 }
 var file_amoskys_v1_fleet_proto_depIdxs = []int32{
 	3,  // 0: amoskys.v1.NodeMessage.hello:type_name -> amoskys.v1.NodeHello
 	4,  // 1: amoskys.v1.NodeMessage.report:type_name -> amoskys.v1.AgentReport
 	6,  // 2: amoskys.v1.NodeMessage.result:type_name -> amoskys.v1.CommandResult
-	14, // 3: amoskys.v1.NodeHello.host:type_name -> amoskys.v1.Host
-	7,  // 4: amoskys.v1.NodeHello.agents:type_name -> amoskys.v1.AgentStatus
-	7,  // 5: amoskys.v1.AgentReport.agents:type_name -> amoskys.v1.AgentStatus
-	0,  // 6: amoskys.v1.NodeCommand.command:type_name -> amoskys.v1.AgentCommand
-	7,  // 7: amoskys.v1.CommandResult.agent:type_name -> amoskys.v1.AgentStatus
-	15, // 8: amoskys.v1.AgentStatus.state:type_name -> amoskys.v1.AgentState
-	1,  // 9: amoskys.v1.AgentStatus.health:type_name -> amoskys.v1.AgentHealthLevel
-	16, // 10: amoskys.v1.AgentStatus.started_time:type_name -> google.protobuf.Timestamp
-	16, // 11: amoskys.v1.AgentStatus.last_event_time:type_name -> google.protobuf.Timestamp
-	7,  // 12: amoskys.v1.ListAgentsResponse.agents:type_name -> amoskys.v1.AgentStatus
-	7,  // 13: amoskys.v1.WatchAgentsResponse.agents:type_name -> amoskys.v1.AgentStatus
-	0,  // 14: amoskys.v1.CommandAgentRequest.command:type_name -> amoskys.v1.AgentCommand
-	7,  // 15: amoskys.v1.CommandAgentResponse.agent:type_name -> amoskys.v1.AgentStatus
-	2,  // 16: amoskys.v1.Fleet.Control:input_type -> amoskys.v1.NodeMessage
-	8,  // 17: amoskys.v1.Fleet.ListAgents:input_type -> amoskys.v1.ListAgentsRequest
-	10, // 18: amoskys.v1.Fleet.WatchAgents:input_type -> amoskys.v1.WatchAgentsRequest
-	12, // 19: amoskys.v1.Fleet.CommandAgent:input_type -> amoskys.v1.CommandAgentRequest
-	5,  // 20: amoskys.v1.Fleet.Control:output_type -> amoskys.v1.NodeCommand
-	9,  // 21: amoskys.v1.Fleet.ListAgents:output_type -> amoskys.v1.ListAgentsResponse
-	11, // 22: amoskys.v1.Fleet.WatchAgents:output_type -> amoskys.v1.WatchAgentsResponse
-	13, // 23: amoskys.v1.Fleet.CommandAgent:output_type -> amoskys.v1.CommandAgentResponse
-	20, // [20:24] is the sub-list for method output_type
-	16, // [16:20] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	17, // 3: amoskys.v1.NodeMessage.progress:type_name -> amoskys.v1.TaskProgress
+	18, // 4: amoskys.v1.NodeHello.host:type_name -> amoskys.v1.Host
+	7,  // 5: amoskys.v1.NodeHello.agents:type_name -> amoskys.v1.AgentStatus
+	7,  // 6: amoskys.v1.AgentReport.agents:type_name -> amoskys.v1.AgentStatus
+	0,  // 7: amoskys.v1.NodeCommand.command:type_name -> amoskys.v1.AgentCommand
+	19, // 8: amoskys.v1.NodeCommand.task:type_name -> amoskys.v1.TaskCommand
+	7,  // 9: amoskys.v1.CommandResult.agent:type_name -> amoskys.v1.AgentStatus
+	20, // 10: amoskys.v1.CommandResult.tasks:type_name -> amoskys.v1.Task
+	21, // 11: amoskys.v1.AgentStatus.state:type_name -> amoskys.v1.AgentState
+	1,  // 12: amoskys.v1.AgentStatus.health:type_name -> amoskys.v1.AgentHealthLevel
+	22, // 13: amoskys.v1.AgentStatus.started_time:type_name -> google.protobuf.Timestamp
+	22, // 14: amoskys.v1.AgentStatus.last_event_time:type_name -> google.protobuf.Timestamp
+	22, // 15: amoskys.v1.AgentStatus.certificate_not_after:type_name -> google.protobuf.Timestamp
+	22, // 16: amoskys.v1.AgentStatus.last_exit_time:type_name -> google.protobuf.Timestamp
+	22, // 17: amoskys.v1.NodeStatus.last_seen_time:type_name -> google.protobuf.Timestamp
+	1,  // 18: amoskys.v1.NodeStatus.health:type_name -> amoskys.v1.AgentHealthLevel
+	7,  // 19: amoskys.v1.ListAgentsResponse.agents:type_name -> amoskys.v1.AgentStatus
+	8,  // 20: amoskys.v1.ListAgentsResponse.nodes:type_name -> amoskys.v1.NodeStatus
+	7,  // 21: amoskys.v1.WatchAgentsResponse.agents:type_name -> amoskys.v1.AgentStatus
+	8,  // 22: amoskys.v1.WatchAgentsResponse.nodes:type_name -> amoskys.v1.NodeStatus
+	0,  // 23: amoskys.v1.CommandAgentRequest.command:type_name -> amoskys.v1.AgentCommand
+	7,  // 24: amoskys.v1.CommandAgentResponse.agent:type_name -> amoskys.v1.AgentStatus
+	2,  // 25: amoskys.v1.Fleet.Control:input_type -> amoskys.v1.NodeMessage
+	9,  // 26: amoskys.v1.Fleet.ListAgents:input_type -> amoskys.v1.ListAgentsRequest
+	11, // 27: amoskys.v1.Fleet.WatchAgents:input_type -> amoskys.v1.WatchAgentsRequest
+	15, // 28: amoskys.v1.Fleet.CommandAgent:input_type -> amoskys.v1.CommandAgentRequest
+	13, // 29: amoskys.v1.Fleet.ForgetHost:input_type -> amoskys.v1.ForgetHostRequest
+	5,  // 30: amoskys.v1.Fleet.Control:output_type -> amoskys.v1.NodeCommand
+	10, // 31: amoskys.v1.Fleet.ListAgents:output_type -> amoskys.v1.ListAgentsResponse
+	12, // 32: amoskys.v1.Fleet.WatchAgents:output_type -> amoskys.v1.WatchAgentsResponse
+	16, // 33: amoskys.v1.Fleet.CommandAgent:output_type -> amoskys.v1.CommandAgentResponse
+	14, // 34: amoskys.v1.Fleet.ForgetHost:output_type -> amoskys.v1.ForgetHostResponse
+	30, // [30:35] is the sub-list for method output_type
+	25, // [25:30] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_amoskys_v1_fleet_proto_init() }
@@ -1185,10 +1601,12 @@ func file_amoskys_v1_fleet_proto_init() {
 		return
 	}
 	file_amoskys_v1_event_proto_init()
+	file_amoskys_v1_tasks_proto_init()
 	file_amoskys_v1_fleet_proto_msgTypes[0].OneofWrappers = []any{
 		(*NodeMessage_Hello)(nil),
 		(*NodeMessage_Report)(nil),
 		(*NodeMessage_Result)(nil),
+		(*NodeMessage_Progress)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1196,7 +1614,7 @@ func file_amoskys_v1_fleet_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amoskys_v1_fleet_proto_rawDesc), len(file_amoskys_v1_fleet_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   12,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

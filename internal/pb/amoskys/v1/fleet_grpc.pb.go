@@ -25,6 +25,7 @@ const (
 	Fleet_ListAgents_FullMethodName   = "/amoskys.v1.Fleet/ListAgents"
 	Fleet_WatchAgents_FullMethodName  = "/amoskys.v1.Fleet/WatchAgents"
 	Fleet_CommandAgent_FullMethodName = "/amoskys.v1.Fleet/CommandAgent"
+	Fleet_ForgetHost_FullMethodName   = "/amoskys.v1.Fleet/ForgetHost"
 )
 
 // FleetClient is the client API for Fleet service.
@@ -42,6 +43,11 @@ type FleetClient interface {
 	// answer. NOT_FOUND, UNAVAILABLE (node not connected) or FAILED_PRECONDITION
 	// (ambiguous id: name the host) otherwise.
 	CommandAgent(ctx context.Context, in *CommandAgentRequest, opts ...grpc.CallOption) (*CommandAgentResponse, error)
+	// ForgetHost removes a host that is gone, its node and its agents, from what is
+	// shown and watched; its events and certificates stay. NOT_FOUND if there is none,
+	// FAILED_PRECONDITION while its node or one of its agents is connected. A host that
+	// comes back is shown again.
+	ForgetHost(ctx context.Context, in *ForgetHostRequest, opts ...grpc.CallOption) (*ForgetHostResponse, error)
 }
 
 type fleetClient struct {
@@ -104,6 +110,16 @@ func (c *fleetClient) CommandAgent(ctx context.Context, in *CommandAgentRequest,
 	return out, nil
 }
 
+func (c *fleetClient) ForgetHost(ctx context.Context, in *ForgetHostRequest, opts ...grpc.CallOption) (*ForgetHostResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ForgetHostResponse)
+	err := c.cc.Invoke(ctx, Fleet_ForgetHost_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // FleetServer is the server API for Fleet service.
 // All implementations must embed UnimplementedFleetServer
 // for forward compatibility.
@@ -119,6 +135,11 @@ type FleetServer interface {
 	// answer. NOT_FOUND, UNAVAILABLE (node not connected) or FAILED_PRECONDITION
 	// (ambiguous id: name the host) otherwise.
 	CommandAgent(context.Context, *CommandAgentRequest) (*CommandAgentResponse, error)
+	// ForgetHost removes a host that is gone, its node and its agents, from what is
+	// shown and watched; its events and certificates stay. NOT_FOUND if there is none,
+	// FAILED_PRECONDITION while its node or one of its agents is connected. A host that
+	// comes back is shown again.
+	ForgetHost(context.Context, *ForgetHostRequest) (*ForgetHostResponse, error)
 	mustEmbedUnimplementedFleetServer()
 }
 
@@ -140,6 +161,9 @@ func (UnimplementedFleetServer) WatchAgents(*WatchAgentsRequest, grpc.ServerStre
 }
 func (UnimplementedFleetServer) CommandAgent(context.Context, *CommandAgentRequest) (*CommandAgentResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CommandAgent not implemented")
+}
+func (UnimplementedFleetServer) ForgetHost(context.Context, *ForgetHostRequest) (*ForgetHostResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ForgetHost not implemented")
 }
 func (UnimplementedFleetServer) mustEmbedUnimplementedFleetServer() {}
 func (UnimplementedFleetServer) testEmbeddedByValue()               {}
@@ -216,6 +240,24 @@ func _Fleet_CommandAgent_Handler(srv interface{}, ctx context.Context, dec func(
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Fleet_ForgetHost_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ForgetHostRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FleetServer).ForgetHost(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Fleet_ForgetHost_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FleetServer).ForgetHost(ctx, req.(*ForgetHostRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Fleet_ServiceDesc is the grpc.ServiceDesc for Fleet service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -230,6 +272,10 @@ var Fleet_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CommandAgent",
 			Handler:    _Fleet_CommandAgent_Handler,
+		},
+		{
+			MethodName: "ForgetHost",
+			Handler:    _Fleet_ForgetHost_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

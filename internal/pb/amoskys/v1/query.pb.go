@@ -204,17 +204,19 @@ func (x *StatusResponse) GetStore() *StoreStatus {
 }
 
 type LogStatus struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	State         string                 `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
-	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
-	FirstOffset   uint64                 `protobuf:"varint,3,opt,name=first_offset,json=firstOffset,proto3" json:"first_offset,omitempty"`
-	NextOffset    uint64                 `protobuf:"varint,4,opt,name=next_offset,json=nextOffset,proto3" json:"next_offset,omitempty"`
-	Bytes         uint64                 `protobuf:"varint,5,opt,name=bytes,proto3" json:"bytes,omitempty"`
-	Segments      uint32                 `protobuf:"varint,6,opt,name=segments,proto3" json:"segments,omitempty"`
-	OldestTime    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=oldest_time,json=oldestTime,proto3" json:"oldest_time,omitempty"`
-	FreeBytes     uint64                 `protobuf:"varint,8,opt,name=free_bytes,json=freeBytes,proto3" json:"free_bytes,omitempty"`
-	Quarantined   uint32                 `protobuf:"varint,9,opt,name=quarantined,proto3" json:"quarantined,omitempty"`
-	Recovery      string                 `protobuf:"bytes,10,opt,name=recovery,proto3" json:"recovery,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	State       string                 `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
+	Reason      string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	FirstOffset uint64                 `protobuf:"varint,3,opt,name=first_offset,json=firstOffset,proto3" json:"first_offset,omitempty"`
+	NextOffset  uint64                 `protobuf:"varint,4,opt,name=next_offset,json=nextOffset,proto3" json:"next_offset,omitempty"`
+	Bytes       uint64                 `protobuf:"varint,5,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Segments    uint32                 `protobuf:"varint,6,opt,name=segments,proto3" json:"segments,omitempty"`
+	OldestTime  *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=oldest_time,json=oldestTime,proto3" json:"oldest_time,omitempty"`
+	FreeBytes   uint64                 `protobuf:"varint,8,opt,name=free_bytes,json=freeBytes,proto3" json:"free_bytes,omitempty"`
+	Quarantined uint32                 `protobuf:"varint,9,opt,name=quarantined,proto3" json:"quarantined,omitempty"`
+	Recovery    string                 `protobuf:"bytes,10,opt,name=recovery,proto3" json:"recovery,omitempty"`
+	// What is gone that retention did not remove, and nobody has accepted yet.
+	Losses        []*LogLoss `protobuf:"bytes,11,rep,name=losses,proto3" json:"losses,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -319,19 +321,113 @@ func (x *LogStatus) GetRecovery() string {
 	return ""
 }
 
+func (x *LogStatus) GetLosses() []*LogLoss {
+	if x != nil {
+		return x.Losses
+	}
+	return nil
+}
+
+// LogLoss is a range of the log that is gone without retention having removed it.
+type LogLoss struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names it for Log.AcceptLoss; never given twice in one log.
+	Id         uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	FromOffset uint64 `protobuf:"varint,2,opt,name=from_offset,json=fromOffset,proto3" json:"from_offset,omitempty"`
+	// The first offset behind it; equal to from_offset when how much is gone cannot be
+	// known.
+	ToOffset    uint64                 `protobuf:"varint,3,opt,name=to_offset,json=toOffset,proto3" json:"to_offset,omitempty"`
+	NoticedTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=noticed_time,json=noticedTime,proto3" json:"noticed_time,omitempty"`
+	// For people.
+	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogLoss) Reset() {
+	*x = LogLoss{}
+	mi := &file_amoskys_v1_query_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogLoss) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogLoss) ProtoMessage() {}
+
+func (x *LogLoss) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_query_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogLoss.ProtoReflect.Descriptor instead.
+func (*LogLoss) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *LogLoss) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *LogLoss) GetFromOffset() uint64 {
+	if x != nil {
+		return x.FromOffset
+	}
+	return 0
+}
+
+func (x *LogLoss) GetToOffset() uint64 {
+	if x != nil {
+		return x.ToOffset
+	}
+	return 0
+}
+
+func (x *LogLoss) GetNoticedTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NoticedTime
+	}
+	return nil
+}
+
+func (x *LogLoss) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 type SubscriberStatus struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Offset        uint64                 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
-	LagEvents     uint64                 `protobuf:"varint,3,opt,name=lag_events,json=lagEvents,proto3" json:"lag_events,omitempty"`
-	Hold          bool                   `protobuf:"varint,4,opt,name=hold,proto3" json:"hold,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Name      string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Offset    uint64                 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
+	LagEvents uint64                 `protobuf:"varint,3,opt,name=lag_events,json=lagEvents,proto3" json:"lag_events,omitempty"`
+	Hold      bool                   `protobuf:"varint,4,opt,name=hold,proto3" json:"hold,omitempty"`
+	// "ok", "behind", "waiting" (it will be tried again) or "stopped".
+	State string `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`
+	// Why the state is not ok.
+	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	// When it was last seen to read; not set for one that never was.
+	SeenTime      *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=seen_time,json=seenTime,proto3" json:"seen_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SubscriberStatus) Reset() {
 	*x = SubscriberStatus{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[3]
+	mi := &file_amoskys_v1_query_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -343,7 +439,7 @@ func (x *SubscriberStatus) String() string {
 func (*SubscriberStatus) ProtoMessage() {}
 
 func (x *SubscriberStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[3]
+	mi := &file_amoskys_v1_query_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -356,7 +452,7 @@ func (x *SubscriberStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscriberStatus.ProtoReflect.Descriptor instead.
 func (*SubscriberStatus) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{3}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *SubscriberStatus) GetName() string {
@@ -387,6 +483,27 @@ func (x *SubscriberStatus) GetHold() bool {
 	return false
 }
 
+func (x *SubscriberStatus) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *SubscriberStatus) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *SubscriberStatus) GetSeenTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SeenTime
+	}
+	return nil
+}
+
 type StoreStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	State         string                 `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
@@ -400,7 +517,7 @@ type StoreStatus struct {
 
 func (x *StoreStatus) Reset() {
 	*x = StoreStatus{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[4]
+	mi := &file_amoskys_v1_query_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -412,7 +529,7 @@ func (x *StoreStatus) String() string {
 func (*StoreStatus) ProtoMessage() {}
 
 func (x *StoreStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[4]
+	mi := &file_amoskys_v1_query_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -425,7 +542,7 @@ func (x *StoreStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoreStatus.ProtoReflect.Descriptor instead.
 func (*StoreStatus) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{4}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *StoreStatus) GetState() string {
@@ -475,7 +592,7 @@ type LatencyQuantiles struct {
 
 func (x *LatencyQuantiles) Reset() {
 	*x = LatencyQuantiles{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[5]
+	mi := &file_amoskys_v1_query_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -487,7 +604,7 @@ func (x *LatencyQuantiles) String() string {
 func (*LatencyQuantiles) ProtoMessage() {}
 
 func (x *LatencyQuantiles) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[5]
+	mi := &file_amoskys_v1_query_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -500,7 +617,7 @@ func (x *LatencyQuantiles) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LatencyQuantiles.ProtoReflect.Descriptor instead.
 func (*LatencyQuantiles) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{5}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *LatencyQuantiles) GetP50Ms() float64 {
@@ -543,7 +660,7 @@ type SearchEventsRequest struct {
 
 func (x *SearchEventsRequest) Reset() {
 	*x = SearchEventsRequest{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[6]
+	mi := &file_amoskys_v1_query_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -555,7 +672,7 @@ func (x *SearchEventsRequest) String() string {
 func (*SearchEventsRequest) ProtoMessage() {}
 
 func (x *SearchEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[6]
+	mi := &file_amoskys_v1_query_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -568,7 +685,7 @@ func (x *SearchEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchEventsRequest.ProtoReflect.Descriptor instead.
 func (*SearchEventsRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{6}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SearchEventsRequest) GetFilter() *Filter {
@@ -634,14 +751,17 @@ type SearchEventsResponse struct {
 	Store *StoreStatus `protobuf:"bytes,7,opt,name=store,proto3" json:"store,omitempty"`
 	// There may be further matches before the last of events: the page is full,
 	// by number or by bytes.
-	More          bool `protobuf:"varint,8,opt,name=more,proto3" json:"more,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	More bool `protobuf:"varint,8,opt,name=more,proto3" json:"more,omitempty"`
+	// Every event before this offset has been looked at: a subscription that begins
+	// here joins without a gap and without a repetition.
+	CompleteToOffset uint64 `protobuf:"varint,9,opt,name=complete_to_offset,json=completeToOffset,proto3" json:"complete_to_offset,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *SearchEventsResponse) Reset() {
 	*x = SearchEventsResponse{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[7]
+	mi := &file_amoskys_v1_query_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -653,7 +773,7 @@ func (x *SearchEventsResponse) String() string {
 func (*SearchEventsResponse) ProtoMessage() {}
 
 func (x *SearchEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[7]
+	mi := &file_amoskys_v1_query_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -666,7 +786,7 @@ func (x *SearchEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchEventsResponse.ProtoReflect.Descriptor instead.
 func (*SearchEventsResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{7}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SearchEventsResponse) GetEvents() []*StoredEvent {
@@ -725,6 +845,13 @@ func (x *SearchEventsResponse) GetMore() bool {
 	return false
 }
 
+func (x *SearchEventsResponse) GetCompleteToOffset() uint64 {
+	if x != nil {
+		return x.CompleteToOffset
+	}
+	return 0
+}
+
 type Histogram struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Start         *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start,proto3" json:"start,omitempty"`
@@ -736,7 +863,7 @@ type Histogram struct {
 
 func (x *Histogram) Reset() {
 	*x = Histogram{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[8]
+	mi := &file_amoskys_v1_query_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -748,7 +875,7 @@ func (x *Histogram) String() string {
 func (*Histogram) ProtoMessage() {}
 
 func (x *Histogram) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[8]
+	mi := &file_amoskys_v1_query_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -761,7 +888,7 @@ func (x *Histogram) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Histogram.ProtoReflect.Descriptor instead.
 func (*Histogram) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{8}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Histogram) GetStart() *timestamppb.Timestamp {
@@ -797,7 +924,7 @@ type Facet struct {
 
 func (x *Facet) Reset() {
 	*x = Facet{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[9]
+	mi := &file_amoskys_v1_query_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -809,7 +936,7 @@ func (x *Facet) String() string {
 func (*Facet) ProtoMessage() {}
 
 func (x *Facet) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[9]
+	mi := &file_amoskys_v1_query_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -822,7 +949,7 @@ func (x *Facet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Facet.ProtoReflect.Descriptor instead.
 func (*Facet) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{9}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Facet) GetField() string {
@@ -856,7 +983,7 @@ type FacetValue struct {
 
 func (x *FacetValue) Reset() {
 	*x = FacetValue{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[10]
+	mi := &file_amoskys_v1_query_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -868,7 +995,7 @@ func (x *FacetValue) String() string {
 func (*FacetValue) ProtoMessage() {}
 
 func (x *FacetValue) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[10]
+	mi := &file_amoskys_v1_query_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -881,7 +1008,7 @@ func (x *FacetValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FacetValue.ProtoReflect.Descriptor instead.
 func (*FacetValue) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{10}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *FacetValue) GetValue() string {
@@ -909,7 +1036,7 @@ type EventRequest struct {
 
 func (x *EventRequest) Reset() {
 	*x = EventRequest{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[11]
+	mi := &file_amoskys_v1_query_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -921,7 +1048,7 @@ func (x *EventRequest) String() string {
 func (*EventRequest) ProtoMessage() {}
 
 func (x *EventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[11]
+	mi := &file_amoskys_v1_query_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -934,7 +1061,7 @@ func (x *EventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventRequest.ProtoReflect.Descriptor instead.
 func (*EventRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{11}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *EventRequest) GetOffset() uint64 {
@@ -964,7 +1091,7 @@ type EventResponse struct {
 
 func (x *EventResponse) Reset() {
 	*x = EventResponse{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[12]
+	mi := &file_amoskys_v1_query_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -976,7 +1103,7 @@ func (x *EventResponse) String() string {
 func (*EventResponse) ProtoMessage() {}
 
 func (x *EventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[12]
+	mi := &file_amoskys_v1_query_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -989,7 +1116,7 @@ func (x *EventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventResponse.ProtoReflect.Descriptor instead.
 func (*EventResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{12}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *EventResponse) GetEvent() *StoredEvent {
@@ -1034,7 +1161,7 @@ type SeriesRequest struct {
 
 func (x *SeriesRequest) Reset() {
 	*x = SeriesRequest{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[13]
+	mi := &file_amoskys_v1_query_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1046,7 +1173,7 @@ func (x *SeriesRequest) String() string {
 func (*SeriesRequest) ProtoMessage() {}
 
 func (x *SeriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[13]
+	mi := &file_amoskys_v1_query_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1059,7 +1186,7 @@ func (x *SeriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeriesRequest.ProtoReflect.Descriptor instead.
 func (*SeriesRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{13}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SeriesRequest) GetNames() []string {
@@ -1101,7 +1228,7 @@ type SeriesResponse struct {
 
 func (x *SeriesResponse) Reset() {
 	*x = SeriesResponse{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[14]
+	mi := &file_amoskys_v1_query_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1113,7 +1240,7 @@ func (x *SeriesResponse) String() string {
 func (*SeriesResponse) ProtoMessage() {}
 
 func (x *SeriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[14]
+	mi := &file_amoskys_v1_query_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1126,7 +1253,7 @@ func (x *SeriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeriesResponse.ProtoReflect.Descriptor instead.
 func (*SeriesResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{14}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SeriesResponse) GetStart() *timestamppb.Timestamp {
@@ -1163,7 +1290,7 @@ type TimeSeries struct {
 
 func (x *TimeSeries) Reset() {
 	*x = TimeSeries{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[15]
+	mi := &file_amoskys_v1_query_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1175,7 +1302,7 @@ func (x *TimeSeries) String() string {
 func (*TimeSeries) ProtoMessage() {}
 
 func (x *TimeSeries) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[15]
+	mi := &file_amoskys_v1_query_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1188,7 +1315,7 @@ func (x *TimeSeries) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimeSeries.ProtoReflect.Descriptor instead.
 func (*TimeSeries) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{15}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *TimeSeries) GetName() string {
@@ -1229,7 +1356,7 @@ type MetricsRequest struct {
 
 func (x *MetricsRequest) Reset() {
 	*x = MetricsRequest{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[16]
+	mi := &file_amoskys_v1_query_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1241,7 +1368,7 @@ func (x *MetricsRequest) String() string {
 func (*MetricsRequest) ProtoMessage() {}
 
 func (x *MetricsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[16]
+	mi := &file_amoskys_v1_query_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1254,7 +1381,7 @@ func (x *MetricsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetricsRequest.ProtoReflect.Descriptor instead.
 func (*MetricsRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{16}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *MetricsRequest) GetPrefix() string {
@@ -1273,7 +1400,7 @@ type MetricsResponse struct {
 
 func (x *MetricsResponse) Reset() {
 	*x = MetricsResponse{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[17]
+	mi := &file_amoskys_v1_query_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1285,7 +1412,7 @@ func (x *MetricsResponse) String() string {
 func (*MetricsResponse) ProtoMessage() {}
 
 func (x *MetricsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[17]
+	mi := &file_amoskys_v1_query_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1298,7 +1425,7 @@ func (x *MetricsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetricsResponse.ProtoReflect.Descriptor instead.
 func (*MetricsResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{17}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *MetricsResponse) GetSamples() []*MetricSample {
@@ -1321,7 +1448,7 @@ type MetricSample struct {
 
 func (x *MetricSample) Reset() {
 	*x = MetricSample{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[18]
+	mi := &file_amoskys_v1_query_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1333,7 +1460,7 @@ func (x *MetricSample) String() string {
 func (*MetricSample) ProtoMessage() {}
 
 func (x *MetricSample) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[18]
+	mi := &file_amoskys_v1_query_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1346,7 +1473,7 @@ func (x *MetricSample) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetricSample.ProtoReflect.Descriptor instead.
 func (*MetricSample) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{18}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *MetricSample) GetName() string {
@@ -1406,7 +1533,7 @@ const file_amoskys_v1_query_proto_rawDesc = "" +
 	"\vqueue_depth\x18\v \x01(\x01R\n" +
 	"queueDepth\x126\n" +
 	"\alatency\x18\f \x01(\v2\x1c.amoskys.v1.LatencyQuantilesR\alatency\x12-\n" +
-	"\x05store\x18\r \x01(\v2\x17.amoskys.v1.StoreStatusR\x05store\"\xc9\x02\n" +
+	"\x05store\x18\r \x01(\v2\x17.amoskys.v1.StoreStatusR\x05store\"\xf6\x02\n" +
 	"\tLogStatus\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12!\n" +
@@ -1421,13 +1548,24 @@ const file_amoskys_v1_query_proto_rawDesc = "" +
 	"free_bytes\x18\b \x01(\x04R\tfreeBytes\x12 \n" +
 	"\vquarantined\x18\t \x01(\rR\vquarantined\x12\x1a\n" +
 	"\brecovery\x18\n" +
-	" \x01(\tR\brecovery\"q\n" +
+	" \x01(\tR\brecovery\x12+\n" +
+	"\x06losses\x18\v \x03(\v2\x13.amoskys.v1.LogLossR\x06losses\"\xae\x01\n" +
+	"\aLogLoss\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1f\n" +
+	"\vfrom_offset\x18\x02 \x01(\x04R\n" +
+	"fromOffset\x12\x1b\n" +
+	"\tto_offset\x18\x03 \x01(\x04R\btoOffset\x12=\n" +
+	"\fnoticed_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\vnoticedTime\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"\xd8\x01\n" +
 	"\x10SubscriberStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x04R\x06offset\x12\x1d\n" +
 	"\n" +
 	"lag_events\x18\x03 \x01(\x04R\tlagEvents\x12\x12\n" +
-	"\x04hold\x18\x04 \x01(\bR\x04hold\"\xb5\x01\n" +
+	"\x04hold\x18\x04 \x01(\bR\x04hold\x12\x14\n" +
+	"\x05state\x18\x05 \x01(\tR\x05state\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x127\n" +
+	"\tseen_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\bseenTime\"\xb5\x01\n" +
 	"\vStoreStatus\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12\x16\n" +
 	"\x06events\x18\x02 \x01(\x04R\x06events\x12\x1a\n" +
@@ -1447,7 +1585,7 @@ const file_amoskys_v1_query_proto_rawDesc = "" +
 	"\x05limit\x18\x04 \x01(\rR\x05limit\x12#\n" +
 	"\rbefore_offset\x18\x05 \x01(\x04R\fbeforeOffset\x12+\n" +
 	"\x11histogram_buckets\x18\x06 \x01(\rR\x10histogramBuckets\x12\x16\n" +
-	"\x06facets\x18\a \x03(\tR\x06facets\"\xc9\x02\n" +
+	"\x06facets\x18\a \x03(\tR\x06facets\"\xf7\x02\n" +
 	"\x14SearchEventsResponse\x12/\n" +
 	"\x06events\x18\x01 \x03(\v2\x17.amoskys.v1.StoredEventR\x06events\x12\x14\n" +
 	"\x05total\x18\x02 \x01(\x04R\x05total\x123\n" +
@@ -1456,7 +1594,8 @@ const file_amoskys_v1_query_proto_rawDesc = "" +
 	"\ascanned\x18\x05 \x01(\x04R\ascanned\x12-\n" +
 	"\x04took\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x04took\x12-\n" +
 	"\x05store\x18\a \x01(\v2\x17.amoskys.v1.StoreStatusR\x05store\x12\x12\n" +
-	"\x04more\x18\b \x01(\bR\x04more\"\x84\x01\n" +
+	"\x04more\x18\b \x01(\bR\x04more\x12,\n" +
+	"\x12complete_to_offset\x18\t \x01(\x04R\x10completeToOffset\"\x84\x01\n" +
 	"\tHistogram\x120\n" +
 	"\x05start\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05start\x12-\n" +
 	"\x04step\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04step\x12\x16\n" +
@@ -1529,81 +1668,85 @@ func file_amoskys_v1_query_proto_rawDescGZIP() []byte {
 	return file_amoskys_v1_query_proto_rawDescData
 }
 
-var file_amoskys_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_amoskys_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_amoskys_v1_query_proto_goTypes = []any{
 	(*StatusRequest)(nil),         // 0: amoskys.v1.StatusRequest
 	(*StatusResponse)(nil),        // 1: amoskys.v1.StatusResponse
 	(*LogStatus)(nil),             // 2: amoskys.v1.LogStatus
-	(*SubscriberStatus)(nil),      // 3: amoskys.v1.SubscriberStatus
-	(*StoreStatus)(nil),           // 4: amoskys.v1.StoreStatus
-	(*LatencyQuantiles)(nil),      // 5: amoskys.v1.LatencyQuantiles
-	(*SearchEventsRequest)(nil),   // 6: amoskys.v1.SearchEventsRequest
-	(*SearchEventsResponse)(nil),  // 7: amoskys.v1.SearchEventsResponse
-	(*Histogram)(nil),             // 8: amoskys.v1.Histogram
-	(*Facet)(nil),                 // 9: amoskys.v1.Facet
-	(*FacetValue)(nil),            // 10: amoskys.v1.FacetValue
-	(*EventRequest)(nil),          // 11: amoskys.v1.EventRequest
-	(*EventResponse)(nil),         // 12: amoskys.v1.EventResponse
-	(*SeriesRequest)(nil),         // 13: amoskys.v1.SeriesRequest
-	(*SeriesResponse)(nil),        // 14: amoskys.v1.SeriesResponse
-	(*TimeSeries)(nil),            // 15: amoskys.v1.TimeSeries
-	(*MetricsRequest)(nil),        // 16: amoskys.v1.MetricsRequest
-	(*MetricsResponse)(nil),       // 17: amoskys.v1.MetricsResponse
-	(*MetricSample)(nil),          // 18: amoskys.v1.MetricSample
-	nil,                           // 19: amoskys.v1.TimeSeries.LabelsEntry
-	nil,                           // 20: amoskys.v1.MetricSample.LabelsEntry
-	(*durationpb.Duration)(nil),   // 21: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
-	(*Filter)(nil),                // 23: amoskys.v1.Filter
-	(*StoredEvent)(nil),           // 24: amoskys.v1.StoredEvent
+	(*LogLoss)(nil),               // 3: amoskys.v1.LogLoss
+	(*SubscriberStatus)(nil),      // 4: amoskys.v1.SubscriberStatus
+	(*StoreStatus)(nil),           // 5: amoskys.v1.StoreStatus
+	(*LatencyQuantiles)(nil),      // 6: amoskys.v1.LatencyQuantiles
+	(*SearchEventsRequest)(nil),   // 7: amoskys.v1.SearchEventsRequest
+	(*SearchEventsResponse)(nil),  // 8: amoskys.v1.SearchEventsResponse
+	(*Histogram)(nil),             // 9: amoskys.v1.Histogram
+	(*Facet)(nil),                 // 10: amoskys.v1.Facet
+	(*FacetValue)(nil),            // 11: amoskys.v1.FacetValue
+	(*EventRequest)(nil),          // 12: amoskys.v1.EventRequest
+	(*EventResponse)(nil),         // 13: amoskys.v1.EventResponse
+	(*SeriesRequest)(nil),         // 14: amoskys.v1.SeriesRequest
+	(*SeriesResponse)(nil),        // 15: amoskys.v1.SeriesResponse
+	(*TimeSeries)(nil),            // 16: amoskys.v1.TimeSeries
+	(*MetricsRequest)(nil),        // 17: amoskys.v1.MetricsRequest
+	(*MetricsResponse)(nil),       // 18: amoskys.v1.MetricsResponse
+	(*MetricSample)(nil),          // 19: amoskys.v1.MetricSample
+	nil,                           // 20: amoskys.v1.TimeSeries.LabelsEntry
+	nil,                           // 21: amoskys.v1.MetricSample.LabelsEntry
+	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
+	(*Filter)(nil),                // 24: amoskys.v1.Filter
+	(*StoredEvent)(nil),           // 25: amoskys.v1.StoredEvent
 }
 var file_amoskys_v1_query_proto_depIdxs = []int32{
-	21, // 0: amoskys.v1.StatusResponse.uptime:type_name -> google.protobuf.Duration
+	22, // 0: amoskys.v1.StatusResponse.uptime:type_name -> google.protobuf.Duration
 	2,  // 1: amoskys.v1.StatusResponse.log:type_name -> amoskys.v1.LogStatus
-	3,  // 2: amoskys.v1.StatusResponse.subscribers:type_name -> amoskys.v1.SubscriberStatus
-	5,  // 3: amoskys.v1.StatusResponse.latency:type_name -> amoskys.v1.LatencyQuantiles
-	4,  // 4: amoskys.v1.StatusResponse.store:type_name -> amoskys.v1.StoreStatus
-	22, // 5: amoskys.v1.LogStatus.oldest_time:type_name -> google.protobuf.Timestamp
-	22, // 6: amoskys.v1.StoreStatus.oldest_time:type_name -> google.protobuf.Timestamp
-	23, // 7: amoskys.v1.SearchEventsRequest.filter:type_name -> amoskys.v1.Filter
-	22, // 8: amoskys.v1.SearchEventsRequest.since:type_name -> google.protobuf.Timestamp
-	22, // 9: amoskys.v1.SearchEventsRequest.until:type_name -> google.protobuf.Timestamp
-	24, // 10: amoskys.v1.SearchEventsResponse.events:type_name -> amoskys.v1.StoredEvent
-	8,  // 11: amoskys.v1.SearchEventsResponse.histogram:type_name -> amoskys.v1.Histogram
-	9,  // 12: amoskys.v1.SearchEventsResponse.facets:type_name -> amoskys.v1.Facet
-	21, // 13: amoskys.v1.SearchEventsResponse.took:type_name -> google.protobuf.Duration
-	4,  // 14: amoskys.v1.SearchEventsResponse.store:type_name -> amoskys.v1.StoreStatus
-	22, // 15: amoskys.v1.Histogram.start:type_name -> google.protobuf.Timestamp
-	21, // 16: amoskys.v1.Histogram.step:type_name -> google.protobuf.Duration
-	10, // 17: amoskys.v1.Facet.values:type_name -> amoskys.v1.FacetValue
-	24, // 18: amoskys.v1.EventResponse.event:type_name -> amoskys.v1.StoredEvent
-	24, // 19: amoskys.v1.EventResponse.before:type_name -> amoskys.v1.StoredEvent
-	24, // 20: amoskys.v1.EventResponse.after:type_name -> amoskys.v1.StoredEvent
-	24, // 21: amoskys.v1.EventResponse.related:type_name -> amoskys.v1.StoredEvent
-	22, // 22: amoskys.v1.SeriesRequest.since:type_name -> google.protobuf.Timestamp
-	22, // 23: amoskys.v1.SeriesRequest.until:type_name -> google.protobuf.Timestamp
-	21, // 24: amoskys.v1.SeriesRequest.step:type_name -> google.protobuf.Duration
-	22, // 25: amoskys.v1.SeriesResponse.start:type_name -> google.protobuf.Timestamp
-	21, // 26: amoskys.v1.SeriesResponse.step:type_name -> google.protobuf.Duration
-	15, // 27: amoskys.v1.SeriesResponse.series:type_name -> amoskys.v1.TimeSeries
-	19, // 28: amoskys.v1.TimeSeries.labels:type_name -> amoskys.v1.TimeSeries.LabelsEntry
-	18, // 29: amoskys.v1.MetricsResponse.samples:type_name -> amoskys.v1.MetricSample
-	20, // 30: amoskys.v1.MetricSample.labels:type_name -> amoskys.v1.MetricSample.LabelsEntry
-	0,  // 31: amoskys.v1.Query.Status:input_type -> amoskys.v1.StatusRequest
-	6,  // 32: amoskys.v1.Query.SearchEvents:input_type -> amoskys.v1.SearchEventsRequest
-	11, // 33: amoskys.v1.Query.Event:input_type -> amoskys.v1.EventRequest
-	13, // 34: amoskys.v1.Query.Series:input_type -> amoskys.v1.SeriesRequest
-	16, // 35: amoskys.v1.Query.Metrics:input_type -> amoskys.v1.MetricsRequest
-	1,  // 36: amoskys.v1.Query.Status:output_type -> amoskys.v1.StatusResponse
-	7,  // 37: amoskys.v1.Query.SearchEvents:output_type -> amoskys.v1.SearchEventsResponse
-	12, // 38: amoskys.v1.Query.Event:output_type -> amoskys.v1.EventResponse
-	14, // 39: amoskys.v1.Query.Series:output_type -> amoskys.v1.SeriesResponse
-	17, // 40: amoskys.v1.Query.Metrics:output_type -> amoskys.v1.MetricsResponse
-	36, // [36:41] is the sub-list for method output_type
-	31, // [31:36] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	4,  // 2: amoskys.v1.StatusResponse.subscribers:type_name -> amoskys.v1.SubscriberStatus
+	6,  // 3: amoskys.v1.StatusResponse.latency:type_name -> amoskys.v1.LatencyQuantiles
+	5,  // 4: amoskys.v1.StatusResponse.store:type_name -> amoskys.v1.StoreStatus
+	23, // 5: amoskys.v1.LogStatus.oldest_time:type_name -> google.protobuf.Timestamp
+	3,  // 6: amoskys.v1.LogStatus.losses:type_name -> amoskys.v1.LogLoss
+	23, // 7: amoskys.v1.LogLoss.noticed_time:type_name -> google.protobuf.Timestamp
+	23, // 8: amoskys.v1.SubscriberStatus.seen_time:type_name -> google.protobuf.Timestamp
+	23, // 9: amoskys.v1.StoreStatus.oldest_time:type_name -> google.protobuf.Timestamp
+	24, // 10: amoskys.v1.SearchEventsRequest.filter:type_name -> amoskys.v1.Filter
+	23, // 11: amoskys.v1.SearchEventsRequest.since:type_name -> google.protobuf.Timestamp
+	23, // 12: amoskys.v1.SearchEventsRequest.until:type_name -> google.protobuf.Timestamp
+	25, // 13: amoskys.v1.SearchEventsResponse.events:type_name -> amoskys.v1.StoredEvent
+	9,  // 14: amoskys.v1.SearchEventsResponse.histogram:type_name -> amoskys.v1.Histogram
+	10, // 15: amoskys.v1.SearchEventsResponse.facets:type_name -> amoskys.v1.Facet
+	22, // 16: amoskys.v1.SearchEventsResponse.took:type_name -> google.protobuf.Duration
+	5,  // 17: amoskys.v1.SearchEventsResponse.store:type_name -> amoskys.v1.StoreStatus
+	23, // 18: amoskys.v1.Histogram.start:type_name -> google.protobuf.Timestamp
+	22, // 19: amoskys.v1.Histogram.step:type_name -> google.protobuf.Duration
+	11, // 20: amoskys.v1.Facet.values:type_name -> amoskys.v1.FacetValue
+	25, // 21: amoskys.v1.EventResponse.event:type_name -> amoskys.v1.StoredEvent
+	25, // 22: amoskys.v1.EventResponse.before:type_name -> amoskys.v1.StoredEvent
+	25, // 23: amoskys.v1.EventResponse.after:type_name -> amoskys.v1.StoredEvent
+	25, // 24: amoskys.v1.EventResponse.related:type_name -> amoskys.v1.StoredEvent
+	23, // 25: amoskys.v1.SeriesRequest.since:type_name -> google.protobuf.Timestamp
+	23, // 26: amoskys.v1.SeriesRequest.until:type_name -> google.protobuf.Timestamp
+	22, // 27: amoskys.v1.SeriesRequest.step:type_name -> google.protobuf.Duration
+	23, // 28: amoskys.v1.SeriesResponse.start:type_name -> google.protobuf.Timestamp
+	22, // 29: amoskys.v1.SeriesResponse.step:type_name -> google.protobuf.Duration
+	16, // 30: amoskys.v1.SeriesResponse.series:type_name -> amoskys.v1.TimeSeries
+	20, // 31: amoskys.v1.TimeSeries.labels:type_name -> amoskys.v1.TimeSeries.LabelsEntry
+	19, // 32: amoskys.v1.MetricsResponse.samples:type_name -> amoskys.v1.MetricSample
+	21, // 33: amoskys.v1.MetricSample.labels:type_name -> amoskys.v1.MetricSample.LabelsEntry
+	0,  // 34: amoskys.v1.Query.Status:input_type -> amoskys.v1.StatusRequest
+	7,  // 35: amoskys.v1.Query.SearchEvents:input_type -> amoskys.v1.SearchEventsRequest
+	12, // 36: amoskys.v1.Query.Event:input_type -> amoskys.v1.EventRequest
+	14, // 37: amoskys.v1.Query.Series:input_type -> amoskys.v1.SeriesRequest
+	17, // 38: amoskys.v1.Query.Metrics:input_type -> amoskys.v1.MetricsRequest
+	1,  // 39: amoskys.v1.Query.Status:output_type -> amoskys.v1.StatusResponse
+	8,  // 40: amoskys.v1.Query.SearchEvents:output_type -> amoskys.v1.SearchEventsResponse
+	13, // 41: amoskys.v1.Query.Event:output_type -> amoskys.v1.EventResponse
+	15, // 42: amoskys.v1.Query.Series:output_type -> amoskys.v1.SeriesResponse
+	18, // 43: amoskys.v1.Query.Metrics:output_type -> amoskys.v1.MetricsResponse
+	39, // [39:44] is the sub-list for method output_type
+	34, // [34:39] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_amoskys_v1_query_proto_init() }
@@ -1618,7 +1761,7 @@ func file_amoskys_v1_query_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amoskys_v1_query_proto_rawDesc), len(file_amoskys_v1_query_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

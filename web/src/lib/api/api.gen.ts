@@ -64,6 +64,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/agents/{id}/results/{run}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The result of a task, which its agent keeps for an hour
+         * @description For role analyst and up.
+         */
+        get: operations["taskResult"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/agents/{id}/start": {
         parameters: {
             query?: never;
@@ -98,6 +118,46 @@ export interface paths {
          * @description For role admin and up.
          */
         post: operations["stopAgent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agents/{id}/tasks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What an agent can be asked to do
+         * @description For role viewer and up.
+         */
+        get: operations["agentTasks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agents/{id}/tasks/{task}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Run a task; the answer is lines of its progress
+         * @description For role analyst and up.
+         */
+        post: operations["runTask"];
         delete?: never;
         options?: never;
         head?: never;
@@ -175,6 +235,26 @@ export interface paths {
         get: operations["health"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/hosts/{host}/forget": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take a host that is gone, and its agents, off what is shown
+         * @description For role admin and up.
+         */
+        post: operations["forgetHost"];
         delete?: never;
         options?: never;
         head?: never;
@@ -338,11 +418,36 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a token with which one host joins within the hour
+         * @description For role admin and up.
+         */
+        post: operations["makeToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         Agent: {
+            /**
+             * Format: date-time
+             * @description When the certificate ends that it, or its node, is connected with.
+             */
+            certificate_ends_at: string | null;
             /**
              * Format: double
              * @description Share of one core.
@@ -364,12 +469,21 @@ export interface components {
             kind: string;
             /** Format: date-time */
             last_event_at: string | null;
+            /** @description How it last ended by itself, and the line of its log that says why. */
+            last_exit: string;
+            /**
+             * Format: date-time
+             * @description When it last ended by itself.
+             */
+            last_exit_at: string | null;
             node: string;
             node_connected: boolean;
             /** Format: int32 */
             pid: number;
             /** Format: int32 */
             port: number;
+            /** @description What it needs beyond a plain user's rights. */
+            privileges: string[];
             /** Format: int32 */
             restarts: number;
             /** Format: int64 */
@@ -382,7 +496,11 @@ export interface components {
             started_at: string | null;
             /** @enum {string} */
             state: "starting" | "running" | "degraded" | "stopping" | "stopped" | "crashed" | "unknown";
+            /** @description Somebody started it by hand; no node can steer it. */
+            unsupervised: boolean;
             version: string;
+            /** @description What people should know beyond its health, and what to do. */
+            warning: string;
         };
         AgentAnswer: {
             agent: components["schemas"]["Agent"];
@@ -402,11 +520,26 @@ export interface components {
         AgentLogs: {
             lines: string[];
         };
+        AgentTask: {
+            has_result: boolean;
+            /** Format: double */
+            max_seconds: number;
+            name: string;
+            parameters: components["schemas"]["TaskParameter"][];
+            summary: string;
+        };
+        AgentTasks: {
+            tasks: components["schemas"]["AgentTask"][];
+        };
         AgentsMessage: {
             agents: components["schemas"]["Agent"][];
             id: string;
+            /** @description Nodes of hosts: all, or those that changed. */
+            nodes: components["schemas"]["Node"][];
             /** @description HOST/ID of agents that are no more. */
             removed: string[];
+            /** @description Hosts that are no more. */
+            removed_nodes: string[];
             /** @description These are all agents; otherwise those that changed. */
             snapshot: boolean;
             type: string;
@@ -418,13 +551,35 @@ export interface components {
             time: string;
         };
         ClientMessage: {
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description The last offset that was seen; without it and from, events come from now on.
+             */
             after?: number;
+            /**
+             * Format: int64
+             * @description The first offset that is wanted, such as a search's complete_to_offset.
+             */
+            from?: number;
             id?: string;
             names?: string[] | null;
             op: string;
             query?: string;
             topic?: string;
+            /** @description A type of event to leave out, such as process.sample. */
+            without?: string;
+        };
+        Entity: {
+            /** @description KIND:ID, the same in every event that names it. */
+            key: string;
+            /** @enum {string} */
+            kind: "host" | "process" | "user" | "file" | "flow" | "device" | "address" | "interface" | "certificate";
+            /** @description What people call it; empty where its id says it. */
+            name: string;
+            /** @description Finds the events that name it. */
+            query: string;
+            /** @description The part it plays in the event. */
+            role: string;
         };
         ErrorDetail: {
             /** @description Where the error occurred, e.g. 'body.items[3].tags' or 'path.thing-id' */
@@ -477,12 +632,15 @@ export interface components {
             type: string;
         };
         Event: {
+            /** @description The device that it is about, where that is no host with agents. */
+            about: string;
             agent: string;
             agent_kind: string;
             /** @description Every attribute by its name in queries. */
             fields: {
                 [key: string]: unknown;
             };
+            /** @description The host that it is about. */
             host: string;
             /** @description UUIDv7 of the event. */
             id: string;
@@ -493,6 +651,8 @@ export interface components {
             logged_time: string;
             /** @description One line for people. */
             message: string;
+            /** @description The host that saw it, where it is about another host or a device; else empty. */
+            observer: string;
             /**
              * Format: int64
              * @description Position in the log.
@@ -514,6 +674,8 @@ export interface components {
             after: components["schemas"]["Event"][];
             /** @description Earlier events of the same host, oldest first. */
             before: components["schemas"]["Event"][];
+            /** @description The things that the event names, such as its process, its flow and its device. */
+            entities: components["schemas"]["Entity"][];
             event: components["schemas"]["Event"];
             /** @description The event as protojson writes it. */
             raw: {
@@ -523,7 +685,12 @@ export interface components {
             related: components["schemas"]["Event"][];
         };
         EventsAnswer: {
-            /** @description Newest first. */
+            /**
+             * Format: int64
+             * @description Everything before this offset was looked at: a live stream from it joins without a gap and without a repetition.
+             */
+            complete_to_offset: number;
+            /** @description Newest first by their own time; of equal times the later in the log first. */
             events: components["schemas"]["Event"][];
             facets: components["schemas"]["Facet"][];
             /** @description Null unless asked for. */
@@ -592,8 +759,16 @@ export interface components {
             by_severity: {
                 [key: string]: number;
             };
+            newest: components["schemas"]["Event"][];
             /** Format: int64 */
             total: number;
+        };
+        Forgotten: {
+            /**
+             * Format: int32
+             * @description How many agents went with it.
+             */
+            agents: number;
         };
         GapMessage: {
             /** Format: int64 */
@@ -608,10 +783,22 @@ export interface components {
             type: string;
         };
         Health: {
-            hub: components["schemas"]["HubHealth"];
+            /** @description Told to this machine alone. */
+            hub?: components["schemas"]["HubHealth"];
             /** @enum {string} */
             status: "ok";
-            version: string;
+            /** @description Told to this machine alone. */
+            version?: string;
+        };
+        HelloMessage: {
+            /** @description The script of the page that is served now; a tab that runs another is out of date. */
+            page: string;
+            /**
+             * Format: date-time
+             * @description What time it is here: browsers' clocks may be far off.
+             */
+            time: string;
+            type: string;
         };
         Histogram: {
             counts: number[];
@@ -627,6 +814,8 @@ export interface components {
         };
         HubMessage: {
             connected: boolean;
+            /** @description Why it is lost, and what to do. */
+            reason: string;
             /** Format: date-time */
             since: string;
             type: string;
@@ -653,6 +842,23 @@ export interface components {
             /** Format: double */
             p999: number;
         };
+        LogLoss: {
+            /** Format: int64 */
+            from_offset: number;
+            /**
+             * Format: int64
+             * @description For amoskys wal accept-loss.
+             */
+            id: number;
+            /** Format: date-time */
+            noticed_at: string | null;
+            reason: string;
+            /**
+             * Format: int64
+             * @description The first offset behind it; from_offset when how much is gone is not known.
+             */
+            to_offset: number;
+        };
         LogStatus: {
             /** Format: int64 */
             bytes: number;
@@ -660,6 +866,8 @@ export interface components {
             first_offset: number;
             /** Format: int64 */
             free_bytes: number;
+            /** @description What is gone, not by retention, until somebody accepts it. */
+            losses: components["schemas"]["LogLoss"][];
             /** Format: int64 */
             next_offset: number;
             /** Format: date-time */
@@ -676,6 +884,19 @@ export interface components {
         LoginInputBody: {
             password: string;
             username: string;
+        };
+        MadeToken: {
+            /** @description What to type on the new host. */
+            command: string;
+            /** Format: date-time */
+            expires_at: string;
+            /** @description Where the new host most likely reaches the hub, as HOST:PORT. */
+            hub: string;
+            id: string;
+            /** @description What cannot be known of that address, and what to do; empty when it is sure. */
+            note: string;
+            /** @description The secret itself. It is told this once: the hub keeps a hash. */
+            token: string;
         };
         Metric: {
             help: string;
@@ -694,17 +915,51 @@ export interface components {
             time: string;
         };
         Node: {
+            /** Format: int32 */
+            agents: number;
             connected: boolean;
+            /** @description Why the health is not green. */
+            detail: string;
+            /** @enum {string} */
+            health: "green" | "yellow" | "red" | "unknown";
             host: string;
             id: string;
-            /** @description Version of its agents. */
+            /**
+             * Format: date-time
+             * @description When the hub last heard of it; null while it is connected.
+             */
+            last_seen_at: string | null;
+            /**
+             * @description What has become of it: reconnecting is gone for some seconds, silent for fleet.silent_host_minutes of the hub.
+             * @enum {string}
+             */
+            state: "connected" | "reconnecting" | "away" | "silent";
+            /** @description Version of the node. */
             version: string;
+        };
+        NodeCounts: {
+            /** Format: int64 */
+            away: number;
+            /** Format: int64 */
+            connected: number;
+            /** Format: int64 */
+            reconnecting: number;
+            /** Format: int64 */
+            silent: number;
+            /** Format: int64 */
+            total: number;
         };
         Overview: {
             agents: components["schemas"]["AgentCounts"];
+            /**
+             * Format: date-time
+             * @description When all but status was so: earlier than now while the hub is unreachable, and null when nothing is known.
+             */
+            as_of: string | null;
             findings: components["schemas"]["Findings"];
             latency_ms: components["schemas"]["Latency"];
             log: components["schemas"]["LogStatus"];
+            nodes: components["schemas"]["NodeCounts"];
             rate: components["schemas"]["Rate"];
             /** @description The newest events. */
             recent: components["schemas"]["Event"][];
@@ -712,18 +967,28 @@ export interface components {
             store: components["schemas"]["StoreStatus"];
             subscribers: components["schemas"]["Subscriber"][];
             top: components["schemas"]["Top"];
+            /** @description Hosts and agents that people should look at, worst first, at most 10. */
+            troubles: components["schemas"]["Trouble"][];
         };
         OverviewMessage: {
             agents: components["schemas"]["AgentCounts"];
+            /**
+             * Format: date-time
+             * @description When all but status was so: earlier than now while the hub is unreachable, and null when nothing is known.
+             */
+            as_of: string | null;
             findings: components["schemas"]["Findings"];
             id: string;
             latency_ms: components["schemas"]["Latency"];
             log: components["schemas"]["LogStatus"];
+            nodes: components["schemas"]["NodeCounts"];
             rate: components["schemas"]["Rate"];
             status: components["schemas"]["HubStatus"];
             store: components["schemas"]["StoreStatus"];
             subscribers: components["schemas"]["Subscriber"][];
             top: components["schemas"]["Top"];
+            /** @description Hosts and agents that people should look at, worst first, at most 10. */
+            troubles: components["schemas"]["Trouble"][];
             type: string;
         };
         PasswordInputBody: {
@@ -731,6 +996,11 @@ export interface components {
             old_password: string;
         };
         PongMessage: {
+            /**
+             * Format: date-time
+             * @description What time it is here.
+             */
+            time: string;
             type: string;
         };
         Rate: {
@@ -738,12 +1008,20 @@ export interface components {
             connections: number;
             /** Format: int64 */
             errors_total: number;
-            /** Format: double */
+            /**
+             * Format: double
+             * @description Mean of the last half minute, as the hub counts: docs/operations.md.
+             */
             events_per_second: number;
             /** Format: int64 */
             events_total: number;
             /** Format: double */
             queue_depth: number;
+        };
+        RunTaskInputBody: {
+            parameters?: {
+                [key: string]: string;
+            };
         };
         SeriesAnswer: {
             series: components["schemas"]["TimeSeries"][];
@@ -793,11 +1071,25 @@ export interface components {
             state: string;
         };
         Subscriber: {
+            /** @description The log keeps what it has not passed. */
+            hold: boolean;
             /** Format: int64 */
             lag_events: number;
             name: string;
             /** Format: int64 */
             offset: number;
+            /** @description ok, behind, waiting (it will be tried again) or stopped (nobody reads in its name). */
+            state: string;
+        };
+        TaskParameter: {
+            default: string;
+            name: string;
+            required: boolean;
+            summary: string;
+            /** @enum {string} */
+            type: "string" | "integer" | "number" | "boolean" | "duration";
+            /** @description The only ones allowed; none for all. */
+            values: string[];
         };
         TimeSeries: {
             labels: {
@@ -808,13 +1100,20 @@ export interface components {
             unit: string;
             values: (number | null)[];
         };
+        TokenInputBody: {
+            /** @description The one host that may use it; any when empty. */
+            host?: string;
+        };
         Top: {
             hosts: components["schemas"]["TopHost"][];
             processes: components["schemas"]["TopProcess"][];
             types: components["schemas"]["TypeCount"][];
         };
         TopHost: {
-            /** Format: double */
+            /**
+             * Format: double
+             * @description Mean of the range.
+             */
             events_per_second: number;
             name: string;
         };
@@ -831,6 +1130,27 @@ export interface components {
             /** Format: int64 */
             rss_bytes: number;
             uid: string;
+        };
+        Trouble: {
+            agent: string;
+            detail: string;
+            /** @enum {string} */
+            health: "green" | "yellow" | "red" | "unknown";
+            host: string;
+            /**
+             * @description A host that is gone, an agent that is not well, or one that runs again after a crash.
+             * @enum {string}
+             */
+            kind: "host" | "agent" | "crash";
+            /** Format: int32 */
+            restarts: number;
+            /**
+             * Format: date-time
+             * @description When the host was last seen, or the agent crashed.
+             */
+            since: string | null;
+            /** @description Of the agent, or of the host's node. */
+            state: string;
         };
         TypeCount: {
             /** Format: int64 */
@@ -1033,6 +1353,113 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["AgentAnswer"];
                 };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Bad Gateway */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Gateway Timeout */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    taskResult: {
+        parameters: {
+            query?: {
+                /** @description Its host, where several have such an agent. */
+                host?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Agent id, such as proc_agent. */
+                id: string;
+                /** @description Id of a run that has succeeded. */
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Unauthorized */
             401: {
@@ -1331,17 +1758,228 @@ export interface operations {
             };
         };
     };
+    agentTasks: {
+        parameters: {
+            query?: {
+                /** @description Its host, where several have such an agent. */
+                host?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Agent id, such as proc_agent. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentTasks"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Bad Gateway */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Gateway Timeout */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    runTask: {
+        parameters: {
+            query?: {
+                /** @description Its host, where several have such an agent. */
+                host?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Agent id, such as proc_agent. */
+                id: string;
+                /** @description Name of the task. */
+                task: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RunTaskInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Bad Gateway */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Gateway Timeout */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     searchEvents: {
         parameters: {
             query?: {
                 /** @description In the language of docs/query.md. */
                 query?: string;
+                /** @description A type of event to leave out, such as process.sample. */
+                without?: string;
                 /** @description RFC 3339, or how long ago: 15m, 24h, 7d. */
                 since?: string;
                 /** @description RFC 3339, or how long ago. */
                 until?: string;
                 limit?: number;
-                /** @description Only events before this offset. */
+                /** @description Only events that come after the one of this offset in the answer's order: next_before of the page before. */
                 before?: number;
                 /** @description How many buckets; 0 for none. */
                 histogram?: number;
@@ -1564,6 +2202,92 @@ export interface operations {
             };
         };
     };
+    forgetHost: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the host. */
+                host: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Forgotten"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     live: {
         parameters: {
             query?: never;
@@ -1607,6 +2331,15 @@ export interface operations {
             };
             /** @description Unauthorized */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1768,7 +2501,12 @@ export interface operations {
     };
     overview: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Of what time lists and counts are: RFC 3339, or how long ago; 15m without. */
+                since?: string;
+                /** @description RFC 3339, or how long ago; now without. */
+                until?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -1784,8 +2522,26 @@ export interface operations {
                     "application/json": components["schemas"]["Overview"];
                 };
             };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description Unauthorized */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1992,6 +2748,93 @@ export interface operations {
             };
             /** @description Unauthorized */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    makeToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TokenInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MadeToken"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };

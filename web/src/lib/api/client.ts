@@ -1,3 +1,4 @@
+import { serverClock } from '../time/now';
 import type { Problem } from './types';
 
 /** A call that the server refused, or that never reached it (status 0). */
@@ -33,26 +34,69 @@ export const credentials = {
 
 /** Calls the API and returns its JSON, or throws an ApiError. */
 export async function request<T>(path: string, options: RequestOptions = {}): Promise<T> {
+  const response = await call(path, options);
+  if (response.status === 204) return undefined as T;
+  return (await response.json()) as T;
+}
+
+/** Calls the API and hands on each line of JSON as it comes. */
+export async function requestLines<T>(
+  path: string,
+  options: RequestOptions,
+  take: (line: T) => void,
+): Promise<void> {
+  const response = await call(path, options);
+  const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = '';
+  for (;;) {
+    const part = await reader?.read();
+    if (!part || part.done) return;
+    const lines = (rest + part.value).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) take(JSON.parse(line) as T);
+  }
+}
+
+async function call(path: string, options: RequestOptions): Promise<Response> {
   const method = options.method ?? 'GET';
   const headers: Record<string, string> = { Accept: 'application/json' };
   if (options.body !== undefined) headers['Content-Type'] = 'application/json';
   if (method !== 'GET' && credentials.csrfToken) headers['X-CSRF-Token'] = credentials.csrfToken;
+  const address = path + queryString(options.query);
+  const early = takeEarly(method, address);
+  const asked = early ? 0 : performance.now();
   let response: Response;
   try {
-    response = await fetch(path + queryString(options.query), {
-      method,
-      headers,
-      body: options.body === undefined ? null : JSON.stringify(options.body),
-      signal: options.signal ?? null,
-      credentials: 'same-origin',
-    });
+    response = await (early ??
+      fetch(address, {
+        method,
+        headers,
+        body: options.body === undefined ? null : JSON.stringify(options.body),
+        signal: options.signal ?? null,
+        credentials: 'same-origin',
+      }));
+    if (options.signal?.aborted) throw new DOMException('nobody waits for it', 'AbortError');
   } catch (error) {
     if (error instanceof DOMException && error.name === 'AbortError') throw error;
     throw new ApiError(0, { detail: 'the dashboard server cannot be reached' });
   }
+  serverClock.heard(response.headers.get('Server-Time'), asked);
   if (!response.ok) throw await refusal(path, response);
-  if (response.status === 204) return undefined as T;
-  return (await response.json()) as T;
+  return response;
+}
+
+/** How long after a tab was opened what src/first.ts asked for is fresh, in milliseconds. */
+const earlyFor = 15_000;
+
+/** The answer to what was asked before this code was there, once. */
+function takeEarly(method: string, address: string): Promise<Response> | undefined {
+  const { early } = globalThis as { early?: Map<string, Promise<Response>> };
+  if (performance.now() > earlyFor) early?.clear();
+  const answer = method === 'GET' ? early?.get(address) : undefined;
+  // Somebody who signs in, or does something, changes the answers.
+  if (method === 'GET') early?.delete(address);
+  else early?.clear();
+  return answer;
 }
 
 async function refusal(path: string, response: Response): Promise<ApiError> {

@@ -1,19 +1,24 @@
-import { request } from './client';
+import { queryString, request, requestLines } from './client';
 import type {
   Agent,
   AgentsStatus,
+  AgentTask,
   EventDetail,
   EventsResponse,
   FieldInfo,
+  MadeToken,
   Overview,
   SeriesResponse,
   Session,
+  TaskProgress,
 } from './types';
 
 export type AgentAction = 'start' | 'stop' | 'restart';
 
 export interface EventsQuery {
   query?: string;
+  /** A type to leave out. */
+  without?: string | undefined;
   since?: string;
   until?: string;
   limit?: number;
@@ -40,7 +45,8 @@ export const api = {
       method: 'POST',
       body: { old_password: oldPassword, new_password: newPassword },
     }),
-  overview: (signal?: AbortSignal) => request<Overview>('/api/overview', { signal }),
+  overview: (range: { since?: string; until?: string }, signal?: AbortSignal) =>
+    request<Overview>('/api/overview', { query: { ...range }, signal }),
   series: (query: SeriesQuery, signal?: AbortSignal) =>
     request<SeriesResponse>('/api/series', { query: { ...query }, signal }),
   agents: (signal?: AbortSignal) => request<AgentsStatus>('/api/agents/status', { signal }),
@@ -51,11 +57,35 @@ export const api = {
         method: 'POST',
       },
     ),
+  makeToken: (host: string) =>
+    request<MadeToken>('/api/tokens', { method: 'POST', body: host ? { host } : {} }),
+  forgetHost: (host: string) =>
+    request<{ agents: number }>(`/api/hosts/${encodeURIComponent(host)}/forget`, { method: 'POST' }),
   agentLogs: (id: string, host: string, lines: number, signal?: AbortSignal) =>
     request<{ lines: string[] }>(`/api/agents/${encodeURIComponent(id)}/logs`, {
       query: { host, lines },
       signal,
     }),
+  agentTasks: (id: string, host: string, signal?: AbortSignal) =>
+    request<{ tasks: AgentTask[] }>(`/api/agents/${encodeURIComponent(id)}/tasks`, {
+      query: { host },
+      signal,
+    }),
+  runTask: (
+    id: string,
+    host: string,
+    task: string,
+    parameters: Record<string, string>,
+    take: (line: TaskProgress) => void,
+    signal: AbortSignal,
+  ) =>
+    requestLines<TaskProgress>(
+      `/api/agents/${encodeURIComponent(id)}/tasks/${encodeURIComponent(task)}`,
+      { method: 'POST', query: { host }, body: { parameters }, signal },
+      take,
+    ),
+  resultAddress: (id: string, host: string, run: string) =>
+    `/api/agents/${encodeURIComponent(id)}/results/${run}${queryString({ host })}`,
   events: (query: EventsQuery, signal?: AbortSignal) =>
     request<EventsResponse>('/api/events', { query: { ...query }, signal }),
   event: (offset: number, neighbours: number, signal?: AbortSignal) =>

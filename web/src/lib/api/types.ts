@@ -16,9 +16,23 @@ export type Event = Omit<Schemas['Event'], 'fields' | 'severity'> & {
   fields: Record<string, FieldValue>;
 };
 
+export type Entity = Schemas['Entity'];
 export type Agent = Schemas['Agent'];
+export type MadeToken = Schemas['MadeToken'];
+export type Node = Schemas['Node'];
+export type Trouble = Schemas['Trouble'];
 export type AgentState = Agent['state'];
 export type Health = Agent['health'];
+export type AgentTask = Schemas['AgentTask'];
+/** One line of a task's progress. */
+export interface TaskProgress {
+  run_id: string;
+  state: 'running' | 'succeeded' | 'failed' | 'cancelled' | 'timed_out' | 'stuck';
+  done: number;
+  total: number;
+  text: string;
+  result_bytes: number;
+}
 export type AgentsStatus = Schemas['AgentsStatus'];
 export type User = Schemas['User'];
 export type Role = User['role'];
@@ -51,5 +65,6 @@ export type ServerMessage =
   | Message<'OverviewMessage', 'overview'>
   | Message<'SeriesMessage', 'series'>
   | (Message<'ErrorMessage', 'error'> & { id: string })
-  | { id?: undefined; type: 'pong' }
+  | ({ id?: undefined } & Message<'HelloMessage', 'hello'>)
+  | ({ id?: undefined } & Message<'PongMessage', 'pong'>)
   | ({ id?: undefined } & Message<'HubMessage', 'hub'>);

@@ -27,16 +27,25 @@ function preferred(name: string): number {
   return (hash >>> 0) % slots;
 }
 
-/** A slot for each name, distinct while there are no more than eight of them. */
+/** What a name was given in this tab, for good: whatever is isolated, zoomed or gone. */
+const bound = new Map<string, number>();
+
+/** A slot for each name, the same each time, and distinct while a slot is free among them. */
 export function colorSlots(names: readonly string[]): Map<string, number> {
   const chosen = new Map<string, number>();
   const taken = new Set<number>();
+  for (const name of names) {
+    const slot = bound.get(name) ?? fixed[name];
+    if (slot !== undefined) taken.add(slot);
+  }
   const ordered = [...names].sort(
     (a, b) => Number(fixed[b] !== undefined) - Number(fixed[a] !== undefined) || (a < b ? -1 : 1),
   );
   for (const name of ordered) {
-    let slot = preferred(name);
-    for (let tries = 0; tries < slots && taken.has(slot); tries += 1) slot = (slot + 1) % slots;
+    let slot = bound.get(name) ?? preferred(name);
+    const free = bound.has(name) || fixed[name] !== undefined;
+    for (let tries = 0; !free && tries < slots && taken.has(slot); tries += 1) slot = (slot + 1) % slots;
+    bound.set(name, slot);
     taken.add(slot);
     chosen.set(name, slot);
   }

@@ -13,8 +13,17 @@ export interface Frame {
   step: number;
   unit: string;
   lines: Line[];
-  /** How many live points are in the last step so far. */
-  merged?: number;
+  /** Live points of a step that is not over yet, which is not shown. */
+  pending?: Pending;
+  /** A step is over of which too little came live: the server has to be asked for it. */
+  behind?: boolean;
+}
+
+interface Pending {
+  slot: number;
+  /** Whether its points are known from its beginning on. */
+  whole: boolean;
+  sums: ReadonlyMap<string, { sum: number; count: number }>;
 }
 
 /** Names a series by its labels; series of one name are added up. */
@@ -43,9 +52,17 @@ export function frameOf(response: SeriesResponse, name: string, label: Label): F
   };
 }
 
+/** What was loaded, with what has come live of the step after it. */
+export function resumed(loaded: Frame, shown: Frame | undefined): Frame {
+  const pending = shown?.step === loaded.step ? shown.pending : undefined;
+  return pending && pending.slot > (loaded.times.at(-1) ?? 0) ? { ...loaded, pending } : loaded;
+}
+
 /**
- * A frame with points that came live, less what is now older than `from`.
- * Steps that no point came for stay gaps.
+ * A frame with points that came live, less what is now older than `from`. A step
+ * shows once it is over, as the mean of its points: one that still fills would look
+ * like an end, and of one whose beginning was missed the mean would be another. Steps
+ * that are not known are gaps until they are loaded.
  */
 export function withPoints(
   frame: Frame,
@@ -57,48 +74,56 @@ export function withPoints(
   if (points.length === 0) return frame;
   const { step } = frame;
   const last = frame.times.at(-1);
-  const slot = last === undefined ? Math.floor(time) : last + Math.floor((time - last) / step) * step;
-  if (last !== undefined && slot < last) return frame;
-
-  const missing = last === undefined ? 1 : Math.round((slot - last) / step);
-  const kept = frame.times.findIndex((each) => each >= from);
-  const skip = kept < 0 ? frame.times.length : kept;
-  const times = frame.times.slice(skip);
-  for (let each = 0; each < missing; each += 1) times.push(slot - (missing - 1 - each) * step);
-
-  const merged = missing > 0 ? 0 : (frame.merged ?? 0);
+  const slot =
+    last === undefined ? Math.floor(time / step) * step : last + Math.floor((time - last) / step) * step;
+  if (last !== undefined && slot <= last) return frame;
+  const behind = frame.pending && slot > frame.pending.slot ? closed(frame, frame.pending, from) : frame;
+  const sums = new Map(behind.pending?.sums);
   const now = new Map<string, number | null>();
   for (const point of points) {
     now.set(label(point.labels), plus(now.get(label(point.labels)) ?? null, point.value));
   }
-  const lines = new Map(frame.lines.map((line) => [line.label, line.values.slice(skip)]));
   for (const [name, value] of now) {
+    if (value === null) continue;
+    const known = sums.get(name) ?? { sum: 0, count: 0 };
+    sums.set(name, { sum: known.sum + value, count: known.count + 1 });
+  }
+  const whole = behind.pending?.whole ?? time < slot + 1;
+  const next = { ...behind, unit: frame.unit || (points[0]?.unit ?? ''), pending: { slot, whole, sums } };
+  // A point is of the second that begins at its time.
+  return Math.floor(time) + 1 >= slot + step ? closed(next, next.pending, from) : next;
+}
+
+/** The frame with a step that is over. */
+function closed({ pending: _, ...frame }: Frame, { slot, whole, sums }: Pending, from: number): Frame {
+  if (!whole) return { ...frame, behind: true };
+  const { step } = frame;
+  const last = frame.times.at(-1) ?? slot - step;
+  const missing = Math.round((slot - last) / step);
+  const kept = frame.times.findIndex((each) => each >= from);
+  const skip = kept < 0 ? frame.times.length : kept;
+  const times = frame.times.slice(skip);
+  for (let each = 0; each < missing; each += 1) times.push(slot - (missing - 1 - each) * step);
+  const lines = new Map(frame.lines.map((line) => [line.label, line.values.slice(skip)]));
+  for (const [name, { sum, count }] of sums) {
     const values = lines.get(name) ?? [];
     while (values.length < times.length) values.push(null);
-    values[times.length - 1] = mean(values[times.length - 1] ?? null, merged, value);
+    values[times.length - 1] = sum / count;
     lines.set(name, values);
   }
   return {
     ...frame,
-    unit: frame.unit || (points[0]?.unit ?? ''),
+    ...(missing > 1 ? { behind: true } : {}),
     times,
-    merged: merged + 1,
     lines: [...lines].map(([name, values]) => ({
       label: name,
-      values: Array.from({ length: times.length }, (_, index) => values[index] ?? null),
+      values: Array.from({ length: times.length }, (_each, index) => values[index] ?? null),
     })),
   };
 }
 
 function plus(a: number | null, b: number | null): number | null {
   return a === null ? b : a + (b ?? 0);
-}
-
-/** The mean of `merged` points and one more; a step that was loaded counts as one. */
-function mean(old: number | null, merged: number, value: number | null): number | null {
-  if (old === null || value === null) return value ?? old;
-  const weight = Math.max(1, merged);
-  return (old * weight + value) / (weight + 1);
 }
 
 /** Each line on top of those before it; a time with no value at all stays a gap. */
@@ -144,4 +169,23 @@ export function summary(line: Line): Summary | null {
     highest = Math.max(highest, value);
   }
   return { now: line.values.findLast((value) => value !== null) ?? null, lowest, highest };
+}
+
+/** The mean over all times that anything is known of, of all lines added up; null without any. */
+export function meanOfAll(frame: Frame): number | null {
+  let sum = 0;
+  let known = 0;
+  for (let index = 0; index < frame.times.length; index += 1) {
+    const values = frame.lines.map((line) => line.values[index] ?? null).filter((value) => value !== null);
+    if (values.length === 0) continue;
+    known += 1;
+    for (const value of values) sum += value;
+  }
+  return known > 0 ? sum / known : null;
+}
+
+/** The highest value of a line; null when it has none. */
+export function highestOf(frame: Frame | undefined, label: string): number | null {
+  const line = frame?.lines.find((each) => each.label === label);
+  return line ? (summary(line)?.highest ?? null) : null;
 }

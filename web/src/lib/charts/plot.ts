@@ -6,6 +6,11 @@ import { type Frame, stacked } from './frame';
 
 export type Kind = 'line' | 'stack' | 'bars';
 
+export interface Unknown {
+  until: number;
+  says: string;
+}
+
 export interface PlotOptions {
   kind: Kind;
   frame: Frame;
@@ -16,6 +21,8 @@ export interface PlotOptions {
   utc: boolean;
   /** The range of the x axis and the present, in seconds, read at each draw. */
   range: () => { from: number; to: number; now: number | null };
+  /** Up to when nothing can be known, in seconds, and in words; null where all can. Read at each draw. */
+  unknown: () => Unknown | null;
   zoomed: (from: number, to: number) => void;
   reset: () => void;
   pointed: (index: number | null) => void;
@@ -77,6 +84,7 @@ export function createPlot(element: HTMLElement, options: PlotOptions): uPlot {
       hooks: {
         setSelect: [(plot) => selected(plot, options)],
         setCursor: [(plot) => options.pointed(plot.cursor.idx ?? null)],
+        drawClear: [(plot) => shade(plot, options, ink)],
         draw: [(plot) => drawNow(plot, options, ink)],
       },
     },
@@ -162,5 +170,27 @@ function drawNow(plot: uPlot, options: PlotOptions, ink: Ink): void {
   ctx.moveTo(x, top);
   ctx.lineTo(x, top + height);
   ctx.stroke();
+  ctx.restore();
+}
+
+/** What is not there to be shown is grey, and says so: it is no time in which nothing happened. */
+function shade(plot: uPlot, options: PlotOptions, ink: Ink): void {
+  const unknown = options.unknown();
+  if (!unknown) return;
+  const { left, top, width, height } = plot.bbox;
+  const end = Math.min(left + width, plot.valToPos(unknown.until, 'x', true));
+  if (end - left < 2) return;
+  const { ctx } = plot;
+  ctx.save();
+  ctx.globalAlpha = 0.12;
+  ctx.fillStyle = ink.muted;
+  ctx.fillRect(left, top, end - left, height);
+  ctx.globalAlpha = 1;
+  ctx.font = `${11 * devicePixelRatio}px ${token('--font')}`;
+  if (ctx.measureText(unknown.says).width + 12 < end - left) {
+    ctx.textAlign = 'center';
+    ctx.textBaseline = 'middle';
+    ctx.fillText(unknown.says, (left + end) / 2, top + height / 2);
+  }
   ctx.restore();
 }

@@ -1,3 +1,4 @@
+import { now } from '../time/now';
 import type { ServerMessage, Topic, TopicMessage } from './protocol';
 
 /** The part of a WebSocket that a Connection uses. */
@@ -18,11 +19,26 @@ export interface Status {
   retryAt: number | null;
   /** When the dashboard lost the hub; null while it has it. */
   hubLostSince: string | null;
+  /** Why, and what to do. */
+  hubReason: string;
+  /** The script of the page that the server serves now; empty until it has said so. */
+  page: string;
 }
+
+export const unconnected: Status = {
+  state: 'connecting',
+  brokenSince: null,
+  retryAt: null,
+  hubLostSince: null,
+  hubReason: '',
+  page: '',
+};
 
 export interface ConnectionOptions {
   open: () => Socket;
   changed: (status: Status) => void;
+  /** Takes a time that the server told, and how many milliseconds ago it was asked. */
+  told?: (time: string, ago: number) => void;
   now?: () => number;
   random?: () => number;
   /** Called after a failed try, to find out whether the session has ended. */
@@ -36,13 +52,20 @@ interface Subscription {
 
 const firstDelay = 500;
 const longestDelay = 15_000;
-const pingEvery = 20_000;
-const pongWithin = 10_000;
+/** A server that hangs is to be seen within five seconds; its connection is given up later. */
+const pingEvery = 2_000;
+const pongWithin = 2_500;
+const givenUpAfter = 10_000;
 
 /**
  * The one live connection of a tab. Subscriptions outlive breaks: after a
- * reconnect each is asked for again, events behind the last offset seen, so
- * that nothing is missed; receivers drop offsets they already hold.
+ * reconnect each is asked for again, events from where they were seen to, so
+ * that nothing is missed or comes twice. It never stops trying:
+ *
+ *     open    | nothing comes for 2 s, no pong within 2.5 s | broken, still listening
+ *     broken  | something comes on the old socket           | open again, as if nothing was
+ *     broken  | the socket closes, or 10 s pass             | a new one is tried, with growing pauses
+ *     any     | the tab is seen again, or the network is    | a new one is tried at once
  */
 export class Connection {
   #options: ConnectionOptions;
@@ -50,9 +73,15 @@ export class Connection {
   #subscriptions = new Map<string, Subscription>();
   #lastId = 0;
   #tries = 0;
+  /** When the server was last asked for its time, by performance.now. */
+  #asked = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #ping: ReturnType<typeof setTimeout> | undefined;
-  #status: Status = { state: 'connecting', brokenSince: null, retryAt: null, hubLostSince: null };
+  /** Whether the socket takes messages. */
+  #ready = false;
+  /** When the server was last heard. */
+  #heard = 0;
+  #status: Status = unconnected;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
@@ -63,11 +92,11 @@ export class Connection {
     this.#lastId += 1;
     const id = String(this.#lastId);
     this.#subscriptions.set(id, { topic: { ...topic }, receive });
-    if (this.#status.state === 'open') this.#send({ op: 'subscribe', id, ...topic });
+    if (this.#ready) this.#send({ op: 'subscribe', id, ...topic });
     else if (!this.#socket && this.#status.state === 'connecting') this.#connect();
     return () => {
       if (!this.#subscriptions.delete(id)) return;
-      if (this.#status.state === 'open') this.#send({ op: 'unsubscribe', id });
+      if (this.#ready) this.#send({ op: 'unsubscribe', id });
     };
   }
 
@@ -95,6 +124,7 @@ export class Connection {
 
   #connect(): void {
     this.#update({ state: 'connecting', retryAt: null });
+    this.#asked = performance.now();
     const socket = this.#options.open();
     this.#socket = socket;
     socket.onopen = () => this.#opened();
@@ -104,7 +134,10 @@ export class Connection {
 
   #opened(): void {
     this.#tries = 0;
-    this.#update({ state: 'open', brokenSince: null, retryAt: null });
+    this.#ready = true;
+    this.#heard = this.#now();
+    // A hub that is lost is told of at once.
+    this.#update({ state: 'open', brokenSince: null, retryAt: null, hubLostSince: null, hubReason: '' });
     for (const [id, { topic }] of this.#subscriptions) this.#send({ op: 'subscribe', id, ...topic });
     this.#ping = setTimeout(() => this.#beat(), pingEvery);
   }
@@ -123,26 +156,39 @@ export class Connection {
     this.#options.failed?.();
   }
 
-  /** Finds a connection that died without a word. */
+  /** Finds a server that hangs, and a connection that died without a word. */
   #beat(): void {
+    this.#asked = performance.now();
     this.#send({ op: 'ping' });
-    this.#ping = setTimeout(() => this.#lost(), pongWithin);
+    this.#ping = setTimeout(() => this.#quiet(), pongWithin);
+  }
+
+  /** Nothing came in time: it may still. */
+  #quiet(): void {
+    this.#update({ state: 'broken', brokenSince: this.#heard, retryAt: null });
+    this.#ping = setTimeout(() => this.#lost(), givenUpAfter);
   }
 
   #received(text: string): void {
     clearTimeout(this.#ping);
     this.#ping = setTimeout(() => this.#beat(), pingEvery);
+    this.#heard = this.#now();
+    if (this.#status.state === 'broken') this.#update({ state: 'open', brokenSince: null });
     const message = JSON.parse(text) as ServerMessage;
-    if (message.type === 'pong') return;
+    if (message.type === 'hello' || message.type === 'pong') {
+      this.#options.told?.(message.time, performance.now() - this.#asked);
+      if (message.type === 'hello') this.#update({ page: message.page });
+      return;
+    }
     if (message.type === 'hub') {
-      this.#update({ hubLostSince: message.connected ? null : message.since });
+      this.#update({ hubLostSince: message.connected ? null : message.since, hubReason: message.reason });
       return;
     }
     const subscription = this.#subscriptions.get(message.id);
     if (!subscription) return;
     const { topic } = subscription;
     if (topic.topic === 'events' && message.type === 'events' && message.next > 0) {
-      topic.after = message.next - 1;
+      topic.from = message.next;
     }
     subscription.receive(message);
   }
@@ -152,6 +198,7 @@ export class Connection {
     clearTimeout(this.#ping);
     const socket = this.#socket;
     this.#socket = null;
+    this.#ready = false;
     if (!socket) return;
     socket.onopen = null;
     socket.onclose = null;
@@ -169,7 +216,7 @@ export class Connection {
   }
 
   #now(): number {
-    return this.#options.now?.() ?? Date.now();
+    return this.#options.now?.() ?? now();
   }
 
   #random(): number {

@@ -1,6 +1,6 @@
 import { explain } from '../api/client';
 import { type AgentAction, api } from '../api/endpoints';
-import type { Agent, AgentState, AgentsStatus } from '../api/types';
+import type { Agent, AgentState, AgentsStatus, Node } from '../api/types';
 import { live } from '../live/live.svelte';
 import { pace } from '../live/pace';
 import type { TopicMessage } from '../live/protocol';
@@ -21,13 +21,16 @@ const mostWithHistory = 200;
 
 /** All agents there are, by host and id, kept up to date by deltas. */
 class Agents {
-  loaded = new Loadable<AgentsStatus>();
+  loaded = new Loadable<AgentsStatus>(() => this.load());
   list = $state.raw<Agent[]>([]);
+  /** The nodes of all hosts, also of those that are gone, by host. */
+  nodes = $state.raw<ReadonlyMap<string, Node>>(new Map());
   /** What was asked of an agent and is not answered yet. */
   pending = $state.raw<ReadonlyMap<string, AgentAction>>(new Map());
   /** The last rates of each agent that this tab has seen. */
   rates = new Map<string, number[]>();
   #known = new Map<string, Agent>();
+  #nodes = new Map<string, Node>();
   #publish = pace(() => this.#show(), 200);
   #users = 0;
   #stop: () => void = () => {};
@@ -48,7 +51,7 @@ class Agents {
   async load(): Promise<void> {
     const answer = await this.loaded.load((signal) => api.agents(signal));
     if (!answer) return;
-    this.#replace(answer.agents);
+    this.#replace(answer.agents, answer.nodes);
     this.#show();
     if (answer.agents.length <= mostWithHistory) await this.#loadRates();
   }
@@ -91,10 +94,27 @@ class Agents {
     }
   }
 
+  /** Takes a host that is gone, and its agents, off the list. */
+  async forget(host: string): Promise<void> {
+    try {
+      const { agents } = await api.forgetHost(host);
+      for (const [key, agent] of this.#known) if (agent.host === host) this.#known.delete(key);
+      this.#nodes.delete(host);
+      this.#show();
+      notices.tell(`${host} is forgotten, with ${agents} ${agents === 1 ? 'agent' : 'agents'}`);
+    } catch (error) {
+      notices.fail(`Could not forget ${host}: ${explain(error)}`);
+    }
+  }
+
   #receive(message: TopicMessage): void {
     if (message.type !== 'agents') return;
-    if (message.snapshot) this.#replace(message.agents);
-    else for (const agent of message.agents ?? []) this.#keep(agent);
+    if (message.snapshot) this.#replace(message.agents, message.nodes);
+    else {
+      for (const agent of message.agents) this.#keep(agent);
+      for (const node of message.nodes) this.#nodes.set(node.host, node);
+    }
+    for (const host of message.removed_nodes) this.#nodes.delete(host);
     for (const key of message.removed) {
       this.#known.delete(key);
       this.rates.delete(key);
@@ -103,8 +123,9 @@ class Agents {
     this.#publish();
   }
 
-  #replace(agents: readonly Agent[]): void {
+  #replace(agents: readonly Agent[], nodes: readonly Node[]): void {
     this.#known = new Map();
+    this.#nodes = new Map(nodes.map((node) => [node.host, node]));
     for (const agent of agents) this.#keep(agent);
   }
 
@@ -118,6 +139,7 @@ class Agents {
   }
 
   #show(): void {
+    this.nodes = new Map(this.#nodes);
     this.list = [...this.#known.values()].map((agent) => {
       const action = this.pending.get(agentKey(agent));
       return action ? { ...agent, state: expected[action] } : agent;

@@ -1,4 +1,6 @@
 import { explain, isAbort } from '../api/client';
+import { live } from '../live/live.svelte';
+import { now } from '../time/now';
 
 /** Data of one call, with all a page needs to show its four states. */
 export class Loadable<T> {
@@ -10,10 +12,17 @@ export class Loadable<T> {
   loadedAt = $state<number | null>(null);
   message = $derived(this.error === null ? '' : explain(this.error));
   #abort: AbortController | null = null;
+  #again: () => unknown;
+  #waits: () => void = () => {};
+
+  /** `again` loads once more: what failed is asked for again when dashboard and hub are back. */
+  constructor(again: () => unknown) {
+    this.#again = again;
+  }
 
   /** Runs a call; a newer one makes an older one's answer count for nothing. */
   async load(call: (signal: AbortSignal) => Promise<T>): Promise<T | null> {
-    this.#abort?.abort();
+    this.cancel();
     const abort = new AbortController();
     this.#abort = abort;
     this.loading = true;
@@ -27,10 +36,13 @@ export class Loadable<T> {
       if (abort.signal.aborted) return null;
       this.data = data;
       this.error = null;
-      this.loadedAt = Date.now();
+      this.loadedAt = now();
       return data;
     } catch (error) {
-      if (!abort.signal.aborted && !isAbort(error)) this.error = error;
+      if (!abort.signal.aborted && !isAbort(error)) {
+        this.error = error;
+        this.#waits = live.onRecovered(() => void this.#again());
+      }
       return null;
     } finally {
       clearTimeout(timer);
@@ -42,6 +54,7 @@ export class Loadable<T> {
   }
 
   cancel(): void {
+    this.#waits();
     this.#abort?.abort();
   }
 }

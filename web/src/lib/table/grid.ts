@@ -41,16 +41,36 @@ export function movedBy(key: string, active: number, count: number, page: number
   return to === undefined ? null : Math.max(0, Math.min(count - 1, to));
 }
 
-/** Remembers which row is at the top, so that rows that come in above it do not push it away. */
+/**
+ * Remembers a row and where it is seen, so that rows that come in above it do not
+ * push it away: the opened one while it is in sight, else the one at the top.
+ */
 export class Anchor<Row> {
   #key: Key | null = null;
   #offset = 0;
 
-  set(rows: readonly Row[], rowKey: (row: Row) => Key, height: number, scrollTop: number): void {
-    const index = Math.floor(scrollTop / height);
-    const first = rows[index];
-    this.#key = first && scrollTop >= height ? rowKey(first) : null;
-    this.#offset = index * height - scrollTop;
+  set(
+    rows: readonly Row[],
+    rowKey: (row: Row) => Key,
+    height: number,
+    scrollTop: number,
+    opened: { tall: Tall; viewport: number } | null = null,
+  ): void {
+    let index = Math.floor(scrollTop / height);
+    let top = index * height;
+    if (opened) {
+      const own = topOf(opened.tall.index, height, opened.tall);
+      const end = own + height + opened.tall.extra;
+      if (end > scrollTop && own < scrollTop + opened.viewport) [index, top] = [opened.tall.index, own];
+      else if (scrollTop >= end) {
+        index = Math.floor((scrollTop - opened.tall.extra) / height);
+        top = topOf(index, height, opened.tall);
+      }
+    }
+    const row = rows[index];
+    const stays = opened?.tall.index === index || scrollTop >= height;
+    this.#key = row && stays ? rowKey(row) : null;
+    this.#offset = top - scrollTop;
   }
 
   /** Where to scroll to keep that row in its place; null when it is there. */

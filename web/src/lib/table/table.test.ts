@@ -62,6 +62,15 @@ describe('the row at the top', () => {
     expect(anchor.correct([9, 8, 7, 6, 5], key, 32, 70, null)).toBeNull();
   });
 
+  it('is the opened one while that is in sight', () => {
+    const anchor = new Anchor<number>();
+    const tall = { index: 1, extra: 400 };
+    anchor.set([9, 8, 7], key, 32, 0, { tall, viewport: 600 });
+    expect(anchor.correct([11, 10, 9, 8, 7], key, 32, 0, { index: 3, extra: 400 })).toBe(64);
+    anchor.set([9, 8, 7], key, 32, 480, { tall, viewport: 600 });
+    expect(anchor.correct([10, 9, 8, 7], key, 32, 480, { index: 2, extra: 400 })).toBe(512);
+  });
+
   it('follows what comes at the very top, or when it is gone', () => {
     const anchor = new Anchor<number>();
     anchor.set([9, 8, 7], key, 32, 0);

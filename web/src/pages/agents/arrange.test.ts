@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Agent } from '$lib/api/types';
+import type { Agent, Node } from '$lib/api/types';
 import { type Arrangement, arrange, countByHealth } from './arrange';
 
 function agent(host: string, id: string, change: Partial<Agent> = {}): Agent {
@@ -26,6 +26,12 @@ function agent(host: string, id: string, change: Partial<Agent> = {}): Agent {
     restarts: 0,
     node_connected: true,
     enabled: true,
+    unsupervised: false,
+    privileges: [],
+    certificate_ends_at: null,
+    last_exit_at: null,
+    last_exit: '',
+    warning: '',
     ...change,
   };
 }
@@ -65,6 +71,34 @@ describe('list of agents', () => {
   it('filters and counts by health', () => {
     expect(keys({ grouped: false, health: 'red' })).toEqual(['c/proc_agent']);
     expect(countByHealth(fleet)).toEqual({ all: 4, green: 3, yellow: 0, red: 1, unknown: 0 });
+  });
+
+  it('shows hosts that are gone first, also those without agents', () => {
+    const node = (host: string, health: Node['health'], state: Node['state']): [string, Node] => [
+      host,
+      {
+        id: host,
+        host,
+        connected: health === 'green',
+        version: '1',
+        state,
+        health,
+        detail: '',
+        last_seen_at: null,
+        agents: 0,
+      },
+    ];
+    const nodes = new Map([
+      node('a', 'green', 'connected'),
+      node('b', 'yellow', 'away'),
+      node('bare', 'red', 'silent'),
+      node('idle', 'green', 'connected'),
+    ]);
+    const hosts = (wish: Partial<Arrangement>) =>
+      arrange(fleet, { ...usual, ...wish }, nodes).flatMap((row) => (row.kind === 'host' ? [row.host] : []));
+    expect(hosts({})).toEqual(['bare', 'b', 'c', 'a', 'idle']);
+    expect(hosts({ health: 'red' })).toEqual(['bare', 'c']);
+    expect(hosts({ filter: 'silent' })).toEqual(['bare']);
   });
 
   it('arranges ten thousand quickly', () => {

@@ -1,10 +1,10 @@
-import type { Agent, Health } from '$lib/api/types';
+import type { Agent, Health, Node } from '$lib/api/types';
 import { instant } from '$lib/format/time';
 import { agentKey } from '$lib/stores/agents.svelte';
 
 /** A row of the list: a host, or one of its agents. */
 export type Row =
-  | { kind: 'host'; key: string; host: string; agents: Agent[]; connected: boolean; rate: number }
+  | { kind: 'host'; key: string; host: string; agents: Agent[]; node: Node | undefined; rate: number }
   | { kind: 'agent'; key: string; agent: Agent };
 
 export interface Arrangement {
@@ -29,12 +29,17 @@ const values: Record<string, (agent: Agent) => Comparable> = {
   cpu: (agent) => agent.cpu_percent,
   rss: (agent) => agent.rss_bytes,
   spool: (agent) => agent.spool_bytes,
+  certificate: (agent) => instant(agent.certificate_ends_at) ?? 0,
   port: (agent) => agent.port,
   pid: (agent) => agent.pid,
 };
 
-/** The rows to show: filtered, sorted, and under their hosts where wished. */
-export function arrange(agents: readonly Agent[], wish: Arrangement): Row[] {
+/** The rows to show: filtered, sorted, and under their hosts where wished. A host without agents is a row too. */
+export function arrange(
+  agents: readonly Agent[],
+  wish: Arrangement,
+  nodes: ReadonlyMap<string, Node> = new Map(),
+): Row[] {
   const words = wish.filter.toLowerCase().split(/\s+/).filter(Boolean);
   const chosen = agents.filter(
     (agent) => (wish.health === 'all' || agent.health === wish.health) && matches(agent, words),
@@ -46,18 +51,27 @@ export function arrange(agents: readonly Agent[], wish: Arrangement): Row[] {
     (a, b) => direction * compare(value(a), value(b)) || compare(a.host, b.host) || compare(a.id, b.id),
   );
   if (!wish.grouped) return chosen.map((agent) => ({ kind: 'agent', key: agentKey(agent), agent }));
-  return underHosts(chosen);
+  const bare = [...nodes.values()].filter(
+    (node) =>
+      (wish.health === 'all' || node.health === wish.health) &&
+      words.every((word) => `${node.host} ${node.state} ${node.version}`.toLowerCase().includes(word)),
+  );
+  return underHosts(chosen, bare, nodes);
 }
 
 /** Hosts in order of name; those with something wrong come first. */
-function underHosts(agents: readonly Agent[]): Row[] {
-  const hosts = new Map<string, Agent[]>();
+function underHosts(
+  agents: readonly Agent[],
+  bare: readonly Node[],
+  nodes: ReadonlyMap<string, Node>,
+): Row[] {
+  const hosts = new Map<string, Agent[]>(bare.map((node) => [node.host, []]));
   for (const agent of agents) {
     const list = hosts.get(agent.host);
     if (list) list.push(agent);
     else hosts.set(agent.host, [agent]);
   }
-  const ranked = [...hosts].map(([host, list]) => ({ host, list, rank: rankOf(list) }));
+  const ranked = [...hosts].map(([host, list]) => ({ host, list, rank: rankOf(list, nodes.get(host)) }));
   ranked.sort((a, b) => a.rank - b.rank || compare(a.host, b.host));
   return ranked.flatMap(({ host, list }): Row[] => [
     {
@@ -65,14 +79,15 @@ function underHosts(agents: readonly Agent[]): Row[] {
       key: `${host}/`,
       host,
       agents: list,
-      connected: list.some((agent) => agent.node_connected),
+      node: nodes.get(host),
       rate: list.reduce((sum, agent) => sum + agent.events_per_second, 0),
     },
     ...list.map((agent): Row => ({ kind: 'agent', key: agentKey(agent), agent })),
   ]);
 }
 
-function rankOf(agents: readonly Agent[]): number {
+function rankOf(agents: readonly Agent[], node: Node | undefined): number {
+  if (node && node.health !== 'green') return node.health === 'red' ? -2 : -1;
   return agents.some((agent) => agent.health === 'red' || agent.health === 'yellow') ? 0 : 1;
 }
 

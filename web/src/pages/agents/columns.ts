@@ -3,7 +3,7 @@ import type { GridColumn } from '$lib/table/columns';
 
 /** The columns that can be left out, and what an export writes for them. */
 export const columns: readonly (GridColumn & { value: (agent: Agent) => unknown })[] = [
-  { key: 'state', label: 'State', width: 104, sortable: true, value: (agent) => agent.state },
+  { key: 'state', label: 'State', width: 116, sortable: true, value: (agent) => agent.state },
   {
     key: 'id',
     label: 'Agent',
@@ -33,11 +33,19 @@ export const columns: readonly (GridColumn & { value: (agent: Agent) => unknown 
     sortable: true,
     value: (agent) => agent.spool_bytes,
   },
+  {
+    key: 'certificate',
+    label: 'Certificate ends',
+    width: 116,
+    sortable: true,
+    value: (agent) => agent.certificate_ends_at,
+  },
   { key: 'port', label: 'Port', width: 62, number: true, sortable: true, value: (agent) => agent.port },
   { key: 'pid', label: 'PID', width: 68, number: true, sortable: true, value: (agent) => agent.pid },
 ];
 
-export const usualColumns = columns.map((column) => column.key);
+/** Those that are shown until somebody chooses. */
+export const usualColumns = columns.map((column) => column.key).filter((key) => key !== 'certificate');
 
 /** What can be done comes last, always. */
 export const actions: GridColumn = { key: 'actions', label: 'Actions', width: 96, labelUnseen: true };

@@ -9,6 +9,9 @@ class Commands {
   /** The agent whose stop waits for a yes. */
   asking = $state.raw<Agent | null>(null);
 
+  /** The host whose forgetting waits for a yes. */
+  forgetting = $state<string | null>(null);
+
   /** Why this person may not, or null. */
   get refusal(): string | null {
     return session.may('admin') ? null : `Needs the role admin; you are ${session.current?.user.role}`;
@@ -18,6 +21,12 @@ class Commands {
     if (this.refusal) return;
     if (action === 'stop') this.asking = agent;
     else void agents.command(agent, action);
+  }
+
+  forget(): void {
+    const host = this.forgetting;
+    this.forgetting = null;
+    if (host) void agents.forget(host);
   }
 
   stop(): void {

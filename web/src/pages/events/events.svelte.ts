@@ -1,3 +1,4 @@
+import { ApiError } from '$lib/api/client';
 import { api } from '$lib/api/endpoints';
 import type { Event, EventsResponse } from '$lib/api/types';
 import { live } from '$lib/live/live.svelte';
@@ -5,13 +6,11 @@ import { pace } from '$lib/live/pace';
 import type { TopicMessage } from '$lib/live/protocol';
 import { sinceUntil } from '$lib/router/timerange';
 import { Loadable } from '$lib/stores/loadable.svelte';
-import { overview } from '$lib/stores/overview.svelte';
 import { timeRange } from '$lib/stores/timerange.svelte';
+import { now } from '$lib/time/now';
+import { countsQuery, pageSize, type Search, searchQuery } from './ask';
 import { Held } from './held';
 
-export const facetFields = ['type', 'severity', 'host', 'agent', 'process.name'];
-const pageSize = 200;
-const buckets = 80;
 const refreshEvery = 5000;
 /** Counting takes at most this share of the time. */
 const refreshShare = 0.05;
@@ -20,7 +19,7 @@ const longestCatchUp = 30_000;
 
 /** What a search found, and what comes in live behind it. */
 export class Events {
-  loaded = new Loadable<EventsResponse>();
+  loaded = new Loadable<EventsResponse>(() => this.search());
   rows = $state.raw<readonly Event[]>([]);
   paused = $state(false);
   /** Events that came while paused. */
@@ -28,19 +27,22 @@ export class Events {
   /** One in how many is shown of what comes live; 1 is all. */
   sampled = $state(1);
   gap = $state<string | null>(null);
+  /** What is wrong with the query: then nothing is shown, and nothing followed. */
+  wrong = $derived(
+    this.loaded.error instanceof ApiError && this.loaded.error.status === 400 ? this.loaded.error : null,
+  );
   loadingOlder = $state(false);
   nextBefore = $state<number | null>(null);
   #held = new Held();
-  #query = '';
+  #search: Search = { query: '', without: undefined };
   #stop: (() => void) | null = null;
   #changed = false;
   #show = pace(() => this.#publish(), 100);
   #hiddenAt = 0;
-  #fromNothing = false;
 
   /** Searches anew and, where the range ends now, follows what comes. Returns its end. */
-  start(query: string): () => void {
-    this.#query = query;
+  start(search: Search): () => void {
+    this.#search = search;
     this.gap = null;
     void this.search();
     let ended = false;
@@ -65,17 +67,9 @@ export class Events {
   async search(): Promise<void> {
     this.#unsubscribe();
     const answer = await this.loaded.load((signal) =>
-      api.events(
-        {
-          query: this.#query,
-          ...sinceUntil(timeRange.value),
-          limit: pageSize,
-          histogram: buckets,
-          facets: facetFields.join(','),
-        },
-        signal,
-      ),
+      api.events(searchQuery(this.#search, timeRange.value), signal),
     );
+    if (this.wrong) this.#forget();
     if (!answer) return;
     this.#held = new Held(answer.events);
     this.nextBefore = answer.next_before || null;
@@ -97,7 +91,7 @@ export class Events {
     this.loadingOlder = true;
     try {
       const answer = await api.events({
-        query: this.#query,
+        ...this.#search,
         ...sinceUntil(timeRange.value),
         limit: pageSize,
         before: this.nextBefore,
@@ -113,16 +107,19 @@ export class Events {
     }
   }
 
+  /** Rows of another query would pass for those of this one. */
+  #forget(): void {
+    this.#held = new Held();
+    this.rows = [];
+    this.waiting = 0;
+    this.nextBefore = null;
+    this.loaded.data = null;
+  }
+
+  /** The search says what it is complete to: what comes from there was not in it, and all else was. */
   #follow(answer: EventsResponse): void {
-    // The store's end was read after the search: what came during it would be
-    // missed. Whatever comes twice is dropped by its offset.
-    const rate = overview.status?.rate.events_per_second ?? 0;
-    const during = Math.ceil(rate * (answer.took_ms / 1000 + 0.1)) + 20;
-    const end = answer.store.next_offset - 1 - during;
-    this.#fromNothing = answer.store.next_offset === 0;
-    const after = Math.max(end, this.#held.newest ?? -1);
     this.#stop = live.subscribe(
-      { topic: 'events', query: this.#query, after: after < 0 ? null : after },
+      { topic: 'events', ...this.#search, from: answer.complete_to_offset },
       (message) => this.#receive(message),
     );
   }
@@ -133,14 +130,11 @@ export class Events {
   }
 
   #receive(message: TopicMessage): void {
-    if (this.#fromNothing && message.type === 'events' && message.events.length > 0) {
-      // The log was empty, so there was no offset to follow from.
-      this.#fromNothing = false;
-      void this.search();
-      return;
-    }
     if (message.type === 'gap') {
       this.gap = message.reason;
+    } else if (message.type === 'error') {
+      this.#unsubscribe();
+      this.gap = `no longer live: ${message.detail}`;
     } else if (message.type === 'events') {
       if (!this.#held.addNewer(message.events ?? [], message.shown, message.of)) return;
       this.#changed = true;
@@ -162,18 +156,13 @@ export class Events {
   /** Counts, histogram and facets follow more slowly than rows. Returns how long that took the server. */
   async #refresh(): Promise<number> {
     const moved = this.#changed || this.rows.length > 0;
-    if (!timeRange.live || this.paused || document.hidden || !moved || this.loaded.loading) return 0;
+    if (!timeRange.live || this.paused || document.hidden || !moved || this.loaded.loading || this.wrong)
+      return 0;
     this.#changed = false;
-    const query = this.#query;
+    const search = this.#search;
     try {
-      const answer = await api.events({
-        query: this.#query,
-        ...sinceUntil(timeRange.value),
-        limit: 1,
-        histogram: buckets,
-        facets: facetFields.join(','),
-      });
-      if (this.loaded.data && query === this.#query && !this.loaded.loading) this.loaded.data = answer;
+      const answer = await api.events(countsQuery(search, timeRange.value));
+      if (this.loaded.data && search === this.#search && !this.loaded.loading) this.loaded.data = answer;
       return answer.took_ms;
     } catch {
       // The stale line says so; the rows stay right.
@@ -182,8 +171,7 @@ export class Events {
   }
 
   #woke(): void {
-    if (document.hidden) this.#hiddenAt = Date.now();
-    else if (timeRange.live && !this.paused && Date.now() - this.#hiddenAt > longestCatchUp)
-      void this.search();
+    if (document.hidden) this.#hiddenAt = now();
+    else if (timeRange.live && !this.paused && now() - this.#hiddenAt > longestCatchUp) void this.search();
   }
 }

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import type { Event } from '$lib/api/types';
 import { Held } from './held';
 
-const event = (offset: number) => ({ offset }) as Event;
+const at = (second: number) => new Date(1_700_000_000_000 + second * 1000).toISOString();
+const event = (offset: number, second = offset) => ({ offset, time: at(second) }) as Event;
 const range = (from: number, to: number) =>
   Array.from({ length: to - from + 1 }, (_, each) => event(from + each));
 const offsets = (events: readonly Event[]) => events.map((each) => each.offset);
@@ -51,6 +52,24 @@ describe('events held', () => {
     held.addOlder(range(1, 6).reverse());
     expect(held.oldest).toBe(1);
     expect(held.shown).toHaveLength(5005);
+  });
+
+  it('stand where they happened, however late they came', () => {
+    const held = new Held([event(3, 30), event(1, 10)]);
+    held.addNewer([event(4, 20), event(5, 40), event(6, 5)], 3, 3);
+    held.release();
+    expect(offsets(held.shown)).toEqual([5, 3, 4, 1, 6]);
+    held.addOlder([event(6, 5), event(2, 1)]);
+    expect(offsets(held.shown)).toEqual([5, 3, 4, 1, 6, 2]);
+  });
+
+  it('are told apart within a millisecond', () => {
+    const fine = (offset: number, fraction: string) =>
+      ({ offset, time: `2026-01-01T00:00:00${fraction}Z` }) as Event;
+    const held = new Held([]);
+    held.addNewer([fine(1, '.123456'), fine(2, ''), fine(3, '.1235'), fine(4, '.123456')], 4, 4);
+    held.release();
+    expect(offsets(held.shown)).toEqual([3, 4, 1, 2]);
   });
 
   it('know when too many came to wait', () => {

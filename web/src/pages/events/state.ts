@@ -9,6 +9,8 @@ export const schema = {
   event: whole(),
   tab: oneOf(['fields', 'raw', 'around', 'related'], 'fields'),
   cols: list(usualColumns),
+  /** Whether readings of processes are shown though nobody asks for them. */
+  readings: flag(false),
   /** Set by a link that wants the query bar focused; taken away at once. */
   focus: flag(false),
 };

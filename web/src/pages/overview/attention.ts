@@ -1,4 +1,5 @@
-import type { OverviewStatus } from '$lib/api/types';
+import type { OverviewStatus, Trouble } from '$lib/api/types';
+import { ago, instant } from '$lib/format/time';
 import { bytes, count } from '$lib/format/units';
 import { type Tone, toneOf } from '$lib/ui/status';
 
@@ -19,28 +20,57 @@ const storeTroubles: Record<string, string> = {
   sampled: 'Events came faster than the store could keep: searches find a sample of them',
 };
 
-/** What is wrong now, worst first; empty when all is well. */
-export function concerns(status: OverviewStatus): Concern[] {
-  const list: Concern[] = [];
-  const { agents, log, store } = status;
-  if (agents.red > 0) {
-    list.push({
-      tone: 'critical',
-      text: `${count(agents.red)} ${agents.red === 1 ? 'agent is' : 'agents are'} not running`,
-      link: 'Show them',
-      path: '/dashboard/agents',
-      extra: { health: 'red' },
-    });
+const forgotten = 'If it is gone for good, forget it there';
+
+/** One host or agent that is in trouble, by name, with the way to it. */
+function concernOf(trouble: Trouble, now: number): Concern {
+  const { kind, host, agent, health, state, detail } = trouble;
+  const tone = health === 'red' ? 'critical' : 'warning';
+  const since = instant(trouble.since);
+  const when = since === null ? '' : ago(since, now);
+  const path = '/dashboard/agents';
+  if (kind === 'host') {
+    const what = state === 'silent' ? 'is silent' : 'is not connected';
+    return {
+      tone,
+      text: `Host ${host} ${what}: last seen ${when}. ${state === 'silent' ? forgotten : ''}`.trim(),
+      link: 'Show it',
+      path,
+      extra: { q: host },
+    };
   }
-  if (agents.yellow > 0) {
-    list.push({
+  const name = `${agent} on ${host}`;
+  const why = detail ? `: ${detail}` : '';
+  if (kind === 'crash')
+    return {
       tone: 'warning',
-      text: `${count(agents.yellow)} ${agents.yellow === 1 ? 'agent runs and has' : 'agents run and have'} sent nothing for three intervals`,
+      text: `${name} crashed ${when} and runs again${why}`,
+      link: 'Its log',
+      path,
+      extra: { agent: `${host}/${agent}`, tab: 'logs' },
+    };
+  const word = health === 'red' ? (state === 'crashed' ? 'has crashed' : 'is not running') : 'is unwell';
+  return { tone, text: `${name} ${word}${why}`, link: 'Show it', path, extra: { agent: `${host}/${agent}` } };
+}
+
+/** What is wrong now, worst first; empty when all is well. */
+export function concerns(status: OverviewStatus, now: number): Concern[] {
+  const { agents, nodes, log, store } = status;
+  const list = status.troubles.map((trouble) => concernOf(trouble, now));
+  const more =
+    agents.red +
+    agents.yellow +
+    nodes.silent +
+    nodes.away -
+    status.troubles.filter((each) => each.kind !== 'crash').length;
+  if (more > 0)
+    list.push({
+      tone: agents.red + nodes.silent > list.length ? 'critical' : 'warning',
+      text: `${count(more)} more hosts and agents are in trouble`,
       link: 'Show them',
       path: '/dashboard/agents',
-      extra: { health: 'yellow' },
+      extra: {},
     });
-  }
   const logTone = toneOf(log.state);
   if (logTone === 'critical' || logTone === 'warning') {
     list.push({
@@ -58,16 +88,27 @@ export function concerns(status: OverviewStatus): Concern[] {
     });
   }
   for (const reader of status.subscribers) {
-    if (reader.lag_events < lagWorthSaying) continue;
+    const gone = reader.state === 'stopped';
+    // A place that nobody reads from costs nothing, unless the log keeps events for it.
+    if (reader.lag_events < lagWorthSaying || (gone && !reader.hold)) continue;
+    const events = count(reader.lag_events);
     list.push({
       tone: 'warning',
-      text: `${reader.name} is ${count(reader.lag_events)} events behind the log`,
+      text: gone
+        ? `Nobody reads as ${reader.name}, and the log keeps ${events} events for it: amoskys wal cursors remove ${reader.name}`
+        : `${reader.name} is ${events} events behind the log`,
       ...health,
     });
   }
   const tone = toneOf(status.status.state);
   for (const reason of status.status.reasons) {
-    if (tone === 'ok' || list.some((concern) => concern.text.includes(reason))) continue;
+    // That the hub is unreachable, and why, stands above every page.
+    if (
+      tone === 'ok' ||
+      status.status.state === 'unreachable' ||
+      list.some((concern) => concern.text.includes(reason))
+    )
+      continue;
     list.push({ tone, text: reason, ...health });
   }
   const rank = (concern: Concern) => (concern.tone === 'critical' ? 0 : 1);

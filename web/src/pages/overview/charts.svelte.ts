@@ -1,20 +1,22 @@
 import { api } from '$lib/api/endpoints';
 import type { SeriesResponse } from '$lib/api/types';
-import { busiest, type Frame, frameOf, type Label, withPoints } from '$lib/charts/frame';
+import { busiest, type Frame, frameOf, type Label, resumed, withPoints } from '$lib/charts/frame';
 import { live } from '$lib/live/live.svelte';
 import type { TopicMessage } from '$lib/live/protocol';
-import { sinceUntil, stepFor } from '$lib/router/timerange';
 import { Loadable } from '$lib/stores/loadable.svelte';
 import { timeRange } from '$lib/stores/timerange.svelte';
+import { now } from '$lib/time/now';
+import { names, seriesQuery } from './ask';
 
 const quantiles: Record<string, string> = { '0.5': 'p50', '0.99': 'p99', '0.999': 'p99.9' };
-const names = ['events_per_second', 'latency_ms', 'queue_depth'];
 /** There are eight colours: seven types and one for all others. */
 const mostTypes = 7;
+/** Milliseconds between two asks for steps of which too little came live. */
+const loadEvery = 10_000;
 
 /** The series behind Overview's charts, one frame by name of series. */
 export class Charts {
-  loaded = new Loadable<SeriesResponse>();
+  loaded = new Loadable<SeriesResponse>(() => this.load());
   frames = $state.raw<Record<string, Frame>>({});
   /** The types that have lines of their own; null while there are few. */
   #types: ReadonlySet<string> | null = null;
@@ -23,23 +25,27 @@ export class Charts {
   start(): () => void {
     void this.load();
     if (!timeRange.live) return () => this.loaded.cancel();
+    // What happened while nothing came is not a gap of the charts.
+    const recovered = live.onRecovered(() => void this.load());
     const stop = live.subscribe({ topic: 'series', names }, (message) => this.#receive(message));
     return () => {
       stop();
+      recovered();
       this.loaded.cancel();
     };
   }
 
   async load(): Promise<void> {
-    const step = `${stepFor(timeRange.value, Date.now())}s`;
-    const answer = await this.loaded.load((signal) =>
-      api.series({ names: names.join(','), ...sinceUntil(timeRange.value), step }, signal),
-    );
+    const query = seriesQuery(timeRange.value, now());
+    const answer = await this.loaded.load((signal) => api.series(query, signal));
     if (!answer) return;
     this.#types = null;
     const order = busiest(frameOf(answer, 'events_per_second', this.#label));
     if (order.length > mostTypes + 1) this.#types = new Set(order.slice(0, mostTypes));
-    this.frames = Object.fromEntries(names.map((name) => [name, frameOf(answer, name, this.#labelOf(name))]));
+    const shown = this.frames;
+    this.frames = Object.fromEntries(
+      names.map((name) => [name, resumed(frameOf(answer, name, this.#labelOf(name)), shown[name])]),
+    );
     this.#sort(order);
   }
 
@@ -56,13 +62,15 @@ export class Charts {
   #receive(message: TopicMessage): void {
     if (message.type !== 'series') return;
     const time = Date.parse(message.time) / 1000;
-    const from = timeRange.bounds(Date.now()).from / 1000;
+    const from = timeRange.bounds(now()).from / 1000;
     const next: Record<string, Frame> = {};
     for (const [name, frame] of Object.entries(this.frames)) {
       const points = message.points.filter((point) => point.name === name);
       next[name] = withPoints(frame, time, points, this.#labelOf(name), from);
     }
     this.frames = next;
+    const behind = Object.values(next).some((frame) => frame.behind);
+    if (behind && !this.loaded.loading && now() - (this.loaded.loadedAt ?? 0) >= loadEvery) void this.load();
     // A type that was not there before may be one too many for the colours.
     if (!this.#types && (next.events_per_second?.lines.length ?? 0) > mostTypes + 1) void this.load();
   }

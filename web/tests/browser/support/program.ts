@@ -1,10 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 
 const binary = process.env.AMOSKYS_BIN ?? fileURLToPath(new URL('../../../../bin/amoskys', import.meta.url));
 
@@ -17,17 +18,21 @@ export interface Program {
   password: string;
   /** What it has said so far, for failures. */
   said: () => string;
+  /** The process of a role, as it was last started. */
+  pidOf(role: 'hub' | 'dashboard' | 'node'): number;
+  /** Makes a user, as a person at the command line does, and returns the password. */
+  addUser(name: string, role: 'viewer' | 'analyst' | 'admin'): Promise<string>;
   stop(): Promise<void>;
 }
 
-/** Runs the whole system, hub to agents, on free ports in a folder of its own. */
-export async function startProgram(): Promise<Program> {
+/** Runs the whole system, hub to agents, on free ports in a folder of its own; hubSettings go to the hub's file. */
+export async function startProgram(program: string = binary, hubSettings = ''): Promise<Program> {
   const home = await mkdtemp(join(tmpdir(), 'amoskys-ui-'));
   const [hub, metrics, dashboard, proc, monitor, exported, synth] = await freePorts(7);
   const connection = `hub: {port: ${hub}}\nhttp: {port: `;
   await mkdir(join(home, 'config', 'agents'), { recursive: true, mode: 0o700 });
   const files: Record<string, string> = {
-    'eventbus_config.yaml': `server: {port: ${hub}}\nmetrics: {port: ${metrics}}\n`,
+    'eventbus_config.yaml': `server: {port: ${hub}}\nmetrics: {port: ${metrics}}\n${hubSettings}\n`,
     'dashboard_config.yaml': `server: {port: ${dashboard}}\nhub: {port: ${hub}}\n`,
     'node_config.yaml': `hub: {port: ${hub}}\nnode: {agents: [proc, eventbus, synth]}\n`,
     'agents/process_monitor_config.yaml': `agent: {interval_seconds: 1}\n${connection}${proc}}\n`,
@@ -37,7 +42,7 @@ export async function startProgram(): Promise<Program> {
   for (const [name, text] of Object.entries(files))
     await writeFile(join(home, 'config', name), text, { mode: 0o600 });
 
-  const child = spawn(binary, ['up', '--home', home, '--plain'], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(program, ['up', '--home', home, '--plain'], { stdio: ['ignore', 'pipe', 'pipe'] });
   let text = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (data) => {
@@ -59,6 +64,13 @@ export async function startProgram(): Promise<Program> {
     user: 'admin',
     password,
     said: () => text,
+    pidOf: (role) =>
+      Number([...text.matchAll(new RegExp(`${role}\\s+running \\(pid (\\d+)`, 'g'))].at(-1)?.[1]),
+    async addUser(name, role) {
+      const flags = ['user', 'add', name, '--role', role, '--json', '--home', home];
+      const { stdout } = await promisify(execFile)(binary, flags);
+      return (JSON.parse(stdout) as { password: string }).password;
+    },
     async stop() {
       child.kill('SIGTERM');
       if (child.exitCode === null) await new Promise((done) => child.once('exit', done));

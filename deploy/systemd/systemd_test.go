@@ -1,0 +1,59 @@
+package systemd
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestUnit(t *testing.T) {
+	got, err := Unit(Agent, "/opt/a b/amoskys-agent", "/srv/100%")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"\nExecStart=\"/opt/a b/amoskys-agent\" node --home /srv/100%%\n", "\nReadWritePaths=/srv/100%%\n", "\nRestart=always\n", "\nNoNewPrivileges=yes\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	for _, bad := range []string{"relative", "/a\nExecStart=/bin/sh", "/a\"b"} {
+		if _, err := Unit(Agent, bad, ""); err == nil {
+			t.Errorf("took the program %q", bad)
+		}
+		if _, err := Unit(Agent, "", bad); err == nil {
+			t.Errorf("took the home %q", bad)
+		}
+	}
+	if _, err := Unit("other.service", "", ""); err == nil {
+		t.Error("made up a unit")
+	}
+}
+
+// TestSystemdTakesTheUnits has systemd read them, with programs that are there.
+func TestSystemdTakesTheUnits(t *testing.T) {
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Skip("needs systemd-analyze")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{Agent, Hub, Dashboard} {
+		text, err := Unit(name, self, t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.CommandContext(t.Context(), analyze, "verify", "--man=no", file).CombinedOutput(); err != nil || strings.Contains(string(out), name) {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
+}

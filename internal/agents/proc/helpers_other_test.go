@@ -1,0 +1,5 @@
+//go:build !linux
+
+package proc
+
+func helpers() map[string]func() { return nil }

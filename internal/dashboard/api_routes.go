@@ -1,0 +1,97 @@
+package dashboard
+
+import (
+	"context"
+	"net/http"
+	"slices"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+)
+
+// route is one call of the API. One entry in apiRoutes is all that it takes: who
+// may call it, its description and its handler.
+type route struct {
+	method, path, id, summary, tag string
+	who                            access
+	// errors are those that it answers with beside what all calls do.
+	errors []int
+	// serve registers its handler: answers or responds makes it.
+	serve func(s *Server, api huma.API, op huma.Operation)
+}
+
+// apiRoutes are all there are.
+func apiRoutes() []route {
+	const get, post = http.MethodGet, http.MethodPost
+	anyone, viewer, admin := access{}, access{role: pb.Role_ROLE_VIEWER}, access{role: pb.Role_ROLE_ADMIN}
+	analyst := access{role: pb.Role_ROLE_ANALYST}
+	badRequest := []int{http.StatusBadRequest}
+	agentRefused := []int{http.StatusNotFound, http.StatusConflict, http.StatusBadGateway, http.StatusGatewayTimeout}
+	unconfirmed := access{role: pb.Role_ROLE_VIEWER, stale: true}
+	start, stop, restart := pb.AgentCommand_AGENT_COMMAND_START, pb.AgentCommand_AGENT_COMMAND_STOP, pb.AgentCommand_AGENT_COMMAND_RESTART
+	return []route{
+		{post, "/api/login", "login", "Sign in", "session", anyone, []int{http.StatusUnauthorized, http.StatusTooManyRequests}, responds((*Server).login)},
+		{get, "/api/session", "session", "Who is signed in", "session", unconfirmed, nil, answers((*Server).present)},
+		{post, "/api/logout", "logout", "Sign out", "session", viewer, nil, responds((*Server).logout)},
+		{post, "/api/password", "changePassword", "Change the own password", "session", viewer, []int{http.StatusBadRequest, http.StatusTooManyRequests}, responds((*Server).changePassword)},
+		{get, "/api/health", "health", "Whether this dashboard serves, for load balancers", "session", anyone, nil, answers((*Server).health)},
+
+		{get, "/api/overview", "overview", "Is everything healthy", "overview", unconfirmed, badRequest, answers((*Server).presentOverview)},
+
+		{get, "/api/agents/status", "agents", "Every agent and how it is", "agents", viewer, nil, answers((*Server).listAgents)},
+		{post, "/api/agents/{id}/start", "startAgent", "Start an agent", "agents", admin, agentRefused, answers(agentCommand(start))},
+		{post, "/api/agents/{id}/stop", "stopAgent", "Stop an agent", "agents", admin, agentRefused, answers(agentCommand(stop))},
+		{post, "/api/agents/{id}/restart", "restartAgent", "Restart an agent", "agents", admin, agentRefused, answers(agentCommand(restart))},
+		{post, "/api/hosts/{host}/forget", "forgetHost", "Take a host that is gone, and its agents, off what is shown", "agents", admin, []int{http.StatusNotFound, http.StatusConflict}, answers((*Server).forgetHost)},
+		{post, "/api/tokens", "makeToken", "Make a token with which one host joins within the hour", "agents", admin, []int{http.StatusBadRequest, http.StatusConflict}, answers((*Server).makeToken)},
+		{get, "/api/agents/{id}/logs", "agentLogs", "The last lines of an agent's log", "agents", viewer, agentRefused, answers((*Server).agentLogs)},
+		{get, "/api/agents/{id}/tasks", "agentTasks", "What an agent can be asked to do", "agents", viewer, agentRefused, answers((*Server).agentTasks)},
+		{post, "/api/agents/{id}/tasks/{task}", "runTask", "Run a task; the answer is lines of its progress", "agents", analyst, agentRefused, responds((*Server).runTask)},
+		{get, "/api/agents/{id}/results/{run}", "taskResult", "The result of a task, which its agent keeps for an hour", "agents", analyst, agentRefused, responds((*Server).taskResult)},
+
+		{get, "/api/events", "searchEvents", "Search events, newest first", "events", viewer, badRequest, answers((*Server).searchEvents)},
+		{get, "/api/events/{offset}", "event", "One event and what surrounds it", "events", viewer, []int{http.StatusNotFound}, answers((*Server).oneEvent)},
+		{get, "/api/fields", "fields", "Fields for the query bar", "events", viewer, nil, answers((*Server).fields)},
+
+		{get, "/api/series", "series", "Recent time series", "metrics", viewer, badRequest, answers((*Server).series)},
+		{get, "/api/metrics", "metrics", "The hub's own metrics", "metrics", viewer, nil, answers((*Server).metrics)},
+	}
+}
+
+// register adds the route to the API.
+func (r *route) register(s *Server, api huma.API) {
+	op := operation(r.method, r.path, r.id, r.summary, r.tag, r.who)
+	op.Errors = append(op.Errors, r.errors...)
+	slices.Sort(op.Errors)
+	r.serve(s, api, op)
+}
+
+// answer wraps a body for huma.
+type answer[T any] struct {
+	Body T
+}
+
+// answers serves a handler whose answer is a body.
+func answers[In, T any](handle func(*Server, context.Context, *In) (T, error)) func(*Server, huma.API, huma.Operation) {
+	return responds(func(s *Server, ctx context.Context, in *In) (*answer[T], error) {
+		body, err := handle(s, ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		return &answer[T]{body}, nil
+	})
+}
+
+// responds serves a handler whose answer has headers, or no body.
+func responds[In, Out any](handle func(*Server, context.Context, *In) (*Out, error)) func(*Server, huma.API, huma.Operation) {
+	return func(s *Server, api huma.API, op huma.Operation) {
+		huma.Register(api, op, func(ctx context.Context, in *In) (*Out, error) {
+			out, err := handle(s, ctx, in)
+			if err != nil {
+				return nil, s.asStatusError(err)
+			}
+			return out, nil
+		})
+	}
+}

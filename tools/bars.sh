@@ -1,0 +1,157 @@
+#!/usr/bin/env bash
+# shellcheck disable=SC2016 # backticks are Markdown here
+# Measures what docs/performance.md states and writes it there, with commit and
+# machine, between the lines <!-- bars --> and <!-- /bars -->. It takes about half
+# an hour, and says little on a machine that does other work.
+#   tools/bars.sh       all bars
+#   tools/bars.sh log   only those of hub, log and readers, beside the commit that bench/against
+#                       names and beside others; prints them and writes nothing
+# ROUNDS (5) is how often contenders take turns.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+page=docs/performance.md
+rows=$(mktemp)
+logs=$(mktemp -d)
+part=${1:-all}
+trap 'rm -rf "$rows" "$logs"' EXIT
+
+# row WHAT MEASURED BAR adds one line of the table.
+row() {
+  printf '| %s | %s | %s |\n' "$1" "$2" "$3" | tee -a "$rows"
+}
+
+# field JSON FILTER prints a figure.
+field() {
+  jq -r "$2" <<<"$1"
+}
+
+# full LABEL BAR PACKAGE TEST [VARIABLE=VALUE] runs a test at its full size.
+full() {
+  local verdict=held log=$logs/$4
+  env "${@:5}" go test -count=1 -timeout 60m -run "^$4\$" -v "$3" >"$log" 2>&1 ||
+    verdict="**failed**: $(grep -m1 -E '^ +[a-z_]+_test.go' "$log" | sed 's/^ *//; s/|/\\|/g')"
+  row "$1" "$verdict" "$2"
+}
+
+bench_hub() {
+  local what=$1 bar=$2 out
+  shift 2
+  out=$(bin/amoskys bench hub "$@" --json)
+  row "$what" "$(field "$out" '"\(.events_per_second | floor) ev/s, p50 \(.ack_ms.p50 * 100 | round / 100) ms, p99 \(.ack_ms.p99 * 100 | round / 100) ms, hub \(.rss_bytes / 1048576 | round) MiB"')" "$bar"
+}
+
+# verdict MEASURED OP BAR prints held or missed; OP is ge or le.
+verdict() {
+  awk -v m="$1" -v op="$2" -v bar="$3" 'BEGIN {print ((op == "ge" ? m >= bar : m <= bar) ? "held" : "**missed**")}'
+}
+
+# against builds the commit that bench/against names, once, and prints its program.
+against() {
+  local dir=$logs/against
+  if [[ ! -x $dir/amoskys ]]; then
+    mkdir -p "$dir/source"
+    git archive "$(<bench/against)" | tar -x -C "$dir/source"
+    go build -C "$dir/source" -o "$dir/amoskys" ./cmd/amoskys
+  fi
+  echo "$dir/amoskys"
+}
+
+# beside measures the hub, the commit before and others in turn.
+beside() {
+  local out
+  go build -C bench -o "$logs/beside" .
+  out=$("$logs/beside" -json -amoskys bin/amoskys -against "$(against)" -rounds "${ROUNDS:-5}")
+  while IFS=$'\t' read -r what measured; do
+    row "$what" "$measured" 'none'
+  done < <(jq -r '.medians[] | [.about + " (`bench/`)",
+    "\(.events_per_second | floor) ev/s, server \(.server_cpu_us_per_event * 100 | round / 100) µs an event, p50 \(.ack_p50_ms | round) ms, p99 \(.ack_p99_ms | round) ms, \(.server_rss_bytes / 1048576 | round) MiB"] | @tsv' <<<"$out")
+  while IFS=$'\t' read -r what measured bar; do
+    row "$what" "$measured" "$bar"
+  done < <(jq -r '.ratios[] | [.what,
+    "\(.value * 100 | round / 100) (\(.least * 100 | round / 100) to \(.most * 100 | round / 100)), " + (if .held then "held" else "**missed**" end),
+    (if .at_least then "at least " else "at most " end) + (.bar | tostring)] | @tsv' <<<"$out")
+  log_row "$(jq -c '.medians[] | select(.name == "hub") | {log_bytes_per_event, rss_bytes: .server_rss_bytes}' <<<"$out")" 100 105
+}
+
+# log_row JSON BATCH BAR says what an event takes in the log, and what the hub takes.
+log_row() {
+  local bytes rss
+  bytes=$(field "$1" '.log_bytes_per_event * 10 | round / 10')
+  rss=$(field "$1" '.rss_bytes / 1000000 | round')
+  row "log, batches of $2 recorded events" "$bytes B an event, $(verdict "$bytes" le "$3")" "$3 B"
+  row "hub memory in it" "$rss MB, $(verdict "$rss" le 90)" '90 MB'
+}
+
+# readers holds what reads the log against the commit before.
+readers() {
+  local out ratio
+  out=$(bin/amoskys bench read --baseline-program "$(against)" --rounds "${ROUNDS:-5}" --duration 3s --json)
+  # reader LABEL CASE TO BAR holds one case against another.
+  reader() {
+    ratio=$(field "$out" "(.cases | map({(.name): .events_per_second}) | add) as \$c | \$c.$2 / \$c.$3 * 100 | round / 100")
+    row "$1 (\`bench read\`)" "$ratio times, $(field "$out" ".cases[] | select(.name == \"$2\") | .events_per_second | floor") ev/s, $(verdict "$ratio" ge "$4")" "$4 times"
+  }
+  reader 'one reader, events split, to Deliveries of the commit before' split deliveries 7.5
+  reader 'one reader, blocks untouched, to the same' blocks deliveries 19
+  reader 'four readers together, to one' together split 1.8
+}
+
+# middle_of PATTERN prints the median of the figures in lines of verify's benchmark.
+middle_of() {
+  awk -v pattern="$1" '$0 ~ pattern {print $3}' "$logs/verify" | sort -g | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'
+}
+
+# verifying compares one processor with two.
+verifying() {
+  local ratio
+  go test -run '^$' -bench '^BenchmarkVerify$' -cpu 1,2 -count 5 ./internal/wal >"$logs/verify" 2>&1
+  ratio=$(jq -n --argjson one "$(middle_of '^BenchmarkVerify ')" --argjson two "$(middle_of '^BenchmarkVerify-2 ')" '$one / $two * 100 | round / 100')
+  row 'verify, two processors to one (`BenchmarkVerify`)' "$ratio times, $(verdict "$ratio" ge 1.6)" '1.6 times'
+}
+
+beside
+log_row "$(bin/amoskys bench hub --batch 10 --duration 5s --json)" 10 180
+readers
+verifying
+if [[ $part == log ]]; then
+  exit
+fi
+bench_hub '`bench hub --size 400`: synthetic events, not packed' 'none' --size 400
+bench_hub '`bench hub --inflight 8`' 'none' --inflight 8
+bench_hub '`bench hub --unary --agents 1`' 'p99 5 ms' --unary --agents 1
+fleet=$(bin/amoskys bench fleet --json)
+row '`bench fleet`: 2,000 hosts of four connections' "$(field "$fleet" '"connected in \(.connect_seconds * 10 | round / 10) s, back \(.return_seconds * 10 | round / 10) s after a restart, \(.connection_bytes / 1024 | round) KiB a connection"')" 'back after 20 s'
+go test -run '^$' -bench 'FleetConnects/nodes=20000|Gauges' -benchtime 1x ./internal/hub/fleet >"$logs/registry" 2>&1
+row 'registry: 20,000 nodes of three agents (`BenchmarkFleetConnects`)' \
+  "$(awk '/nodes=20000/ {for (i = 3; i < NF; i += 2) if ($(i + 1) ~ /^s\//) {sub("s/", "", $(i + 1)); printf "%s %.2f s, ", $(i + 1), $i}}' "$logs/registry" | sed 's/, $//')" \
+  'connect under 5 s, leave under 5 s'
+row 'a pass over its gauges (`BenchmarkGauges`)' "$(awk '/^BenchmarkGauges/ {printf "%.2f ms", $3 / 1e6}' "$logs/registry")" '10 ms'
+go test -run '^$' -bench 'Attrs' -benchmem ./internal/event >"$logs/attrs" 2>&1
+ratio=$(awk '$1 ~ /\/read/ {read = $3} $1 ~ /\/reflect/ {reflect = $3} END {printf "%.0f", reflect / read}' "$logs/attrs")
+row 'attributes of an encoded event, against reflection over the decoded one (`BenchmarkAttrs`)' "$ratio times cheaper, no allocation" '15 times'
+full 'each role and attack against a hub in 512 MiB (`test/hostile`)' 'below 400 MiB; p99 of another agent within 3 times, or 250 ms' \
+  ./test/hostile TestHostile AMOSKYS_TEST_HOSTILE=5x16x5s
+full 'the hub away for 60 s under a seeded agent (`test/outage`)' 'every event once' ./test/outage TestOutage AMOSKYS_TEST_OUTAGE=60s
+full 'kill -9 of the hub under load, 100 times, and 100 times with packed batches' 'nothing lost, nothing twice' ./internal/hub TestKill
+ui=$(node web/scripts/ui-bench.mjs --json) || ui=${ui:-null} # it ends with 1 where a bar is missed
+for page in overview events; do
+  row "\`make ui-bench\`: $page, CPU slowed four times, nothing cached" \
+    "$(field "$ui" "[.pages[]? | select(.page == \"$page\") | \"first paint \(.first_paint_seconds) s, first chart \(.data_seconds) s, largest paint \(.largest_paint_seconds) s, shift \(.layout_shift), main thread \(.main_thread_seconds) s\"] | first // \"**failed**\"")" \
+    "$([[ $page == overview ]] && echo '0.8 and 1.2 s' || echo '1.2 and 2.0 s')"
+done
+
+table=$(mktemp)
+{
+  printf 'Measured by `make bars` on %s at commit %s: %s cores of %s, %s of memory, Linux %s.\n\n' \
+    "$(date -u +%F)" "$(git rev-parse --short=12 HEAD)" "$(nproc)" \
+    "$(awk -F': ' '/model name/ {print $2; exit}' /proc/cpuinfo)" "$(awk '/MemTotal/ {printf "%.0f GiB", $2 / 1048576}' /proc/meminfo)" "$(uname -r)"
+  printf '| what | measured | bar |\n| --- | --- | --- |\n'
+  cat "$rows"
+} >"$table"
+awk -v file="$table" '
+  /<!-- bars -->/ {print; print ""; while ((getline line < file) > 0) print line; print ""; skip = 1; next}
+  /<!-- \/bars -->/ {skip = 0}
+  !skip' "$page" >"$table.page"
+mv "$table.page" "$page"
+rm -f "$table"
+echo "written to $page"
