@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 )
 
 // goEvent is a line of `go test -json`, see `go doc test2json`.
 type goEvent struct {
-	Action, Package, ImportPath, Test, Output string
-	Elapsed                                   float64
+	Action, Package, ImportPath, Test, Output, FailedBuild string
+	Elapsed                                                float64
 }
 
 // goTest gathers what the tests of all packages print until they are done.
@@ -21,11 +22,12 @@ type goTest struct {
 	out     io.Writer
 	output  map[string][]string // by package and test, while it runs
 	failing map[string]int      // failed tests by package
+	certain []string            // failures that are no chance: races, builds
 }
 
 // readGo prints one line for each package and the output of what failed.
-func readGo(in io.Reader, out io.Writer) (result, error) {
-	g := goTest{out: out, output: map[string][]string{}, failing: map[string]int{}}
+func readGo(in io.Reader, out io.Writer) (*goTest, error) {
+	g := &goTest{out: out, output: map[string][]string{}, failing: map[string]int{}}
 	lines := bufio.NewReader(in)
 	for {
 		line, err := lines.ReadBytes('\n')
@@ -38,10 +40,10 @@ func readGo(in io.Reader, out io.Writer) (result, error) {
 			}
 		}
 		if err == io.EOF {
-			return g.result, nil
+			return g, nil
 		}
 		if err != nil {
-			return g.result, fmt.Errorf("read test output: %w", err)
+			return g, fmt.Errorf("read test output: %w", err)
 		}
 	}
 }
@@ -75,6 +77,9 @@ func (g *goTest) testDone(e goEvent) {
 		g.Failed++
 		g.failing[e.Package]++
 		g.Failures = append(g.Failures, key)
+		if slices.ContainsFunc(g.output[key], isRace) {
+			g.certain = append(g.certain, key)
+		}
 		g.print(key)
 	}
 }
@@ -85,8 +90,14 @@ func (g *goTest) packageDone(e goEvent) {
 	if e.Action == "fail" && g.failing[e.Package] == 0 {
 		g.Failed++
 		g.Failures = append(g.Failures, e.Package)
+		if e.FailedBuild != "" {
+			g.certain = append(g.certain, e.Package)
+		}
 		for key := range g.output { // tests that never came to an end
 			if strings.HasPrefix(key, e.Package+" ") {
+				if slices.ContainsFunc(g.output[key], isRace) {
+					g.certain = append(g.certain, key)
+				}
 				g.print(key)
 			}
 		}
@@ -98,6 +109,8 @@ func (g *goTest) packageDone(e goEvent) {
 	}
 	fmt.Fprintf(g.out, "%s\t%s\t%s\n", verdict, e.Package, note)
 }
+
+func isRace(line string) bool { return strings.Contains(line, "WARNING: DATA RACE") }
 
 func (g *goTest) print(key string) {
 	for _, line := range g.output[key] {

@@ -8,7 +8,8 @@
 // The first two append one line to the file that -out names; total adds all
 // lines up, lists what was skipped and why, and closes with the plain line
 // "N passed, N failed, N skipped". With -again, what ran is a second run of
-// tests that another line counts: only its failures are added.
+// tests that another line counts: only its failures are added. With -retry, what
+// failed runs once more, alone; what passes then is listed as flaky.
 package main
 
 import (
@@ -18,6 +19,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 )
 
 // result is what one run of one runner came to: a line of the file of counts.
@@ -26,6 +28,7 @@ type result struct {
 	Again                   bool
 	Passed, Failed, Skipped int
 	Failures                []string  `json:",omitempty"`
+	Flaky                   []string  `json:",omitempty"`
 	Skips                   []skipped `json:",omitempty"`
 }
 
@@ -52,16 +55,26 @@ func run(args []string, in io.Reader, out io.Writer) error {
 	file := flags.String("out", "", "file to append the counts to")
 	label := flags.String("label", args[0], "name of this run")
 	again := flags.Bool("again", false, "these tests are counted by another run")
+	retry := flags.String("retry", "", "go: the command that runs failed tests once more; vitest: the report of their second run")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
 	switch args[0] {
 	case "go":
-		r, err := readGo(in, out)
-		r.Label, r.Again = *label, *again
-		return finish(r, *file, out, err)
+		g, err := readGo(in, out)
+		if command := strings.Fields(*retry); err == nil && len(command) > 0 {
+			err = retryGo(g, command, out)
+		}
+		g.Label, g.Again = *label, *again
+		return finish(g.result, *file, out, err)
 	case "vitest":
 		r, err := readVitest(flags.Args())
+		if err == nil && *retry != "" {
+			var second result
+			if second, err = readVitest([]string{*retry}); err == nil {
+				r = retryVitest(r, second)
+			}
+		}
 		r.Label, r.Again = *label, *again
 		return finish(r, *file, out, err)
 	case "total":
@@ -80,6 +93,9 @@ func finish(r result, file string, out io.Writer, err error) error {
 	fmt.Fprintf(out, "%s: %d passed, %d failed, %d skipped\n", r.Label, r.Passed, r.Failed, r.Skipped)
 	for _, name := range r.Failures {
 		fmt.Fprintf(out, "  failed: %s\n", name)
+	}
+	for _, name := range r.Flaky {
+		fmt.Fprintf(out, "  flaky: %s\n", name)
 	}
 	if file != "" {
 		if err := appendLine(file, r); err != nil {
@@ -131,6 +147,9 @@ func total(files []string, out io.Writer) error {
 			fmt.Fprintf(out, "%-10s %5d passed %5d failed %5d skipped\n", r.Label, r.Passed, r.Failed, r.Skipped)
 			for _, name := range r.Failures {
 				fmt.Fprintf(out, "  failed:  %s\n", name)
+			}
+			for _, name := range r.Flaky {
+				fmt.Fprintf(out, "  flaky:   %s failed at first and passed alone\n", name)
 			}
 			if r.Again {
 				continue // its skips are listed once already

@@ -71,3 +71,51 @@ func TestNoTestIsAnError(t *testing.T) {
 		t.Error("a run without a test passes")
 	}
 }
+
+const failedOnce = `
+{"Action":"pass","Package":"m/a","Test":"TestOne","Elapsed":0.1}
+{"Action":"pass","Package":"m/a","Elapsed":0.2}
+{"Action":"output","Package":"m/b","Test":"TestBad/x","Output":"    b_test.go:3: got 1, want 2\n"}
+{"Action":"fail","Package":"m/b","Test":"TestBad/x","Elapsed":0}
+{"Action":"fail","Package":"m/b","Test":"TestBad","Elapsed":0}
+{"Action":"fail","Package":"m/b","Elapsed":0.2}
+`
+
+func TestRetry(t *testing.T) {
+	const passes = `{"Action":"pass","Package":"m/b","Test":"TestBad/x"}
+{"Action":"pass","Package":"m/b","Test":"TestBad"}
+{"Action":"pass","Package":"m/b"}
+`
+	fails := strings.ReplaceAll(passes, `"pass"`, `"fail"`)
+	race := strings.Replace(failedOnce, "got 1, want 2", "WARNING: DATA RACE", 1)
+	for _, c := range []struct {
+		name, first, second string
+		want                string
+		err                 error
+	}{
+		{"passes alone", failedOnce, passes, "go: 3 passed, 0 failed, 0 skipped\n  flaky: m/b TestBad/x\n  flaky: m/b TestBad\n", nil},
+		{"fails again", failedOnce, fails, "go: 1 passed, 2 failed, 0 skipped\n", errFailed},
+		{"says nothing", failedOnce, "", "go: 1 passed, 1 failed, 0 skipped\n  failed: m/b\n", errFailed},
+		{"a race", race, passes, "go: 1 passed, 2 failed, 0 skipped\n", errFailed},
+		{"does not build", goReport, passes, "go: 1 passed, 2 failed, 1 skipped\n", errFailed},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			report := t.TempDir() + "/second"
+			script := t.TempDir() + "/runner"
+			// The arguments that follow are the tests to run.
+			for name, text := range map[string]string{report: c.second, script: "cat " + report + "\n"} {
+				if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var out strings.Builder
+			err := run([]string{"go", "-retry", "sh " + script}, strings.NewReader(c.first), &out)
+			if !errors.Is(err, c.err) {
+				t.Errorf("ended with %v, want %v", err, c.err)
+			}
+			if !strings.Contains(out.String(), c.want) {
+				t.Errorf("output lacks %q:\n%s", c.want, out.String())
+			}
+		})
+	}
+}
