@@ -91,6 +91,10 @@ func queries() []string {
 		"/amoskys.v1.Query/Event",
 		"/amoskys.v1.Query/Series",
 		"/amoskys.v1.Query/Metrics",
+		"/amoskys.v1.Query/Rows",
+		"/amoskys.v1.Query/Export",
+		"/amoskys.v1.Query/FieldNames",
+		"/amoskys.v1.Query/FieldValues",
 	}
 }
 

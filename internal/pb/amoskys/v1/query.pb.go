@@ -505,14 +505,30 @@ func (x *SubscriberStatus) GetSeenTime() *timestamppb.Timestamp {
 }
 
 type StoreStatus struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	State         string                 `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
-	Events        uint64                 `protobuf:"varint,2,opt,name=events,proto3" json:"events,omitempty"`
-	Capacity      uint64                 `protobuf:"varint,3,opt,name=capacity,proto3" json:"capacity,omitempty"`
-	OldestTime    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=oldest_time,json=oldestTime,proto3" json:"oldest_time,omitempty"`
-	NextOffset    uint64                 `protobuf:"varint,5,opt,name=next_offset,json=nextOffset,proto3" json:"next_offset,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	State      string                 `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
+	Events     uint64                 `protobuf:"varint,2,opt,name=events,proto3" json:"events,omitempty"`
+	Capacity   uint64                 `protobuf:"varint,3,opt,name=capacity,proto3" json:"capacity,omitempty"`
+	OldestTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=oldest_time,json=oldestTime,proto3" json:"oldest_time,omitempty"`
+	// Everything before it that the log had is stored.
+	NextOffset uint64 `protobuf:"varint,5,opt,name=next_offset,json=nextOffset,proto3" json:"next_offset,omitempty"`
+	// Why the state is not ok, for people.
+	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	// On disk.
+	Bytes     uint64 `protobuf:"varint,7,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	FreeBytes uint64 `protobuf:"varint,8,opt,name=free_bytes,json=freeBytes,proto3" json:"free_bytes,omitempty"`
+	// Events of the log that are not stored yet.
+	LagEvents uint64 `protobuf:"varint,9,opt,name=lag_events,json=lagEvents,proto3" json:"lag_events,omitempty"`
+	// How long events are kept; not set: no limit by time.
+	Retention *durationpb.Duration `protobuf:"bytes,10,opt,name=retention,proto3" json:"retention,omitempty"`
+	// How many bytes are kept; 0: no limit by size.
+	RetentionBytes uint64 `protobuf:"varint,11,opt,name=retention_bytes,json=retentionBytes,proto3" json:"retention_bytes,omitempty"`
+	// Newest first.
+	Days []*StoreDay `protobuf:"bytes,12,rep,name=days,proto3" json:"days,omitempty"`
+	// How often the engine has been started again since the store began.
+	EngineRestarts uint64 `protobuf:"varint,13,opt,name=engine_restarts,json=engineRestarts,proto3" json:"engine_restarts,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *StoreStatus) Reset() {
@@ -580,6 +596,240 @@ func (x *StoreStatus) GetNextOffset() uint64 {
 	return 0
 }
 
+func (x *StoreStatus) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *StoreStatus) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *StoreStatus) GetFreeBytes() uint64 {
+	if x != nil {
+		return x.FreeBytes
+	}
+	return 0
+}
+
+func (x *StoreStatus) GetLagEvents() uint64 {
+	if x != nil {
+		return x.LagEvents
+	}
+	return 0
+}
+
+func (x *StoreStatus) GetRetention() *durationpb.Duration {
+	if x != nil {
+		return x.Retention
+	}
+	return nil
+}
+
+func (x *StoreStatus) GetRetentionBytes() uint64 {
+	if x != nil {
+		return x.RetentionBytes
+	}
+	return 0
+}
+
+func (x *StoreStatus) GetDays() []*StoreDay {
+	if x != nil {
+		return x.Days
+	}
+	return nil
+}
+
+func (x *StoreStatus) GetEngineRestarts() uint64 {
+	if x != nil {
+		return x.EngineRestarts
+	}
+	return 0
+}
+
+// StoreDay is what the store holds of one day (UTC).
+type StoreDay struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// YYYY-MM-DD.
+	Day    string `protobuf:"bytes,1,opt,name=day,proto3" json:"day,omitempty"`
+	Events uint64 `protobuf:"varint,2,opt,name=events,proto3" json:"events,omitempty"`
+	Bytes  uint64 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// "ok", "rebuilding" (from the log) or "set_aside" (damaged; its folder is kept).
+	State         string `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
+	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StoreDay) Reset() {
+	*x = StoreDay{}
+	mi := &file_amoskys_v1_query_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StoreDay) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StoreDay) ProtoMessage() {}
+
+func (x *StoreDay) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_query_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StoreDay.ProtoReflect.Descriptor instead.
+func (*StoreDay) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *StoreDay) GetDay() string {
+	if x != nil {
+		return x.Day
+	}
+	return ""
+}
+
+func (x *StoreDay) GetEvents() uint64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+func (x *StoreDay) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *StoreDay) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *StoreDay) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// Lack is a part of what was asked for that an answer does not have, or may not.
+type Lack struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where it was lost or left out: "kernel", "agent", "hub", "log", "store" (not
+	// stored yet, set aside, or no longer kept) or "limit" (of this answer).
+	Place string `protobuf:"bytes,1,opt,name=place,proto3" json:"place,omitempty"`
+	// Events; 0 where nobody knows how many.
+	Count uint64 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	// For people.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The times that it concerns, where they are known.
+	Since *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	Until *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=until,proto3" json:"until,omitempty"`
+	// Whose events, where it is not everybody's.
+	Host          string `protobuf:"bytes,6,opt,name=host,proto3" json:"host,omitempty"`
+	Agent         string `protobuf:"bytes,7,opt,name=agent,proto3" json:"agent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Lack) Reset() {
+	*x = Lack{}
+	mi := &file_amoskys_v1_query_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Lack) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Lack) ProtoMessage() {}
+
+func (x *Lack) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_query_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Lack.ProtoReflect.Descriptor instead.
+func (*Lack) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Lack) GetPlace() string {
+	if x != nil {
+		return x.Place
+	}
+	return ""
+}
+
+func (x *Lack) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *Lack) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Lack) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Lack) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *Lack) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *Lack) GetAgent() string {
+	if x != nil {
+		return x.Agent
+	}
+	return ""
+}
+
 // LatencyQuantiles of the last minute, in milliseconds from receipt to ack.
 type LatencyQuantiles struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -592,7 +842,7 @@ type LatencyQuantiles struct {
 
 func (x *LatencyQuantiles) Reset() {
 	*x = LatencyQuantiles{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[6]
+	mi := &file_amoskys_v1_query_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -604,7 +854,7 @@ func (x *LatencyQuantiles) String() string {
 func (*LatencyQuantiles) ProtoMessage() {}
 
 func (x *LatencyQuantiles) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[6]
+	mi := &file_amoskys_v1_query_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -617,7 +867,7 @@ func (x *LatencyQuantiles) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LatencyQuantiles.ProtoReflect.Descriptor instead.
 func (*LatencyQuantiles) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{6}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *LatencyQuantiles) GetP50Ms() float64 {
@@ -653,14 +903,21 @@ type SearchEventsRequest struct {
 	// How many buckets the histogram shall have; 0 for none.
 	HistogramBuckets uint32 `protobuf:"varint,6,opt,name=histogram_buckets,json=histogramBuckets,proto3" json:"histogram_buckets,omitempty"`
 	// Fields to count values of.
-	Facets        []string `protobuf:"bytes,7,rep,name=facets,proto3" json:"facets,omitempty"`
+	Facets []string `protobuf:"bytes,7,rep,name=facets,proto3" json:"facets,omitempty"`
+	// Oldest first instead.
+	OldestFirst bool `protobuf:"varint,8,opt,name=oldest_first,json=oldestFirst,proto3" json:"oldest_first,omitempty"`
+	// SearchEventsResponse.next_page of the page before, for the next one; all else as
+	// it was for the first.
+	Page string `protobuf:"bytes,9,opt,name=page,proto3" json:"page,omitempty"`
+	// Only the page: total is not counted.
+	NoTotal       bool `protobuf:"varint,10,opt,name=no_total,json=noTotal,proto3" json:"no_total,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SearchEventsRequest) Reset() {
 	*x = SearchEventsRequest{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[7]
+	mi := &file_amoskys_v1_query_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -672,7 +929,7 @@ func (x *SearchEventsRequest) String() string {
 func (*SearchEventsRequest) ProtoMessage() {}
 
 func (x *SearchEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[7]
+	mi := &file_amoskys_v1_query_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -685,7 +942,7 @@ func (x *SearchEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchEventsRequest.ProtoReflect.Descriptor instead.
 func (*SearchEventsRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{7}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SearchEventsRequest) GetFilter() *Filter {
@@ -737,6 +994,27 @@ func (x *SearchEventsRequest) GetFacets() []string {
 	return nil
 }
 
+func (x *SearchEventsRequest) GetOldestFirst() bool {
+	if x != nil {
+		return x.OldestFirst
+	}
+	return false
+}
+
+func (x *SearchEventsRequest) GetPage() string {
+	if x != nil {
+		return x.Page
+	}
+	return ""
+}
+
+func (x *SearchEventsRequest) GetNoTotal() bool {
+	if x != nil {
+		return x.NoTotal
+	}
+	return false
+}
+
 type SearchEventsResponse struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Events []*StoredEvent         `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
@@ -755,13 +1033,17 @@ type SearchEventsResponse struct {
 	// Every event before this offset has been looked at: a subscription that begins
 	// here joins without a gap and without a repetition.
 	CompleteToOffset uint64 `protobuf:"varint,9,opt,name=complete_to_offset,json=completeToOffset,proto3" json:"complete_to_offset,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// For SearchEventsRequest.page; empty on the last page.
+	NextPage string `protobuf:"bytes,10,opt,name=next_page,json=nextPage,proto3" json:"next_page,omitempty"`
+	// What this answer does not have. None: it is complete.
+	Lacks         []*Lack `protobuf:"bytes,11,rep,name=lacks,proto3" json:"lacks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SearchEventsResponse) Reset() {
 	*x = SearchEventsResponse{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[8]
+	mi := &file_amoskys_v1_query_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -773,7 +1055,7 @@ func (x *SearchEventsResponse) String() string {
 func (*SearchEventsResponse) ProtoMessage() {}
 
 func (x *SearchEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[8]
+	mi := &file_amoskys_v1_query_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -786,7 +1068,7 @@ func (x *SearchEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchEventsResponse.ProtoReflect.Descriptor instead.
 func (*SearchEventsResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{8}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SearchEventsResponse) GetEvents() []*StoredEvent {
@@ -852,6 +1134,611 @@ func (x *SearchEventsResponse) GetCompleteToOffset() uint64 {
 	return 0
 }
 
+func (x *SearchEventsResponse) GetNextPage() string {
+	if x != nil {
+		return x.NextPage
+	}
+	return ""
+}
+
+func (x *SearchEventsResponse) GetLacks() []*Lack {
+	if x != nil {
+		return x.Lacks
+	}
+	return nil
+}
+
+type RowsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// LogsQL with pipes (docs/query.md).
+	Query string                 `protobuf:"bytes,1,opt,name=query,proto3" json:"query,omitempty"`
+	Since *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	Until *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"`
+	// At most so many rows; 10,000 when zero.
+	Limit         uint32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RowsRequest) Reset() {
+	*x = RowsRequest{}
+	mi := &file_amoskys_v1_query_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RowsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RowsRequest) ProtoMessage() {}
+
+func (x *RowsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_query_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RowsRequest.ProtoReflect.Descriptor instead.
+func (*RowsRequest) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *RowsRequest) GetQuery() string {
+	if x != nil {
+		return x.Query
+	}
+	return ""
+}
+
+func (x *RowsRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *RowsRequest) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *RowsRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// RowsResponse is some rows of the answer. The last one has lacks and took.
+type RowsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names of the columns, with the first rows and whenever they change.
+	Fields           []string             `protobuf:"bytes,1,rep,name=fields,proto3" json:"fields,omitempty"`
+	Rows             []*Row               `protobuf:"bytes,2,rep,name=rows,proto3" json:"rows,omitempty"`
+	Lacks            []*Lack              `protobuf:"bytes,3,rep,name=lacks,proto3" json:"lacks,omitempty"`
+	Took             *durationpb.Duration `protobuf:"bytes,4,opt,name=took,proto3" json:"took,omitempty"`
+	CompleteToOffset uint64               `protobuf:"varint,5,opt,name=complete_to_offset,json=completeToOffset,proto3" json:"complete_to_offset,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *RowsResponse) Reset() {
+	*x = RowsResponse{}
+	mi := &file_amoskys_v1_query_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RowsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RowsResponse) ProtoMessage() {}
+
+func (x *RowsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_query_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RowsResponse.ProtoReflect.Descriptor instead.
+func (*RowsResponse) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *RowsResponse) GetFields() []string {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
+func (x *RowsResponse) GetRows() []*Row {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+func (x *RowsResponse) GetLacks() []*Lack {
+	if x != nil {
+		return x.Lacks
+	}
+	return nil
+}
+
+func (x *RowsResponse) GetTook() *durationpb.Duration {
+	if x != nil {
+		return x.Took
+	}
+	return nil
+}
+
+func (x *RowsResponse) GetCompleteToOffset() uint64 {
+	if x != nil {
+		return x.CompleteToOffset
+	}
+	return 0
+}
+
+// Row has one value for each field; empty where it has none.
+type Row struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Values        []string               `protobuf:"bytes,1,rep,name=values,proto3" json:"values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Row) Reset() {
+	*x = Row{}
+	mi := &file_amoskys_v1_query_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Row) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Row) ProtoMessage() {}
+
+func (x *Row) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_query_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Row.ProtoReflect.Descriptor instead.
+func (*Row) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Row) GetValues() []string {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+type ExportRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Filter *Filter                `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	Since  *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	Until  *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"`
+	// At most so many events; no limit when zero.
+	Limit         uint64 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportRequest) Reset() {
+	*x = ExportRequest{}
+	mi := &file_amoskys_v1_query_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportRequest) ProtoMessage() {}
+
+func (x *ExportRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_query_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
+func (*ExportRequest) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ExportRequest) GetFilter() *Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *ExportRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *ExportRequest) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *ExportRequest) GetLimit() uint64 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// ExportResponse is some events. The last one has lacks, and done is set: a stream
+// that ends without it was broken off.
+type ExportResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Events []*StoredEvent         `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	// How many events there are in all, as far as is known; with the first response.
+	Expected         uint64  `protobuf:"varint,2,opt,name=expected,proto3" json:"expected,omitempty"`
+	Lacks            []*Lack `protobuf:"bytes,3,rep,name=lacks,proto3" json:"lacks,omitempty"`
+	Done             bool    `protobuf:"varint,4,opt,name=done,proto3" json:"done,omitempty"`
+	CompleteToOffset uint64  `protobuf:"varint,5,opt,name=complete_to_offset,json=completeToOffset,proto3" json:"complete_to_offset,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *ExportResponse) Reset() {
+	*x = ExportResponse{}
+	mi := &file_amoskys_v1_query_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportResponse) ProtoMessage() {}
+
+func (x *ExportResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_query_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
+func (*ExportResponse) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ExportResponse) GetEvents() []*StoredEvent {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *ExportResponse) GetExpected() uint64 {
+	if x != nil {
+		return x.Expected
+	}
+	return 0
+}
+
+func (x *ExportResponse) GetLacks() []*Lack {
+	if x != nil {
+		return x.Lacks
+	}
+	return nil
+}
+
+func (x *ExportResponse) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
+}
+
+func (x *ExportResponse) GetCompleteToOffset() uint64 {
+	if x != nil {
+		return x.CompleteToOffset
+	}
+	return 0
+}
+
+type FieldNamesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Filter        *Filter                `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	Since         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	Until         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FieldNamesRequest) Reset() {
+	*x = FieldNamesRequest{}
+	mi := &file_amoskys_v1_query_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FieldNamesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FieldNamesRequest) ProtoMessage() {}
+
+func (x *FieldNamesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_query_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FieldNamesRequest.ProtoReflect.Descriptor instead.
+func (*FieldNamesRequest) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *FieldNamesRequest) GetFilter() *Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *FieldNamesRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *FieldNamesRequest) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+type FieldNamesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Fields        []*FacetValue          `protobuf:"bytes,1,rep,name=fields,proto3" json:"fields,omitempty"`
+	Lacks         []*Lack                `protobuf:"bytes,2,rep,name=lacks,proto3" json:"lacks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FieldNamesResponse) Reset() {
+	*x = FieldNamesResponse{}
+	mi := &file_amoskys_v1_query_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FieldNamesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FieldNamesResponse) ProtoMessage() {}
+
+func (x *FieldNamesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_query_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FieldNamesResponse.ProtoReflect.Descriptor instead.
+func (*FieldNamesResponse) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *FieldNamesResponse) GetFields() []*FacetValue {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
+func (x *FieldNamesResponse) GetLacks() []*Lack {
+	if x != nil {
+		return x.Lacks
+	}
+	return nil
+}
+
+type FieldValuesRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Field  string                 `protobuf:"bytes,1,opt,name=field,proto3" json:"field,omitempty"`
+	Filter *Filter                `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	Since  *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
+	Until  *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=until,proto3" json:"until,omitempty"`
+	// 10 when zero, at most 1,000.
+	Limit uint32 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Only values that begin so.
+	Prefix        string `protobuf:"bytes,6,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FieldValuesRequest) Reset() {
+	*x = FieldValuesRequest{}
+	mi := &file_amoskys_v1_query_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FieldValuesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FieldValuesRequest) ProtoMessage() {}
+
+func (x *FieldValuesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_query_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FieldValuesRequest.ProtoReflect.Descriptor instead.
+func (*FieldValuesRequest) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *FieldValuesRequest) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
+func (x *FieldValuesRequest) GetFilter() *Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *FieldValuesRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *FieldValuesRequest) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *FieldValuesRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *FieldValuesRequest) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+type FieldValuesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Facet         *Facet                 `protobuf:"bytes,1,opt,name=facet,proto3" json:"facet,omitempty"`
+	Lacks         []*Lack                `protobuf:"bytes,2,rep,name=lacks,proto3" json:"lacks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FieldValuesResponse) Reset() {
+	*x = FieldValuesResponse{}
+	mi := &file_amoskys_v1_query_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FieldValuesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FieldValuesResponse) ProtoMessage() {}
+
+func (x *FieldValuesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_query_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FieldValuesResponse.ProtoReflect.Descriptor instead.
+func (*FieldValuesResponse) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *FieldValuesResponse) GetFacet() *Facet {
+	if x != nil {
+		return x.Facet
+	}
+	return nil
+}
+
+func (x *FieldValuesResponse) GetLacks() []*Lack {
+	if x != nil {
+		return x.Lacks
+	}
+	return nil
+}
+
 type Histogram struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Start         *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start,proto3" json:"start,omitempty"`
@@ -863,7 +1750,7 @@ type Histogram struct {
 
 func (x *Histogram) Reset() {
 	*x = Histogram{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[9]
+	mi := &file_amoskys_v1_query_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -875,7 +1762,7 @@ func (x *Histogram) String() string {
 func (*Histogram) ProtoMessage() {}
 
 func (x *Histogram) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[9]
+	mi := &file_amoskys_v1_query_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -888,7 +1775,7 @@ func (x *Histogram) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Histogram.ProtoReflect.Descriptor instead.
 func (*Histogram) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{9}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Histogram) GetStart() *timestamppb.Timestamp {
@@ -924,7 +1811,7 @@ type Facet struct {
 
 func (x *Facet) Reset() {
 	*x = Facet{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[10]
+	mi := &file_amoskys_v1_query_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -936,7 +1823,7 @@ func (x *Facet) String() string {
 func (*Facet) ProtoMessage() {}
 
 func (x *Facet) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[10]
+	mi := &file_amoskys_v1_query_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -949,7 +1836,7 @@ func (x *Facet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Facet.ProtoReflect.Descriptor instead.
 func (*Facet) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{10}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Facet) GetField() string {
@@ -983,7 +1870,7 @@ type FacetValue struct {
 
 func (x *FacetValue) Reset() {
 	*x = FacetValue{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[11]
+	mi := &file_amoskys_v1_query_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -995,7 +1882,7 @@ func (x *FacetValue) String() string {
 func (*FacetValue) ProtoMessage() {}
 
 func (x *FacetValue) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[11]
+	mi := &file_amoskys_v1_query_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1008,7 +1895,7 @@ func (x *FacetValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FacetValue.ProtoReflect.Descriptor instead.
 func (*FacetValue) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{11}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *FacetValue) GetValue() string {
@@ -1036,7 +1923,7 @@ type EventRequest struct {
 
 func (x *EventRequest) Reset() {
 	*x = EventRequest{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[12]
+	mi := &file_amoskys_v1_query_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1048,7 +1935,7 @@ func (x *EventRequest) String() string {
 func (*EventRequest) ProtoMessage() {}
 
 func (x *EventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[12]
+	mi := &file_amoskys_v1_query_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1061,7 +1948,7 @@ func (x *EventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventRequest.ProtoReflect.Descriptor instead.
 func (*EventRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{12}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *EventRequest) GetOffset() uint64 {
@@ -1091,7 +1978,7 @@ type EventResponse struct {
 
 func (x *EventResponse) Reset() {
 	*x = EventResponse{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[13]
+	mi := &file_amoskys_v1_query_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1103,7 +1990,7 @@ func (x *EventResponse) String() string {
 func (*EventResponse) ProtoMessage() {}
 
 func (x *EventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[13]
+	mi := &file_amoskys_v1_query_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1116,7 +2003,7 @@ func (x *EventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventResponse.ProtoReflect.Descriptor instead.
 func (*EventResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{13}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *EventResponse) GetEvent() *StoredEvent {
@@ -1161,7 +2048,7 @@ type SeriesRequest struct {
 
 func (x *SeriesRequest) Reset() {
 	*x = SeriesRequest{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[14]
+	mi := &file_amoskys_v1_query_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1173,7 +2060,7 @@ func (x *SeriesRequest) String() string {
 func (*SeriesRequest) ProtoMessage() {}
 
 func (x *SeriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[14]
+	mi := &file_amoskys_v1_query_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1186,7 +2073,7 @@ func (x *SeriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeriesRequest.ProtoReflect.Descriptor instead.
 func (*SeriesRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{14}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SeriesRequest) GetNames() []string {
@@ -1228,7 +2115,7 @@ type SeriesResponse struct {
 
 func (x *SeriesResponse) Reset() {
 	*x = SeriesResponse{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[15]
+	mi := &file_amoskys_v1_query_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1240,7 +2127,7 @@ func (x *SeriesResponse) String() string {
 func (*SeriesResponse) ProtoMessage() {}
 
 func (x *SeriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[15]
+	mi := &file_amoskys_v1_query_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1253,7 +2140,7 @@ func (x *SeriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeriesResponse.ProtoReflect.Descriptor instead.
 func (*SeriesResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{15}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SeriesResponse) GetStart() *timestamppb.Timestamp {
@@ -1290,7 +2177,7 @@ type TimeSeries struct {
 
 func (x *TimeSeries) Reset() {
 	*x = TimeSeries{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[16]
+	mi := &file_amoskys_v1_query_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1302,7 +2189,7 @@ func (x *TimeSeries) String() string {
 func (*TimeSeries) ProtoMessage() {}
 
 func (x *TimeSeries) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[16]
+	mi := &file_amoskys_v1_query_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1315,7 +2202,7 @@ func (x *TimeSeries) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimeSeries.ProtoReflect.Descriptor instead.
 func (*TimeSeries) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{16}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *TimeSeries) GetName() string {
@@ -1356,7 +2243,7 @@ type MetricsRequest struct {
 
 func (x *MetricsRequest) Reset() {
 	*x = MetricsRequest{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[17]
+	mi := &file_amoskys_v1_query_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1368,7 +2255,7 @@ func (x *MetricsRequest) String() string {
 func (*MetricsRequest) ProtoMessage() {}
 
 func (x *MetricsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[17]
+	mi := &file_amoskys_v1_query_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1381,7 +2268,7 @@ func (x *MetricsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetricsRequest.ProtoReflect.Descriptor instead.
 func (*MetricsRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{17}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *MetricsRequest) GetPrefix() string {
@@ -1400,7 +2287,7 @@ type MetricsResponse struct {
 
 func (x *MetricsResponse) Reset() {
 	*x = MetricsResponse{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[18]
+	mi := &file_amoskys_v1_query_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1412,7 +2299,7 @@ func (x *MetricsResponse) String() string {
 func (*MetricsResponse) ProtoMessage() {}
 
 func (x *MetricsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[18]
+	mi := &file_amoskys_v1_query_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1425,7 +2312,7 @@ func (x *MetricsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetricsResponse.ProtoReflect.Descriptor instead.
 func (*MetricsResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{18}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *MetricsResponse) GetSamples() []*MetricSample {
@@ -1448,7 +2335,7 @@ type MetricSample struct {
 
 func (x *MetricSample) Reset() {
 	*x = MetricSample{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[19]
+	mi := &file_amoskys_v1_query_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1460,7 +2347,7 @@ func (x *MetricSample) String() string {
 func (*MetricSample) ProtoMessage() {}
 
 func (x *MetricSample) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[19]
+	mi := &file_amoskys_v1_query_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1473,7 +2360,7 @@ func (x *MetricSample) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetricSample.ProtoReflect.Descriptor instead.
 func (*MetricSample) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{19}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *MetricSample) GetName() string {
@@ -1565,7 +2452,7 @@ const file_amoskys_v1_query_proto_rawDesc = "" +
 	"\x04hold\x18\x04 \x01(\bR\x04hold\x12\x14\n" +
 	"\x05state\x18\x05 \x01(\tR\x05state\x12\x16\n" +
 	"\x06reason\x18\x06 \x01(\tR\x06reason\x127\n" +
-	"\tseen_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\bseenTime\"\xb5\x01\n" +
+	"\tseen_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\bseenTime\"\xd6\x03\n" +
 	"\vStoreStatus\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12\x16\n" +
 	"\x06events\x18\x02 \x01(\x04R\x06events\x12\x1a\n" +
@@ -1573,11 +2460,36 @@ const file_amoskys_v1_query_proto_rawDesc = "" +
 	"\voldest_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"oldestTime\x12\x1f\n" +
 	"\vnext_offset\x18\x05 \x01(\x04R\n" +
-	"nextOffset\"Y\n" +
+	"nextOffset\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05bytes\x18\a \x01(\x04R\x05bytes\x12\x1d\n" +
+	"\n" +
+	"free_bytes\x18\b \x01(\x04R\tfreeBytes\x12\x1d\n" +
+	"\n" +
+	"lag_events\x18\t \x01(\x04R\tlagEvents\x127\n" +
+	"\tretention\x18\n" +
+	" \x01(\v2\x19.google.protobuf.DurationR\tretention\x12'\n" +
+	"\x0fretention_bytes\x18\v \x01(\x04R\x0eretentionBytes\x12(\n" +
+	"\x04days\x18\f \x03(\v2\x14.amoskys.v1.StoreDayR\x04days\x12'\n" +
+	"\x0fengine_restarts\x18\r \x01(\x04R\x0eengineRestarts\"x\n" +
+	"\bStoreDay\x12\x10\n" +
+	"\x03day\x18\x01 \x01(\tR\x03day\x12\x16\n" +
+	"\x06events\x18\x02 \x01(\x04R\x06events\x12\x14\n" +
+	"\x05bytes\x18\x03 \x01(\x04R\x05bytes\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"\xd8\x01\n" +
+	"\x04Lack\x12\x14\n" +
+	"\x05place\x18\x01 \x01(\tR\x05place\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x04R\x05count\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x120\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x12\n" +
+	"\x04host\x18\x06 \x01(\tR\x04host\x12\x14\n" +
+	"\x05agent\x18\a \x01(\tR\x05agent\"Y\n" +
 	"\x10LatencyQuantiles\x12\x15\n" +
 	"\x06p50_ms\x18\x01 \x01(\x01R\x05p50Ms\x12\x15\n" +
 	"\x06p99_ms\x18\x02 \x01(\x01R\x05p99Ms\x12\x17\n" +
-	"\ap999_ms\x18\x03 \x01(\x01R\x06p999Ms\"\xa5\x02\n" +
+	"\ap999_ms\x18\x03 \x01(\x01R\x06p999Ms\"\xf7\x02\n" +
 	"\x13SearchEventsRequest\x12*\n" +
 	"\x06filter\x18\x01 \x01(\v2\x12.amoskys.v1.FilterR\x06filter\x120\n" +
 	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
@@ -1585,7 +2497,11 @@ const file_amoskys_v1_query_proto_rawDesc = "" +
 	"\x05limit\x18\x04 \x01(\rR\x05limit\x12#\n" +
 	"\rbefore_offset\x18\x05 \x01(\x04R\fbeforeOffset\x12+\n" +
 	"\x11histogram_buckets\x18\x06 \x01(\rR\x10histogramBuckets\x12\x16\n" +
-	"\x06facets\x18\a \x03(\tR\x06facets\"\xf7\x02\n" +
+	"\x06facets\x18\a \x03(\tR\x06facets\x12!\n" +
+	"\foldest_first\x18\b \x01(\bR\voldestFirst\x12\x12\n" +
+	"\x04page\x18\t \x01(\tR\x04page\x12\x19\n" +
+	"\bno_total\x18\n" +
+	" \x01(\bR\anoTotal\"\xbc\x03\n" +
 	"\x14SearchEventsResponse\x12/\n" +
 	"\x06events\x18\x01 \x03(\v2\x17.amoskys.v1.StoredEventR\x06events\x12\x14\n" +
 	"\x05total\x18\x02 \x01(\x04R\x05total\x123\n" +
@@ -1595,7 +2511,51 @@ const file_amoskys_v1_query_proto_rawDesc = "" +
 	"\x04took\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x04took\x12-\n" +
 	"\x05store\x18\a \x01(\v2\x17.amoskys.v1.StoreStatusR\x05store\x12\x12\n" +
 	"\x04more\x18\b \x01(\bR\x04more\x12,\n" +
-	"\x12complete_to_offset\x18\t \x01(\x04R\x10completeToOffset\"\x84\x01\n" +
+	"\x12complete_to_offset\x18\t \x01(\x04R\x10completeToOffset\x12\x1b\n" +
+	"\tnext_page\x18\n" +
+	" \x01(\tR\bnextPage\x12&\n" +
+	"\x05lacks\x18\v \x03(\v2\x10.amoskys.v1.LackR\x05lacks\"\x9d\x01\n" +
+	"\vRowsRequest\x12\x14\n" +
+	"\x05query\x18\x01 \x01(\tR\x05query\x120\n" +
+	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x14\n" +
+	"\x05limit\x18\x04 \x01(\rR\x05limit\"\xd0\x01\n" +
+	"\fRowsResponse\x12\x16\n" +
+	"\x06fields\x18\x01 \x03(\tR\x06fields\x12#\n" +
+	"\x04rows\x18\x02 \x03(\v2\x0f.amoskys.v1.RowR\x04rows\x12&\n" +
+	"\x05lacks\x18\x03 \x03(\v2\x10.amoskys.v1.LackR\x05lacks\x12-\n" +
+	"\x04took\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x04took\x12,\n" +
+	"\x12complete_to_offset\x18\x05 \x01(\x04R\x10completeToOffset\"\x1d\n" +
+	"\x03Row\x12\x16\n" +
+	"\x06values\x18\x01 \x03(\tR\x06values\"\xb5\x01\n" +
+	"\rExportRequest\x12*\n" +
+	"\x06filter\x18\x01 \x01(\v2\x12.amoskys.v1.FilterR\x06filter\x120\n" +
+	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x14\n" +
+	"\x05limit\x18\x04 \x01(\x04R\x05limit\"\xc7\x01\n" +
+	"\x0eExportResponse\x12/\n" +
+	"\x06events\x18\x01 \x03(\v2\x17.amoskys.v1.StoredEventR\x06events\x12\x1a\n" +
+	"\bexpected\x18\x02 \x01(\x04R\bexpected\x12&\n" +
+	"\x05lacks\x18\x03 \x03(\v2\x10.amoskys.v1.LackR\x05lacks\x12\x12\n" +
+	"\x04done\x18\x04 \x01(\bR\x04done\x12,\n" +
+	"\x12complete_to_offset\x18\x05 \x01(\x04R\x10completeToOffset\"\xa3\x01\n" +
+	"\x11FieldNamesRequest\x12*\n" +
+	"\x06filter\x18\x01 \x01(\v2\x12.amoskys.v1.FilterR\x06filter\x120\n" +
+	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"l\n" +
+	"\x12FieldNamesResponse\x12.\n" +
+	"\x06fields\x18\x01 \x03(\v2\x16.amoskys.v1.FacetValueR\x06fields\x12&\n" +
+	"\x05lacks\x18\x02 \x03(\v2\x10.amoskys.v1.LackR\x05lacks\"\xe8\x01\n" +
+	"\x12FieldValuesRequest\x12\x14\n" +
+	"\x05field\x18\x01 \x01(\tR\x05field\x12*\n" +
+	"\x06filter\x18\x02 \x01(\v2\x12.amoskys.v1.FilterR\x06filter\x120\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x14\n" +
+	"\x05limit\x18\x05 \x01(\rR\x05limit\x12\x16\n" +
+	"\x06prefix\x18\x06 \x01(\tR\x06prefix\"f\n" +
+	"\x13FieldValuesResponse\x12'\n" +
+	"\x05facet\x18\x01 \x01(\v2\x11.amoskys.v1.FacetR\x05facet\x12&\n" +
+	"\x05lacks\x18\x02 \x03(\v2\x10.amoskys.v1.LackR\x05lacks\"\x84\x01\n" +
 	"\tHistogram\x120\n" +
 	"\x05start\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05start\x12-\n" +
 	"\x04step\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04step\x12\x16\n" +
@@ -1648,13 +2608,18 @@ const file_amoskys_v1_query_proto_rawDesc = "" +
 	"\x04help\x18\x05 \x01(\tR\x04help\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x012\xde\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x012\xfb\x04\n" +
 	"\x05Query\x12?\n" +
 	"\x06Status\x12\x19.amoskys.v1.StatusRequest\x1a\x1a.amoskys.v1.StatusResponse\x12Q\n" +
 	"\fSearchEvents\x12\x1f.amoskys.v1.SearchEventsRequest\x1a .amoskys.v1.SearchEventsResponse\x12<\n" +
 	"\x05Event\x12\x18.amoskys.v1.EventRequest\x1a\x19.amoskys.v1.EventResponse\x12?\n" +
 	"\x06Series\x12\x19.amoskys.v1.SeriesRequest\x1a\x1a.amoskys.v1.SeriesResponse\x12B\n" +
-	"\aMetrics\x12\x1a.amoskys.v1.MetricsRequest\x1a\x1b.amoskys.v1.MetricsResponseB=Z;github.com/amoskys/amoskys/internal/pb/amoskys/v1;amoskysv1b\x06proto3"
+	"\aMetrics\x12\x1a.amoskys.v1.MetricsRequest\x1a\x1b.amoskys.v1.MetricsResponse\x12;\n" +
+	"\x04Rows\x12\x17.amoskys.v1.RowsRequest\x1a\x18.amoskys.v1.RowsResponse0\x01\x12A\n" +
+	"\x06Export\x12\x19.amoskys.v1.ExportRequest\x1a\x1a.amoskys.v1.ExportResponse0\x01\x12K\n" +
+	"\n" +
+	"FieldNames\x12\x1d.amoskys.v1.FieldNamesRequest\x1a\x1e.amoskys.v1.FieldNamesResponse\x12N\n" +
+	"\vFieldValues\x12\x1e.amoskys.v1.FieldValuesRequest\x1a\x1f.amoskys.v1.FieldValuesResponseB=Z;github.com/amoskys/amoskys/internal/pb/amoskys/v1;amoskysv1b\x06proto3"
 
 var (
 	file_amoskys_v1_query_proto_rawDescOnce sync.Once
@@ -1668,7 +2633,7 @@ func file_amoskys_v1_query_proto_rawDescGZIP() []byte {
 	return file_amoskys_v1_query_proto_rawDescData
 }
 
-var file_amoskys_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_amoskys_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_amoskys_v1_query_proto_goTypes = []any{
 	(*StatusRequest)(nil),         // 0: amoskys.v1.StatusRequest
 	(*StatusResponse)(nil),        // 1: amoskys.v1.StatusResponse
@@ -1676,77 +2641,121 @@ var file_amoskys_v1_query_proto_goTypes = []any{
 	(*LogLoss)(nil),               // 3: amoskys.v1.LogLoss
 	(*SubscriberStatus)(nil),      // 4: amoskys.v1.SubscriberStatus
 	(*StoreStatus)(nil),           // 5: amoskys.v1.StoreStatus
-	(*LatencyQuantiles)(nil),      // 6: amoskys.v1.LatencyQuantiles
-	(*SearchEventsRequest)(nil),   // 7: amoskys.v1.SearchEventsRequest
-	(*SearchEventsResponse)(nil),  // 8: amoskys.v1.SearchEventsResponse
-	(*Histogram)(nil),             // 9: amoskys.v1.Histogram
-	(*Facet)(nil),                 // 10: amoskys.v1.Facet
-	(*FacetValue)(nil),            // 11: amoskys.v1.FacetValue
-	(*EventRequest)(nil),          // 12: amoskys.v1.EventRequest
-	(*EventResponse)(nil),         // 13: amoskys.v1.EventResponse
-	(*SeriesRequest)(nil),         // 14: amoskys.v1.SeriesRequest
-	(*SeriesResponse)(nil),        // 15: amoskys.v1.SeriesResponse
-	(*TimeSeries)(nil),            // 16: amoskys.v1.TimeSeries
-	(*MetricsRequest)(nil),        // 17: amoskys.v1.MetricsRequest
-	(*MetricsResponse)(nil),       // 18: amoskys.v1.MetricsResponse
-	(*MetricSample)(nil),          // 19: amoskys.v1.MetricSample
-	nil,                           // 20: amoskys.v1.TimeSeries.LabelsEntry
-	nil,                           // 21: amoskys.v1.MetricSample.LabelsEntry
-	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
-	(*Filter)(nil),                // 24: amoskys.v1.Filter
-	(*StoredEvent)(nil),           // 25: amoskys.v1.StoredEvent
+	(*StoreDay)(nil),              // 6: amoskys.v1.StoreDay
+	(*Lack)(nil),                  // 7: amoskys.v1.Lack
+	(*LatencyQuantiles)(nil),      // 8: amoskys.v1.LatencyQuantiles
+	(*SearchEventsRequest)(nil),   // 9: amoskys.v1.SearchEventsRequest
+	(*SearchEventsResponse)(nil),  // 10: amoskys.v1.SearchEventsResponse
+	(*RowsRequest)(nil),           // 11: amoskys.v1.RowsRequest
+	(*RowsResponse)(nil),          // 12: amoskys.v1.RowsResponse
+	(*Row)(nil),                   // 13: amoskys.v1.Row
+	(*ExportRequest)(nil),         // 14: amoskys.v1.ExportRequest
+	(*ExportResponse)(nil),        // 15: amoskys.v1.ExportResponse
+	(*FieldNamesRequest)(nil),     // 16: amoskys.v1.FieldNamesRequest
+	(*FieldNamesResponse)(nil),    // 17: amoskys.v1.FieldNamesResponse
+	(*FieldValuesRequest)(nil),    // 18: amoskys.v1.FieldValuesRequest
+	(*FieldValuesResponse)(nil),   // 19: amoskys.v1.FieldValuesResponse
+	(*Histogram)(nil),             // 20: amoskys.v1.Histogram
+	(*Facet)(nil),                 // 21: amoskys.v1.Facet
+	(*FacetValue)(nil),            // 22: amoskys.v1.FacetValue
+	(*EventRequest)(nil),          // 23: amoskys.v1.EventRequest
+	(*EventResponse)(nil),         // 24: amoskys.v1.EventResponse
+	(*SeriesRequest)(nil),         // 25: amoskys.v1.SeriesRequest
+	(*SeriesResponse)(nil),        // 26: amoskys.v1.SeriesResponse
+	(*TimeSeries)(nil),            // 27: amoskys.v1.TimeSeries
+	(*MetricsRequest)(nil),        // 28: amoskys.v1.MetricsRequest
+	(*MetricsResponse)(nil),       // 29: amoskys.v1.MetricsResponse
+	(*MetricSample)(nil),          // 30: amoskys.v1.MetricSample
+	nil,                           // 31: amoskys.v1.TimeSeries.LabelsEntry
+	nil,                           // 32: amoskys.v1.MetricSample.LabelsEntry
+	(*durationpb.Duration)(nil),   // 33: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 34: google.protobuf.Timestamp
+	(*Filter)(nil),                // 35: amoskys.v1.Filter
+	(*StoredEvent)(nil),           // 36: amoskys.v1.StoredEvent
 }
 var file_amoskys_v1_query_proto_depIdxs = []int32{
-	22, // 0: amoskys.v1.StatusResponse.uptime:type_name -> google.protobuf.Duration
+	33, // 0: amoskys.v1.StatusResponse.uptime:type_name -> google.protobuf.Duration
 	2,  // 1: amoskys.v1.StatusResponse.log:type_name -> amoskys.v1.LogStatus
 	4,  // 2: amoskys.v1.StatusResponse.subscribers:type_name -> amoskys.v1.SubscriberStatus
-	6,  // 3: amoskys.v1.StatusResponse.latency:type_name -> amoskys.v1.LatencyQuantiles
+	8,  // 3: amoskys.v1.StatusResponse.latency:type_name -> amoskys.v1.LatencyQuantiles
 	5,  // 4: amoskys.v1.StatusResponse.store:type_name -> amoskys.v1.StoreStatus
-	23, // 5: amoskys.v1.LogStatus.oldest_time:type_name -> google.protobuf.Timestamp
+	34, // 5: amoskys.v1.LogStatus.oldest_time:type_name -> google.protobuf.Timestamp
 	3,  // 6: amoskys.v1.LogStatus.losses:type_name -> amoskys.v1.LogLoss
-	23, // 7: amoskys.v1.LogLoss.noticed_time:type_name -> google.protobuf.Timestamp
-	23, // 8: amoskys.v1.SubscriberStatus.seen_time:type_name -> google.protobuf.Timestamp
-	23, // 9: amoskys.v1.StoreStatus.oldest_time:type_name -> google.protobuf.Timestamp
-	24, // 10: amoskys.v1.SearchEventsRequest.filter:type_name -> amoskys.v1.Filter
-	23, // 11: amoskys.v1.SearchEventsRequest.since:type_name -> google.protobuf.Timestamp
-	23, // 12: amoskys.v1.SearchEventsRequest.until:type_name -> google.protobuf.Timestamp
-	25, // 13: amoskys.v1.SearchEventsResponse.events:type_name -> amoskys.v1.StoredEvent
-	9,  // 14: amoskys.v1.SearchEventsResponse.histogram:type_name -> amoskys.v1.Histogram
-	10, // 15: amoskys.v1.SearchEventsResponse.facets:type_name -> amoskys.v1.Facet
-	22, // 16: amoskys.v1.SearchEventsResponse.took:type_name -> google.protobuf.Duration
-	5,  // 17: amoskys.v1.SearchEventsResponse.store:type_name -> amoskys.v1.StoreStatus
-	23, // 18: amoskys.v1.Histogram.start:type_name -> google.protobuf.Timestamp
-	22, // 19: amoskys.v1.Histogram.step:type_name -> google.protobuf.Duration
-	11, // 20: amoskys.v1.Facet.values:type_name -> amoskys.v1.FacetValue
-	25, // 21: amoskys.v1.EventResponse.event:type_name -> amoskys.v1.StoredEvent
-	25, // 22: amoskys.v1.EventResponse.before:type_name -> amoskys.v1.StoredEvent
-	25, // 23: amoskys.v1.EventResponse.after:type_name -> amoskys.v1.StoredEvent
-	25, // 24: amoskys.v1.EventResponse.related:type_name -> amoskys.v1.StoredEvent
-	23, // 25: amoskys.v1.SeriesRequest.since:type_name -> google.protobuf.Timestamp
-	23, // 26: amoskys.v1.SeriesRequest.until:type_name -> google.protobuf.Timestamp
-	22, // 27: amoskys.v1.SeriesRequest.step:type_name -> google.protobuf.Duration
-	23, // 28: amoskys.v1.SeriesResponse.start:type_name -> google.protobuf.Timestamp
-	22, // 29: amoskys.v1.SeriesResponse.step:type_name -> google.protobuf.Duration
-	16, // 30: amoskys.v1.SeriesResponse.series:type_name -> amoskys.v1.TimeSeries
-	20, // 31: amoskys.v1.TimeSeries.labels:type_name -> amoskys.v1.TimeSeries.LabelsEntry
-	19, // 32: amoskys.v1.MetricsResponse.samples:type_name -> amoskys.v1.MetricSample
-	21, // 33: amoskys.v1.MetricSample.labels:type_name -> amoskys.v1.MetricSample.LabelsEntry
-	0,  // 34: amoskys.v1.Query.Status:input_type -> amoskys.v1.StatusRequest
-	7,  // 35: amoskys.v1.Query.SearchEvents:input_type -> amoskys.v1.SearchEventsRequest
-	12, // 36: amoskys.v1.Query.Event:input_type -> amoskys.v1.EventRequest
-	14, // 37: amoskys.v1.Query.Series:input_type -> amoskys.v1.SeriesRequest
-	17, // 38: amoskys.v1.Query.Metrics:input_type -> amoskys.v1.MetricsRequest
-	1,  // 39: amoskys.v1.Query.Status:output_type -> amoskys.v1.StatusResponse
-	8,  // 40: amoskys.v1.Query.SearchEvents:output_type -> amoskys.v1.SearchEventsResponse
-	13, // 41: amoskys.v1.Query.Event:output_type -> amoskys.v1.EventResponse
-	15, // 42: amoskys.v1.Query.Series:output_type -> amoskys.v1.SeriesResponse
-	18, // 43: amoskys.v1.Query.Metrics:output_type -> amoskys.v1.MetricsResponse
-	39, // [39:44] is the sub-list for method output_type
-	34, // [34:39] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	34, // 7: amoskys.v1.LogLoss.noticed_time:type_name -> google.protobuf.Timestamp
+	34, // 8: amoskys.v1.SubscriberStatus.seen_time:type_name -> google.protobuf.Timestamp
+	34, // 9: amoskys.v1.StoreStatus.oldest_time:type_name -> google.protobuf.Timestamp
+	33, // 10: amoskys.v1.StoreStatus.retention:type_name -> google.protobuf.Duration
+	6,  // 11: amoskys.v1.StoreStatus.days:type_name -> amoskys.v1.StoreDay
+	34, // 12: amoskys.v1.Lack.since:type_name -> google.protobuf.Timestamp
+	34, // 13: amoskys.v1.Lack.until:type_name -> google.protobuf.Timestamp
+	35, // 14: amoskys.v1.SearchEventsRequest.filter:type_name -> amoskys.v1.Filter
+	34, // 15: amoskys.v1.SearchEventsRequest.since:type_name -> google.protobuf.Timestamp
+	34, // 16: amoskys.v1.SearchEventsRequest.until:type_name -> google.protobuf.Timestamp
+	36, // 17: amoskys.v1.SearchEventsResponse.events:type_name -> amoskys.v1.StoredEvent
+	20, // 18: amoskys.v1.SearchEventsResponse.histogram:type_name -> amoskys.v1.Histogram
+	21, // 19: amoskys.v1.SearchEventsResponse.facets:type_name -> amoskys.v1.Facet
+	33, // 20: amoskys.v1.SearchEventsResponse.took:type_name -> google.protobuf.Duration
+	5,  // 21: amoskys.v1.SearchEventsResponse.store:type_name -> amoskys.v1.StoreStatus
+	7,  // 22: amoskys.v1.SearchEventsResponse.lacks:type_name -> amoskys.v1.Lack
+	34, // 23: amoskys.v1.RowsRequest.since:type_name -> google.protobuf.Timestamp
+	34, // 24: amoskys.v1.RowsRequest.until:type_name -> google.protobuf.Timestamp
+	13, // 25: amoskys.v1.RowsResponse.rows:type_name -> amoskys.v1.Row
+	7,  // 26: amoskys.v1.RowsResponse.lacks:type_name -> amoskys.v1.Lack
+	33, // 27: amoskys.v1.RowsResponse.took:type_name -> google.protobuf.Duration
+	35, // 28: amoskys.v1.ExportRequest.filter:type_name -> amoskys.v1.Filter
+	34, // 29: amoskys.v1.ExportRequest.since:type_name -> google.protobuf.Timestamp
+	34, // 30: amoskys.v1.ExportRequest.until:type_name -> google.protobuf.Timestamp
+	36, // 31: amoskys.v1.ExportResponse.events:type_name -> amoskys.v1.StoredEvent
+	7,  // 32: amoskys.v1.ExportResponse.lacks:type_name -> amoskys.v1.Lack
+	35, // 33: amoskys.v1.FieldNamesRequest.filter:type_name -> amoskys.v1.Filter
+	34, // 34: amoskys.v1.FieldNamesRequest.since:type_name -> google.protobuf.Timestamp
+	34, // 35: amoskys.v1.FieldNamesRequest.until:type_name -> google.protobuf.Timestamp
+	22, // 36: amoskys.v1.FieldNamesResponse.fields:type_name -> amoskys.v1.FacetValue
+	7,  // 37: amoskys.v1.FieldNamesResponse.lacks:type_name -> amoskys.v1.Lack
+	35, // 38: amoskys.v1.FieldValuesRequest.filter:type_name -> amoskys.v1.Filter
+	34, // 39: amoskys.v1.FieldValuesRequest.since:type_name -> google.protobuf.Timestamp
+	34, // 40: amoskys.v1.FieldValuesRequest.until:type_name -> google.protobuf.Timestamp
+	21, // 41: amoskys.v1.FieldValuesResponse.facet:type_name -> amoskys.v1.Facet
+	7,  // 42: amoskys.v1.FieldValuesResponse.lacks:type_name -> amoskys.v1.Lack
+	34, // 43: amoskys.v1.Histogram.start:type_name -> google.protobuf.Timestamp
+	33, // 44: amoskys.v1.Histogram.step:type_name -> google.protobuf.Duration
+	22, // 45: amoskys.v1.Facet.values:type_name -> amoskys.v1.FacetValue
+	36, // 46: amoskys.v1.EventResponse.event:type_name -> amoskys.v1.StoredEvent
+	36, // 47: amoskys.v1.EventResponse.before:type_name -> amoskys.v1.StoredEvent
+	36, // 48: amoskys.v1.EventResponse.after:type_name -> amoskys.v1.StoredEvent
+	36, // 49: amoskys.v1.EventResponse.related:type_name -> amoskys.v1.StoredEvent
+	34, // 50: amoskys.v1.SeriesRequest.since:type_name -> google.protobuf.Timestamp
+	34, // 51: amoskys.v1.SeriesRequest.until:type_name -> google.protobuf.Timestamp
+	33, // 52: amoskys.v1.SeriesRequest.step:type_name -> google.protobuf.Duration
+	34, // 53: amoskys.v1.SeriesResponse.start:type_name -> google.protobuf.Timestamp
+	33, // 54: amoskys.v1.SeriesResponse.step:type_name -> google.protobuf.Duration
+	27, // 55: amoskys.v1.SeriesResponse.series:type_name -> amoskys.v1.TimeSeries
+	31, // 56: amoskys.v1.TimeSeries.labels:type_name -> amoskys.v1.TimeSeries.LabelsEntry
+	30, // 57: amoskys.v1.MetricsResponse.samples:type_name -> amoskys.v1.MetricSample
+	32, // 58: amoskys.v1.MetricSample.labels:type_name -> amoskys.v1.MetricSample.LabelsEntry
+	0,  // 59: amoskys.v1.Query.Status:input_type -> amoskys.v1.StatusRequest
+	9,  // 60: amoskys.v1.Query.SearchEvents:input_type -> amoskys.v1.SearchEventsRequest
+	23, // 61: amoskys.v1.Query.Event:input_type -> amoskys.v1.EventRequest
+	25, // 62: amoskys.v1.Query.Series:input_type -> amoskys.v1.SeriesRequest
+	28, // 63: amoskys.v1.Query.Metrics:input_type -> amoskys.v1.MetricsRequest
+	11, // 64: amoskys.v1.Query.Rows:input_type -> amoskys.v1.RowsRequest
+	14, // 65: amoskys.v1.Query.Export:input_type -> amoskys.v1.ExportRequest
+	16, // 66: amoskys.v1.Query.FieldNames:input_type -> amoskys.v1.FieldNamesRequest
+	18, // 67: amoskys.v1.Query.FieldValues:input_type -> amoskys.v1.FieldValuesRequest
+	1,  // 68: amoskys.v1.Query.Status:output_type -> amoskys.v1.StatusResponse
+	10, // 69: amoskys.v1.Query.SearchEvents:output_type -> amoskys.v1.SearchEventsResponse
+	24, // 70: amoskys.v1.Query.Event:output_type -> amoskys.v1.EventResponse
+	26, // 71: amoskys.v1.Query.Series:output_type -> amoskys.v1.SeriesResponse
+	29, // 72: amoskys.v1.Query.Metrics:output_type -> amoskys.v1.MetricsResponse
+	12, // 73: amoskys.v1.Query.Rows:output_type -> amoskys.v1.RowsResponse
+	15, // 74: amoskys.v1.Query.Export:output_type -> amoskys.v1.ExportResponse
+	17, // 75: amoskys.v1.Query.FieldNames:output_type -> amoskys.v1.FieldNamesResponse
+	19, // 76: amoskys.v1.Query.FieldValues:output_type -> amoskys.v1.FieldValuesResponse
+	68, // [68:77] is the sub-list for method output_type
+	59, // [59:68] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_amoskys_v1_query_proto_init() }
@@ -1761,7 +2770,7 @@ func file_amoskys_v1_query_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amoskys_v1_query_proto_rawDesc), len(file_amoskys_v1_query_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -26,13 +26,19 @@ const (
 	Query_Event_FullMethodName        = "/amoskys.v1.Query/Event"
 	Query_Series_FullMethodName       = "/amoskys.v1.Query/Series"
 	Query_Metrics_FullMethodName      = "/amoskys.v1.Query/Metrics"
+	Query_Rows_FullMethodName         = "/amoskys.v1.Query/Rows"
+	Query_Export_FullMethodName       = "/amoskys.v1.Query/Export"
+	Query_FieldNames_FullMethodName   = "/amoskys.v1.Query/FieldNames"
+	Query_FieldValues_FullMethodName  = "/amoskys.v1.Query/FieldValues"
 )
 
 // QueryClient is the client API for Query service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Query answers reads from what subscribers made of the log.
+// Query answers reads from what subscribers made of the log. The hub serves Status
+// and Metrics, and Series of itself; the store serves Status and all that asks for
+// events. Either answers the others with UNIMPLEMENTED, and says where to ask.
 type QueryClient interface {
 	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error)
 	SearchEvents(ctx context.Context, in *SearchEventsRequest, opts ...grpc.CallOption) (*SearchEventsResponse, error)
@@ -40,6 +46,14 @@ type QueryClient interface {
 	Event(ctx context.Context, in *EventRequest, opts ...grpc.CallOption) (*EventResponse, error)
 	Series(ctx context.Context, in *SeriesRequest, opts ...grpc.CallOption) (*SeriesResponse, error)
 	Metrics(ctx context.Context, in *MetricsRequest, opts ...grpc.CallOption) (*MetricsResponse, error)
+	// Rows runs a query with pipes, such as one that counts, and streams what it finds.
+	Rows(ctx context.Context, in *RowsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RowsResponse], error)
+	// Export streams every event that matches, oldest first.
+	Export(ctx context.Context, in *ExportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportResponse], error)
+	// FieldNames lists the fields that matching events have, and in how many.
+	FieldNames(ctx context.Context, in *FieldNamesRequest, opts ...grpc.CallOption) (*FieldNamesResponse, error)
+	// FieldValues lists values of one field, the most frequent first.
+	FieldValues(ctx context.Context, in *FieldValuesRequest, opts ...grpc.CallOption) (*FieldValuesResponse, error)
 }
 
 type queryClient struct {
@@ -100,11 +114,71 @@ func (c *queryClient) Metrics(ctx context.Context, in *MetricsRequest, opts ...g
 	return out, nil
 }
 
+func (c *queryClient) Rows(ctx context.Context, in *RowsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RowsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Query_ServiceDesc.Streams[0], Query_Rows_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[RowsRequest, RowsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Query_RowsClient = grpc.ServerStreamingClient[RowsResponse]
+
+func (c *queryClient) Export(ctx context.Context, in *ExportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Query_ServiceDesc.Streams[1], Query_Export_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ExportRequest, ExportResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Query_ExportClient = grpc.ServerStreamingClient[ExportResponse]
+
+func (c *queryClient) FieldNames(ctx context.Context, in *FieldNamesRequest, opts ...grpc.CallOption) (*FieldNamesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FieldNamesResponse)
+	err := c.cc.Invoke(ctx, Query_FieldNames_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *queryClient) FieldValues(ctx context.Context, in *FieldValuesRequest, opts ...grpc.CallOption) (*FieldValuesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FieldValuesResponse)
+	err := c.cc.Invoke(ctx, Query_FieldValues_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // QueryServer is the server API for Query service.
 // All implementations must embed UnimplementedQueryServer
 // for forward compatibility.
 //
-// Query answers reads from what subscribers made of the log.
+// Query answers reads from what subscribers made of the log. The hub serves Status
+// and Metrics, and Series of itself; the store serves Status and all that asks for
+// events. Either answers the others with UNIMPLEMENTED, and says where to ask.
 type QueryServer interface {
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
 	SearchEvents(context.Context, *SearchEventsRequest) (*SearchEventsResponse, error)
@@ -112,6 +186,14 @@ type QueryServer interface {
 	Event(context.Context, *EventRequest) (*EventResponse, error)
 	Series(context.Context, *SeriesRequest) (*SeriesResponse, error)
 	Metrics(context.Context, *MetricsRequest) (*MetricsResponse, error)
+	// Rows runs a query with pipes, such as one that counts, and streams what it finds.
+	Rows(*RowsRequest, grpc.ServerStreamingServer[RowsResponse]) error
+	// Export streams every event that matches, oldest first.
+	Export(*ExportRequest, grpc.ServerStreamingServer[ExportResponse]) error
+	// FieldNames lists the fields that matching events have, and in how many.
+	FieldNames(context.Context, *FieldNamesRequest) (*FieldNamesResponse, error)
+	// FieldValues lists values of one field, the most frequent first.
+	FieldValues(context.Context, *FieldValuesRequest) (*FieldValuesResponse, error)
 	mustEmbedUnimplementedQueryServer()
 }
 
@@ -136,6 +218,18 @@ func (UnimplementedQueryServer) Series(context.Context, *SeriesRequest) (*Series
 }
 func (UnimplementedQueryServer) Metrics(context.Context, *MetricsRequest) (*MetricsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Metrics not implemented")
+}
+func (UnimplementedQueryServer) Rows(*RowsRequest, grpc.ServerStreamingServer[RowsResponse]) error {
+	return status.Error(codes.Unimplemented, "method Rows not implemented")
+}
+func (UnimplementedQueryServer) Export(*ExportRequest, grpc.ServerStreamingServer[ExportResponse]) error {
+	return status.Error(codes.Unimplemented, "method Export not implemented")
+}
+func (UnimplementedQueryServer) FieldNames(context.Context, *FieldNamesRequest) (*FieldNamesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method FieldNames not implemented")
+}
+func (UnimplementedQueryServer) FieldValues(context.Context, *FieldValuesRequest) (*FieldValuesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method FieldValues not implemented")
 }
 func (UnimplementedQueryServer) mustEmbedUnimplementedQueryServer() {}
 func (UnimplementedQueryServer) testEmbeddedByValue()               {}
@@ -248,6 +342,64 @@ func _Query_Metrics_Handler(srv interface{}, ctx context.Context, dec func(inter
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Query_Rows_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(RowsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(QueryServer).Rows(m, &grpc.GenericServerStream[RowsRequest, RowsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Query_RowsServer = grpc.ServerStreamingServer[RowsResponse]
+
+func _Query_Export_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ExportRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(QueryServer).Export(m, &grpc.GenericServerStream[ExportRequest, ExportResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Query_ExportServer = grpc.ServerStreamingServer[ExportResponse]
+
+func _Query_FieldNames_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FieldNamesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(QueryServer).FieldNames(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Query_FieldNames_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(QueryServer).FieldNames(ctx, req.(*FieldNamesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Query_FieldValues_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FieldValuesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(QueryServer).FieldValues(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Query_FieldValues_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(QueryServer).FieldValues(ctx, req.(*FieldValuesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Query_ServiceDesc is the grpc.ServiceDesc for Query service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -275,7 +427,26 @@ var Query_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "Metrics",
 			Handler:    _Query_Metrics_Handler,
 		},
+		{
+			MethodName: "FieldNames",
+			Handler:    _Query_FieldNames_Handler,
+		},
+		{
+			MethodName: "FieldValues",
+			Handler:    _Query_FieldValues_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Rows",
+			Handler:       _Query_Rows_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Export",
+			Handler:       _Query_Export_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "amoskys/v1/query.proto",
 }
