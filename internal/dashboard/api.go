@@ -51,6 +51,9 @@ func (s *Server) routes() (*http.ServeMux, huma.API) {
 		model.Properties["query_position"] = &huma.Schema{
 			Type: huma.TypeInteger, Description: "Where a query has its fault, in UTF-16 units from 0.",
 		}
+		model.Properties["away"] = &huma.Schema{
+			Type: huma.TypeString, Description: "What does not answer, where that is not the hub: store.",
+		}
 	}
 	mux.HandleFunc("GET /api/live", s.serveLive)
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) {

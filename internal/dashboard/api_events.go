@@ -11,6 +11,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/amoskys/amoskys/internal/entity"
 	"github.com/amoskys/amoskys/internal/event"
@@ -20,8 +22,8 @@ import (
 
 // EventsAnswer is what a search found.
 type EventsAnswer struct {
-	Events    []Event     `json:"events" nullable:"false" doc:"Newest first by their own time; of equal times the later in the log first."`
-	Total     uint64      `json:"total" doc:"Matches in the whole range."`
+	Events    []Event     `json:"events" nullable:"false" doc:"Newest first by their own time, of equal times the later in the log first; with oldest_first the other way round."`
+	Total     uint64      `json:"total" doc:"Matches in the whole range; 0 with page, where it is not counted again."`
 	Scanned   uint64      `json:"scanned"`
 	TookMS    float64     `json:"took_ms"`
 	Histogram *Histogram  `json:"histogram"`
@@ -29,7 +31,9 @@ type EventsAnswer struct {
 	Store     StoreStatus `json:"store"`
 	// CompleteTo is where a live stream joins.
 	CompleteTo uint64  `json:"complete_to_offset" doc:"Everything before this offset was looked at: a live stream from it joins without a gap and without a repetition."`
-	NextBefore *uint64 `json:"next_before" nullable:"true" doc:"The value of before for the next page; null on the last."`
+	NextBefore *uint64 `json:"next_before" nullable:"true" doc:"The value of before for the next page; null on the last. next_page is quicker."`
+	NextPage   string  `json:"next_page" doc:"The value of page for the next page, with all else as it was; empty on the last."`
+	Lacks      []Lack  `json:"lacks" nullable:"false" doc:"What this answer does not have; none: it is complete."`
 }
 
 // TransformSchema tells huma, which has no tag for it, that the histogram may be
@@ -96,19 +100,6 @@ func entitiesOf(stored *pb.StoredEvent) []Entity {
 	return list
 }
 
-// FieldsAnswer lists the fields that queries can name.
-type FieldsAnswer struct {
-	Fields []FieldInfo `json:"fields" nullable:"false"`
-}
-
-// FieldInfo describes one field.
-type FieldInfo struct {
-	Name          string   `json:"name"`
-	Type          string   `json:"type" enum:"keyword,number,time,duration,boolean,map"`
-	Description   string   `json:"description" doc:"Its other names."`
-	ExampleValues []string `json:"example_values,omitempty"`
-}
-
 type eventsInput struct {
 	Query     string   `query:"query" maxLength:"8192" doc:"In the language of docs/query.md."`
 	Without   string   `query:"without" maxLength:"128" doc:"A type of event to leave out, such as process.sample."`
@@ -116,6 +107,8 @@ type eventsInput struct {
 	Until     string   `query:"until" maxLength:"64" doc:"RFC 3339, or how long ago."`
 	Limit     uint32   `query:"limit" default:"100" minimum:"1" maximum:"1000"`
 	Before    uint64   `query:"before" doc:"Only events that come after the one of this offset in the answer's order: next_before of the page before."`
+	Page      string   `query:"page" maxLength:"1024" doc:"next_page of the page before; all else as it was."`
+	Oldest    bool     `query:"oldest_first" doc:"The oldest first instead."`
 	Histogram uint32   `query:"histogram" maximum:"500" doc:"How many buckets; 0 for none."`
 	Facets    []string `query:"facets" maxItems:"16" doc:"Fields to count values of."`
 }
@@ -126,50 +119,75 @@ type eventInput struct {
 }
 
 func (s *Server) searchEvents(ctx context.Context, in *eventsInput) (*EventsAnswer, error) {
-	if p := checkQuery(in.Query); p != nil {
-		return nil, p
-	}
-	query, p := withoutType(in.Query, in.Without)
-	if p != nil {
-		return nil, p
-	}
-	now := s.o.Now()
-	since, err := parseTime("since", in.Since, now)
-	if err != nil {
-		return nil, err
-	}
-	until, err := parseTime("until", in.Until, now)
+	asked, err := s.question(in.Query, in.Without, in.Since, in.Until)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := s.hub.call(ctx)
 	defer cancel()
-	found, err := s.hub.query.SearchEvents(ctx, &pb.SearchEventsRequest{
-		Filter: &pb.Filter{Query: query}, Since: since, Until: until, Limit: in.Limit, BeforeOffset: in.Before,
-		HistogramBuckets: in.Histogram, Facets: in.Facets,
+	found, err := s.stored().SearchEvents(ctx, &pb.SearchEventsRequest{
+		Filter: asked.filter, Since: asked.since, Until: asked.until, Limit: in.Limit, BeforeOffset: in.Before,
+		HistogramBuckets: in.Histogram, Facets: in.Facets, Page: in.Page, OldestFirst: in.Oldest, NoTotal: in.Page != "",
 	})
 	if err != nil {
-		return nil, err
+		return nil, s.storeProblem(err)
 	}
 	a := &EventsAnswer{
 		Events: newEvents(found.GetEvents()), Total: found.GetTotal(), Scanned: found.GetScanned(),
-		TookMS: float64(found.GetTook().AsDuration().Microseconds()) / 1000, Facets: []Facet{}, Store: newStoreStatus(found.GetStore()),
-		CompleteTo: found.GetCompleteToOffset(),
+		TookMS: tookMS(found.GetTook()), Facets: []Facet{}, Store: newStoreStatus(found.GetStore()),
+		CompleteTo: found.GetCompleteToOffset(), NextPage: found.GetNextPage(), Lacks: newLacks(found.GetLacks()),
 	}
 	if h := found.GetHistogram(); h != nil {
 		a.Histogram = &Histogram{h.GetStart().AsTime(), h.GetStep().AsDuration().Seconds(), append([]uint64{}, h.GetCounts()...)}
 	}
 	for _, f := range found.GetFacets() {
-		facet := Facet{Field: f.GetField(), Values: []FacetValue{}, Distinct: f.GetDistinct()}
-		for _, v := range f.GetValues() {
-			facet.Values = append(facet.Values, FacetValue{v.GetValue(), v.GetCount()})
-		}
-		a.Facets = append(a.Facets, facet)
+		a.Facets = append(a.Facets, newFacet(f))
 	}
 	if n := len(a.Events); n > 0 && found.GetMore() {
 		a.NextBefore = &a.Events[n-1].Offset
 	}
 	return a, nil
+}
+
+func newFacet(f *pb.Facet) Facet {
+	facet := Facet{Field: f.GetField(), Values: []FacetValue{}, Distinct: f.GetDistinct()}
+	for _, v := range f.GetValues() {
+		facet.Values = append(facet.Values, FacetValue{v.GetValue(), v.GetCount()})
+	}
+	return facet
+}
+
+func tookMS(took *durationpb.Duration) float64 {
+	return float64(took.AsDuration().Microseconds()) / 1000
+}
+
+// question is what is asked of the store, checked.
+type question struct {
+	filter       *pb.Filter
+	since, until *timestamppb.Timestamp
+}
+
+// question reads what calls about stored events have in common.
+func (s *Server) question(query, without, sinceText, untilText string) (question, error) {
+	if p := checkQuery(query); p != nil {
+		return question{}, p
+	}
+	query, p := withoutType(query, without)
+	if p != nil {
+		return question{}, p
+	}
+	since, until, err := s.bounds(sinceText, untilText)
+	return question{&pb.Filter{Query: query}, since, until}, err
+}
+
+// bounds reads a range of time; nil where it is open.
+func (s *Server) bounds(sinceText, untilText string) (since, until *timestamppb.Timestamp, err error) {
+	now := s.o.Now()
+	if since, err = parseTime("since", sinceText, now); err != nil {
+		return nil, nil, err
+	}
+	until, err = parseTime("until", untilText, now)
+	return since, until, err
 }
 
 // withoutType leaves a type out of a query, which has been checked by itself so that
@@ -214,9 +232,9 @@ func checkQuery(query string) *Problem {
 func (s *Server) oneEvent(ctx context.Context, in *eventInput) (*EventAnswer, error) {
 	ctx, cancel := s.hub.call(ctx)
 	defer cancel()
-	found, err := s.hub.query.Event(ctx, &pb.EventRequest{Offset: in.Offset, Neighbours: in.Neighbours})
+	found, err := s.stored().Event(ctx, &pb.EventRequest{Offset: in.Offset, Neighbours: in.Neighbours})
 	if err != nil {
-		return nil, err
+		return nil, s.storeProblem(err)
 	}
 	raw, err := rawEvent(found.GetEvent())
 	if err != nil {
@@ -227,21 +245,4 @@ func (s *Server) oneEvent(ctx context.Context, in *eventInput) (*EventAnswer, er
 		After: newEvents(found.GetAfter()), Related: newEvents(found.GetRelated()),
 		Entities: entitiesOf(found.GetEvent()),
 	}, nil
-}
-
-func (*Server) fields(context.Context, *struct{}) (FieldsAnswer, error) {
-	a := FieldsAnswer{Fields: []FieldInfo{}}
-	for _, f := range event.FieldCatalog() {
-		var names []string
-		if f.ECS != "" && f.ECS != f.Name {
-			names = append(names, "ECS "+f.ECS)
-		}
-		if f.OCSF != "" {
-			names = append(names, "OCSF "+f.OCSF)
-		}
-		a.Fields = append(a.Fields, FieldInfo{
-			Name: f.Name, Type: string(f.Type), Description: strings.Join(names, ", "), ExampleValues: f.Values,
-		})
-	}
-	return a, nil
 }

@@ -10,10 +10,12 @@ type Overview struct {
 
 // OverviewStatus is an Overview without events, as the live stream sends it.
 type OverviewStatus struct {
-	AsOf        *time.Time   `json:"as_of" nullable:"true" doc:"When all but status was so: earlier than now while the hub is unreachable, and null when nothing is known."`
-	Status      HubStatus    `json:"status"`
-	Log         LogStatus    `json:"log"`
-	Store       StoreStatus  `json:"store"`
+	AsOf   *time.Time  `json:"as_of" nullable:"true" doc:"When all but status was so: earlier than now while the hub is unreachable, and null when nothing is known."`
+	Status HubStatus   `json:"status"`
+	Log    LogStatus   `json:"log"`
+	Store  StoreStatus `json:"store"`
+	// StoreAway says that Findings, Top and Recent are empty for want of the store.
+	StoreAway   string       `json:"store_away" doc:"Why findings, top and recent are missing, and what to do; empty while the store answers."`
 	Agents      AgentCounts  `json:"agents"`
 	Nodes       NodeCounts   `json:"nodes"`
 	Troubles    []Trouble    `json:"troubles" nullable:"false" doc:"Hosts and agents that people should look at, worst first, at most 10."`

@@ -52,7 +52,11 @@ func apiRoutes() []route {
 
 		{get, "/api/events", "searchEvents", "Search events, newest first", "events", viewer, badRequest, answers((*Server).searchEvents)},
 		{get, "/api/events/{offset}", "event", "One event and what surrounds it", "events", viewer, []int{http.StatusNotFound}, answers((*Server).oneEvent)},
-		{get, "/api/fields", "fields", "Fields for the query bar", "events", viewer, nil, answers((*Server).fields)},
+		{get, exportPath, "exportEvents", "Every event that matches, as a file", "events", viewer, []int{http.StatusBadRequest, http.StatusTooManyRequests}, described(exportDescription, responds((*Server).exportEvents))},
+		{get, "/api/query/rows", "queryRows", "The table that a query with pipes makes", "events", viewer, badRequest, answers((*Server).rows)},
+		{get, "/api/fields", "fields", "Fields for the query bar, and how many events have them", "events", viewer, badRequest, answers((*Server).fields)},
+		{get, "/api/fields/{name}/values", "fieldValues", "Values of a field, the most frequent first", "events", viewer, badRequest, answers((*Server).fieldValues)},
+		{get, "/api/store", "store", "How the store is, and what it holds of each day", "events", viewer, nil, answers((*Server).store)},
 
 		{get, "/api/series", "series", "Recent time series", "metrics", viewer, badRequest, answers((*Server).series)},
 		{get, "/api/metrics", "metrics", "The hub's own metrics", "metrics", viewer, nil, answers((*Server).metrics)},
@@ -65,6 +69,14 @@ func (r *route) register(s *Server, api huma.API) {
 	op.Errors = append(op.Errors, r.errors...)
 	slices.Sort(op.Errors)
 	r.serve(s, api, op)
+}
+
+// described adds to an operation what its summary has no room for.
+func described(text string, serve func(*Server, huma.API, huma.Operation)) func(*Server, huma.API, huma.Operation) {
+	return func(s *Server, api huma.API, op huma.Operation) {
+		op.Description = text
+		serve(s, api, op)
+	}
 }
 
 // answer wraps a body for huma.

@@ -96,11 +96,11 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
 	answer.ServeHTTP(w, r.WithContext(ctx))
 }
 
-// isLong says whether an answer comes in parts for as long as a task or its reader
-// takes; see unhurried.
+// isLong says whether an answer comes in parts for as long as a task, an export or
+// its reader takes; see unhurried.
 func isLong(path string) bool {
 	rest, ok := strings.CutPrefix(path, "/api/agents/")
-	return ok && (strings.Contains(rest, "/tasks/") || strings.Contains(rest, "/results/"))
+	return path == exportPath || ok && (strings.Contains(rest, "/tasks/") || strings.Contains(rest, "/results/"))
 }
 
 // compressFrom is the size in bytes from which an answer is compressed.
@@ -158,7 +158,11 @@ func (s *Server) headers(next http.Handler) http.Handler {
 func (s *Server) recovered(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
-			if cause := recover(); cause != nil && cause != http.ErrAbortHandler { //nolint:errorlint // a value that panics, not an error
+			cause := recover()
+			if cause == http.ErrAbortHandler { //nolint:errorlint // a value that panics, not an error
+				panic(cause) // the server breaks the connection off, so that what was sent does not pass for whole
+			}
+			if cause != nil {
 				s.o.Logger.Error("request panicked", "path", r.URL.Path, "cause", cause)
 				problem(http.StatusInternalServerError, "an error on our side; see the dashboard's log").write(w)
 			}
@@ -189,16 +193,18 @@ func (s *Server) logged(next http.Handler) http.Handler {
 		began := s.o.Now()
 		record := &accessRecord{}
 		counted := &countingWriter{ResponseWriter: w, status: http.StatusOK}
+		defer func() { // an answer that is broken off is logged too
+			user := ""
+			if u := record.user.Load(); u != nil {
+				user = *u
+			}
+			path := r.URL.Path
+			s.o.AccessLog.LogAttrs(r.Context(), slog.LevelInfo, "request",
+				slog.String("method", r.Method), slog.String("path", path[:min(len(path), 256)]), slog.Int("status", counted.status),
+				slog.Int64("bytes", counted.bytes), slog.Duration("duration", s.o.Now().Sub(began)),
+				slog.String("peer", s.clientIP(r)), slog.String("user", user))
+		}()
 		next.ServeHTTP(counted, r.WithContext(context.WithValue(r.Context(), accessRecordKey{}, record)))
-		user := ""
-		if u := record.user.Load(); u != nil {
-			user = *u
-		}
-		path := r.URL.Path
-		s.o.AccessLog.LogAttrs(r.Context(), slog.LevelInfo, "request",
-			slog.String("method", r.Method), slog.String("path", path[:min(len(path), 256)]), slog.Int("status", counted.status),
-			slog.Int64("bytes", counted.bytes), slog.Duration("duration", s.o.Now().Sub(began)),
-			slog.String("peer", s.clientIP(r)), slog.String("user", user))
 	})
 }
 

@@ -187,17 +187,19 @@ func value(v float64) *float64 {
 
 // StoreStatus is what can be searched.
 type StoreStatus struct {
-	State      string     `json:"state" doc:"ok, loading (being filled from the log), or sampled (events came too fast to keep all)."`
+	State      string     `json:"state" doc:"ok, behind (the log has events that are not stored yet), degraded, failed, unreachable or unknown."`
 	Events     uint64     `json:"events"`
 	Capacity   uint64     `json:"capacity"`
 	OldestTime *time.Time `json:"oldest_time" nullable:"true"`
-	NextOffset uint64     `json:"next_offset"`
+	NextOffset uint64     `json:"next_offset" doc:"Everything before it that the log had is stored."`
+	LagEvents  uint64     `json:"lag_events" doc:"Events of the log that are not stored yet."`
+	Reason     string     `json:"reason" doc:"Why the state is not ok."`
 }
 
 func newStoreStatus(s *pb.StoreStatus) StoreStatus {
 	return StoreStatus{
 		State: s.GetState(), Events: s.GetEvents(), Capacity: s.GetCapacity(),
-		OldestTime: instant(s.GetOldestTime()), NextOffset: s.GetNextOffset(),
+		OldestTime: instant(s.GetOldestTime()), NextOffset: s.GetNextOffset(), LagEvents: s.GetLagEvents(), Reason: s.GetReason(),
 	}
 }
 

@@ -138,6 +138,9 @@ func (s *Server) unreachable(err error, good *Overview) *Overview {
 	}
 }
 
+// storeParts is how much of an overview the store tells.
+const storeParts = 5
+
 func (s *Server) makeOverview(ctx context.Context, since, until *timestamppb.Timestamp) (*Overview, error) {
 	now := s.o.Now()
 	end := now
@@ -148,38 +151,50 @@ func (s *Server) makeOverview(ctx context.Context, since, until *timestamppb.Tim
 	if since.AsTime().After(readings) {
 		readings = since.AsTime()
 	}
-	var status *pb.StatusResponse
+	var status, store *pb.StatusResponse
 	var agents *pb.ListAgentsResponse
 	var recent, samples, findings *pb.SearchEventsResponse
 	var hosts *pb.SeriesResponse
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) { status, err = s.hub.query.Status(ctx, &pb.StatusRequest{}); return err })
 	g.Go(func() (err error) { agents, err = s.hub.fleet.ListAgents(ctx, &pb.ListAgentsRequest{}); return err })
-	g.Go(func() (err error) {
-		recent, err = s.hub.query.SearchEvents(ctx, &pb.SearchEventsRequest{
+	// What the store tells is left out while it is away.
+	var away [storeParts]error
+	stored := func(part int, ask func() error) {
+		g.Go(func() error {
+			err := ask()
+			if isStoreAway(err) {
+				away[part], err = err, nil
+			}
+			return err
+		})
+	}
+	stored(0, func() (err error) {
+		recent, err = s.stored().SearchEvents(ctx, &pb.SearchEventsRequest{
 			Since: since, Until: until, Limit: recentEvents, Facets: []string{"type"},
 		})
 		return err
 	})
-	g.Go(func() (err error) {
-		samples, err = s.hub.query.SearchEvents(ctx, &pb.SearchEventsRequest{
+	stored(1, func() (err error) {
+		samples, err = s.stored().SearchEvents(ctx, &pb.SearchEventsRequest{
 			Filter: &pb.Filter{Types: []string{event.TypeProcessSample}}, Limit: topSamples, Since: timestamppb.New(readings), Until: until,
 		})
 		return err
 	})
-	g.Go(func() (err error) {
-		findings, err = s.hub.query.SearchEvents(ctx, &pb.SearchEventsRequest{
+	stored(2, func() (err error) {
+		findings, err = s.stored().SearchEvents(ctx, &pb.SearchEventsRequest{
 			Filter: &pb.Filter{Types: []string{"finding."}}, Since: since, Until: until,
 			Limit: newestFindings, Facets: []string{"severity"},
 		})
 		return err
 	})
-	g.Go(func() (err error) {
-		hosts, err = s.hub.query.Series(ctx, &pb.SeriesRequest{
+	stored(3, func() (err error) {
+		hosts, err = s.stored().Series(ctx, &pb.SeriesRequest{
 			Names: []string{"host_events_per_second"}, Since: since, Until: timestamppb.New(end.Add(-time.Second)),
 		})
 		return err
 	})
+	stored(4, func() (err error) { store, err = s.stored().Status(ctx, &pb.StatusRequest{}); return err })
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
@@ -189,12 +204,26 @@ func (s *Server) makeOverview(ctx context.Context, since, until *timestamppb.Tim
 	o.Agents, o.Nodes = countAgents(agents.GetAgents()), countNodes(agents.GetNodes())
 	o.Troubles = troublesOf(agents, now)
 	o.Findings = Findings{Total: findings.GetTotal(), BySeverity: map[string]uint64{}, Newest: newEvents(findings.GetEvents())}
-	for _, v := range findings.GetFacets()[0].GetValues() {
-		o.Findings.BySeverity[v.GetValue()] = v.GetCount()
+	for _, f := range findings.GetFacets() {
+		for _, v := range f.GetValues() {
+			o.Findings.BySeverity[v.GetValue()] = v.GetCount()
+		}
 	}
 	o.Top = Top{Processes: topProcesses(samples.GetEvents()), Hosts: topHosts(hosts), Types: []TypeCount{}}
-	for _, v := range recent.GetFacets()[0].GetValues() {
-		o.Top.Types = append(o.Top.Types, TypeCount{v.GetValue(), v.GetCount()})
+	for _, f := range recent.GetFacets() {
+		for _, v := range f.GetValues() {
+			o.Top.Types = append(o.Top.Types, TypeCount{v.GetValue(), v.GetCount()})
+		}
+	}
+	if store.GetStore() != nil {
+		o.Store = newStoreStatus(store.GetStore())
+	}
+	for _, err := range away {
+		if err != nil {
+			o.Store.State = "unreachable"
+			o.StoreAway = s.storeProblem(err).Detail
+			break
+		}
 	}
 	return o, nil
 }

@@ -24,6 +24,9 @@ type Problem struct { //nolint:errname // what RFC 9457 calls it
 	// QueryPosition is where a query has its fault.
 	QueryPosition *int `json:"query_position,omitempty" doc:"Where the query has its fault, in UTF-16 units from 0."`
 
+	// Away is set where a part of the system is, without which the rest goes on.
+	Away string `json:"away,omitempty" enum:"store" doc:"What does not answer, where that is not the hub."`
+
 	retryAfter time.Duration
 }
 

@@ -77,9 +77,11 @@ type Server struct {
 	liveDone  sync.WaitGroup
 	liveSlots *limit.Slots // by user
 	taskSlots *limit.Slots // the same, of runs and results of tasks
-	tabs      tabs
-	stopping  chan struct{}
-	stopOnce  sync.Once
+	// exportSlots bound exports under way.
+	exportSlots *limit.Slots
+	tabs        tabs
+	stopping    chan struct{}
+	stopOnce    sync.Once
 }
 
 // New binds the port and prepares the connection to the hub, which need not be
@@ -96,9 +98,10 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		o: o, proxies: o.Config.proxies(), stopping: make(chan struct{}),
-		liveSlots: limit.NewSlots(limit.SlotOptions{Slots: max(o.Config.Live.MaxConnections, 1)}),
-		taskSlots: limit.NewSlots(limit.SlotOptions{Slots: maxTaskStreams}),
-		guests:    limit.NewKnown(maxGuests, guestFor),
+		liveSlots:   limit.NewSlots(limit.SlotOptions{Slots: max(o.Config.Live.MaxConnections, 1)}),
+		taskSlots:   limit.NewSlots(limit.SlotOptions{Slots: maxTaskStreams}),
+		exportSlots: limit.NewSlots(limit.SlotOptions{Slots: maxExports}),
+		guests:      limit.NewKnown(maxGuests, guestFor),
 	}
 	var err error
 	if s.static, err = newStatic(o.Assets, o.Index); err != nil {

@@ -184,6 +184,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/events/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Every event that matches, as a file
+         * @description For role viewer and up. Every event that matches, oldest first, as a file. The answer streams for as long as it takes, and the search ends when the caller leaves. An export is whole when its trailer Export-State says complete; Export-Events counts its events and Export-Lacks has, as JSON, what the store knows to be missing. One that breaks off ends with a last line that says so (in CSV "# export broken off…", else {"export_error":…}), and its connection is cut, so that browsers and curl report a failed download.
+         */
+        get: operations["exportEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/events/{offset}": {
         parameters: {
             query?: never;
@@ -212,10 +232,30 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Fields for the query bar
+         * Fields for the query bar, and how many events have them
          * @description For role viewer and up.
          */
         get: operations["fields"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/fields/{name}/values": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Values of a field, the most frequent first
+         * @description For role viewer and up.
+         */
+        get: operations["fieldValues"];
         put?: never;
         post?: never;
         delete?: never;
@@ -378,6 +418,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/query/rows": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The table that a query with pipes makes
+         * @description For role viewer and up.
+         */
+        get: operations["queryRows"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/series": {
         parameters: {
             query?: never;
@@ -410,6 +470,26 @@ export interface paths {
          * @description For role viewer and up.
          */
         get: operations["session"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/store": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How the store is, and what it holds of each day
+         * @description For role viewer and up.
+         */
+        get: operations["store"];
         put?: never;
         post?: never;
         delete?: never;
@@ -597,6 +677,8 @@ export interface components {
             type: string;
         };
         ErrorModel: {
+            /** @description What does not answer, where that is not the hub: store. */
+            away?: string;
             /**
              * @description A human-readable explanation specific to this occurrence of the problem.
              * @example Property foo is required but is missing.
@@ -690,16 +772,20 @@ export interface components {
              * @description Everything before this offset was looked at: a live stream from it joins without a gap and without a repetition.
              */
             complete_to_offset: number;
-            /** @description Newest first by their own time; of equal times the later in the log first. */
+            /** @description Newest first by their own time, of equal times the later in the log first; with oldest_first the other way round. */
             events: components["schemas"]["Event"][];
             facets: components["schemas"]["Facet"][];
             /** @description Null unless asked for. */
             histogram: components["schemas"]["Histogram"] | null;
+            /** @description What this answer does not have; none: it is complete. */
+            lacks: components["schemas"]["Lack"][];
             /**
              * Format: int64
-             * @description The value of before for the next page; null on the last.
+             * @description The value of before for the next page; null on the last. next_page is quicker.
              */
             next_before: number | null;
+            /** @description The value of page for the next page, with all else as it was; empty on the last. */
+            next_page: string;
             /** Format: int64 */
             scanned: number;
             store: components["schemas"]["StoreStatus"];
@@ -707,7 +793,7 @@ export interface components {
             took_ms: number;
             /**
              * Format: int64
-             * @description Matches in the whole range.
+             * @description Matches in the whole range; 0 with page, where it is not counted again.
              */
             total: number;
         };
@@ -747,13 +833,27 @@ export interface components {
         FieldInfo: {
             /** @description Its other names. */
             description: string;
+            /**
+             * Format: int64
+             * @description How many matching events have it; only where since is given.
+             */
+            events?: number;
             example_values?: string[] | null;
             name: string;
             /** @enum {string} */
             type: "keyword" | "number" | "time" | "duration" | "boolean" | "map";
         };
+        FieldValues: {
+            /** Format: int64 */
+            distinct: number;
+            field: string;
+            lacks: components["schemas"]["Lack"][];
+            values: components["schemas"]["FacetValue"][];
+        };
         FieldsAnswer: {
             fields: components["schemas"]["FieldInfo"][];
+            /** @description What was not counted; none where nothing was. */
+            lacks: components["schemas"]["Lack"][];
         };
         Findings: {
             by_severity: {
@@ -833,6 +933,30 @@ export interface components {
             /** Format: double */
             uptime_seconds: number;
             version: string;
+        };
+        Lack: {
+            agent: string;
+            /**
+             * Format: int64
+             * @description Events; 0 where nobody knows how many.
+             */
+            count: number;
+            /** @description Whose events, where it is not everybody's. */
+            host: string;
+            /**
+             * @description Where it was lost or left out: store is not stored yet, set aside or no longer kept, limit that of this answer.
+             * @enum {string}
+             */
+            place: "kernel" | "agent" | "hub" | "log" | "store" | "limit";
+            /** @description For people. */
+            reason: string;
+            /**
+             * Format: date-time
+             * @description The first time that it concerns, where that is known.
+             */
+            since: string | null;
+            /** Format: date-time */
+            until: string | null;
         };
         Latency: {
             /** Format: double */
@@ -965,6 +1089,8 @@ export interface components {
             recent: components["schemas"]["Event"][];
             status: components["schemas"]["HubStatus"];
             store: components["schemas"]["StoreStatus"];
+            /** @description Why findings, top and recent are missing, and what to do; empty while the store answers. */
+            store_away: string;
             subscribers: components["schemas"]["Subscriber"][];
             top: components["schemas"]["Top"];
             /** @description Hosts and agents that people should look at, worst first, at most 10. */
@@ -985,6 +1111,8 @@ export interface components {
             rate: components["schemas"]["Rate"];
             status: components["schemas"]["HubStatus"];
             store: components["schemas"]["StoreStatus"];
+            /** @description Why findings, top and recent are missing, and what to do; empty while the store answers. */
+            store_away: string;
             subscribers: components["schemas"]["Subscriber"][];
             top: components["schemas"]["Top"];
             /** @description Hosts and agents that people should look at, worst first, at most 10. */
@@ -1017,6 +1145,22 @@ export interface components {
             events_total: number;
             /** Format: double */
             queue_depth: number;
+        };
+        RowsAnswer: {
+            columns: string[];
+            /**
+             * Format: int64
+             * @description Everything before this offset was looked at.
+             */
+            complete_to_offset: number;
+            /** @description What this answer does not have; none: it is complete. */
+            lacks: components["schemas"]["Lack"][];
+            /** @description There are as many rows as were asked for, and may be more. */
+            more: boolean;
+            /** @description One value for each column; empty where it has none. */
+            rows: (string[] | null)[];
+            /** Format: double */
+            took_ms: number;
         };
         RunTaskInputBody: {
             parameters?: {
@@ -1058,16 +1202,103 @@ export interface components {
             /** @description Version of the dashboard. */
             version: string;
         };
+        StoreAnswer: {
+            /** @description Why the state is not ok, one sentence each. */
+            reasons: string[];
+            /** @description ok, degraded or failed; of the service. */
+            state: string;
+            store: components["schemas"]["StoreDetail"];
+            /**
+             * Format: date-time
+             * @description When it was so.
+             */
+            time: string;
+            version: string;
+        };
+        StoreDay: {
+            /** Format: int64 */
+            bytes: number;
+            /** @description YYYY-MM-DD, UTC. */
+            day: string;
+            /** Format: int64 */
+            events: number;
+            /** @description Why the state is not ok. */
+            reason: string;
+            /**
+             * @description rebuilding from the log; set_aside: damaged, its folder is kept.
+             * @enum {string}
+             */
+            state: "ok" | "rebuilding" | "set_aside";
+        };
+        StoreDetail: {
+            /**
+             * Format: int64
+             * @description On disk.
+             */
+            bytes: number;
+            /** Format: int64 */
+            capacity: number;
+            /** @description Newest first. */
+            days: components["schemas"]["StoreDay"][];
+            /**
+             * Format: int64
+             * @description How often the engine was started again since the store began.
+             */
+            engine_restarts: number;
+            /** Format: int64 */
+            events: number;
+            /**
+             * Format: int64
+             * @description Of the disk that it lies on.
+             */
+            free_bytes: number;
+            /**
+             * Format: int64
+             * @description Events of the log that are not stored yet.
+             */
+            lag_events: number;
+            /**
+             * Format: int64
+             * @description Everything before it that the log had is stored.
+             */
+            next_offset: number;
+            /** Format: date-time */
+            oldest_time: string | null;
+            /** @description Why the state is not ok. */
+            reason: string;
+            /**
+             * Format: int64
+             * @description How many bytes are kept; 0: no limit by size.
+             */
+            retention_bytes: number;
+            /**
+             * Format: double
+             * @description How long events are kept; null: no limit by time.
+             */
+            retention_seconds: number | null;
+            /** @description ok, behind (the log has events that are not stored yet), degraded, failed, unreachable or unknown. */
+            state: string;
+        };
         StoreStatus: {
             /** Format: int64 */
             capacity: number;
             /** Format: int64 */
             events: number;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description Events of the log that are not stored yet.
+             */
+            lag_events: number;
+            /**
+             * Format: int64
+             * @description Everything before it that the log had is stored.
+             */
             next_offset: number;
             /** Format: date-time */
             oldest_time: string | null;
-            /** @description ok, loading (being filled from the log), or sampled (events came too fast to keep all). */
+            /** @description Why the state is not ok. */
+            reason: string;
+            /** @description ok, behind (the log has events that are not stored yet), degraded, failed, unreachable or unknown. */
             state: string;
         };
         Subscriber: {
@@ -1981,6 +2212,10 @@ export interface operations {
                 limit?: number;
                 /** @description Only events that come after the one of this offset in the answer's order: next_before of the page before. */
                 before?: number;
+                /** @description next_page of the page before; all else as it was. */
+                page?: string;
+                /** @description The oldest first instead. */
+                oldest_first?: boolean;
                 /** @description How many buckets; 0 for none. */
                 histogram?: number;
                 /** @description Fields to count values of. */
@@ -2021,6 +2256,93 @@ export interface operations {
             };
             /** @description Unprocessable Entity */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    exportEvents: {
+        parameters: {
+            query: {
+                /** @description jsonl has one flat object a line by the names of docs/events.md, ndjson-ecs and ocsf the same by theirs. */
+                format?: "csv" | "jsonl" | "ndjson-ecs" | "ocsf";
+                /** @description In the language of docs/query.md. */
+                query?: string;
+                /** @description A type of event to leave out, such as process.sample. */
+                without?: string;
+                /** @description RFC 3339, or how long ago: 15m, 24h, 7d. */
+                since: string;
+                /** @description RFC 3339, or how long ago. */
+                until?: string;
+                /** @description At most so many events; 0 for all. */
+                limit?: number;
+                /** @description Of CSV: offset, logged_time, message and names of docs/events.md. */
+                columns?: string[] | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2119,7 +2441,14 @@ export interface operations {
     };
     fields: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Count in events that match; in the language of docs/query.md. */
+                query?: string;
+                /** @description Given, only fields of matching events are listed, with in how many they are, the commonest first. */
+                since?: string;
+                /** @description RFC 3339, or how long ago. */
+                until?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -2135,8 +2464,106 @@ export interface operations {
                     "application/json": components["schemas"]["FieldsAnswer"];
                 };
             };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description Unauthorized */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    fieldValues: {
+        parameters: {
+            query?: {
+                /** @description Only values that begin so. */
+                prefix?: string;
+                /** @description Of events that match; in the language of docs/query.md. */
+                query?: string;
+                /** @description A type of event to leave out, such as process.sample. */
+                without?: string;
+                /** @description RFC 3339, or how long ago; 24h without. */
+                since?: string;
+                /** @description RFC 3339, or how long ago. */
+                until?: string;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Of the field. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FieldValues"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2654,6 +3081,80 @@ export interface operations {
             };
         };
     };
+    queryRows: {
+        parameters: {
+            query: {
+                /** @description With pipes, in the language of docs/query.md, such as * | stats by (host) count() events. */
+                query: string;
+                /** @description RFC 3339, or how long ago: 15m, 24h, 7d; 24h without. */
+                since?: string;
+                /** @description RFC 3339, or how long ago. */
+                until?: string;
+                /** @description At most so many rows. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RowsAnswer"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     series: {
         parameters: {
             query: {
@@ -2744,6 +3245,53 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Session"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    store: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoreAnswer"];
                 };
             };
             /** @description Unauthorized */

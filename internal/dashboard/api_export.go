@@ -1,0 +1,139 @@
+package dashboard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"google.golang.org/grpc"
+
+	"github.com/amoskys/amoskys/internal/limit"
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+)
+
+const exportPath = "/api/events/export"
+
+// exportDescription is what callers must know of an export that ends early.
+const exportDescription = "For role viewer and up. Every event that matches, oldest first, as a file. " +
+	"The answer streams for as long as it takes, and the search ends when the caller leaves. " +
+	"An export is whole when its trailer Export-State says complete; Export-Events counts its events and Export-Lacks has, " +
+	"as JSON, what the store knows to be missing. One that breaks off ends with a last line that says so " +
+	"(in CSV \"# export broken off…\", else {\"export_error\":…}), and its connection is cut, so that browsers and curl report a failed download."
+
+type exportInput struct {
+	Format  string   `query:"format" default:"jsonl" enum:"csv,jsonl,ndjson-ecs,ocsf" doc:"jsonl has one flat object a line by the names of docs/events.md, ndjson-ecs and ocsf the same by theirs."`
+	Query   string   `query:"query" maxLength:"8192" doc:"In the language of docs/query.md."`
+	Without string   `query:"without" maxLength:"128" doc:"A type of event to leave out, such as process.sample."`
+	Since   string   `query:"since" required:"true" maxLength:"64" doc:"RFC 3339, or how long ago: 15m, 24h, 7d."`
+	Until   string   `query:"until" maxLength:"64" doc:"RFC 3339, or how long ago."`
+	Limit   uint64   `query:"limit" doc:"At most so many events; 0 for all."`
+	Columns []string `query:"columns" maxItems:"128" doc:"Of CSV: offset, logged_time, message and names of docs/events.md."`
+}
+
+// Bounds on exports under way: all together, and of one user. Each is a stream of
+// the store that may take minutes.
+const (
+	maxExports      = 16
+	maxExportsOfOne = 3
+)
+
+// exportEvents answers GET /api/events/export.
+func (s *Server) exportEvents(ctx context.Context, in *exportInput) (*huma.StreamResponse, error) {
+	asked, err := s.question(in.Query, in.Without, in.Since, in.Until)
+	if err != nil {
+		return nil, err
+	}
+	slot, err := s.exportSlots.Take(limit.Claim{Key: sessionOf(ctx).user, Known: true, Most: maxExportsOfOne})
+	if err != nil {
+		p := problem(http.StatusTooManyRequests, fmt.Sprintf(
+			"%d exports run already, %d at most of one user: wait for one to end, or cancel it", maxExports, maxExportsOfOne))
+		if errors.Is(err, limit.ErrShare) {
+			p.Detail = fmt.Sprintf("you have %d exports under way, which is the most: wait for one to end, or cancel it", maxExportsOfOne)
+		}
+		p.retryAfter = storeRetry
+		return nil, p
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	end := func() { cancel(); slot.Release() }
+	stream, err := s.stored().Export(ctx, &pb.ExportRequest{Filter: asked.filter, Since: asked.since, Until: asked.until, Limit: in.Limit})
+	var first *pb.ExportResponse
+	if err == nil {
+		first, err = stream.Recv() // so that what is wrong has a status
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		end()
+		return nil, s.storeProblem(err)
+	}
+	name := "amoskys-events-" + s.o.Now().UTC().Format("2006-01-02T150405") + "." + exportEnding[in.Format]
+	return &huma.StreamResponse{Body: func(hc huma.Context) {
+		defer end()
+		hc.SetHeader("Content-Type", exportTypes[in.Format])
+		hc.SetHeader("Content-Disposition", fmt.Sprintf("attachment; filename=%q", name))
+		hc.SetHeader("Trailer", "Export-State, Export-Events, Export-Lacks")
+		if n := first.GetExpected(); n > 0 {
+			hc.SetHeader("Export-Expected", strconv.FormatUint(n, 10))
+		}
+		_, w := humago.Unwrap(hc)
+		s.relayExport(w, newExportWriter(in, w), first, stream)
+	}}, nil
+}
+
+//nolint:gochecknoglobals // constant tables
+var (
+	exportEnding = map[string]string{"csv": "csv", "jsonl": "jsonl", "ndjson-ecs": "ecs.ndjson", "ocsf": "ocsf.jsonl"}
+	exportTypes  = map[string]string{
+		"csv": "text/csv; charset=utf-8; header=present", "jsonl": "application/jsonl", "ndjson-ecs": "application/x-ndjson", "ocsf": "application/jsonl",
+	}
+)
+
+// relayExport writes what comes until it is whole, the caller leaves or the store
+// breaks off. It panics with http.ErrAbortHandler for the last, which cuts the
+// connection.
+func (s *Server) relayExport(w http.ResponseWriter, out exportWriter, part *pb.ExportResponse, stream grpc.ServerStreamingClient[pb.ExportResponse]) {
+	flush := unhurried(w)
+	var events uint64
+	lacks := []Lack{}
+	err := out.begin()
+	for err == nil && part != nil {
+		for _, e := range part.GetEvents() {
+			if err = out.event(e); err != nil {
+				break
+			}
+			events++
+		}
+		lacks = append(lacks, newLacks(part.GetLacks())...)
+		if err = errors.Join(err, out.flush(), flush()); err != nil {
+			return // the caller has left
+		}
+		if part.GetDone() {
+			endExport(w, events, lacks)
+			return
+		}
+		if part, err = stream.Recv(); errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF // it has said nothing of being done
+		}
+	}
+	if err == nil {
+		err = io.ErrUnexpectedEOF // nothing came at all
+	}
+	if stream.Context().Err() != nil {
+		return // the caller has left
+	}
+	why := fmt.Sprintf("export broken off after %d events at %s: %s", events, s.o.Now().UTC().Format(time.RFC3339), exportReason(err, s))
+	// What cannot be written is missing anyway, and the cut says so.
+	_ = errors.Join(out.brokenOff(why), out.flush(), flush())
+	panic(http.ErrAbortHandler)
+}
+
+func exportReason(err error, s *Server) string {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return "the store ended the answer early; export again, or a shorter time range"
+	}
+	return s.storeProblem(err).Detail
+}
