@@ -37,6 +37,7 @@ tamper-evident log, and shows it live. Start with: amoskys up`,
 		}
 		root.AddCommand(g.commands...)
 	}
+	root.AddCommand(newStoreEngineCommand())
 	root.SetHelpCommandGroupID("more")
 	root.SetCompletionCommandGroupID("more")
 	return root

@@ -1,7 +1,7 @@
 // Package engine is VictoriaLogs' own server (v1.52.1) as a process: what its makers
 // ship, behind a Unix socket that only our user may open. It knows nothing of
-// AMOSKYS, and nobody but the command `amoskys store engine` imports it: a panic of
-// it costs a restart, which package keeper sees to (docs/decisions/0014).
+// AMOSKYS, and nobody but the hidden command `amoskys store-engine` imports it: a panic
+// of it costs a restart, which package keeper sees to (docs/decisions/0014).
 package engine
 
 import (
@@ -9,6 +9,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -34,13 +35,13 @@ type Options struct {
 func Run(ctx context.Context, o Options) error {
 	flags := map[string]string{
 		"storageDataPath": o.Path,
+		"delete.enable":   "true", // what lies behind the last barrier of an unclean end
+		"defaultMsgValue": "",     // an event without a message has none
 		// It prints events that it drops, which are not for our log: ERROR, and panics.
 		"loggerLevel":                 "ERROR",
 		"search.logSlowQueryDuration": "0",
 	}
-	for name, value := range o.Flags {
-		flags[name] = value
-	}
+	maps.Copy(flags, o.Flags)
 	flag.CommandLine.Init("engine", flag.ContinueOnError)
 	if err := flag.CommandLine.Parse(nil); err != nil {
 		return err
@@ -98,7 +99,9 @@ func listen(ctx context.Context, path string) (net.Listener, error) {
 	return l, nil
 }
 
-func handle(w http.ResponseWriter, r *http.Request) {
+func handle(rw http.ResponseWriter, r *http.Request) {
+	w := &answer{ResponseWriter: rw}
+	defer w.finish()
 	switch {
 	case r.URL.Path == "/health":
 		fmt.Fprint(w, "OK")

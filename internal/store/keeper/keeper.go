@@ -1,0 +1,316 @@
+// Package keeper runs the store's engine as a child process and outlives it. It looks at
+// the engine's folder before each start, waits until the engine serves, restarts it with
+// growing pauses, finds out which day's files are to blame for its end, sets that day
+// aside and lets the rest answer (docs/decisions/0014).
+//
+//	DIR/engine/            the engine's; partitions/YYYYMMDD in it are days, in UTC
+//	DIR/quarantine/        days set aside: DAY-TIMESTAMP, and DAY-TIMESTAMP.json saying why
+//	DIR/unclean            is there unless the engine stopped in order and nothing is to be mended
+package keeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/amoskys/amoskys/internal/node/child"
+	"github.com/amoskys/amoskys/internal/obs"
+	"github.com/amoskys/amoskys/internal/store/vlogs"
+)
+
+// Names below Options.Path.
+const (
+	engineFolder     = "engine"
+	quarantineFolder = "quarantine"
+	uncleanFile      = "unclean"
+)
+
+// Options say what to run and where.
+type Options struct {
+	Path   string // folder of the store; made if there is none
+	Socket string // Unix socket of the engine; its folder must exist, and at most 100 bytes long
+	// Program is the engine: the arguments before --socket, --path and --flag, such as
+	// {"/usr/bin/amoskys", "store-engine"}.
+	Program []string
+	Env     []string // its whole environment; nil for ours
+	Flags   Flags
+	Logger  *slog.Logger // nil logs nowhere
+	// OnSetAside is called after a day was set aside, while the engine is down. May be nil.
+	OnSetAside func(SetAside)
+
+	backoff time.Duration // first pause after a crash; 0 for child's
+}
+
+// Flags are what of the engine's flags a store decides on. Zero values are its defaults.
+type Flags struct {
+	MinFreeBytes  int64         // of disk space, below which it takes no rows; 0 for 1 GiB, see README of the configuration
+	MaxQueries    int           // at the same time
+	MaxQueueTime  time.Duration // of a query that waits for others
+	MaxQueryTime  time.Duration // 0 for 10 minutes; a query may ask for less
+	MemoryBytes   int64         // of caches and of what queries keep
+	FlushInterval time.Duration // 0 for 5 seconds
+	More          map[string]string
+}
+
+// never is longer than anything is kept: the engine shall delete nothing by its own
+// clock, which may be wrong. Whoever keeps the store removes days by name (Remove).
+const never = "100y"
+
+// arguments are the flags as the engine's program takes them.
+func (f *Flags) arguments() []string {
+	flags := map[string]string{
+		"retentionPeriod":         never,
+		"futureRetention":         never,
+		"search.maxQueryDuration": "10m",
+	}
+	set := func(name, value string, given bool) {
+		if given {
+			flags[name] = value
+		}
+	}
+	flags["storage.minFreeDiskSpaceBytes"] = strconv.FormatInt(orElse(f.MinFreeBytes, 1<<30), 10)
+	set("search.maxConcurrentRequests", strconv.Itoa(f.MaxQueries), f.MaxQueries > 0)
+	set("search.maxQueueDuration", f.MaxQueueTime.String(), f.MaxQueueTime > 0)
+	set("search.maxQueryDuration", f.MaxQueryTime.String(), f.MaxQueryTime > 0)
+	set("memory.allowedBytes", strconv.FormatInt(f.MemoryBytes, 10), f.MemoryBytes > 0)
+	set("inmemoryDataFlushInterval", f.FlushInterval.String(), f.FlushInterval > 0)
+	maps.Copy(flags, f.More)
+	out := make([]string, 0, 2*len(flags))
+	for _, name := range slices.Sorted(maps.Keys(flags)) {
+		out = append(out, "--flag", name+"="+flags[name])
+	}
+	return out
+}
+
+func orElse[T int64 | time.Duration](v, otherwise T) T {
+	if v == 0 {
+		return otherwise
+	}
+	return v
+}
+
+// State is what is known of the engine now.
+type State struct {
+	Running  bool   // it serves
+	Starts   uint64 // how often a process was started, since Run
+	Restarts int    // after it ended by itself
+	PID      int    // 0 where there is no process
+	Reason   string // why it does not serve, for people; empty where it does
+	// Unclean says that rows behind the last barrier may be there in part: they are to be
+	// deleted and inserted again (Mended).
+	Unclean  bool
+	SetAside []SetAside // oldest first
+}
+
+// Keeper keeps one engine. Run must be called once.
+type Keeper struct {
+	o      Options
+	client *vlogs.Client
+	logger *slog.Logger
+	child  *child.Child
+
+	mu      sync.Mutex // guards what follows
+	state   State
+	changed chan struct{} // closed at each change of state
+	serving bool          // the process that runs answered once
+	crashes int           // one after the other in which it never served
+}
+
+// New returns a keeper of an engine that is not started yet.
+func New(o Options) *Keeper {
+	if o.Logger == nil {
+		o.Logger = obs.Discard()
+	}
+	if o.Env == nil {
+		o.Env = os.Environ()
+	}
+	k := &Keeper{o: o, logger: o.Logger, client: vlogs.New("unix:" + o.Socket), changed: make(chan struct{})}
+	args := append(slices.Clone(o.Program), "--socket", o.Socket, "--path", k.engineDir())
+	k.child = child.New(child.Options{
+		Name: "store-engine", Argv: append(args, o.Flags.arguments()...), Env: o.Env,
+		// What it writes may hold events, and is not for our log: noteChild says what is.
+		Logger: obs.Discard(), Before: k.before, Changed: k.noteChild,
+		StopTimeout: 30 * time.Second, BackoffMin: o.backoff, BackoffMax: 30 * time.Second,
+		Answers: k.client.Health,
+	})
+	return k
+}
+
+func (k *Keeper) engineDir() string     { return filepath.Join(k.o.Path, engineFolder) }
+func (k *Keeper) quarantineDir() string { return filepath.Join(k.o.Path, quarantineFolder) }
+
+// Client asks the engine. It is good for as long as the keeper is, whichever process runs.
+func (k *Keeper) Client() *vlogs.Client { return k.client }
+
+// State returns what is known now.
+func (k *Keeper) State() State {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s := k.state
+	s.SetAside = slices.Clone(s.SetAside)
+	return s
+}
+
+// Wait returns the state once the engine serves in a process that was started after the
+// first `after` ones (0 for any), or the error of ctx.
+func (k *Keeper) Wait(ctx context.Context, after uint64) (State, error) {
+	for {
+		k.mu.Lock()
+		s, changed := k.state, k.changed
+		s.SetAside = slices.Clone(s.SetAside)
+		k.mu.Unlock()
+		if s.Running && s.Starts > after {
+			return s, nil
+		}
+		select {
+		case <-ctx.Done():
+			return s, fmt.Errorf("wait for the store's engine (%s): %w", s.Reason, context.Cause(ctx))
+		case <-changed:
+		}
+	}
+}
+
+// Mended says that what an unclean end had left behind the last barrier is deleted. s is
+// the state that Wait returned before: what ended uncleanly since is not mended by it.
+func (k *Keeper) Mended(s State) {
+	k.update(func(now *State) {
+		if now.Starts == s.Starts {
+			now.Unclean = false
+		}
+	})
+}
+
+func (k *Keeper) update(change func(*State)) {
+	k.mu.Lock()
+	change(&k.state)
+	close(k.changed)
+	k.changed = make(chan struct{})
+	k.mu.Unlock()
+}
+
+// Run keeps the engine running until ctx ends, and then stops it in order.
+func (k *Keeper) Run(ctx context.Context) error {
+	defer k.client.Close()
+	if err := k.open(); err != nil {
+		return fmt.Errorf("open the store's folder %s: %w", k.o.Path, err)
+	}
+	var waiting sync.WaitGroup
+	ctx, cancel := context.WithCancel(ctx)
+	defer waiting.Wait()
+	defer cancel()
+	waiting.Go(func() { k.watchHealth(ctx) })
+	k.child.Start()
+	k.child.Run(ctx)
+	exit := k.child.Status().LastExit
+	if exit == nil || exit.Code != 0 || exit.Killed > 0 {
+		return nil // it stays marked
+	}
+	if k.State().Unclean {
+		return nil
+	}
+	if err := os.Remove(filepath.Join(k.o.Path, uncleanFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("note that the store ended in order: %w", err)
+	}
+	return syncDir(k.o.Path)
+}
+
+// open makes the folders and reads what is left of earlier runs.
+func (k *Keeper) open() error {
+	for _, dir := range []string{k.o.Path, k.quarantineDir()} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	aside, err := readSetAside(k.quarantineDir())
+	if err != nil {
+		return err
+	}
+	marker := filepath.Join(k.o.Path, uncleanFile)
+	_, err = os.Stat(marker)
+	unclean := err == nil
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	k.update(func(s *State) { s.Unclean, s.SetAside = unclean, aside })
+	return writeFile(marker, []byte("The store's engine runs, or did not end in order.\n"))
+}
+
+// before is called before each start of a process, with none running.
+func (k *Keeper) before(ctx context.Context) error {
+	k.mu.Lock()
+	served := k.serving
+	k.serving = false
+	k.mu.Unlock()
+	crash := k.child.Status()
+	if crash.LastCrash != nil && crash.Restarts > 0 {
+		k.update(func(s *State) { s.Unclean = true })
+		if err := k.answerCrash(ctx, crash, served); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// noteChild takes over what has changed in the process. The child calls it.
+func (k *Keeper) noteChild() {
+	s := k.child.Status()
+	k.update(func(now *State) {
+		if s.State == child.Running && s.PID != now.PID {
+			now.Starts++
+		}
+		now.PID, now.Restarts = s.PID, s.Restarts
+		if s.State != child.Running {
+			now.Running, now.Reason = false, string(s.State)
+			if s.Reason != "" {
+				now.Reason = s.Reason
+			}
+		} else if !now.Running {
+			now.Reason = "starting"
+		}
+	})
+}
+
+// healthEvery is how often a process that starts is asked whether it serves.
+const healthEvery = 10 * time.Millisecond
+
+// watchHealth notes when a process serves.
+func (k *Keeper) watchHealth(ctx context.Context) {
+	for ctx.Err() == nil {
+		k.mu.Lock()
+		s, changed := k.state, k.changed
+		k.mu.Unlock()
+		if s.PID == 0 || s.Running {
+			select {
+			case <-ctx.Done():
+			case <-changed:
+			}
+			continue
+		}
+		if k.client.Health(ctx) != nil {
+			timer := time.NewTimer(healthEvery)
+			select {
+			case <-ctx.Done():
+			case <-timer.C:
+			}
+			timer.Stop()
+			continue
+		}
+		k.mu.Lock()
+		k.serving, k.crashes = true, 0
+		k.mu.Unlock()
+		k.update(func(now *State) {
+			if now.PID == s.PID {
+				now.Running, now.Reason = true, ""
+			}
+		})
+		k.logger.Info("the store's engine serves", obs.KeyPID, s.PID)
+	}
+}

@@ -1,0 +1,64 @@
+package keeper_test
+
+import (
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/amoskys/amoskys/internal/store/enginetest"
+	"github.com/amoskys/amoskys/internal/store/vlogs"
+)
+
+func TestMain(m *testing.M) { enginetest.Main(m) }
+
+// count asks how many rows hold.
+func count(t *testing.T, c *vlogs.Client, filter string) int {
+	t.Helper()
+	n := -1
+	err := c.Query(t.Context(), vlogs.Query{Text: filter + " | stats count() n"}, func(row []vlogs.Field) error {
+		var err error
+		n, err = strconv.Atoi(row[0].Value)
+		return err
+	})
+	if err != nil {
+		t.Fatalf("%s: %v", filter, err)
+	}
+	return n
+}
+
+// insert adds n rows with offsets from first on, spread over the hour before now.
+func insert(t *testing.T, c *vlogs.Client, first, n int, now time.Time) {
+	t.Helper()
+	var rows vlogs.Rows
+	for i := first; i < first+n; i++ {
+		tags := []vlogs.Field{{Name: "agent", Value: "a" + strconv.Itoa(i%3)}, {Name: "host", Value: "h" + strconv.Itoa(i%40)}, {Name: "type", Value: "t" + strconv.Itoa(i%11)}}
+		rows.Begin(tags, now.Add(-time.Duration(i*7919%3600)*time.Second).UnixNano())
+		for _, f := range tags {
+			rows.Text(f.Name, f.Value)
+		}
+		rows.Text("offset", strconv.Itoa(i))
+		rows.Text("cmd", "/bin/x "+strconv.FormatUint(uint64(i)*0x9e3779b97f4a7c15, 36))
+	}
+	if err := c.Insert(t.Context(), &rows); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRowsSurviveAStop: what was inserted is there again, and the end was clean.
+func TestRowsSurviveAStop(t *testing.T) {
+	o := enginetest.Options(t, t.TempDir())
+	now := time.Now()
+	k, stop := enginetest.Run(t, o)
+	if k.State().Unclean {
+		t.Error("a new store has an unclean end behind it")
+	}
+	insert(t, k.Client(), 0, 5000, now)
+	stop()
+	k, _ = enginetest.Run(t, o)
+	if k.State().Unclean {
+		t.Error("a stop in order counts as an unclean end")
+	}
+	if n := count(t, k.Client(), "*"); n != 5000 {
+		t.Errorf("%d rows of 5000 survived a stop in order", n)
+	}
+}

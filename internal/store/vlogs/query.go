@@ -1,0 +1,152 @@
+package vlogs
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// Query is a question in LogsQL.
+type Query struct {
+	Text       string
+	Start, End time.Time // from Start, before End; zero for no bound
+	// Limit is how many rows there may be; 0 for any number. Where Text has no pipe that
+	// counts or sorts they are the newest, newest first.
+	Limit   int
+	Timeout time.Duration // in the engine; 0 for as long as its flag allows
+	// Buffer is how many bytes of the answer may wait for the caller; 0 for 16 MiB.
+	Buffer int
+	// Patience is how long a full buffer may wait for the caller; 0 for a second.
+	Patience time.Duration
+}
+
+// Defaults of Query.
+const (
+	defaultBuffer   = 16 << 20
+	defaultPatience = time.Second
+)
+
+// Query asks q and calls each with every row, which is good until it returns. The rows
+// come in no order, unless q says one. An error of each ends the query and is returned.
+//
+// Any error means that rows may be missing, whichever were given out before: ErrLimit,
+// ErrDeadline, ErrSlow, ErrBroken, ErrBusy, ErrAway, a *RefusedError, or the context's.
+func (c *Client) Query(ctx context.Context, q Query, each func(row []Field) error) error {
+	args := q.args()
+	if q.Limit > 0 {
+		args.Set("limit", strconv.Itoa(q.Limit+1)) // one more says that there are more
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	body, err := c.open(ctx, "/select/logsql/query", args, "", nil)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+
+	size, patience := q.Buffer, q.Patience
+	if size <= 0 {
+		size = defaultBuffer
+	}
+	if patience <= 0 {
+		patience = defaultPatience
+	}
+	ahead := newReadAhead(size, patience)
+	var reading sync.WaitGroup
+	reading.Go(func() { ahead.fill(body, func() { cancel(ErrSlow) }) })
+	defer reading.Wait()
+	defer ahead.abandon()
+	defer cancel(nil)
+	return c.rows(ctx, ahead, q.Limit, each)
+}
+
+// rows reads the lines of an answer.
+func (c *Client) rows(ctx context.Context, from io.Reader, limit int, each func([]Field) error) error {
+	lines := lineReader{r: bufio.NewReaderSize(from, 64<<10)}
+	var row []Field
+	var said []byte // what is no row is the engine's word on why it stopped
+	for n := 0; ; {
+		line, err := lines.next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			if len(said) > 0 {
+				return refusal(0, said)
+			}
+			return broken(ctx, err)
+		}
+		if len(line) == 0 {
+			continue
+		}
+		if line[0] != '{' || len(said) > 0 {
+			said = append(append(said, line...), '\n')
+			continue
+		}
+		if limit > 0 && n == limit {
+			return ErrLimit
+		}
+		n++
+		if row, err = parseRow(string(line), row[:0]); err != nil {
+			return fmt.Errorf("%w: %w", ErrBroken, err)
+		}
+		if err := each(row); err != nil {
+			return err
+		}
+	}
+	if len(said) > 0 {
+		return refusal(0, said)
+	}
+	return nil
+}
+
+// args are the arguments that all kinds of query share.
+func (q *Query) args() url.Values {
+	args := url.Values{"query": {q.Text}}
+	if !q.Start.IsZero() {
+		args.Set("start", q.Start.UTC().Format(time.RFC3339Nano))
+	}
+	if !q.End.IsZero() {
+		args.Set("end", q.End.UTC().Format(time.RFC3339Nano))
+	}
+	if q.Timeout > 0 {
+		args.Set("timeout", strconv.FormatInt(q.Timeout.Milliseconds(), 10)+"ms")
+	}
+	return args
+}
+
+// lineReader gives out lines of any length without their ends.
+type lineReader struct {
+	r    *bufio.Reader
+	long []byte
+}
+
+// next returns a line that is good until the next call. A line that the input breaks off
+// in is not one: the error says so.
+func (l *lineReader) next() ([]byte, error) {
+	l.long = l.long[:0]
+	for {
+		part, err := l.r.ReadSlice('\n')
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			l.long = append(l.long, part...)
+			continue
+		case errors.Is(err, io.EOF) && len(part)+len(l.long) > 0:
+			// Complete: the engine ends its words without one.
+		case err != nil:
+			return nil, err
+		}
+		if len(l.long) > 0 {
+			l.long = append(l.long, part...)
+			part = l.long
+		}
+		return bytes.TrimSuffix(part, []byte{'\n'}), nil
+	}
+}

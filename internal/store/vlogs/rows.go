@@ -1,0 +1,126 @@
+package vlogs
+
+import (
+	"encoding/binary"
+	"slices"
+	"time"
+)
+
+// Bounds of the engine on a row. It drops what is beyond them with a warning, so whoever
+// makes rows keeps to them.
+const (
+	MaxFields    = 1000    // a row
+	MaxName      = 128     // bytes of a name
+	MaxRow       = 2 << 20 // bytes of a row's names and values
+	nanosPerDay  = int64(24 * time.Hour)
+	maxDaysKnown = 64
+)
+
+// Rows is a buffer of rows in the engine's own format of insertion (/insert/native), to
+// be used again and again: it allocates only while it grows. A row is
+//
+//	8 bytes     tenant, which is none
+//	bytes       stream tags: their number, then name and value of each
+//	8 bytes     time, nanoseconds since 1970, the high byte first
+//	varint      number of fields; here always 2 bytes, to be filled in
+//	bytes...    name and value of each field
+//
+// where bytes are a varint length and the bytes. The zero value is empty and ready.
+type Rows struct {
+	buf   []byte
+	count int     // where the number of fields of the last row lies
+	n     int     // rows
+	days  []int64 // days since 1970 that have rows, each once, at most maxDaysKnown
+	many  bool    // there were more
+}
+
+// Begin starts a row. The tags of its stream must be in the order of their names, and be
+// among its fields as well. A row without fields is not stored.
+func (r *Rows) Begin(streamTags []Field, unixNano int64) {
+	r.buf = append(r.buf, 0, 0, 0, 0, 0, 0, 0, 0)
+	size := uvarintSize(uint64(len(streamTags)))
+	for _, t := range streamTags {
+		size += uvarintSize(uint64(len(t.Name))) + len(t.Name) + uvarintSize(uint64(len(t.Value))) + len(t.Value)
+	}
+	r.buf = binary.AppendUvarint(r.buf, uint64(size))
+	r.buf = binary.AppendUvarint(r.buf, uint64(len(streamTags)))
+	for _, t := range streamTags {
+		r.text(t.Name)
+		r.text(t.Value)
+	}
+	r.buf = binary.BigEndian.AppendUint64(r.buf, uint64(unixNano))
+	r.count = len(r.buf)
+	r.buf = append(r.buf, 0x80, 0)
+	r.n++
+	r.noteDay(unixNano)
+}
+
+// Field adds a field to the row that was begun last. Name "_msg" is the message. A field
+// beyond MaxFields is left out.
+func (r *Rows) Field(name string, value []byte) {
+	if r.oneMore() {
+		r.text(name)
+		r.buf = binary.AppendUvarint(r.buf, uint64(len(value)))
+		r.buf = append(r.buf, value...)
+	}
+}
+
+// Text is Field for a value that is text.
+func (r *Rows) Text(name, value string) {
+	if r.oneMore() {
+		r.text(name)
+		r.text(value)
+	}
+}
+
+// Len is how many rows there are.
+func (r *Rows) Len() int { return r.n }
+
+// Bytes is how large they are, encoded.
+func (r *Rows) Bytes() int { return len(r.buf) }
+
+// Reset forgets the rows and keeps the memory.
+func (r *Rows) Reset() {
+	r.buf, r.days, r.n, r.many = r.buf[:0], r.days[:0], 0, false
+}
+
+// oneMore counts a field and reports whether it fits.
+func (r *Rows) oneMore() bool {
+	count := r.buf[r.count : r.count+2]
+	n := int(count[0]&0x7f) | int(count[1])<<7
+	if n >= MaxFields {
+		return false
+	}
+	n++
+	count[0], count[1] = byte(n)|0x80, byte(n>>7)
+	return true
+}
+
+func (r *Rows) text(s string) {
+	r.buf = binary.AppendUvarint(r.buf, uint64(len(s)))
+	r.buf = append(r.buf, s...)
+}
+
+// noteDay remembers into which partition the row goes.
+func (r *Rows) noteDay(unixNano int64) {
+	day := unixNano / nanosPerDay
+	if unixNano < day*nanosPerDay {
+		day--
+	}
+	if slices.Contains(r.days, day) {
+		return
+	}
+	if len(r.days) == maxDaysKnown {
+		r.many = true
+		return
+	}
+	r.days = append(r.days, day)
+}
+
+func uvarintSize(u uint64) int {
+	n := 1
+	for ; u >= 0x80; u >>= 7 {
+		n++
+	}
+	return n
+}

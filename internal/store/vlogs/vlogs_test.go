@@ -1,0 +1,146 @@
+package vlogs_test
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/amoskys/amoskys/internal/store/enginetest"
+	"github.com/amoskys/amoskys/internal/store/vlogs"
+)
+
+func TestMain(m *testing.M) { enginetest.Main(m) }
+
+// noon is a time for rows.
+func noon() time.Time { return time.Now().UTC().Truncate(24 * time.Hour).Add(-12 * time.Hour) }
+
+// fill inserts n rows a second apart, and makes them durable, so that queries see them.
+func fill(t *testing.T, c *vlogs.Client, n int) {
+	t.Helper()
+	var rows vlogs.Rows
+	for i := range n {
+		tags := []vlogs.Field{{Name: "agent", Value: "proc"}, {Name: "host", Value: "h" + strconv.Itoa(i%4)}, {Name: "type", Value: "t"}}
+		rows.Begin(tags, noon().Add(time.Duration(i)*time.Second).UnixNano())
+		for _, f := range tags {
+			rows.Text(f.Name, f.Value)
+		}
+		rows.Text("_msg", "line \"1\"\n\\ tab\t \u00e9\u20ac\U0001f600 "+strconv.Itoa(i))
+		rows.Field("offset", strconv.AppendInt(nil, int64(i), 10))
+		rows.Text("empty", "")
+	}
+	if err := c.Insert(t.Context(), &rows); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Barrier(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ask returns the values of one field.
+func ask(t *testing.T, c *vlogs.Client, q vlogs.Query, field string) ([]string, error) {
+	t.Helper()
+	var out []string
+	err := c.Query(t.Context(), q, func(row []vlogs.Field) error {
+		for _, f := range row {
+			if f.Name == field {
+				out = append(out, f.Value)
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+func TestRowsComeBack(t *testing.T) {
+	c := enginetest.Start(t).Client()
+	fill(t, c, 10)
+	var got []vlogs.Field
+	err := c.Query(t.Context(), vlogs.Query{Text: "offset:=7 | delete _stream, _stream_id"}, func(row []vlogs.Field) error {
+		got = append(got, row...)
+		return nil
+	})
+	want := []vlogs.Field{
+		{Name: "_msg", Value: "line \"1\"\n\\ tab\t \u00e9\u20ac\U0001f600 7"},
+		{Name: "_time", Value: noon().Add(7 * time.Second).Format(time.RFC3339)},
+		{Name: "agent", Value: "proc"},
+		{Name: "host", Value: "h3"},
+		{Name: "offset", Value: "7"},
+		{Name: "type", Value: "t"},
+	}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v\n%s", err, diff)
+	}
+	if days, err := c.Days(t.Context()); err != nil || !cmp.Equal(days, []string{noon().Format(vlogs.DayFormat)}) {
+		t.Errorf("days %v, %v", days, err)
+	}
+}
+
+// TestAnswersSayWhetherTheyAreWhole is a table of questions and how they end.
+func TestAnswersSayWhetherTheyAreWhole(t *testing.T) {
+	c := enginetest.Start(t).Client()
+	fill(t, c, 100)
+	stop := errors.New("enough")
+	for name, test := range map[string]struct {
+		q     vlogs.Query
+		each  func([]vlogs.Field) error
+		rows  int
+		err   error
+		typed bool // a *vlogs.RefusedError
+	}{
+		"all":            {q: vlogs.Query{Text: "*"}, rows: 100},
+		"exactly":        {q: vlogs.Query{Text: "*", Limit: 100}, rows: 100},
+		"limit":          {q: vlogs.Query{Text: "*", Limit: 99}, rows: 99, err: vlogs.ErrLimit},
+		"range":          {q: vlogs.Query{Text: "*", Start: noon().Add(10 * time.Second), End: noon().Add(20 * time.Second)}, rows: 10},
+		"no query":       {q: vlogs.Query{Text: "host:in("}, typed: true},
+		"caller's error": {q: vlogs.Query{Text: "*"}, each: func([]vlogs.Field) error { return stop }, err: stop},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := 0
+			err := c.Query(t.Context(), test.q, func(row []vlogs.Field) error {
+				if test.each != nil {
+					return test.each(row)
+				}
+				n++
+				return nil
+			})
+			refused := &vlogs.RefusedError{}
+			if n != test.rows || !test.typed && !errors.Is(err, test.err) || errors.As(err, &refused) != test.typed {
+				t.Errorf("%d rows, error %v", n, err)
+			}
+		})
+	}
+}
+
+// TestNewestFirst with a limit.
+func TestNewestFirst(t *testing.T) {
+	c := enginetest.Start(t).Client()
+	fill(t, c, 100)
+	got, err := ask(t, c, vlogs.Query{Text: "*", Limit: 3}, "offset")
+	if diff := cmp.Diff([]string{"99", "98", "97"}, got); diff != "" || !errors.Is(err, vlogs.ErrLimit) {
+		t.Error(err, diff)
+	}
+}
+
+func TestDelete(t *testing.T) {
+	c := enginetest.Start(t).Client()
+	fill(t, c, 100)
+	if err := c.Delete(t.Context(), "offset:>=60"); err != nil {
+		t.Fatal(err)
+	}
+	got, err := ask(t, c, vlogs.Query{Text: "* | stats count() n, max(offset) m"}, "n")
+	if fmt.Sprint(got) != "[60]" || err != nil {
+		t.Error(got, err)
+	}
+}
+
+// TestNobodyThere says so.
+func TestNobodyThere(t *testing.T) {
+	c := vlogs.New("unix:" + t.TempDir() + "/none")
+	if err := c.Health(t.Context()); !errors.Is(err, vlogs.ErrAway) {
+		t.Error(err)
+	}
+}
