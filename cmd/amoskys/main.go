@@ -1,4 +1,4 @@
-// Command amoskys is every role of AMOSKYS: hub, dashboard, node and agents, the
+// Command amoskys is every role of AMOSKYS: hub, store, dashboard, node and agents, the
 // standalone system that runs them on one machine, and the tools around them.
 package main
 

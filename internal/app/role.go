@@ -28,6 +28,9 @@ type Role struct {
 	Template func() []byte
 	// After are the roles that must be ready before up starts it.
 	After []string
+	// Optional says that up is of use without it: it goes on when this one cannot
+	// start, says so, and tries again.
+	Optional bool
 	// Skip tells up to leave it out; nil never.
 	Skip func(RoleOptions) bool
 	// Load reads the configuration, which it returns too where it has faults: those
@@ -71,13 +74,15 @@ type Port struct {
 type Surroundings interface {
 	// Hub is a connection to the hub.
 	Hub() (*remote.Client, error)
+	// Store is a connection to the store.
+	Store() (*remote.Store, error)
 	// Agents are this host's, as the hub knows them.
 	Agents() []*pb.AgentStatus
 }
 
 // Roles lists every role, in an order in which they can start. A new one is one
 // entry here: docs/recipes/add-a-role.md.
-func Roles() []Role { return []Role{hubRole(), dashboardRole(), nodeRole()} }
+func Roles() []Role { return []Role{hubRole(), storeRole(), dashboardRole(), nodeRole()} }
 
 // FindRole returns the role of that name.
 func FindRole(name string) (Role, error) {

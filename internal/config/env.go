@@ -22,6 +22,9 @@ const (
 
 	EnvHubHost = "EVENTBUS_HOST" // host of the hub, for env tags
 	EnvHubPort = "EVENTBUS_PORT" // port of the hub, for env tags
+
+	EnvStoreHost = "STORE_HOST" // host of the store, for env tags
+	EnvStorePort = "STORE_PORT" // port of the store, for env tags
 )
 
 // Variable names the environment variable that overrides a key: "server.port"

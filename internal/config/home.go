@@ -41,6 +41,12 @@ func (h Home) Config() string { return h.Path("config") }
 // HubConfig is the configuration file of the hub.
 func (h Home) HubConfig() string { return h.Path("config/eventbus_config.yaml") }
 
+// StoreConfig is the configuration file of the store.
+func (h Home) StoreConfig() string { return h.Path("config/store_config.yaml") }
+
+// Store is the default folder of the store.
+func (h Home) Store() string { return h.Path("data/store") }
+
 // DashboardConfig is the configuration file of the dashboard.
 func (h Home) DashboardConfig() string { return h.Path("config/dashboard_config.yaml") }
 
@@ -88,7 +94,7 @@ func (h Home) Run() string { return h.Path("run") }
 // homeMarks are files and folders of which a home has at least one.
 var homeMarks = []string{ //nolint:gochecknoglobals // a constant list
 	"certs/ca.crt", "certs/ca.key", "certs/node.crt", "certs/agent.crt", "certs/eventbus.crt", "certs/operator.crt",
-	"config/eventbus_config.yaml", "config/node_config.yaml", "config/dashboard_config.yaml", "config/agents",
+	"config/eventbus_config.yaml", "config/store_config.yaml", "config/node_config.yaml", "config/dashboard_config.yaml", "config/agents",
 	"data/wal", "data/state.db", "data/spool", "data/node.json", "run/up.lock",
 }
 

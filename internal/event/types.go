@@ -49,7 +49,7 @@ const (
 // second spelling. The error is ErrBadType or ErrReservedType, wrapped.
 func (e *Envelope) CheckType(m Maker) error {
 	typ := e.TypeString()
-	if !wellSpelled(typ) {
+	if !IsType(typ) {
 		return fmt.Errorf("%w: it is %.64q", ErrBadType, typ)
 	}
 	first, rest, _ := strings.Cut(typ, ".")
@@ -77,9 +77,9 @@ func (e *Envelope) CheckType(m Maker) error {
 	return nil
 }
 
-// wellSpelled reports whether s is two or more words of a-z, 0-9 and _, joined by
-// single dots.
-func wellSpelled(s string) bool {
+// IsType reports whether s is spelled as the type of an event: two or more words of
+// a-z, 0-9 and _, joined by single dots.
+func IsType(s string) bool {
 	words, start := 0, 0
 	for i := range len(s) {
 		switch c := s[i]; {

@@ -230,7 +230,7 @@ func (ca *CA) template(o IssueOptions) (*x509.Certificate, error) {
 
 // serves reports whether the holders of a role are dialled by others and so need
 // the server usage and host names.
-func serves(r Role) bool { return r == RoleHub || r == RoleDashboard }
+func serves(r Role) bool { return r == RoleHub || r == RoleStore || r == RoleDashboard }
 
 func sign(template, parent *x509.Certificate, public crypto.PublicKey, key crypto.Signer) (*x509.Certificate, error) {
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, public, key)

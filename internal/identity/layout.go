@@ -17,11 +17,11 @@ type LayoutOptions struct {
 	Domain string   // the authority's domain, or DefaultDomain for a new one
 	Host   string   // name of this machine in IDs; os.Hostname
 	Hosts  []string // more names and addresses the hub and the dashboard are reached by
-	// Names limits the leaves to these, of "eventbus", "agent", "dashboard",
+	// Names limits the leaves to these, of "eventbus", "store", "agent", "dashboard",
 	// "node" and "operator"; all when nil.
 	Names []string
 	// With are leaves that only some installations need, to be made beside those:
-	// of "store", "analysis" and "subscriber".
+	// of "analysis" and "subscriber". "store", which once was one, is no fault.
 	With []string
 	// Observes are the kinds of agents of this machine that may speak of other
 	// hosts and devices. A new agent.crt allows them; one that this package made
@@ -44,21 +44,23 @@ type LayoutReport struct {
 	Warnings []string `json:"warnings"`
 }
 
-// leafSpec is one certificate of the layout; an extra one is made on demand.
+// leafSpec is one certificate of the layout; an extra one is made on demand. A later
+// one came after homes had been made: where the authority cannot issue it, they work
+// without it.
 type leafSpec struct {
-	name  string
-	role  Role
-	extra bool
+	name         string
+	role         Role
+	extra, later bool
 }
 
 func layoutLeaves() []leafSpec {
 	return []leafSpec{
 		{name: "eventbus", role: RoleHub},
+		{name: "store", role: RoleStore, later: true},
 		{name: "agent", role: RoleAgent},
 		{name: "dashboard", role: RoleDashboard},
 		{name: "node", role: RoleNode},
 		{name: "operator", role: RoleOperator},
-		{name: "store", role: RoleStore, extra: true},
 		{name: "analysis", role: RoleAnalysis, extra: true},
 		{name: "subscriber", role: RoleSubscriber, extra: true},
 	}
@@ -109,7 +111,7 @@ func (o *LayoutOptions) defaults() error {
 		}
 	}
 	for _, n := range o.With {
-		if extra := ExtraLeaves(); !slices.Contains(extra, n) {
+		if extra := ExtraLeaves(); n != "store" && !slices.Contains(extra, n) {
 			return fmt.Errorf("no certificate that is made on demand is called %q: there are %s", n, strings.Join(extra, ", "))
 		}
 	}
@@ -227,6 +229,11 @@ func (l *layout) ensureLeaf(spec leafSpec) error {
 	case hasCrt:
 		return fmt.Errorf("%s exists without its key %s: put the key back, or run amoskys certs renew %s", crt, base(key), spec.name)
 	}
+	if l.ca == nil && spec.later && !slices.Contains(l.o.Names, spec.name) {
+		l.report.Warnings = append(l.report.Warnings, fmt.Sprintf("%s is missing and cannot be issued because %s is not here: "+
+			"there is no %s until it is issued where the authority's key is", crt, l.path("ca.key"), spec.name))
+		return nil
+	}
 	if l.ca == nil {
 		return fmt.Errorf("%s is missing and cannot be issued because %s is not here: "+
 			"issue it where the authority's key is and copy %s.crt and %s.key here", crt, l.path("ca.key"), spec.name, spec.name)
@@ -242,7 +249,7 @@ func (l *layout) ensureLeaf(spec leafSpec) error {
 	id := ID{Domain: l.domain(), Role: spec.role, Name: cleanName(l.o.Host)}
 	pair, err := l.ca.Issue(IssueOptions{
 		ID:        id,
-		Hosts:     hostsFor(spec.role, l.o),
+		Hosts:     append(hostsFor(spec.role, l.o), l.hubHosts(spec)...),
 		Observes:  observedBy(id, l.o.Observes),
 		TTL:       l.o.TTL,
 		NotBefore: l.o.Now().Add(-backdate),
@@ -262,6 +269,19 @@ func (l *layout) ensureLeaf(spec leafSpec) error {
 	}
 	l.report.Created = append(l.report.Created, base(crt))
 	return nil
+}
+
+// hubHosts are the names in the hub's certificate, for a store that comes to its side
+// later: it is reached by the same.
+func (l *layout) hubHosts(spec leafSpec) []string {
+	if !spec.later {
+		return nil
+	}
+	certs, err := readCerts(l.path("eventbus.crt"))
+	if err != nil {
+		return nil // there is none, or whoever needs it says what is wrong
+	}
+	return hostsOf(certs[0])
 }
 
 func (l *layout) keepLeaf(spec leafSpec, crt, key string) error {

@@ -25,6 +25,7 @@ func layoutFiles() []string {
 	return []string{
 		"agent.crt", "agent.key", "ca.crt", "ca.key", "client.crt", "client.key", "dashboard.crt", "dashboard.key",
 		"eventbus.crt", "eventbus.key", "node.crt", "node.key", "operator.crt", "operator.key",
+		"store.crt", "store.key",
 	}
 }
 
@@ -100,7 +101,7 @@ func TestIssuedCertificates(t *testing.T) {
 	}
 	serials := map[string]bool{}
 	for name, role := range map[string]Role{
-		"eventbus": RoleHub, "agent": RoleAgent, "dashboard": RoleDashboard, "node": RoleNode, "operator": RoleOperator,
+		"eventbus": RoleHub, "agent": RoleAgent, "dashboard": RoleDashboard, "node": RoleNode, "operator": RoleOperator, "store": RoleStore,
 	} {
 		c := readOne(t, filepath.Join(dir, name+".crt"))
 		id, err := FromCertificate(c)
@@ -116,7 +117,7 @@ func TestIssuedCertificates(t *testing.T) {
 		if c.IsCA || c.KeyUsage != x509.KeyUsageDigitalSignature {
 			t.Errorf("%s: CA %v usage %b", name, c.IsCA, c.KeyUsage)
 		}
-		if serves := slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageServerAuth); serves != (role == RoleHub || role == RoleDashboard) {
+		if serves := slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageServerAuth); serves != (role == RoleHub || role == RoleStore || role == RoleDashboard) {
 			t.Errorf("%s: server usage is %v", name, serves)
 		}
 		if serials[c.SerialNumber.String()] || c.SerialNumber.BitLen() < 64 || c.SerialNumber.Sign() <= 0 {
@@ -127,6 +128,40 @@ func TestIssuedCertificates(t *testing.T) {
 	want := []string{"localhost", "web1", "web1.corp.example", "hub.example", "127.0.0.1", "::1", "192.0.2.10"}
 	if diff := cmp.Diff(want, hostsOf(readOne(t, filepath.Join(dir, "eventbus.crt")))); diff != "" {
 		t.Errorf("hub's hosts (-want +got):\n%s", diff)
+	}
+}
+
+// TestStoreComesLater: a home from before there were stores gets a certificate for
+// one that is reached by the hub's names, and one that only dialled is made anew.
+func TestStoreComesLater(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "certs")
+	o := layoutOptions()
+	o.Names = []string{"eventbus", "operator"}
+	_, err := EnsureLayout(dir, o)
+	must(t, err)
+	o = layoutOptions()
+	o.Hosts = nil
+	_, err = EnsureLayout(dir, o)
+	must(t, err)
+	hub, store := readOne(t, filepath.Join(dir, "eventbus.crt")), readOne(t, filepath.Join(dir, "store.crt"))
+	if diff := cmp.Diff(hostsOf(hub), hostsOf(store)); diff != "" {
+		t.Errorf("hosts (-hub +store):\n%s", diff)
+	}
+	ca, err := LoadCA(filepath.Join(dir, "ca.crt"), filepath.Join(dir, "ca.key"))
+	must(t, err)
+	pair, err := ca.Issue(IssueOptions{ID: ID{DefaultDomain, RoleStore, "web1"}, NotBefore: epoch})
+	must(t, err)
+	must(t, swapPair(dir, "store", pair))
+	report, err := EnsureLayout(dir, o)
+	must(t, err)
+	if !slices.Equal(report.Due, []string{"store"}) {
+		t.Fatalf("due: %v", report.Due)
+	}
+	_, err = Renew(dir, RenewOptions{Names: report.Due, Due: true, Now: atEpoch})
+	must(t, err)
+	if hosts := hostsOf(readOne(t, filepath.Join(dir, "store.crt"))); !slices.Contains(hosts, "localhost") {
+		t.Errorf("renewed for %v", hosts)
 	}
 }
 
@@ -184,6 +219,9 @@ func TestEnsureLayoutCompletes(t *testing.T) {
 		"authority's key":      {[]string{"ca.key"}, []string{}, ""},
 		"authority's key and a leaf": {
 			[]string{"ca.key", "node.crt", "node.key"}, nil, "cannot be issued because",
+		},
+		"authority's key and the store, which came later": {
+			[]string{"ca.key", "store.crt", "store.key"}, []string{}, "",
 		},
 		"all but the authority's key": {
 			slices.DeleteFunc(layoutFiles(), func(s string) bool { return s == "ca.key" }),
@@ -369,7 +407,7 @@ func TestVerifyTimes(t *testing.T) {
 		got[i.Name] = i.State
 	}
 	want := map[string]State{
-		"ca": StateOK, "agent": StateDue, "client": StateDue, "dashboard": StateDue, "eventbus": StateDue, "node": StateDue, "operator": StateDue,
+		"ca": StateOK, "agent": StateDue, "client": StateDue, "dashboard": StateDue, "eventbus": StateDue, "node": StateDue, "operator": StateDue, "store": StateDue,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("states (-want +got):\n%s", diff)

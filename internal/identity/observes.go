@@ -89,11 +89,15 @@ func observedBy(id ID, kinds []string) []string {
 }
 
 // lacks reports whether a certificate of this package should let one of kinds
-// speak of others, and does not. What other tools made is theirs to change.
+// speak of others, and does not, or is a store's from when stores only dialled. What
+// other tools made is theirs to change.
 func lacks(cert *x509.Certificate, kinds []string) bool {
 	id, named, err := identify(cert, RoleAgent)
 	if !named || err != nil {
 		return false
+	}
+	if id.Role == RoleStore && len(hostsOf(cert)) == 0 {
+		return true
 	}
 	has := Observes(cert)
 	return slices.ContainsFunc(observedBy(id, kinds), func(k string) bool { return !slices.Contains(has, k) })

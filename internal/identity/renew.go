@@ -155,6 +155,13 @@ func renewOne(dir, name string, ca *CA, o RenewOptions) (Renewed, error) {
 	} else if err != nil {
 		return Renewed{}, err
 	}
+	if id.Role == RoleStore && len(out.Hosts) == 0 {
+		host, err := os.Hostname()
+		if err != nil {
+			return Renewed{}, err
+		}
+		out.Hosts = hostsFor(id.Role, LayoutOptions{Host: host, Canonical: canonicalName})
+	}
 	pair, err := ca.Issue(IssueOptions{
 		ID: id, Hosts: append(out.Hosts, o.Hosts...), Observes: append(Observes(old), observedBy(id, o.Observes)...),
 		TTL: o.TTL, NotBefore: now.Add(-backdate),

@@ -27,6 +27,7 @@ type Endpoint struct {
 	Health   func(context.Context) Health // nil means always healthy
 	Status   func(context.Context) any    // marshalled as JSON; nil leaves /status out
 	Gatherer prometheus.Gatherer          // nil leaves /metrics out
+	Ready    func() bool                  // see [Probes]; nil leaves /livez and /readyz out
 }
 
 // Handler serves /healthz, /metrics and /status. Only GET and HEAD are allowed.
@@ -81,10 +82,14 @@ func (e Endpoint) Serve(ctx context.Context, l net.Listener, logger *slog.Logger
 }
 
 func (e Endpoint) handlerAt(addr net.Addr, names ...string) http.Handler {
-	if !IsLoopbackAddr(addr) {
-		return e.Handler()
+	h := e.Handler()
+	if IsLoopbackAddr(addr) {
+		h = LocalNames(h, names...)
 	}
-	return LocalNames(e.Handler(), names...)
+	if e.Ready != nil {
+		h = Probes(e.Ready, h)
+	}
+	return h
 }
 
 // WriteJSON answers with v as JSON that is never cached. A value that cannot be

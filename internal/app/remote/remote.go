@@ -31,6 +31,9 @@ import (
 // ErrNotRunning says that nothing answers where the hub should be.
 var ErrNotRunning = errors.New("the hub is not running")
 
+// ErrStoreNotRunning says that nothing answers where the store should be.
+var ErrStoreNotRunning = errors.New("the store is not running")
+
 // Client is a connection to a hub.
 type Client struct {
 	Fleet        pb.FleetClient
@@ -44,9 +47,7 @@ type Client struct {
 	Addr         string // host:port
 	Proxy        string // on the way there, without credentials; empty for none
 
-	conn  *grpc.ClientConn
-	files identity.Files
-	now   func() time.Time
+	*line
 }
 
 // Address is where the hub of e.Home is reached from here: from the environment
@@ -56,19 +57,25 @@ func Address(e *cli.Env) (string, error) {
 	if err := config.Load(e.Home.HubConfig(), &cfg, config.DecodeOptions{Env: e.Lookup}); err != nil {
 		return "", err
 	}
-	host, port := LocalHost(cfg.Server.Host), strconv.Itoa(cfg.Server.Port)
+	return place(e, cfg.Server.Host, cfg.Server.Port, config.EnvHubHost, config.EnvHubPort)
+}
+
+// place is where a server that listens on host and port is reached from here, unless
+// the environment names another place.
+func place(e *cli.Env, host string, port int, envHost, envPort string) (string, error) {
+	host, at := LocalHost(host), strconv.Itoa(port)
 	if e.Lookup != nil {
-		if h, ok := e.Lookup(config.EnvHubHost); ok && h != "" {
+		if h, ok := e.Lookup(envHost); ok && h != "" {
 			host = h
 		}
-		if p, ok := e.Lookup(config.EnvHubPort); ok && p != "" {
+		if p, ok := e.Lookup(envPort); ok && p != "" {
 			if n, err := strconv.Atoi(p); err != nil || n < 1 || n > math.MaxUint16 {
-				return "", fmt.Errorf("$%s: %q is not a port: use a number from 1 to 65535", config.EnvHubPort, p)
+				return "", fmt.Errorf("$%s: %q is not a port: use a number from 1 to 65535", envPort, p)
 			}
-			port = p
+			at = p
 		}
 	}
-	return net.JoinHostPort(host, port), nil
+	return net.JoinHostPort(host, at), nil
 }
 
 // LocalHost turns an address that is listened on into one to dial from here.
@@ -88,12 +95,52 @@ func Dial(e *cli.Env, addr string) (*Client, error) {
 			return nil, err
 		}
 	}
+	l, err := prepare(e, addr, hubEnd())
+	if err != nil {
+		return nil, err
+	}
+	conn := l.conn
+	return &Client{
+		Fleet: pb.NewFleetClient(conn), Tasks: pb.NewTasksClient(conn), Query: pb.NewQueryClient(conn),
+		Accounts: pb.NewAccountsClient(conn), Enrollment: pb.NewEnrollmentClient(conn), Certificates: pb.NewCertificatesClient(conn),
+		Cursors: pb.NewCursorsClient(conn), Log: pb.NewLogClient(conn), Addr: addr, Proxy: l.proxy,
+		line: l,
+	}, nil
+}
+
+// end is what is at the other end of a connection.
+type end struct {
+	what       string // for people
+	role       identity.Role
+	notRunning error
+	variables  string // that name another one
+}
+
+func hubEnd() end {
+	return end{"the hub", identity.RoleHub, ErrNotRunning, config.EnvHubHost + " and " + config.EnvHubPort}
+}
+
+func storeEnd() end {
+	return end{"the store", identity.RoleStore, ErrStoreNotRunning, config.EnvStoreHost + " and " + config.EnvStorePort}
+}
+
+// line is a connection that a command has, and what its errors are explained with.
+type line struct {
+	end
+	addr, proxy string
+	conn        *grpc.ClientConn
+	files       identity.Files
+	now         func() time.Time
+}
+
+// prepare makes a connection with the operator's certificate to a server of a role.
+func prepare(e *cli.Env, addr string, to end) (*line, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
-		return nil, fmt.Errorf("address of the hub: %w", err)
+		return nil, fmt.Errorf("address of %s: %w", to.what, err)
 	}
 	files := identity.FilesFor(e.Home.Certs(), "operator")
-	tlsConfig, err := identity.ClientConfig(files, identity.ClientOptions{ServerName: host, ServerRole: identity.RoleHub})
+	tlsConfig, err := identity.ClientConfig(files, identity.ClientOptions{ServerName: host, ServerRole: to.role})
 	if err != nil {
 		if home := e.Home.Check(); home != nil {
 			return nil, home
@@ -107,27 +154,27 @@ func Dial(e *cli.Env, addr string) (*Client, error) {
 	}
 	conn, err := dial.NewClient(addr, dialer.Dial, credentials.NewTLS(tlsConfig),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: quick, MinConnectTimeout: 5 * time.Second}),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
 		grpc.WithUserAgent("amoskys-cli"))
 	if err != nil {
 		return nil, err
 	}
-	return &Client{
-		Fleet: pb.NewFleetClient(conn), Tasks: pb.NewTasksClient(conn), Query: pb.NewQueryClient(conn),
-		Accounts: pb.NewAccountsClient(conn), Enrollment: pb.NewEnrollmentClient(conn), Certificates: pb.NewCertificatesClient(conn),
-		Cursors: pb.NewCursorsClient(conn), Log: pb.NewLogClient(conn), Addr: addr, Proxy: dialer.Via(addr),
-		conn: conn, files: files, now: e.Now,
-	}, nil
+	return &line{end: to, addr: addr, proxy: dialer.Via(addr), conn: conn, files: files, now: e.Now}, nil
 }
 
-// Alive asks whether the hub does anything at all: it needs neither its log nor its
-// database to answer, and to refuse us is an answer too. The error is that it is mute.
-func (c *Client) Alive(ctx context.Context) error {
+// maxAnswer bounds one message of an answer, in bytes: as a dashboard does.
+const maxAnswer = 32 << 20
+
+// Alive asks whether the other end does anything at all: a hub needs neither its log
+// nor its database to answer, and to refuse us is an answer too. The error is that it
+// is mute.
+func (c *line) Alive(ctx context.Context) error {
 	_, err := healthpb.NewHealthClient(c.conn).Check(ctx, &healthpb.HealthCheckRequest{})
 	switch status.Code(err) {
 	case codes.DeadlineExceeded:
 		return err
 	case codes.Unavailable: // no connection: is it the process, or certificates?
-		return handshake(ctx, c.Addr)
+		return handshake(ctx, c.addr)
 	default:
 		return nil
 	}
@@ -148,36 +195,42 @@ func handshake(ctx context.Context, addr string) error {
 }
 
 // Close ends the connection.
-func (c *Client) Close() error { return c.conn.Close() }
+func (c *line) Close() error { return c.conn.Close() }
 
 // Explain turns the error of a call into one for people; see [Explain].
-func (c *Client) Explain(err error) error { return Explain(err, c.Addr, c.Proxy, c.files, c.now()) }
+func (c *line) Explain(err error) error {
+	return c.explain(err, c.addr, c.proxy, c.files, c.now())
+}
 
 // Explain turns the error of a call to the hub at addr, through proxy if that is not empty, into one
 // for people. Nothing listening is ErrNotRunning, which silence is not; a refused certificate says
 // which and why; what a proxy did is said of the proxy; what the hub answered comes without gRPC's
 // words around it.
 func Explain(err error, addr, proxy string, files identity.Files, now time.Time) error {
+	return hubEnd().explain(err, addr, proxy, files, now)
+}
+
+func (to end) explain(err error, addr, proxy string, files identity.Files, now time.Time) error {
 	if err == nil {
 		return nil
 	}
 	if text, ok := dial.ProxyFault(err); ok {
-		return fmt.Errorf("connect to the hub at %s: %s", addr, text)
+		return fmt.Errorf("connect to %s at %s: %s", to.what, addr, text)
 	}
 	if proxy != "" {
 		addr += " through the proxy " + proxy
 	}
 	if r, ok := errors.AsType[*identity.Rejection](identity.ExplainHandshake(err, files, now)); ok {
-		return fmt.Errorf("connect to the hub at %s: %w", addr, r)
+		return fmt.Errorf("connect to %s at %s: %w", to.what, addr, r)
 	}
 	s := status.Convert(err)
 	switch s.Code() {
 	case codes.Unavailable, codes.DeadlineExceeded:
 		if s.Code() == codes.DeadlineExceeded && !strings.Contains(s.Message(), "connection error") {
-			return fmt.Errorf("the hub at %s does not answer: it hangs, is overloaded, or the network between loses everything (%s)", addr, lastPart(s.Message()))
+			return fmt.Errorf("%s at %s does not answer: it hangs, is overloaded, or the network between loses everything (%s)", to.what, addr, lastPart(s.Message()))
 		}
 		if isLocal(s.Message()) {
-			return fmt.Errorf("%w at %s: start it with amoskys up, or name another with EVENTBUS_HOST and EVENTBUS_PORT (%s)", ErrNotRunning, addr, lastPart(s.Message()))
+			return fmt.Errorf("%w at %s: start it with amoskys up, or name another with %s (%s)", to.notRunning, addr, to.variables, lastPart(s.Message()))
 		}
 	default:
 	}

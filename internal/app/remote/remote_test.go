@@ -90,7 +90,7 @@ func TestNothingListens(t *testing.T) {
 }
 
 func TestHubHangs(t *testing.T) {
-	c := &Client{Addr: "localhost:5000", now: time.Now}
+	c := &Client{line: &line{end: hubEnd(), addr: "localhost:5000", now: time.Now}}
 	for _, err := range []error{
 		status.Error(codes.DeadlineExceeded, "context deadline exceeded while waiting for connections to become ready"),
 		status.FromContextError(context.DeadlineExceeded).Err(),
@@ -107,7 +107,7 @@ func TestHubHangs(t *testing.T) {
 }
 
 func TestExplainGivesTheHubsWords(t *testing.T) {
-	c := &Client{Addr: "localhost:5000", now: time.Now}
+	c := &Client{line: &line{end: hubEnd(), addr: "localhost:5000", now: time.Now}}
 	if err := c.Explain(nil); err != nil {
 		t.Error(err)
 	}

@@ -68,7 +68,7 @@ func prepareLocked(ctx context.Context, e *cli.Env, o Options, unlock func()) (p
 	if err != nil {
 		return nil, err
 	}
-	return p, p.checkPorts(ctx)
+	return p, p.checkPorts(ctx, func(err error) { fmt.Fprintln(e.Stdout, err) })
 }
 
 // background is the command that runs up detached.

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-var errSystem = errors.New("up and down need a Unix system; run hub, dashboard and node by themselves")
+var errSystem = errors.New("up and down need a Unix system; run hub, store, dashboard and node by themselves")
 
 func lockHome(string) (unlock func(), err error) { return nil, errSystem }
 

@@ -27,6 +27,7 @@ type model struct {
 
 	mu      sync.Mutex // guards what follows
 	client  *remote.Client
+	store   *remote.Store
 	phase   string
 	hub     remote.HubStatus
 	agents  []*pb.AgentStatus
@@ -80,6 +81,20 @@ func (m *model) Hub() (*remote.Client, error) {
 	return m.client, nil
 }
 
+// Store returns the connection to the store, made when the certificates exist.
+func (m *model) Store() (*remote.Store, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.store == nil {
+		s, err := remote.DialStore(m.e, "")
+		if err != nil {
+			return nil, err
+		}
+		m.store = s
+	}
+	return m.store, nil
+}
+
 // readyPatience bounds one question whether a role works.
 const readyPatience = time.Second
 
@@ -116,6 +131,9 @@ func (m *model) watch(ctx context.Context, changed func()) {
 	defer m.mu.Unlock()
 	if m.client != nil {
 		_ = m.client.Close() // nothing more is asked
+	}
+	if m.store != nil {
+		_ = m.store.Close() // as above
 	}
 }
 

@@ -140,11 +140,11 @@ func readPlan(e *cli.Env, roles []app.Role, o Options) (plan, error) {
 	return p, p.checkCerts()
 }
 
-// checkCerts reports a role whose certificate is not there.
+// checkCerts reports a role whose certificate is not there, if up needs it.
 func (p plan) checkCerts() error {
 	var errs []error
 	for _, r := range p {
-		if r.Cert == "" {
+		if r.Cert == "" || r.Optional {
 			continue
 		}
 		if _, err := os.Stat(r.Cert); err != nil {
@@ -175,6 +175,7 @@ func firstAdmin(ctx context.Context, e *cli.Env, out io.Writer) (err error) {
 // listener is one port that will be needed.
 type listener struct {
 	who, addr, key string
+	optional       bool // up goes on without whoever listens there
 }
 
 // listeners lists the ports that will be needed.
@@ -182,11 +183,11 @@ func (p plan) listeners() []listener {
 	var list []listener
 	for _, r := range p {
 		for _, port := range r.Ports {
-			list = append(list, listener{port.Who, port.Addr, port.Key + " in " + r.file})
+			list = append(list, listener{port.Who, port.Addr, port.Key + " in " + r.file, r.Optional})
 		}
 		for _, a := range r.Agents {
 			if s, err := a.Settings(); err == nil && s.Enabled {
-				list = append(list, listener{"agent " + a.ID, s.Addr, "http.port in " + a.Config})
+				list = append(list, listener{"agent " + a.ID, s.Addr, "http.port in " + a.Config, false})
 			}
 		}
 	}
@@ -194,8 +195,8 @@ func (p plan) listeners() []listener {
 }
 
 // checkPorts names every taken port with the process that holds it, before
-// anything is started.
-func (p plan) checkPorts(ctx context.Context) error {
+// anything is started. Those of roles that up goes on without are told to warn.
+func (p plan) checkPorts(ctx context.Context, warn func(error)) error {
 	var errs []error
 	owners := map[string]string{}
 	for _, l := range p.listeners() {
@@ -206,7 +207,12 @@ func (p plan) checkPorts(ctx context.Context) error {
 		}
 		owners[port] = l.who
 		if err := ports.Check(ctx, l.addr); err != nil {
-			errs = append(errs, fmt.Errorf("%s cannot start: %w; %s", l.who, err, ports.Fix(err, l.key)))
+			err = fmt.Errorf("%s cannot start: %w; %s", l.who, err, ports.Fix(err, l.key))
+			if l.optional {
+				warn(err)
+				continue
+			}
+			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)

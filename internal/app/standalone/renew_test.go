@@ -23,7 +23,7 @@ func TestPrepareRenews(t *testing.T) {
 	if _, err := prepare(t.Context(), e, Options{}, &out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"made 14 certificates", "password: "} {
+	for _, want := range []string{"made 16 certificates", "password: "} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is missing in:\n%s", want, out.String())
 		}
@@ -36,7 +36,7 @@ func TestPrepareRenews(t *testing.T) {
 	if _, err := prepare(t.Context(), e, Options{}, &out); err != nil {
 		t.Fatal(err)
 	}
-	if want := "renewed certificates: agent, dashboard, eventbus, node, operator\n"; out.String() != want {
+	if want := "renewed certificates: agent, dashboard, eventbus, node, operator, store\n"; out.String() != want {
 		t.Errorf("printed %q, want %q", out.String(), want)
 	}
 }

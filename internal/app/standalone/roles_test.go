@@ -294,7 +294,7 @@ func TestPlanNamesWhatIsMissing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.checkPorts(t.Context()); err == nil || !strings.Contains(err.Error(), "the store cannot start") || !strings.Contains(err.Error(), "server.port in "+e.Home.Path("config/store_config.yaml")) {
+	if err := p.checkPorts(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "the store cannot start") || !strings.Contains(err.Error(), "server.port in "+e.Home.Path("config/store_config.yaml")) {
 		t.Error(err)
 	}
 	_, err = readPlan(e, []app.Role{with(func(s *app.Settings) { s.Cert = e.Home.Path("certs/store.crt") })}, Options{})

@@ -15,6 +15,7 @@ import (
 
 	"github.com/amoskys/amoskys/internal/cli"
 	"github.com/amoskys/amoskys/internal/node/child"
+	"github.com/amoskys/amoskys/internal/obs"
 )
 
 // system is everything up runs.
@@ -131,6 +132,10 @@ func (s *system) start(ctx, background context.Context) error {
 				}
 			}
 			s.launch(background, r)
+			if r.Optional {
+				s.awaitOptional(limit, r)
+				return nil
+			}
 			return s.awaitReady(limit, r)
 		})
 	}
@@ -149,6 +154,20 @@ func (s *system) launch(background context.Context, r *role) {
 		r.child.Run(ctx)
 	}()
 	r.child.Start()
+}
+
+// optionalPatience is how long up waits for a role that it can go on without.
+const optionalPatience = 2 * time.Second
+
+// awaitOptional is awaitReady for a role that up goes on without: it says so, and the
+// role's supervisor tries again.
+func (s *system) awaitOptional(ctx context.Context, r *role) {
+	soon, cancel := context.WithTimeout(ctx, optionalPatience)
+	defer cancel()
+	if err := s.awaitReady(soon, r); err != nil && ctx.Err() == nil {
+		s.logger.WarnContext(ctx, "started without a role", obs.KeyRole, r.Name, obs.KeyError, err)
+		s.model.note(err.Error() + "; everything else goes on, and it is tried again")
+	}
 }
 
 // awaitReady waits until the role answers, or crashes before it ever did.
@@ -170,7 +189,7 @@ func (s *system) awaitReady(ctx context.Context, r *role) error {
 			if !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
 				return nil // another role failed, or a person stopped it all
 			}
-			return fmt.Errorf("%s is not ready after %s: %w; see %s", r.Name, readyTimeout, why, s.e.Home.Log(r.Log))
+			return fmt.Errorf("%s is not ready after %s: %w; see %s", r.Name, s.e.Now().Sub(s.started).Round(100*time.Millisecond), why, s.e.Home.Log(r.Log))
 		}
 	}
 }

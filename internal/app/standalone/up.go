@@ -34,7 +34,7 @@ const (
 )
 
 // Up runs everything until ctx ends or a person stops it, then stops it in order:
-// agents, node, dashboard, hub. It returns nil after an orderly end.
+// agents, node, dashboard, store, hub. It returns nil after an orderly end.
 func Up(ctx context.Context, e *cli.Env, o Options) (err error) {
 	if err := e.Home.Ensure(); err != nil {
 		return err
@@ -52,7 +52,8 @@ func Up(ctx context.Context, e *cli.Env, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := p.checkPorts(ctx); err != nil {
+	warn := func(err error) { fmt.Fprintf(io.MultiWriter(e.Stdout, &printed), "%v\n", err) }
+	if err := p.checkPorts(ctx, warn); err != nil {
 		return err
 	}
 	logger, closer, err := obs.NewLogger(obs.LogOptions{File: e.Home.Log("up"), ErrorsFile: e.Home.Errors(), Component: "up"})

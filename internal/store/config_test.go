@@ -1,0 +1,62 @@
+package store
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/amoskys/amoskys/internal/config"
+)
+
+func TestConfigTemplateIsTheDefault(t *testing.T) {
+	got := Config{Store: KeepConfig{RetentionByType: map[string]int{}}}
+	if err := config.Decode("store_config.yaml", ConfigTemplate(), &got, config.DecodeOptions{Env: config.NoEnv}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(DefaultConfig(), got); diff != "" {
+		t.Errorf("(-default +template):\n%s", diff)
+	}
+	if got.Store.Retention() != 30*24*time.Hour {
+		t.Error(got.Store.Retention())
+	}
+}
+
+func TestConfigFaults(t *testing.T) {
+	tests := []struct{ text, want string }{
+		{"server: {port: 70000}", "server.port"},
+		{"server: {host: 'a b'}", "server.host"},
+		{"server: {max_streams: 1}", "server.max_streams"},
+		{"server: {max_connections: 1}", "server.max_connections"},
+		{"hub: {port: 0}", "hub.port"},
+		{"tls: {cert_file: ''}", "tls.cert_file: must not be empty"},
+		{"store: {engine: lucene}", "valid: victorialogs"},
+		{"store: {path: ''}", "store.path: must not be empty"},
+		{"store: {retention_days: 0}", "store.retention_days"},
+		{"store: {retention_size_mb: -1}", "store.retention_size_mb"},
+		{"store: {min_free_mb: 1}", "store.min_free_mb"},
+		{"store: {retention_by_type: {process.exit: 31}}", "must be from 1 to 30"},
+		{"store: {retention_by_type: {Exit: 3}}", "is not a type of events"},
+		{"store: {retention_day: 3}", `did you mean "retention_days"?`},
+		{"metrics: {port: 5002}", "metrics.port: is the same as server.port"},
+		{"logging: {level: LOUD}", "valid: DEBUG"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.text, func(t *testing.T) {
+			cfg := DefaultConfig()
+			err := config.Decode("f", []byte(tt.text), &cfg, config.DecodeOptions{Env: config.NoEnv})
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want words %q", err, tt.want)
+			}
+		})
+	}
+	cfg := DefaultConfig()
+	env := func(name string) (string, bool) { return "hub.example", name == config.EnvHubHost }
+	if err := config.Decode("f", []byte("store: {retention_by_type: {process.exit: 7}}"), &cfg, config.DecodeOptions{Env: env}); err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Hub.Host != "hub.example" || cfg.Store.RetentionByType["process.exit"] != 7 {
+		t.Errorf("%+v", cfg)
+	}
+}
