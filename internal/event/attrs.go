@@ -31,8 +31,15 @@ type Attr struct {
 type Attrs struct {
 	List []Attr
 
-	odd bool // a field stands twice, or a map is not in order: see Read
+	odd   bool // a field stands twice, or a map is not in order: see Read
+	parts bool // something of the event is no attribute: see Whole
 }
+
+// Whole reports whether the attributes alone make the event whole: Field.Set and
+// Field.SetEntries, given each of them, build one that is equal to the decoded one. It
+// is not of an event with messages that repeat or are set and empty, with unknown
+// fields, an odd encoding, or a duration beyond 292 years.
+func (a *Attrs) Whole() bool { return !a.odd && !a.parts }
 
 // Read replaces List by the attributes of encoded, which Inspect has accepted. Of
 // other bytes it returns an error that wraps ErrMalformed, or what it could read.
@@ -42,7 +49,7 @@ type Attrs struct {
 // displace another; Read then decodes and encodes the event, which costs more and
 // gives the same.
 func (a *Attrs) Read(encoded []byte) error {
-	a.List, a.odd = a.List[:0], false
+	a.List, a.odd, a.parts = a.List[:0], false, false
 	if err := a.message(encoded, eventShape()); err != nil {
 		return err
 	}
@@ -58,7 +65,9 @@ func (a *Attrs) Read(encoded []byte) error {
 		return fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	a.List = a.List[:0]
-	return a.message(canonical, eventShape())
+	err = a.message(canonical, eventShape())
+	a.odd = true
+	return err
 }
 
 // ReadStored is Read for an event of the log, as Attribute completes one: the
@@ -68,9 +77,9 @@ func (a *Attrs) ReadStored(encoded []byte, publisher string) error {
 	if err := a.Read(encoded); err != nil {
 		return err
 	}
+	fields := compiled().fields
 	for i := range a.List {
-		switch attr := &a.List[i]; compiled().fields[attr.ID].Name {
-		case "host", "observer", "agent":
+		if attr := &a.List[i]; fields[attr.ID].isName {
 			attr.Value.text = hostname.NormalBytes(attr.Value.text)
 		}
 	}
@@ -97,12 +106,16 @@ func (a *Attrs) message(b []byte, s *shape) error {
 		}
 		b = b[n:]
 		if int(num) >= len(s.leaves) || s.leaves[num].kind == leafNone {
+			a.parts = true
 			continue
 		}
 		l, f := &s.leaves[num], &s.fields[num]
 		if typ != f.wire {
 			// Else the decoder takes it for an unknown field.
-			if typ == protowire.BytesType && f.packed && a.packed(v, l, f.wire) != nil {
+			switch {
+			case typ != protowire.BytesType || !f.packed:
+				a.parts = true
+			case a.packed(v, l, f.wire) != nil:
 				return malformed(s, num)
 			}
 			continue
@@ -154,7 +167,10 @@ func consumeValue(num protowire.Number, typ protowire.Type, b []byte) (v []byte,
 func (a *Attrs) field(v []byte, l *leaf, f *field) error {
 	switch l.kind {
 	case leafGroup:
-		return a.message(v, f.sub)
+		before := len(a.List)
+		err := a.message(v, f.sub)
+		a.parts = a.parts || !l.once || len(a.List) == before
+		return err
 	case leafText, leafBytes:
 		if len(v) > 0 || l.presence {
 			kind := valueText
@@ -240,15 +256,20 @@ func (a *Attrs) moment(b []byte, l *leaf, s *shape) error {
 			return malformed(s, num)
 		}
 		b = b[n:]
+		x := uint64(0)
 		if typ == protowire.VarintType {
-			switch x, _ := protowire.ConsumeVarint(v); int32(num) {
-			case 1:
-				value.num = x
-			case 2:
-				value.nanos = int32(x)
-			}
+			x, _ = protowire.ConsumeVarint(v)
+		}
+		switch known := typ == protowire.VarintType; {
+		case known && num == 1:
+			value.num = x
+		case known && num == 2:
+			value.nanos = int32(x)
+		default:
+			a.parts = true
 		}
 	}
+	a.parts = a.parts || value.nanos < 0 || value.nanos > maxNanos || l.kind == leafDuration && value.duration() == math.MaxInt64
 	a.List = append(a.List, Attr{ID: l.id, Value: value})
 	return nil
 }

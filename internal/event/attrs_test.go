@@ -1,7 +1,6 @@
 package event_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -20,78 +19,9 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/amoskys/amoskys/internal/event"
+	"github.com/amoskys/amoskys/internal/event/eventtest"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
-
-// filled returns one event for each body, with every field set, lists twice.
-func filled() []*pb.Event {
-	var events []*pb.Event
-	body := (&pb.Event{}).ProtoReflect().Descriptor().Oneofs().ByName("body")
-	for i := range body.Fields().Len() {
-		ev := &pb.Event{}
-		fill(ev.ProtoReflect(), body.Fields().Get(i), new(int))
-		ev.Id = bytes.Repeat([]byte{byte(i + 1)}, event.IDSize)
-		ev.Time = timestamppb.New(when)
-		events = append(events, ev)
-	}
-	return events
-}
-
-func fill(m protoreflect.Message, body protoreflect.FieldDescriptor, n *int) {
-	fds := m.Descriptor().Fields()
-	for i := range fds.Len() {
-		fd := fds.Get(i)
-		if o := fd.ContainingOneof(); o != nil && !o.IsSynthetic() && fd != body {
-			continue
-		}
-		switch {
-		case fd.IsMap():
-			for _, k := range []string{"b", "a.c", ""} {
-				*n++
-				m.Mutable(fd).Map().Set(protoreflect.ValueOfString(k).MapKey(), protoreflect.ValueOfString(fmt.Sprint("v", *n)))
-			}
-		case fd.IsList():
-			for range 2 {
-				list := m.Mutable(fd).List()
-				if fd.Kind() == protoreflect.MessageKind {
-					fill(list.AppendMutable().Message(), body, n)
-				} else {
-					list.Append(some(fd, n))
-				}
-			}
-		case fd.Kind() == protoreflect.MessageKind:
-			fill(m.Mutable(fd).Message(), body, n)
-		default:
-			m.Set(fd, some(fd, n))
-		}
-	}
-}
-
-func some(fd protoreflect.FieldDescriptor, n *int) protoreflect.Value {
-	*n++
-	switch fd.Kind() {
-	case protoreflect.StringKind:
-		return protoreflect.ValueOfString(fmt.Sprintf("<%s>\n\"%d\" é", fd.Name(), *n))
-	case protoreflect.BytesKind:
-		return protoreflect.ValueOfBytes(bytes.Repeat([]byte{byte(*n)}, 16))
-	case protoreflect.EnumKind:
-		return protoreflect.ValueOfEnum(protoreflect.EnumNumber(*n%9 + 1)) // some are unknown
-	case protoreflect.BoolKind:
-		return protoreflect.ValueOfBool(true)
-	case protoreflect.Int32Kind:
-		return protoreflect.ValueOfInt32(int32(-*n))
-	case protoreflect.Int64Kind:
-		return protoreflect.ValueOfInt64(int64(*n))
-	case protoreflect.Uint32Kind:
-		return protoreflect.ValueOfUint32(math.MaxUint32 - uint32(*n))
-	case protoreflect.Uint64Kind:
-		return protoreflect.ValueOfUint64(math.MaxUint64 - uint64(*n))
-	case protoreflect.DoubleKind:
-		return protoreflect.ValueOfFloat64([]float64{1e-9, 1e22, 12.5, math.Inf(1), math.NaN(), math.Copysign(0, -1)}[*n%6])
-	default:
-		panic("fill: " + fd.Kind().String())
-	}
-}
 
 // decodedAttrs is what Attrs must find, read by reflection from the decoded event.
 func decodedAttrs(ev *pb.Event) map[string]any {
@@ -255,7 +185,7 @@ func shown(v any) string {
 }
 
 func TestAttrsAreThoseOfTheDecodedEvent(t *testing.T) {
-	for _, ev := range append(filled(), sample(), &pb.Event{}) {
+	for _, ev := range append(eventtest.Filled(), sample(), &pb.Event{}) {
 		t.Run(fmt.Sprintf("%T", ev.GetBody()), func(t *testing.T) { sameAttrs(t, encoded(t, ev)) })
 	}
 }
@@ -284,8 +214,8 @@ func TestAttrsOfOddEncodings(t *testing.T) {
 		"a text twice":          join(&pb.Event{Message: "one"}, &pb.Event{Message: "two"}),
 		"merged messages":       join(&pb.Event{Host: &pb.Host{Name: "a", Id: "1"}}, &pb.Event{Host: &pb.Host{Name: "b", Arch: "x"}}),
 		"merged times":          join(&pb.Event{Time: &timestamppb.Timestamp{Seconds: 5}}, &pb.Event{Time: &timestamppb.Timestamp{Nanos: 7}}),
-		"one body for another":  join(filled()[0], filled()[1]),
-		"merged bodies":         join(filled()[0], filled()[0]),
+		"one body for another":  join(eventtest.Filled()[0], eventtest.Filled()[1]),
+		"merged bodies":         join(eventtest.Filled()[0], eventtest.Filled()[0]),
 		"maps in any order":     slices.Concat(entry("b", "1"), entry("a", "2"), entry("b", "3")),
 		"an empty entry":        {7<<3 | 2, 0},
 		"a key alone":           {7<<3 | 2, 3, 1<<3 | 2, 1, 'k'},
@@ -303,7 +233,7 @@ func TestAttrsOfOddEncodings(t *testing.T) {
 // TestAttrsOfMutatedEvents: whatever the hub admits reads as it decodes.
 func TestAttrsOfMutatedEvents(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	events := filled()
+	events := eventtest.Filled()
 	admitted := 0
 	for range 20_000 {
 		in := encoded(t, events[random.IntN(len(events))])
@@ -359,7 +289,7 @@ func TestStoredEventsHaveAPublisher(t *testing.T) {
 // TestLabelsAreUnique: two attributes that one event can have never share a name.
 func TestLabelsAreUnique(t *testing.T) {
 	for _, schema := range []event.Schema{event.SchemaNative, event.SchemaECS, event.SchemaOCSF} {
-		for _, ev := range filled() {
+		for _, ev := range eventtest.Filled() {
 			var a event.Attrs
 			if err := a.Read(encoded(t, ev)); err != nil {
 				t.Fatal(err)
@@ -398,7 +328,7 @@ func TestAttrsAllocateNothing(t *testing.T) {
 }
 
 func FuzzAttrs(f *testing.F) {
-	for _, ev := range append(filled(), sample()) {
+	for _, ev := range append(eventtest.Filled(), sample()) {
 		b, err := event.Encode(ev)
 		if err != nil {
 			f.Fatal(err)

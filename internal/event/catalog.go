@@ -42,6 +42,16 @@ type Field struct {
 	Values []string
 
 	steps []protoreflect.FieldDescriptor
+	// isName says that Attribute brings it into the form of names.
+	isName bool
+	// numbers are an enumeration's by the words of its values.
+	numbers map[string]protoreflect.EnumNumber
+}
+
+// Repeats reports whether one event can have several values of the attribute. Those of
+// a map are its entries, and do not count.
+func (f *Field) Repeats() bool {
+	return slices.ContainsFunc(f.steps, protoreflect.FieldDescriptor.IsList)
 }
 
 // catalog is the compiled mapping table.
@@ -141,7 +151,10 @@ func buildCatalog() *catalog {
 				d = fd.Message()
 			}
 		}
-		f.Type, f.Values = typeOf(f.steps[len(f.steps)-1])
+		f.isName = slices.Contains([]string{"host.name", "observer.name", "agent.id"}, f.Path)
+		last := f.steps[len(f.steps)-1]
+		f.Type, f.Values = typeOf(last)
+		f.numbers = enumNumbers(last.Enum())
 		c.fields = append(c.fields, f)
 	}
 	c.native = c.rankNames(func(f *Field) string { return f.Name })
@@ -188,6 +201,20 @@ func typeOf(fd protoreflect.FieldDescriptor) (FieldType, []string) {
 	default:
 		return FieldNumber, nil
 	}
+}
+
+// enumNumbers is the inverse of enumNames.
+func enumNumbers(ed protoreflect.EnumDescriptor) map[string]protoreflect.EnumNumber {
+	if ed == nil {
+		return nil
+	}
+	by := map[string]protoreflect.EnumNumber{}
+	for n, name := range enumNames(ed) {
+		if name != "" {
+			by[name] = protoreflect.EnumNumber(n)
+		}
+	}
+	return by
 }
 
 // enumText is the value's name without the enum's prefix, in lower case:

@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"time"
 	"unicode/utf8"
-
-	"github.com/google/uuid"
 )
 
 // Value is what an attribute is set to. Its text aliases the encoded event.
@@ -57,6 +55,10 @@ func (v *Value) Float() (x float64, ok bool) {
 	}
 	return 0, false
 }
+
+// Nanoseconds returns a duration exactly, but one beyond 292 years as them, and false
+// for values of other types.
+func (v *Value) Nanoseconds() (n int64, ok bool) { return int64(v.duration()), v.kind == valueDuration }
 
 // duration saturates where time.Duration does, as durationpb's AsDuration.
 func (v *Value) duration() time.Duration {
@@ -167,8 +169,13 @@ func appendID(dst, id []byte) []byte {
 	if len(id) != IDSize {
 		return hex.AppendEncode(dst, id)
 	}
-	text, _ := uuid.UUID(id).MarshalText() // never fails
-	return append(dst, text...)
+	for i, part := range [...][]byte{id[:4], id[4:6], id[6:8], id[8:10], id[10:]} {
+		if i > 0 {
+			dst = append(dst, '-')
+		}
+		dst = hex.AppendEncode(dst, part)
+	}
+	return dst
 }
 
 func appendJSONString(dst, text []byte) []byte {

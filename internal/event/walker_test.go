@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/amoskys/amoskys/internal/event"
+	"github.com/amoskys/amoskys/internal/event/eventtest"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
@@ -70,7 +71,7 @@ func agree(t *testing.T, w *event.Walker, in []byte) {
 func TestWalkerAgreesWithInspect(t *testing.T) {
 	var w event.Walker
 	events := samples(50)
-	for _, ev := range filled() {
+	for _, ev := range eventtest.Filled() {
 		ev.Publisher, ev.Observer = "", nil
 		b, err := event.Encode(ev)
 		if err != nil {
@@ -139,7 +140,7 @@ func FuzzWalker(f *testing.F) {
 	for _, b := range all {
 		f.Add(b, all[0])
 	}
-	for _, ev := range filled() {
+	for _, ev := range eventtest.Filled() {
 		b, err := event.Encode(ev)
 		if err != nil {
 			f.Fatal(err)
