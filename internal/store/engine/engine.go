@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/VictoriaMetrics/VictoriaLogs/app/vlinsert"
@@ -61,14 +62,25 @@ func Run(ctx context.Context, o Options) error {
 	insertutil.SetLogRowsStorage(&vlstorage.Storage{})
 	vlinsert.Init()
 
-	server := &http.Server{Handler: http.HandlerFunc(handle), ReadHeaderTimeout: 10 * time.Second}
+	// Requests outlive their connections, and nobody may use the storage when it closes.
+	var asking sync.WaitGroup
+	asked, leave := context.WithCancel(context.WithoutCancel(ctx))
+	defer leave()
+	server := &http.Server{
+		ReadHeaderTimeout: 10 * time.Second,
+		BaseContext:       func(net.Listener) context.Context { return asked },
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asking.Add(1)
+			defer asking.Done()
+			handle(w, r)
+		}),
+	}
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()
 	select {
 	case err = <-done:
 	case <-ctx.Done():
-		// Nobody may use the storage when it closes, so all are waited for, and those
-		// who take too long are cut off.
+		// All are waited for, and those who take too long are cut off.
 		soon, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		if server.Shutdown(soon) != nil {
@@ -78,6 +90,8 @@ func Run(ctx context.Context, o Options) error {
 			err = errors.Join(err, e)
 		}
 	}
+	leave()
+	asking.Wait()
 	vlinsert.Stop()
 	vlselect.Stop()
 	vlstorage.Stop()

@@ -39,10 +39,46 @@ func (k *Keeper) setAside(day, why string, text []string) error {
 	if err := errors.Join(os.Rename(from, to), syncDir(k.partitions()), syncDir(k.quarantineDir())); err != nil {
 		return fmt.Errorf("set day %s of the store aside (%s): %w", day, why, err)
 	}
-	if err := writeSetAside(k.quarantineDir(), a); err != nil {
+	return k.noteSetAside(a)
+}
+
+// setAsideOnce is setAside where the folder is there still.
+func (k *Keeper) setAsideOnce(day, why string, text []string) error {
+	if !exists(k.partitions(), day) {
+		return nil
+	}
+	return k.setAside(day, why, text)
+}
+
+// noteLost notes a day whose folder is not there. One that is to be rebuilt anyway is
+// not noted twice.
+func (k *Keeper) noteLost(day, why string) error {
+	for _, a := range k.State().SetAside {
+		if a.Day == day && a.Rebuilt.IsZero() {
+			return k.forgetLedger(day, a.Folder)
+		}
+	}
+	now := time.Now().UTC()
+	return k.noteSetAside(SetAside{Day: day, Folder: day + "-" + now.Format(timestampFormat), Time: now, Why: why})
+}
+
+// forgetLedger moves the checksums of a day that is not there any more to its files in
+// quarantine.
+func (k *Keeper) forgetLedger(day, folder string) error {
+	delete(k.scanned, day)
+	err := os.Rename(filepath.Join(k.sumsDir(), day+".json"), filepath.Join(k.quarantineDir(), folder+".sums"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("set the checksums of day %s aside: %w", day, err)
+	}
+	return nil
+}
+
+// noteSetAside writes down what was set aside, and tells.
+func (k *Keeper) noteSetAside(a SetAside) error {
+	if err := errors.Join(writeSetAside(k.quarantineDir(), a), k.forgetLedger(a.Day, a.Folder)); err != nil {
 		return err
 	}
-	k.logger.Error("a day of the store was set aside and is to be rebuilt from the log", "day", day, obs.KeyReason, why, obs.KeyPath, to)
+	k.logger.Error("a day of the store was set aside and is to be rebuilt from the log", "day", a.Day, obs.KeyReason, a.Why, obs.KeyPath, k.quarantineDir())
 	k.update(func(s *State) { s.SetAside = append(s.SetAside, a) })
 	if k.o.OnSetAside != nil {
 		k.o.OnSetAside(a)

@@ -2,8 +2,6 @@ package keeper
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 
@@ -36,8 +34,5 @@ func (k *Keeper) answerCrash(_ context.Context, crash child.Status, _ bool) erro
 	if day == "" {
 		return nil
 	}
-	if _, err := os.Stat(filepath.Join(k.partitions(), day)); err != nil {
-		return nil //nolint:nilerr // gone already
-	}
-	return k.setAside(day, "the engine ended by itself over its files", lines)
+	return k.setAsideOnce(day, "the engine ended by itself over its files", lines)
 }

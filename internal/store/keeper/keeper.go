@@ -5,6 +5,7 @@
 //
 //	DIR/engine/            the engine's; partitions/YYYYMMDD in it are days, in UTC
 //	DIR/quarantine/        days set aside: DAY-TIMESTAMP, and DAY-TIMESTAMP.json saying why
+//	DIR/sums/              checksums of each day's files
 //	DIR/unclean            is there unless the engine stopped in order and nothing is to be mended
 package keeper
 
@@ -31,6 +32,10 @@ const (
 	engineFolder     = "engine"
 	quarantineFolder = "quarantine"
 	uncleanFile      = "unclean"
+	// What it says: the engine runs, or did not end in order; and did not before either,
+	// and what that left is not mended.
+	markRunning = "running\n"
+	markMending = "mending\n"
 )
 
 // Options say what to run and where.
@@ -117,11 +122,16 @@ type Keeper struct {
 	logger *slog.Logger
 	child  *child.Child
 
-	mu      sync.Mutex // guards what follows
-	state   State
-	changed chan struct{} // closed at each change of state
-	serving bool          // the process that runs answered once
-	crashes int           // one after the other in which it never served
+	mu    sync.Mutex // guards what follows
+	state State
+	end   ending // how the last process ended
+	// suspects are days to set aside before the next start, and why.
+	suspects map[string]string
+	changed  chan struct{} // closed at each change of state
+	serving  bool          // the process that runs answered once
+
+	files   sync.Mutex        // guards what follows, and the folders sums/ and removing/
+	scanned map[string]string // by day, listStamp of what its ledger knows
 }
 
 // New returns a keeper of an engine that is not started yet.
@@ -132,7 +142,10 @@ func New(o Options) *Keeper {
 	if o.Env == nil {
 		o.Env = os.Environ()
 	}
-	k := &Keeper{o: o, logger: o.Logger, client: vlogs.New("unix:" + o.Socket), changed: make(chan struct{})}
+	k := &Keeper{
+		o: o, logger: o.Logger, client: vlogs.New("unix:" + o.Socket), changed: make(chan struct{}),
+		suspects: map[string]string{}, scanned: map[string]string{},
+	}
 	args := append(slices.Clone(o.Program), "--socket", o.Socket, "--path", k.engineDir())
 	k.child = child.New(child.Options{
 		Name: "store-engine", Argv: append(args, o.Flags.arguments()...), Env: o.Env,
@@ -146,6 +159,7 @@ func New(o Options) *Keeper {
 
 func (k *Keeper) engineDir() string     { return filepath.Join(k.o.Path, engineFolder) }
 func (k *Keeper) quarantineDir() string { return filepath.Join(k.o.Path, quarantineFolder) }
+func (k *Keeper) sumsDir() string       { return filepath.Join(k.o.Path, sumsFolder) }
 
 // Client asks the engine. It is good for as long as the keeper is, whichever process runs.
 func (k *Keeper) Client() *vlogs.Client { return k.client }
@@ -180,12 +194,27 @@ func (k *Keeper) Wait(ctx context.Context, after uint64) (State, error) {
 
 // Mended says that what an unclean end had left behind the last barrier is deleted. s is
 // the state that Wait returned before: what ended uncleanly since is not mended by it.
-func (k *Keeper) Mended(s State) {
-	k.update(func(now *State) {
-		if now.Starts == s.Starts {
-			now.Unclean = false
-		}
-	})
+func (k *Keeper) Mended(ctx context.Context, s State) error {
+	// There are fewer events now than the ledgers have, which must not look like a loss.
+	if err := k.scan(ctx); err != nil {
+		return fmt.Errorf("note that the store is mended: %w", err)
+	}
+	k.mu.Lock()
+	same := k.state.Starts == s.Starts && k.state.PID != 0
+	k.mu.Unlock()
+	if !same {
+		return nil
+	}
+	if err := k.mark(markRunning); err != nil {
+		return err
+	}
+	k.update(func(now *State) { now.Unclean = now.Unclean && now.Starts != s.Starts })
+	return nil
+}
+
+// mark writes into the file that is there unless the engine ended in order.
+func (k *Keeper) mark(text string) error {
+	return writeFile(filepath.Join(k.o.Path, uncleanFile), []byte(text))
 }
 
 func (k *Keeper) update(change func(*State)) {
@@ -207,13 +236,17 @@ func (k *Keeper) Run(ctx context.Context) error {
 	defer waiting.Wait()
 	defer cancel()
 	waiting.Go(func() { k.watchHealth(ctx) })
+	waiting.Go(func() { k.tend(ctx) })
 	k.child.Start()
 	k.child.Run(ctx)
-	exit := k.child.Status().LastExit
-	if exit == nil || exit.Code != 0 || exit.Killed > 0 {
+	if !inOrder(k.child.Status().LastExit) || k.State().Unclean {
 		return nil // it stays marked
 	}
-	if k.State().Unclean {
+	cancel()
+	waiting.Wait()
+	clear(k.scanned) // nobody else is there: what is written now has to be exact
+	if err := k.scan(context.WithoutCancel(ctx)); err != nil {
+		k.logger.Warn("checksums of the store's files cannot be brought up to date", obs.KeyError, err)
 		return nil
 	}
 	if err := os.Remove(filepath.Join(k.o.Path, uncleanFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -224,7 +257,11 @@ func (k *Keeper) Run(ctx context.Context) error {
 
 // open makes the folders and reads what is left of earlier runs.
 func (k *Keeper) open() error {
-	for _, dir := range []string{k.o.Path, k.quarantineDir()} {
+	removing := filepath.Join(k.o.Path, removingFolder)
+	if err := os.RemoveAll(removing); err != nil {
+		return err
+	}
+	for _, dir := range []string{k.o.Path, k.quarantineDir(), k.sumsDir(), removing} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}
@@ -233,31 +270,62 @@ func (k *Keeper) open() error {
 	if err != nil {
 		return err
 	}
-	marker := filepath.Join(k.o.Path, uncleanFile)
-	_, err = os.Stat(marker)
-	unclean := err == nil
+	text, err := os.ReadFile(filepath.Join(k.o.Path, uncleanFile))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	k.update(func(s *State) { s.Unclean, s.SetAside = unclean, aside })
-	return writeFile(marker, []byte("The store's engine runs, or did not end in order.\n"))
+	k.end = cleanEnd
+	switch {
+	case err == nil && string(text) == markMending:
+		k.end = brokenEnd
+	case err == nil:
+		k.end = crashEnd
+	}
+	k.update(func(s *State) { s.Unclean, s.SetAside = k.end != cleanEnd, aside })
+	return nil
 }
 
 // before is called before each start of a process, with none running.
 func (k *Keeper) before(ctx context.Context) error {
+	k.files.Lock()
+	defer k.files.Unlock()
 	k.mu.Lock()
-	served := k.serving
+	served, end, suspects := k.serving, k.end, maps.Clone(k.suspects)
 	k.serving = false
 	k.mu.Unlock()
-	crash := k.child.Status()
-	if crash.LastCrash != nil && crash.Restarts > 0 {
+	last := k.child.Status()
+	if last.LastExit != nil && !inOrder(last.LastExit) {
+		if end = crashEnd; k.State().Unclean {
+			end = brokenEnd
+		}
 		k.update(func(s *State) { s.Unclean = true })
-		if err := k.answerCrash(ctx, crash, served); err != nil {
+	}
+	for day, why := range suspects {
+		if err := k.setAsideOnce(day, why, nil); err != nil {
 			return err
 		}
 	}
-	return nil
+	if last.LastExit != nil && last.Restarts > 0 && !inOrder(last.LastExit) {
+		if err := k.answerCrash(ctx, last, served); err != nil {
+			return err
+		}
+	}
+	if err := k.look(end); err != nil {
+		return err
+	}
+	k.mu.Lock()
+	k.end = crashEnd // should a start fail before there is a process
+	clear(k.suspects)
+	unclean := k.state.Unclean
+	k.mu.Unlock()
+	if unclean {
+		return k.mark(markMending)
+	}
+	return k.mark(markRunning)
 }
+
+// inOrder reports whether a process ended as it was asked to.
+func inOrder(e *child.Exit) bool { return e != nil && e.Code == 0 && e.Signal == "" && e.Killed == 0 }
 
 // noteChild takes over what has changed in the process. The child calls it.
 func (k *Keeper) noteChild() {
@@ -304,7 +372,7 @@ func (k *Keeper) watchHealth(ctx context.Context) {
 			continue
 		}
 		k.mu.Lock()
-		k.serving, k.crashes = true, 0
+		k.serving = true
 		k.mu.Unlock()
 		k.update(func(now *State) {
 			if now.PID == s.PID {

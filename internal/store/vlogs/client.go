@@ -66,6 +66,10 @@ func (c *Client) get(ctx context.Context, path string, args url.Values) ([]byte,
 	defer body.Close()
 	b, err := io.ReadAll(io.LimitReader(body, maxAnswer+1))
 	if err != nil {
+		// Where it came too late to be a status, the engine's word is the last line.
+		if at := bytes.LastIndexByte(bytes.TrimSpace(b), '\n'); at >= 0 && ctx.Err() == nil {
+			return nil, refusal(http.StatusOK, b[at+1:])
+		}
 		return nil, broken(ctx, err)
 	}
 	if len(b) > maxAnswer {

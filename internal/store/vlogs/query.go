@@ -117,7 +117,7 @@ func (q *Query) args() url.Values {
 		args.Set("end", q.End.UTC().Format(time.RFC3339Nano))
 	}
 	if q.Timeout > 0 {
-		args.Set("timeout", strconv.FormatInt(q.Timeout.Milliseconds(), 10)+"ms")
+		args.Set("timeout", inMillis(q.Timeout))
 	}
 	return args
 }

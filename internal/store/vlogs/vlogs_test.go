@@ -144,3 +144,59 @@ func TestNobodyThere(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestStatistics(t *testing.T) {
+	c := enginetest.Start(t).Client()
+	fill(t, c, 100)
+	q := vlogs.Query{Text: "*", Start: noon(), End: noon().Add(time.Hour)}
+	hits, err := c.Hits(t.Context(), q, time.Minute, []string{"agent"}, 0)
+	want := []vlogs.Series{{
+		Fields: map[string]string{"agent": "proc"}, Total: 100, Times: []time.Time{noon(), noon().Add(time.Minute)}, Counts: []uint64{60, 40},
+	}}
+	if len(hits) == 1 && len(hits[0].Times) > 2 { // the engine fills with zeros
+		hits[0].Times, hits[0].Counts = hits[0].Times[:2], hits[0].Counts[:2]
+	}
+	if diff := cmp.Diff(want, hits); diff != "" || err != nil {
+		t.Error(err, diff)
+	}
+	facets, err := c.Facets(t.Context(), q, vlogs.FacetBounds{Values: 2})
+	if diff := cmp.Diff([]vlogs.Facet{{Field: "host", Values: []vlogs.Value{{Text: "h0", Hits: 25}, {Text: "h1", Hits: 25}}}}, only(facets, "host")); diff != "" || err != nil {
+		t.Error(err, diff)
+	}
+	names, err := c.FieldNames(t.Context(), q, "off")
+	if diff := cmp.Diff([]vlogs.Value{{Text: "offset", Hits: 100}}, names); diff != "" || err != nil {
+		t.Error(err, diff)
+	}
+	values, err := c.FieldValues(t.Context(), q, "host", "h")
+	if len(values) != 4 || err != nil {
+		t.Error(err, values)
+	}
+	q.Limit = 3
+	if values, err := c.FieldValues(t.Context(), q, "host", ""); len(values) != 3 || !errors.Is(err, vlogs.ErrLimit) {
+		t.Error(err, values)
+	}
+	q.Text, q.Limit = "* | stats by (host) count() n, max(offset) most", 0
+	series, err := c.StatsRange(t.Context(), q, time.Hour)
+	if len(series) != 8 || err != nil {
+		t.Fatal(err, series)
+	}
+	got := map[string]string{}
+	for _, s := range series {
+		got[s.Name+s.Fields["host"]] = s.Points[0].Value
+	}
+	if got["nh3"] != "25" || got["mosth3"] != "99" {
+		t.Error(got)
+	}
+	if _, err := c.Hits(t.Context(), vlogs.Query{Text: "in("}, time.Minute, nil, 0); err == nil {
+		t.Error("a query that is none was answered")
+	}
+}
+
+func only(facets []vlogs.Facet, field string) []vlogs.Facet {
+	for _, f := range facets {
+		if f.Field == field {
+			return []vlogs.Facet{f}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,172 @@
+package keeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/amoskys/amoskys/internal/obs"
+)
+
+// How the files are tended to while the engine runs.
+const (
+	tendEvery     = 30 * time.Second
+	checkedAtOpen = 24 * time.Hour     // what was checked since is not checked again after a start
+	checkEvery    = 7 * 24 * time.Hour // else
+	checkPace     = 4 << 20            // bytes a second: a quarter of a percent of a processor
+)
+
+// tend keeps the ledgers up to date and compares contents, slowly, until ctx ends.
+func (k *Keeper) tend(ctx context.Context) {
+	began := time.Now()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		if err := k.scan(ctx); err != nil && ctx.Err() == nil {
+			k.logger.Warn("checksums of the store's files cannot be brought up to date", obs.KeyError, err)
+		}
+		k.checkDue(ctx, began)
+		timer.Reset(tendEvery)
+	}
+}
+
+// scan brings all ledgers up to date. What it cannot read is left to the engine, which
+// ends over it, and to the next look.
+func (k *Keeper) scan(ctx context.Context) error {
+	k.files.Lock()
+	defer k.files.Unlock()
+	days, err := k.days()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, day := range days {
+		dir := filepath.Join(k.partitions(), day)
+		stamp := listStamp(dir)
+		if k.scanned[day] == stamp && stamp != "" {
+			continue
+		}
+		l := readLedger(k.sumsDir(), day)
+		changed, err := l.note(ctx, dir)
+		if changed {
+			err = errors.Join(err, writeLedger(k.sumsDir(), day, l))
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("day %s: %w", day, err))
+			continue
+		}
+		k.scanned[day] = stamp
+	}
+	return errors.Join(errs...)
+}
+
+// listStamp changes whenever the engine replaces a list of parts.
+func listStamp(dir string) string {
+	var stamp [4]int64
+	for i, kind := range []string{"datadb", "indexdb"} {
+		st, err := os.Stat(filepath.Join(dir, kind, "parts.json"))
+		if err != nil {
+			return ""
+		}
+		stamp[2*i], stamp[2*i+1] = st.ModTime().UnixNano(), st.Size()
+	}
+	return fmt.Sprint(stamp)
+}
+
+// days are the folders of days, oldest first.
+func (k *Keeper) days() ([]string, error) {
+	entries, err := os.ReadDir(k.partitions())
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("list the store's days: %w", err)
+	}
+	var days []string
+	for _, e := range entries {
+		if isDay(e.Name()) && e.IsDir() {
+			days = append(days, e.Name())
+		}
+	}
+	return days, nil
+}
+
+// checkDue compares the content of parts that have not been looked at for long.
+func (k *Keeper) checkDue(ctx context.Context, began time.Time) {
+	days, err := k.days()
+	if err != nil {
+		return
+	}
+	for _, day := range days {
+		l := readLedger(k.sumsDir(), day)
+		for name, p := range l.Parts {
+			age := time.Since(p.Checked)
+			if ctx.Err() != nil || age < checkedAtOpen || age < checkEvery && p.Checked.After(began.Add(-checkedAtOpen)) {
+				continue
+			}
+			why, gone := checkPart(ctx, filepath.Join(k.partitions(), day), name, p, &pacer{perSecond: checkPace})
+			switch {
+			case ctx.Err() != nil || gone:
+			case why != "":
+				k.suspect(day, fmt.Sprintf("part %s: %s", name, why))
+				return
+			default:
+				k.noteChecked(day, name)
+			}
+		}
+	}
+}
+
+// noteChecked remembers when a part's content was compared.
+func (k *Keeper) noteChecked(day, name string) {
+	k.files.Lock()
+	defer k.files.Unlock()
+	l := readLedger(k.sumsDir(), day)
+	p, ok := l.Parts[name]
+	if !ok {
+		return
+	}
+	p.Checked = time.Now().UTC()
+	l.Parts[name] = p
+	if err := writeLedger(k.sumsDir(), day, l); err != nil {
+		k.logger.Warn("checksums of the store's files cannot be brought up to date", obs.KeyError, err)
+	}
+}
+
+// checkPart compares the content of a part. gone says that the engine no longer lists it.
+func checkPart(ctx context.Context, partition, name string, p part, pace *pacer) (why string, gone bool) {
+	dir := filepath.Join(partition, name)
+	why = compare(dir, p)
+	if why == "" {
+		for file, want := range p.Files {
+			got, err := sum(ctx, filepath.Join(dir, file), pace)
+			if err != nil {
+				why = plain(err).Error()
+			} else if got != want {
+				why = file + " has changed"
+			}
+			if why != "" {
+				break
+			}
+		}
+	}
+	if why != "" {
+		now, err := listed(partition)
+		gone = err == nil && !now[name]
+	}
+	return why, gone
+}
+
+// suspect has a day set aside: the engine is stopped in order for it, and started again.
+func (k *Keeper) suspect(day, why string) {
+	k.mu.Lock()
+	k.suspects[day] = why
+	k.mu.Unlock()
+	k.logger.Error("files of the store are damaged", "day", day, obs.KeyReason, why)
+	k.child.Restart()
+}
