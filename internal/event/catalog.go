@@ -128,7 +128,7 @@ func FieldByName(name string) (f *Field, key string, ok bool) {
 func Nearest(name string) string {
 	best, dist := "", max(2, len(name)/3)+1
 	for n := range compiled().byName {
-		if d := editDistance(name, n); d < dist || d == dist && best != "" && n < best {
+		if d := EditDistance(name, n); d < dist || d == dist && best != "" && n < best {
 			best, dist = n, d
 		}
 	}
@@ -229,8 +229,8 @@ func enumText(ed protoreflect.EnumDescriptor, n protoreflect.EnumNumber) string 
 	return strings.ToLower(strings.TrimPrefix(string(v.Name()), prefix))
 }
 
-// editDistance is Levenshtein's, over bytes.
-func editDistance(a, b string) int {
+// EditDistance is Levenshtein's, over bytes.
+func EditDistance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j

@@ -12,14 +12,14 @@ import (
 // appendElement appends a value as JSON: what has no number there is a string.
 func appendElement(dst []byte, v *event.Value) []byte {
 	if text, ok := v.Text(); ok {
-		return appendString(dst, text)
+		return AppendString(dst, text)
 	}
 	return v.AppendJSON(dst)
 }
 
-// appendString appends a JSON string in which as much as may be stands as it is, so
+// AppendString appends a JSON string in which as much as may be stands as it is, so
 // that a search finds it.
-func appendString(dst, text []byte) []byte {
+func AppendString(dst, text []byte) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
 	from := 0

@@ -184,8 +184,8 @@ func (w *Writer) addExact() {
 	from, sep := len(w.values), byte('{')
 	for _, i := range w.odd {
 		f := &w.row.Fields[i]
-		w.values = appendString(append(w.values, sep), []byte(f.Name))
-		w.values = appendString(append(w.values, ':'), f.Value)
+		w.values = AppendString(append(w.values, sep), []byte(f.Name))
+		w.values = AppendString(append(w.values, ':'), f.Value)
 		sep = ','
 	}
 	w.values = append(w.values, '}')
@@ -245,7 +245,7 @@ func (w *Writer) object(first int, name string) {
 		if n+1 < len(w.order) && bytes.Equal(list[i].Key, list[w.order[n+1]].Key) {
 			continue
 		}
-		w.values = appendString(append(w.values, sep), list[i].Key)
+		w.values = AppendString(append(w.values, sep), list[i].Key)
 		w.values = appendElement(append(w.values, ':'), &list[i].Value)
 		sep = ','
 	}

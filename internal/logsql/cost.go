@@ -1,0 +1,73 @@
+package logsql
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/VictoriaMetrics/VictoriaMetrics/lib/regexutil"
+)
+
+// cost finds queries for which the engine must read every value of a field: its index
+// knows words alone.
+type cost struct {
+	program int
+	negated int
+	// read says what must be read; the first such filter.
+	read string
+	// narrow says that every event found has a word that the index knows.
+	narrow, either bool
+}
+
+// word notes a filter that the index helps with.
+func (c *cost) word(depth int) {
+	if depth == 0 && c.negated == 0 {
+		c.narrow = true
+	}
+}
+
+// or notes that what stands at the top need not hold.
+func (c *cost) or(depth int) {
+	if depth == 0 {
+		c.either = true
+	}
+}
+
+func (c *cost) bare(format string, args ...any) {
+	if c.read == "" {
+		c.read = fmt.Sprintf(format, args...)
+	}
+}
+
+// regexp notes an expression: one with a whole word in it is as good as the word.
+func (c *cost) regexp(expr string, pos int) {
+	if re, err := regexutil.NewRegex(expr); err == nil {
+		if slices.ContainsFunc(re.GetLiterals(), hasWholeWord) {
+			return
+		}
+	}
+	c.bare("the regular expression or pattern at position %d", pos)
+}
+
+// hasWholeWord reports whether a word begins and ends inside s.
+func hasWholeWord(s string) bool {
+	gap, word := false, false
+	for _, r := range s {
+		if isWordRune(r) {
+			word = gap
+			continue
+		}
+		if word {
+			return true
+		}
+		gap = true
+	}
+	return false
+}
+
+func (p *parser) costly() string {
+	c := p.cost
+	if c.read == "" || c.narrow && !c.either {
+		return ""
+	}
+	return c.read + " has no whole word in it that an index could look for, so every value is read: add a field:value, a word, or a shorter time range"
+}

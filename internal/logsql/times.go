@@ -1,0 +1,142 @@
+package logsql
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/VictoriaMetrics/VictoriaLogs/lib/logstorage"
+)
+
+// time reads the filter behind "time:". The engine reads what stands in it; a time
+// that is relative to now means, for events as they come, from then on.
+func (p *parser) time() *SyntaxError {
+	first := p.peek(inValue)
+	if first.is("*") {
+		p.at = first.end
+		p.out.raw(matchAll)
+		return nil
+	}
+	if first.is("!") {
+		p.at = first.end
+		p.out.raw("!")
+		first = p.peek(inValue)
+	}
+	if first.is("[") || first.is("(") || first.keyword("day_range", "week_range") {
+		return p.timeRange(first)
+	}
+	op := ""
+	if slices.Contains([]string{">", ">=", "<", "<=", "="}, first.text) && first.kind == tokSign {
+		op = first.text
+		p.at = first.end
+	}
+	t := p.take(inValue)
+	if t.kind != tokWord && t.kind != tokString || !isTimeText(t.text) {
+		return faultAt(t.pos, "time is a time: write it as 2026-01-31T12:00:00Z, or 5m for the last five minutes")
+	}
+	offset := p.timeOffset()
+	d, relative := logstorage.TryParseDuration(t.text)
+	if !relative || startsWithYear(t.text) || offset != "" {
+		p.out.raw("_time:", op, t.text, offset)
+		return nil
+	}
+	edge := time.Now().Add(-max(time.Duration(d), -time.Duration(d))).UTC().Format(time.RFC3339Nano)
+	live := "_time:>=" + edge
+	if strings.HasPrefix(op, ">") {
+		live = "_time:<" + edge
+	}
+	p.out.differing("_time:"+op+t.text, live)
+	return nil
+}
+
+// timeRange copies [a,b], (a,b), day_range[…) and week_range[…).
+func (p *parser) timeRange(first token) *SyntaxError {
+	p.out.raw("_time:")
+	for {
+		t := p.take(inValue)
+		switch {
+		case t.kind == tokWord && isTimeText(t.text), t.kind == tokString && isTimeText(t.text),
+			t.is("["), t.is("("), t.is(","), t.is(")"), t.is("]"):
+			p.out.raw(t.text)
+		default:
+			return faultAt(t.pos, "%s is not expected here: write time:[2026-01-31T12:00:00Z, 2026-01-31T13:00:00Z]", t.describe())
+		}
+		if (t.is(")") || t.is("]")) && t.pos > first.pos {
+			p.out.raw(p.timeOffset())
+			return nil
+		}
+	}
+}
+
+// timeOffset reads "offset 1h", which may follow a time.
+func (p *parser) timeOffset() string {
+	t := p.peek(inValue)
+	if !t.keyword("offset") {
+		return ""
+	}
+	d := p.after(t, inValue)
+	if d.kind != tokWord || !isTimeText(d.text) {
+		return ""
+	}
+	p.at = d.end
+	return " offset " + d.text
+}
+
+func isTimeText(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_+-:.µ") == ""
+}
+
+func startsWithYear(s string) bool {
+	return len(s) >= 4 && strings.Trim(s[:4], "0123456789") == "" && (len(s) == 4 || strings.IndexByte("-+Zz", s[4]) >= 0)
+}
+
+// emitMoment compares a field that is a time with one, or with the beginning of one.
+func (p *parser) emitMoment(tg target, s string, pos int) *SyntaxError {
+	if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
+		p.each(tg, "="+quote(t.UTC().Format(time.RFC3339Nano)))
+		return nil
+	}
+	if !startsWithYear(s) {
+		return faultAt(pos, "%s is a time: write it as 2026-01-31T12:00:00Z", tg.label())
+	}
+	p.each(tg, "="+quote(s)+"*")
+	return nil
+}
+
+// emitTimeOrdered compares times that are stored as text: 12:00:00Z, 12:00:00.5Z and
+// 12:00:00.51Z do not stand in their order as bytes, which the filters make good.
+func (p *parser) emitTimeOrdered(tg target, op, s string, pos int) *SyntaxError {
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return faultAt(pos, "%s is a time: write it as 2026-01-31T12:00:00Z", tg.label())
+	}
+	text := t.UTC().Format(time.RFC3339Nano)
+	second := t.UTC().Format("2006-01-02T15:04:05")
+	from := strings.TrimSuffix(text, "Z")
+	whole := from == second
+	if whole {
+		from += "."
+	}
+	// From "from" on, as bytes, are all that are not earlier, and the whole second.
+	not := []string{}
+	strict := op == ">" || op == "<="
+	if !whole || strict {
+		not = append(not, second+"Z")
+	}
+	if !whole && strict {
+		not = append(not, text)
+	}
+	name := quote(tg.name) + ":"
+	var later strings.Builder
+	later.WriteString("(" + name + "string_range(" + quote(from) + `,"\uffff")`)
+	for _, n := range not {
+		later.WriteString(" !" + name + "=" + quote(n))
+	}
+	later.WriteString(")")
+	if op[0] == '<' {
+		p.out.raw("(", name, "* !", later.String(), ")")
+		return nil
+	}
+	p.out.raw(later.String())
+	return nil
+}
