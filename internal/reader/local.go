@@ -54,6 +54,11 @@ func (l *Local) start(ctx context.Context, r *Request) (from stream.Offset, err 
 		}
 	}
 	stat := l.Log.Stat()
+	if r.Cursor != "" && r.Move {
+		if err := l.Log.CommitCursor(ctx, r.Cursor, min(r.Start.Offset, stat.NextOffset)); err != nil {
+			return 0, err
+		}
+	}
 	switch {
 	case r.Cursor != "" && !r.Resume:
 		return min(from, stat.NextOffset), nil

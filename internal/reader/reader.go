@@ -92,6 +92,9 @@ type Options struct {
 	Cursor string
 	Hold   bool
 	Start  Start
+	// OwnPlace says that the consumer keeps its place itself and that Start.Offset is it,
+	// 0 included. A cursor follows it, wherever it stood.
+	OwnPlace bool
 
 	Filter *pb.Filter // nil: all events
 	// MaxEvents bounds a batch, 512.
@@ -152,8 +155,11 @@ func New(o Options) (*Reader, error) {
 	if o.Name == "" || o.Source == nil || o.Consumer == nil || o.Logger == nil {
 		return nil, errors.New("make a reader: name, source, consumer and logger are required")
 	}
-	if o.Cursor != "" && o.Start != (Start{}) {
+	if o.Cursor != "" && o.Start != (Start{}) && !o.OwnPlace {
 		return nil, fmt.Errorf("make reader %s: a cursor says where to begin, and so does Start", o.Name)
+	}
+	if o.OwnPlace && (o.Start.Tail || !o.Start.Time.IsZero()) {
+		return nil, fmt.Errorf("make reader %s: a place of its own is an offset", o.Name)
 	}
 	if o.MaxEvents <= 0 {
 		o.MaxEvents = defaultMaxEvents
@@ -237,6 +243,9 @@ func (r *Reader) once(ctx context.Context) error {
 		Trouble: func(err error) { r.fails(failsSource, err) },
 	}
 	r.mu.Lock()
+	if r.o.OwnPlace && !r.begun {
+		req.Resume, req.Move = true, true
+	}
 	if r.begun {
 		r.next = r.durable
 		req.Start, req.Resume = Start{Offset: r.durable}, true

@@ -83,7 +83,7 @@ func ask(req *Request) *pb.SubscribeRequest {
 		}
 	}
 	switch {
-	case req.Cursor != "": // begins where the cursor is; what was had is left out
+	case req.Cursor != "" && !req.Move: // begins where the cursor is; what was had is left out
 	case req.Start.Tail:
 		ask.Start = &pb.SubscribeRequest_FromTail{FromTail: true}
 	case !req.Start.Time.IsZero():

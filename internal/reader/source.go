@@ -33,6 +33,7 @@ type Request struct {
 	// Start is where to begin without a cursor, or when it is not to Resume there.
 	Start     Start
 	Resume    bool
+	Move      bool // have the cursor at Start.Offset, wherever it stood
 	Filter    *pb.Filter
 	MaxEvents int  // of a batch; 0 is 512
 	Blocks    bool // have Batch.Blocks in place of Batch.Events

@@ -51,6 +51,7 @@ func Run(t *testing.T, open func(t *testing.T) Site) {
 		"a filter, and how far was looked":        filtered,
 		"a cursor goes on behind what is durable": resumes,
 		"an explicit commit and none before":      explicit,
+		"a place of its own moves the cursor":     ownPlace,
 		"a consumer that fails":                   func(t *testing.T, s Site) { recovers(t, s, func() error { return errors.New("no") }) },
 		"a consumer that panics":                  func(t *testing.T, s Site) { recovers(t, s, func() error { panic("no") }) },
 		"a bad sector is a gap":                   badSector,
@@ -304,6 +305,25 @@ func resumes(t *testing.T, s Site) {
 	}
 	add(t, s, []string{"d"})
 	start(t, s, reader.Options{Cursor: "c", Hold: true}, nil).gets("d")
+}
+
+// ownPlace has consumers that know their places: the cursor is behind them, before them,
+// and not there yet.
+func ownPlace(t *testing.T, s Site) {
+	add(t, s, []string{"a"}, []string{"b"}, []string{"c"})
+	own := func(at stream.Offset, want ...string) {
+		t.Helper()
+		r := start(t, s, reader.Options{Cursor: "c", Explicit: true, OwnPlace: true, Start: reader.Start{Offset: at}}, nil)
+		r.gets(want...)
+		if list := s.Log.ListCursors(); len(list) != 1 || list[0].Name != s.Cursor("c") || list[0].Offset != at {
+			t.Fatalf("the cursor of a reader at %d: %+v", at, list)
+		}
+		r.stop()
+	}
+	own(1, "b", "c")
+	own(0, "a", "b", "c")
+	own(2, "c")
+	start(t, s, reader.Options{Cursor: "c"}, nil).gets("c")
 }
 
 func explicit(t *testing.T, s Site) {
