@@ -1,0 +1,130 @@
+// Package answers is the store's Query service: it answers questions about stored
+// events out of the engine, and says in each answer what the answer lacks.
+//
+// Three things hold for all of it. No answer rests on the engine's streams alone,
+// because the engine may forget a stream whose rows it kept; fields decide. The
+// engine is never made to wait for a client: what it says is taken into memory of
+// bounded size first, and a query that would not fit is ended. And an answer that
+// was cut, by time, by memory or by the engine's end, is an error or has a lack:
+// it never looks whole.
+//
+// Wiring, in internal/app:
+//
+//	service := answers.New(answers.Options{
+//		Engine: keeper.Client(), Status: status, Hub: hub.Status,
+//	})
+//	pb.RegisterQueryServer(server, service)
+package answers
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+	"github.com/amoskys/amoskys/internal/store/vlogs"
+)
+
+// Options are what the service reads from.
+type Options struct {
+	Engine *vlogs.Client
+	// Status says how the store is. NextOffset is what counts as stored: events from
+	// there on are not part of any answer, even where the engine has some already, so
+	// that a subscription which begins there joins without gap and repetition.
+	Status func() *pb.StoreStatus
+	// Gaps are the ranges of the log that were gone when the store came to read them;
+	// nil: none are known.
+	Gaps func() []Gap
+	// Hub asks the hub for its Status, whose losses every answer names; nil: there is
+	// no hub to ask. It is called at most every ten seconds.
+	Hub func(ctx context.Context) (*pb.StatusResponse, error)
+	// Caller says whose share of Limits a call is of, such as
+	// store.CallerOf(ctx).Key(); nil: all are one caller's.
+	Caller  func(ctx context.Context) string
+	Limits  Limits
+	Version string
+	Now     func() time.Time
+}
+
+// Gap is a range of the log that was gone when the store came to read it.
+type Gap struct {
+	From, To uint64 // To is the first offset behind it
+	Reason   string // for people
+	Noticed  time.Time
+}
+
+// Service implements the Query service.
+type Service struct {
+	pb.UnimplementedQueryServer
+	o       Options
+	began   time.Time
+	gate    *gate
+	places  places
+	losses  losses
+	reports reports
+}
+
+// New returns the service.
+func New(o Options) *Service {
+	o.Limits = o.Limits.orDefault()
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Gaps == nil {
+		o.Gaps = func() []Gap { return nil }
+	}
+	if o.Caller == nil {
+		o.Caller = func(context.Context) string { return "" }
+	}
+	return &Service{
+		o: o, began: o.Now(), gate: newGate(o.Limits),
+		losses: losses{ranges: map[[2]uint64]span{}}, reports: reports{known: map[span]report{}},
+	}
+}
+
+// Status says how the store is.
+func (s *Service) Status(context.Context, *pb.StatusRequest) (*pb.StatusResponse, error) {
+	store := s.o.Status()
+	response := &pb.StatusResponse{
+		State: store.GetState(), Version: s.o.Version, Uptime: durationpb.New(s.o.Now().Sub(s.began)),
+		EventsTotal: store.GetEvents(), Store: store,
+	}
+	if store.GetReason() != "" {
+		response.Reasons = []string{store.GetReason()}
+	}
+	return response, nil
+}
+
+// places remembers when events were that were shown of late, by offset: who looks at
+// one of them asks by its offset alone, and the engine finds it 100 times faster by
+// its time.
+type places struct {
+	mu   sync.Mutex
+	time map[uint64]int64
+	old  map[uint64]int64
+}
+
+// maxPlaces bounds each of the two generations.
+const maxPlaces = 8_192
+
+func (p *places) note(keys []key) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, k := range keys {
+		if len(p.time) >= maxPlaces || p.time == nil {
+			p.old, p.time = p.time, make(map[uint64]int64, maxPlaces)
+		}
+		p.time[k.offset] = k.time
+	}
+}
+
+func (p *places) find(offset uint64) (at int64, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if at, ok = p.time[offset]; !ok {
+		at, ok = p.old[offset]
+	}
+	return at, ok
+}

@@ -1,0 +1,168 @@
+package answers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/amoskys/amoskys/internal/entity"
+	"github.com/amoskys/amoskys/internal/event"
+	"github.com/amoskys/amoskys/internal/logsql"
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+	"github.com/amoskys/amoskys/internal/store/vlogs"
+)
+
+// Bounds on what comes with one event.
+const (
+	maxNeighbours = 100
+	maxRelated    = 50
+)
+
+// near is how far around an event's time it is looked for, where that is known.
+const near = int64(time.Second)
+
+// Event returns one event, its neighbours on the same host by time, and events of the
+// same flow or process, or of the same kind on the host where it has neither.
+// NOT_FOUND: the store does not hold that offset.
+func (s *Service) Event(ctx context.Context, req *pb.EventRequest) (*pb.EventResponse, error) {
+	ctx, end, err := s.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	response, err := s.event(ctx, req)
+	return response, s.closing(err)
+}
+
+func (s *Service) event(ctx context.Context, req *pb.EventRequest) (*pb.EventResponse, error) {
+	store := s.o.Status()
+	at, ok, err := s.timeOf(ctx, req.GetOffset())
+	if err != nil {
+		return nil, err
+	}
+	if !ok && req.GetOffset() >= store.GetNextOffset() {
+		return nil, status.Errorf(codes.NotFound, "event %d is not stored yet: the store has what came before offset %d", req.GetOffset(), store.GetNextOffset())
+	}
+	me := key{at, req.GetOffset()}
+	var found map[uint64]*pb.StoredEvent
+	if ok {
+		if found, err = s.load(ctx, []key{me}); err != nil {
+			return nil, err
+		}
+	}
+	e := found[req.GetOffset()]
+	if e == nil {
+		return nil, status.Errorf(codes.NotFound, "event %d is not stored: it is older than what is kept, or was lost", req.GetOffset())
+	}
+	response := &pb.EventResponse{Event: e}
+	var attrs event.Attrs
+	if err := attrs.ReadStored(e.GetEvent(), e.GetPublisher()); err != nil {
+		return response, nil //nolint:nilerr // an event of a newer kind is shown alone
+	}
+	host := textOf(&attrs, "host")
+	if n := int(min(req.GetNeighbours(), maxNeighbours)); n > 0 {
+		if response.Before, err = s.around(ctx, hostIs(host), page{n: n, behind: &me}); err != nil {
+			return nil, err
+		}
+		slices.Reverse(response.Before)
+		if response.After, err = s.around(ctx, hostIs(host), page{n: n, behind: &me, oldestFirst: true}); err != nil {
+			return nil, err
+		}
+	}
+	related, err := relation(&attrs, host)
+	if err != nil {
+		return nil, err
+	}
+	response.Related, err = s.around(ctx, related+fmt.Sprintf(" !\"offset\":=%d", req.GetOffset()), page{n: maxRelated})
+	return response, err
+}
+
+// timeOf finds when the event of an offset was.
+func (s *Service) timeOf(ctx context.Context, offset uint64) (at int64, ok bool, err error) {
+	at, known := s.places.find(offset)
+	q := &question{held: []span{{at - near, at + near}}}
+	if !known {
+		if q, err = s.stored(ctx, "", span{noSince, noUntil}); err != nil {
+			return 0, false, err
+		}
+	}
+	for _, r := range slices.Backward(q.held) {
+		text := fmt.Sprintf("_time:[%s, %s) \"offset\":=%d | fields _time, offset", stamp(r.since), stamp(r.until), offset)
+		err := s.ask(ctx, vlogs.Query{Text: text}, func(fields []vlogs.Field) error {
+			k, err := keyOf(fields)
+			at, ok = k.time, true
+			return err
+		})
+		if ok || err != nil {
+			if err == nil {
+				s.places.note([]key{{at, offset}})
+			}
+			return at, ok, err
+		}
+	}
+	return 0, false, nil
+}
+
+// around reads a page of what is stored, whenever it was.
+func (s *Service) around(ctx context.Context, filter string, p page) ([]*pb.StoredEvent, error) {
+	q, err := s.stored(ctx, filter, span{noSince, noUntil})
+	if err != nil {
+		return nil, err
+	}
+	keys, _, err := s.find(ctx, q, p)
+	if err != nil {
+		return nil, err
+	}
+	events, read, err := s.fetch(ctx, keys, maxPageBytes/4)
+	s.places.note(keys[:read])
+	return events, err
+}
+
+func hostIs(host string) string { return "host:=" + quoted(host) }
+
+// relation is a filter for events of the same flow or process as one that has the
+// attributes, or of the same type on the host where it has neither.
+func relation(attrs *event.Attrs, host string) (string, error) {
+	refs := entity.Of(attrs)
+	for _, role := range []entity.Role{entity.RoleFlow, entity.RoleProcess} {
+		for _, r := range refs {
+			if r.Role != role || r.Key.Query() == "" {
+				continue
+			}
+			q, err := logsql.Parse(r.Key.Query())
+			if err != nil {
+				return "", fmt.Errorf("look for %s: %w", r.Key, err)
+			}
+			return "(" + q.Engine() + ")", nil
+		}
+	}
+	filter := hostIs(host)
+	for _, name := range []string{"process.pid", "type"} {
+		if value := textOf(attrs, name); value != "" && value != "0" {
+			return filter + " " + name + ":=" + quoted(value), nil
+		}
+	}
+	return filter, nil
+}
+
+// textOf is the first value of a field.
+func textOf(attrs *event.Attrs, name string) string {
+	field, _, ok := event.FieldByName(name)
+	if !ok {
+		return ""
+	}
+	for i := range attrs.List {
+		if attrs.List[i].ID == field.ID {
+			return string(attrs.List[i].Value.Append(nil))
+		}
+	}
+	return ""
+}
+
+// errStop ends a query of which enough is known.
+var errStop = errors.New("enough")

@@ -1,0 +1,258 @@
+package answers
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"google.golang.org/grpc"
+
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+	"github.com/amoskys/amoskys/internal/store/vlogs"
+)
+
+// sliceEvents is how many events of an export are in memory at once, and splitInto
+// into how many parts a range with more of them is cut, at least.
+const (
+	sliceEvents = 4_000
+	splitInto   = 64
+)
+
+// Export streams what matches, oldest first. It goes through time in slices, each of
+// which is read whole, sorted and then sent, so that it needs the same little memory
+// for ten events and for a billion, and the engine waits for nobody. It may take as
+// long as its client likes.
+func (s *Service) Export(req *pb.ExportRequest, stream grpc.ServerStreamingServer[pb.ExportResponse]) error {
+	ctx, cancel := context.WithCancel(stream.Context())
+	defer cancel()
+	leave, err := s.gate.enter(ctx, s.o.Caller(ctx))
+	if err != nil {
+		return err
+	}
+	defer leave()
+	return s.closing(s.export(ctx, req, stream))
+}
+
+func (s *Service) export(ctx context.Context, req *pb.ExportRequest, stream grpc.ServerStreamingServer[pb.ExportResponse]) error {
+	q, err := s.question(ctx, req.GetFilter(), rangeOf(req.GetSince(), req.GetUntil()))
+	if err != nil {
+		return err
+	}
+	lacks, err := s.lacks(ctx, q)
+	if err != nil {
+		return err
+	}
+	x := &exporter{s: s, q: q, stream: stream, limit: req.GetLimit()}
+	for _, r := range q.held {
+		n, err := x.counted(ctx, r)
+		if err != nil {
+			return err
+		}
+		x.ranges, x.expected = append(x.ranges, ranged{r, n}), x.expected+n
+	}
+	if x.limit > 0 {
+		x.expected = min(x.expected, x.limit)
+	}
+	if err := stream.Send(&pb.ExportResponse{Expected: x.expected, CompleteToOffset: q.next}); err != nil {
+		return err //nolint:wrapcheck // gRPC's own, to gRPC
+	}
+	for _, r := range x.ranges {
+		if err := x.send(ctx, r); errors.Is(err, errStop) {
+			break
+		} else if err != nil {
+			return err
+		}
+	}
+	if x.sent < x.expected {
+		lacks = append(lacks, &pb.Lack{
+			Place: placeStore, Count: x.expected - x.sent, Reason: "events were removed or set aside while they were exported",
+		})
+	}
+	return stream.Send(&pb.ExportResponse{Done: true, Lacks: lacks, CompleteToOffset: q.next}) //nolint:wrapcheck // gRPC's own, to gRPC
+}
+
+// ranged is a range with the number of matches in it.
+type ranged struct {
+	span
+	n uint64
+}
+
+// exporter is one export.
+type exporter struct {
+	s      *Service
+	q      *question
+	stream grpc.ServerStreamingServer[pb.ExportResponse]
+	ranges []ranged
+
+	limit, expected, sent uint64
+}
+
+// bounded gives one query of an export its time.
+func (x *exporter) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, x.s.o.Limits.Time)
+}
+
+// counted counts the matches of a range.
+func (x *exporter) counted(ctx context.Context, r span) (n uint64, err error) {
+	ctx, cancel := x.bounded(ctx)
+	defer cancel()
+	text := x.q.text(r, true) + " | stats count() n"
+	return n, x.s.ask(ctx, vlogs.Query{Text: text}, func(fields []vlogs.Field) (err error) {
+		n, err = number(fields, "n")
+		return err
+	})
+}
+
+// send sends the events of a range, in slices if they are many.
+func (x *exporter) send(ctx context.Context, r ranged) error {
+	switch {
+	case r.n == 0:
+		return nil
+	case r.n <= sliceEvents:
+		return x.slice(ctx, r.span)
+	case r.until-r.since <= 1:
+		return x.instant(ctx, r.span)
+	}
+	parts, err := x.split(ctx, r.span)
+	if err != nil {
+		return err
+	}
+	var open ranged // small parts that lie side by side are one slice
+	for _, part := range parts {
+		if open.n+part.n <= sliceEvents {
+			if open.n == 0 {
+				open.since = part.since
+			}
+			open.until, open.n = part.until, open.n+part.n
+			continue
+		}
+		if err := x.send(ctx, open); err != nil {
+			return err
+		}
+		open = ranged{}
+		if part.n <= sliceEvents {
+			open = part
+			continue
+		}
+		if err := x.send(ctx, part); err != nil {
+			return err
+		}
+	}
+	return x.send(ctx, open)
+}
+
+// split counts the parts of a range, oldest first. Each is shorter than the range.
+func (x *exporter) split(ctx context.Context, r span) ([]ranged, error) {
+	ctx, cancel := x.bounded(ctx)
+	defer cancel()
+	step := max((r.until-r.since)/splitInto, 1)
+	var parts []ranged
+	text := fmt.Sprintf("%s | stats by (_time:%dns) count() n", x.q.text(r, true), step)
+	err := x.s.ask(ctx, vlogs.Query{Text: text}, func(fields []vlogs.Field) error {
+		at, err := instant(fields, fieldTime)
+		if err != nil {
+			return err
+		}
+		n, err := number(fields, "n")
+		parts = append(parts, ranged{span{at, at + step}.clip(r), n})
+		return err
+	})
+	slices.SortFunc(parts, func(a, b ranged) int { return cmp.Compare(a.since, b.since) })
+	return parts, err
+}
+
+// slice sends the events of a short range. If they are too large together, it halves it.
+func (x *exporter) slice(ctx context.Context, r span) error {
+	bounded, cancel := x.bounded(ctx)
+	var events []timed
+	err := x.s.ask(bounded, vlogs.Query{Text: x.q.text(r, true) + " | delete _stream, _stream_id"}, func(fields []vlogs.Field) error {
+		at, err := instant(fields, fieldTime)
+		if err != nil {
+			return err
+		}
+		e, err := eventOf(fields)
+		events = append(events, timed{key{at, e.GetOffset()}, e})
+		return err
+	})
+	cancel()
+	if errors.Is(err, errTooLarge) {
+		events = nil
+		if r.until-r.since <= 1 {
+			return x.instant(ctx, r)
+		}
+		middle := r.since + (r.until-r.since)/2
+		if err := x.slice(ctx, span{r.since, middle}); err != nil {
+			return err
+		}
+		return x.slice(ctx, span{middle, r.until})
+	}
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(events, func(a, b timed) int { return a.compare(b.key) })
+	list := make([]*pb.StoredEvent, len(events))
+	for i := range events {
+		list[i] = events[i].event
+	}
+	return x.deliver(list)
+}
+
+// timed is an event with its place in order.
+type timed struct {
+	key
+
+	event *pb.StoredEvent
+}
+
+// instant sends the events of one instant, of which there are more than a slice
+// holds: in pages, by offset.
+func (x *exporter) instant(ctx context.Context, r span) error {
+	one := *x.q
+	one.held = []span{r}
+	for p := (page{n: maxLimit, oldestFirst: true}); ; {
+		bounded, cancel := x.bounded(ctx)
+		keys, more, err := x.s.find(bounded, &one, p)
+		var events []*pb.StoredEvent
+		var read int
+		if err == nil {
+			events, read, err = x.s.fetch(bounded, keys, maxPageBytes)
+		}
+		cancel()
+		if err != nil {
+			return err
+		}
+		if err := x.deliver(events); err != nil {
+			return err
+		}
+		if !more && read == len(keys) {
+			return nil
+		}
+		p.behind = &keys[read-1]
+	}
+}
+
+// deliver sends events, and errStop when there are as many as were asked for.
+func (x *exporter) deliver(events []*pb.StoredEvent) error {
+	stop := false
+	if x.limit > 0 && uint64(len(events)) >= x.limit-x.sent {
+		events, stop = events[:x.limit-x.sent], true
+	}
+	for begin := 0; begin < len(events); {
+		end, bytes := begin, 0
+		for end < len(events) && (bytes < messageBytes || end == begin) {
+			bytes += len(events[end].GetEvent()) + len(events[end].GetPublisher())
+			end++
+		}
+		if err := x.stream.Send(&pb.ExportResponse{Events: events[begin:end]}); err != nil {
+			return err //nolint:wrapcheck // gRPC's own, to gRPC
+		}
+		x.sent += uint64(end - begin)
+		begin = end
+	}
+	if stop {
+		return errStop
+	}
+	return nil
+}

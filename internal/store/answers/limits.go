@@ -1,0 +1,108 @@
+package answers
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// Limits bound what one caller can ask for. 0 is the default.
+type Limits struct {
+	// Time is how long one question may take; 30 s. An export may take longer: it
+	// bounds each slice of it.
+	Time time.Duration
+	// Running is how many questions of one caller are answered at once; 2. Waiting is
+	// how many more may wait for that; 16.
+	Running, Waiting int
+	// Engine is how many queries of all callers the engine is given at once; 4.
+	Engine int
+	// Rows is how many rows a query with pipes may have; 100,000.
+	Rows uint32
+	// Bytes is how much of the engine's answer to one query is held in memory; 32 MiB.
+	Bytes int
+	// FacetRows is how many of the newest rows facets and values are counted over;
+	// 100,000.
+	FacetRows uint64
+	// Reads is how many events may lie in the range of a query of which the engine has
+	// to read every value, such as a regular expression without a word in it; 10 million,
+	// which take 12 s on two processors.
+	Reads uint64
+}
+
+func (l Limits) orDefault() Limits {
+	return Limits{
+		Time: cmp.Or(l.Time, 30*time.Second), Running: cmp.Or(l.Running, 2), Waiting: cmp.Or(l.Waiting, 16),
+		Engine: cmp.Or(l.Engine, 4), Rows: cmp.Or(l.Rows, 100_000), Bytes: cmp.Or(l.Bytes, 32<<20),
+		FacetRows: cmp.Or(l.FacetRows, 100_000), Reads: cmp.Or(l.Reads, 10_000_000),
+	}
+}
+
+// gate lets questions in.
+type gate struct {
+	limits Limits
+	engine chan struct{} // one for each query that the engine has
+
+	mu      sync.Mutex
+	callers map[string]*caller
+}
+
+// caller is somebody who asks or waits now.
+type caller struct {
+	running chan struct{}
+	all     int // that run or wait
+}
+
+func newGate(l Limits) *gate {
+	return &gate{limits: l, engine: make(chan struct{}, l.Engine), callers: map[string]*caller{}}
+}
+
+// enter waits until a caller may ask one more question. RESOURCE_EXHAUSTED: too many
+// wait already. The caller calls leave when the question is answered.
+func (g *gate) enter(ctx context.Context, name string) (leave func(), err error) {
+	g.mu.Lock()
+	c := g.callers[name]
+	if c == nil {
+		c = &caller{running: make(chan struct{}, g.limits.Running)}
+		g.callers[name] = c
+	}
+	if c.all >= g.limits.Running+g.limits.Waiting {
+		g.mu.Unlock()
+		return nil, status.Errorf(codes.ResourceExhausted,
+			"%d questions of yours are being answered and %d wait: wait for them, or end some", g.limits.Running, g.limits.Waiting)
+	}
+	c.all++
+	g.mu.Unlock()
+	forget := func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if c.all--; c.all == 0 {
+			delete(g.callers, name)
+		}
+	}
+	select {
+	case c.running <- struct{}{}:
+		return func() { <-c.running; forget() }, nil
+	case <-ctx.Done():
+		forget()
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return nil, status.Error(codes.ResourceExhausted, "other questions of yours are still being answered: wait for them, or end some")
+		}
+		return nil, status.FromContextError(ctx.Err()).Err()
+	}
+}
+
+// begin bounds a question of ctx's caller by Limits.Time, and waits for its turn.
+func (s *Service) begin(ctx context.Context) (_ context.Context, end func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.o.Limits.Time)
+	leave, err := s.gate.enter(ctx, s.o.Caller(ctx))
+	if err != nil {
+		cancel()
+		return nil, nil, err
+	}
+	return ctx, func() { leave(); cancel() }, nil
+}
