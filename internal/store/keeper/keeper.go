@@ -75,6 +75,8 @@ func (f *Flags) arguments() []string {
 		"retentionPeriod":         never,
 		"futureRetention":         never,
 		"search.maxQueryDuration": "10m",
+		// What people write is bounded by package logsql, which makes up to 32 times as much of it.
+		"search.maxQueryLen": "1MiB",
 	}
 	set := func(name, value string, given bool) {
 		if given {
