@@ -16,6 +16,7 @@ import (
 	"github.com/amoskys/amoskys/internal/hub/certificates"
 	"github.com/amoskys/amoskys/internal/hub/enroll"
 	"github.com/amoskys/amoskys/internal/identity"
+	"github.com/amoskys/amoskys/internal/identity/revoked"
 	"github.com/amoskys/amoskys/internal/state"
 )
 
@@ -24,7 +25,7 @@ import (
 type membership struct {
 	enroll       *enroll.Service
 	certificates *certificates.Service
-	revocations  *certificates.Revocations
+	revocations  *revoked.List
 }
 
 // membershipOptions are what a membership needs.

@@ -3,15 +3,30 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
 
 	"github.com/amoskys/amoskys/internal/app/endpoint"
 	"github.com/amoskys/amoskys/internal/cli"
 	"github.com/amoskys/amoskys/internal/config"
+	"github.com/amoskys/amoskys/internal/dial"
+	"github.com/amoskys/amoskys/internal/identity"
 	"github.com/amoskys/amoskys/internal/node/child"
 	"github.com/amoskys/amoskys/internal/node/ports"
 	"github.com/amoskys/amoskys/internal/obs"
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+	"github.com/amoskys/amoskys/internal/reader"
 	"github.com/amoskys/amoskys/internal/store"
+	"github.com/amoskys/amoskys/internal/store/keeper"
 )
 
 // LoadStoreConfig reads the store's configuration under home.
@@ -41,14 +56,135 @@ func RunStore(ctx context.Context, e *cli.Env) (err error) {
 	return nil
 }
 
-func runStore(ctx context.Context, home config.Home, cfg store.Config, logger *slog.Logger) error {
+// runStore puts the store together and serves.
+func runStore(ctx context.Context, home config.Home, cfg store.Config, logger *slog.Logger) (err error) {
 	limitMemory(logger)
-	registry := obs.NewRegistry()
-	server, err := store.New(store.Options{ //nolint:contextcheck // it opens its ports and returns
-		Config: cfg, Home: home, Logger: logger, Registry: registry, Query: store.Starting{Config: cfg.Store},
+	folder := home.Path(cfg.Store.Path)
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return fmt.Errorf("make the store's folder: %w", err)
+	}
+	conn, err := dialFromStore(home, cfg, logger)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	follower, err := store.OpenFollower(store.FollowerOptions{
+		File: filepath.Join(folder, "revoked.json"), Client: pb.NewCertificatesClient(conn), Logger: logger,
 	})
 	if err != nil {
 		return err
 	}
-	return server.Run(ctx)
+	engine, removeSocket, err := newKeeper(home, cfg, folder, logger)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, removeSocket()) }()
+	server, err := store.New(store.Options{ //nolint:contextcheck // it opens its ports and returns
+		Config: cfg, Home: home, Logger: logger, Registry: obs.NewRegistry(), Query: store.Starting{Config: cfg.Store},
+		Revoked: follower.List.Refusal, Ready: func() bool { return engine.State().Running },
+	})
+	if err != nil {
+		return err
+	}
+	return serveStore(ctx, server, follower, engine)
+}
+
+// serveStore serves until ctx ends. The server stops first, so that nobody asks an
+// engine that ends; the engine is last, and writes what it has in memory.
+func serveStore(ctx context.Context, server *store.Server, follower *store.Follower, engine *keeper.Keeper) error {
+	background, stopEngine := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopEngine()
+	group, serving := errgroup.WithContext(ctx)
+	engineEnded := make(chan error, 1)
+	go func() {
+		err := engine.Run(background)
+		if background.Err() == nil {
+			err = errors.Join(err, errors.New("the engine is not kept running any more"))
+		}
+		engineEnded <- err
+	}()
+	ended := make(chan struct{})
+	group.Go(func() error { defer close(ended); return server.Run(serving) })
+	group.Go(func() error { return follower.Run(serving, server.CutRevoked) })
+	group.Go(func() error {
+		select {
+		case err := <-engineEnded:
+			engineEnded <- nil
+			return err
+		case <-ended:
+			return nil
+		}
+	})
+	err := group.Wait()
+	stopEngine()
+	return errors.Join(err, <-engineEnded)
+}
+
+// maxSocketPath bounds the path of a Unix socket, in bytes (sun_path in unix(7)).
+const maxSocketPath = 100
+
+// newKeeper returns what runs the engine: this program again, on a socket in the home,
+// or in a folder of its own where the home's path is too long for one.
+func newKeeper(home config.Home, cfg store.Config, folder string, logger *slog.Logger) (k *keeper.Keeper, cleanUp func() error, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, nil, fmt.Errorf("find the running program: %w", err)
+	}
+	cleanUp = func() error { return nil }
+	abs, err := home.Abs()
+	if err != nil {
+		return nil, nil, err
+	}
+	socket := filepath.Join(abs.Run(), "store.sock")
+	if len(socket) > maxSocketPath {
+		dir, err := os.MkdirTemp("", "amoskys-store-")
+		if err != nil {
+			return nil, nil, fmt.Errorf("make a folder for the engine's socket: %w", err)
+		}
+		socket, cleanUp = filepath.Join(dir, "s"), func() error { return os.RemoveAll(dir) }
+	} else if err := os.MkdirAll(abs.Run(), 0o700); err != nil {
+		return nil, nil, fmt.Errorf("make a folder for the engine's socket: %w", err)
+	}
+	return keeper.New(keeper.Options{
+		Path: folder, Socket: socket, Program: []string{self, "store-engine"}, Env: engineEnviron(), Logger: logger,
+		Flags: keeper.Flags{MinFreeBytes: int64(cfg.Store.MinFreeMB) << 20, MemoryBytes: engineMemory},
+	}), cleanUp, nil
+}
+
+// engineMemory is what the engine may use for caches and the state of queries, in bytes;
+// a step of one query gets up to two fifths of it.
+const engineMemory = 256 << 20
+
+// engineEnviron is our environment, with a bound for the engine's runtime where nobody
+// set one: near it, it collects garbage more often.
+func engineEnviron() []string {
+	env := os.Environ()
+	if os.Getenv("GOMEMLIMIT") == "" {
+		env = append(env, "GOMEMLIMIT=400MiB")
+	}
+	return env
+}
+
+// dialFromStore prepares the store's connection to the hub, by which it reads the log
+// and hears what is revoked.
+func dialFromStore(home config.Home, cfg store.Config, logger *slog.Logger) (*grpc.ClientConn, error) {
+	secure, err := identity.ClientConfig(cfg.Hub.Files(home), identity.ClientOptions{
+		ServerName: cfg.Hub.Name(), ServerRole: identity.RoleHub, NextProtos: []string{"h2"}, Logger: logger,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read certificate for the hub: %w", err)
+	}
+	dialer, err := cfg.Hub.Dialer(home)
+	if err != nil {
+		return nil, err
+	}
+	dialer.Announce(logger, cfg.Hub.Addr())
+	return dial.NewClient(cfg.Hub.Addr(), dialer.Dial, credentials.NewTLS(secure), append(reader.BulkOptions(),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 5 * time.Second},
+			MinConnectTimeout: 5 * time.Second,
+		}),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
+		grpc.WithIdleTimeout(0),
+		grpc.WithUserAgent("amoskys-store/"+obs.ReadBuild().Version))...)
 }

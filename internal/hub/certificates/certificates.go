@@ -7,14 +7,8 @@
 // that enrols again gets certificates that begin no earlier than the revocation,
 // and so they work. Nothing has to be remembered of certificates for that.
 // Certificates of the identity that are known to begin later all the same, as those
-// from a clock that was ahead, are revoked by serial with it.
-//
-//	target            ends certificates of
-//	node/HOST         role node of the host
-//	agent/HOST        role agent that speak for every agent of the host
-//	agent/HOST/*      role agent that are bound to one agent of the host
-//	agent/HOST/ID     role agent that are bound to this one
-//	serial:HEX        any role, whenever it began
+// from a clock that was ahead, are revoked by serial with it. Package revoked says
+// what targets mean; stores follow the list.
 //
 // A certificate agent/HOST speaks for each agent of its host, so revoking HOST/ID
 // ends it too, and with it the other agents that connect with it.
@@ -31,6 +25,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/amoskys/amoskys/internal/identity"
+	"github.com/amoskys/amoskys/internal/identity/revoked"
 	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/state"
@@ -66,7 +61,7 @@ type Peers interface {
 type Options struct {
 	Store       Store
 	Issuer      *Issuer
-	Revocations *Revocations
+	Revocations *revoked.List
 	Auditor     Auditor
 	// Peers returns the live connections; it is called when they are needed, because
 	// the hub is made after its services.

@@ -18,7 +18,7 @@ func (s *Service) message(c state.Certificate, open map[string]uint32) *pb.Certi
 		IssuedFor: c.IssuedFor, Replaces: c.Replaces, MachineId: c.Machine, Connections: open[c.Serial],
 	}
 	if id, err := identity.Parse(c.Identity); err == nil {
-		if r, revoked := s.o.Revocations.of(id, c.Serial, c.NotBefore); revoked {
+		if r, ok := s.o.Revocations.Of(id, c.Serial, c.NotBefore); ok {
 			m.RevokedTime, m.RevokedBy, m.RevokedReason = timestamppb.New(r.Time), r.Actor, r.Reason
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/amoskys/amoskys/internal/identity"
+	"github.com/amoskys/amoskys/internal/identity/revoked"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/state"
 )
@@ -50,15 +51,15 @@ func TestRevokedWhileRenewed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	revoked := &Revocations{targets: map[string]state.Revocation{}}
+	revocations := revoked.New()
 	o.Now = func() time.Time { // is asked when the certificate is about to be made
 		now := time.Now()
-		revoked.add([]state.Revocation{{Target: "agent/web-1/snmp_agent", Time: now}})
+		revocations.Add(revoked.Entry{Target: "agent/web-1/snmp_agent", Time: now})
 		return now
 	}
-	o.Revoked = revoked.Since
+	o.Revoked = revocations.Since
 	s := New(Options{
-		Issuer: NewIssuer(o), Revocations: revoked, Auditor: &noted{}, Store: &noted{},
+		Issuer: NewIssuer(o), Revocations: revocations, Auditor: &noted{}, Store: &noted{},
 		Caller: func(context.Context) (identity.ID, *x509.Certificate, bool) { return node, nil, true },
 	})
 	resp, err := s.RenewCertificates(t.Context(), &pb.RenewCertificatesRequest{
@@ -71,7 +72,7 @@ func TestRevokedWhileRenewed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if revoked.Refusal(agent, chain[0]) == "" {
+	if revocations.Refusal(agent, chain[0]) == "" {
 		t.Errorf("the successor begins at %s and is in force", chain[0].NotBefore)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/amoskys/amoskys/internal/identity"
+	"github.com/amoskys/amoskys/internal/identity/revoked"
 	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/state"
@@ -46,20 +47,20 @@ func (s *Service) RevokeCertificates(ctx context.Context, req *pb.RevokeCertific
 	}
 	now := s.o.Now()
 	order.reach(resp.GetCertificates(), now)
-	revoked := order.revocations(s.actor(ctx, req), strings.ToValidUTF8(req.GetReason(), "?"), now)
-	act := &pb.AuditActivity{Actor: revoked[0].Actor, Operation: order.operation, Target: order.target, Detail: req.GetReason()}
-	switch err := s.o.Store.Revoke(ctx, revoked...); {
+	list := order.revocations(s.actor(ctx, req), strings.ToValidUTF8(req.GetReason(), "?"), now)
+	act := &pb.AuditActivity{Actor: list[0].Actor, Operation: order.operation, Target: order.target, Detail: req.GetReason()}
+	switch err := s.o.Store.Revoke(ctx, list...); {
 	case errors.Is(err, state.ErrFull):
 		s.o.Auditor.Audit(ctx, act)
 		return nil, status.Error(codes.ResourceExhausted, "the hub keeps no more revocations")
 	case err != nil:
 		// Whoever revokes must win, also on a full disk: it is in force from here on, and
 		// Run writes it down as soon as that can be.
-		s.owe(revoked)
+		s.owe(list)
 		s.o.Logger.ErrorContext(ctx, "revocation is in force and not on disk yet", obs.KeyIdentity, order.target, obs.KeyError, err)
 		resp.Warning = "it is in force, and not on disk yet, because " + state.Explain(err) + "; it is written as soon as that can be, and is lost if the hub ends before"
 	}
-	s.o.Revocations.add(revoked)
+	s.o.Revocations.Add(entries(list)...)
 	resp.Connections = s.cut(ctx)
 	act.Success = true
 	act.Detail = strings.TrimPrefix(fmt.Sprintf("%s; %s and %s cut", act.GetDetail(),
@@ -75,10 +76,10 @@ func (s *Service) RevokeCertificates(ctx context.Context, req *pb.RevokeCertific
 // The connection that asked is closed once it has had its answer.
 func (s *Service) cut(ctx context.Context) (connections uint32) {
 	_, own, _ := s.o.Caller(ctx)
-	revoked := func(id identity.ID, cert *x509.Certificate) bool { return s.o.Revocations.Refusal(id, cert) != "" }
+	isRevoked := func(id identity.ID, cert *x509.Certificate) bool { return s.o.Revocations.Refusal(id, cert) != "" }
 	mine := uint32(0)
 	n := s.o.Peers().CutPeers(func(id identity.ID, cert *x509.Certificate) bool {
-		if !revoked(id, cert) {
+		if !isRevoked(id, cert) {
 			return false
 		}
 		if own != nil && cert.Equal(own) {
@@ -88,7 +89,7 @@ func (s *Service) cut(ctx context.Context) (connections uint32) {
 		return true
 	})
 	if mine > 0 {
-		time.AfterFunc(answerTime, func() { s.o.Peers().CutPeers(revoked) })
+		time.AfterFunc(answerTime, func() { s.o.Peers().CutPeers(isRevoked) })
 	}
 	return uint32(n) + mine
 }
@@ -121,7 +122,7 @@ type order struct {
 func (o *order) reach(certs []*pb.Certificate, now time.Time) {
 	for _, c := range certs {
 		if !c.GetNotBefore().AsTime().Before(now.Truncate(time.Second)) {
-			o.targets = append(o.targets, serialTarget(c.GetSerial()))
+			o.targets = append(o.targets, revoked.SerialTarget(c.GetSerial()))
 		}
 	}
 }
@@ -171,7 +172,7 @@ func (s *Service) serialOrder(ctx context.Context, text string) (*order, error) 
 	if own := s.o.Own(); own != nil && own.SerialNumber.Cmp(n) == 0 {
 		return nil, status.Errorf(codes.InvalidArgument, "%s is this hub's own certificate, and its clients would not hear of it: issue another with amoskys certs renew eventbus", serial)
 	}
-	o := &order{operation: "certificate.revoke", target: serial, targets: []string{serialTarget(serial)}}
+	o := &order{operation: "certificate.revoke", target: serial, targets: []string{revoked.SerialTarget(serial)}}
 	kept, err := s.o.Store.Certificate(ctx, serial)
 	if errors.Is(err, state.ErrNotFound) {
 		return o, s.halfSerial(ctx, serial) // if none, it may come yet
@@ -249,8 +250,8 @@ func (s *Service) effect(ctx context.Context, o *order) (*pb.RevokeCertificatesR
 
 // ends reports whether the order means a certificate.
 func (o *order) ends(id identity.ID, serial string) bool {
-	if slices.Contains(o.targets, serialTarget(serial)) {
+	if slices.Contains(o.targets, revoked.SerialTarget(serial)) {
 		return true
 	}
-	return slices.ContainsFunc(identityTargets(id), func(t string) bool { return slices.Contains(o.targets, t) })
+	return slices.ContainsFunc(revoked.Targets(id), func(t string) bool { return slices.Contains(o.targets, t) })
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/amoskys/amoskys/internal/identity"
+	"github.com/amoskys/amoskys/internal/identity/revoked"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/state"
 )
@@ -72,7 +73,7 @@ func operatorID() identity.ID {
 
 func revoker(store Store, peers Peers, own *x509.Certificate) *Service {
 	return New(Options{
-		Store: store, Auditor: &noted{}, Revocations: &Revocations{targets: map[string]state.Revocation{}},
+		Store: store, Auditor: &noted{}, Revocations: revoked.New(),
 		Peers: func() Peers { return peers }, Own: func() *x509.Certificate { return nil },
 		Caller: func(context.Context) (identity.ID, *x509.Certificate, bool) { return operatorID(), own, true },
 	})

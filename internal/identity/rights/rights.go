@@ -41,6 +41,7 @@ func Hub() Table {
 
 		"/amoskys.v1.Certificates/RenewCertificates": {identity.RoleNode, identity.RoleAgent},
 		"/amoskys.v1.Certificates/CheckCertificate":  {identity.RoleNode, identity.RoleAgent},
+		"/amoskys.v1.Certificates/WatchRevoked":      {identity.RoleStore, identity.RoleAnalysis},
 	}
 	t.allow(people,
 		"/amoskys.v1.Fleet/ListAgents",

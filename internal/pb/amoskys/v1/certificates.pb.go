@@ -80,6 +80,160 @@ func (CertificateOrigin) EnumDescriptor() ([]byte, []int) {
 	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{0}
 }
 
+type WatchRevokedRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchRevokedRequest) Reset() {
+	*x = WatchRevokedRequest{}
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchRevokedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchRevokedRequest) ProtoMessage() {}
+
+func (x *WatchRevokedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchRevokedRequest.ProtoReflect.Descriptor instead.
+func (*WatchRevokedRequest) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{0}
+}
+
+type WatchRevokedResponse struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Revocations []*Revocation          `protobuf:"bytes,1,rep,name=revocations,proto3" json:"revocations,omitempty"`
+	// All that was revoked before this message has been sent.
+	Complete      bool `protobuf:"varint,2,opt,name=complete,proto3" json:"complete,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchRevokedResponse) Reset() {
+	*x = WatchRevokedResponse{}
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchRevokedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchRevokedResponse) ProtoMessage() {}
+
+func (x *WatchRevokedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchRevokedResponse.ProtoReflect.Descriptor instead.
+func (*WatchRevokedResponse) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *WatchRevokedResponse) GetRevocations() []*Revocation {
+	if x != nil {
+		return x.Revocations
+	}
+	return nil
+}
+
+func (x *WatchRevokedResponse) GetComplete() bool {
+	if x != nil {
+		return x.Complete
+	}
+	return false
+}
+
+// Revocation ends certificates.
+type Revocation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// node/HOST, agent/HOST, agent/HOST/ID or agent/HOST/* (those of single agents):
+	// every certificate of the identity that began before the time. serial:HEX: one
+	// certificate.
+	Target string                 `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
+	Time   *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
+	// For people.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Revocation) Reset() {
+	*x = Revocation{}
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Revocation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Revocation) ProtoMessage() {}
+
+func (x *Revocation) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Revocation.ProtoReflect.Descriptor instead.
+func (*Revocation) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Revocation) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *Revocation) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *Revocation) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 type RenewCertificatesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 256.
@@ -90,7 +244,7 @@ type RenewCertificatesRequest struct {
 
 func (x *RenewCertificatesRequest) Reset() {
 	*x = RenewCertificatesRequest{}
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[0]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -102,7 +256,7 @@ func (x *RenewCertificatesRequest) String() string {
 func (*RenewCertificatesRequest) ProtoMessage() {}
 
 func (x *RenewCertificatesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[0]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -115,7 +269,7 @@ func (x *RenewCertificatesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewCertificatesRequest.ProtoReflect.Descriptor instead.
 func (*RenewCertificatesRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{0}
+	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *RenewCertificatesRequest) GetRenewals() []*CertificateRenewal {
@@ -139,7 +293,7 @@ type CertificateRenewal struct {
 
 func (x *CertificateRenewal) Reset() {
 	*x = CertificateRenewal{}
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[1]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -151,7 +305,7 @@ func (x *CertificateRenewal) String() string {
 func (*CertificateRenewal) ProtoMessage() {}
 
 func (x *CertificateRenewal) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[1]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -164,7 +318,7 @@ func (x *CertificateRenewal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CertificateRenewal.ProtoReflect.Descriptor instead.
 func (*CertificateRenewal) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{1}
+	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CertificateRenewal) GetCertificate() string {
@@ -193,7 +347,7 @@ type RenewCertificatesResponse struct {
 
 func (x *RenewCertificatesResponse) Reset() {
 	*x = RenewCertificatesResponse{}
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[2]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -205,7 +359,7 @@ func (x *RenewCertificatesResponse) String() string {
 func (*RenewCertificatesResponse) ProtoMessage() {}
 
 func (x *RenewCertificatesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[2]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -218,7 +372,7 @@ func (x *RenewCertificatesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewCertificatesResponse.ProtoReflect.Descriptor instead.
 func (*RenewCertificatesResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{2}
+	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *RenewCertificatesResponse) GetCertificates() []string {
@@ -243,7 +397,7 @@ type CheckCertificateRequest struct {
 
 func (x *CheckCertificateRequest) Reset() {
 	*x = CheckCertificateRequest{}
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[3]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -255,7 +409,7 @@ func (x *CheckCertificateRequest) String() string {
 func (*CheckCertificateRequest) ProtoMessage() {}
 
 func (x *CheckCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[3]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -268,7 +422,7 @@ func (x *CheckCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckCertificateRequest.ProtoReflect.Descriptor instead.
 func (*CheckCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{3}
+	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{6}
 }
 
 type CheckCertificateResponse struct {
@@ -282,7 +436,7 @@ type CheckCertificateResponse struct {
 
 func (x *CheckCertificateResponse) Reset() {
 	*x = CheckCertificateResponse{}
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[4]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -294,7 +448,7 @@ func (x *CheckCertificateResponse) String() string {
 func (*CheckCertificateResponse) ProtoMessage() {}
 
 func (x *CheckCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[4]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -307,7 +461,7 @@ func (x *CheckCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckCertificateResponse.ProtoReflect.Descriptor instead.
 func (*CheckCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{4}
+	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *CheckCertificateResponse) GetCertificate() *Certificate {
@@ -356,7 +510,7 @@ type Certificate struct {
 
 func (x *Certificate) Reset() {
 	*x = Certificate{}
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[5]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -368,7 +522,7 @@ func (x *Certificate) String() string {
 func (*Certificate) ProtoMessage() {}
 
 func (x *Certificate) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[5]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -381,7 +535,7 @@ func (x *Certificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Certificate.ProtoReflect.Descriptor instead.
 func (*Certificate) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{5}
+	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Certificate) GetSerial() string {
@@ -494,7 +648,7 @@ type ListCertificatesRequest struct {
 
 func (x *ListCertificatesRequest) Reset() {
 	*x = ListCertificatesRequest{}
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[6]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -506,7 +660,7 @@ func (x *ListCertificatesRequest) String() string {
 func (*ListCertificatesRequest) ProtoMessage() {}
 
 func (x *ListCertificatesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[6]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -519,7 +673,7 @@ func (x *ListCertificatesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCertificatesRequest.ProtoReflect.Descriptor instead.
 func (*ListCertificatesRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{6}
+	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListCertificatesRequest) GetHost() string {
@@ -548,7 +702,7 @@ type ListCertificatesResponse struct {
 
 func (x *ListCertificatesResponse) Reset() {
 	*x = ListCertificatesResponse{}
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[7]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -560,7 +714,7 @@ func (x *ListCertificatesResponse) String() string {
 func (*ListCertificatesResponse) ProtoMessage() {}
 
 func (x *ListCertificatesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[7]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -573,7 +727,7 @@ func (x *ListCertificatesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCertificatesResponse.ProtoReflect.Descriptor instead.
 func (*ListCertificatesResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{7}
+	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListCertificatesResponse) GetCertificates() []*Certificate {
@@ -609,7 +763,7 @@ type RevokeCertificatesRequest struct {
 
 func (x *RevokeCertificatesRequest) Reset() {
 	*x = RevokeCertificatesRequest{}
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[8]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -621,7 +775,7 @@ func (x *RevokeCertificatesRequest) String() string {
 func (*RevokeCertificatesRequest) ProtoMessage() {}
 
 func (x *RevokeCertificatesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[8]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -634,7 +788,7 @@ func (x *RevokeCertificatesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeCertificatesRequest.ProtoReflect.Descriptor instead.
 func (*RevokeCertificatesRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{8}
+	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RevokeCertificatesRequest) GetTarget() isRevokeCertificatesRequest_Target {
@@ -720,7 +874,7 @@ type RevokeCertificatesResponse struct {
 
 func (x *RevokeCertificatesResponse) Reset() {
 	*x = RevokeCertificatesResponse{}
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[9]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -732,7 +886,7 @@ func (x *RevokeCertificatesResponse) String() string {
 func (*RevokeCertificatesResponse) ProtoMessage() {}
 
 func (x *RevokeCertificatesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[9]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -745,7 +899,7 @@ func (x *RevokeCertificatesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeCertificatesResponse.ProtoReflect.Descriptor instead.
 func (*RevokeCertificatesResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{9}
+	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RevokeCertificatesResponse) GetCertificates() []*Certificate {
@@ -781,7 +935,16 @@ var File_amoskys_v1_certificates_proto protoreflect.FileDescriptor
 const file_amoskys_v1_certificates_proto_rawDesc = "" +
 	"\n" +
 	"\x1damoskys/v1/certificates.proto\x12\n" +
-	"amoskys.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"V\n" +
+	"amoskys.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x15\n" +
+	"\x13WatchRevokedRequest\"l\n" +
+	"\x14WatchRevokedResponse\x128\n" +
+	"\vrevocations\x18\x01 \x03(\v2\x16.amoskys.v1.RevocationR\vrevocations\x12\x1a\n" +
+	"\bcomplete\x18\x02 \x01(\bR\bcomplete\"l\n" +
+	"\n" +
+	"Revocation\x12\x16\n" +
+	"\x06target\x18\x01 \x01(\tR\x06target\x12.\n" +
+	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"V\n" +
 	"\x18RenewCertificatesRequest\x12:\n" +
 	"\brenewals\x18\x01 \x03(\v2\x1e.amoskys.v1.CertificateRenewalR\brenewals\"H\n" +
 	"\x12CertificateRenewal\x12 \n" +
@@ -837,12 +1000,13 @@ const file_amoskys_v1_certificates_proto_rawDesc = "" +
 	"\x1eCERTIFICATE_ORIGIN_UNSPECIFIED\x10\x00\x12!\n" +
 	"\x1dCERTIFICATE_ORIGIN_ENROLLMENT\x10\x01\x12\x1e\n" +
 	"\x1aCERTIFICATE_ORIGIN_RENEWAL\x10\x02\x12 \n" +
-	"\x1cCERTIFICATE_ORIGIN_ELSEWHERE\x10\x032\x93\x03\n" +
+	"\x1cCERTIFICATE_ORIGIN_ELSEWHERE\x10\x032\xe8\x03\n" +
 	"\fCertificates\x12`\n" +
 	"\x11RenewCertificates\x12$.amoskys.v1.RenewCertificatesRequest\x1a%.amoskys.v1.RenewCertificatesResponse\x12]\n" +
 	"\x10CheckCertificate\x12#.amoskys.v1.CheckCertificateRequest\x1a$.amoskys.v1.CheckCertificateResponse\x12]\n" +
 	"\x10ListCertificates\x12#.amoskys.v1.ListCertificatesRequest\x1a$.amoskys.v1.ListCertificatesResponse\x12c\n" +
-	"\x12RevokeCertificates\x12%.amoskys.v1.RevokeCertificatesRequest\x1a&.amoskys.v1.RevokeCertificatesResponseB=Z;github.com/amoskys/amoskys/internal/pb/amoskys/v1;amoskysv1b\x06proto3"
+	"\x12RevokeCertificates\x12%.amoskys.v1.RevokeCertificatesRequest\x1a&.amoskys.v1.RevokeCertificatesResponse\x12S\n" +
+	"\fWatchRevoked\x12\x1f.amoskys.v1.WatchRevokedRequest\x1a .amoskys.v1.WatchRevokedResponse0\x01B=Z;github.com/amoskys/amoskys/internal/pb/amoskys/v1;amoskysv1b\x06proto3"
 
 var (
 	file_amoskys_v1_certificates_proto_rawDescOnce sync.Once
@@ -857,44 +1021,51 @@ func file_amoskys_v1_certificates_proto_rawDescGZIP() []byte {
 }
 
 var file_amoskys_v1_certificates_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_amoskys_v1_certificates_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_amoskys_v1_certificates_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_amoskys_v1_certificates_proto_goTypes = []any{
 	(CertificateOrigin)(0),             // 0: amoskys.v1.CertificateOrigin
-	(*RenewCertificatesRequest)(nil),   // 1: amoskys.v1.RenewCertificatesRequest
-	(*CertificateRenewal)(nil),         // 2: amoskys.v1.CertificateRenewal
-	(*RenewCertificatesResponse)(nil),  // 3: amoskys.v1.RenewCertificatesResponse
-	(*CheckCertificateRequest)(nil),    // 4: amoskys.v1.CheckCertificateRequest
-	(*CheckCertificateResponse)(nil),   // 5: amoskys.v1.CheckCertificateResponse
-	(*Certificate)(nil),                // 6: amoskys.v1.Certificate
-	(*ListCertificatesRequest)(nil),    // 7: amoskys.v1.ListCertificatesRequest
-	(*ListCertificatesResponse)(nil),   // 8: amoskys.v1.ListCertificatesResponse
-	(*RevokeCertificatesRequest)(nil),  // 9: amoskys.v1.RevokeCertificatesRequest
-	(*RevokeCertificatesResponse)(nil), // 10: amoskys.v1.RevokeCertificatesResponse
-	(*timestamppb.Timestamp)(nil),      // 11: google.protobuf.Timestamp
+	(*WatchRevokedRequest)(nil),        // 1: amoskys.v1.WatchRevokedRequest
+	(*WatchRevokedResponse)(nil),       // 2: amoskys.v1.WatchRevokedResponse
+	(*Revocation)(nil),                 // 3: amoskys.v1.Revocation
+	(*RenewCertificatesRequest)(nil),   // 4: amoskys.v1.RenewCertificatesRequest
+	(*CertificateRenewal)(nil),         // 5: amoskys.v1.CertificateRenewal
+	(*RenewCertificatesResponse)(nil),  // 6: amoskys.v1.RenewCertificatesResponse
+	(*CheckCertificateRequest)(nil),    // 7: amoskys.v1.CheckCertificateRequest
+	(*CheckCertificateResponse)(nil),   // 8: amoskys.v1.CheckCertificateResponse
+	(*Certificate)(nil),                // 9: amoskys.v1.Certificate
+	(*ListCertificatesRequest)(nil),    // 10: amoskys.v1.ListCertificatesRequest
+	(*ListCertificatesResponse)(nil),   // 11: amoskys.v1.ListCertificatesResponse
+	(*RevokeCertificatesRequest)(nil),  // 12: amoskys.v1.RevokeCertificatesRequest
+	(*RevokeCertificatesResponse)(nil), // 13: amoskys.v1.RevokeCertificatesResponse
+	(*timestamppb.Timestamp)(nil),      // 14: google.protobuf.Timestamp
 }
 var file_amoskys_v1_certificates_proto_depIdxs = []int32{
-	2,  // 0: amoskys.v1.RenewCertificatesRequest.renewals:type_name -> amoskys.v1.CertificateRenewal
-	6,  // 1: amoskys.v1.CheckCertificateResponse.certificate:type_name -> amoskys.v1.Certificate
-	11, // 2: amoskys.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
-	11, // 3: amoskys.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
-	0,  // 4: amoskys.v1.Certificate.origin:type_name -> amoskys.v1.CertificateOrigin
-	11, // 5: amoskys.v1.Certificate.known_time:type_name -> google.protobuf.Timestamp
-	11, // 6: amoskys.v1.Certificate.revoked_time:type_name -> google.protobuf.Timestamp
-	6,  // 7: amoskys.v1.ListCertificatesResponse.certificates:type_name -> amoskys.v1.Certificate
-	6,  // 8: amoskys.v1.RevokeCertificatesResponse.certificates:type_name -> amoskys.v1.Certificate
-	1,  // 9: amoskys.v1.Certificates.RenewCertificates:input_type -> amoskys.v1.RenewCertificatesRequest
-	4,  // 10: amoskys.v1.Certificates.CheckCertificate:input_type -> amoskys.v1.CheckCertificateRequest
-	7,  // 11: amoskys.v1.Certificates.ListCertificates:input_type -> amoskys.v1.ListCertificatesRequest
-	9,  // 12: amoskys.v1.Certificates.RevokeCertificates:input_type -> amoskys.v1.RevokeCertificatesRequest
-	3,  // 13: amoskys.v1.Certificates.RenewCertificates:output_type -> amoskys.v1.RenewCertificatesResponse
-	5,  // 14: amoskys.v1.Certificates.CheckCertificate:output_type -> amoskys.v1.CheckCertificateResponse
-	8,  // 15: amoskys.v1.Certificates.ListCertificates:output_type -> amoskys.v1.ListCertificatesResponse
-	10, // 16: amoskys.v1.Certificates.RevokeCertificates:output_type -> amoskys.v1.RevokeCertificatesResponse
-	13, // [13:17] is the sub-list for method output_type
-	9,  // [9:13] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	3,  // 0: amoskys.v1.WatchRevokedResponse.revocations:type_name -> amoskys.v1.Revocation
+	14, // 1: amoskys.v1.Revocation.time:type_name -> google.protobuf.Timestamp
+	5,  // 2: amoskys.v1.RenewCertificatesRequest.renewals:type_name -> amoskys.v1.CertificateRenewal
+	9,  // 3: amoskys.v1.CheckCertificateResponse.certificate:type_name -> amoskys.v1.Certificate
+	14, // 4: amoskys.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
+	14, // 5: amoskys.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
+	0,  // 6: amoskys.v1.Certificate.origin:type_name -> amoskys.v1.CertificateOrigin
+	14, // 7: amoskys.v1.Certificate.known_time:type_name -> google.protobuf.Timestamp
+	14, // 8: amoskys.v1.Certificate.revoked_time:type_name -> google.protobuf.Timestamp
+	9,  // 9: amoskys.v1.ListCertificatesResponse.certificates:type_name -> amoskys.v1.Certificate
+	9,  // 10: amoskys.v1.RevokeCertificatesResponse.certificates:type_name -> amoskys.v1.Certificate
+	4,  // 11: amoskys.v1.Certificates.RenewCertificates:input_type -> amoskys.v1.RenewCertificatesRequest
+	7,  // 12: amoskys.v1.Certificates.CheckCertificate:input_type -> amoskys.v1.CheckCertificateRequest
+	10, // 13: amoskys.v1.Certificates.ListCertificates:input_type -> amoskys.v1.ListCertificatesRequest
+	12, // 14: amoskys.v1.Certificates.RevokeCertificates:input_type -> amoskys.v1.RevokeCertificatesRequest
+	1,  // 15: amoskys.v1.Certificates.WatchRevoked:input_type -> amoskys.v1.WatchRevokedRequest
+	6,  // 16: amoskys.v1.Certificates.RenewCertificates:output_type -> amoskys.v1.RenewCertificatesResponse
+	8,  // 17: amoskys.v1.Certificates.CheckCertificate:output_type -> amoskys.v1.CheckCertificateResponse
+	11, // 18: amoskys.v1.Certificates.ListCertificates:output_type -> amoskys.v1.ListCertificatesResponse
+	13, // 19: amoskys.v1.Certificates.RevokeCertificates:output_type -> amoskys.v1.RevokeCertificatesResponse
+	2,  // 20: amoskys.v1.Certificates.WatchRevoked:output_type -> amoskys.v1.WatchRevokedResponse
+	16, // [16:21] is the sub-list for method output_type
+	11, // [11:16] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_amoskys_v1_certificates_proto_init() }
@@ -902,7 +1073,7 @@ func file_amoskys_v1_certificates_proto_init() {
 	if File_amoskys_v1_certificates_proto != nil {
 		return
 	}
-	file_amoskys_v1_certificates_proto_msgTypes[8].OneofWrappers = []any{
+	file_amoskys_v1_certificates_proto_msgTypes[11].OneofWrappers = []any{
 		(*RevokeCertificatesRequest_Agent)(nil),
 		(*RevokeCertificatesRequest_Serial)(nil),
 	}
@@ -912,7 +1083,7 @@ func file_amoskys_v1_certificates_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amoskys_v1_certificates_proto_rawDesc), len(file_amoskys_v1_certificates_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   10,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

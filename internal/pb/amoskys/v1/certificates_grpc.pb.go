@@ -26,6 +26,7 @@ const (
 	Certificates_CheckCertificate_FullMethodName   = "/amoskys.v1.Certificates/CheckCertificate"
 	Certificates_ListCertificates_FullMethodName   = "/amoskys.v1.Certificates/ListCertificates"
 	Certificates_RevokeCertificates_FullMethodName = "/amoskys.v1.Certificates/RevokeCertificates"
+	Certificates_WatchRevoked_FullMethodName       = "/amoskys.v1.Certificates/WatchRevoked"
 )
 
 // CertificatesClient is the client API for Certificates service.
@@ -49,6 +50,10 @@ type CertificatesClient interface {
 	// RevokeCertificates refuses certificates from now on and cuts the connections
 	// that are open with them. For roles dashboard and operator.
 	RevokeCertificates(ctx context.Context, in *RevokeCertificatesRequest, opts ...grpc.CallOption) (*RevokeCertificatesResponse, error)
+	// WatchRevoked streams all that is revoked, and then what is revoked from then on,
+	// so that whoever has a port of its own refuses the same certificates. For roles
+	// store and analysis.
+	WatchRevoked(ctx context.Context, in *WatchRevokedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRevokedResponse], error)
 }
 
 type certificatesClient struct {
@@ -99,6 +104,25 @@ func (c *certificatesClient) RevokeCertificates(ctx context.Context, in *RevokeC
 	return out, nil
 }
 
+func (c *certificatesClient) WatchRevoked(ctx context.Context, in *WatchRevokedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRevokedResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Certificates_ServiceDesc.Streams[0], Certificates_WatchRevoked_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchRevokedRequest, WatchRevokedResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Certificates_WatchRevokedClient = grpc.ServerStreamingClient[WatchRevokedResponse]
+
 // CertificatesServer is the server API for Certificates service.
 // All implementations must embed UnimplementedCertificatesServer
 // for forward compatibility.
@@ -120,6 +144,10 @@ type CertificatesServer interface {
 	// RevokeCertificates refuses certificates from now on and cuts the connections
 	// that are open with them. For roles dashboard and operator.
 	RevokeCertificates(context.Context, *RevokeCertificatesRequest) (*RevokeCertificatesResponse, error)
+	// WatchRevoked streams all that is revoked, and then what is revoked from then on,
+	// so that whoever has a port of its own refuses the same certificates. For roles
+	// store and analysis.
+	WatchRevoked(*WatchRevokedRequest, grpc.ServerStreamingServer[WatchRevokedResponse]) error
 	mustEmbedUnimplementedCertificatesServer()
 }
 
@@ -141,6 +169,9 @@ func (UnimplementedCertificatesServer) ListCertificates(context.Context, *ListCe
 }
 func (UnimplementedCertificatesServer) RevokeCertificates(context.Context, *RevokeCertificatesRequest) (*RevokeCertificatesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RevokeCertificates not implemented")
+}
+func (UnimplementedCertificatesServer) WatchRevoked(*WatchRevokedRequest, grpc.ServerStreamingServer[WatchRevokedResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchRevoked not implemented")
 }
 func (UnimplementedCertificatesServer) mustEmbedUnimplementedCertificatesServer() {}
 func (UnimplementedCertificatesServer) testEmbeddedByValue()                      {}
@@ -235,6 +266,17 @@ func _Certificates_RevokeCertificates_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Certificates_WatchRevoked_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchRevokedRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(CertificatesServer).WatchRevoked(m, &grpc.GenericServerStream[WatchRevokedRequest, WatchRevokedResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Certificates_WatchRevokedServer = grpc.ServerStreamingServer[WatchRevokedResponse]
+
 // Certificates_ServiceDesc is the grpc.ServiceDesc for Certificates service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -259,6 +301,12 @@ var Certificates_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Certificates_RevokeCertificates_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "WatchRevoked",
+			Handler:       _Certificates_WatchRevoked_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "amoskys/v1/certificates.proto",
 }
