@@ -1,0 +1,50 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/amoskys/amoskys/internal/app/ask"
+	"github.com/amoskys/amoskys/internal/cli"
+)
+
+// newQueryCommand builds `amoskys query`, which searches what is stored.
+func newQueryCommand(env *cli.Env) *cobra.Command {
+	var o ask.Options
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "query [QUERY]",
+		Short: "Search stored events, or count them",
+		Long: `Asks the store and prints what matches, the newest first, as a table. QUERY is LogsQL
+(docs/query.md); with pipes it prints the columns that they make. What the answer lacks,
+such as a day that is set aside, is said on standard error. STORE_HOST and STORE_PORT name
+a store elsewhere.`,
+		Example: `  amoskys query 'type:process.execution process.name:curl' --since 24h
+  amoskys query 'severity:>=high' --since 7d --fields time,host,message
+  amoskys query '* | stats by (type) count() events | sort by (events desc)' --since 1h
+  amoskys query 'type:auth.' --since 2026-05-01 --oldest --limit 0 --format csv > logins.csv`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Query = strings.Join(args, " ")
+			if asJSON {
+				o.Format = "json"
+			}
+			return ask.Run(cmd.Context(), env, o)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.Since, "since", "24h", "from this long ago (15m, 24h, 7d) or this time on; all for everything")
+	flags.StringVar(&o.Until, "until", "", "until this long ago or this time (default now)")
+	flags.Uint64Var(&o.Limit, "limit", 100, "at most so many events or rows; 0 for all")
+	flags.BoolVar(&o.Oldest, "oldest", false, "the oldest first")
+	flags.BoolVar(&o.Count, "count", false, "print only how many events match")
+	flags.StringSliceVar(&o.Fields, "fields", nil, "print these fields (docs/events.md)")
+	flags.BoolVar(&asJSON, "json", false, "print JSON, one object a line (as --format json)")
+	flags.StringVar(&o.Format, "format", "text", "text, json, csv, or flat JSON lines: jsonl with our names, ecs or ocsf with theirs")
+	flags.StringVar(&o.Store, "store", "", "address of the store (default from $STORE_HOST and $STORE_PORT, else from the store's configuration)")
+	cmd.MarkFlagsMutuallyExclusive("json", "format")
+	cmd.MarkFlagsMutuallyExclusive("count", "oldest")
+	cmd.MarkFlagsMutuallyExclusive("count", "fields")
+	return cmd
+}
