@@ -22,7 +22,7 @@ func newBenchCommand(env *cli.Env) *cobra.Command {
 		Use: "bench", Short: "Measure what this machine can do",
 		Example: "  amoskys bench hub\n  amoskys bench read\n  amoskys bench fleet --hosts 2000",
 	}
-	cmd.AddCommand(newBenchHub(env), newBenchHubChild(env), newBenchFleet(env), newBenchRead(env))
+	cmd.AddCommand(newBenchHub(env), newBenchHubChild(env), newBenchFleet(env), newBenchRead(env), newBenchStore(env))
 	return cmd
 }
 
@@ -175,6 +175,46 @@ func newBenchFleet(env *cli.Env) *cobra.Command {
 	f.IntVar(&o.Agents, "agents", 3, "agents of each host")
 	f.DurationVar(&o.Timeout, "timeout", 2*time.Minute, "how long the fleet may take to be there, or back")
 	f.StringVar(&o.Dir, "dir", "", "folder under which the hub's files are made (default the system's for temporary files)")
+	f.BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func newBenchStore(env *cli.Env) *cobra.Command {
+	o := bench.StoreOptions{}
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "store",
+		Short: "Measure how fast the store takes events, what they take on disk, and how fast it answers",
+		Long: "Starts engines of its own, as the store does, and stores recorded events of --hosts in them: once as rows that were\n" +
+			"made ready before, and once made of events as the store makes them. Then it asks questions of what is stored.",
+		Example: "  amoskys bench store --events 1000000\n  amoskys bench store --events 10000000 --span 72h --asks 50 --json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			self, err := os.Executable()
+			if err != nil {
+				return fmt.Errorf("find this program: %w", err)
+			}
+			o.Engine = []string{self, "store-engine"}
+			if err := o.Check(); err != nil {
+				return &cli.UsageError{Err: err}
+			}
+			progress := cli.NewProgress(env.Stderr, env.Now)
+			o.Progress = func(step string) { progress.Count(step, 0, 0) }
+			result, err := bench.RunStore(cmd.Context(), o)
+			progress.Done()
+			if err != nil {
+				return brokenOff(cmd.Context(), err)
+			}
+			return showBench(env, result, asJSON)
+		},
+	}
+	f := cmd.Flags()
+	f.IntVar(&o.Events, "events", 500_000, "events that are stored in each case")
+	f.IntVar(&o.Hosts, "hosts", 40, "hosts that they come from")
+	f.DurationVar(&o.Span, "span", 24*time.Hour, "time over which they are spread, up to now")
+	f.IntVar(&o.Asks, "asks", 20, "how often each question is asked; 0 asks none")
+	f.IntVar(&o.Rounds, "rounds", 1, "how often each case is measured; the median is shown")
+	f.StringVar(&o.Dir, "dir", "", "folder under which the engines' files are made (default the system's for temporary files)")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
