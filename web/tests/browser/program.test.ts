@@ -191,11 +191,12 @@ describe.skipIf(!ready)('the real program', () => {
     await shot(page, 'real-hub-gone');
     await line.waitFor({ state: 'hidden' });
     await run(`revenant-${process.pid}`);
+    // The agent may be in a long pause between its tries by now.
     await page
       .getByRole('row')
       .filter({ hasText: `revenant-${process.pid}` })
       .first()
-      .waitFor();
+      .waitFor({ timeout: 90_000 });
     await context.close();
-  });
+  }, 180_000);
 });
