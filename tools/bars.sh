@@ -4,6 +4,7 @@
 # machine, between the lines <!-- bars --> and <!-- /bars -->. It takes about half
 # an hour, and says little on a machine that does other work.
 #   tools/bars.sh       all bars
+#   tools/bars.sh store  only those of the store, beside its engine
 #   tools/bars.sh log   only those of hub, log and readers, beside the commit that bench/against
 #                       names and beside others; prints them and writes nothing
 # ROUNDS (5) is how often contenders take turns.
@@ -54,6 +55,21 @@ against() {
     go build -C "$dir/source" -o "$dir/amoskys" ./cmd/amoskys
   fi
   echo "$dir/amoskys"
+}
+
+# stored measures the store beside its engine.
+stored() {
+  local out ratio
+  out=$(bin/amoskys bench store --events "${STORED:-10000000}" --span 72h --rounds 1 --asks 50 --json)
+  ratio=$(field "$out" '.ratio')
+  row "events stored, to the engine fed ready rows (\`bench store\`)" \
+    "$(awk -v r="$ratio" 'BEGIN {printf "%.2f", r}') times, $(field "$out" '.cases[1].events_per_second | floor') ev/s, $(field "$out" '.cases[1].cpu_us_per_event * 10 | round / 10') µs of CPU an event, $(verdict "$ratio" ge 0.9)" '0.9 times, 30,000 ev/s'
+  row 'disk, an event stored' "$(field "$out" '.cases[1].disk_bytes_per_event * 10 | round / 10') B, $(verdict "$(field "$out" '.cases[1].disk_bytes_per_event')" le 120)" '120 B'
+  while IFS=$'\t' read -r what measured bar; do
+    row "$what" "$measured" "$bar"
+  done < <(jq -r '.questions[] | [.name + " (`bench store`)",
+    (if .failed then .failed else "p50 \(.p50_ms) ms, p95 \(.p95_ms) ms; the engine \(.engine_p50_ms) and \(.engine_p95_ms) ms, \(if .p95_ms <= .engine_p95_ms * 1.3 + 3 then "held" else "**missed**" end)" end),
+    "1.3 times and 3 ms"] | @tsv' <<<"$out")
 }
 
 # beside measures the hub, the commit before and others in turn.
@@ -109,6 +125,10 @@ verifying() {
   row 'verify, two processors to one (`BenchmarkVerify`)' "$ratio times, $(verdict "$ratio" ge 1.6)" '1.6 times'
 }
 
+if [[ $part == store ]]; then
+  stored
+  exit
+fi
 beside
 log_row "$(bin/amoskys bench hub --batch 10 --duration 5s --json)" 10 180
 readers
@@ -116,6 +136,7 @@ verifying
 if [[ $part == log ]]; then
   exit
 fi
+stored
 bench_hub '`bench hub --size 400`: synthetic events, not packed' 'none' --size 400
 bench_hub '`bench hub --inflight 8`' 'none' --inflight 8
 bench_hub '`bench hub --unary --agents 1`' 'p99 5 ms' --unary --agents 1

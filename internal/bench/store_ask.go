@@ -2,9 +2,19 @@ package bench
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
 	"slices"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+	"github.com/amoskys/amoskys/internal/store/answers"
 	"github.com/amoskys/amoskys/internal/store/vlogs"
 )
 
@@ -31,35 +41,123 @@ func storeQuestions() []storeQuestion {
 	}
 }
 
-// ask measures each question.
-func (o *StoreOptions) ask(ctx context.Context, client *vlogs.Client) ([]StoreQuestion, error) {
-	end := time.Now()
-	var out []StoreQuestion
+// storeAsker asks the engine, and the store for the same.
+type storeAsker struct {
+	engine *vlogs.Client
+	store  pb.QueryClient
+	end    time.Time
+}
+
+// ask measures each question, of the engine and of the store in turn.
+func (o *StoreOptions) ask(ctx context.Context, engine *vlogs.Client) (out []StoreQuestion, err error) {
+	conn, stop, err := o.serve(ctx, engine)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	a := &storeAsker{engine: engine, store: pb.NewQueryClient(conn), end: time.Now()}
 	for _, q := range storeQuestions() {
 		o.tell("ask: %s", q.name)
 		one := StoreQuestion{Name: q.name, Query: q.text}
-		var took []float64
+		var engine, store []float64
 		for range o.Asks {
-			ask := vlogs.Query{Text: q.text, End: end, Limit: q.limit}
-			if q.back > 0 {
-				ask.Start = end.Add(-q.back)
+			rows, took, err := timed(func() (int, error) { return a.askEngine(ctx, &q) })
+			var again int
+			var more float64
+			if err == nil {
+				again, more, err = timed(func() (int, error) { return a.askStore(ctx, &q) })
 			}
-			one.Rows = 0
-			began := time.Now()
-			if err := client.Query(ctx, ask, func([]vlogs.Field) error { one.Rows++; return nil }); err != nil {
-				if ctx.Err() != nil {
-					return nil, ctx.Err()
-				}
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			if err == nil && rows != again {
+				err = fmt.Errorf("the engine has %d rows, the store %d", rows, again)
+			}
+			if err != nil {
 				one.Failed = err.Error()
 				break
 			}
-			took = append(took, float64(time.Since(began).Microseconds())/1000)
+			one.Rows = rows
+			engine, store = append(engine, took), append(store, more)
 		}
-		if len(took) > 0 {
-			slices.Sort(took)
-			one.P50Ms, one.P95Ms = took[len(took)/2], took[min(len(took)-1, len(took)*95/100)]
-		}
+		one.EngineP50Ms, one.EngineP95Ms = middle(engine)
+		one.P50Ms, one.P95Ms = middle(store)
 		out = append(out, one)
 	}
 	return out, nil
+}
+
+// serve answers as the store does, over gRPC on this machine.
+func (o *StoreOptions) serve(ctx context.Context, engine *vlogs.Client) (*grpc.ClientConn, func() error, error) {
+	status := &pb.StoreStatus{State: "ok", Events: uint64(o.Events), NextOffset: uint64(o.Events)}
+	service := answers.New(answers.Options{Engine: engine, Status: func() *pb.StoreStatus { return status }})
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, nil, fmt.Errorf("listen: %w", err)
+	}
+	server := grpc.NewServer()
+	pb.RegisterQueryServer(server, service)
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(l) }()
+	stop := func() error { server.Stop(); return <-done }
+	conn, err := grpc.NewClient("passthrough:///"+l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
+	if err != nil {
+		return nil, nil, errors.Join(err, stop())
+	}
+	return conn, func() error { return errors.Join(conn.Close(), stop()) }, nil
+}
+
+func timed(ask func() (int, error)) (rows int, ms float64, err error) {
+	began := time.Now()
+	rows, err = ask()
+	return rows, float64(time.Since(began).Microseconds()) / 1000, err
+}
+
+func middle(took []float64) (p50, p95 float64) {
+	if len(took) == 0 {
+		return 0, 0
+	}
+	slices.Sort(took)
+	return took[len(took)/2], took[min(len(took)-1, len(took)*95/100)]
+}
+
+func (a *storeAsker) since(q *storeQuestion) time.Time {
+	if q.back == 0 {
+		return time.Time{}
+	}
+	return a.end.Add(-q.back)
+}
+
+func (a *storeAsker) askEngine(ctx context.Context, q *storeQuestion) (rows int, err error) {
+	ask := vlogs.Query{Text: q.text, Start: a.since(q), End: a.end, Limit: q.limit}
+	err = a.engine.Query(ctx, ask, func([]vlogs.Field) error { rows++; return nil })
+	if q.limit > 0 && errors.Is(err, vlogs.ErrLimit) {
+		err = nil
+	}
+	return rows, err //nolint:wrapcheck // it says what failed
+}
+
+func (a *storeAsker) askStore(ctx context.Context, q *storeQuestion) (rows int, err error) {
+	var since *timestamppb.Timestamp
+	if q.back > 0 {
+		since = timestamppb.New(a.since(q))
+	}
+	if q.limit > 0 {
+		found, err := a.store.SearchEvents(ctx, &pb.SearchEventsRequest{
+			Filter: &pb.Filter{Query: q.text}, Since: since, Until: timestamppb.New(a.end), Limit: uint32(q.limit), NoTotal: true,
+		})
+		return len(found.GetEvents()), err //nolint:wrapcheck // it says what failed
+	}
+	stream, err := a.store.Rows(ctx, &pb.RowsRequest{Query: q.text, Since: since, Until: timestamppb.New(a.end), Limit: 100_000})
+	for err == nil {
+		var some *pb.RowsResponse
+		if some, err = stream.Recv(); err == nil {
+			rows += len(some.GetRows())
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return rows, err //nolint:wrapcheck // it says what failed
 }
