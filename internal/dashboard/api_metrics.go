@@ -75,7 +75,7 @@ func (s *Server) series(ctx context.Context, in *seriesInput) (*SeriesAnswer, er
 	}
 	ctx, cancel := s.hub.call(ctx)
 	defer cancel()
-	found, err := s.hub.query.Series(ctx, req)
+	found, err := s.readSeries(ctx, req)
 	if err != nil {
 		return nil, err
 	}

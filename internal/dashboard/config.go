@@ -13,12 +13,13 @@ import (
 
 // Config is what users write in dashboard_config.yaml.
 type Config struct {
-	Server  ServerConfig  `yaml:"server"`
-	TLS     TLSConfig     `yaml:"tls"`
-	Hub     HubConfig     `yaml:"hub"`
-	Session SessionConfig `yaml:"session"`
-	Live    LiveConfig    `yaml:"live"`
-	Logging LoggingConfig `yaml:"logging"`
+	Server  ServerConfig     `yaml:"server"`
+	TLS     TLSConfig        `yaml:"tls"`
+	Hub     HubConfig        `yaml:"hub"`
+	Store   dial.StoreConfig `yaml:"store"`
+	Session SessionConfig    `yaml:"session"`
+	Live    LiveConfig       `yaml:"live"`
+	Logging LoggingConfig    `yaml:"logging"`
 }
 
 // ServerConfig is about the port that browsers connect to.
@@ -67,6 +68,7 @@ func DefaultConfig() Config {
 	return Config{
 		Server:  ServerConfig{Host: "127.0.0.1", Port: 5001, MaxConnections: 1024, TrustedProxies: []string{}, AllowedOrigins: []string{}},
 		Hub:     HubConfig{HubConfig: dial.DefaultHub("dashboard"), TimeoutSeconds: 10},
+		Store:   dial.DefaultStore(),
 		Session: SessionConfig{MaxHours: 168},
 		Live:    LiveConfig{MaxConnections: 512, MaxEvents: 200},
 		Logging: LoggingConfig{LoggingConfig: config.DefaultLogging(), Access: true},
@@ -78,7 +80,7 @@ var configTemplate string
 
 // ConfigTemplate returns the commented file that decodes to DefaultConfig.
 func ConfigTemplate() []byte {
-	return config.Template(configTemplate, dial.HubSection("dashboard"), config.LoggingSection())
+	return config.Template(configTemplate, dial.HubSection("dashboard"), dial.StoreSection(), config.LoggingSection())
 }
 
 // Validate reports every rule that c breaks.
@@ -102,6 +104,7 @@ func (c *Config) Validate(v *config.Check) {
 	}
 	c.Hub.Validate(v.Under("hub"))
 	v.Range("hub.timeout_seconds", c.Hub.TimeoutSeconds, 1, 300)
+	c.Store.Validate(v.Under("store"))
 	v.Range("session.max_hours", c.Session.MaxHours, 1, 24*365)
 	v.Range("live.max_connections", c.Live.MaxConnections, 1, 100_000)
 	v.Range("live.max_events", c.Live.MaxEvents, 1, 5_000)

@@ -214,6 +214,7 @@ func newSiteOver(t testing.TB, h *fakeHub, change ...func(*dashboard.Options)) *
 	config.Hub.Host = host
 	fmt.Sscan(port, &config.Hub.Port)
 	config.Hub.TimeoutSeconds = 5
+	config.Store.Host, config.Store.Port = config.Hub.Host, config.Hub.Port
 	s := &site{hub: h, access: &lockedBuffer{}}
 	o := dashboard.Options{
 		Config: config, Assets: assets(), HubCredentials: insecure.NewCredentials(), Version: "1.2.3",

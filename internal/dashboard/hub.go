@@ -18,7 +18,8 @@ import (
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
-// hub is what the dashboard has of the hub: its clients, and whether it is there.
+// hub is what the dashboard has of the hub: its clients, and whether it is there; and
+// the way to the store beside it.
 //
 // A hub bounds the calls that run on one connection, streams included. So that
 // neither a long search nor a hundred tabs keep anybody from signing in, accounts,
@@ -31,6 +32,7 @@ type hub struct {
 	fleet      pb.FleetClient
 	enrollment pb.EnrollmentClient
 	query      pb.QueryClient
+	store      *store
 	timeout    time.Duration
 	now        func() time.Time
 
@@ -104,6 +106,9 @@ func dialHub(o Options) (*hub, error) {
 		}
 		h.streams = append(h.streams, &streamConn{conn: conn})
 	}
+	if h.store, err = dialStore(o); err != nil {
+		return nil, errors.Join(err, h.close())
+	}
 	h.enrollment = pb.NewEnrollmentClient(h.conn)
 	h.accounts, h.fleet, h.query = pb.NewAccountsClient(h.signing), pb.NewFleetClient(h.conn), pb.NewQueryClient(h.conn)
 	return h, nil
@@ -113,6 +118,9 @@ func (h *hub) close() error {
 	var err error
 	for _, s := range h.streams {
 		err = errors.Join(err, s.conn.Close())
+	}
+	if h.store != nil {
+		err = errors.Join(err, h.store.close())
 	}
 	for _, conn := range []*grpc.ClientConn{h.signing, h.conn} {
 		if conn != nil {

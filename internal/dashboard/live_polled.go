@@ -104,7 +104,7 @@ func (s *Server) newestPoints(ctx context.Context, names []string, step time.Dur
 	defer cancel()
 	// Events of the second just over may still be on their way to the series.
 	until := s.o.Now().Add(-time.Second)
-	found, err := s.hub.query.Series(ctx, &pb.SeriesRequest{
+	found, err := s.readSeries(ctx, &pb.SeriesRequest{
 		Names: names, Since: timestamppb.New(until.Add(-30 * time.Second)), Until: timestamppb.New(until), Step: durationpb.New(step),
 	})
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 )
 
 // stored is whom events are asked of.
-func (s *Server) stored() pb.QueryClient { return s.hub.query }
+func (s *Server) stored() pb.QueryClient { return s.hub.store.query }
 
 // storeRetry is when to try again after the store was not there.
 const storeRetry = 3 * time.Second
