@@ -130,7 +130,10 @@ type Keeper struct {
 	// suspects are days to set aside before the next start, and why.
 	suspects map[string]string
 	changed  chan struct{} // closed at each change of state
+	refused  error         // no engine may be started
 	serving  bool          // the process that runs answered once
+
+	nameless int // starts in vain that no day was found guilty of; before's alone
 
 	files   sync.Mutex        // guards what follows, and the folders sums/ and removing/
 	scanned map[string]string // by day, listStamp of what its ledger knows
@@ -227,7 +230,8 @@ func (k *Keeper) update(change func(*State)) {
 	k.mu.Unlock()
 }
 
-// Run keeps the engine running until ctx ends, and then stops it in order.
+// Run keeps the engine running until ctx ends, and then stops it in order. ErrNewer says
+// that the files are not this version's.
 func (k *Keeper) Run(ctx context.Context) error {
 	defer k.client.Close()
 	if err := k.open(); err != nil {
@@ -238,9 +242,13 @@ func (k *Keeper) Run(ctx context.Context) error {
 	defer waiting.Wait()
 	defer cancel()
 	waiting.Go(func() { k.watchHealth(ctx) })
+	waiting.Go(func() { k.endWhenRefused(ctx, cancel) })
 	waiting.Go(func() { k.tend(ctx) })
 	k.child.Start()
 	k.child.Run(ctx)
+	if err := k.refusal(); err != nil {
+		return err
+	}
 	if !inOrder(k.child.Status().LastExit) || k.State().Unclean {
 		return nil // it stays marked
 	}
@@ -255,6 +263,30 @@ func (k *Keeper) Run(ctx context.Context) error {
 		return fmt.Errorf("note that the store ended in order: %w", err)
 	}
 	return syncDir(k.o.Path)
+}
+
+// refusal is why no engine may be started, nil where one may.
+func (k *Keeper) refusal() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.refused
+}
+
+// endWhenRefused calls end once no engine may be started.
+func (k *Keeper) endWhenRefused(ctx context.Context, end func()) {
+	for ctx.Err() == nil {
+		k.mu.Lock()
+		refused, changed := k.refused, k.changed
+		k.mu.Unlock()
+		if refused != nil {
+			end()
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		}
+	}
 }
 
 // open makes the folders and reads what is left of earlier runs.
@@ -313,6 +345,11 @@ func (k *Keeper) before(ctx context.Context) error {
 		}
 	}
 	if err := k.look(end); err != nil {
+		if errors.Is(err, child.ErrStay) {
+			k.mu.Lock()
+			k.refused = err
+			k.mu.Unlock()
+		}
 		return err
 	}
 	k.mu.Lock()

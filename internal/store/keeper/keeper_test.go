@@ -31,11 +31,12 @@ func insert(t *testing.T, c *vlogs.Client, first, n int, now time.Time) {
 	t.Helper()
 	var rows vlogs.Rows
 	for i := first; i < first+n; i++ {
-		tags := []vlogs.Field{{Name: "agent", Value: "a" + strconv.Itoa(i%3)}, {Name: "host", Value: "h" + strconv.Itoa(i%40)}, {Name: "type", Value: "t" + strconv.Itoa(i%11)}}
+		tags := []vlogs.Field{{Name: "agent", Value: "a" + strconv.Itoa(i%3)}, {Name: "host", Value: "h" + strconv.Itoa(i%4)}, {Name: "type", Value: "t" + strconv.Itoa(i/12%2)}}
 		rows.Begin(tags, now.Add(-time.Duration(i*7919%3600)*time.Second).UnixNano())
 		for _, f := range tags {
 			rows.Text(f.Name, f.Value)
 		}
+		rows.Text("_msg", "process "+strconv.Itoa(i*31)+" began")
 		rows.Text("offset", strconv.Itoa(i))
 		rows.Text("cmd", "/bin/x "+strconv.FormatUint(uint64(i)*0x9e3779b97f4a7c15, 36))
 	}

@@ -110,11 +110,11 @@ func readParts(dir string) ([]string, error) {
 	}
 	var names []string
 	if err := json.Unmarshal(b, &names); err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, "parts.json"), err)
+		return nil, fmt.Errorf("parts.json: %w", err)
 	}
 	for _, name := range names {
 		if name == "" || name != filepath.Base(name) || strings.HasPrefix(name, ".") {
-			return nil, fmt.Errorf("%s lists a part %q", dir, name)
+			return nil, fmt.Errorf("parts.json lists a part %q", name)
 		}
 	}
 	return names, nil
@@ -134,7 +134,7 @@ func readHeader(dir string) (header, error) {
 		return h, err
 	}
 	if err := json.Unmarshal(b, &h); err != nil {
-		return h, fmt.Errorf("%s: %w", filepath.Join(dir, "metadata.json"), err)
+		return h, fmt.Errorf("metadata.json: %w", err)
 	}
 	return h, nil
 }

@@ -33,7 +33,10 @@ func (k *Keeper) tend(ctx context.Context) {
 		if err := k.scan(ctx); err != nil && ctx.Err() == nil {
 			k.logger.Warn("checksums of the store's files cannot be brought up to date", obs.KeyError, err)
 		}
-		k.checkDue(ctx, began)
+		k.checkContents(ctx, &pacer{perSecond: checkPace}, func(p part) bool {
+			age := time.Since(p.Checked)
+			return age > checkEvery || age > checkedAtOpen && began.Sub(p.Checked) > checkedAtOpen
+		})
 		timer.Reset(tendEvery)
 	}
 }
@@ -96,8 +99,9 @@ func (k *Keeper) days() ([]string, error) {
 	return days, nil
 }
 
-// checkDue compares the content of parts that have not been looked at for long.
-func (k *Keeper) checkDue(ctx context.Context, began time.Time) {
+// checkContents compares the content of the parts that are due. The first day in which
+// one has changed is set aside; the next round finds the others.
+func (k *Keeper) checkContents(ctx context.Context, pace *pacer, due func(part) bool) {
 	days, err := k.days()
 	if err != nil {
 		return
@@ -105,11 +109,10 @@ func (k *Keeper) checkDue(ctx context.Context, began time.Time) {
 	for _, day := range days {
 		l := readLedger(k.sumsDir(), day)
 		for name, p := range l.Parts {
-			age := time.Since(p.Checked)
-			if ctx.Err() != nil || age < checkedAtOpen || age < checkEvery && p.Checked.After(began.Add(-checkedAtOpen)) {
+			if ctx.Err() != nil || !due(p) {
 				continue
 			}
-			why, gone := checkPart(ctx, filepath.Join(k.partitions(), day), name, p, &pacer{perSecond: checkPace})
+			why, gone := checkPart(ctx, filepath.Join(k.partitions(), day), name, p, pace)
 			switch {
 			case ctx.Err() != nil || gone:
 			case why != "":
