@@ -53,8 +53,8 @@ func foundations() []Layer {
 			Why: "what users write is read without knowing who asks",
 		},
 		{
-			Name: "event", Packages: []string{"internal/event/...", "internal/entity/...", "internal/filter/..."},
-			May: []string{"internal/event/...", "internal/entity/...", "internal/filter/...", "internal/identity/hostname", "internal/pb/..."}, Never: []string{grpc},
+			Name: "event", Packages: []string{"internal/event/...", "internal/entity/..."},
+			May: []string{"internal/event/...", "internal/entity/...", "internal/identity/hostname", "internal/pb/..."}, Never: []string{grpc},
 			Why: "events are data, wherever they travel",
 		},
 		{
@@ -120,7 +120,7 @@ func roles() []Layer {
 	return []Layer{
 		{
 			Name: "hub", Packages: []string{"internal/hub/..."},
-			May: []string{"internal/hub/...", "internal/clock", "internal/config/...", "internal/entity/...", "internal/event/...", "internal/filter/...", "internal/identity/...", "internal/limit/...", "internal/obs/...", "internal/pb/...", "internal/state/...", "internal/codec", "internal/stream/...", "internal/vfs/..."}, Never: []string{engine},
+			May: []string{"internal/hub/...", "internal/clock", "internal/config/...", "internal/entity/...", "internal/event/...", "internal/identity/...", "internal/limit/...", "internal/obs/...", "internal/pb/...", "internal/state/...", "internal/codec", "internal/stream/...", "internal/vfs/..."}, Never: []string{engine},
 			Why: "the hub knows neither its subscribers nor its agents, and links no engine",
 		},
 		{
@@ -130,22 +130,22 @@ func roles() []Layer {
 		},
 		{
 			Name: "reader", Packages: []string{"internal/reader/..."},
-			May: []string{"internal/reader/...", "internal/filter/...", "internal/obs/...", "internal/pb/...", "internal/codec", "internal/stream/..."}, Never: []string{engine},
+			May: []string{"internal/reader/...", "internal/event/...", "internal/obs/...", "internal/pb/...", "internal/codec", "internal/stream/..."}, Never: []string{engine},
 			Why: "a reader's runtime knows the log by its interface, and the hub by gRPC only",
 		},
 		{
 			Name: "subscribers", Packages: []string{"internal/store/...", "internal/metrics/...", "internal/detect/...", "internal/anomaly/...", "internal/live/..."},
-			May: []string{"internal/store/...", "internal/codec", "internal/config/...", "internal/dial/...", "internal/entity/...", "internal/event/...", "internal/filter/...", "internal/identity/...", "internal/limit/...", "internal/logsql/...", "internal/node/child", "internal/obs/...", "internal/pb/...", "internal/reader/...", "internal/state/...", "internal/stream/...", "internal/vfs/..."},
+			May: []string{"internal/store/...", "internal/codec", "internal/config/...", "internal/dial/...", "internal/entity/...", "internal/event/...", "internal/identity/...", "internal/limit/...", "internal/logsql/...", "internal/node/child", "internal/obs/...", "internal/pb/...", "internal/reader/...", "internal/state/...", "internal/stream/...", "internal/vfs/..."},
 			Why: "a subscriber follows the log and can be rebuilt from it; the hub must not need it",
 		},
 		{
 			Name: "clients", Packages: []string{"internal/tail/..."},
-			May: []string{"internal/tail/...", "internal/logsql/...", "internal/cli/...", "internal/config/...", "internal/dial/...", "internal/entity/...", "internal/event/...", "internal/filter/...", "internal/identity/...", "internal/obs/...", "internal/pb/...", "internal/reader"},
+			May: []string{"internal/tail/...", "internal/logsql/...", "internal/cli/...", "internal/config/...", "internal/dial/...", "internal/entity/...", "internal/event/...", "internal/identity/...", "internal/obs/...", "internal/pb/...", "internal/reader"},
 			Why: "a client knows the hub by gRPC only, so that it works from anywhere",
 		},
 		{
 			Name: "dashboard", Packages: []string{"internal/dashboard/..."},
-			May: []string{"internal/dashboard/...", "internal/logsql/...", "internal/config/...", "internal/dial/...", "internal/entity/...", "internal/event/...", "internal/filter/...", "internal/identity/...", "internal/limit/...", "internal/obs/...", "internal/pb/...", "internal/reader", "web"},
+			May: []string{"internal/dashboard/...", "internal/logsql/...", "internal/config/...", "internal/dial/...", "internal/entity/...", "internal/event/...", "internal/identity/...", "internal/limit/...", "internal/obs/...", "internal/pb/...", "internal/reader", "web"},
 			Why: "a dashboard reads through gRPC only, so that replicas run anywhere",
 		},
 	}

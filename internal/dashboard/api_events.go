@@ -16,7 +16,7 @@ import (
 
 	"github.com/amoskys/amoskys/internal/entity"
 	"github.com/amoskys/amoskys/internal/event"
-	"github.com/amoskys/amoskys/internal/filter"
+	"github.com/amoskys/amoskys/internal/logsql"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
@@ -199,10 +199,7 @@ func withoutType(query, without string) (string, *Problem) {
 	if !isTypeName(without) {
 		return "", problem(http.StatusBadRequest, "without must be a type of event such as process.sample")
 	}
-	left := "-type:=" + without
-	if strings.TrimSpace(query) != "" {
-		left = "(" + query + ") " + left
-	}
+	left := logsql.And(query, "-type:="+without)
 	if p := checkQuery(left); p != nil { // it was long
 		return query, nil
 	}
@@ -215,13 +212,13 @@ func isTypeName(s string) bool {
 
 // checkQuery parses a query here, so that its fault has a position.
 func checkQuery(query string) *Problem {
-	_, err := filter.Parse(query)
+	_, err := logsql.Parse(query)
 	if err == nil {
 		return nil
 	}
 	p := problem(http.StatusBadRequest, err.Error())
 	p.Title = "The query cannot be read"
-	if syntax, ok := errors.AsType[*filter.SyntaxError](err); ok {
+	if syntax, ok := errors.AsType[*logsql.SyntaxError](err); ok {
 		// Browsers count in UTF-16 units, the parser in bytes.
 		at := len(utf16.Encode([]rune(query[:min(syntax.Position, len(query))])))
 		p.QueryPosition = &at

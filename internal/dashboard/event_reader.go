@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/amoskys/amoskys/internal/logsql"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/reader"
 )
@@ -112,11 +113,13 @@ func (r *eventReader) read(ctx context.Context) error {
 		r.sink.gap(from, r.next, fmt.Sprintf("%d events behind is too far to catch up; search finds them", tail-from))
 	}
 	r.sink.begin(r.next, tail)
+	request, err := liveRequest(r.query, r.next)
+	if err != nil {
+		return err
+	}
 	bus, done := r.server.hub.stream()
 	defer done()
-	feed, _, err := reader.NewRemote(bus).Open(ctx, reader.Request{
-		Start: reader.Start{Offset: r.next}, Resume: true, Filter: &pb.Filter{Query: r.query},
-	})
+	feed, _, err := reader.NewRemote(bus).Open(ctx, request)
 	if err != nil {
 		return err
 	}
@@ -136,6 +139,25 @@ func (r *eventReader) read(ctx context.Context) error {
 		}
 		catchingUp = catchingUp && batch.Next < batch.Tail
 	}
+}
+
+// liveRequest asks for events from an offset on, of which those that match the query
+// are taken here. One that cannot be asked of live events is INVALID_ARGUMENT.
+func liveRequest(query string, from uint64) (reader.Request, error) {
+	r := reader.Request{Start: reader.Start{Offset: from}, Resume: true}
+	q, err := logsql.Parse(query)
+	if err != nil {
+		return r, status.Error(codes.InvalidArgument, err.Error())
+	}
+	if q.All() {
+		return r, nil
+	}
+	m, err := q.Matcher()
+	if err != nil {
+		return r, status.Error(codes.InvalidArgument, err.Error())
+	}
+	r.Match = m
+	return r, nil
 }
 
 // storedEvent is an event of a batch that outlives it.

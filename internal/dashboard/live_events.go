@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 
+	"google.golang.org/grpc/status"
+
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/reader"
 )
@@ -71,6 +73,9 @@ func newEventsTopic(s *Server, user string, m clientMessage) (topic, *errorMessa
 	query, p := withoutType(m.Query, m.Without)
 	if p != nil {
 		return nil, &errorMessage{Detail: p.Detail}
+	}
+	if _, err := liveRequest(query, 0); err != nil {
+		return nil, &errorMessage{Detail: status.Convert(err).Message()}
 	}
 	t := &eventsTopic{
 		server: s, user: user, id: m.ID, query: query, most: max(s.o.Config.Live.MaxEvents, 1), wake: func() {}, space: make(chan struct{}, 1),

@@ -11,7 +11,6 @@ import (
 
 	"github.com/amoskys/amoskys/internal/entity"
 	"github.com/amoskys/amoskys/internal/event"
-	"github.com/amoskys/amoskys/internal/filter"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
@@ -114,31 +113,6 @@ func TestThingsOfAnEvent(t *testing.T) {
 	}
 }
 
-// TestQueriesFindWhereTheyCameFrom: the query for a thing finds each event that
-// names it.
-func TestQueriesFindWhereTheyCameFrom(t *testing.T) {
-	events := story()
-	for name, ev := range events {
-		for _, r := range entity.Of(attrsOf(t, ev)) {
-			query, err := filter.Parse(r.Key.Query())
-			if err != nil {
-				t.Errorf("%s: %s: %v in %s", name, r.Key, err, r.Key.Query())
-				continue
-			}
-			unusual := r.Role == entity.RoleObservable || // a finding is found by its evidence
-				name == "device" && strings.Contains(r.Key.ID, ":00:") || // not in the form that agents of ours write
-				r.Key.ID == "host:dc-1" || name == "login" && r.Role != entity.RoleAddress ||
-				name == "flow" && r.Role == entity.RoleDestination
-			if !query.Match(ev) && !unusual {
-				t.Errorf("%s: %s is not found by %s", name, r.Key, r.Key.Query())
-			}
-		}
-	}
-	if q, err := filter.Parse(entity.Process(uid(2)).Query()); err != nil || !q.Match(events["flow"]) || !q.Match(events["rename"]) || q.Match(events["login"]) {
-		t.Errorf("the process's events: %v", err)
-	}
-}
-
 // TestAFindingLeadsToTheSwitchPort: from link to link over what five agents said.
 func TestAFindingLeadsToTheSwitchPort(t *testing.T) {
 	var links []entity.Link
@@ -236,11 +210,6 @@ func FuzzParseKey(f *testing.F) {
 		}
 		if k.String() != s {
 			t.Errorf("%q reads as %q", s, k)
-		}
-		if query := k.Query(); query != "" {
-			if _, err := filter.Parse(query); err != nil && len(query) < 8_000 {
-				t.Errorf("%s asks %s: %v", k, query, err)
-			}
 		}
 	})
 }

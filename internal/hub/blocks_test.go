@@ -108,7 +108,7 @@ func TestSubscribeBlocks(t *testing.T) {
 		{"from within a record", at(second + 1), "d e | [s2 f ] |"},
 		{"from the last", at(third), "[s2 f ] |"},
 		{"from the end", at(third + 1), "|"},
-		{"with a filter", &pb.SubscribeRequest{Blocks: true, Codecs: s2, Filter: &pb.Filter{Query: "message:d OR message:f"}}, "d f |"},
+		{"with a filter", &pb.SubscribeRequest{Blocks: true, Codecs: s2, Filter: &pb.Filter{Types: []string{"process."}}}, "a b c d e f |"},
 		{"with an empty filter", &pb.SubscribeRequest{Blocks: true, Codecs: s2, Filter: &pb.Filter{Query: " "}}, "[none a b ] [s2 c d e ] [s2 f ] |"},
 		{"not asked for", &pb.SubscribeRequest{Codecs: s2}, "a b c d e f |"},
 	} {

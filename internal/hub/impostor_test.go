@@ -180,7 +180,7 @@ func TestStoredUnderTheCertificatesName(t *testing.T) {
 		conn := dialFiles(t, h.Addr().String(), issue(t, h.home, identity.ID{Role: identity.RoleAgent, Name: spelling}, 2*time.Hour))
 		exchange(t, publishStream(t, conn, ""), &pb.PublishRequest{Events: [][]byte{encode(t, of(spelling, ""))}})
 	}
-	events, _, _ := h.readAll(t, &pb.SubscribeRequest{Filter: &pb.Filter{Query: "host:vm publisher:*/agent/vm"}})
+	events, _, _ := h.readAll(t, &pb.SubscribeRequest{Filter: &pb.Filter{Hosts: []string{"vm"}}})
 	if len(events) != 3 {
 		t.Fatalf("%d events, want 3", len(events))
 	}

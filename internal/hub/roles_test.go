@@ -209,7 +209,7 @@ func TestStoresAndAnalysesFollow(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", tt.role, err)
 		}
-		events, _, _ := h.readAll(t, &pb.SubscribeRequest{Filter: &pb.Filter{Query: "type:" + tt.finding + " publisher:*/" + string(tt.role) + "/db-1 observer:db-1 host:test-host"}})
+		events, _, _ := h.readAll(t, &pb.SubscribeRequest{Filter: &pb.Filter{Types: []string{tt.finding}, Hosts: []string{"test-host"}}})
 		if len(events) != 1 {
 			t.Errorf("%s: %d findings of its own in the log", tt.role, len(events))
 		}

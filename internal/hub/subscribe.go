@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -15,7 +16,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/amoskys/amoskys/internal/filter/match"
+	"github.com/amoskys/amoskys/internal/event"
 	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/stream"
@@ -29,6 +30,10 @@ const (
 	deliveryEvents    = 512
 	deliveryMaxEvents = 4096
 )
+
+// queryRefused is what a client is told that sends a query, as those of before did.
+const queryRefused = "the hub chooses events by types, agents, hosts and severity alone: a query is applied by who reads, " +
+	"as amoskys tail and the dashboard do; update the program that sent one"
 
 // progressEvery is how often a subscription whose filter matches nothing is told
 // how far the hub has looked, and progressCheck how many records pass between
@@ -51,11 +56,10 @@ func (b *bus) Subscribe(req *pb.SubscribeRequest, out grpc.ServerStreamingServer
 	if err != nil {
 		return err
 	}
-	m, err := match.New(req.GetFilter())
-	if err != nil {
-		b.metrics.fail("bad_subscription")
-		return status.Error(codes.InvalidArgument, err.Error())
+	if strings.TrimSpace(req.GetFilter().GetQuery()) != "" {
+		return b.badSubscription("%s", queryRefused)
 	}
+	m := event.NewSelector(req.GetFilter())
 	name, from, err := b.start(ctx, c, req)
 	if err != nil {
 		return err
@@ -173,7 +177,7 @@ type delivery struct {
 	stream  grpc.ServerStream
 	caller  caller
 	reader  *stream.Follower
-	matcher *match.Matcher
+	matcher *event.Selector
 	blocks  *blockWanted // nil for a client that gets events
 	entry   *subscription
 	most    int
@@ -271,7 +275,7 @@ func (d *delivery) eventsOnce(e *stream.Entry) (again bool, err error) {
 		if offset < d.next {
 			continue
 		}
-		if !d.matcher.Match(encoded, e.Publisher) {
+		if !d.matcher.Match(encoded) {
 			d.next = offset + 1
 			continue
 		}

@@ -2,8 +2,6 @@ package live
 
 import (
 	"math"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -44,10 +42,6 @@ type block struct {
 	byName  map[string]uint16
 	// minTime and maxTime bound the events' own times.
 	minTime, maxTime int64
-
-	// grams is nil until buildGrams has run, which it does once the block is full.
-	grams atomic.Pointer[[]gram]
-	build sync.Mutex
 }
 
 func newBlock() *block {
@@ -61,9 +55,9 @@ func (b *block) full(size int) bool {
 	return len(b.entries) == blockEvents || len(b.entries) > 0 && len(b.data)+size > blockBytes
 }
 
-// size is the memory that a block takes, with the grams it will have.
+// size is the memory that a block takes.
 func (b *block) size() int64 {
-	return int64(cap(b.data)) + blockEvents*entryBytes + int64(len(b.entries))*gramBytes
+	return int64(cap(b.data)) + blockEvents*entryBytes
 }
 
 func (b *block) append(offset uint64, encoded []byte, envelope *event.Envelope, batch Batch) {
@@ -102,12 +96,10 @@ func (b *block) internString(name string) uint16 {
 
 // blockView is a block as it was when a search began.
 type blockView struct {
-	block            *block
 	data             []byte
 	entries          []entry
 	names            []string
 	minTime, maxTime int64
-	sealed           bool
 }
 
 func (v *blockView) raw(e *entry) []byte { return v.data[e.pos : e.pos+e.size] }

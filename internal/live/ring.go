@@ -143,13 +143,9 @@ func (r *Ring) Add(batch Batch) {
 		r.skipped += uint64(batch.Count)
 		r.lastSkip = r.o.Now()
 	}
-	sealed := r.sealed()
 	r.mu.Unlock()
 	if r.o.Recorder != nil {
 		r.o.Recorder.count(batch.Received, counts.list)
-	}
-	if sealed != nil && r.tokens > float64(r.o.MaxEvents)/2 {
-		sealed.buildGrams() // while there is little to do; else the first search does
 	}
 }
 
@@ -189,18 +185,6 @@ func (r *Ring) last() *block {
 		return nil
 	}
 	return r.blocks[len(r.blocks)-1]
-}
-
-// sealed returns the newest block that no more events go to, if it has no grams.
-func (r *Ring) sealed() *block {
-	if len(r.blocks) < 2 {
-		return nil
-	}
-	b := r.blocks[len(r.blocks)-2]
-	if b.grams.Load() != nil {
-		return nil
-	}
-	return b
 }
 
 // evict drops the oldest block. The caller holds mu.
@@ -275,8 +259,7 @@ func (r *Ring) view() (views []blockView, next uint64) {
 	views = make([]blockView, len(r.blocks))
 	for i, b := range r.blocks {
 		views[i] = blockView{
-			block: b, data: b.data, entries: b.entries, names: b.names,
-			minTime: b.minTime, maxTime: b.maxTime, sealed: i < len(r.blocks)-1,
+			data: b.data, entries: b.entries, names: b.names, minTime: b.minTime, maxTime: b.maxTime,
 		}
 	}
 	return views, r.next

@@ -3,8 +3,10 @@ package live
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -125,7 +127,7 @@ func (s *search) run(ctx context.Context, views []blockView) error {
 	defer cancel()
 	workers := 1
 	s.checkEvery = checkEvery
-	if s.query != nil && !s.indexed || slices.ContainsFunc(s.facets, (*facet).decodes) {
+	if s.query != nil || slices.ContainsFunc(s.facets, (*facet).decodes) {
 		s.checkEvery = 1
 		workers = min(len(views)/parallelBlocks, runtime.GOMAXPROCS(0), 4)
 	}
@@ -344,7 +346,7 @@ func (f *facet) add(s *search, v *blockView, e *entry) {
 			return
 		}
 		for _, value := range f.field.Lookup(ev, f.key) {
-			f.count(string(appendValue(nil, value)), 1)
+			f.count(valueText(value), 1)
 		}
 	}
 }
@@ -376,4 +378,18 @@ func (f *facet) result() *pb.Facet {
 		return cmp.Or(cmp.Compare(b.GetCount(), a.GetCount()), strings.Compare(a.GetValue(), b.GetValue()))
 	})
 	return &pb.Facet{Field: f.name, Values: values[:min(len(values), maxFacetValues)], Distinct: uint64(len(f.counts))}
+}
+
+// valueText writes a value as queries and results do.
+func valueText(v any) string {
+	switch x := v.(type) {
+	case string:
+		return x
+	case float64:
+		return strconv.FormatFloat(x, 'f', -1, 64)
+	case time.Time:
+		return x.Format(time.RFC3339Nano)
+	default:
+		return fmt.Sprint(x)
+	}
 }

@@ -77,3 +77,37 @@ func invalidAt(q string) int {
 	}
 	return len(q)
 }
+
+// And returns the query that has only what also matches a filter. Of a text that Parse
+// does not take it makes another.
+func And(query, filter string) string {
+	l := lexer{text: query}
+	end := len(query)
+	for pos, depth := 0, 0; ; {
+		t, err := l.scan(pos, inValue)
+		if err != nil || t.kind == tokEnd || t.is("|") && depth == 0 {
+			if t.is("|") {
+				end = t.pos
+			}
+			break
+		}
+		switch {
+		case t.is("("):
+			depth++
+		case t.is(")"):
+			depth--
+		}
+		pos = t.end
+	}
+	head, pipes := strings.TrimSpace(query[:end]), query[end:]
+	if pipes != "" {
+		pipes = " " + pipes
+	}
+	if l.skip(0) == len(head) || head == matchAll {
+		return filter + pipes
+	}
+	if strings.Contains(head, "#") {
+		head += "\n" // ends a comment
+	}
+	return "(" + head + ") " + filter + pipes
+}

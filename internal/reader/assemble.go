@@ -2,7 +2,7 @@ package reader
 
 import (
 	"github.com/amoskys/amoskys/internal/codec"
-	"github.com/amoskys/amoskys/internal/filter/match"
+	"github.com/amoskys/amoskys/internal/event"
 	"github.com/amoskys/amoskys/internal/stream"
 )
 
@@ -28,9 +28,10 @@ const keepBytes = 4 * maxBatchBytes
 //	  entry and a                          events that came together
 //	  filter
 type assembler struct {
-	most    int
-	blocks  bool           // that is what the consumer wants
-	matcher *match.Matcher // nil lets everything through
+	most   int
+	blocks bool            // that is what the consumer wants
+	lists  *event.Selector // nil lets everything through
+	match  Match           // nil as well
 	// copies says that an entry's bytes change before the batch is done with.
 	copies bool
 
@@ -47,8 +48,8 @@ type assembler struct {
 	size    int // their bytes
 }
 
-func newAssembler(r *Request, m *match.Matcher, from stream.Offset) assembler {
-	a := assembler{most: r.MaxEvents, blocks: r.Blocks, matcher: m, next: from}
+func newAssembler(r *Request, lists *event.Selector, from stream.Offset) assembler {
+	a := assembler{most: r.MaxEvents, blocks: r.Blocks, lists: lists, match: r.Match, next: from}
 	if a.most <= 0 {
 		a.most = defaultMaxEvents
 	}
@@ -77,7 +78,7 @@ func (a *assembler) empty() bool { return a.count == 0 }
 // that was all. A gap may come behind it.
 func (a *assembler) addEntry(e *stream.Entry) bool {
 	e.From = max(e.From, min(a.next, e.Next))
-	if a.blocks && a.matcher == nil {
+	if a.blocks && a.lists == nil && a.match == nil {
 		a.addWhole(e)
 		return true
 	}
@@ -89,7 +90,7 @@ func (a *assembler) addEntry(e *stream.Entry) bool {
 			return false
 		}
 		a.next = off + 1
-		if a.matcher.Match(encoded, e.Publisher) {
+		if a.lists.Match(encoded) && a.matches(off, encoded, e) {
 			if a.copies && !a.blocks {
 				encoded = a.hold(encoded)
 			}
@@ -100,6 +101,10 @@ func (a *assembler) addEntry(e *stream.Entry) bool {
 		a.next = max(a.next, e.Next)
 	}
 	return true
+}
+
+func (a *assembler) matches(off stream.Offset, encoded []byte, e *stream.Entry) bool {
+	return a.match == nil || a.match.Match(encoded, e.Publisher, off, e.Received)
 }
 
 // addEvent takes an event that matches.

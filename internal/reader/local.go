@@ -5,7 +5,7 @@ import (
 	"errors"
 	"io"
 
-	"github.com/amoskys/amoskys/internal/filter/match"
+	"github.com/amoskys/amoskys/internal/event"
 	"github.com/amoskys/amoskys/internal/stream"
 )
 
@@ -20,9 +20,8 @@ var _ Source = (*Local)(nil)
 
 // Open implements Source.
 func (l *Local) Open(ctx context.Context, r Request) (Feed, stream.Offset, error) {
-	m, err := match.New(r.Filter)
-	if err != nil {
-		return nil, 0, err
+	if r.Filter.GetQuery() != "" {
+		return nil, 0, errQuery
 	}
 	from, err := l.start(ctx, &r)
 	if err != nil {
@@ -41,7 +40,7 @@ func (l *Local) Open(ctx context.Context, r Request) (Feed, stream.Offset, error
 		return nil, 0, err
 	}
 	o.Trouble(nil)
-	feed := &localFeed{log: l.Log, follower: f, follow: !r.NoFollow, assembler: newAssembler(&r, m, from)}
+	feed := &localFeed{log: l.Log, follower: f, follow: !r.NoFollow, assembler: newAssembler(&r, event.NewSelector(r.Filter), from)}
 	feed.copies = true // an entry lasts until the next one is read
 	return feed, from, nil
 }

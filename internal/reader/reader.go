@@ -96,7 +96,9 @@ type Options struct {
 	// 0 included. A cursor follows it, wherever it stood.
 	OwnPlace bool
 
-	Filter *pb.Filter // nil: all events
+	Filter *pb.Filter // nil: all events; without a query
+	// Match chooses among them in this process; nil: all.
+	Match Match
 	// MaxEvents bounds a batch, 512.
 	MaxEvents int
 	// Blocks gives the consumer Batch.Blocks, never Batch.Events. MaxEvents does not cut
@@ -238,7 +240,7 @@ func (r *Reader) Run(ctx context.Context) error {
 // once opens the source and feeds the consumer until something fails.
 func (r *Reader) once(ctx context.Context) error {
 	req := Request{
-		Cursor: r.o.Cursor, Hold: r.o.Hold, Start: r.o.Start, Filter: r.o.Filter, MaxEvents: r.o.MaxEvents,
+		Cursor: r.o.Cursor, Hold: r.o.Hold, Start: r.o.Start, Filter: r.o.Filter, Match: r.o.Match, MaxEvents: r.o.MaxEvents,
 		Blocks: r.o.Blocks, NoFollow: r.o.NoFollow,
 		Trouble: func(err error) { r.fails(failsSource, err) },
 	}

@@ -15,7 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/amoskys/amoskys/internal/codec"
-	"github.com/amoskys/amoskys/internal/filter/match"
+	"github.com/amoskys/amoskys/internal/event"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/stream"
 )
@@ -76,7 +76,7 @@ func ask(req *Request) *pb.SubscribeRequest {
 	ask := &pb.SubscribeRequest{
 		Cursor: req.Cursor, Hold: req.Hold, Filter: req.Filter, MaxBatch: uint32(max(req.MaxEvents, 0)), NoFollow: req.NoFollow,
 	}
-	if m, err := match.New(req.Filter); m == nil && err == nil {
+	if event.NewSelector(req.Filter) == nil && req.Filter.GetQuery() == "" {
 		ask.Blocks = true
 		for _, c := range codec.Known() {
 			ask.Codecs = append(ask.Codecs, pb.Codec(c))
@@ -227,12 +227,22 @@ func (f *remoteFeed) step() (err error) {
 	case f.item.isBlock:
 		f.takeBlock(&f.item.block)
 	default:
-		if f.item.event.Offset >= f.next {
-			f.addEvent(&f.item.event)
-		}
+		f.takeEvent(&f.item.event)
 		f.pending = false
 	}
 	return nil
+}
+
+// takeEvent takes an event that the hub sent by itself.
+func (f *remoteFeed) takeEvent(e *Event) {
+	if e.Offset < f.next {
+		return
+	}
+	if f.match != nil && !f.match.Match(e.Encoded, e.Publisher, e.Offset, e.Logged) {
+		f.next = e.Offset + 1
+		return
+	}
+	f.addEvent(e)
 }
 
 // takeBlock takes what fits of a block and was not had before.

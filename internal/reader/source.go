@@ -2,6 +2,8 @@ package reader
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/stream"
@@ -26,15 +28,27 @@ type Feed interface {
 	Close() error
 }
 
+// Match decides which events are wanted; *logsql.Matcher is one.
+type Match interface {
+	Match(encoded []byte, publisher string, offset stream.Offset, logged time.Time) bool
+}
+
+// errQuery is for whoever puts a query where only lists belong.
+var errQuery = errors.New("the query of a filter is applied by Request.Match")
+
 // Request says what to read.
 type Request struct {
 	Cursor string // made if it is new; empty for none
 	Hold   bool
 	// Start is where to begin without a cursor, or when it is not to Resume there.
-	Start     Start
-	Resume    bool
-	Move      bool // have the cursor at Start.Offset, wherever it stood
-	Filter    *pb.Filter
+	Start  Start
+	Resume bool
+	Move   bool // have the cursor at Start.Offset, wherever it stood
+	// Filter is what the source chooses by, without a query.
+	Filter *pb.Filter
+	// Match, if it is not nil, chooses among what the source gives, in this process. It
+	// is for this feed alone.
+	Match     Match
 	MaxEvents int  // of a batch; 0 is 512
 	Blocks    bool // have Batch.Blocks in place of Batch.Events
 	NoFollow  bool // io.EOF comes at the tail

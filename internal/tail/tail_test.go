@@ -30,7 +30,8 @@ import (
 	"github.com/amoskys/amoskys/internal/wal"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// What runs already is the engine's parser, whose packages start goroutines as they load.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) }
 
 // site is a home with a hub that can be stopped and started on the same port.
 type site struct {

@@ -1,11 +1,13 @@
 package tail
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
-	"github.com/amoskys/amoskys/internal/filter"
+	"github.com/amoskys/amoskys/internal/logsql"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/reader"
 )
@@ -26,12 +28,12 @@ type Want struct {
 // Request turns w into what is read of the hub. Without a start it begins with the
 // next event to come. The error says what would be right.
 func (w *Want) Request() (reader.Request, error) {
-	if _, err := filter.Parse(w.Query); err != nil {
-		return reader.Request{}, fmt.Errorf("query: %w", err)
-	}
 	r := reader.Request{
 		Cursor: w.Cursor, NoFollow: w.NoFollow,
-		Filter: &pb.Filter{Types: w.Types, Agents: w.Agents, Hosts: w.Hosts, Query: w.Query},
+		Filter: &pb.Filter{Types: w.Types, Agents: w.Agents, Hosts: w.Hosts},
+	}
+	if err := w.match(&r); err != nil {
+		return reader.Request{}, err
 	}
 	if w.Severity != "" {
 		n, ok := pb.Severity_value["SEVERITY_"+strings.ToUpper(w.Severity)]
@@ -53,6 +55,26 @@ func (w *Want) Request() (reader.Request, error) {
 		r.Start.Tail = true
 	}
 	return r, nil
+}
+
+// match has the query applied here. A fault in it is shown under the query.
+func (w *Want) match(r *reader.Request) error {
+	q, err := logsql.Parse(w.Query)
+	if fault, ok := errors.AsType[*logsql.SyntaxError](err); ok {
+		return fmt.Errorf("query: %w\n  %s\n  %*s^", err, w.Query, utf8.RuneCountInString(w.Query[:min(fault.Position, len(w.Query))]), "")
+	}
+	if err != nil {
+		return fmt.Errorf("query: %w", err)
+	}
+	if q.All() {
+		return nil
+	}
+	m, err := q.Matcher()
+	if err != nil {
+		return fmt.Errorf("query: %w: amoskys query is for those", err)
+	}
+	r.Match = m
+	return nil
 }
 
 func parseSince(s string, now time.Time) (time.Time, error) {

@@ -33,6 +33,7 @@ const patience = 20 * time.Second
 // fakeMark is the first word of the command of a fake role: the test binary.
 const fakeMark = "fake-"
 
+// What runs already is the engine's parser, whose packages start goroutines as they load.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && strings.HasPrefix(os.Args[1], fakeMark) {
 		os.Exit(fakeRole(os.Args[2], os.Args[3])) //nolint:forbidigo // here the test binary is a role
@@ -47,7 +48,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.IgnoreCurrent())
 }
 
 // freePort is the number of a port that nobody listens on.
