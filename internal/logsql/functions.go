@@ -332,11 +332,11 @@ func callAnyCase(p *parser, tg target, c call) *SyntaxError {
 	if a.star {
 		star = "*"
 	}
-	switch tg.kind {
-	case targetEntry:
+	if tg.kind == targetEntry {
 		p.each(tg, "~"+quote("(?i)"+entryWord(tg.key, a.text, !a.star)))
 		return nil
-	case targetList, targetMap:
+	}
+	if tg.kind == targetList || tg.kind == targetMap {
 		a.text = jsonInner(a.text)
 	}
 	p.each(tg, "i("+quote(a.text)+star+")")

@@ -57,7 +57,7 @@ func pattern4(network netip.Prefix) string {
 // a run of zeros as "::".
 func pattern6(network netip.Prefix) string {
 	bytes, bits := network.Addr().As16(), network.Bits()
-	var fixed []uint16
+	fixed := make([]uint16, 0, bits/16)
 	for i := range bits / 16 {
 		fixed = append(fixed, uint16(bytes[2*i])<<8|uint16(bytes[2*i+1]))
 	}
