@@ -22,8 +22,10 @@ type parser struct {
 	out   output
 	depth int
 	terms int
-	pipes int
+	pipes int // of all queries together
 	names scope
+	// piped says that the outermost query has pipes.
+	piped bool
 	// subquery says that a filter needs the answer of another query.
 	subquery bool
 	cost     cost
@@ -126,6 +128,7 @@ func (p *parser) body() *SyntaxError {
 		if p.pipes++; p.pipes > maxPipes {
 			return faultAt(p.at, "the query has more than %d pipes", maxPipes)
 		}
+		p.piped = p.piped || p.depth == 0
 		p.out.raw(" | ")
 		if err := p.pipe(); err != nil {
 			return err

@@ -43,7 +43,7 @@ func Parse(text string) (*Query, error) {
 	}
 	q := &Query{
 		text: text, engine: p.out.engine.String(), live: p.out.live.String(),
-		pipes: p.pipes > 0, subquery: p.subquery, costly: p.costly(),
+		pipes: p.piped, subquery: p.subquery, costly: p.costly(),
 	}
 	if _, err := logstorage.ParseQuery(q.engine); err != nil {
 		return nil, p.engineFault(err)

@@ -152,3 +152,16 @@ func TestCostly(t *testing.T) {
 		}
 	}
 }
+
+// TestPipes: a query inside of a filter has pipes, and the query none.
+func TestPipes(t *testing.T) {
+	for text, want := range map[string]bool{
+		"host:web": false, "host:in(type:x | fields host)": false, "* | limit 5": true,
+		"host:in(type:x | fields host) | stats count()": true,
+	} {
+		q, err := Parse(text)
+		if err != nil || q.Pipes() != want {
+			t.Errorf("%s: %v, want %v (%v)", text, q.Pipes(), want, err)
+		}
+	}
+}

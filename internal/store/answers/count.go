@@ -72,7 +72,7 @@ func (s *Service) total(ctx context.Context, q *question, r span) (n uint64, err
 	if r.empty() {
 		return 0, nil
 	}
-	return n, s.ask(ctx, vlogs.Query{Text: q.text(r, false) + " | stats count() n"}, func(fields []vlogs.Field) (err error) {
+	return n, s.ask(ctx, q.query(q.text(r, false)+" | stats count() n"), func(fields []vlogs.Field) (err error) {
 		n, err = number(fields, "n")
 		return err
 	})
@@ -85,7 +85,7 @@ func (s *Service) buckets(ctx context.Context, q *question, r span, step int64) 
 		return counts, nil
 	}
 	text := fmt.Sprintf("%s | stats by (_time:%dns) count() n", q.text(r, false), step)
-	return counts, s.ask(ctx, vlogs.Query{Text: text}, func(fields []vlogs.Field) error {
+	return counts, s.ask(ctx, q.query(text), func(fields []vlogs.Field) error {
 		at, err := instant(fields, fieldTime)
 		if err != nil {
 			return err
@@ -246,9 +246,9 @@ func (s *Service) facet(ctx context.Context, q *question, r span, f facet, limit
 		text += fmt.Sprintf(" | filter %s:=%s*", quoted(column), quoted(prefix))
 	}
 	text += fmt.Sprintf(" | stats by (%s) count() n | filter %s:*", quoted(column), quoted(column))
-	distinct := vlogs.Query{Text: text + " | stats count() n"}
+	distinct := q.query(text + " | stats count() n")
 	text += fmt.Sprintf(" | sort by (n desc, %s) limit %d", quoted(column), limit)
-	err := s.ask(ctx, vlogs.Query{Text: text}, func(fields []vlogs.Field) error {
+	err := s.ask(ctx, q.query(text), func(fields []vlogs.Field) error {
 		n, err := number(fields, "n")
 		out.Values = append(out.Values, &pb.FacetValue{Value: strings.Clone(brief(value(fields, column))), Count: n})
 		return err

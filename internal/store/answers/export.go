@@ -99,7 +99,7 @@ func (x *exporter) counted(ctx context.Context, r span) (n uint64, err error) {
 	ctx, cancel := x.bounded(ctx)
 	defer cancel()
 	text := x.q.text(r, true) + " | stats count() n"
-	return n, x.s.ask(ctx, vlogs.Query{Text: text}, func(fields []vlogs.Field) (err error) {
+	return n, x.s.ask(ctx, x.q.query(text), func(fields []vlogs.Field) (err error) {
 		n, err = number(fields, "n")
 		return err
 	})
@@ -150,7 +150,7 @@ func (x *exporter) split(ctx context.Context, r span) ([]ranged, error) {
 	step := max((r.until-r.since)/splitInto, 1)
 	var parts []ranged
 	text := fmt.Sprintf("%s | stats by (_time:%dns) count() n", x.q.text(r, true), step)
-	err := x.s.ask(ctx, vlogs.Query{Text: text}, func(fields []vlogs.Field) error {
+	err := x.s.ask(ctx, x.q.query(text), func(fields []vlogs.Field) error {
 		at, err := instant(fields, fieldTime)
 		if err != nil {
 			return err
@@ -167,7 +167,7 @@ func (x *exporter) split(ctx context.Context, r span) ([]ranged, error) {
 func (x *exporter) slice(ctx context.Context, r span) error {
 	bounded, cancel := x.bounded(ctx)
 	var events []timed
-	err := x.s.ask(bounded, vlogs.Query{Text: x.q.text(r, true) + " | delete _stream, _stream_id"}, func(fields []vlogs.Field) error {
+	err := x.s.ask(bounded, x.q.query(x.q.text(r, true)+" | delete _stream, _stream_id"), func(fields []vlogs.Field) error {
 		at, err := instant(fields, fieldTime)
 		if err != nil {
 			return err

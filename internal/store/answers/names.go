@@ -52,7 +52,7 @@ func (s *Service) fieldNames(ctx context.Context, req *pb.FieldNamesRequest) (*p
 	}
 	response := &pb.FieldNamesResponse{}
 	if whole := q.whole(); !whole.empty() {
-		err := s.ask(ctx, vlogs.Query{Text: q.text(whole, false) + " | field_names"}, func(fields []vlogs.Field) error {
+		err := s.ask(ctx, q.query(q.text(whole, false)+" | field_names"), func(fields []vlogs.Field) error {
 			name := strings.Clone(shownName(value(fields, "name")))
 			if f, _, ok := event.FieldByName(name); !ok || f.Name != name {
 				return nil // a field of the store's own

@@ -62,7 +62,7 @@ func (s *Service) find(ctx context.Context, q *question, p page) (keys []key, mo
 	for w := range from.windows(p.oldestFirst) {
 		want := p.n + 1 - len(keys)
 		text := fmt.Sprintf("%s%s | fields _time, offset | sort by (_time%s, offset%s) limit %d", q.text(w, true), beyond, order, order, want)
-		err := s.ask(ctx, vlogs.Query{Text: text}, func(fields []vlogs.Field) error {
+		err := s.ask(ctx, q.query(text), func(fields []vlogs.Field) error {
 			k, err := keyOf(fields)
 			keys = append(keys, k)
 			return err

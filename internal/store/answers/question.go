@@ -15,6 +15,7 @@ import (
 	"github.com/amoskys/amoskys/internal/identity/hostname"
 	"github.com/amoskys/amoskys/internal/logsql"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+	"github.com/amoskys/amoskys/internal/store/vlogs"
 )
 
 // span is a range of times in ns: from since, before until.
@@ -45,6 +46,9 @@ const (
 	noSince = math.MinInt64
 	noUntil = math.MaxInt64
 )
+
+// farAhead is later than any event.
+const farAhead = int64(280 * 366 * 24 * time.Hour)
 
 // late is how long before now an event may have happened that is being stored. For
 // older ones the log's offset is not looked at where that would cost much.
@@ -149,13 +153,30 @@ func (q *question) text(r span, exact bool) string {
 	if q.filter != "" {
 		parts = append(parts, q.filter)
 	}
-	switch recent := q.now - late; {
+	switch {
 	case exact:
 		parts = append(parts, fmt.Sprintf(`"offset":<%d`, q.next))
-	case r.until > recent:
-		parts = append(parts, fmt.Sprintf("(_time:<%s or \"offset\":<%d)", stamp(recent), q.next))
+	case r.until > q.now-late:
+		parts = append(parts, q.stored())
 	}
 	return strings.Join(parts, " ")
+}
+
+// stored is the condition that an event counts as stored now, where recent ones are
+// looked at.
+func (q *question) stored() string {
+	recent := q.now - late
+	return fmt.Sprintf(`(_time:<%s or "offset":<%d)`, stamp(recent), q.next)
+}
+
+// query is what the engine is asked. A query inside of the filter, as in in(…), sees
+// what was asked for and is stored, whichever window the one around it looks at.
+func (q *question) query(text string) vlogs.Query {
+	query := vlogs.Query{Text: text}
+	if strings.Contains(q.filter, "|") {
+		query.Filter = fmt.Sprintf("_time:[%s, %s) %s", stamp(max(q.asked.since, 0)), stamp(min(q.asked.until, farAhead)), q.stored())
+	}
+	return query
 }
 
 // whole is the range from the oldest to the newest that is held of what was asked.

@@ -72,7 +72,7 @@ func (s *Service) table(ctx context.Context, q *question, parsed *logsql.Query, 
 		return t, nil, nil
 	}
 	err := s.ask(ctx, vlogs.Query{
-		Text: parsed.Engine(), Start: time.Unix(0, whole.since), End: time.Unix(0, whole.until), Limit: limit,
+		Text: parsed.Engine(), Start: time.Unix(0, whole.since), End: time.Unix(0, whole.until), Limit: limit, Filter: q.stored(),
 	}, func(fields []vlogs.Field) error {
 		t.add(fields)
 		return nil

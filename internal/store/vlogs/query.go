@@ -17,6 +17,8 @@ import (
 type Query struct {
 	Text       string
 	Start, End time.Time // from Start, before End; zero for no bound
+	// Filter must hold, too, wherever Text reads rows: also in queries inside of it.
+	Filter string
 	// Limit is how many rows there may be; 0 for any number. Where Text has no pipe that
 	// counts or sorts they are the newest, newest first.
 	Limit   int
@@ -115,6 +117,9 @@ func (q *Query) args() url.Values {
 	}
 	if !q.End.IsZero() {
 		args.Set("end", q.End.UTC().Format(time.RFC3339Nano))
+	}
+	if q.Filter != "" {
+		args.Set("extra_filters", q.Filter)
 	}
 	if q.Timeout > 0 {
 		args.Set("timeout", inMillis(q.Timeout))
