@@ -83,8 +83,9 @@ func (s *Server) fields(ctx context.Context, in *fieldsInput) (FieldsAnswer, err
 
 // fieldList is every field that there is.
 func fieldList() []FieldInfo {
-	list := []FieldInfo{}
-	for _, f := range event.FieldCatalog() {
+	catalog := event.FieldCatalog()
+	list := make([]FieldInfo, 0, len(catalog))
+	for _, f := range catalog {
 		var names []string
 		if f.ECS != "" && f.ECS != f.Name {
 			names = append(names, "ECS "+f.ECS)

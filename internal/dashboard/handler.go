@@ -193,19 +193,22 @@ func (s *Server) logged(next http.Handler) http.Handler {
 		began := s.o.Now()
 		record := &accessRecord{}
 		counted := &countingWriter{ResponseWriter: w, status: http.StatusOK}
-		defer func() { // an answer that is broken off is logged too
-			user := ""
-			if u := record.user.Load(); u != nil {
-				user = *u
-			}
-			path := r.URL.Path
-			s.o.AccessLog.LogAttrs(r.Context(), slog.LevelInfo, "request",
-				slog.String("method", r.Method), slog.String("path", path[:min(len(path), 256)]), slog.Int("status", counted.status),
-				slog.Int64("bytes", counted.bytes), slog.Duration("duration", s.o.Now().Sub(began)),
-				slog.String("peer", s.clientIP(r)), slog.String("user", user))
-		}()
-		next.ServeHTTP(counted, r.WithContext(context.WithValue(r.Context(), accessRecordKey{}, record)))
+		ctx := context.WithValue(r.Context(), accessRecordKey{}, record)
+		defer s.logRequest(ctx, r, record, counted, began) // an answer that is broken off is logged too
+		next.ServeHTTP(counted, r.WithContext(ctx))
 	})
+}
+
+func (s *Server) logRequest(ctx context.Context, r *http.Request, record *accessRecord, counted *countingWriter, began time.Time) {
+	user := ""
+	if u := record.user.Load(); u != nil {
+		user = *u
+	}
+	path := r.URL.Path
+	s.o.AccessLog.LogAttrs(ctx, slog.LevelInfo, "request",
+		slog.String("method", r.Method), slog.String("path", path[:min(len(path), 256)]), slog.Int("status", counted.status),
+		slog.Int64("bytes", counted.bytes), slog.Duration("duration", s.o.Now().Sub(began)),
+		slog.String("peer", s.clientIP(r)), slog.String("user", user))
 }
 
 // countingWriter remembers what was answered.

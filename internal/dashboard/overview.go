@@ -138,11 +138,55 @@ func (s *Server) unreachable(err error, good *Overview) *Overview {
 	}
 }
 
-// storeParts is how much of an overview the store tells.
-const storeParts = 5
-
 func (s *Server) makeOverview(ctx context.Context, since, until *timestamppb.Timestamp) (*Overview, error) {
+	var status *pb.StatusResponse
+	var agents *pb.ListAgentsResponse
+	var stored storedOverview
 	now := s.o.Now()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) { status, err = s.hub.query.Status(ctx, &pb.StatusRequest{}); return err })
+	g.Go(func() (err error) { agents, err = s.hub.fleet.ListAgents(ctx, &pb.ListAgentsRequest{}); return err })
+	g.Go(func() (err error) { stored, err = s.askOverview(ctx, since, until, now); return err })
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	o := &Overview{OverviewStatus: newOverviewStatus(status), Recent: newEvents(stored.recent.GetEvents())}
+	now = now.UTC()
+	o.AsOf = &now
+	o.Agents, o.Nodes = countAgents(agents.GetAgents()), countNodes(agents.GetNodes())
+	o.Troubles = troublesOf(agents, now)
+	o.Findings = Findings{Total: stored.findings.GetTotal(), BySeverity: map[string]uint64{}, Newest: newEvents(stored.findings.GetEvents())}
+	for _, f := range stored.findings.GetFacets() {
+		for _, v := range f.GetValues() {
+			o.Findings.BySeverity[v.GetValue()] = v.GetCount()
+		}
+	}
+	o.Top = Top{Processes: topProcesses(stored.samples.GetEvents()), Hosts: topHosts(stored.hosts), Types: []TypeCount{}}
+	for _, f := range stored.recent.GetFacets() {
+		for _, v := range f.GetValues() {
+			o.Top.Types = append(o.Top.Types, TypeCount{v.GetValue(), v.GetCount()})
+		}
+	}
+	if st := stored.status.GetStore(); st != nil {
+		o.Store = newStoreStatus(st)
+	}
+	if stored.away != nil {
+		o.Store.State, o.StoreAway = "unreachable", s.storeProblem(stored.away).Detail
+	}
+	return o, nil
+}
+
+// storedOverview is what the store tells of a range. What it did not tell is nil.
+type storedOverview struct {
+	status                    *pb.StatusResponse
+	recent, samples, findings *pb.SearchEventsResponse
+	hosts                     *pb.SeriesResponse
+	// away is why something is missing.
+	away error
+}
+
+// askOverview asks the store for its part; that it is away is no error.
+func (s *Server) askOverview(ctx context.Context, since, until *timestamppb.Timestamp, now time.Time) (storedOverview, error) {
 	end := now
 	if until != nil {
 		end = until.AsTime()
@@ -151,81 +195,48 @@ func (s *Server) makeOverview(ctx context.Context, since, until *timestamppb.Tim
 	if since.AsTime().After(readings) {
 		readings = since.AsTime()
 	}
-	var status, store *pb.StatusResponse
-	var agents *pb.ListAgentsResponse
-	var recent, samples, findings *pb.SearchEventsResponse
-	var hosts *pb.SeriesResponse
+	var o storedOverview
+	var mu sync.Mutex // guards o.away
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() (err error) { status, err = s.hub.query.Status(ctx, &pb.StatusRequest{}); return err })
-	g.Go(func() (err error) { agents, err = s.hub.fleet.ListAgents(ctx, &pb.ListAgentsRequest{}); return err })
-	// What the store tells is left out while it is away.
-	var away [storeParts]error
-	stored := func(part int, ask func() error) {
+	ask := func(question func() error) {
 		g.Go(func() error {
-			err := ask()
-			if isStoreAway(err) {
-				away[part], err = err, nil
+			err := question()
+			if !isStoreAway(err) {
+				return err
 			}
-			return err
+			mu.Lock()
+			defer mu.Unlock()
+			o.away = err
+			return nil
 		})
 	}
-	stored(0, func() (err error) {
-		recent, err = s.stored().SearchEvents(ctx, &pb.SearchEventsRequest{
+	ask(func() (err error) { o.status, err = s.stored().Status(ctx, &pb.StatusRequest{}); return err })
+	ask(func() (err error) {
+		o.recent, err = s.stored().SearchEvents(ctx, &pb.SearchEventsRequest{
 			Since: since, Until: until, Limit: recentEvents, Facets: []string{"type"},
 		})
 		return err
 	})
-	stored(1, func() (err error) {
-		samples, err = s.stored().SearchEvents(ctx, &pb.SearchEventsRequest{
+	ask(func() (err error) {
+		o.samples, err = s.stored().SearchEvents(ctx, &pb.SearchEventsRequest{
 			Filter: &pb.Filter{Types: []string{event.TypeProcessSample}}, Limit: topSamples, Since: timestamppb.New(readings), Until: until,
 		})
 		return err
 	})
-	stored(2, func() (err error) {
-		findings, err = s.stored().SearchEvents(ctx, &pb.SearchEventsRequest{
+	ask(func() (err error) {
+		o.findings, err = s.stored().SearchEvents(ctx, &pb.SearchEventsRequest{
 			Filter: &pb.Filter{Types: []string{"finding."}}, Since: since, Until: until,
 			Limit: newestFindings, Facets: []string{"severity"},
 		})
 		return err
 	})
-	stored(3, func() (err error) {
-		hosts, err = s.stored().Series(ctx, &pb.SeriesRequest{
+	ask(func() (err error) {
+		o.hosts, err = s.stored().Series(ctx, &pb.SeriesRequest{
 			Names: []string{"host_events_per_second"}, Since: since, Until: timestamppb.New(end.Add(-time.Second)),
 		})
 		return err
 	})
-	stored(4, func() (err error) { store, err = s.stored().Status(ctx, &pb.StatusRequest{}); return err })
-	if err := g.Wait(); err != nil {
-		return nil, err
-	}
-	o := &Overview{OverviewStatus: newOverviewStatus(status), Recent: newEvents(recent.GetEvents())}
-	now = now.UTC()
-	o.AsOf = &now
-	o.Agents, o.Nodes = countAgents(agents.GetAgents()), countNodes(agents.GetNodes())
-	o.Troubles = troublesOf(agents, now)
-	o.Findings = Findings{Total: findings.GetTotal(), BySeverity: map[string]uint64{}, Newest: newEvents(findings.GetEvents())}
-	for _, f := range findings.GetFacets() {
-		for _, v := range f.GetValues() {
-			o.Findings.BySeverity[v.GetValue()] = v.GetCount()
-		}
-	}
-	o.Top = Top{Processes: topProcesses(samples.GetEvents()), Hosts: topHosts(hosts), Types: []TypeCount{}}
-	for _, f := range recent.GetFacets() {
-		for _, v := range f.GetValues() {
-			o.Top.Types = append(o.Top.Types, TypeCount{v.GetValue(), v.GetCount()})
-		}
-	}
-	if store.GetStore() != nil {
-		o.Store = newStoreStatus(store.GetStore())
-	}
-	for _, err := range away {
-		if err != nil {
-			o.Store.State = "unreachable"
-			o.StoreAway = s.storeProblem(err).Detail
-			break
-		}
-	}
-	return o, nil
+	return o, g.Wait()
 }
 
 func newOverviewStatus(h *pb.StatusResponse) OverviewStatus {
