@@ -48,6 +48,15 @@ export const routes: readonly Route[] = [
     role: 'viewer',
     load: () => import('./pages/events/Events.svelte'),
   },
+  {
+    path: '/dashboard/settings',
+    title: 'Settings',
+    icon: 'settings',
+    key: 's',
+    timed: false,
+    role: 'viewer',
+    load: () => import('./pages/settings/Settings.svelte'),
+  },
 ];
 
 /** The pages that a person sees. */

@@ -1,6 +1,7 @@
 import { queryString } from '$lib/api/client';
 import { parseRange, sinceUntil } from '$lib/router/timerange';
-import { leftOut, searchQuery } from '../pages/events/ask';
+import { searchOf, searchQuery } from '../pages/events/ask';
+import { schema } from '../pages/events/state';
 import { seriesQuery } from '../pages/overview/ask';
 
 /** What the page at an address asks for first, as its code will. */
@@ -12,8 +13,9 @@ export function firstAsks(path: string, search: string): string[] {
   if (path === '/dashboard') asks.push(`/api/series${queryString({ ...seriesQuery(range, 0) })}`);
   if (path === '/dashboard/events') {
     const query = params.get('q') ?? '';
-    const search = { query, without: leftOut(query, params.get('readings') === '1') };
-    asks.push(`/api/events${queryString({ ...searchQuery(search, range) })}`);
+    const facets = schema.facets.parse(params.get('facets'));
+    const search = searchOf(query, params.get('readings') === '1');
+    asks.push(`/api/events${queryString({ ...searchQuery(search, range, facets) })}`);
   }
   return asks;
 }

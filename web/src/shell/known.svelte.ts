@@ -1,5 +1,6 @@
 import type { Agent } from '$lib/api/types';
 import { term } from '$lib/query/edit';
+import { general, ofHost, type Question } from '$lib/query/questions';
 import { router } from '$lib/router/router.svelte';
 import { agentKey, agents } from '$lib/stores/agents.svelte';
 import { preferences } from '$lib/stores/preferences.svelte';
@@ -37,16 +38,31 @@ export const fixed = (): Entry[] => [
   action('List of keys', 'keyboard', () => overlays.show('keys'), '?'),
   action('Change password', 'user', () => overlays.show('password')),
   action('Sign out', 'exit', () => void session.logout()),
+  ...general.map(asked),
 ];
 
+/** A question, as one asks it of any page. */
+function asked({ title, query, range }: Question): Entry {
+  const run = () =>
+    router.go(
+      range
+        ? `/dashboard/events?${new URLSearchParams({ range, q: query })}`
+        : router.link('/dashboard/events', { q: query }),
+    );
+  return { group: 'Question', title, note: '', icon: 'help', run };
+}
+
 export function hosts(list: readonly Agent[]): Entry[] {
-  return hostsOf(list).map((host) => ({
-    group: 'Host',
-    title: host,
-    note: 'its events',
-    icon: 'system',
-    run: () => eventsOf(term('host', host)),
-  }));
+  return hostsOf(list).flatMap((host): Entry[] => [
+    {
+      group: 'Host',
+      title: host,
+      note: 'its events',
+      icon: 'system',
+      run: () => eventsOf(term('host', host)),
+    },
+    ...ofHost(host).slice(0, 2).map(asked),
+  ]);
 }
 
 /** An agent, and what this person may do with it in its present state. */

@@ -1,7 +1,16 @@
-import type { Event, EventsResponse, SeriesResponse } from '../../src/lib/api/types';
+import type {
+  Event,
+  EventsResponse,
+  FieldValues,
+  RowsResponse,
+  SeriesResponse,
+} from '../../src/lib/api/types';
+import { splitPipes } from '../../src/lib/query/tokens';
 import { spanOf } from '../../src/lib/router/timerange';
 import { order } from '../../src/pages/events/held';
 import { compile } from './query';
+import { runPipes, textIn } from './rows';
+import { exported } from './store';
 import type { World } from './world';
 
 const instant = (text: string | null, now: number, fallback: number) => {
@@ -10,8 +19,9 @@ const instant = (text: string | null, now: number, fallback: number) => {
   return span === null ? Date.parse(text) : now - span;
 };
 
-export function searchEvents(world: World, params: URLSearchParams, now: number): EventsResponse {
-  const test = compile(params.get('query') ?? '');
+/** Matching events, oldest first, and how many were looked at. */
+function find(world: World, params: URLSearchParams, now: number) {
+  const test = compile(splitPipes(params.get('query') ?? '').filter);
   const since = instant(params.get('since'), now, 0);
   const until = instant(params.get('until'), now, now);
   const without = params.get('without');
@@ -20,15 +30,36 @@ export function searchEvents(world: World, params: URLSearchParams, now: number)
     return time >= since && time <= until;
   });
   const found = inRange.filter((event) => event.type !== without && test(event)).sort((a, b) => order(b, a));
+  return { found, since, until, scanned: inRange.length };
+}
+
+export function queryRows(world: World, params: URLSearchParams, now: number): RowsResponse {
+  const { found } = find(world, params, now);
+  return runPipes(found, params.get('query') ?? '', Number(params.get('limit') ?? 1000));
+}
+
+export function exportEvents(world: World, params: URLSearchParams, now: number): string {
+  const columns = (params.get('columns') ?? 'time,type,message').split(',');
+  return exported(find(world, params, now).found, params.get('format') ?? 'jsonl', columns);
+}
+
+export function fieldValues(world: World, field: string, params: URLSearchParams, now: number): FieldValues {
+  const prefix = params.get('prefix') ?? '';
+  const found = find(world, params, now).found.filter((event) => textIn(event, field)?.startsWith(prefix));
+  return { ...facet(found, field, Number(params.get('limit') ?? 10)), lacks: [] };
+}
+
+export function searchEvents(world: World, params: URLSearchParams, now: number): EventsResponse {
+  const { found, since, until, scanned } = find(world, params, now);
   const limit = Number(params.get('limit') ?? 100);
-  const before = Number(params.get('before') ?? 0);
+  const before = Number(params.get('page')?.replace('after-', '') ?? params.get('before') ?? 0);
   const end = before ? found.findIndex((event) => event.offset === before) : found.length;
   const page = found.slice(Math.max(0, end - limit), Math.max(0, end)).reverse();
   const last = page.at(-1);
   return {
     events: page,
     total: found.length,
-    scanned: inRange.length,
+    scanned,
     took_ms: 3.2,
     histogram: histogram(found, since, until, Number(params.get('histogram') ?? 0)),
     facets: (params.get('facets') ?? '')
@@ -41,9 +72,13 @@ export function searchEvents(world: World, params: URLSearchParams, now: number)
       capacity: 200_000,
       oldest_time: world.events[world.forgotten]?.time ?? null,
       next_offset: world.events.length,
+      lag_events: world.store.lag,
+      reason: world.store.reason,
     },
+    lacks: world.store.lacks,
+    next_page: last && last !== found[0] ? `after-${last.offset}` : '',
     complete_to_offset: world.events.length,
-    next_before: last && last !== found[0] ? last.offset : null,
+    next_before: null,
   };
 }
 
@@ -64,15 +99,15 @@ function histogram(
   return { start: new Date(start * 1000).toISOString(), step_seconds: step, counts };
 }
 
-function facet(events: readonly Event[], field: string) {
+function facet(events: readonly Event[], field: string, most = 10) {
   const counts = new Map<string, number>();
   for (const event of events) {
-    const own = (event as unknown as Record<string, unknown>)[field] ?? event.fields[field];
-    if (own !== undefined) counts.set(String(own), (counts.get(String(own)) ?? 0) + 1);
+    const own = textIn(event, field);
+    if (own !== undefined) counts.set(own, (counts.get(own) ?? 0) + 1);
   }
   const values = [...counts]
     .sort((a, b) => b[1] - a[1])
-    .slice(0, 10)
+    .slice(0, most)
     .map(([value, count]) => ({ value, count }));
   return { field, values, distinct: counts.size };
 }

@@ -9,7 +9,8 @@ import type { Entity, Event } from '../../src/lib/api/types';
 import { fieldList } from './data';
 import { LiveClient } from './live';
 import { QueryFault } from './query';
-import { searchEvents, series } from './search';
+import { exportEvents, fieldValues, queryRows, searchEvents, series } from './search';
+import { storeAnswer } from './store';
 import { World } from './world';
 
 export interface FakeOptions {
@@ -122,6 +123,8 @@ export async function startFakeServer(options: FakeOptions = {}): Promise<FakeSe
     fake.asked.set(url.pathname, (fake.asked.get(url.pathname) ?? 0) + 1);
     if (!url.pathname.startsWith('/api/')) return file(url.pathname, response);
     if (fake.delay) await new Promise((done) => setTimeout(done, fake.delay));
+    if (world.store.state === 'away' && storePaths.test(url.pathname))
+      return problem(response, 503, world.store.reason, { title: 'The store is away', away: 'store' });
     if (fake.failing.has(url.pathname))
       return problem(response, 503, 'the hub cannot be reached: connection refused');
     const body = await read(request);
@@ -137,6 +140,9 @@ export async function startFakeServer(options: FakeOptions = {}): Promise<FakeSe
   fake.address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   return fake;
 }
+
+/** What the store answers. */
+const storePaths = /^\/api\/(events|query\/rows|fields\/.+|store)(\/|$)/;
 
 const signedIn = (request: IncomingMessage) => /amoskys_session=yes/.test(request.headers.cookie ?? '');
 
@@ -168,6 +174,9 @@ function route(
   if (agent && agent[2] !== 'logs' && world.role !== 'admin')
     return problem(response, 403, `this needs role admin, and you have ${world.role}`);
   if (agent) return agentRoute(response, url, decodeURIComponent(agent[1] ?? ''), agent[2] ?? '', world);
+  const field = /^\/api\/fields\/([^/]+)\/values$/.exec(url.pathname);
+  if (field)
+    return json(response, fieldValues(world, decodeURIComponent(field[1] ?? ''), url.searchParams, now));
   const event = /^\/api\/events\/(\d+)$/.exec(url.pathname);
   if (event) return eventRoute(response, Number(event[1]), world);
   switch (url.pathname) {
@@ -189,10 +198,18 @@ function route(
         nodes: world.nodes(),
         time: new Date(now).toISOString(),
       });
+    case '/api/events/export':
+      response.setHeader('Content-Disposition', 'attachment; filename="amoskys-events.csv"');
+      response.writeHead(200, { 'Content-Type': 'text/csv' }).end(exportEvents(world, url.searchParams, now));
+      return;
+    case '/api/query/rows':
+      return json(response, queryRows(world, url.searchParams, now));
+    case '/api/store':
+      return json(response, storeAnswer(world, now));
     case '/api/events':
       return json(response, searchEvents(world, url.searchParams, now));
     case '/api/fields':
-      return json(response, { fields: fieldList });
+      return json(response, { fields: fieldList, lacks: [] });
     default:
       return problem(response, 404, 'there is no such thing');
   }
@@ -263,7 +280,10 @@ function json(response: ServerResponse, value: unknown): void {
 
 function problem(response: ServerResponse, status: number, detail: string, more: object = {}): void {
   response
-    .writeHead(status, { 'Content-Type': 'application/problem+json' })
+    .writeHead(status, {
+      'Content-Type': 'application/problem+json',
+      ...(status === 503 ? { 'Retry-After': '1' } : {}),
+    })
     .end(JSON.stringify({ status, detail, ...more }));
 }
 

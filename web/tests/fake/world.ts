@@ -1,5 +1,6 @@
 import type { Agent, Event, Health, Node, OverviewStatus, Trouble } from '../../src/lib/api/types';
 import { makeAgents, makeEvent } from './data';
+import { calmStore, type FakeStore } from './store';
 
 export interface WorldOptions {
   agents: number;
@@ -15,6 +16,7 @@ export class World {
   logState = 'ok';
   /** The first events that are in the log, and no longer to be searched. */
   forgotten = 0;
+  store: FakeStore = calmStore();
   role: 'viewer' | 'analyst' | 'admin' = 'admin';
   /** The next commands to agents fail with this. */
   refuse: string | null = null;
@@ -146,12 +148,15 @@ export class World {
         recovery: '',
       },
       store: {
-        state: 'ok',
+        state: this.store.state === 'away' ? 'unreachable' : this.store.state,
         events: this.events.length,
         capacity: 200_000,
         oldest_time: this.events[0]?.time ?? null,
         next_offset: this.events.length,
+        lag_events: this.store.lag,
+        reason: this.store.reason,
       },
+      store_away: this.store.state === 'away' ? this.store.reason : '',
       agents: {
         total: this.agents.length,
         green: count('green'),

@@ -7,6 +7,8 @@ export class ApiError extends Error {
   readonly status: number;
   /** Where in the query the fault lies, counted in characters from 0. */
   readonly position: number | undefined;
+  /** The part of the system that does not answer, where that is not the hub. */
+  readonly away: string | undefined;
   /** Seconds after which the server will take another try (429, 503). */
   readonly retryAfter: number | undefined;
 
@@ -14,6 +16,7 @@ export class ApiError extends Error {
     super(problem.detail || problem.title || `the server answered ${status}`);
     this.status = status;
     this.position = problem.query_position;
+    this.away = problem.away;
     this.retryAfter = retryAfter;
   }
 }

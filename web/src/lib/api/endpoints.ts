@@ -6,10 +6,13 @@ import type {
   EventDetail,
   EventsResponse,
   FieldInfo,
+  FieldValues,
   MadeToken,
   Overview,
+  RowsResponse,
   SeriesResponse,
   Session,
+  StoreAnswer,
   TaskProgress,
 } from './types';
 
@@ -23,9 +26,20 @@ export interface EventsQuery {
   until?: string;
   limit?: number;
   before?: number;
+  page?: string;
   histogram?: number;
   facets?: string;
 }
+
+/** Which events a call is about. */
+export interface EventsRange {
+  query?: string;
+  without?: string | undefined;
+  since?: string;
+  until?: string;
+}
+
+export type ExportFormat = 'csv' | 'jsonl' | 'ndjson-ecs' | 'ocsf';
 
 export interface SeriesQuery {
   names: string;
@@ -90,5 +104,18 @@ export const api = {
     request<EventsResponse>('/api/events', { query: { ...query }, signal }),
   event: (offset: number, neighbours: number, signal?: AbortSignal) =>
     request<EventDetail>(`/api/events/${offset}`, { query: { neighbours }, signal }),
+  rows: (query: { query: string; since?: string; until?: string; limit?: number }, signal?: AbortSignal) =>
+    request<RowsResponse>('/api/query/rows', { query: { ...query }, signal }),
+  exportAddress: (query: EventsRange & { format: ExportFormat; columns?: string }) =>
+    `/api/events/export${queryString({ ...query })}`,
+  fieldValues: (
+    name: string,
+    query: EventsRange & { prefix?: string; limit?: number },
+    signal?: AbortSignal,
+  ) =>
+    request<FieldValues>(`/api/fields/${encodeURIComponent(name)}/values`, { query: { ...query }, signal }),
+  fieldCounts: (query: EventsRange, signal?: AbortSignal) =>
+    request<{ fields: FieldInfo[] }>('/api/fields', { query: { ...query }, signal }),
+  store: (signal?: AbortSignal) => request<StoreAnswer>('/api/store', { signal }),
   fields: () => request<{ fields: FieldInfo[] }>('/api/fields'),
 };

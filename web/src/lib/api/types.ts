@@ -47,6 +47,11 @@ export type SeriesPoint = Schemas['SeriesPoint'];
 export type Facet = Schemas['Facet'];
 export type FieldInfo = Schemas['FieldInfo'];
 export type EventsResponse = Omit<Schemas['EventsAnswer'], 'events'> & { events: Event[] };
+export type Lack = Schemas['Lack'];
+export type RowsResponse = Omit<Schemas['RowsAnswer'], 'rows'> & { rows: string[][] };
+export type FieldValues = Schemas['FieldValues'];
+export type StoreAnswer = Schemas['StoreAnswer'];
+export type StoreDay = Schemas['StoreDay'];
 export type EventDetail = Omit<Schemas['EventAnswer'], 'event' | 'before' | 'after' | 'related'> & {
   event: Event;
   before: Event[];

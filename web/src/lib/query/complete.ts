@@ -1,6 +1,6 @@
 import type { Facet, FieldInfo } from '../api/types';
 import { quote } from './edit';
-import { tokenize } from './tokens';
+import { type Token, tokenize } from './tokens';
 
 export interface Suggestion {
   /** What is shown, and what it means. */
@@ -20,7 +20,12 @@ const most = 12;
 
 /** What could be meant at the caret: fields, words of the language, or values. */
 export function complete(query: string, caret: number, known: Knowledge): Suggestion[] {
-  const token = tokenize(query).find((each) => each.start < caret && caret <= each.end);
+  const tokens = tokenize(query);
+  const token = tokens.find((each) => each.start < caret && caret <= each.end);
+  const before = tokens.filter((each) => each.end <= (token?.start ?? caret));
+  if (token?.kind === 'pipe') return piped(query, caret, caret, caret, true, known);
+  if (before.some((each) => each.kind === 'pipe') && (!token || token.kind === 'word' || token.text === '('))
+    return inPipe(query, token, before, caret, known);
   if (token?.kind === 'value' && token.field) {
     return values(query, token.start, token.end, caret, token.field, known);
   }
@@ -29,6 +34,62 @@ export function complete(query: string, caret: number, known: Knowledge): Sugges
   }
   if (token && token.kind !== 'word') return [];
   return names(query, token?.start ?? caret, token?.end ?? caret, caret, known);
+}
+
+/** What a query can go on with after a bar, and what that does. */
+const pipes = [
+  ['stats by (host) count() events', 'count, sum or average by fields'],
+  ['top 10 by (', 'the commonest values'],
+  ['sort by (events desc)', 'order'],
+  ['limit 20', 'the first rows alone'],
+  ['fields ', 'these fields alone'],
+  ['uniq by (', 'each value once'],
+  ['filter ', 'rows that match'],
+] as const;
+
+const functions = [
+  'count()',
+  'count_uniq(',
+  'sum(',
+  'avg(',
+  'min(',
+  'max(',
+  'median(',
+  'quantile(0.95, ',
+] as const;
+
+function inPipe(
+  query: string,
+  token: Token | undefined,
+  before: readonly Token[],
+  caret: number,
+  known: Knowledge,
+): Suggestion[] {
+  const word = token?.kind === 'word' ? token : undefined;
+  const start = word?.start ?? caret;
+  return piped(query, start, word?.end ?? caret, caret, before.at(-1)?.kind === 'pipe', known);
+}
+
+function piped(
+  query: string,
+  start: number,
+  end: number,
+  caret: number,
+  first: boolean,
+  known: Knowledge,
+): Suggestion[] {
+  const typed = query.slice(start, caret).toLowerCase();
+  const space = first && query[start - 1] === '|' ? ' ' : '';
+  const words: (readonly [string, string])[] = first
+    ? [...pipes]
+    : [
+        ...known.fields.map((field) => [field.name, field.description || field.type] as const),
+        ...functions.map((name) => [name, 'statistics'] as const),
+      ];
+  if (!first && !typed) return [];
+  return rank(words, typed, ([name]) => name)
+    .slice(0, most)
+    .map(([name, note]) => replaced(query, start, end, name, space + name, note, ''));
 }
 
 function names(query: string, start: number, end: number, caret: number, known: Knowledge): Suggestion[] {
@@ -62,6 +123,16 @@ function values(
   return rank([...candidates], typed, ([value]) => value)
     .slice(0, most)
     .map(([value, note]) => replaced(query, start, end, value, (operator || '=') + quote(value), note, ' '));
+}
+
+/** The field, and the beginning of a value, that stand at the caret; null elsewhere. */
+export function valueAt(query: string, caret: number): { field: string; prefix: string } | null {
+  const token = tokenize(query).find((each) => each.start < caret && caret <= each.end);
+  if (token?.kind === 'field' && caret === token.end) return { field: token.text, prefix: '' };
+  if (token?.kind !== 'value' || !token.field) return null;
+  const typed = query.slice(token.start, caret);
+  const prefix = typed.replace(/^(:?[=<>]=?|!=)?["'`]?/, '');
+  return /^(in\(|~)/.test(prefix) ? null : { field: token.field, prefix };
 }
 
 /** Those that start with what was typed, then those that hold it. */

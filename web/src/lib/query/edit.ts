@@ -1,4 +1,4 @@
-import { tokenize } from './tokens';
+import { joinPipes, splitPipes, tokenize } from './tokens';
 
 /** A value as the query language writes it after `:=`. */
 export function quote(value: string): string {
@@ -22,22 +22,22 @@ export function withFilter(
   exclude = false,
 ): string {
   const wanted = term(field, value);
-  let rest = without(query, `-${wanted}`);
-  if (exclude) {
-    rest = without(rest, wanted);
-    return join(rest, `-${wanted}`);
-  }
-  return hasTerm(rest, wanted) ? rest : join(rest, wanted);
+  const { filter, pipes } = splitPipes(query);
+  let rest = without(filter, `-${wanted}`);
+  if (exclude) rest = join(without(rest, wanted), `-${wanted}`);
+  else if (!hasTerm(rest, wanted)) rest = join(rest, wanted);
+  return joinPipes(rest, pipes);
 }
 
 /** Whether a query holds exactly this filter, not negated, at its top level. */
 export function hasFilter(query: string, field: string, value: string): boolean {
-  return hasTerm(query, term(field, value));
+  return hasTerm(splitPipes(query).filter, term(field, value));
 }
 
 /** Takes a filter out of a query, if it holds it. */
 export function withoutFilter(query: string, field: string, value: string): string {
-  return without(query, term(field, value));
+  const { filter, pipes } = splitPipes(query);
+  return joinPipes(without(filter, term(field, value)), pipes);
 }
 
 function hasTerm(query: string, wanted: string): boolean {
@@ -70,7 +70,7 @@ function positions(query: string, wanted: string): [number, number][] {
 
 function join(query: string, addition: string): string {
   const text = query.trim();
-  if (!text) return addition;
+  if (!text || text === '*') return addition;
   return `${hasTopLevelOr(text) ? `(${text})` : text} ${addition}`;
 }
 

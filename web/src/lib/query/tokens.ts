@@ -3,7 +3,7 @@
  * and to mark words. The server alone decides what a query means.
  */
 export interface Token {
-  kind: 'word' | 'field' | 'operator' | 'paren' | 'value';
+  kind: 'word' | 'field' | 'operator' | 'paren' | 'value' | 'pipe';
   text: string;
   start: number;
   end: number;
@@ -19,6 +19,11 @@ export function tokenize(query: string): Token[] {
   while (at < query.length) {
     const character = query[at] ?? '';
     if (/\s/.test(character)) {
+      at += 1;
+      continue;
+    }
+    if (character === '|') {
+      tokens.push({ kind: 'pipe', text: '|', start: at, end: at + 1 });
       at += 1;
       continue;
     }
@@ -62,7 +67,7 @@ function endOfValue(query: string, start: number): number {
     } else if (character === '(' && /^in$/.test(query.slice(start, at))) {
       const close = query.indexOf(')', at);
       return close < 0 ? query.length : close + 1;
-    } else if (/[\s()]/.test(character)) {
+    } else if (/[\s()|]/.test(character)) {
       return at;
     } else {
       at += 1;
@@ -76,4 +81,26 @@ function endOfQuote(query: string, open: number): number {
   let at = open + 1;
   while (at < query.length && query[at] !== quote) at += query[at] === '\\' && quote !== '`' ? 2 : 1;
   return Math.min(at + 1, query.length);
+}
+
+/**
+ * A query's filter, and its pipes from the first bar on that stands outside quotes and
+ * brackets; without pipes that part is empty.
+ */
+export function splitPipes(query: string): { filter: string; pipes: string } {
+  let depth = 0;
+  for (const token of tokenize(query)) {
+    if (token.text === '(') depth += 1;
+    else if (token.text === ')') depth -= 1;
+    else if (token.kind === 'pipe' && depth <= 0)
+      return { filter: query.slice(0, token.start).trim(), pipes: query.slice(token.start) };
+  }
+  return { filter: query.trim(), pipes: '' };
+}
+
+/** A filter and pipes as one query; nothing before a bar is everything. */
+export function joinPipes(filter: string, pipes: string): string {
+  const text = filter.trim();
+  if (!pipes.trim()) return text;
+  return `${text || '*'} ${pipes.trim()}`;
 }

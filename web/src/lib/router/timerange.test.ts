@@ -1,5 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { bounds, parseRange, rangeParams, sinceUntil, spanOf, stepFor } from './timerange';
+import {
+  bounds,
+  parseRange,
+  presets,
+  rangeLabel,
+  rangeParams,
+  sinceUntil,
+  spanOf,
+  stepFor,
+} from './timerange';
 
 const parse = (query: string) => parseRange(new URLSearchParams(query));
 
@@ -34,6 +43,11 @@ describe('time range', () => {
 
   it('writes days as hours for the server', () => {
     expect(sinceUntil(parse('range=7d'))).toEqual({ since: '168h' });
+  });
+
+  it('says ranges in words', () => {
+    for (const { range, label } of presets) expect(rangeLabel(range)).toBe(label);
+    expect(rangeLabel('10m')).toBe('Last 10 minutes');
   });
 
   it('moves with the clock', () => {

@@ -8,7 +8,18 @@ export const presets = [
   { range: '6h', label: 'Last 6 hours' },
   { range: '24h', label: 'Last 24 hours' },
   { range: '7d', label: 'Last 7 days' },
+  { range: '30d', label: 'Last 30 days' },
 ] as const;
+
+const unitNames: Record<string, string> = { s: 'second', m: 'minute', h: 'hour', d: 'day' };
+
+/** A relative range in words: "Last 10 minutes". */
+export function rangeLabel(range: string): string {
+  const match = /^(\d+)([smhd])$/.exec(range);
+  const unit = unitNames[match?.[2] ?? ''];
+  if (!unit) return `Last ${range}`;
+  return match?.[1] === '1' ? `Last ${unit}` : `Last ${match?.[1]} ${unit}s`;
+}
 
 export const usualRange = '15m';
 
@@ -81,7 +92,7 @@ export function rangeParams(range: TimeRange): Record<(typeof timeKeys)[number],
 /** A step that gives about `points` values over the range, at least 1 s. */
 export function stepFor(range: TimeRange, now: number, points = 240): number {
   const { from, to } = bounds(range, now);
-  const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600];
+  const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, 43_200];
   const wanted = (to - from) / 1000 / points;
-  return steps.find((step) => step >= wanted) ?? 43_200;
+  return steps.find((step) => step >= wanted) ?? 86_400;
 }

@@ -1,4 +1,4 @@
-import { explain, isAbort } from '../api/client';
+import { ApiError, explain, isAbort } from '../api/client';
 import { live } from '../live/live.svelte';
 import { now } from '../time/now';
 
@@ -14,6 +14,9 @@ export class Loadable<T> {
   #abort: AbortController | null = null;
   #again: () => unknown;
   #waits: () => void = () => {};
+  #retry: ReturnType<typeof setTimeout> | undefined;
+  /** The part of the system that did not answer, where that is not the hub. */
+  away = $derived(this.error instanceof ApiError ? this.error.away : undefined);
 
   /** `again` loads once more: what failed is asked for again when dashboard and hub are back. */
   constructor(again: () => unknown) {
@@ -42,6 +45,9 @@ export class Loadable<T> {
       if (!abort.signal.aborted && !isAbort(error)) {
         this.error = error;
         this.#waits = live.onRecovered(() => void this.#again());
+        // Nobody tells when such a part is back: it is asked again.
+        if (error instanceof ApiError && error.away)
+          this.#retry = setTimeout(() => void this.#again(), (error.retryAfter ?? 3) * 1000);
       }
       return null;
     } finally {
@@ -55,6 +61,7 @@ export class Loadable<T> {
 
   cancel(): void {
     this.#waits();
+    clearTimeout(this.#retry);
     this.#abort?.abort();
   }
 }

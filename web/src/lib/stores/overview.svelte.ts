@@ -38,10 +38,13 @@ class OverviewStore {
       if (message.type !== 'overview') return;
       const { id: _id, type: _type, ...status } = message;
       // What is of a range stays what it is of the one that was asked for.
+      const back = !status.store_away && this.loaded.data?.store_away;
       const { top = status.top, findings = status.findings, recent = [] } = this.loaded.data ?? {};
       this.loaded.data = { ...status, top, findings, recent };
       this.loaded.error = null;
       this.loaded.loadedAt = now();
+      // What the store tells of the chosen range comes when it is back.
+      if (back) void this.load();
     });
   }
 

@@ -22,6 +22,8 @@ export function toneOf(state: string): Tone {
     case 'degraded':
     case 'full':
     case 'readonly':
+    case 'behind':
+    case 'rebuilding':
     case 'loading':
     case 'sampled':
     case 'starting':
@@ -31,6 +33,7 @@ export function toneOf(state: string): Tone {
     case 'unreachable':
     case 'crashed':
     case 'stopped':
+    case 'set_aside':
       return 'critical';
     default:
       return 'unknown';

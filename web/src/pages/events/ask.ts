@@ -1,7 +1,8 @@
 import type { EventsQuery } from '$lib/api/endpoints';
+import { splitPipes } from '$lib/query/tokens';
 import { sinceUntil, type TimeRange } from '$lib/router/timerange';
+import { usualFacets } from './state';
 
-export const facetFields = ['type', 'severity', 'host', 'agent', 'process.name', 'observer', 'publisher'];
 export const pageSize = 200;
 const buckets = 80;
 
@@ -13,6 +14,14 @@ export function leftOut(query: string, shown: boolean): string | undefined {
   return shown || /\bprocess\.(sample|\*)/.test(query) ? undefined : readings;
 }
 
+/** Pipes say themselves what they count. */
+export function searchOf(query: string, readings: boolean): Search {
+  const { filter, pipes } = splitPipes(query);
+  return pipes
+    ? { query: filter === '*' ? '' : filter, without: undefined }
+    : { query, without: leftOut(query, readings) };
+}
+
 /** A search: its query, and what is left out. */
 export interface Search {
   query: string;
@@ -20,11 +29,19 @@ export interface Search {
 }
 
 /** What is asked again while events come: everything but the events. */
-export function countsQuery(search: Search, range: TimeRange): EventsQuery {
-  return { ...search, ...sinceUntil(range), limit: 1, histogram: buckets, facets: facetFields.join(',') };
+export function countsQuery(
+  search: Search,
+  range: TimeRange,
+  facets: readonly string[] = usualFacets,
+): EventsQuery {
+  return { ...search, ...sinceUntil(range), limit: 1, histogram: buckets, facets: facets.join(',') };
 }
 
 /** The first page of a search, with all that stands beside it. */
-export function searchQuery(search: Search, range: TimeRange): EventsQuery {
-  return { ...countsQuery(search, range), limit: pageSize };
+export function searchQuery(
+  search: Search,
+  range: TimeRange,
+  facets: readonly string[] = usualFacets,
+): EventsQuery {
+  return { ...countsQuery(search, range, facets), limit: pageSize };
 }

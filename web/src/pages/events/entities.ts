@@ -34,6 +34,14 @@ export function pivots(entities: readonly Entity[]): Pivot[] {
   return list;
 }
 
+/** The process that an event is of, and who started it, by their ids for good. */
+export function processOf(entities: readonly Entity[]): { uid: string; parent: string | null } | null {
+  const idOf = (role: string) =>
+    entities.find((e) => e.role === role && e.kind === 'process')?.key.slice('process:'.length) ?? null;
+  const uid = idOf('process');
+  return uid === null ? null : { uid, parent: idOf('parent') };
+}
+
 function titleOf(entity: Entity): string {
   return entity.name || entity.key.slice(entity.kind.length + 1);
 }

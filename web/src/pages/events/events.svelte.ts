@@ -1,5 +1,5 @@
-import { ApiError } from '$lib/api/client';
-import { api } from '$lib/api/endpoints';
+import { ApiError, explain } from '$lib/api/client';
+import { api, type EventsQuery } from '$lib/api/endpoints';
 import type { Event, EventsResponse } from '$lib/api/types';
 import { live } from '$lib/live/live.svelte';
 import { pace } from '$lib/live/pace';
@@ -10,6 +10,15 @@ import { timeRange } from '$lib/stores/timerange.svelte';
 import { now } from '$lib/time/now';
 import { countsQuery, pageSize, type Search, searchQuery } from './ask';
 import { Held } from './held';
+import { usualFacets } from './state';
+
+/** How a page behind the first is asked for, beside what all of them are of. */
+type Next = Pick<EventsQuery, 'page' | 'before' | 'until'>;
+
+function nextOf(answer: EventsResponse): Next | null {
+  if (answer.next_page) return { page: answer.next_page };
+  return answer.events.length > 0 && answer.next_before ? { before: answer.next_before } : null;
+}
 
 const refreshEvery = 5000;
 /** Counting takes at most this share of the time. */
@@ -32,17 +41,28 @@ export class Events {
     this.loaded.error instanceof ApiError && this.loaded.error.status === 400 ? this.loaded.error : null,
   );
   loadingOlder = $state(false);
-  nextBefore = $state<number | null>(null);
+  /** Why older events did not come; scrolling on asks again. */
+  notOlder = $state('');
+  /** How the next page is asked for; null behind the last. */
+  next = $state.raw<Next | null>(null);
   #held = new Held();
   #search: Search = { query: '', without: undefined };
+  #follows = true;
+  #facets: readonly string[] = usualFacets;
+  /** The range of the first page, which those behind it are of: a relative one has moved on. */
+  #range: { since?: string; until?: string } = {};
   #stop: (() => void) | null = null;
   #changed = false;
   #show = pace(() => this.#publish(), 100);
   #hiddenAt = 0;
 
   /** Searches anew and, where the range ends now, follows what comes. Returns its end. */
-  start(search: Search): () => void {
+  /** With `follow` what comes is shown; counts alone follow by themselves. */
+  start(search: Search, facets: readonly string[], follow = true): () => void {
     this.#search = search;
+    this.#follows = follow;
+    this.#facets = facets;
+    this.#unsubscribe();
     this.gap = null;
     void this.search();
     let ended = false;
@@ -65,18 +85,24 @@ export class Events {
   }
 
   async search(): Promise<void> {
-    this.#unsubscribe();
+    // What comes while the store is away goes on until it has answered.
+    if (!this.loaded.away) this.#unsubscribe();
+    const range = timeRange.value;
+    const from = new Date(timeRange.bounds(now()).from).toISOString();
     const answer = await this.loaded.load((signal) =>
-      api.events(searchQuery(this.#search, timeRange.value), signal),
+      api.events(searchQuery(this.#search, range, this.#facets), signal),
     );
     if (this.wrong) this.#forget();
+    // Without the store what happens now is shown all the same.
+    if (this.loaded.away && timeRange.live && this.#follows && !this.#stop) this.#follow(null);
     if (!answer) return;
+    this.#range = { ...sinceUntil(range), since: from };
     this.#held = new Held(answer.events);
-    this.nextBefore = answer.next_before || null;
+    this.next = nextOf(answer);
     this.waiting = 0;
     this.sampled = 1;
     this.rows = this.#held.shown;
-    if (timeRange.live) this.#follow(answer);
+    if (timeRange.live && this.#follows) this.#follow(answer.complete_to_offset);
   }
 
   pause(on: boolean): void {
@@ -87,21 +113,21 @@ export class Events {
   }
 
   async older(): Promise<void> {
-    if (this.loadingOlder || this.nextBefore === null) return;
+    const next = this.next;
+    if (this.loadingOlder || next === null) return;
     this.loadingOlder = true;
+    this.notOlder = '';
+    const search = this.#search;
     try {
-      const answer = await api.events({
-        ...this.#search,
-        ...sinceUntil(timeRange.value),
-        limit: pageSize,
-        before: this.nextBefore,
-      });
+      const answer = await api.events({ ...search, ...this.#range, limit: pageSize, ...next });
+      if (search !== this.#search || next !== this.next) return;
       this.#held.addOlder(answer.events);
-      this.nextBefore = answer.events?.length ? answer.next_before || null : null;
+      const until = next.until === undefined ? {} : { until: next.until };
+      const after = nextOf(answer);
+      this.next = after && { ...until, ...after };
       this.rows = this.#held.shown;
     } catch (error) {
-      this.loaded.error = error;
-      this.nextBefore = null;
+      if (search === this.#search) this.notOlder = explain(error);
     } finally {
       this.loadingOlder = false;
     }
@@ -112,15 +138,15 @@ export class Events {
     this.#held = new Held();
     this.rows = [];
     this.waiting = 0;
-    this.nextBefore = null;
+    this.next = null;
     this.loaded.data = null;
   }
 
   /** The search says what it is complete to: what comes from there was not in it, and all else was. */
-  #follow(answer: EventsResponse): void {
-    this.#stop = live.subscribe(
-      { topic: 'events', ...this.#search, from: answer.complete_to_offset },
-      (message) => this.#receive(message),
+  #follow(from: number | null): void {
+    this.#unsubscribe();
+    this.#stop = live.subscribe({ topic: 'events', ...this.#search, from }, (message) =>
+      this.#receive(message),
     );
   }
 
@@ -149,7 +175,10 @@ export class Events {
       return;
     }
     this.waiting = 0;
-    if (this.#held.release()) this.nextBefore = this.#held.oldest ?? this.nextBefore;
+    const cut = this.#held.release();
+    const last = this.#held.shown.at(-1);
+    // What had to go is found again from where it was, by its time.
+    if (cut && last) this.next = { until: new Date(Date.parse(last.time) + 1).toISOString() };
     this.rows = this.#held.shown;
   }
 
@@ -161,7 +190,7 @@ export class Events {
     this.#changed = false;
     const search = this.#search;
     try {
-      const answer = await api.events(countsQuery(search, timeRange.value));
+      const answer = await api.events(countsQuery(search, timeRange.value, this.#facets));
       if (this.loaded.data && search === this.#search && !this.loaded.loading) this.loaded.data = answer;
       return answer.took_ms;
     } catch {

@@ -1,5 +1,6 @@
 import { flag, list, oneOf, text, whole } from '$lib/router/params';
 
+export const usualFacets = ['type', 'severity', 'host', 'agent', 'process.name', 'observer', 'publisher'];
 export const usualColumns = ['time', 'severity', 'type', 'host', 'message'];
 
 /** What the address of Events holds, beside the time range. */
@@ -9,6 +10,8 @@ export const schema = {
   event: whole(),
   tab: oneOf(['fields', 'raw', 'around', 'related'], 'fields'),
   cols: list(usualColumns),
+  /** The fields whose values are counted. */
+  facets: list(usualFacets),
   /** Whether readings of processes are shown though nobody asks for them. */
   readings: flag(false),
   /** Set by a link that wants the query bar focused; taken away at once. */

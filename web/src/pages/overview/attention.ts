@@ -15,9 +15,10 @@ export interface Concern {
 const health = { path: '/dashboard/events', extra: { q: 'type:=hub.health' }, link: 'Hub health events' };
 const lagWorthSaying = 10_000;
 
+const storage = { path: '/dashboard/settings', extra: {}, link: 'Storage' };
 const storeTroubles: Record<string, string> = {
   loading: 'The store is still being filled from the log: searches do not find everything yet',
-  sampled: 'Events came faster than the store could keep: searches find a sample of them',
+  behind: 'The store is behind the log: searches do not find the newest events yet',
 };
 
 const forgotten = 'If it is gone for good, forget it there';
@@ -80,12 +81,12 @@ export function concerns(status: OverviewStatus, now: number): Concern[] {
     });
   }
   const storeTone = toneOf(store.state);
-  if (storeTone === 'critical' || storeTone === 'warning') {
-    list.push({
-      tone: storeTone,
-      text: storeTroubles[store.state] ?? `The store is ${store.state}`,
-      ...health,
-    });
+  if (status.store_away) {
+    const text = `The store is away: searches, findings and the lists below wait for it. ${status.store_away}`;
+    list.push({ tone: 'warning', text, ...storage });
+  } else if (storeTone === 'critical' || storeTone === 'warning') {
+    const said = storeTroubles[store.state] ?? `The store is ${store.state}`;
+    list.push({ tone: storeTone, text: store.reason ? `${said}: ${store.reason}` : said, ...storage });
   }
   for (const reader of status.subscribers) {
     const gone = reader.state === 'stopped';

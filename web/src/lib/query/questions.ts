@@ -1,0 +1,88 @@
+import { term } from './edit';
+import { joinPipes, splitPipes } from './tokens';
+
+/** A question that people ask, as a search that answers it. */
+export interface Question {
+  title: string;
+  query: string;
+  /** The stretch of time it is about, where that is not the chosen one. */
+  range?: string;
+}
+
+/** Readings and signs of life say that nothing changed. */
+const unchanging = '-type:in(process.sample,agent.health,hub.health,store.health,metrics.sample,snmp.sample)';
+
+const usage = 'avg(cpu) cpu, max(cpu) highest, max(rss) rss';
+const busiest = `| stats by (host, process.name, pid) ${usage} | sort by (cpu desc) | limit 20`;
+
+/** Of any system. */
+export const general: readonly Question[] = [
+  {
+    title: 'Which processes used the most CPU in the last ten minutes?',
+    query: `type:=process.sample ${busiest}`,
+    range: '10m',
+  },
+  {
+    title: 'Which processes use the most memory?',
+    query:
+      'type:=process.sample | stats by (host, process.name, pid) max(rss) rss | sort by (rss desc) | limit 20',
+    range: '10m',
+  },
+  {
+    title: 'Which programs ran that hardly ever run?',
+    query:
+      'type:=process.execution | stats by (process.name) count() runs, count_uniq(host) hosts | sort by (runs) | limit 30',
+  },
+  {
+    title: 'Which hosts send the most, and of what?',
+    query: '* | stats by (host, type) count() events | sort by (events desc) | limit 30',
+  },
+  {
+    title: 'What ended with an error?',
+    query: 'type:=process.exit process.exit_code:>0',
+  },
+  { title: 'What is grave?', query: 'severity:>=medium' },
+];
+
+/** Of one host. */
+export function ofHost(host: string): Question[] {
+  const it = term('host', host);
+  return [
+    { title: `What changed on ${host}?`, query: `${it} ${unchanging}` },
+    {
+      title: `Which processes use the most CPU on ${host}?`,
+      query: `${it} type:=process.sample | stats by (process.name, pid) ${usage} | sort by (cpu desc) | limit 20`,
+      range: '10m',
+    },
+    {
+      title: `What happens on ${host}, by type?`,
+      query: `${it} | stats by (type) count() events | sort by (events desc)`,
+    },
+    {
+      title: `Which programs were started on ${host}?`,
+      query: `${it} type:=process.execution | stats by (process.name, process.user.name) count() runs | sort by (runs desc) | limit 30`,
+    },
+  ];
+}
+
+/** Of one process, by its id for good and that of who started it, where known. */
+export function ofProcess(uid: string, parent: string | null): Question[] {
+  const it = term('process.entity_id', uid);
+  const who = parent ? `(${it} OR ${term('process.entity_id', parent)})` : it;
+  return [
+    { title: 'Who started this process?', query: `${who} type:=process.execution`, range: '7d' },
+    {
+      title: 'What did this process start?',
+      query: `${term('process.parent.entity_id', uid)} type:=process.execution`,
+    },
+    {
+      title: 'How much CPU and memory did this process use?',
+      query: `${it} type:=process.sample | stats by (process.name) ${usage}, count() readings`,
+    },
+  ];
+}
+
+/** The commonest values of a field among what a query finds. */
+export function topOf(query: string, field: string, most = 10): string {
+  return joinPipes(splitPipes(query).filter, `| top ${most} by (${field})`);
+}
