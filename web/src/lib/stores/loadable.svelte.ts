@@ -29,8 +29,9 @@ export class Loadable<T> {
     const abort = new AbortController();
     this.#abort = abort;
     this.loading = true;
-    // What failed is forgotten while it is tried again, unless it stands beside data.
-    if (this.data === null) this.error = null;
+    // What failed is forgotten while it is tried again, unless it stands beside data,
+    // or is known to be away: that is asked again and again.
+    if (this.data === null && !this.away) this.error = null;
     const timer = setTimeout(() => {
       this.slow = true;
     }, 150);

@@ -47,6 +47,8 @@ export class Events {
   next = $state.raw<Next | null>(null);
   #held = new Held();
   #search: Search = { query: '', without: undefined };
+  /** The search whose rows are shown. */
+  #shownOf: Search | null = null;
   #follows = true;
   #facets: readonly string[] = usualFacets;
   /** The range of the first page, which those behind it are of: a relative one has moved on. */
@@ -92,11 +94,12 @@ export class Events {
     const answer = await this.loaded.load((signal) =>
       api.events(searchQuery(this.#search, range, this.#facets), signal),
     );
-    if (this.wrong) this.#forget();
+    if (this.wrong || (this.loaded.away && this.#shownOf !== this.#search)) this.#forget();
     // Without the store what happens now is shown all the same.
     if (this.loaded.away && timeRange.live && this.#follows && !this.#stop) this.#follow(null);
     if (!answer) return;
     this.#range = { ...sinceUntil(range), since: from };
+    this.#shownOf = this.#search;
     this.#held = new Held(answer.events);
     this.next = nextOf(answer);
     this.waiting = 0;
@@ -135,6 +138,7 @@ export class Events {
 
   /** Rows of another query would pass for those of this one. */
   #forget(): void {
+    this.#shownOf = this.#search;
     this.#held = new Held();
     this.rows = [];
     this.waiting = 0;
