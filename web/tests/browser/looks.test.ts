@@ -33,6 +33,11 @@ const looks: Look[] = [
   { name: 'events-around', path: '/dashboard/events?q=type:%3Dprocess.sample&tab=around', act: openRow },
   { name: 'events-wrong', path: '/dashboard/events?q=type:(oops' },
   { name: 'events-complete', path: '/dashboard/events?focus=1', act: (page) => page.keyboard.type('pro') },
+  {
+    name: 'events-rows',
+    path: '/dashboard/events?q=*%20%7C%20stats%20by%20(host)%20count()%20events%20%7C%20sort%20by%20(events%20desc)',
+  },
+  { name: 'settings', path: '/dashboard/settings' },
   { name: 'palette', path: '/dashboard/agents', act: (page) => page.keyboard.press('Control+k') },
   { name: 'keys', path: '/dashboard/events', act: (page) => page.keyboard.press('?') },
   { name: 'you', path: '/dashboard', act: (page) => page.getByLabel('You and this browser').first().click() },
@@ -50,7 +55,7 @@ async function openRow(page: Page): Promise<void> {
 
 /** Pages differ in what says that they are there. */
 async function ready(page: Page): Promise<void> {
-  const there = page.locator('main#page').locator('.row, .u-over, [role=alert]').first();
+  const there = page.locator('main#page').locator('.row, .u-over, [role=alert], [role=region]').first();
   await there.waitFor({ state: 'attached' });
   await page.waitForTimeout(250);
 }
