@@ -101,7 +101,7 @@ func entitiesOf(stored *pb.StoredEvent) []Entity {
 }
 
 type eventsInput struct {
-	Query     string   `query:"query" maxLength:"8192" doc:"In the language of docs/query.md."`
+	Query     string   `query:"query" maxLength:"16384" doc:"In the language of docs/query.md."`
 	Without   string   `query:"without" maxLength:"128" doc:"A type of event to leave out, such as process.sample."`
 	Since     string   `query:"since" maxLength:"64" doc:"RFC 3339, or how long ago: 15m, 24h, 7d."`
 	Until     string   `query:"until" maxLength:"64" doc:"RFC 3339, or how long ago."`

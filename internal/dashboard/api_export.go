@@ -28,7 +28,7 @@ const exportDescription = "For role viewer and up. Every event that matches, old
 
 type exportInput struct {
 	Format  string   `query:"format" default:"jsonl" enum:"csv,jsonl,ndjson-ecs,ocsf" doc:"jsonl has one flat object a line by the names of docs/events.md, ndjson-ecs and ocsf the same by theirs."`
-	Query   string   `query:"query" maxLength:"8192" doc:"In the language of docs/query.md."`
+	Query   string   `query:"query" maxLength:"16384" doc:"In the language of docs/query.md."`
 	Without string   `query:"without" maxLength:"128" doc:"A type of event to leave out, such as process.sample."`
 	Since   string   `query:"since" required:"true" maxLength:"64" doc:"RFC 3339, or how long ago: 15m, 24h, 7d."`
 	Until   string   `query:"until" maxLength:"64" doc:"RFC 3339, or how long ago."`

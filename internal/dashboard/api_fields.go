@@ -31,7 +31,7 @@ type FieldValues struct {
 }
 
 type fieldsInput struct {
-	Query string `query:"query" maxLength:"8192" doc:"Count in events that match; in the language of docs/query.md."`
+	Query string `query:"query" maxLength:"16384" doc:"Count in events that match; in the language of docs/query.md."`
 	Since string `query:"since" maxLength:"64" doc:"Given, only fields of matching events are listed, with in how many they are, the commonest first."`
 	Until string `query:"until" maxLength:"64" doc:"RFC 3339, or how long ago."`
 }
@@ -39,7 +39,7 @@ type fieldsInput struct {
 type fieldValuesInput struct {
 	Name    string `path:"name" maxLength:"256" doc:"Of the field."`
 	Prefix  string `query:"prefix" maxLength:"256" doc:"Only values that begin so."`
-	Query   string `query:"query" maxLength:"8192" doc:"Of events that match; in the language of docs/query.md."`
+	Query   string `query:"query" maxLength:"16384" doc:"Of events that match; in the language of docs/query.md."`
 	Without string `query:"without" maxLength:"128" doc:"A type of event to leave out, such as process.sample."`
 	Since   string `query:"since" maxLength:"64" doc:"RFC 3339, or how long ago; 24h without."`
 	Until   string `query:"until" maxLength:"64" doc:"RFC 3339, or how long ago."`

@@ -22,7 +22,7 @@ type RowsAnswer struct {
 }
 
 type rowsInput struct {
-	Query string `query:"query" required:"true" maxLength:"8192" doc:"With pipes, in the language of docs/query.md, such as * | stats by (host) count() events."`
+	Query string `query:"query" required:"true" maxLength:"16384" doc:"With pipes, in the language of docs/query.md, such as * | stats by (host) count() events."`
 	Since string `query:"since" maxLength:"64" doc:"RFC 3339, or how long ago: 15m, 24h, 7d; 24h without."`
 	Until string `query:"until" maxLength:"64" doc:"RFC 3339, or how long ago."`
 	Limit uint32 `query:"limit" default:"1000" minimum:"1" maximum:"10000" doc:"At most so many rows."`
