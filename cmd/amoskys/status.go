@@ -11,9 +11,10 @@ func newStatusCommand(e *cli.Env) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show the hub and every agent",
-		Long: `Asks the hub, over mutual TLS with certs/operator.crt. Exit code 1 when the hub does
-not answer. EVENTBUS_HOST and EVENTBUS_PORT name a hub elsewhere.`,
+		Short: "Show hub, store and every agent",
+		Long: `Asks hub and store, over mutual TLS with certs/operator.crt. Exit code 1 when the hub
+does not answer. EVENTBUS_HOST and EVENTBUS_PORT name a hub elsewhere, STORE_HOST and
+STORE_PORT a store.`,
 		Example: "  amoskys status\n  amoskys status --json | jq '.agents[] | select(.state != \"running\")'",
 		Args:    cobra.NoArgs,
 	}

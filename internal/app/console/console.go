@@ -25,9 +25,12 @@ const (
 	commandTimeout = 40 * time.Second // more than hub and node allow themselves
 )
 
-// Status prints the hub and every agent. A hub that does not answer is an error.
+// Status prints the hub, the store and every agent. A hub that does not answer is an
+// error; what needs no store works without one.
 func Status(ctx context.Context, e *cli.Env, asJSON bool) error {
 	s, err := ask(ctx, e)
+	store, _ := askStore(ctx, e) // it says so itself
+	s.Store = &store
 	s.Roles, s.UpSince = standalone.Running(e.Home)
 	if !asJSON {
 		if err != nil {
@@ -64,6 +67,7 @@ func printStatus(e *cli.Env, s remote.Status) error {
 	for _, r := range h.Reasons {
 		fmt.Fprintf(e.Stdout, "  %s\n", cli.Clean(r))
 	}
+	fmt.Fprintln(e.Stdout, storeLine(s.Store))
 	if err := printRoles(e, s); err != nil {
 		return err
 	}

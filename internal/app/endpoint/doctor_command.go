@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"context"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -8,8 +9,9 @@ import (
 	"github.com/amoskys/amoskys/internal/cli"
 )
 
-// NewDoctorCommand is "doctor". program is the name that it is called by.
-func NewDoctorCommand(e *cli.Env, program string) *cobra.Command {
+// NewDoctorCommand is "doctor". program is the name that it is called by; more are
+// checks beside those of [Doctor].
+func NewDoctorCommand(e *cli.Env, program string, more ...func(context.Context, *cli.Env) []Check) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "doctor",
@@ -26,6 +28,9 @@ nothing. Exit code 1 when something fails; a warning works today.`,
 			return err
 		}
 		checks := Doctor(cmd.Context(), e, program)
+		for _, look := range more {
+			checks = append(checks, look(cmd.Context(), e)...)
+		}
 		ok := true
 		for _, c := range checks {
 			ok = ok && c.Verdict != VerdictFail

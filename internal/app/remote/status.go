@@ -13,6 +13,7 @@ import (
 // added: docs/cli.md promises them.
 type Status struct {
 	Hub   HubStatus    `json:"hub"`
+	Store *StoreStatus `json:"store,omitempty"`
 	Roles []RoleStatus `json:"roles,omitempty"` // that up runs here
 	// UpSince is when up was started here; the hub and each role may have been started
 	// again since.

@@ -1,6 +1,9 @@
 package remote
 
 import (
+	"context"
+	"time"
+
 	"github.com/amoskys/amoskys/internal/cli"
 	"github.com/amoskys/amoskys/internal/config"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
@@ -40,4 +43,66 @@ func DialStore(e *cli.Env, addr string) (*Store, error) {
 		return nil, err
 	}
 	return &Store{line: l, Query: pb.NewQueryClient(l.conn), Addr: addr}, nil
+}
+
+// StoreStatus is the store's part of `amoskys status --json`. State is ok, degraded,
+// failed, or down when it does not answer; Error then says why. Keys are only ever
+// added.
+type StoreStatus struct {
+	State          string     `json:"state"`
+	Address        string     `json:"address,omitempty"` // as it was dialled
+	Version        string     `json:"version"`
+	Reasons        []string   `json:"reasons,omitempty"`
+	Error          string     `json:"error,omitempty"`
+	Events         uint64     `json:"events"`
+	Bytes          uint64     `json:"bytes"`
+	FreeBytes      uint64     `json:"free_bytes"`
+	Days           int        `json:"days"` // that it has events of
+	OldestTime     *time.Time `json:"oldest_time,omitempty"`
+	LagEvents      uint64     `json:"lag_events"` // of the log, that are not stored yet
+	NextOffset     uint64     `json:"next_offset"`
+	SetAside       []string   `json:"set_aside,omitempty"`  // days whose files are damaged
+	Rebuilding     []string   `json:"rebuilding,omitempty"` // days that are read again from the log
+	EngineRestarts uint64     `json:"engine_restarts"`
+	RetentionDays  float64    `json:"retention_days"`
+	RetentionBytes uint64     `json:"retention_bytes"` // 0: no bound
+}
+
+// Status asks the store for itself. With an error, the StoreStatus says that it is
+// down and why.
+func (s *Store) Status(ctx context.Context) (StoreStatus, error) {
+	r, err := s.Query.Status(ctx, &pb.StatusRequest{})
+	if err != nil {
+		err = s.Explain(err)
+		return StoreStatus{State: "down", Address: s.Addr, Error: err.Error()}, err
+	}
+	out := StoreOf(r)
+	out.Address = s.Addr
+	return out, nil
+}
+
+// StoreOf is the store's answer as we print it.
+func StoreOf(r *pb.StatusResponse) StoreStatus {
+	s := r.GetStore()
+	out := StoreStatus{
+		State: s.GetState(), Version: r.GetVersion(), Reasons: r.GetReasons(), Events: s.GetEvents(), Bytes: s.GetBytes(),
+		FreeBytes: s.GetFreeBytes(), LagEvents: s.GetLagEvents(), NextOffset: s.GetNextOffset(), EngineRestarts: s.GetEngineRestarts(),
+		RetentionDays: s.GetRetention().AsDuration().Hours() / 24, RetentionBytes: s.GetRetentionBytes(),
+	}
+	if at := s.GetOldestTime(); at != nil {
+		t := at.AsTime()
+		out.OldestTime = &t
+	}
+	for _, d := range s.GetDays() {
+		switch d.GetState() {
+		case "set_aside":
+			out.SetAside = append(out.SetAside, d.GetDay())
+		case "rebuilding":
+			out.Rebuilding = append(out.Rebuilding, d.GetDay())
+		}
+		if d.GetEvents() > 0 {
+			out.Days++
+		}
+	}
+	return out
 }
