@@ -22,6 +22,9 @@ const (
 	Message = "_msg"
 	// Offset is the event's place in the log, decimal.
 	Offset = "offset"
+	// Log is the number of the log that Offset is a place of, where that is not the first
+	// that the store has read.
+	Log = "log"
 	// Logged is when the hub received it, in nanoseconds since 1970, decimal.
 	Logged = "logged"
 	// Publisher is the SPIFFE id of the certificate it came with.
@@ -48,7 +51,7 @@ func Streams() []string { return []string{"agent", "host", "type"} }
 
 // Names lists every name that a row can have but Time: the closed set.
 func Names() []string {
-	names := []string{Message, Offset, Logged, Publisher, EventTime, Exact, Encoded, Cut}
+	names := []string{Message, Offset, Log, Logged, Publisher, EventTime, Exact, Encoded, Cut}
 	for _, f := range event.FieldCatalog() {
 		if name := columnOf(f); name != "" && !slices.Contains(names, name) {
 			names = append(names, name)

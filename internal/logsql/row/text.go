@@ -23,8 +23,7 @@ func AppendString(dst, text []byte) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
 	from := 0
-	for i := range len(text) {
-		c := text[i]
+	for i, c := range text {
 		if c >= ' ' && c != '"' && c != '\\' {
 			continue
 		}

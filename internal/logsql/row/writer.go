@@ -47,6 +47,8 @@ type Bounds struct{ Past, Future time.Duration }
 
 // Writer makes rows, one at a time, and allocates nothing once it has grown.
 type Writer struct {
+	// Log is the number of the log that is read, 0 for the first.
+	Log     uint64
 	bounds  Bounds
 	columns []column // by FieldID
 	attrs   event.Attrs
@@ -97,6 +99,9 @@ func (w *Writer) Row(encoded []byte, publisher string, offset uint64, logged tim
 		w.attribute(i)
 	}
 	w.number(Offset, offset)
+	if w.Log > 0 {
+		w.number(Log, w.Log)
+	}
 	w.number(Logged, uint64(logged.UnixNano()))
 	if publisher != "" {
 		from := len(w.values)

@@ -1,0 +1,232 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/amoskys/amoskys/internal/logsql/row"
+	"github.com/amoskys/amoskys/internal/obs"
+	"github.com/amoskys/amoskys/internal/reader"
+	"github.com/amoskys/amoskys/internal/store/vlogs"
+	"github.com/amoskys/amoskys/internal/stream"
+)
+
+// errNoBlocks says that the reader was not made for a store.
+var errNoBlocks = errors.New("the store takes blocks: make its reader with Options.Blocks")
+
+// Consume implements reader.Consumer.
+func (in *Ingest) Consume(ctx context.Context, b *reader.Batch) error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	defer signal(in.news)
+	if err := in.flight.failure(); err != nil {
+		return err
+	}
+	if len(b.Events) > 0 {
+		return errNoBlocks
+	}
+	if b.Tail != 0 && b.Tail < in.next {
+		if err := in.replaced(ctx, b.Tail); err != nil {
+			return err
+		}
+	}
+	if b.Gap != nil {
+		in.passGap(b.Gap)
+	}
+	for i := range b.Blocks {
+		if err := in.takeBlock(ctx, &b.Blocks[i]); err != nil {
+			return err
+		}
+	}
+	if b.Next > in.next {
+		in.next, in.last = b.Next, in.last[:0]
+	}
+	in.show()
+	return nil
+}
+
+// takeBlock makes rows of a block's events.
+func (in *Ingest) takeBlock(ctx context.Context, e *stream.Entry) error {
+	defer e.Release()
+	for off, encoded := range e.Events() {
+		if off < in.next {
+			continue
+		}
+		r, err := in.writer.Row(encoded, e.Publisher, off, e.Received)
+		if err != nil {
+			in.metrics.drop(dropMalformed, 1)
+		} else if err := in.addRow(ctx, r); err != nil {
+			return err
+		}
+		in.next = off + 1
+		in.last = in.last[:0]
+		if err == nil {
+			in.last = append(in.last, idOf(r)...)
+		}
+	}
+	if gap := e.Missing(max(in.next, e.From, e.First)); gap != nil {
+		in.passGap(gap)
+	}
+	if e.Received.After(in.newest) {
+		in.newest = e.Received
+	}
+	return nil
+}
+
+// idOf is the event's id as its row has it.
+func idOf(r *row.Row) []byte {
+	for i := range r.Fields {
+		if r.Fields[i].Name == "id" {
+			return r.Fields[i].Value
+		}
+	}
+	return nil
+}
+
+// addRow adds a row to the batch, which goes to the engine when it is full.
+func (in *Ingest) addRow(ctx context.Context, r *row.Row) error {
+	if in.rows == nil {
+		var err error
+		if in.rows, err = in.flight.take(ctx); err != nil {
+			return err
+		}
+	}
+	if in.rows.Len() == 0 {
+		in.since = in.o.now()
+	}
+	if r.Cut {
+		in.metrics.cut(r.Whole)
+	}
+	appendRow(in.rows, r)
+	in.days[dayOf(r.Time)]++
+	if in.rows.Len() >= in.o.BatchRows || in.rows.Bytes() >= in.o.BatchBytes {
+		in.handOver()
+	}
+	return nil
+}
+
+// appendRow writes a row for the engine.
+func appendRow(to *vlogs.Rows, r *row.Row) {
+	var tags [3]vlogs.Field
+	for i := range r.Stream {
+		tags[i] = vlogs.Field{Name: r.Stream[i].Name, Value: asString(r.Stream[i].Value)}
+	}
+	to.Begin(tags[:len(r.Stream)], r.Time)
+	for i := range r.Fields {
+		to.Field(r.Fields[i].Name, r.Fields[i].Value)
+	}
+}
+
+// handOver has the batch inserted.
+func (in *Ingest) handOver() {
+	if in.rows != nil && in.rows.Len() > 0 {
+		in.flight.hand(in.rows)
+		in.rows = nil
+	}
+}
+
+// passGap remembers what the log no longer has.
+func (in *Ingest) passGap(g *stream.Gap) {
+	from := max(g.From, in.next)
+	if g.To <= from {
+		return
+	}
+	in.gaps = append(in.gaps, Gap{
+		Log: in.place.Log, From: from, To: g.To, Count: g.To - from, Cause: string(g.Cause), Reason: g.Reason, Time: in.o.Now().UTC(),
+	})
+	in.metrics.drop(dropGap, g.To-from)
+	in.next, in.last = g.To, in.last[:0]
+}
+
+// replaced goes on with another log, whose end is tail. Rows of the one before stay.
+func (in *Ingest) replaced(ctx context.Context, tail stream.Offset) error {
+	if err := in.settle(ctx); err != nil {
+		return err
+	}
+	return in.beginLog(ctx, tail)
+}
+
+// beginLog begins another log. The caller holds mu, or nothing runs yet.
+func (in *Ingest) beginLog(ctx context.Context, tail stream.Offset) error {
+	p := in.place.clone()
+	p.Log, p.Offset, p.Last, p.Rebuilds = p.Log+1, 0, "", nil
+	p.addGap(Gap{
+		Log: in.place.Log, From: in.place.Offset, To: in.place.Offset, Cause: causeReplaced, Time: in.o.Now().UTC(),
+		Reason: "the hub's log was replaced by another: what the one before held behind the store's place is not known",
+	})
+	if err := p.save(in.o.FS, in.o.Path); err != nil {
+		return err
+	}
+	in.o.Logger.WarnContext(ctx, "the hub's log is another than before: the store begins it anew and keeps what it has",
+		obs.KeyOffset, in.place.Offset, "tail", tail, "log", p.Log)
+	in.place, in.next, in.last = p, 0, in.last[:0]
+	in.writer.Log = p.Log
+	in.show()
+	return nil
+}
+
+// Causes of a Gap beside those of the log.
+const (
+	causeReplaced = "replaced"
+	causeRebuild  = "rebuild"
+)
+
+// tend hands over batches that nothing fills, and makes durable what is new.
+func (in *Ingest) tend(ctx context.Context) {
+	for {
+		select {
+		case <-in.news:
+		case <-ctx.Done():
+			return
+		}
+		for in.look(ctx) {
+			if in.o.wait(ctx, in.o.BatchDelay) != nil {
+				return
+			}
+		}
+	}
+}
+
+// look does what is due and reports whether something is still to be done.
+func (in *Ingest) look(ctx context.Context) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.flight.failure() != nil {
+		return false // begin sees to it
+	}
+	now := in.o.now()
+	if in.rows != nil && in.rows.Len() > 0 && now.Sub(in.since) >= in.o.BatchDelay {
+		in.handOver()
+	}
+	if !in.unsettled() {
+		return false
+	}
+	if now.Sub(in.settled) < in.o.BarrierEvery {
+		return true
+	}
+	if err := in.settle(ctx); err != nil && ctx.Err() == nil {
+		in.settled = now // not again at once
+		in.o.Logger.WarnContext(ctx, "the store cannot make its newest events durable yet", obs.KeyError, err)
+	}
+	return true
+}
+
+// unsettled reports whether something is not durable.
+func (in *Ingest) unsettled() bool { return in.next != in.place.Offset || len(in.gaps) > 0 }
+
+// dayFormat is how days are named, in UTC.
+const dayFormat = vlogs.DayFormat
+
+const nanosPerDay = int64(24 * time.Hour)
+
+// dayOf is a row's day since 1970; rows have no times before.
+func dayOf(unixNano int64) int64 { return unixNano / nanosPerDay }
+
+func dayName(day int64) string { return time.Unix(day*86400, 0).UTC().Format(dayFormat) }
+
+// dayNumber is the inverse of dayName, and false for what is no day.
+func dayNumber(name string) (int64, bool) {
+	at, err := time.Parse(dayFormat, name)
+	return at.Unix() / 86400, err == nil
+}

@@ -1,0 +1,216 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/amoskys/amoskys/internal/obs"
+	"github.com/amoskys/amoskys/internal/store/vlogs"
+)
+
+// inFlight is how many batches are inserted at the same time: while the engine takes one
+// apart the next is on its way.
+const inFlight = 2
+
+// flight is what was handed to the engine and has not come to an end.
+type flight struct {
+	free chan *vlogs.Rows // empty, to be filled
+	full chan *vlogs.Rows // to be inserted
+
+	mu      sync.Mutex // guards what follows
+	flying  int
+	err     error         // why what was handed over since clear may be lost
+	changed chan struct{} // closed when flying or err changes
+	down    chan struct{} // closed once err is there, until clear
+	onFail  map[int]func()
+	nextID  int
+}
+
+func newFlight() *flight {
+	f := &flight{
+		free: make(chan *vlogs.Rows, inFlight+1), full: make(chan *vlogs.Rows, inFlight+1), changed: make(chan struct{}),
+		down: make(chan struct{}), onFail: map[int]func(){},
+	}
+	for range inFlight + 1 {
+		f.free <- &vlogs.Rows{}
+	}
+	return f
+}
+
+func (f *flight) change(do func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	do()
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
+// fail says that what flies may be lost. The first reason counts.
+func (f *flight) fail(err error) {
+	f.change(func() {
+		if f.err != nil {
+			return
+		}
+		f.err = err
+		close(f.down)
+		for _, do := range f.onFail {
+			do()
+		}
+	})
+}
+
+// whenFailed has do called once something has failed, at once if it has already. It must
+// not wait. forget takes it back.
+func (f *flight) whenFailed(do func()) (forget func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err != nil {
+		do()
+	}
+	id := f.nextID
+	f.nextID++
+	f.onFail[id] = do
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.onFail, id)
+	}
+}
+
+func (f *flight) failure() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
+}
+
+// clear begins anew, with nothing flying.
+func (f *flight) clear() {
+	f.change(func() {
+		if f.err != nil {
+			f.err, f.down = nil, make(chan struct{})
+		}
+	})
+}
+
+// take returns an empty batch, waiting until one is free.
+func (f *flight) take(ctx context.Context) (*vlogs.Rows, error) {
+	f.mu.Lock()
+	down := f.down
+	f.mu.Unlock()
+	select {
+	case r := <-f.free:
+		return r, nil
+	case <-down:
+		return nil, f.failure()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// hand has a batch inserted.
+func (f *flight) hand(r *vlogs.Rows) {
+	f.change(func() { f.flying++ })
+	f.full <- r // never waits: it holds all that there are
+}
+
+// landed gives a batch back.
+func (f *flight) landed(r *vlogs.Rows) {
+	r.Reset()
+	f.free <- r
+	f.change(func() { f.flying-- })
+}
+
+// wait returns when nothing flies.
+func (f *flight) wait(ctx context.Context) error {
+	for {
+		f.mu.Lock()
+		n, changed := f.flying, f.changed
+		f.mu.Unlock()
+		if n == 0 {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// insertAll inserts what is handed over until ctx ends.
+func (in *Ingest) insertAll(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case r := <-in.flight.full:
+			if in.flight.failure() == nil {
+				if err := in.insert(ctx, r); err != nil {
+					in.fail(ctx, err)
+				}
+			}
+			in.flight.landed(r)
+		}
+	}
+}
+
+// insert inserts one batch, however long the disk is full.
+func (in *Ingest) insert(ctx context.Context, r *vlogs.Rows) error {
+	began := in.o.now()
+	for {
+		err := in.o.Keeper.Client().Insert(ctx, r)
+		if !errors.Is(err, vlogs.ErrReadOnly) {
+			in.noteReadOnly(ctx, nil)
+			if err == nil {
+				in.metrics.inserted(r, in.o.now().Sub(began))
+			}
+			return err //nolint:wrapcheck // it says all
+		}
+		in.noteReadOnly(ctx, err)
+		if err := in.o.wait(ctx, in.o.fullPause); err != nil {
+			return err
+		}
+		if in.flight.failure() != nil {
+			return err
+		}
+	}
+}
+
+// noteReadOnly says once that the disk is full, and once that there is room again.
+func (in *Ingest) noteReadOnly(ctx context.Context, err error) {
+	in.view.Lock()
+	was := in.view.readOnly
+	in.view.readOnly = err != nil
+	in.view.Unlock()
+	switch now := err != nil; {
+	case now && !was:
+		in.o.Logger.WarnContext(ctx, "the store takes no events until there is room on its disk", obs.KeyPath, in.o.Path, obs.KeyError, err)
+	case !now && was:
+		in.o.Logger.InfoContext(ctx, "the store has room on its disk again and goes on", obs.KeyPath, in.o.Path)
+	}
+}
+
+// fail has the reader begin again behind the place.
+func (in *Ingest) fail(ctx context.Context, err error) {
+	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
+		err = errEnding
+	}
+	in.flight.fail(err)
+}
+
+// errEnding says that the store ends.
+var errEnding = errors.New("the store ends")
+
+// wait is a pause that ctx ends.
+func wait(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

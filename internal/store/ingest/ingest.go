@@ -1,0 +1,232 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/amoskys/amoskys/internal/logsql/row"
+	"github.com/amoskys/amoskys/internal/obs"
+	"github.com/amoskys/amoskys/internal/reader"
+	"github.com/amoskys/amoskys/internal/store/keeper"
+	"github.com/amoskys/amoskys/internal/store/vlogs"
+	"github.com/amoskys/amoskys/internal/stream"
+	"github.com/amoskys/amoskys/internal/vfs"
+)
+
+// Options say what is stored where. Keeper, Source and Path are required.
+type Options struct {
+	Keeper *keeper.Keeper
+	Source reader.Source
+	Path   string // folder of the store, where its place is kept
+	Logger *slog.Logger
+	// Registerer takes the metrics; nil: none.
+	Registerer prometheus.Registerer
+	FS         vfs.FS // the operating system's where nil
+	// Cursor is the name by which the hub shows how far the store is; "store".
+	Cursor    string
+	Retention Retention
+	// Now is a clock that is believed (package clock), for retention; nil: time.Now.
+	Now func() time.Time
+
+	// Batches end at so many rows or bytes, 2,000 and 1 MiB, or after BatchDelay, 200 ms.
+	BatchRows, BatchBytes int
+	BatchDelay            time.Duration
+	// BarrierEvery is how long what is new stays behind the place, 10 s.
+	BarrierEvery time.Duration
+	// RetainEvery is how often it is looked for what is too old, a minute.
+	RetainEvery time.Duration
+
+	now       func() time.Time // for delays
+	wait      func(context.Context, time.Duration) error
+	fullPause time.Duration // before a full disk is tried again
+}
+
+func (o *Options) setDefaults() {
+	if o.Logger == nil {
+		o.Logger = obs.Discard()
+	}
+	if o.FS == nil {
+		o.FS = vfs.OS{}
+	}
+	if o.Cursor == "" {
+		o.Cursor = "store"
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	o.BatchRows = orElse(o.BatchRows, 2000)
+	o.BatchBytes = orElse(o.BatchBytes, 1<<20)
+	o.BatchDelay = orElse(o.BatchDelay, 200*time.Millisecond)
+	o.BarrierEvery = orElse(o.BarrierEvery, 10*time.Second)
+	o.RetainEvery = orElse(o.RetainEvery, time.Minute)
+	o.fullPause = orElse(o.fullPause, time.Second)
+	if o.now == nil {
+		o.now = time.Now
+	}
+	if o.wait == nil {
+		o.wait = wait
+	}
+}
+
+func orElse[T int | time.Duration](v, otherwise T) T {
+	if v <= 0 {
+		return otherwise
+	}
+	return v
+}
+
+// Ingest feeds one store. Make it with New, and call Run once.
+type Ingest struct {
+	o       Options
+	reader  *reader.Reader
+	metrics *metrics
+	flight  *flight
+	epoch   atomic.Uint64 // the engine's start that rows are given to: keeper.State.Starts
+	// gate is locked while there must be no inserts: by a barrier, and by begin.
+	gate sync.RWMutex
+	// news says that something came, rebuilt that there is a day to rebuild, begun that
+	// begin has done its work.
+	news, rebuilding, begun chan struct{}
+
+	mu      sync.Mutex // guards what follows; Consume holds it while it waits for the engine
+	writer  *row.Writer
+	rows    *vlogs.Rows // being filled; nil until it is needed
+	since   time.Time   // when rows got its first
+	next    stream.Offset
+	last    []byte           // id of the event before next; empty where it was none
+	newest  time.Time        // of the times at which the hub received events
+	days    map[int64]uint64 // rows by day since 1970, those that are not durable as well
+	place   Place            // durable; its maps and lists do not change
+	lost    bool             // no place is known yet
+	gaps    []Gap            // met since
+	settled time.Time        // when the last barrier was
+	dropped float64          // rows that the engine has ever dropped, by its own count
+
+	view view
+}
+
+// view is what status needs, without waiting for the engine.
+type view struct {
+	sync.Mutex
+	place    Place
+	next     stream.Offset
+	rows     uint64 // behind the place
+	readOnly bool
+	trouble  string // why reading has not begun
+	rebuild  Rebuild
+	freeing  string // what retention cannot do
+}
+
+// New checks the options. Nothing is read yet.
+func New(o Options) (*Ingest, error) {
+	if o.Keeper == nil || o.Source == nil || o.Path == "" {
+		return nil, errors.New("feed the store: keeper, source and path are required")
+	}
+	o.setDefaults()
+	in := &Ingest{
+		o: o, flight: newFlight(), news: make(chan struct{}, 1), rebuilding: make(chan struct{}, 1), begun: make(chan struct{}, 1),
+		writer: row.NewWriter(o.Retention.bounds()), days: map[int64]uint64{},
+	}
+	var err error
+	if in.metrics, err = newMetrics(in, o.Registerer); err != nil {
+		return nil, fmt.Errorf("register metrics of the store: %w", err)
+	}
+	return in, nil
+}
+
+// Run feeds the store until ctx ends; it makes durable then what came. The keeper must
+// run beside it, and longer. The error says that the store's folder cannot be used.
+func (in *Ingest) Run(ctx context.Context) error {
+	if err := in.open(ctx); err != nil {
+		return err
+	}
+	if in.findPlace(ctx) != nil {
+		return nil // ctx ended
+	}
+	r, err := reader.New(reader.Options{
+		Name: "store", Source: &source{Source: in.o.Source, in: in}, Consumer: in, Logger: in.o.Logger, Registerer: in.o.Registerer,
+		Cursor: in.o.Cursor, OwnPlace: true, Start: reader.Start{Offset: in.place.Offset}, Blocks: true, MaxEvents: in.o.BatchRows, Explicit: true,
+	})
+	if err != nil {
+		return fmt.Errorf("read the log for the store: %w", err)
+	}
+	in.mu.Lock()
+	in.reader = r
+	in.mu.Unlock()
+
+	// The inserts outlast the reader, for the last batch.
+	inserting, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var inserts, others sync.WaitGroup
+	for range inFlight {
+		inserts.Go(func() { in.insertAll(inserting) })
+	}
+	others.Go(func() { in.tend(ctx) })
+	others.Go(func() { in.watchEngine(ctx) })
+	others.Go(func() { in.rebuildAll(ctx) })
+	others.Go(func() { in.retain(ctx) })
+	err = r.Run(ctx)
+	others.Wait()
+	in.settleLast(ctx)
+	stop()
+	inserts.Wait()
+	return err //nolint:wrapcheck // it is nil
+}
+
+// Reader tells how far reading is; nil until it has begun.
+func (in *Ingest) Reader() *reader.Reader {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.reader
+}
+
+// lastTime bounds the barrier at the end.
+const lastTime = 10 * time.Second
+
+// settleLast makes durable what came, if the engine still serves.
+func (in *Ingest) settleLast(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastTime)
+	defer cancel()
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.flight.failure() != nil || !in.o.Keeper.State().Running {
+		return
+	}
+	if err := in.settle(ctx); err != nil {
+		in.o.Logger.WarnContext(ctx, "the store ends before its newest events are durable: it reads them again", obs.KeyError, err)
+	}
+}
+
+// errRestarted says that the engine's process is another one than before.
+var errRestarted = errors.New("the store's engine was started again")
+
+// watchEngine has the reader begin again when the engine does, though no event comes.
+func (in *Ingest) watchEngine(ctx context.Context) {
+	for {
+		select {
+		case <-in.begun:
+		case <-ctx.Done():
+			return
+		}
+		epoch := in.epoch.Load()
+		if _, err := in.o.Keeper.Wait(ctx, epoch); err != nil {
+			return
+		}
+		if in.epoch.Load() == epoch {
+			in.flight.fail(errRestarted)
+		}
+	}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,244 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/amoskys/amoskys/internal/logsql/row"
+	"github.com/amoskys/amoskys/internal/obs"
+	"github.com/amoskys/amoskys/internal/reader"
+	"github.com/amoskys/amoskys/internal/store/keeper"
+	"github.com/amoskys/amoskys/internal/store/vlogs"
+	"github.com/amoskys/amoskys/internal/stream"
+)
+
+// noteSetAside plans to rebuild each day that the keeper has set aside: from the log, up
+// to the place, for what is behind that is read anyway. The caller holds mu; no rows of
+// such a day have been given to the engine since.
+func (in *Ingest) noteSetAside(ctx context.Context, s keeper.State) error {
+	p := in.place.clone()
+	for _, a := range s.SetAside {
+		if !a.Rebuilt.IsZero() || slices.ContainsFunc(p.Rebuilds, func(r Rebuild) bool { return r.Folder == a.Folder }) {
+			continue
+		}
+		if _, ok := dayNumber(a.Day); !ok || p.Offset == 0 {
+			if err := in.o.Keeper.Rebuilt(a.Folder); err != nil { // nothing of the log was in it
+				return fmt.Errorf("note what was set aside: %w", err)
+			}
+			continue
+		}
+		r := Rebuild{Folder: a.Folder, Day: a.Day, Until: p.Offset, Had: p.Days[a.Day]}
+		// The day may be set aside again while it is rebuilt.
+		p.Rebuilds = slices.DeleteFunc(p.Rebuilds, func(old Rebuild) bool {
+			if old.Day == a.Day {
+				r.Had = max(r.Had, old.Had)
+				in.rebuilt(ctx, old.Folder)
+			}
+			return old.Day == a.Day
+		})
+		delete(p.Days, a.Day)
+		p.Rebuilds = append(p.Rebuilds, r)
+	}
+	if len(p.Rebuilds) == len(in.place.Rebuilds) {
+		return nil
+	}
+	if err := p.save(in.o.FS, in.o.Path); err != nil {
+		return err
+	}
+	in.place = p
+	return nil
+}
+
+func (in *Ingest) rebuilt(ctx context.Context, folder string) {
+	if err := in.o.Keeper.Rebuilt(folder); err != nil {
+		in.o.Logger.WarnContext(ctx, "cannot note that a day of the store was rebuilt", obs.KeyPath, folder, obs.KeyError, err)
+	}
+}
+
+// rebuildAll rebuilds one day after the other.
+func (in *Ingest) rebuildAll(ctx context.Context) {
+	for {
+		select {
+		case <-in.rebuilding:
+		case <-ctx.Done():
+			return
+		}
+		for {
+			r, ok := in.nextRebuild()
+			if !ok {
+				break
+			}
+			if err := in.rebuildDay(ctx, r); err != nil {
+				if ctx.Err() != nil {
+					return
+				}
+				in.o.Logger.WarnContext(ctx, "the rebuilding of a day of the store waits", "day", r.Day, obs.KeyError, err)
+				break // begin comes, and says when to go on
+			}
+		}
+	}
+}
+
+func (in *Ingest) nextRebuild() (r Rebuild, ok bool) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if len(in.place.Rebuilds) == 0 || in.flight.failure() != nil {
+		return r, false
+	}
+	r = in.place.Rebuilds[0]
+	in.view.Lock()
+	in.view.rebuild = r
+	in.view.Unlock()
+	return r, true
+}
+
+// rebuilder reads one day.
+type rebuilder struct {
+	in     *Ingest
+	epoch  uint64
+	day    int64
+	r      Rebuild
+	writer *row.Writer
+	rows   vlogs.Rows
+	done   context.CancelCauseFunc
+}
+
+// errRebuilt ends the reading of a day whose events are all there.
+var errRebuilt = errors.New("the day is rebuilt")
+
+func (in *Ingest) rebuildDay(ctx context.Context, r Rebuild) error {
+	day, _ := dayNumber(r.Day)
+	reading, done := context.WithCancelCause(ctx)
+	defer done(nil)
+	b := &rebuilder{in: in, epoch: in.epoch.Load(), day: day, r: r, writer: row.NewWriter(in.o.Retention.bounds()), done: done}
+	stop := in.flight.whenFailed(func() { done(errRestarted) })
+	defer stop()
+	in.mu.Lock()
+	b.writer.Log = in.place.Log
+	in.mu.Unlock()
+	start := reader.Start{Offset: r.Next}
+	if !r.Begun {
+		// An event lies at most so long behind the hub's clock that received it.
+		start = reader.Start{Time: time.Unix(day*86400, 0).Add(-in.o.Retention.bounds().Future)}
+	}
+	rd, err := reader.New(reader.Options{
+		Name: "store-rebuild", Source: in.o.Source, Consumer: b, Logger: in.o.Logger, Start: start, Blocks: true, MaxEvents: in.o.BatchRows,
+	})
+	if err != nil {
+		return fmt.Errorf("read the log for day %s: %w", r.Day, err)
+	}
+	in.o.Logger.InfoContext(ctx, "a day of the store is rebuilt from the log", "day", r.Day, obs.KeyOffset, r.Next, "until", r.Until)
+	if r.Next < r.Until {
+		_ = rd.Run(reading)
+		if err := context.Cause(reading); !errors.Is(err, errRebuilt) {
+			return err
+		}
+	}
+	return b.finish(ctx)
+}
+
+// Consume implements reader.Consumer.
+func (b *rebuilder) Consume(ctx context.Context, batch *reader.Batch) error {
+	if !b.r.Begun && len(batch.Blocks) > 0 {
+		first := max(batch.Blocks[0].First, batch.Blocks[0].From)
+		b.r.Begun, b.r.From, b.r.Next = true, first, first
+	}
+	for i := range batch.Blocks {
+		if err := b.take(ctx, &batch.Blocks[i]); err != nil {
+			return err
+		}
+	}
+	next := min(batch.Next, b.r.Until)
+	if err := b.insert(ctx, next); err != nil {
+		return err
+	}
+	if next >= b.r.Until {
+		b.done(errRebuilt)
+	}
+	return nil
+}
+
+func (b *rebuilder) take(ctx context.Context, e *stream.Entry) error {
+	defer e.Release()
+	for off, encoded := range e.Events() {
+		if off < b.r.Next {
+			continue
+		}
+		if off >= b.r.Until {
+			return nil
+		}
+		r, err := b.writer.Row(encoded, e.Publisher, off, e.Received)
+		if err != nil || dayOf(r.Time) != b.day {
+			continue
+		}
+		appendRow(&b.rows, r)
+		if b.rows.Len() >= b.in.o.BatchRows || b.rows.Bytes() >= b.in.o.BatchBytes {
+			if err := b.insert(ctx, off+1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// insert stores what was gathered of the events before next, and notes it.
+func (b *rebuilder) insert(ctx context.Context, next stream.Offset) error {
+	in := b.in
+	in.gate.RLock()
+	defer in.gate.RUnlock()
+	if err := in.flight.failure(); err != nil || in.epoch.Load() != b.epoch {
+		b.done(errRestarted)
+		return errRestarted
+	}
+	if b.rows.Len() > 0 {
+		if err := in.insert(ctx, &b.rows); err != nil {
+			in.fail(ctx, err)
+			b.done(err)
+			return err
+		}
+	}
+	b.r.Stored += uint64(b.rows.Len())
+	b.r.Next = max(b.r.Next, next)
+	b.rows.Reset()
+	in.view.Lock()
+	in.view.rebuild = b.r
+	in.view.Unlock()
+	return nil
+}
+
+// finish makes the day durable and forgets the plan.
+func (b *rebuilder) finish(ctx context.Context) error {
+	in := b.in
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.epoch.Load() != b.epoch {
+		return errRestarted
+	}
+	if err := in.settle(ctx); err != nil {
+		return err
+	}
+	p := in.place.clone()
+	p.Rebuilds = slices.DeleteFunc(p.Rebuilds, func(r Rebuild) bool { return r.Folder == b.r.Folder })
+	p.Days[b.r.Day] += b.r.Stored
+	if n := b.r.Had - min(b.r.Had, b.r.Stored); n > 0 {
+		p.addGap(Gap{
+			Log: p.Log, Count: n, Day: b.r.Day, Cause: causeRebuild, Time: in.o.Now().UTC(),
+			Reason: "damaged files of the store were set aside, and the log no longer held these events",
+		})
+	}
+	if err := p.save(in.o.FS, in.o.Path); err != nil {
+		return err
+	}
+	in.place = p
+	in.days[b.day] += b.r.Stored
+	in.view.Lock()
+	in.view.rebuild = Rebuild{}
+	in.view.Unlock()
+	in.rebuilt(ctx, b.r.Folder)
+	in.show()
+	in.o.Logger.InfoContext(ctx, "a day of the store was rebuilt from the log", "day", b.r.Day, obs.KeyEvents, b.r.Stored, "had", b.r.Had)
+	return nil
+}

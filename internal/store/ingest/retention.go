@@ -1,0 +1,197 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/amoskys/amoskys/internal/logsql/row"
+	"github.com/amoskys/amoskys/internal/obs"
+	"github.com/amoskys/amoskys/internal/store/keeper"
+)
+
+// Retention is how much is kept. Days go whole, the oldest first; the newest stays.
+type Retention struct {
+	Days    int            // that are kept beside today's; 0 for 30
+	Bytes   int64          // of all days; 0: no bound
+	MinFree int64          // bytes of the disk that stay free, with a quarter more; 0: no bound
+	ByType  map[string]int // days, by type of event
+}
+
+// defaultDays is how many days are kept where nobody says.
+const defaultDays = 30
+
+// bounds are those of times that are believed: an event that was older when it came
+// than what is kept is kept as one of the day on which it came.
+func (r *Retention) bounds() row.Bounds {
+	return row.Bounds{Past: time.Duration(orElse(r.Days, defaultDays)) * 24 * time.Hour, Future: 24 * time.Hour}
+}
+
+// retain removes what is too old or too much, now and then.
+func (in *Ingest) retain(ctx context.Context) {
+	for in.o.wait(ctx, in.o.RetainEvery) == nil {
+		err := in.retainOnce(ctx)
+		in.view.Lock()
+		in.view.freeing = ""
+		if err != nil {
+			in.view.freeing = err.Error()
+		}
+		in.view.Unlock()
+		if err != nil && ctx.Err() == nil {
+			in.o.Logger.WarnContext(ctx, "the store cannot remove old events yet", obs.KeyError, err)
+		}
+	}
+}
+
+// believedTime is the earlier of a clock that is believed and the newest time at which
+// the hub received an event: a clock of either that was set ahead removes nothing. It is
+// zero while there is no event.
+func (in *Ingest) believedTime() time.Time {
+	in.view.Lock()
+	newest := in.view.place.Newest
+	in.view.Unlock()
+	if now := in.o.Now(); now.Before(newest) {
+		return now.UTC()
+	}
+	return newest.UTC()
+}
+
+// retainOnce removes days:
+//
+//	that ended more than Days before now
+//	the oldest, while all take more than Bytes
+//	the oldest, while less than MinFree and a quarter of it is free: below MinFree the
+//	  engine takes no events
+//
+// and then, once a day, events by their types.
+func (in *Ingest) retainOnce(ctx context.Context) error {
+	now := in.believedTime()
+	if now.IsZero() || !in.o.Keeper.State().Running {
+		return nil
+	}
+	days, err := in.o.Keeper.Days()
+	if err != nil {
+		return err //nolint:wrapcheck // it says all
+	}
+	days = slices.DeleteFunc(days, func(d keeper.Day) bool { _, ok := dayNumber(d.Name); return !ok })
+	oldest := now.AddDate(0, 0, -orElse(in.o.Retention.Days, defaultDays)).Format(dayFormat)
+	var total int64
+	for _, d := range days {
+		total += d.Bytes
+	}
+	for len(days) > 1 {
+		d, why := days[0], ""
+		free, err := in.o.FS.FreeBytes(in.o.Path)
+		if err != nil {
+			return fmt.Errorf("ask how much of the disk is free: %w", err)
+		}
+		switch r := in.o.Retention; {
+		case d.Name < oldest:
+			why = "it is older than events are kept"
+		case r.Bytes > 0 && total > r.Bytes:
+			why = "the store takes more than it may"
+		case r.MinFree > 0 && free < uint64(r.MinFree+r.MinFree/4):
+			why = "the disk is nearly full"
+		}
+		if why == "" {
+			break
+		}
+		if err := in.removeDay(ctx, d, why); err != nil {
+			return err
+		}
+		total -= d.Bytes
+		days = days[1:]
+	}
+	return in.retainTypes(ctx, now)
+}
+
+func (in *Ingest) removeDay(ctx context.Context, d keeper.Day, why string) error {
+	if err := in.o.Keeper.Remove(ctx, d.Name); err != nil {
+		return err //nolint:wrapcheck // it says all
+	}
+	day, _ := dayNumber(d.Name)
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	p := in.place.clone()
+	n := max(p.Days[d.Name], in.days[day])
+	delete(p.Days, d.Name)
+	delete(in.days, day)
+	in.place = p // on disk with the next barrier; until then it counts rows that are gone
+	in.metrics.removedDays.Inc()
+	in.show()
+	in.o.Logger.InfoContext(ctx, "the store removed its oldest day", "day", d.Name, obs.KeyReason, why, obs.KeyEvents, n, obs.KeyBytes, d.Bytes)
+	return nil
+}
+
+// retainTypes removes events of types that are kept for a shorter time, once a day.
+func (in *Ingest) retainTypes(ctx context.Context, now time.Time) error {
+	in.mu.Lock()
+	p := in.place
+	in.mu.Unlock()
+	today := now.Format(dayFormat)
+	if len(in.o.Retention.ByType) == 0 || p.Types == today {
+		return nil
+	}
+	for _, typ := range slices.Sorted(maps.Keys(in.o.Retention.ByType)) {
+		before := now.Truncate(24*time.Hour).AddDate(0, 0, -in.o.Retention.ByType[typ])
+		filter := fmt.Sprintf("_time:<%s type:=%q", before.Format(time.RFC3339), typ)
+		n, err := in.count(ctx, filter)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			continue
+		}
+		if err := in.o.Keeper.Client().Delete(ctx, filter); err != nil {
+			return err //nolint:wrapcheck // it says all
+		}
+		in.o.Logger.InfoContext(ctx, "the store removed events of a type that is kept for a shorter time",
+			"type", typ, "before", before.Format(time.DateOnly), obs.KeyEvents, n)
+	}
+	return in.recount(ctx, today)
+}
+
+// recount notes how many rows each day has now, but the newest ones, of which rows come.
+func (in *Ingest) recount(ctx context.Context, today string) error {
+	days, err := in.o.Keeper.Days()
+	if err != nil {
+		return err //nolint:wrapcheck // it says all
+	}
+	counts := map[string]uint64{}
+	for _, d := range days {
+		at, err := time.Parse(dayFormat, d.Name)
+		if err != nil || d.Name >= today {
+			continue
+		}
+		if counts[d.Name], err = in.count(ctx, "_time:"+at.Format(time.DateOnly)+"Z"); err != nil {
+			return err
+		}
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	p := in.place.clone()
+	p.Types = today
+	for name, n := range counts {
+		if day, ok := dayNumber(name); ok && p.Days[name] == in.days[day] { // nothing of it is under way
+			p.Days[name], in.days[day] = n, n
+		}
+	}
+	if err := p.save(in.o.FS, in.o.Path); err != nil {
+		return err
+	}
+	in.place = p
+	in.show()
+	return nil
+}
+
+// isOf reports whether a day's name lies in a range of times.
+func isOf(day string, since, until time.Time) bool {
+	at, err := time.Parse(dayFormat, strings.TrimSpace(day))
+	if err != nil {
+		return true
+	}
+	return (until.IsZero() || at.Before(until)) && (since.IsZero() || at.AddDate(0, 0, 1).After(since))
+}

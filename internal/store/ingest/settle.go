@@ -1,0 +1,257 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unsafe"
+
+	"github.com/amoskys/amoskys/internal/obs"
+	"github.com/amoskys/amoskys/internal/reader"
+	"github.com/amoskys/amoskys/internal/store/keeper"
+	"github.com/amoskys/amoskys/internal/store/vlogs"
+	"github.com/amoskys/amoskys/internal/stream"
+)
+
+// settle makes durable all that was taken, and moves the place. The caller holds mu.
+// After an error nothing has moved.
+func (in *Ingest) settle(ctx context.Context) error {
+	in.handOver()
+	if err := in.flight.wait(ctx); err != nil {
+		return err
+	}
+	in.gate.Lock()
+	defer in.gate.Unlock()
+	if err := in.flight.failure(); err != nil {
+		return err
+	}
+	began := in.o.now()
+	err := in.o.Keeper.Client().Barrier(ctx)
+	// Only if one and the same process had the rows and made them durable, it has all.
+	if s := in.o.Keeper.State(); err == nil && (s.Starts != in.epoch.Load() || !s.Running) {
+		err = errRestarted
+	}
+	switch {
+	case errors.Is(err, errRestarted), errors.Is(err, vlogs.ErrAway), errors.Is(err, vlogs.ErrBroken):
+		in.fail(ctx, err)
+		return err
+	case err != nil:
+		return err //nolint:wrapcheck // it says all
+	}
+	in.countDropped(ctx)
+	p := in.place.clone()
+	p.Offset, p.Last, p.Newest = in.next, string(in.last), in.newest
+	p.Days = in.dayNames()
+	for _, g := range in.gaps {
+		p.addGap(g)
+	}
+	p.Rebuilds = slices.Clone(in.place.Rebuilds)
+	in.view.Lock()
+	if i := slices.IndexFunc(p.Rebuilds, func(r Rebuild) bool { return r.Folder == in.view.rebuild.Folder }); i >= 0 {
+		p.Rebuilds[i] = in.view.rebuild
+	}
+	in.view.Unlock()
+	if err := p.save(in.o.FS, in.o.Path); err != nil {
+		return err
+	}
+	in.place, in.gaps, in.settled = p, nil, in.o.now()
+	in.metrics.barrier.Observe(in.settled.Sub(began).Seconds())
+	in.reader.Durable(p.Offset)
+	in.show()
+	return nil
+}
+
+func (in *Ingest) dayNames() map[string]uint64 {
+	days := make(map[string]uint64, len(in.days))
+	for day, n := range in.days {
+		days[dayName(day)] = n
+	}
+	return days
+}
+
+// countDropped counts rows that the engine threw away although we had looked at them.
+func (in *Ingest) countDropped(ctx context.Context) {
+	m, err := in.o.Keeper.Client().Metrics(ctx)
+	if err != nil {
+		return
+	}
+	sum := 0.0
+	for name, value := range m {
+		if strings.HasPrefix(name, "vl_rows_dropped_total") {
+			sum += value
+		}
+	}
+	if n := sum - in.dropped; n > 0 {
+		in.metrics.drop(dropEngine, uint64(n))
+		in.o.Logger.ErrorContext(ctx, "the store's engine dropped events: please report this", obs.KeyCount, n)
+	}
+	in.dropped = sum
+}
+
+// source is the log, which is opened only once the engine is ready for its events.
+type source struct {
+	reader.Source
+	in *Ingest
+}
+
+// Open implements reader.Source.
+func (s *source) Open(ctx context.Context, r reader.Request) (reader.Feed, stream.Offset, error) {
+	if err := s.in.begin(ctx); err != nil {
+		return nil, 0, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	stop := s.in.flight.whenFailed(cancel)
+	f, from, err := s.Source.Open(ctx, r)
+	if err != nil {
+		stop()
+		cancel()
+		return nil, 0, err //nolint:wrapcheck // the reader says whose it is
+	}
+	return &feed{Feed: f, ctx: ctx, end: func() { stop(); cancel() }}, from, nil
+}
+
+// feed ends when something has failed, though no event comes.
+type feed struct {
+	reader.Feed
+	ctx context.Context //nolint:containedctx // that of Open, which ends with a failure
+	end func()
+}
+
+// Next implements reader.Feed.
+func (f *feed) Next(context.Context) (*reader.Batch, error) {
+	return f.Feed.Next(f.ctx) //nolint:wrapcheck,contextcheck // ctx is derived from the caller's
+}
+
+// Close implements reader.Feed.
+func (f *feed) Close() error {
+	defer f.end()
+	return f.Feed.Close() //nolint:wrapcheck // the reader says whose it is
+}
+
+// begin has the engine ready for what comes next: it waits until it serves, deletes what
+// may be there in part, and goes back to the place, unless nothing has happened.
+func (in *Ingest) begin(ctx context.Context) error {
+	s, err := in.o.Keeper.Wait(ctx, 0)
+	if err != nil {
+		return err //nolint:wrapcheck // it says all
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.flight.failure() == nil && s.Starts == in.epoch.Load() && !s.Unclean {
+		return nil
+	}
+	again := in.epoch.Load() > 0
+	in.flight.fail(errRestarted) // whatever still flies is done with
+	if err := in.flight.wait(ctx); err != nil {
+		return err
+	}
+	in.gate.Lock()
+	defer in.gate.Unlock()
+	if in.lost {
+		if err := in.findLog(ctx); err != nil {
+			return err
+		}
+	}
+	if err := in.mend(ctx, s, again); err != nil {
+		return fmt.Errorf("mend the store: %w", err)
+	}
+	if err := in.noteSetAside(ctx, s); err != nil {
+		return err
+	}
+	if in.rows != nil {
+		in.rows.Reset()
+	}
+	in.goTo(in.place)
+	in.dropped = 0
+	in.epoch.Store(s.Starts)
+	in.flight.clear()
+	signal(in.begun)
+	signal(in.rebuilding)
+	in.show()
+	return nil
+}
+
+// goTo forgets what is not durable.
+func (in *Ingest) goTo(p Place) {
+	in.place = p
+	in.next, in.last, in.newest, in.gaps = p.Offset, append(in.last[:0], p.Last...), p.Newest, nil
+	in.writer.Log = p.Log
+	clear(in.days)
+	for name, n := range p.Days {
+		if day, ok := dayNumber(name); ok {
+			in.days[day] = n
+		}
+	}
+}
+
+// mend deletes what is behind the place. After a clean end nothing should be; but a
+// place file that could not be written leaves rows behind all the same.
+func (in *Ingest) mend(ctx context.Context, s keeper.State, again bool) error {
+	client := in.o.Keeper.Client()
+	filters := []string{in.place.behind()}
+	for i := range in.place.Rebuilds {
+		if r := &in.place.Rebuilds[i]; r.Begun {
+			f, err := r.behind(&in.place)
+			if err != nil {
+				return err
+			}
+			filters = append(filters, f)
+		}
+	}
+	began, deleted := in.o.now(), 0
+	for _, f := range filters {
+		if !s.Unclean && !again {
+			n, err := in.count(ctx, f)
+			if err != nil {
+				return err
+			}
+			if n == 0 {
+				continue
+			}
+		}
+		if deleted == 0 { // what is in the engine's memory is to be found, too
+			if err := client.Barrier(ctx); err != nil {
+				return err //nolint:wrapcheck // the caller says what for
+			}
+		}
+		if err := client.Delete(ctx, f); err != nil {
+			return err //nolint:wrapcheck // the caller says what for
+		}
+		deleted++
+	}
+	if deleted > 0 {
+		in.o.Logger.InfoContext(ctx, "the store deleted what may be incomplete and reads it from the log again",
+			obs.KeyOffset, in.place.Offset, obs.KeyDuration, in.o.now().Sub(began).Round(time.Millisecond))
+	}
+	return in.o.Keeper.Mended(ctx, s) //nolint:wrapcheck // the caller says what for
+}
+
+// count counts rows.
+func (in *Ingest) count(ctx context.Context, filter string) (uint64, error) {
+	return in.number(ctx, vlogs.Query{Text: filter + " | stats count() n"})
+}
+
+// number asks for a row with a number n.
+func (in *Ingest) number(ctx context.Context, q vlogs.Query) (n uint64, err error) {
+	err = in.o.Keeper.Client().Query(ctx, q, func(row []vlogs.Field) error {
+		for _, f := range row {
+			if f.Name == "n" && f.Value != "" && f.Value != "NaN" {
+				n, err = strconv.ParseUint(f.Value, 10, 64)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("ask what the store holds: %w", err)
+	}
+	return n, nil
+}
+
+// asString is b as a string for as long as the call that takes it.
+func asString(b []byte) string {
+	return unsafe.String(unsafe.SliceData(b), len(b)) //nolint:gosec // read only, and nobody keeps it
+}

@@ -1,0 +1,224 @@
+package ingest
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+	"github.com/amoskys/amoskys/internal/store/keeper"
+	"github.com/amoskys/amoskys/internal/stream"
+)
+
+// show has status know what is so. The caller holds mu.
+func (in *Ingest) show() {
+	in.view.Lock()
+	in.view.place, in.view.next = in.place, in.next
+	in.view.rows = in.next - min(in.next, in.place.Offset)
+	in.view.Unlock()
+}
+
+// Place returns what is durably stored.
+func (in *Ingest) Place() Place {
+	in.view.Lock()
+	defer in.view.Unlock()
+	return in.view.place.clone()
+}
+
+// Next is the offset before which every event that the log had was given to the engine:
+// a query finds it a second or two later.
+func (in *Ingest) Next() stream.Offset {
+	in.view.Lock()
+	defer in.view.Unlock()
+	return in.view.next
+}
+
+// Lag is how many events of the log are not durably stored.
+func (in *Ingest) Lag() uint64 {
+	in.view.Lock()
+	next := in.view.place.Offset
+	in.view.Unlock()
+	tail := in.o.Source.Tail()
+	return tail - min(tail, next)
+}
+
+// States of a store, and of its days.
+const (
+	stateOK         = "ok"
+	stateDegraded   = "degraded"
+	stateFailed     = "failed"
+	stateRebuilding = "rebuilding"
+	stateSetAside   = "set_aside"
+)
+
+// Status tells people how the store does.
+func (in *Ingest) Status() *pb.StoreStatus {
+	engine := in.o.Keeper.State()
+	in.view.Lock()
+	place, next, v := in.view.place, in.view.next, viewCopy{in.view.readOnly, in.view.trouble, in.view.freeing, in.view.rebuild}
+	in.view.Unlock()
+	s := &pb.StoreStatus{
+		NextOffset: next, LagEvents: in.Lag(), RetentionBytes: uint64(max(in.o.Retention.Bytes, 0)),
+		Retention:      durationpb.New(in.o.Retention.bounds().Past),
+		EngineRestarts: uint64(max(engine.Restarts, 0)),
+	}
+	if free, err := in.o.FS.FreeBytes(in.o.Path); err == nil {
+		s.FreeBytes = free
+	}
+	s.Days = in.listDays(&place, &v.rebuild, &engine)
+	for _, d := range s.GetDays() {
+		s.Events += d.GetEvents()
+		s.Bytes += d.GetBytes()
+	}
+	for _, d := range slices.Backward(s.GetDays()) {
+		if at, err := time.Parse(time.DateOnly, d.GetDay()); err == nil && d.GetEvents() > 0 {
+			s.OldestTime = timestamppb.New(at)
+			break
+		}
+	}
+	s.State, s.Reason = in.judge(&engine, &v, len(place.Rebuilds))
+	return s
+}
+
+// viewCopy is what judge looks at.
+type viewCopy struct {
+	readOnly         bool
+	trouble, freeing string
+	rebuild          Rebuild
+}
+
+// judge says how the store does and why.
+func (in *Ingest) judge(engine *keeper.State, v *viewCopy, rebuilds int) (state, reason string) {
+	state = stateOK
+	var reasons []string
+	note := func(to, why string) {
+		if state == stateOK || to == stateFailed {
+			state = to
+		}
+		reasons = append(reasons, why)
+	}
+	if !engine.Running {
+		note(stateFailed, "the engine does not serve: "+engine.Reason)
+	}
+	if v.readOnly {
+		note(stateDegraded, "the disk is nearly full: events wait in the log until there is room")
+	}
+	if v.trouble != "" {
+		note(stateDegraded, "the log is not read yet: "+v.trouble)
+	}
+	if v.freeing != "" {
+		note(stateDegraded, "old events cannot be removed: "+v.freeing)
+	}
+	if rebuilds > 0 {
+		note(stateDegraded, rebuildText(&v.rebuild, rebuilds))
+	}
+	if r := in.Reader(); r != nil {
+		if s := r.Status(); s.State != stream.ReaderOK {
+			note(stateDegraded, fmt.Sprintf("reading the log: %s %s", s.State, s.Reason))
+		}
+	}
+	return state, strings.Join(reasons, "; ")
+}
+
+func rebuildText(r *Rebuild, n int) string {
+	if r.Day == "" {
+		return strconv.Itoa(n) + " days are to be rebuilt from the log"
+	}
+	return fmt.Sprintf("day %s is rebuilt from the log: %d%%", r.Day, r.percent())
+}
+
+func (r *Rebuild) percent() uint64 {
+	if !r.Begun || r.Until <= r.From {
+		return 0
+	}
+	return min(100, (r.Next-r.From)*100/(r.Until-r.From))
+}
+
+// listDays lists the days, newest first.
+func (in *Ingest) listDays(p *Place, now *Rebuild, engine *keeper.State) []*pb.StoreDay {
+	by := map[string]*pb.StoreDay{}
+	day := func(name string) *pb.StoreDay {
+		if by[name] == nil {
+			by[name] = &pb.StoreDay{Day: name, State: stateOK}
+			if at, err := time.Parse(dayFormat, name); err == nil {
+				by[name].Day = at.Format(time.DateOnly)
+			}
+		}
+		return by[name]
+	}
+	for name, n := range p.Days {
+		day(name).Events = n
+	}
+	if days, err := in.o.Keeper.Days(); err == nil {
+		for _, d := range days {
+			day(d.Name).Bytes = uint64(max(d.Bytes, 0))
+		}
+	}
+	for _, a := range engine.SetAside {
+		if a.Rebuilt.IsZero() {
+			d := day(a.Day)
+			d.State, d.Reason = stateSetAside, a.Why
+		}
+	}
+	for i := range p.Rebuilds {
+		r := &p.Rebuilds[i]
+		if r.Folder == now.Folder {
+			r = now
+		}
+		d := day(r.Day)
+		d.State, d.Events = stateRebuilding, d.Events+r.Stored
+		d.Reason = rebuildText(r, 1)
+	}
+	days := make([]*pb.StoreDay, 0, len(by))
+	for _, d := range by {
+		days = append(days, d)
+	}
+	slices.SortFunc(days, func(a, b *pb.StoreDay) int { return strings.Compare(b.GetDay(), a.GetDay()) })
+	return days
+}
+
+// Lacks are the parts of a range of times that the store does not have, as far as it
+// knows; zero times are no bounds. What the log lost is told without a time, as nobody
+// knows of when it was.
+func (in *Ingest) Lacks(since, until time.Time) []*pb.Lack {
+	in.view.Lock()
+	place, now := in.view.place, in.view.rebuild
+	in.view.Unlock()
+	var lacks []*pb.Lack
+	for _, g := range place.Gaps {
+		switch {
+		case g.Cause == causeRebuild && isOf(g.Day, since, until):
+			l := &pb.Lack{Place: "store", Count: g.Count, Reason: g.Reason}
+			l.Since, l.Until = dayRange(g.Day)
+			lacks = append(lacks, l)
+		case g.Cause != causeRebuild && g.Cause != string(stream.CauseRemoved):
+			lacks = append(lacks, &pb.Lack{Place: "log", Count: g.Count, Reason: g.Reason})
+		case g.Cause == string(stream.CauseRemoved):
+			lacks = append(lacks, &pb.Lack{Place: "log", Count: g.Count, Reason: "the log removed them by age or size before the store had read them"})
+		}
+	}
+	for _, r := range place.Rebuilds {
+		if r.Folder == now.Folder {
+			r = now
+		}
+		if isOf(r.Day, since, until) {
+			l := &pb.Lack{Place: "store", Count: r.Had - min(r.Had, r.Stored), Reason: rebuildText(&r, 1)}
+			l.Since, l.Until = dayRange(r.Day)
+			lacks = append(lacks, l)
+		}
+	}
+	return lacks
+}
+
+func dayRange(day string) (since, until *timestamppb.Timestamp) {
+	at, err := time.Parse(dayFormat, day)
+	if err != nil {
+		return nil, nil
+	}
+	return timestamppb.New(at), timestamppb.New(at.AddDate(0, 0, 1))
+}

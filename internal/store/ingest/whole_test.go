@@ -1,0 +1,5 @@
+package ingest
+
+const wholeVariable = "AMOSKYS_TEST_WHOLE"
+
+func runWhole() {}
