@@ -80,7 +80,7 @@ func (s *Server) exportEvents(ctx context.Context, in *exportInput) (*huma.Strea
 			hc.SetHeader("Export-Expected", strconv.FormatUint(n, 10))
 		}
 		_, w := humago.Unwrap(hc)
-		s.relayExport(w, newExportWriter(in, w), first, stream)
+		s.relayExport(ctx, w, newExportWriter(in, w), first, stream)
 	}}, nil
 }
 
@@ -95,7 +95,9 @@ var (
 // relayExport writes what comes until it is whole, the caller leaves or the store
 // breaks off. It panics with http.ErrAbortHandler for the last, which cuts the
 // connection.
-func (s *Server) relayExport(w http.ResponseWriter, out exportWriter, part *pb.ExportResponse, stream grpc.ServerStreamingClient[pb.ExportResponse]) {
+func (s *Server) relayExport(
+	ctx context.Context, w http.ResponseWriter, out exportWriter, part *pb.ExportResponse, stream grpc.ServerStreamingClient[pb.ExportResponse],
+) {
 	flush := unhurried(w)
 	var events uint64
 	lacks := []Lack{}
@@ -122,7 +124,7 @@ func (s *Server) relayExport(w http.ResponseWriter, out exportWriter, part *pb.E
 	if err == nil {
 		err = io.ErrUnexpectedEOF // nothing came at all
 	}
-	if stream.Context().Err() != nil {
+	if ctx.Err() != nil {
 		return // the caller has left
 	}
 	why := fmt.Sprintf("export broken off after %d events at %s: %s", events, s.o.Now().UTC().Format(time.RFC3339), exportReason(err, s))
