@@ -96,9 +96,10 @@ func keyOf(fields []vlogs.Field) (key, error) {
 	return key{at, offset}, err
 }
 
-// fetchAtOnce is of how many events one query asks for the contents. Their offsets
-// have to fit into the 16 KiB that a query may have.
-const fetchAtOnce = 250
+// fetchAtOnce is of how many events one query asks for the contents: of a page, as the
+// engine unpacks whole blocks for them, once for each query. Their offsets fit into the
+// 16 KiB that a query has at any engine.
+const fetchAtOnce = maxLimit
 
 // fetch reads the events of keys, in their order, and says of how many keys. Where
 // they are larger together than maxBytes, these are the first, and one at least. An
