@@ -38,7 +38,7 @@ Log: logs/dashboard.log.`,
 				Config: cfg, Stop: dashboardStop, Page: page, Cert: cfg.Hub.Files(e.Home).Cert,
 				Ports: []Port{{"the dashboard", cfg.Address(), "server.port"}},
 				Ready: func(ctx context.Context, _ Surroundings) error { return servesPages(ctx, page) },
-				Alive: func(ctx context.Context, _ Surroundings) error { return answers(ctx, page) },
+				Alive: func(ctx context.Context, _ Surroundings) error { return responds(ctx, page) },
 			}, err
 		},
 	}
@@ -71,8 +71,8 @@ func servesPages(ctx context.Context, url string) error {
 	return nil
 }
 
-// answers asks for any answer at all: one that refuses us, or has no room, is alive.
-func answers(ctx context.Context, url string) error {
+// responds asks for any answer at all: one that refuses us, or has no room, is alive.
+func responds(ctx context.Context, url string) error {
 	resp, err := look(ctx, url+"/healthz")
 	if err == nil {
 		return resp.Body.Close()

@@ -1,15 +1,16 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/amoskys/amoskys/internal/app/endpoint"
 	"github.com/amoskys/amoskys/internal/cli"
+	"github.com/amoskys/amoskys/internal/clock"
 	"github.com/amoskys/amoskys/internal/config"
 	"github.com/amoskys/amoskys/internal/dial"
 	"github.com/amoskys/amoskys/internal/identity"
@@ -26,6 +28,8 @@ import (
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/reader"
 	"github.com/amoskys/amoskys/internal/store"
+	"github.com/amoskys/amoskys/internal/store/answers"
+	"github.com/amoskys/amoskys/internal/store/ingest"
 	"github.com/amoskys/amoskys/internal/store/keeper"
 )
 
@@ -79,46 +83,86 @@ func runStore(ctx context.Context, home config.Home, cfg store.Config, logger *s
 		return err
 	}
 	defer func() { err = errors.Join(err, removeSocket()) }()
+	registry := obs.NewRegistry()
+	believed := clock.Open(clock.Options{File: filepath.Join(folder, "clock"), Logger: logger})
+	feed, err := ingest.New(ingest.Options{
+		Keeper: engine, Source: reader.NewRemote(conn), Path: folder, Logger: logger, Registerer: registry, Now: believed.Now,
+		Retention: ingest.Retention{
+			Days: cfg.Store.RetentionDays, Bytes: int64(cfg.Store.RetentionSizeMB) << 20,
+			MinFree: int64(cfg.Store.MinFreeMB) << 20, ByType: cfg.Store.RetentionByType,
+		},
+	})
+	if err != nil {
+		return err
+	}
 	server, err := store.New(store.Options{ //nolint:contextcheck // it opens its ports and returns
-		Config: cfg, Home: home, Logger: logger, Registry: obs.NewRegistry(), Query: store.Starting{Config: cfg.Store},
+		Config: cfg, Home: home, Logger: logger, Registry: registry,
+		Query:   answers.New(answersOptions(conn, engine, feed)),
 		Revoked: follower.List.Refusal, Ready: func() bool { return engine.State().Running },
 	})
 	if err != nil {
 		return err
 	}
-	return serveStore(ctx, server, follower, engine)
+	p := &storeParts{clock: believed, server: server, follower: follower, engine: engine, feed: feed}
+	return p.run(ctx)
 }
 
-// serveStore serves until ctx ends. The server stops first, so that nobody asks an
-// engine that ends; the engine is last, and writes what it has in memory.
-func serveStore(ctx context.Context, server *store.Server, follower *store.Follower, engine *keeper.Keeper) error {
-	background, stopEngine := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopEngine()
-	group, serving := errgroup.WithContext(ctx)
-	engineEnded := make(chan error, 1)
-	go func() {
-		err := engine.Run(background)
-		if background.Err() == nil {
-			err = errors.Join(err, errors.New("the engine is not kept running any more"))
-		}
-		engineEnded <- err
-	}()
-	ended := make(chan struct{})
-	group.Go(func() error { defer close(ended); return server.Run(serving) })
-	group.Go(func() error { return follower.Run(serving, server.CutRevoked) })
-	group.Go(func() error {
-		select {
-		case err := <-engineEnded:
-			engineEnded <- nil
-			return err
-		case <-ended:
-			return nil
-		}
-	})
-	err := group.Wait()
-	stopEngine()
-	return errors.Join(err, <-engineEnded)
+// answersOptions are what the Query service answers from.
+func answersOptions(hub grpc.ClientConnInterface, engine *keeper.Keeper, feed *ingest.Ingest) answers.Options {
+	query := pb.NewQueryClient(hub)
+	return answers.Options{
+		Engine: engine.Client(), Status: feed.Status, Version: obs.ReadBuild().Version,
+		Hub: func(ctx context.Context) (*pb.StatusResponse, error) {
+			return query.Status(ctx, &pb.StatusRequest{})
+		},
+		Caller: func(ctx context.Context) string { return store.CallerOf(ctx).Key() },
+		Gaps:   func() []answers.Gap { return gapsOf(feed.Place()) },
+	}
 }
+
+// storeParts are what runs in a store.
+type storeParts struct {
+	clock    *clock.Clock
+	server   *store.Server
+	follower *store.Follower
+	engine   *keeper.Keeper
+	feed     *ingest.Ingest
+}
+
+// run serves until ctx ends, and stops in order: the server, so that nobody asks
+// what ends; the feed, which makes durable what it has; the engine.
+func (p *storeParts) run(ctx context.Context) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	begin := func(what string, run func(context.Context) error) (end func() error) {
+		own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		done := make(chan error, 1)
+		go func() {
+			err := run(own)
+			if own.Err() == nil { // it was to go on
+				err = fmt.Errorf("%s: %w", what, cmp.Or(err, errEnded))
+				fail(err)
+			}
+			done <- err
+		}()
+		return func() error { cancel(); return <-done }
+	}
+	ends := []func() error{
+		begin("clock", p.clock.Run),
+		begin("engine", p.engine.Run),
+		begin("reading the log", p.feed.Run),
+		begin("revocations", func(ctx context.Context) error { return p.follower.Run(ctx, p.server.CutRevoked) }),
+		begin("server", p.server.Run),
+	}
+	<-ctx.Done()
+	var errs []error
+	for _, end := range slices.Backward(ends) {
+		errs = append(errs, end())
+	}
+	return errors.Join(errs...)
+}
+
+var errEnded = errors.New("it ended by itself")
 
 // maxSocketPath bounds the path of a Unix socket, in bytes (sun_path in unix(7)).
 const maxSocketPath = 100
@@ -187,4 +231,13 @@ func dialFromStore(home config.Home, cfg store.Config, logger *slog.Logger) (*gr
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		grpc.WithIdleTimeout(0),
 		grpc.WithUserAgent("amoskys-store/"+obs.ReadBuild().Version))...)
+}
+
+// gapsOf are the ranges that the log no longer had when the store came to read them.
+func gapsOf(p ingest.Place) []answers.Gap {
+	gaps := make([]answers.Gap, 0, len(p.Gaps))
+	for _, g := range p.Gaps {
+		gaps = append(gaps, answers.Gap{From: g.From, To: g.To, Reason: g.Reason, Noticed: g.Time})
+	}
+	return gaps
 }

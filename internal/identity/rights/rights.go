@@ -62,6 +62,8 @@ func Hub() Table {
 		"/amoskys.v1.Certificates/RevokeCertificates",
 	)
 	t.allow(people, queries()...)
+	// A store asks how the log is: its answers say what it has lost.
+	t.allow([]identity.Role{identity.RoleDashboard, identity.RoleOperator, identity.RoleStore}, "/amoskys.v1.Query/Status")
 	t.allow(people, "/amoskys.v1.Fleet/ForgetHost")
 	t.allow([]identity.Role{identity.RoleOperator},
 		"/amoskys.v1.Accounts/ListUsers",
