@@ -57,6 +57,9 @@ func pattern4(network netip.Prefix) string {
 // a run of zeros as "::".
 func pattern6(network netip.Prefix) string {
 	bytes, bits := network.Addr().As16(), network.Bits()
+	if bits == 0 {
+		return `[0-9a-f]*:[0-9a-f:.]+`
+	}
 	fixed := make([]uint16, 0, bits/16)
 	for i := range bits / 16 {
 		fixed = append(fixed, uint16(bytes[2*i])<<8|uint16(bytes[2*i+1]))
@@ -87,15 +90,14 @@ func pattern6(network netip.Prefix) string {
 		if to-from >= 2 && to < known { // it ends in them
 			add(begin, head[to:], 8-known)
 		}
-		if to == known && zeroPart && from < 8 { // or behind them
-			left := 8 - max(known, from+2)
-			if part != "" {
-				left = 8 - max(known+1, from+2)
-			}
-			alts = append(alts, begin+tail(max(left, 0)))
-			if part != "" && to-from >= 2 {
-				alts = append(alts, begin+"(?:"+part+")"+rest(8-known-1))
-			}
+		if to < known {
+			continue
+		}
+		if part != "" && to-from >= 2 { // or right behind them
+			alts = append(alts, begin+"(?:"+part+")"+rest(8-known-1))
+		}
+		if first := known + min(len(part), 1); zeroPart && from < 7 { // or later
+			alts = append(alts, begin+tail(8-max(first, from+2)))
 		}
 	}
 	return strings.Join(alts, "|")

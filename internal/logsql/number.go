@@ -151,7 +151,8 @@ func (p *parser) emitRanked(tg target, op, s string, pos int) *SyntaxError {
 }
 
 // numberPattern is a regular expression for the decimals that compare so with n, which
-// is one too. Decimals stand in their shortest form.
+// is one too. Decimals stand in their shortest form; those of 1e21 and more, or below
+// 1e-6, are not told apart.
 func numberPattern(op, n string) string {
 	alts := []string{}
 	if strings.HasSuffix(op, "=") {
@@ -172,9 +173,7 @@ func numberPattern(op, n string) string {
 		for _, a := range largerThan(whole, fraction) {
 			alts = append(alts, sign+a)
 		}
-		if !negative { // every number of more digits
-			alts = append(alts, `\d(?:\.\d+)?e\+\d+`)
-		}
+		alts = append(alts, sign+`\d(?:\.\d+)?e\+\d+`) // all of more digits
 	case less:
 		for _, a := range smallerThan(whole, fraction) {
 			alts = append(alts, sign+a)
@@ -202,6 +201,9 @@ func largerThan(whole, fraction string) []string {
 		if c := fraction[i]; c < '9' {
 			alts = append(alts, fmt.Sprintf(`%s\.%s[%c-9]\d*`, whole, fraction[:i], c+1))
 		}
+	}
+	if whole == "0" && fraction == "" {
+		alts = append(alts, `\d`+anyFraction+`e-\d+`)
 	}
 	return append(alts, whole+`\.`+fraction+`\d+`)
 }
