@@ -82,12 +82,16 @@ func invalidAt(q string) int {
 // does not take it makes another.
 func And(query, filter string) string {
 	l := lexer{text: query}
-	end := len(query)
+	end, pipes := len(query), ""
 	for pos, depth := 0, 0; ; {
 		t, err := l.scan(pos, inValue)
-		if err != nil || t.kind == tokEnd || t.is("|") && depth == 0 {
+		if err != nil || t.kind == tokEnd {
+			break
+		}
+		if depth == 0 && (t.is("|") || t.is(";")) {
+			end = t.pos
 			if t.is("|") {
-				end = t.pos
+				pipes = " " + query[end:]
 			}
 			break
 		}
@@ -99,11 +103,8 @@ func And(query, filter string) string {
 		}
 		pos = t.end
 	}
-	head, pipes := strings.TrimSpace(query[:end]), query[end:]
-	if pipes != "" {
-		pipes = " " + pipes
-	}
-	if l.skip(0) == len(head) || head == matchAll {
+	head := strings.TrimSpace(query[:end])
+	if (lexer{text: head}).skip(0) == len(head) || head == matchAll {
 		return filter + pipes
 	}
 	if strings.Contains(head, "#") {
