@@ -39,6 +39,7 @@ func (a *answer) Flush() {
 // finish ends a handler, by a panic of net/http's own where the answer is to break off.
 func (a *answer) finish() {
 	if a.failed {
+		a.Flush() // the words
 		panic(http.ErrAbortHandler)
 	}
 }

@@ -20,8 +20,8 @@ import (
 	"github.com/VictoriaMetrics/VictoriaLogs/app/vlinsert/insertutil"
 	"github.com/VictoriaMetrics/VictoriaLogs/app/vlselect"
 	"github.com/VictoriaMetrics/VictoriaLogs/app/vlstorage"
-	"github.com/VictoriaMetrics/VictoriaMetrics/lib/appmetrics"
 	"github.com/VictoriaMetrics/VictoriaMetrics/lib/logger"
+	"github.com/VictoriaMetrics/metrics"
 )
 
 // Options are what the engine needs to know. Everything else is its default.
@@ -120,7 +120,9 @@ func handle(rw http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/health":
 		fmt.Fprint(w, "OK")
 	case r.URL.Path == "/metrics":
-		appmetrics.WritePrometheusMetrics(w)
+		// Not as its makers' server does, from a copy of up to a second ago: whether all is
+		// on disk is read here.
+		metrics.WritePrometheus(w, true)
 	case vlinsert.RequestHandler(w, r), vlselect.RequestHandler(w, r), vlstorage.RequestHandler(w, r):
 	default:
 		http.NotFound(w, r)

@@ -17,11 +17,12 @@ const (
 	checkedAtOpen = 24 * time.Hour     // what was checked since is not checked again after a start
 	checkEvery    = 7 * 24 * time.Hour // else
 	checkPace     = 4 << 20            // bytes a second: a quarter of a percent of a processor
+	checkLook     = time.Hour          // between looks for what is due
 )
 
 // tend keeps the ledgers up to date and compares contents, slowly, until ctx ends.
 func (k *Keeper) tend(ctx context.Context) {
-	began := time.Now()
+	began, looked := time.Now(), time.Time{}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -33,10 +34,13 @@ func (k *Keeper) tend(ctx context.Context) {
 		if err := k.scan(ctx); err != nil && ctx.Err() == nil {
 			k.logger.Warn("checksums of the store's files cannot be brought up to date", obs.KeyError, err)
 		}
-		k.checkContents(ctx, &pacer{perSecond: checkPace}, func(p part) bool {
-			age := time.Since(p.Checked)
-			return age > checkEvery || age > checkedAtOpen && began.Sub(p.Checked) > checkedAtOpen
-		})
+		if time.Since(looked) > checkLook {
+			looked = time.Now()
+			k.checkContents(ctx, &pacer{perSecond: checkPace}, func(p part) bool {
+				age := time.Since(p.Checked)
+				return age > checkEvery || age > checkedAtOpen && began.Sub(p.Checked) > checkedAtOpen
+			})
+		}
 		timer.Reset(tendEvery)
 	}
 }

@@ -27,7 +27,8 @@ var ErrBarrier = errors.New("the store's engine keeps rows in memory")
 // The engine has no call for it. A snapshot of a partition writes what is in memory to
 // disk and syncs it, so one is made of each day that was inserted into, and deleted,
 // until the engine's counters say that nothing is in memory. A snapshot takes what was
-// flushed; hence the flush before.
+// flushed; hence the flush before. The counters must be of now: VictoriaLogs' own server
+// gives them from a copy of up to a second ago, ours does not.
 func (c *Client) Barrier(ctx context.Context) error {
 	c.mu.Lock()
 	days := slices.Sorted(maps.Keys(c.dirty))

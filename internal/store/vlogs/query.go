@@ -122,7 +122,7 @@ func (q *Query) args() url.Values {
 		args.Set("extra_filters", q.Filter)
 	}
 	if q.Timeout > 0 {
-		args.Set("timeout", inMillis(q.Timeout))
+		args.Set("timeout", inNanos(q.Timeout))
 	}
 	return args
 }

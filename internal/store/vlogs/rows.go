@@ -34,19 +34,37 @@ type Rows struct {
 	many  bool    // there were more
 }
 
+// Tag is a part of a row's stream, with its value as bytes.
+type Tag struct {
+	Name  string
+	Value []byte
+}
+
 // Begin starts a row. The tags of its stream must be in the order of their names, and be
 // among its fields as well. A row without fields is not stored.
 func (r *Rows) Begin(streamTags []Field, unixNano int64) {
+	beginRow(r, streamTags, unixNano, func(t *Field) (string, string) { return t.Name, t.Value })
+}
+
+// BeginBytes is Begin for values that are no text yet.
+func (r *Rows) BeginBytes(streamTags []Tag, unixNano int64) {
+	beginRow(r, streamTags, unixNano, func(t *Tag) (string, []byte) { return t.Name, t.Value })
+}
+
+func beginRow[T any, V string | []byte](r *Rows, tags []T, unixNano int64, of func(*T) (string, V)) {
 	r.buf = append(r.buf, 0, 0, 0, 0, 0, 0, 0, 0)
-	size := uvarintSize(uint64(len(streamTags)))
-	for _, t := range streamTags {
-		size += uvarintSize(uint64(len(t.Name))) + len(t.Name) + uvarintSize(uint64(len(t.Value))) + len(t.Value)
+	size := uvarintSize(uint64(len(tags)))
+	for i := range tags {
+		name, value := of(&tags[i])
+		size += uvarintSize(uint64(len(name))) + len(name) + uvarintSize(uint64(len(value))) + len(value)
 	}
 	r.buf = binary.AppendUvarint(r.buf, uint64(size))
-	r.buf = binary.AppendUvarint(r.buf, uint64(len(streamTags)))
-	for _, t := range streamTags {
-		r.text(t.Name)
-		r.text(t.Value)
+	r.buf = binary.AppendUvarint(r.buf, uint64(len(tags)))
+	for i := range tags {
+		name, value := of(&tags[i])
+		r.text(name)
+		r.buf = binary.AppendUvarint(r.buf, uint64(len(value)))
+		r.buf = append(r.buf, value...)
 	}
 	r.buf = binary.BigEndian.AppendUint64(r.buf, uint64(unixNano))
 	r.count = len(r.buf)

@@ -22,7 +22,7 @@ type Series struct {
 // at multiples of step since 1970. q.Limit is not used.
 func (c *Client) Hits(ctx context.Context, q Query, step time.Duration, fields []string, most int) ([]Series, error) {
 	args := q.args()
-	args.Set("step", inMillis(step))
+	args.Set("step", inNanos(step))
 	args["field"] = fields
 	if most > 0 {
 		args.Set("fields_limit", strconv.Itoa(most))
@@ -152,7 +152,7 @@ type StatsSeries struct {
 // StatsRange computes the stats pipe at the end of q for each step of time.
 func (c *Client) StatsRange(ctx context.Context, q Query, step time.Duration) ([]StatsSeries, error) {
 	args := q.args()
-	args.Set("step", inMillis(step))
+	args.Set("step", inNanos(step))
 	var answer struct {
 		Data struct {
 			Result []struct {
@@ -187,5 +187,5 @@ func setPositive(args url.Values, name string, n int) {
 	}
 }
 
-// inMillis is a duration as the engine reads it.
-func inMillis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) + "ms" }
+// inNanos is a duration as the engine reads it.
+func inNanos(d time.Duration) string { return strconv.FormatInt(d.Nanoseconds(), 10) + "ns" }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -199,4 +201,100 @@ func only(facets []vlogs.Facet, field string) []vlogs.Facet {
 		}
 	}
 	return nil
+}
+
+// TestAStalledReaderStopsNobody: while the reader of a large answer does nothing, other
+// queries are answered, and its own says in the end that it was given up.
+func TestAStalledReaderStopsNobody(t *testing.T) {
+	c := enginetest.Start(t).Client()
+	var rows vlogs.Rows
+	for i := range 40_000 {
+		rows.Begin([]vlogs.Field{{Name: "host", Value: "h" + strconv.Itoa(i%8)}}, noon().Add(time.Duration(i%3*24)*-time.Hour+time.Duration(i)*time.Millisecond).UnixNano())
+		rows.Text("host", "h"+strconv.Itoa(i%8))
+		rows.Text("long", strings.Repeat(strconv.Itoa(i), 100))
+	}
+	if err := c.Insert(t.Context(), &rows); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Barrier(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	began, release, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	var once sync.Once
+	go func() {
+		ended <- c.Query(t.Context(), vlogs.Query{Text: "*", Buffer: 1 << 20, Patience: 100 * time.Millisecond}, func([]vlogs.Field) error {
+			once.Do(func() { close(began) })
+			<-release
+			return nil
+		})
+	}()
+	<-began
+	for range 3 {
+		got, err := ask(t, c, vlogs.Query{Text: "* | stats count() n"}, "n")
+		if fmt.Sprint(got) != "[40000]" || err != nil {
+			t.Error(got, err)
+		}
+	}
+	for running := 1.0; running > 0; { // until it is given up
+		m, err := c.Metrics(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		running = m["vl_concurrent_select_current"]
+	}
+	close(release)
+	if err := <-ended; !errors.Is(err, vlogs.ErrSlow) {
+		t.Errorf("the stalled query ended with %v", err)
+	}
+}
+
+// TestAnswersThatAreTooLate say so, whether rows came before or not.
+func TestAnswersThatAreTooLate(t *testing.T) {
+	c := enginetest.Start(t).Client()
+	fill(t, c, 2000)
+	for _, text := range []string{"*", "* | stats count_uniq(offset) n", "* | sort by (offset)"} {
+		_, err := ask(t, c, vlogs.Query{Text: text, Timeout: time.Microsecond}, "n")
+		if !errors.Is(err, vlogs.ErrDeadline) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	if _, err := c.Hits(t.Context(), vlogs.Query{Text: "*", Timeout: time.Microsecond}, time.Hour, nil, 0); !errors.Is(err, vlogs.ErrDeadline) {
+		t.Error(err)
+	}
+}
+
+// TestInsertsAreRefusedWithoutSpace, as such.
+func TestInsertsAreRefusedWithoutSpace(t *testing.T) {
+	o := enginetest.Options(t, t.TempDir())
+	o.Flags.MinFreeBytes = 1 << 60
+	k, _ := enginetest.Run(t, o)
+	var rows vlogs.Rows
+	rows.Begin(nil, noon().UnixNano())
+	rows.Text("a", "b")
+	if err := k.Client().Insert(t.Context(), &rows); !errors.Is(err, vlogs.ErrReadOnly) {
+		t.Error(err)
+	}
+	if full, err := k.Client().ReadOnly(t.Context()); !full || err != nil {
+		t.Error(full, err)
+	}
+}
+
+// TestMetricsAreOfNow: a barrier rests on it.
+func TestMetricsAreOfNow(t *testing.T) {
+	o := enginetest.Options(t, t.TempDir())
+	o.Flags.FlushInterval = time.Hour // nothing goes to disk by itself
+	k, _ := enginetest.Run(t, o)
+	for range 5 {
+		fill(t, k.Client(), 10) // with a barrier
+		var rows vlogs.Rows
+		rows.Begin(nil, noon().UnixNano())
+		rows.Text("a", "b")
+		if err := k.Client().Insert(t.Context(), &rows); err != nil {
+			t.Fatal(err)
+		}
+		m, err := k.Client().Metrics(t.Context())
+		if err != nil || m[`vl_storage_parts{type="storage/inmemory"}`]+m[`vl_pending_rows{type="storage"}`] == 0 {
+			t.Fatal("an inserted row is said to be on disk", err)
+		}
+	}
 }
