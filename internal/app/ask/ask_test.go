@@ -52,7 +52,7 @@ func newSite(t *testing.T, events int) *site {
 	server, err := store.New(store.Options{
 		Config: cfg, Home: s.home, Logger: obs.Discard(), Registry: obs.NewRegistry(),
 		Query: answers.New(answers.Options{
-			Engine: k.Client(), Now: now, Caller: func(ctx context.Context) string { return store.CallerOf(ctx).Key() },
+			Engine: k.Client(), Now: now, Limits: answers.Limits{StatusAge: 1}, Caller: func(ctx context.Context) string { return store.CallerOf(ctx).Key() },
 			Status: func() *pb.StoreStatus { return &pb.StoreStatus{State: "ok", NextOffset: uint64(events), Days: s.days} },
 		}),
 	})

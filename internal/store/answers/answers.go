@@ -30,10 +30,16 @@ import (
 // Options are what the service reads from.
 type Options struct {
 	Engine *vlogs.Client
-	// Status says how the store is. NextOffset is what counts as stored: events from
-	// there on are not part of any answer, even where the engine has some already, so
-	// that a subscription which begins there joins without gap and repetition.
+	// Status says how the store is. It may be costly: it is asked at most once a second.
 	Status func() *pb.StoreStatus
+	// Next is the offset before which the engine was given every event that the log had.
+	// Events from there on are not part of any answer, even where the engine has some
+	// already, so that a subscription which begins there joins without gap and repetition.
+	// Nil is Status().NextOffset.
+	Next func() uint64
+	// Lacks are what the store itself knows it does not have of a range; zero times are no
+	// bounds. Nil: Status tells.
+	Lacks func(since, until time.Time) []*pb.Lack
 	// Gaps are the ranges of the log that were gone when the store came to read them;
 	// nil: none are known.
 	Gaps func() []Gap
@@ -62,6 +68,8 @@ type Service struct {
 	began   time.Time
 	gate    *gate
 	places  places
+	visible visible
+	status  known
 	losses  losses
 	reports reports
 }
@@ -75,6 +83,9 @@ func New(o Options) *Service {
 	if o.Gaps == nil {
 		o.Gaps = func() []Gap { return nil }
 	}
+	if o.Next == nil {
+		o.Next = func() uint64 { return o.Status().GetNextOffset() }
+	}
 	if o.Caller == nil {
 		o.Caller = func(context.Context) string { return "" }
 	}
@@ -82,6 +93,46 @@ func New(o Options) *Service {
 		o: o, began: o.Now(), gate: newGate(o.Limits),
 		losses: losses{ranges: map[[2]uint64]span{}}, reports: reports{known: map[span]report{}},
 	}
+}
+
+// known is a status that is not older than Limits.StatusAge.
+type known struct {
+	mu     sync.Mutex
+	status *pb.StoreStatus
+	at     time.Time
+}
+
+// stateOf says how the store is.
+func (s *Service) stateOf() *pb.StoreStatus {
+	s.status.mu.Lock()
+	defer s.status.mu.Unlock()
+	if s.status.status == nil || time.Since(s.status.at) >= s.o.Limits.StatusAge {
+		s.status.status, s.status.at = s.o.Status(), time.Now()
+	}
+	return s.status.status
+}
+
+// visible is what queries find.
+type visible struct {
+	mu   sync.Mutex
+	next uint64
+	at   time.Time // when it was looked at
+}
+
+// stored is the offset before which queries find every event that the log had.
+func (s *Service) stored(ctx context.Context) (uint64, error) {
+	v := &s.visible
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	next := s.o.Next()
+	if next == v.next || next > v.next && time.Since(v.at) < s.o.Limits.FlushEvery {
+		return v.next, nil
+	}
+	if err := s.o.Engine.Flush(ctx); err != nil {
+		return 0, s.fault(ctx, err)
+	}
+	v.next, v.at = next, time.Now()
+	return next, nil
 }
 
 // Status says how the store is.

@@ -56,6 +56,7 @@ func newStoreOver(k *keeper.Keeper, limits answers.Limits) *store {
 
 // service is another service over the same engine.
 func (st *store) service(limits answers.Limits, caller func(context.Context) string) *answers.Service {
+	limits.StatusAge, limits.FlushEvery = 1, 1
 	return answers.New(answers.Options{
 		Engine: st.keeper.Client(), Limits: limits, Caller: caller, Now: func() time.Time { return now },
 		Status: func() *pb.StoreStatus { st.mu.Lock(); defer st.mu.Unlock(); return st.status },

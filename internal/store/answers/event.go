@@ -40,13 +40,16 @@ func (s *Service) Event(ctx context.Context, req *pb.EventRequest) (*pb.EventRes
 }
 
 func (s *Service) event(ctx context.Context, req *pb.EventRequest) (*pb.EventResponse, error) {
-	store := s.o.Status()
+	next, err := s.stored(ctx)
+	if err != nil {
+		return nil, err
+	}
 	at, ok, err := s.timeOf(ctx, req.GetOffset())
 	if err != nil {
 		return nil, err
 	}
-	if !ok && req.GetOffset() >= store.GetNextOffset() {
-		return nil, status.Errorf(codes.NotFound, "event %d is not stored yet: the store has what came before offset %d", req.GetOffset(), store.GetNextOffset())
+	if !ok && req.GetOffset() >= next {
+		return nil, status.Errorf(codes.NotFound, "event %d is not stored yet: the store has what came before offset %d", req.GetOffset(), next)
 	}
 	me := key{at, req.GetOffset()}
 	var found map[uint64]*pb.StoredEvent
@@ -87,7 +90,7 @@ func (s *Service) timeOf(ctx context.Context, offset uint64) (at int64, ok bool,
 	at, known := s.places.find(offset)
 	q := &question{held: []span{{at - near, at + near}}}
 	if !known {
-		if q, err = s.stored(ctx, "", span{noSince, noUntil}); err != nil {
+		if q, err = s.inWords(ctx, "", span{noSince, noUntil}); err != nil {
 			return 0, false, err
 		}
 	}
@@ -110,7 +113,7 @@ func (s *Service) timeOf(ctx context.Context, offset uint64) (at int64, ok bool,
 
 // around reads a page of what is stored, whenever it was.
 func (s *Service) around(ctx context.Context, filter string, p page) ([]*pb.StoredEvent, error) {
-	q, err := s.stored(ctx, filter, span{noSince, noUntil})
+	q, err := s.inWords(ctx, filter, span{noSince, noUntil})
 	if err != nil {
 		return nil, err
 	}

@@ -35,8 +35,7 @@ const askEvery = 10 * time.Second
 // way, set aside or no longer kept here; what the log lost; what agents and hub
 // dropped. Nothing: what was found is all there was.
 func (s *Service) lacks(ctx context.Context, q *question) ([]*pb.Lack, error) {
-	store := s.o.Status()
-	lacks := storeLacks(store, q)
+	lacks := s.storeLacks(q)
 	lost, err := s.logLacks(ctx, q)
 	if err != nil {
 		return nil, err
@@ -62,11 +61,19 @@ func (s *Service) lacks(ctx context.Context, q *question) ([]*pb.Lack, error) {
 const manyBehind = 10_000
 
 // storeLacks are what the store itself does not have.
-func storeLacks(store *pb.StoreStatus, q *question) []*pb.Lack {
+func (s *Service) storeLacks(q *question) []*pb.Lack {
 	var lacks []*pb.Lack
+	store := s.stateOf()
+	if s.o.Lacks != nil {
+		for _, l := range s.o.Lacks(timeOrNone(q.asked.since), timeOrNone(q.asked.until)) {
+			if l.GetPlace() == placeStore { // those of the log are Gaps
+				lacks = append(lacks, l)
+			}
+		}
+	}
 	for _, d := range store.GetDays() {
 		at, err := time.Parse(time.DateOnly, d.GetDay())
-		if err != nil || d.GetState() == "ok" || (span{at.UnixNano(), at.Add(day).UnixNano()}).clip(q.asked).empty() {
+		if err != nil || d.GetState() == "ok" || d.GetState() == "rebuilding" && s.o.Lacks != nil || (span{at.UnixNano(), at.Add(day).UnixNano()}).clip(q.asked).empty() {
 			continue
 		}
 		text := "is set aside, damaged"
@@ -96,6 +103,14 @@ func storeLacks(store *pb.StoreStatus, q *question) []*pb.Lack {
 		lacks = append(lacks, &pb.Lack{Place: placeStore, Count: n, Reason: reason})
 	}
 	return lacks
+}
+
+// timeOrNone is the zero time for the ends of time.
+func timeOrNone(at int64) time.Time {
+	if at == noSince || at == noUntil {
+		return time.Time{}
+	}
+	return time.Unix(0, at)
 }
 
 // kept says that the store has been running for so long, or has so much, that it may
@@ -186,7 +201,7 @@ func (s *Service) timesAround(ctx context.Context, g Gap) (span, error) {
 	if !g.Noticed.IsZero() {
 		r.until = g.Noticed.Add(time.Hour).UnixNano()
 	}
-	q, err := s.stored(ctx, "", r)
+	q, err := s.inWords(ctx, "", r)
 	if err != nil {
 		return span{}, err
 	}

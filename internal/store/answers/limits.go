@@ -32,13 +32,20 @@ type Limits struct {
 	// to read every value, such as a regular expression without a word in it; 10 million,
 	// which take 12 s on two processors.
 	Reads uint64
+	// FlushEvery is how often at most the engine is made to show what it has, for it makes
+	// a small part of its data each time; 200 ms. Until then an answer is of what was
+	// stored before.
+	FlushEvery time.Duration
+	// StatusAge is how old what is known of the store's state may be; a second.
+	StatusAge time.Duration
 }
 
 func (l Limits) orDefault() Limits {
 	return Limits{
 		Time: cmp.Or(l.Time, 30*time.Second), Running: cmp.Or(l.Running, 2), Waiting: cmp.Or(l.Waiting, 16),
 		Engine: cmp.Or(l.Engine, 4), Rows: cmp.Or(l.Rows, 100_000), Bytes: cmp.Or(l.Bytes, 32<<20),
-		FacetRows: cmp.Or(l.FacetRows, 100_000), Reads: cmp.Or(l.Reads, 10_000_000),
+		FacetRows: cmp.Or(l.FacetRows, 100_000), Reads: cmp.Or(l.Reads, 10_000_000), FlushEvery: cmp.Or(l.FlushEvery, 200*time.Millisecond),
+		StatusAge: cmp.Or(l.StatusAge, time.Second),
 	}
 }
 

@@ -38,7 +38,7 @@ func (s *Service) Rows(req *pb.RowsRequest, stream grpc.ServerStreamingServer[pb
 	if err != nil {
 		return badQuery(err)
 	}
-	q, err := s.stored(ctx, "", rangeOf(req.GetSince(), req.GetUntil()))
+	q, err := s.inWords(ctx, "", rangeOf(req.GetSince(), req.GetUntil()))
 	if err != nil {
 		return s.closing(err)
 	}

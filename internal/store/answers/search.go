@@ -45,7 +45,7 @@ func (s *Service) SearchEvents(ctx context.Context, req *pb.SearchEventsRequest)
 	if err := s.resume(ctx, req, q, &p); err != nil {
 		return nil, err
 	}
-	response := &pb.SearchEventsResponse{CompleteToOffset: q.next, Store: s.o.Status()}
+	response := &pb.SearchEventsResponse{CompleteToOffset: q.next, Store: s.stateOf()}
 	if err := s.fill(ctx, req, q, p, response); err != nil {
 		return nil, s.closing(err)
 	}

@@ -265,3 +265,36 @@ func TestCancelledSearch(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestCompleteTo: whatever an answer says it is complete to, it has all events before
+// it and none from there on, though the engine shows new ones when it likes.
+func TestCompleteTo(t *testing.T) {
+	st := newStore(t, answers.Limits{})
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			for i := range 50 {
+				st.add(t, execution(now.Add(-time.Duration(n*50+i)*time.Millisecond), "web-1", "curl"))
+			}
+			st.insert(t) // and no more: it is neither flushed nor durable
+			st.set(func(s *pb.StoreStatus) { s.NextOffset = st.next })
+		}
+	}()
+	for range 30 {
+		got, err := st.SearchEvents(t.Context(), &pb.SearchEventsRequest{Limit: 1, Facets: []string{"host"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.GetTotal() != got.GetCompleteToOffset() {
+			t.Fatalf("%d events, complete to %d", got.GetTotal(), got.GetCompleteToOffset())
+		}
+	}
+	close(stop)
+	<-stopped
+}

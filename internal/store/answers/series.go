@@ -71,7 +71,7 @@ func (s *Service) Series(ctx context.Context, req *pb.SeriesRequest) (*pb.Series
 	}
 	defer end()
 	response := &pb.SeriesResponse{Start: timeStamp(r.since), Step: durationpb.New(time.Duration(step))}
-	q, err := s.stored(ctx, "", r)
+	q, err := s.inWords(ctx, "", r)
 	if err != nil {
 		return nil, s.closing(err)
 	}

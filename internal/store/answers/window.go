@@ -21,7 +21,7 @@ func (s *Service) question(ctx context.Context, f *pb.Filter, asked span) (*ques
 	if err != nil {
 		return nil, err
 	}
-	q, err := s.stored(ctx, text, asked)
+	q, err := s.inWords(ctx, text, asked)
 	if err != nil {
 		return nil, err
 	}
@@ -43,11 +43,15 @@ func (s *Service) afford(ctx context.Context, q *question, costly string) error 
 	return err
 }
 
-// stored is a question in the engine's words.
-func (s *Service) stored(ctx context.Context, text string, asked span) (*question, error) {
+// inWords is a question in the engine's words.
+func (s *Service) inWords(ctx context.Context, text string, asked span) (*question, error) {
 	// First what counts as stored, then the days: a day that begins in between has
 	// nothing that counts.
-	q := &question{filter: text, asked: asked, next: s.o.Status().GetNextOffset(), now: s.o.Now().UnixNano()}
+	next, err := s.stored(ctx)
+	if err != nil {
+		return nil, err
+	}
+	q := &question{filter: text, asked: asked, next: next, now: s.o.Now().UnixNano()}
 	days, err := s.o.Engine.Days(ctx)
 	if err != nil {
 		return nil, s.fault(ctx, err)

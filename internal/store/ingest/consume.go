@@ -121,7 +121,7 @@ func appendRow(to *vlogs.Rows, r *row.Row) {
 // handOver has the batch inserted.
 func (in *Ingest) handOver() {
 	if in.rows != nil && in.rows.Len() > 0 {
-		in.flight.hand(in.rows)
+		in.flight.hand(in.rows, in.next)
 		in.rows = nil
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/amoskys/amoskys/internal/obs"
 	"github.com/amoskys/amoskys/internal/store/vlogs"
+	"github.com/amoskys/amoskys/internal/stream"
 )
 
 // inFlight is how many batches are inserted at the same time: while the engine takes one
@@ -26,6 +27,17 @@ type flight struct {
 	down    chan struct{} // closed once err is there, until clear
 	onFail  map[int]func()
 	nextID  int
+	// marks are of what flies, in the order of the log. The engine has every event
+	// before inserted.
+	marks    []mark
+	inserted stream.Offset
+}
+
+// mark is where a batch that flies ends in the log.
+type mark struct {
+	rows   *vlogs.Rows
+	next   stream.Offset // behind its last event
+	landed bool
 }
 
 func newFlight() *flight {
@@ -85,9 +97,10 @@ func (f *flight) failure() error {
 	return f.err
 }
 
-// clear begins anew, with nothing flying.
-func (f *flight) clear() {
+// clear begins anew at next, with nothing flying.
+func (f *flight) clear(next stream.Offset) {
 	f.change(func() {
+		f.marks, f.inserted = nil, next
 		if f.err != nil {
 			f.err, f.down = nil, make(chan struct{})
 		}
@@ -109,17 +122,48 @@ func (f *flight) take(ctx context.Context) (*vlogs.Rows, error) {
 	}
 }
 
-// hand has a batch inserted.
-func (f *flight) hand(r *vlogs.Rows) {
-	f.change(func() { f.flying++ })
+// hand has a batch inserted, which has the events before next that were not handed over
+// before.
+func (f *flight) hand(r *vlogs.Rows, next stream.Offset) {
+	f.change(func() {
+		f.flying++
+		f.marks = append(f.marks, mark{rows: r, next: next})
+	})
 	f.full <- r // never waits: it holds all that there are
 }
 
 // landed gives a batch back.
 func (f *flight) landed(r *vlogs.Rows) {
 	r.Reset()
+	f.change(func() {
+		f.flying--
+		for i := range f.marks {
+			f.marks[i].landed = f.marks[i].landed || f.marks[i].rows == r
+		}
+		for len(f.marks) > 0 && f.marks[0].landed && f.err == nil {
+			f.inserted, f.marks = f.marks[0].next, f.marks[1:]
+		}
+	})
 	f.free <- r
-	f.change(func() { f.flying-- })
+}
+
+// passed says that all before next was handed over, or was nothing to hand over.
+func (f *flight) passed(next stream.Offset) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if n := len(f.marks); n > 0 {
+		f.marks[n-1].next = next
+	} else {
+		f.inserted = next
+	}
+}
+
+// before is the offset before which the engine was given everything; false while some of
+// it may be lost.
+func (f *flight) before() (next stream.Offset, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.inserted, f.err == nil
 }
 
 // wait returns when nothing flies.

@@ -168,7 +168,7 @@ func (in *Ingest) begin(ctx context.Context) error {
 	in.goTo(in.place)
 	in.dropped = 0
 	in.epoch.Store(s.Starts)
-	in.flight.clear()
+	in.flight.clear(in.next)
 	signal(in.begun)
 	signal(in.rebuilding)
 	in.show()

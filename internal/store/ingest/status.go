@@ -17,6 +17,9 @@ import (
 
 // show has status know what is so. The caller holds mu.
 func (in *Ingest) show() {
+	if in.rows == nil || in.rows.Len() == 0 {
+		in.flight.passed(in.next)
+	}
 	in.view.Lock()
 	in.view.place, in.view.next = in.place, in.next
 	in.view.rows = in.next - min(in.next, in.place.Offset)
@@ -30,8 +33,21 @@ func (in *Ingest) Place() Place {
 	return in.view.place.clone()
 }
 
-// Next is the offset before which every event that the log had was given to the engine:
-// a query finds it a second or two later.
+// Inserted is the offset before which the engine has every event that the log had. A
+// query finds them once the engine has flushed (vlogs.Client.Flush), or a second or two
+// later.
+func (in *Ingest) Inserted() stream.Offset {
+	in.view.Lock()
+	durable := in.view.place.Offset
+	in.view.Unlock()
+	if next, ok := in.flight.before(); ok {
+		return max(next, durable)
+	}
+	return durable // what is behind it may be lost, and is read again
+}
+
+// Next is the offset before which every event that the log had was taken; the last of
+// them may be on their way to the engine.
 func (in *Ingest) Next() stream.Offset {
 	in.view.Lock()
 	defer in.view.Unlock()
@@ -60,10 +76,10 @@ const (
 func (in *Ingest) Status() *pb.StoreStatus {
 	engine := in.o.Keeper.State()
 	in.view.Lock()
-	place, next, v := in.view.place, in.view.next, viewCopy{in.view.readOnly, in.view.trouble, in.view.freeing, in.view.rebuild}
+	place, v := in.view.place, viewCopy{in.view.readOnly, in.view.trouble, in.view.freeing, in.view.rebuild}
 	in.view.Unlock()
 	s := &pb.StoreStatus{
-		NextOffset: next, LagEvents: in.Lag(), RetentionBytes: uint64(max(in.o.Retention.Bytes, 0)),
+		NextOffset: in.Inserted(), LagEvents: in.Lag(), RetentionBytes: uint64(max(in.o.Retention.Bytes, 0)),
 		Retention:      durationpb.New(in.o.Retention.bounds().Past),
 		EngineRestarts: uint64(max(engine.Restarts, 0)),
 	}

@@ -63,9 +63,15 @@ func (c *Client) Barrier(ctx context.Context) error {
 	return nil
 }
 
+// Flush lets queries find all that was inserted before it. It makes nothing durable.
+func (c *Client) Flush(ctx context.Context) error {
+	_, err := c.get(ctx, "/internal/force_flush", nil)
+	return err
+}
+
 // writeOut flushes once and returns how much is in memory still.
 func (c *Client) writeOut(ctx context.Context, days []string) (left float64, err error) {
-	if _, err := c.get(ctx, "/internal/force_flush", nil); err != nil {
+	if err := c.Flush(ctx); err != nil {
 		return 0, err
 	}
 	for _, day := range days {
