@@ -15,10 +15,14 @@ func newRoleCommands(e *cli.Env) []*cobra.Command {
 		if r.Run == nil {
 			continue
 		}
-		commands = append(commands, cli.AsRole(&cobra.Command{
+		command := cli.AsRole(&cobra.Command{
 			Use: r.Name, Short: r.Summary, Long: r.Help, Example: r.Example, Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error { return r.Run(cmd.Context(), e) },
-		}))
+		})
+		if r.Name == "store" {
+			command.AddCommand(newStoreVerifyCommand(e))
+		}
+		commands = append(commands, command)
 	}
 	return append(commands, endpoint.NewNodeCommand(e, "amoskys"), endpoint.NewAgentCommand(e, "amoskys"))
 }

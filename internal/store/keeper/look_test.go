@@ -190,3 +190,36 @@ func TestAStoppedClockDeletesNothing(t *testing.T) {
 		t.Errorf("rows and different offsets %s, want 20", got)
 	}
 }
+
+// TestVerifyFindsWhatChanged, and changes nothing itself.
+func TestVerifyFindsWhatChanged(t *testing.T) {
+	t.Parallel()
+	dir, days, _ := template(t)
+	whole, err := keeper.Verify(t.Context(), dir, nil)
+	if err != nil || !whole.OK || len(whole.Days) != 2 || whole.Days[0].Events != 3*perDay/4 || whole.Days[0].Unknown > 0 {
+		t.Fatalf("%+v, %v", whole, err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "engine", "partitions", days[1], "datadb", "*", "values.bin0"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	b, err := os.ReadFile(files[0])
+	if err == nil {
+		b[len(b)/2] ^= 4
+		err = os.WriteFile(files[0], b, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var done, all int64
+	found, err := keeper.Verify(t.Context(), dir, func(d, a int64) { done, all = d, a })
+	if err != nil || found.OK || len(found.Days[0].Damage) > 0 || len(found.Days[1].Damage) != 1 || !strings.Contains(found.Days[1].Damage[0].Why, "values.bin0") {
+		t.Errorf("%+v, %v", found, err)
+	}
+	if all == 0 || done == 0 {
+		t.Error("no progress", done, all)
+	}
+	if _, err := keeper.Verify(t.Context(), t.TempDir(), nil); err == nil || !strings.Contains(err.Error(), "no store") {
+		t.Error(err)
+	}
+}

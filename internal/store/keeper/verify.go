@@ -51,6 +51,9 @@ func Verify(ctx context.Context, path string, progress func(done, all int64)) (R
 	}
 	if aside, err := readSetAside(k.quarantineDir()); err == nil && aside != nil {
 		r.SetAside = aside
+		for i := range aside {
+			aside[i].Text = nil // it may hold parts of events
+		}
 	} else if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return r, err
 	}
