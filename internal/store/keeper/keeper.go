@@ -323,6 +323,11 @@ func (k *Keeper) open() error {
 func (k *Keeper) before(ctx context.Context) error {
 	k.files.Lock()
 	defer k.files.Unlock()
+	release, err := k.lockEngine()
+	if err != nil {
+		return err
+	}
+	defer release()
 	k.mu.Lock()
 	served, end, suspects := k.serving, k.end, maps.Clone(k.suspects)
 	k.serving = false

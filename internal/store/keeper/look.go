@@ -16,6 +16,7 @@ import (
 	"github.com/amoskys/amoskys/internal/node/child"
 	"github.com/amoskys/amoskys/internal/obs"
 	"github.com/amoskys/amoskys/internal/store/vlogs"
+	"github.com/amoskys/amoskys/internal/vfs"
 )
 
 // newestFormat of a part is what the engine that we link reads.
@@ -26,6 +27,25 @@ const smallFile = 4 << 10
 
 // ErrNewer says that a newer version of the engine wrote the files.
 var ErrNewer = errors.New("a newer version of AMOSKYS wrote the store's files: run that version, or move the folder away to have the store built again from the log")
+
+// ErrRunning says that an engine runs on the folder that is not ours, such as one whose
+// store was killed a moment ago.
+var ErrRunning = errors.New("another engine still uses the store's folder")
+
+// lockEngine takes the engine's own lock while nothing of its folder may change.
+func (k *Keeper) lockEngine() (release func(), err error) {
+	if _, err := os.Stat(k.engineDir()); errors.Is(err, os.ErrNotExist) {
+		return func() {}, nil
+	}
+	held, err := vfs.OS{}.Lock(filepath.Join(k.engineDir(), "flock.lock"))
+	if _, ok := errors.AsType[*vfs.LockedError](err); ok {
+		return nil, fmt.Errorf("%w (%s)", ErrRunning, k.engineDir())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock the store's folder: %w", err)
+	}
+	return func() { _ = held.Close() }, nil
+}
 
 // ending is how the engine ended before.
 type ending int

@@ -223,3 +223,35 @@ func TestVerifyFindsWhatChanged(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestAnotherEngineIsWaitedFor: the files of one that runs are not looked at, as they
+// change, and once it is gone the store goes on.
+func TestAnotherEngineIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "store")
+	first, stop := enginetest.Run(t, enginetest.Options(t, dir))
+	insert(t, first.Client(), 0, 1000, time.Now())
+	second := keeper.New(enginetest.Options(t, dir))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- second.Run(ctx) }()
+	for !strings.Contains(second.State().Reason, "another engine") {
+		wait(t, time.Millisecond)
+	}
+	if s := second.State(); len(s.SetAside) > 0 || s.Starts > 0 {
+		t.Errorf("state %+v", s)
+	}
+	stop()
+	soon, done := context.WithTimeout(ctx, time.Minute)
+	defer done()
+	if _, err := second.Wait(soon, 0); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(t, second.Client(), "*"); n != 1000 {
+		t.Errorf("%d rows of 1000", n)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
