@@ -85,7 +85,7 @@ func orElse[T int | time.Duration](v, otherwise T) T {
 // Ingest feeds one store. Make it with New, and call Run once.
 type Ingest struct {
 	o       Options
-	reader  *reader.Reader
+	reader  atomic.Pointer[reader.Reader] // nil until the place is found
 	metrics *metrics
 	flight  *flight
 	epoch   atomic.Uint64 // the engine's start that rows are given to: keeper.State.Starts
@@ -112,12 +112,13 @@ type Ingest struct {
 	view view
 }
 
-// view is what status needs, without waiting for the engine.
+// view is what status and retention need, who must not wait for mu: its holder may wait
+// until there is room on the disk.
 type view struct {
 	sync.Mutex
+	removed  map[string]bool // days that retention removed since the last barrier
 	place    Place
 	next     stream.Offset
-	rows     uint64 // behind the place
 	readOnly bool
 	trouble  string // why reading has not begun
 	rebuild  Rebuild
@@ -132,7 +133,7 @@ func New(o Options) (*Ingest, error) {
 	o.setDefaults()
 	in := &Ingest{
 		o: o, flight: newFlight(), news: make(chan struct{}, 1), rebuilding: make(chan struct{}, 1), begun: make(chan struct{}, 1),
-		writer: row.NewWriter(o.Retention.bounds()), days: map[int64]uint64{},
+		writer: row.NewWriter(o.Retention.bounds()), days: map[int64]uint64{}, view: view{removed: map[string]bool{}},
 	}
 	var err error
 	if in.metrics, err = newMetrics(in, o.Registerer); err != nil {
@@ -157,9 +158,7 @@ func (in *Ingest) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the log for the store: %w", err)
 	}
-	in.mu.Lock()
-	in.reader = r
-	in.mu.Unlock()
+	in.reader.Store(r)
 
 	// The inserts outlast the reader, for the last batch.
 	inserting, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -180,11 +179,7 @@ func (in *Ingest) Run(ctx context.Context) error {
 }
 
 // Reader tells how far reading is; nil until it has begun.
-func (in *Ingest) Reader() *reader.Reader {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	return in.reader
-}
+func (in *Ingest) Reader() *reader.Reader { return in.reader.Load() }
 
 // lastTime bounds the barrier at the end.
 const lastTime = 10 * time.Second
@@ -195,8 +190,11 @@ func (in *Ingest) settleLast(ctx context.Context) {
 	defer cancel()
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if in.flight.failure() != nil || !in.o.Keeper.State().Running {
-		return
+	in.view.Lock()
+	full := in.view.readOnly
+	in.view.Unlock()
+	if full || in.flight.failure() != nil || !in.o.Keeper.State().Running {
+		return // what came is read again
 	}
 	if err := in.settle(ctx); err != nil {
 		in.o.Logger.WarnContext(ctx, "the store ends before its newest events are durable: it reads them again", obs.KeyError, err)

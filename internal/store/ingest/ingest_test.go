@@ -172,17 +172,27 @@ func startFeed(t *testing.T, l *logged, path string, change ...func(*Options)) *
 	return &running{in, k, stop}
 }
 
+// patience is how long nothing may happen.
+const patience = 40 * time.Second
+
 // until waits for something.
 func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(40 * time.Second)
-	defer deadline.Stop()
+	untilOrStuck(t, what, ok, func() uint64 { return 0 })
+}
+
+// untilOrStuck waits for something for as long as there is progress.
+func untilOrStuck(t testing.TB, what string, ok func() bool, progress func() uint64) {
+	t.Helper()
+	last, since := progress(), time.Now()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
+		<-tick.C
+		if now := progress(); now != last {
+			last, since = now, time.Now()
+		}
+		if time.Since(since) > patience {
 			t.Fatalf("waited in vain: %s", what)
 		}
 	}
@@ -191,7 +201,11 @@ func until(t testing.TB, what string, ok func() bool) {
 // settled waits until all that the log has is durable.
 func (r *running) settled(t testing.TB, l *logged) {
 	t.Helper()
-	until(t, "all is stored", func() bool { return r.Place().Offset == l.log.Stat().NextOffset && len(r.Place().Rebuilds) == 0 })
+	untilOrStuck(t, "all is stored", func() bool {
+		p := r.Place()
+		toCome := slices.ContainsFunc(r.keeper.State().SetAside, func(a keeper.SetAside) bool { return a.Rebuilt.IsZero() })
+		return p.Offset == l.log.Stat().NextOffset && len(p.Rebuilds) == 0 && !toCome
+	}, r.Next)
 }
 
 // stored reads all rows that hold.
@@ -411,3 +425,13 @@ func killEngine(t *testing.T, r *running) {
 		t.Fatal(err)
 	}
 }
+
+// storedAgain opens a store that was stopped and reads it.
+func storedAgain(t *testing.T, l *logged, r *running) map[stream.Offset][]*pb.StoredEvent {
+	t.Helper()
+	r = startFeed(t, l, r.o.Path)
+	r.settled(t, l)
+	return stored(t, r.keeper.Client(), "*")
+}
+
+func encode(ev *pb.Event) ([]byte, error) { return event.Encode(ev) }

@@ -112,25 +112,20 @@ func (in *Ingest) removeDay(ctx context.Context, d keeper.Day, why string) error
 	if err := in.o.Keeper.Remove(ctx, d.Name); err != nil {
 		return err //nolint:wrapcheck // it says all
 	}
-	day, _ := dayNumber(d.Name)
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	p := in.place.clone()
-	n := max(p.Days[d.Name], in.days[day])
-	delete(p.Days, d.Name)
-	delete(in.days, day)
-	in.place = p // on disk with the next barrier; until then it counts rows that are gone
+	in.view.Lock()
+	in.view.removed[d.Name] = true
+	n := in.view.place.Days[d.Name]
+	in.view.Unlock()
 	in.metrics.removedDays.Inc()
-	in.show()
 	in.o.Logger.InfoContext(ctx, "the store removed its oldest day", "day", d.Name, obs.KeyReason, why, obs.KeyEvents, n, obs.KeyBytes, d.Bytes)
 	return nil
 }
 
 // retainTypes removes events of types that are kept for a shorter time, once a day.
 func (in *Ingest) retainTypes(ctx context.Context, now time.Time) error {
-	in.mu.Lock()
-	p := in.place
-	in.mu.Unlock()
+	in.view.Lock()
+	p := in.view.place
+	in.view.Unlock()
 	today := now.Format(dayFormat)
 	if len(in.o.Retention.ByType) == 0 || p.Types == today {
 		return nil

@@ -43,6 +43,7 @@ func (in *Ingest) settle(ctx context.Context) error {
 		return err //nolint:wrapcheck // it says all
 	}
 	in.countDropped(ctx)
+	in.forgetRemoved()
 	p := in.place.clone()
 	p.Offset, p.Last, p.Newest = in.next, string(in.last), in.newest
 	p.Days = in.dayNames()
@@ -60,9 +61,21 @@ func (in *Ingest) settle(ctx context.Context) error {
 	}
 	in.place, in.gaps, in.settled = p, nil, in.o.now()
 	in.metrics.barrier.Observe(in.settled.Sub(began).Seconds())
-	in.reader.Durable(p.Offset)
+	in.reader.Load().Durable(p.Offset)
 	in.show()
 	return nil
+}
+
+// forgetRemoved forgets the days that retention removed.
+func (in *Ingest) forgetRemoved() {
+	in.view.Lock()
+	defer in.view.Unlock()
+	for name := range in.view.removed {
+		if day, ok := dayNumber(name); ok {
+			delete(in.days, day)
+		}
+	}
+	clear(in.view.removed)
 }
 
 func (in *Ingest) dayNames() map[string]uint64 {

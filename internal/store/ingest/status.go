@@ -22,7 +22,6 @@ func (in *Ingest) show() {
 	}
 	in.view.Lock()
 	in.view.place, in.view.next = in.place, in.next
-	in.view.rows = in.next - min(in.next, in.place.Offset)
 	in.view.Unlock()
 }
 
@@ -76,7 +75,10 @@ const (
 func (in *Ingest) Status() *pb.StoreStatus {
 	engine := in.o.Keeper.State()
 	in.view.Lock()
-	place, v := in.view.place, viewCopy{in.view.readOnly, in.view.trouble, in.view.freeing, in.view.rebuild}
+	place, v := in.view.place.clone(), viewCopy{in.view.readOnly, in.view.trouble, in.view.freeing, in.view.rebuild}
+	for day := range in.view.removed {
+		delete(place.Days, day)
+	}
 	in.view.Unlock()
 	s := &pb.StoreStatus{
 		NextOffset: in.Inserted(), LagEvents: in.Lag(), RetentionBytes: uint64(max(in.o.Retention.Bytes, 0)),
