@@ -115,7 +115,6 @@ type services struct {
 	keeping   *keeping.Service
 	*membership
 	query    *query.Service
-	ring     *live.Ring
 	recorder *live.Recorder
 	feed     *reader.Reader
 }
@@ -165,11 +164,8 @@ func newServices(
 	if err != nil {
 		return nil, err
 	}
-	s.ring = live.NewRing(live.RingOptions{
-		Recorder: s.recorder, Logger: logger, Tail: func() uint64 { return log.Stat().NextOffset },
-	})
-	s.query = query.New(query.Options{Status: s.status, Store: s.ring, Series: s.recorder, Gatherer: registry})
-	if s.feed, err = newFeed(log, s.ring, registry, logger); err != nil {
+	s.query = query.New(query.Options{Status: s.status, Series: s.recorder, Gatherer: registry})
+	if s.feed, err = newFeed(log, live.NewFeed(s.recorder), registry, logger); err != nil {
 		return nil, err
 	}
 	return s, nil

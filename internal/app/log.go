@@ -28,12 +28,12 @@ func OpenStorage(
 	})
 }
 
-// newFeed returns the reader that fills the live view from the log's tail.
-func newFeed(log stream.Log, ring *live.Ring, registry prometheus.Registerer, logger *slog.Logger) (*reader.Reader, error) {
+// newFeed returns the reader that counts events from the log's tail on.
+func newFeed(log stream.Log, feed *live.Feed, registry prometheus.Registerer, logger *slog.Logger) (*reader.Reader, error) {
 	stat := log.Stat()
 	return reader.New(reader.Options{
-		Name: "live", Source: &reader.Local{Log: log}, Consumer: ring, Logger: logger, Registerer: registry,
-		Start: reader.Start{Offset: max(stat.FirstOffset, ring.StartOffset(stat.NextOffset))}, MaxEvents: 4096, Blocks: true,
+		Name: "live", Source: &reader.Local{Log: log}, Consumer: feed, Logger: logger, Registerer: registry,
+		Start: reader.Start{Offset: max(stat.FirstOffset, live.StartOffset(stat.NextOffset))}, MaxEvents: 4096, Blocks: true,
 	})
 }
 

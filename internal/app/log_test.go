@@ -44,8 +44,8 @@ func TestLiveViewOutlastsItsDisk(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		ring := live.NewRing(live.RingOptions{Logger: quiet})
-		feed, err := newFeed(log, ring, prometheus.NewRegistry(), quiet)
+		counted := live.NewFeed(live.NewRecorder(live.RecorderOptions{}))
+		feed, err := newFeed(log, counted, prometheus.NewRegistry(), quiet)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,8 +67,8 @@ func TestLiveViewOutlastsItsDisk(t *testing.T) {
 		if s := status(); s[0].State != stream.ReaderOK || s[0].Offset != 4 || s[0].SeenAt == nil {
 			t.Errorf("afterwards: %+v", s)
 		}
-		if got := ring.Stats(); got.Malformed != 4 { // it was given all four, which are no events
-			t.Errorf("the ring was given %+v", got)
+		if got := counted.Malformed(); got != 4 { // it was given all four, which are no events
+			t.Errorf("%d were counted", got)
 		}
 		cancel()
 		if err := <-done; err != nil {

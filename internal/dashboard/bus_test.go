@@ -1,7 +1,6 @@
 package dashboard_test
 
 import (
-	"iter"
 	"sync"
 	"time"
 
@@ -18,7 +17,7 @@ import (
 // memoryBus is an EventBus over a slice.
 type memoryBus struct {
 	pb.UnimplementedEventBusServer
-	ring *live.Ring
+	feed *live.Feed
 
 	mu      sync.Mutex
 	events  []*pb.StoredEvent
@@ -48,15 +47,12 @@ func (b *memoryBus) publish(events ...*pb.Event) {
 			Offset: first + uint64(i), LoggedTime: timestamppb.New(now), Publisher: "spiffe://test/agent/h1", Event: text,
 		})
 	}
-	b.ring.Add(live.Batch{
-		First: first, Count: len(events), Publisher: "spiffe://test/agent/h1", Received: now,
-		Events: iter.Seq2[uint64, []byte](func(yield func(uint64, []byte) bool) {
-			for i, text := range encoded {
-				if !yield(first+uint64(i), text) {
-					return
-				}
+	b.feed.Count(now, len(events), func(yield func(uint64, []byte) bool) {
+		for i, text := range encoded {
+			if !yield(first+uint64(i), text) {
+				return
 			}
-		}),
+		}
 	})
 	close(b.changed)
 	b.changed = make(chan struct{})

@@ -11,31 +11,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/amoskys/amoskys/internal/dashboard"
-	"github.com/amoskys/amoskys/internal/live"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
-
-// hookedStore is the ring, and tells a test of each question.
-type hookedStore struct {
-	*live.Ring
-	hub *fakeHub
-}
-
-func (s hookedStore) tell(ctx context.Context, req proto.Message) {
-	if asked := s.hub.asked.Load(); asked != nil {
-		(*asked)(ctx, req)
-	}
-}
-
-func (s hookedStore) Search(ctx context.Context, req *pb.SearchEventsRequest) (*pb.SearchEventsResponse, error) {
-	s.tell(ctx, req)
-	return s.Ring.Search(ctx, req)
-}
-
-func (s hookedStore) Event(ctx context.Context, req *pb.EventRequest) (*pb.EventResponse, error) {
-	s.tell(ctx, req)
-	return s.Ring.Event(ctx, req)
-}
 
 // TestQuestionsEndWithTheirCaller: when a browser goes away, what the hub does
 // for it ends at once.

@@ -55,7 +55,7 @@ const testPassword = "correct horse battery"
 type fakeHub struct {
 	t        testing.TB
 	db       *state.DB
-	ring     *live.Ring
+	feed     *live.Feed
 	recorder *live.Recorder
 	registry *prometheus.Registry
 	bus      *memoryBus
@@ -90,8 +90,8 @@ func newHub(t testing.TB) *fakeHub {
 			t.Fatal(err)
 		}
 	}
-	h.ring = live.NewRing(live.RingOptions{Recorder: h.recorder})
-	h.bus = &memoryBus{ring: h.ring, changed: make(chan struct{})}
+	h.feed = live.NewFeed(h.recorder)
+	h.bus = &memoryBus{feed: h.feed, changed: make(chan struct{})}
 	trail := audit.New(audit.Options{Store: h.db})
 	var jobs *tasks.Service
 	fl, err := fleet.New(context.Background(), fleet.Options{
@@ -114,7 +114,7 @@ func newHub(t testing.TB) *fakeHub {
 		pb.RegisterFleetServer(s, fl)
 		pb.RegisterTasksServer(s, jobs)
 		pb.RegisterEnrollmentServer(s, enroller{})
-		pb.RegisterQueryServer(s, query.New(query.Options{Status: status, Store: hookedStore{h.ring, h}, Series: h.recorder, Gatherer: h.registry}))
+		pb.RegisterQueryServer(s, memoryStore{query.New(query.Options{Status: status, Series: h.recorder, Gatherer: h.registry}), h})
 	}
 	h.start()
 	t.Cleanup(func() { h.stop() })

@@ -37,7 +37,7 @@ type Recorder struct {
 	start int64
 }
 
-// Names and units of the series that the ring counts. The label of the first is
+// Names and units of the series that a feed counts. The label of the first is
 // type, of the second agent and host, of the third host. The host is the one that
 // the events came from: what others saw of a host is no sign that it lives.
 const (

@@ -19,10 +19,10 @@ import (
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
-// recording is a recorder with a clock, fed through a ring.
+// recording is a recorder with a clock, and its feed.
 type recording struct {
 	*live.Recorder
-	ring *live.Ring
+	feed *live.Feed
 	now  time.Time
 	n    int
 }
@@ -33,7 +33,7 @@ func newRecordingAt(now time.Time, o live.RecorderOptions) *recording {
 	r := &recording{now: now}
 	o.Now = func() time.Time { return r.now }
 	r.Recorder = live.NewRecorder(o)
-	r.ring = live.NewRing(live.RingOptions{Recorder: r.Recorder, Now: o.Now})
+	r.feed = live.NewFeed(r.Recorder)
 	return r
 }
 
@@ -48,7 +48,7 @@ func (r *recording) events(t *testing.T, typ string, n int) {
 		events = append(events, encode(t, ev))
 		r.n++
 	}
-	r.ring.Add(batchOf(uint64(r.n-n), r.now, events...))
+	r.feed.Count(r.now, n, batchOf(uint64(r.n-n), events...))
 }
 
 func (r *recording) read(t *testing.T, req *pb.SeriesRequest) string {
@@ -145,14 +145,14 @@ func TestSeriesOfTheTailOfTheLog(t *testing.T) {
 	for i := range 30 {
 		events = append(events, encode(t, sample(i)))
 	}
-	r.ring.Add(batchOf(0, epoch.Add(50*time.Second), events...)) // older than the recorder
+	r.feed.Count(epoch.Add(50*time.Second), len(events), batchOf(0, events...)) // older than the recorder
 	got := r.read(t, names(10*time.Second, epoch.Add(40*time.Second), live.SeriesEvents))
 	if diff := cmp.Diff("from 40s each 10s\nevents_per_secondmap[type:process.sample] - 3", got); diff != "" {
 		t.Error(diff)
 	}
 	// A clock that runs ahead does not make events of the future.
 	ahead := encode(t, sample(1000))
-	r.ring.Add(batchOf(30, r.now.Add(time.Hour), ahead))
+	r.feed.Count(r.now.Add(time.Hour), 1, batchOf(30, ahead))
 	r.now = r.now.Add(time.Second)
 	got = r.read(t, names(time.Second, r.now.Add(-time.Second), live.SeriesEvents))
 	if !strings.HasSuffix(got, " 1") {
@@ -307,7 +307,7 @@ func TestRateAmongOthersIsUnknown(t *testing.T) {
 	for i, host := range []string{"h1", "h2"} {
 		ev := sample(i)
 		ev.Host.Name = host
-		r.ring.Add(batchOf(uint64(i), r.now, encode(t, ev)))
+		r.feed.Count(r.now, 1, batchOf(uint64(i), encode(t, ev)))
 	}
 	r.now = r.now.Add(10 * time.Second)
 	if got, known := r.AgentRate("h1", "proc_agent"); got == 0 || !known {
@@ -315,5 +315,19 @@ func TestRateAmongOthersIsUnknown(t *testing.T) {
 	}
 	if got, known := r.AgentRate("h2", "proc_agent"); got != 0 || known {
 		t.Errorf("of one among others: %v, %v", got, known)
+	}
+}
+
+func TestSeriesStopWhenTheirCallerHasGone(t *testing.T) {
+	recorder := live.NewRecorder(live.RecorderOptions{})
+	recorder.Sample(func(emit func(name, unit string, labels map[string]string, value float64)) {
+		for i := range 200 {
+			emit("x", "1", map[string]string{"n": fmt.Sprint(i)}, 1)
+		}
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := recorder.Series(ctx, &pb.SeriesRequest{Names: []string{"x"}}); status.Code(err) != codes.Canceled {
+		t.Errorf("error %v", err)
 	}
 }

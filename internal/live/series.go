@@ -252,3 +252,21 @@ func sortedSeries(group map[string]*series) []*series {
 	}
 	return list
 }
+
+// settled is how long the events of a second may be on their way to us.
+const settled = time.Second
+
+// roundStep returns the shortest round length that is at least d.
+func roundStep(d time.Duration) time.Duration {
+	for _, round := range []time.Duration{
+		time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second,
+		15 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute,
+		15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 3 * time.Hour, 6 * time.Hour, 12 * time.Hour,
+	} {
+		if round >= d {
+			return round
+		}
+	}
+	const day = 24 * time.Hour
+	return (d + day - 1) / day * day
+}

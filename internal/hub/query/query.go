@@ -1,12 +1,10 @@
-// Package query is the hub's Query service: what the dashboard and the command
-// line read. It answers from the hub's own state, from a store of events, from
-// recent series, and from the hub's metrics, and keeps nothing itself.
+// Package query is the hub's Query service: what the dashboard and the command line
+// read of the hub itself, its state, recent series and its metrics. It keeps nothing.
+// Events are asked of a store, and whoever asks here is told so.
 //
 // Wiring, in internal/app:
 //
-//	service := query.New(query.Options{
-//		Status: h.Status, Store: ring, Series: recorder, Gatherer: registry,
-//	})
+//	service := query.New(query.Options{Status: h.Status, Series: recorder, Gatherer: registry})
 //	pb.RegisterQueryServer(server, service)
 //	go recorder.Run(ctx, query.Gauges(h.Status), fleet.Gauges)
 package query
@@ -22,6 +20,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -30,13 +29,6 @@ import (
 	"github.com/amoskys/amoskys/internal/hub"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
-
-// Store holds events to search; *live.Ring is one. Its errors are gRPC statuses.
-type Store interface {
-	Search(ctx context.Context, req *pb.SearchEventsRequest) (*pb.SearchEventsResponse, error)
-	Event(ctx context.Context, req *pb.EventRequest) (*pb.EventResponse, error)
-	Status() *pb.StoreStatus
-}
 
 // Series holds recent time series; *live.Recorder does.
 type Series interface {
@@ -47,7 +39,6 @@ type Series interface {
 type Options struct {
 	// Status is the hub's own, such as (*hub.Hub).Status.
 	Status   func() hub.Status
-	Store    Store
 	Series   Series
 	Gatherer prometheus.Gatherer
 }
@@ -75,7 +66,6 @@ func (s *Service) Status(context.Context, *pb.StatusRequest) (*pb.StatusResponse
 		Connections: uint32(h.Connections), EventsPerSecond: h.EventsPerSecond, EventsTotal: h.EventsTotal,
 		ErrorsTotal: h.ErrorsTotal, QueueDepth: float64(h.QueueDepth),
 		Latency: &pb.LatencyQuantiles{P50Ms: h.Latency.P50, P99Ms: h.Latency.P99, P999Ms: h.Latency.P999},
-		Store:   s.o.Store.Status(),
 	}
 	if h.Log.OldestTime != nil {
 		response.Log.OldestTime = timestamppb.New(*h.Log.OldestTime)
@@ -98,14 +88,39 @@ func (s *Service) Status(context.Context, *pb.StatusRequest) (*pb.StatusResponse
 	return response, nil
 }
 
-// SearchEvents looks for events in the store.
-func (s *Service) SearchEvents(ctx context.Context, req *pb.SearchEventsRequest) (*pb.SearchEventsResponse, error) {
-	return s.o.Store.Search(ctx, req)
+// errAskStore tells those who ask a hub for events where these are.
+func errAskStore() error {
+	return status.Error(codes.Unimplemented, "the hub keeps no events to search: the store answers this (amoskys store, port 5002; STORE_HOST and STORE_PORT name it)")
 }
 
-// Event returns one event with its surroundings.
-func (s *Service) Event(ctx context.Context, req *pb.EventRequest) (*pb.EventResponse, error) {
-	return s.o.Store.Event(ctx, req)
+// SearchEvents is the store's to answer.
+func (*Service) SearchEvents(context.Context, *pb.SearchEventsRequest) (*pb.SearchEventsResponse, error) {
+	return nil, errAskStore()
+}
+
+// Event is the store's to answer.
+func (*Service) Event(context.Context, *pb.EventRequest) (*pb.EventResponse, error) {
+	return nil, errAskStore()
+}
+
+// Rows is the store's to answer.
+func (*Service) Rows(*pb.RowsRequest, grpc.ServerStreamingServer[pb.RowsResponse]) error {
+	return errAskStore()
+}
+
+// Export is the store's to answer.
+func (*Service) Export(*pb.ExportRequest, grpc.ServerStreamingServer[pb.ExportResponse]) error {
+	return errAskStore()
+}
+
+// FieldNames is the store's to answer.
+func (*Service) FieldNames(context.Context, *pb.FieldNamesRequest) (*pb.FieldNamesResponse, error) {
+	return nil, errAskStore()
+}
+
+// FieldValues is the store's to answer.
+func (*Service) FieldValues(context.Context, *pb.FieldValuesRequest) (*pb.FieldValuesResponse, error) {
+	return nil, errAskStore()
 }
 
 // Series returns recent series.

@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc/codes"
+	rpcstatus "google.golang.org/grpc/status"
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -19,21 +21,10 @@ import (
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
-// store answers with what a test set.
-type store struct{ asked *pb.SearchEventsRequest }
+// series answers the same always.
+type series struct{}
 
-func (s *store) Search(_ context.Context, req *pb.SearchEventsRequest) (*pb.SearchEventsResponse, error) {
-	s.asked = req
-	return &pb.SearchEventsResponse{Total: 7}, nil
-}
-
-func (*store) Event(context.Context, *pb.EventRequest) (*pb.EventResponse, error) {
-	return &pb.EventResponse{Event: &pb.StoredEvent{Offset: 3}}, nil
-}
-
-func (*store) Status() *pb.StoreStatus { return &pb.StoreStatus{State: "ok", Events: 9} }
-
-func (*store) Series(context.Context, *pb.SeriesRequest) (*pb.SeriesResponse, error) {
+func (series) Series(context.Context, *pb.SeriesRequest) (*pb.SeriesResponse, error) {
 	return &pb.SeriesResponse{Series: []*pb.TimeSeries{{Name: "x"}}}, nil
 }
 
@@ -53,8 +44,7 @@ func status() hub.Status {
 }
 
 func TestStatusAndPassThrough(t *testing.T) {
-	st := &store{}
-	s := query.New(query.Options{Status: status, Store: st, Series: st})
+	s := query.New(query.Options{Status: status, Series: series{}})
 	got, err := s.Status(t.Context(), &pb.StatusRequest{})
 	if err != nil {
 		t.Fatal(err)
@@ -70,20 +60,31 @@ func TestStatusAndPassThrough(t *testing.T) {
 			SeenTime: timestamppb.New(time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)),
 		}},
 		Connections: 4, EventsPerSecond: 2.5, EventsTotal: 10, ErrorsTotal: 1, QueueDepth: 3,
-		Latency: &pb.LatencyQuantiles{P50Ms: 1, P99Ms: 2}, Store: &pb.StoreStatus{State: "ok", Events: 9},
+		Latency: &pb.LatencyQuantiles{P50Ms: 1, P99Ms: 2},
 	}
 	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
 		t.Error(diff)
 	}
-	found, err := s.SearchEvents(t.Context(), &pb.SearchEventsRequest{Limit: 5})
-	if err != nil || found.GetTotal() != 7 || st.asked.GetLimit() != 5 {
-		t.Errorf("search %v, %v", found, err)
-	}
-	if one, err := s.Event(t.Context(), &pb.EventRequest{}); err != nil || one.GetEvent().GetOffset() != 3 {
-		t.Errorf("event %v, %v", one, err)
-	}
 	if series, err := s.Series(t.Context(), &pb.SeriesRequest{}); err != nil || len(series.GetSeries()) != 1 {
 		t.Errorf("series %v, %v", series, err)
+	}
+}
+
+// TestEventsAreTheStoresToTell: who asks a hub for events hears where they are, also a
+// dashboard of before there were stores.
+func TestEventsAreTheStoresToTell(t *testing.T) {
+	s := query.New(query.Options{})
+	for name, ask := range map[string]func() error{
+		"search": func() error { _, err := s.SearchEvents(t.Context(), nil); return err },
+		"event":  func() error { _, err := s.Event(t.Context(), nil); return err },
+		"rows":   func() error { return s.Rows(nil, nil) },
+		"export": func() error { return s.Export(nil, nil) },
+		"names":  func() error { _, err := s.FieldNames(t.Context(), nil); return err },
+		"values": func() error { _, err := s.FieldValues(t.Context(), nil); return err },
+	} {
+		if err := ask(); rpcstatus.Code(err) != codes.Unimplemented || !strings.Contains(err.Error(), "amoskys store") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
