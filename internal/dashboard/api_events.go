@@ -23,7 +23,7 @@ import (
 // EventsAnswer is what a search found.
 type EventsAnswer struct {
 	Events    []Event     `json:"events" nullable:"false" doc:"Newest first by their own time, of equal times the later in the log first; with oldest_first the other way round."`
-	Total     uint64      `json:"total" doc:"Matches in the whole range; 0 with page, where it is not counted again."`
+	Total     uint64      `json:"total" doc:"Matches in the whole range; 0 with page or no_total, where it is not counted."`
 	Scanned   uint64      `json:"scanned"`
 	TookMS    float64     `json:"took_ms"`
 	Histogram *Histogram  `json:"histogram"`
@@ -108,6 +108,7 @@ type eventsInput struct {
 	Limit     uint32   `query:"limit" default:"100" minimum:"1" maximum:"1000"`
 	Before    uint64   `query:"before" doc:"Only events that come after the one of this offset in the answer's order: next_before of the page before."`
 	Page      string   `query:"page" maxLength:"1024" doc:"next_page of the page before; all else as it was."`
+	NoTotal   bool     `query:"no_total" doc:"Do not count: the first rows of a long range come sooner."`
 	Oldest    bool     `query:"oldest_first" doc:"The oldest first instead."`
 	Histogram uint32   `query:"histogram" maximum:"500" doc:"How many buckets; 0 for none."`
 	Facets    []string `query:"facets" maxItems:"16" doc:"Fields to count values of."`
@@ -123,11 +124,11 @@ func (s *Server) searchEvents(ctx context.Context, in *eventsInput) (*EventsAnsw
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := s.hub.call(ctx)
+	ctx, cancel := askStored(ctx)
 	defer cancel()
 	found, err := s.stored().SearchEvents(ctx, &pb.SearchEventsRequest{
 		Filter: asked.filter, Since: asked.since, Until: asked.until, Limit: in.Limit, BeforeOffset: in.Before,
-		HistogramBuckets: in.Histogram, Facets: in.Facets, Page: in.Page, OldestFirst: in.Oldest, NoTotal: in.Page != "",
+		HistogramBuckets: in.Histogram, Facets: in.Facets, Page: in.Page, OldestFirst: in.Oldest, NoTotal: in.NoTotal || in.Page != "",
 	})
 	if err != nil {
 		return nil, s.storeProblem(err)

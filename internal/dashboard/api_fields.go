@@ -58,7 +58,7 @@ func (s *Server) fields(ctx context.Context, in *fieldsInput) (FieldsAnswer, err
 	if err != nil {
 		return FieldsAnswer{}, err
 	}
-	ctx, cancel := s.hub.call(ctx)
+	ctx, cancel := askStored(ctx)
 	defer cancel()
 	found, err := s.stored().FieldNames(ctx, &pb.FieldNamesRequest{Filter: asked.filter, Since: asked.since, Until: asked.until})
 	if err != nil {
@@ -108,7 +108,7 @@ func (s *Server) fieldValues(ctx context.Context, in *fieldValuesInput) (FieldVa
 	if err != nil {
 		return FieldValues{}, err
 	}
-	ctx, cancel := s.hub.call(ctx)
+	ctx, cancel := askStored(ctx)
 	defer cancel()
 	found, err := s.stored().FieldValues(ctx, &pb.FieldValuesRequest{
 		Field: in.Name, Filter: asked.filter, Since: asked.since, Until: asked.until, Limit: in.Limit, Prefix: in.Prefix,

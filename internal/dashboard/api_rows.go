@@ -46,7 +46,7 @@ func (s *Server) rows(ctx context.Context, in *rowsInput) (*RowsAnswer, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := s.hub.call(ctx) // ends the stream, too
+	ctx, cancel := askStored(ctx) // ends the stream, too
 	defer cancel()
 	stream, err := s.stored().Rows(ctx, &pb.RowsRequest{Query: in.Query, Since: since, Until: until, Limit: in.Limit})
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -90,7 +91,7 @@ func (s *scriptedStore) FieldValues(_ context.Context, req *pb.FieldValuesReques
 }
 
 // newStoreSite is a dashboard between a hub and a store that is scripted.
-func newStoreSite(t *testing.T, st *scriptedStore) (s *site, stopStore func()) {
+func newStoreSite(t *testing.T, st *scriptedStore, change ...func(*dashboard.Options)) (s *site, stopStore func()) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -103,10 +104,10 @@ func newStoreSite(t *testing.T, st *scriptedStore) (s *site, stopStore func()) {
 	stopStore = sync.OnceFunc(func() { server.Stop(); <-done })
 	t.Cleanup(stopStore)
 	host, port, _ := net.SplitHostPort(l.Addr().String())
-	return newSite(t, func(o *dashboard.Options) {
+	return newSite(t, append(change, func(o *dashboard.Options) {
 		o.Config.Store.Host = host
 		o.Config.Store.Port, _ = strconv.Atoi(port)
-	}), stopStore
+	})...), stopStore
 }
 
 func storedEvents(t *testing.T, names ...string) []*pb.StoredEvent {
@@ -428,4 +429,44 @@ func TestExportsEndWithTheirCaller(t *testing.T) {
 		response.Body.Close()
 		return response.StatusCode == http.StatusOK
 	})
+}
+
+// TestOverviewOfAWeekIsNotCountedAgain: what takes long is asked for once a minute,
+// and the newest events each time.
+func TestOverviewOfAWeekIsNotCountedAgain(t *testing.T) {
+	var later atomic.Int64
+	var counted, newest atomic.Int32
+	st := &scriptedStore{status: &pb.StatusResponse{Store: &pb.StoreStatus{State: "ok", Events: 5}}}
+	st.search = func(req *pb.SearchEventsRequest) (*pb.SearchEventsResponse, error) {
+		switch {
+		case len(req.GetFacets()) > 0:
+			counted.Add(1)
+			return &pb.SearchEventsResponse{Total: 3, Facets: []*pb.Facet{{Values: []*pb.FacetValue{{Value: "high", Count: 3}}}}}, nil
+		case req.GetNoTotal():
+			newest.Add(1)
+		}
+		return &pb.SearchEventsResponse{}, nil
+	}
+	s, _ := newStoreSite(t, st, func(o *dashboard.Options) {
+		o.Now = func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
+	})
+	c := s.signedIn(t, "viewer")
+	for _, step := range []struct {
+		after   time.Duration
+		counted int32 // in all
+	}{{0, 2}, {5 * time.Second, 2}, {30 * time.Second, 2}, {2 * time.Minute, 4}} {
+		later.Store(int64(step.after))
+		before := newest.Load()
+		var o dashboard.Overview
+		if code := c.do("GET", "/api/overview?since=7d", nil, &o); code != http.StatusOK || o.Findings.Total != 3 || o.Findings.BySeverity["high"] != 3 {
+			t.Fatalf("%d %+v", code, o.Findings)
+		}
+		if counted.Load() != step.counted || newest.Load() == before {
+			t.Errorf("after %s: counted %d times, not %d; newest asked %d times", step.after, counted.Load(), step.counted, newest.Load()-before)
+		}
+	}
+}
+
+func (s *scriptedStore) Series(context.Context, *pb.SeriesRequest) (*pb.SeriesResponse, error) {
+	return &pb.SeriesResponse{}, nil
 }

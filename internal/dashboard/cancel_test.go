@@ -74,7 +74,7 @@ func TestOverviewSearchesAreBounded(t *testing.T) {
 	if code := c.do("GET", "/api/overview", nil, nil); code != http.StatusOK {
 		t.Fatal(code)
 	}
-	if searches.Load() != 3 {
+	if searches.Load() != 4 {
 		t.Errorf("%d searches", searches.Load())
 	}
 }

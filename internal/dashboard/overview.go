@@ -30,6 +30,9 @@ type madeOverview struct {
 	at   time.Time
 	// good is the last one that the hub gave.
 	good *Overview
+	// counts is what the store counted of the range, at countsAt.
+	counts   *storedCounts
+	countsAt time.Time
 }
 
 // overviewFor is how long an overview is good.
@@ -97,7 +100,7 @@ func (o *overviews) get(ctx context.Context, in overviewInput) (*Overview, error
 	// Others wait for the answer, so it must not end with who asked first.
 	ctx, cancel := o.server.hub.call(context.WithoutCancel(ctx))
 	defer cancel()
-	made, err := o.server.makeOverview(ctx, since, until)
+	made, err := o.server.makeOverview(ctx, one, since, until)
 	if err != nil && !isUnreachable(err) {
 		return nil, err
 	}
@@ -138,7 +141,7 @@ func (s *Server) unreachable(err error, good *Overview) *Overview {
 	}
 }
 
-func (s *Server) makeOverview(ctx context.Context, since, until *timestamppb.Timestamp) (*Overview, error) {
+func (s *Server) makeOverview(ctx context.Context, of *madeOverview, since, until *timestamppb.Timestamp) (*Overview, error) {
 	var status *pb.StatusResponse
 	var agents *pb.ListAgentsResponse
 	var stored storedOverview
@@ -146,7 +149,7 @@ func (s *Server) makeOverview(ctx context.Context, since, until *timestamppb.Tim
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) { status, err = s.hub.query.Status(ctx, &pb.StatusRequest{}); return err })
 	g.Go(func() (err error) { agents, err = s.hub.fleet.ListAgents(ctx, &pb.ListAgentsRequest{}); return err })
-	g.Go(func() (err error) { stored, err = s.askOverview(ctx, since, until, now); return err })
+	g.Go(func() (err error) { stored, err = s.askOverview(ctx, of, since, until, now); return err })
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
@@ -155,14 +158,15 @@ func (s *Server) makeOverview(ctx context.Context, since, until *timestamppb.Tim
 	o.AsOf = &now
 	o.Agents, o.Nodes = countAgents(agents.GetAgents()), countNodes(agents.GetNodes())
 	o.Troubles = troublesOf(agents, now)
-	o.Findings = Findings{Total: stored.findings.GetTotal(), BySeverity: map[string]uint64{}, Newest: newEvents(stored.findings.GetEvents())}
-	for _, f := range stored.findings.GetFacets() {
+	counts := stored.counts
+	o.Findings = Findings{Total: counts.findings.GetTotal(), BySeverity: map[string]uint64{}, Newest: newEvents(counts.findings.GetEvents())}
+	for _, f := range counts.findings.GetFacets() {
 		for _, v := range f.GetValues() {
 			o.Findings.BySeverity[v.GetValue()] = v.GetCount()
 		}
 	}
-	o.Top = Top{Processes: topProcesses(stored.samples.GetEvents()), Hosts: topHosts(stored.hosts), Types: []TypeCount{}}
-	for _, f := range stored.recent.GetFacets() {
+	o.Top = Top{Processes: topProcesses(stored.samples.GetEvents()), Hosts: topHosts(counts.hosts), Types: []TypeCount{}}
+	for _, f := range counts.types.GetFacets() {
 		for _, v := range f.GetValues() {
 			o.Top.Types = append(o.Top.Types, TypeCount{v.GetValue(), v.GetCount()})
 		}
@@ -174,69 +178,6 @@ func (s *Server) makeOverview(ctx context.Context, since, until *timestamppb.Tim
 		o.Store.State, o.StoreAway = "unreachable", s.storeProblem(stored.away).Detail
 	}
 	return o, nil
-}
-
-// storedOverview is what the store tells of a range. What it did not tell is nil.
-type storedOverview struct {
-	status                    *pb.StatusResponse
-	recent, samples, findings *pb.SearchEventsResponse
-	hosts                     *pb.SeriesResponse
-	// away is why something is missing.
-	away error
-}
-
-// askOverview asks the store for its part; that it is away is no error.
-func (s *Server) askOverview(ctx context.Context, since, until *timestamppb.Timestamp, now time.Time) (storedOverview, error) {
-	end := now
-	if until != nil {
-		end = until.AsTime()
-	}
-	readings := end.Add(-topWindow)
-	if since.AsTime().After(readings) {
-		readings = since.AsTime()
-	}
-	var o storedOverview
-	var mu sync.Mutex // guards o.away
-	g, ctx := errgroup.WithContext(ctx)
-	ask := func(question func() error) {
-		g.Go(func() error {
-			err := question()
-			if !isStoreAway(err) {
-				return err
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			o.away = err
-			return nil
-		})
-	}
-	ask(func() (err error) { o.status, err = s.stored().Status(ctx, &pb.StatusRequest{}); return err })
-	ask(func() (err error) {
-		o.recent, err = s.stored().SearchEvents(ctx, &pb.SearchEventsRequest{
-			Since: since, Until: until, Limit: recentEvents, Facets: []string{"type"},
-		})
-		return err
-	})
-	ask(func() (err error) {
-		o.samples, err = s.stored().SearchEvents(ctx, &pb.SearchEventsRequest{
-			Filter: &pb.Filter{Types: []string{event.TypeProcessSample}}, Limit: topSamples, Since: timestamppb.New(readings), Until: until,
-		})
-		return err
-	})
-	ask(func() (err error) {
-		o.findings, err = s.stored().SearchEvents(ctx, &pb.SearchEventsRequest{
-			Filter: &pb.Filter{Types: []string{"finding."}}, Since: since, Until: until,
-			Limit: newestFindings, Facets: []string{"severity"},
-		})
-		return err
-	})
-	ask(func() (err error) {
-		o.hosts, err = s.stored().Series(ctx, &pb.SeriesRequest{
-			Names: []string{"host_events_per_second"}, Since: since, Until: timestamppb.New(end.Add(-time.Second)),
-		})
-		return err
-	})
-	return o, g.Wait()
 }
 
 func newOverviewStatus(h *pb.StatusResponse) OverviewStatus {

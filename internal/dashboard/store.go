@@ -15,6 +15,15 @@ import (
 // stored is whom events are asked of.
 func (s *Server) stored() pb.QueryClient { return s.hub.store.query }
 
+// storeTimeout bounds a search, which may look at weeks; the store has bounds of its
+// own, and it ends when the browser leaves.
+const storeTimeout = 45 * time.Second
+
+// askStored bounds one question to the store in time.
+func askStored(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, storeTimeout)
+}
+
 // storeRetry is when to try again after the store was not there.
 const storeRetry = 3 * time.Second
 

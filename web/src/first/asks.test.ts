@@ -33,6 +33,17 @@ describe('what a page asks for before its code is there', () => {
     });
   });
 
+  it('asks for the rows of a long range alone, whose counts come later', () => {
+    const [, , search] = firstAsks('/dashboard/events', '?range=7d&facets=pid');
+    const params = new URL(search ?? '', 'http://x').searchParams;
+    expect(Object.fromEntries(params)).toEqual({
+      since: '168h',
+      limit: '200',
+      without: 'process.sample',
+      no_total: 'true',
+    });
+  });
+
   it.each([
     ['?q=type:=process.sample', null],
     ['?q=type:process.*', null],

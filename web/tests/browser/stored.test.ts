@@ -177,6 +177,19 @@ describe.skipIf(!need(hasChromium, 'Chromium'))('Events of the store', () => {
     );
   });
 
+  it('shows the rows of a week first, and counts behind them', async () => {
+    const { page } = await stage.tab('/dashboard/events?range=7d');
+    await page.locator('[role="grid"] .row').first().waitFor();
+    await page.getByRole('img', { name: /^Matching events over time/ }).waitFor();
+    await page.getByRole('button', { name: /^process\.exit/ }).waitFor();
+    await page
+      .locator('.found')
+      .getByText(/events/)
+      .first()
+      .waitFor();
+    await page.getByText('complete', { exact: true }).waitFor();
+  });
+
   it('leaves Overview what the hub tells', async () => {
     stage.fake.world.store.state = 'away';
     stage.fake.world.store.reason = away;

@@ -793,7 +793,7 @@ export interface components {
             took_ms: number;
             /**
              * Format: int64
-             * @description Matches in the whole range; 0 with page, where it is not counted again.
+             * @description Matches in the whole range; 0 with page or no_total, where it is not counted.
              */
             total: number;
         };
@@ -2214,6 +2214,8 @@ export interface operations {
                 before?: number;
                 /** @description next_page of the page before; all else as it was. */
                 page?: string;
+                /** @description Do not count: the first rows of a long range come sooner. */
+                no_total?: boolean;
                 /** @description The oldest first instead. */
                 oldest_first?: boolean;
                 /** @description How many buckets; 0 for none. */

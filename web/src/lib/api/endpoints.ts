@@ -27,6 +27,8 @@ export interface EventsQuery {
   limit?: number;
   before?: number;
   page?: string;
+  /** Leaves counting for later. */
+  no_total?: 'true';
   histogram?: number;
   facets?: string;
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { complete, type Knowledge } from './complete';
+import { complete, type Knowledge, valueAt } from './complete';
 import { hasFilter, quote, withFilter, withoutFilter } from './edit';
-import { tokenize } from './tokens';
+import { joinPipes, splitPipes, tokenize } from './tokens';
 
 describe('tokenize', () => {
   const kinds = (query: string) => tokenize(query).map((token) => `${token.kind}:${token.text}`);
@@ -20,6 +20,8 @@ describe('tokenize', () => {
     ['"open', ['word:"open']],
     [':', ['word::']],
     ['host:', ['field:host', 'value:']],
+    ['a|limit 3', ['word:a', 'pipe:|', 'word:limit', 'word:3']],
+    ['host:a|b', ['field:host', 'value:a', 'pipe:|', 'word:b']],
   ])('reads %s', (query, expected) => {
     expect(kinds(query)).toEqual(expected);
   });
@@ -28,6 +30,24 @@ describe('tokenize', () => {
     for (const query of ['((((', '"""', '- - -', 'a:b:c', 'in(', 'f:in(', '\\', 'a:"\\']) {
       for (const token of tokenize(query)) expect(token.end).toBeGreaterThanOrEqual(token.start);
     }
+  });
+});
+
+describe('pipes', () => {
+  it.each([
+    ['host:a', 'host:a', ''],
+    [' host:a | limit 3', 'host:a', '| limit 3'],
+    ['a:~"x|y" | top 3 by (a)', 'a:~"x|y"', '| top 3 by (a)'],
+    ['a:in(b | fields a) c', 'a:in(b | fields a) c', ''],
+    ['(a | b) | c', '(a | b)', '| c'],
+    ['| limit 1', '', '| limit 1'],
+  ])('%s', (query, filter, pipes) => {
+    expect(splitPipes(query)).toEqual({ filter, pipes });
+  });
+
+  it('have everything before them where nothing stands', () => {
+    expect(joinPipes('', '| limit 1')).toBe('* | limit 1');
+    expect(joinPipes(' a ', '')).toBe('a');
   });
 });
 
@@ -42,6 +62,8 @@ describe('filters', () => {
     ['-host:=x a', 'host', 'x', false, 'a host:=x'],
     ['', 'process.command_line', 'sh -c "a"', false, 'process.command_line:="sh -c \\"a\\""'],
     ['', 'pid', 12, true, '-pid:=12'],
+    ['* | limit 3', 'host', 'x', false, 'host:=x | limit 3'],
+    ['a OR b | limit 3', 'host', 'x', true, '(a OR b) -host:=x | limit 3'],
   ])('%s with %s=%s', (query, field, value, exclude, expected) => {
     expect(withFilter(query, field, value, exclude)).toBe(expected);
   });
@@ -50,6 +72,12 @@ describe('filters', () => {
     const query = withFilter('sshd', 'host', 'web 1');
     expect(hasFilter(query, 'host', 'web 1')).toBe(true);
     expect(withoutFilter(query, 'host', 'web 1')).toBe('sshd');
+  });
+
+  it('takes the last filter before pipes out', () => {
+    expect(hasFilter('host:=x | limit 3', 'host', 'x')).toBe(true);
+    expect(hasFilter('* | filter host:=x', 'host', 'x')).toBe(false);
+    expect(withoutFilter('host:=x | limit 3', 'host', 'x')).toBe('* | limit 3');
   });
 
   it('quotes whatever could be read as syntax', () => {
@@ -83,6 +111,25 @@ describe('complete', () => {
   it('puts the value in its place and the caret behind it', () => {
     const [first] = complete('type:pro sshd', 8, known);
     expect(first).toMatchObject({ query: 'type:=process.execution sshd', caret: 24 });
+  });
+
+  it('offers what can follow a bar, and fields within', () => {
+    expect(labels('type:=a |')[0]).toBe('stats by (host) count() events');
+    expect(labels('* | to')).toEqual(['top 10 by (']);
+    expect(complete('* |to', 5, known)[0]).toMatchObject({ query: '* | top 10 by (' });
+    expect(labels('* | top 10 by (proc')).toEqual(['process.name']);
+    expect(labels('* | stats cou')).toEqual(['count()', 'count_uniq(']);
+  });
+
+  it.each([
+    ['type:', 5, { field: 'type', prefix: '' }],
+    ['type:=pro', 9, { field: 'type', prefix: 'pro' }],
+    ['a type:"b c', 11, { field: 'type', prefix: 'b c' }],
+    ['type:in(a', 9, null],
+    ['type:~"a', 8, null],
+    ['sshd', 4, null],
+  ])('knows which value of the store is wanted in %s', (query, caret, wanted) => {
+    expect(valueAt(query, caret)).toEqual(wanted);
   });
 
   it('offers nothing behind a bracket', () => {

@@ -1,6 +1,6 @@
 import type { EventsQuery } from '$lib/api/endpoints';
 import { splitPipes } from '$lib/query/tokens';
-import { sinceUntil, type TimeRange } from '$lib/router/timerange';
+import { bounds, sinceUntil, type TimeRange } from '$lib/router/timerange';
 import { usualFacets } from './state';
 
 export const pageSize = 200;
@@ -37,11 +37,21 @@ export function countsQuery(
   return { ...search, ...sinceUntil(range), limit: 1, histogram: buckets, facets: facets.join(',') };
 }
 
-/** The first page of a search, with all that stands beside it. */
+/** From here on, in milliseconds, counting takes longer than the first rows may. */
+const longRange = 3_600_000;
+
+/** Whether a search's rows are asked for by themselves, and its counts behind them. */
+export function countsLater(range: TimeRange): boolean {
+  const { from, to } = bounds(range, 0);
+  return to - from > longRange;
+}
+
+/** The first page of a search; with all that stands beside it, where that comes at once. */
 export function searchQuery(
   search: Search,
   range: TimeRange,
   facets: readonly string[] = usualFacets,
 ): EventsQuery {
+  if (countsLater(range)) return { ...search, ...sinceUntil(range), limit: pageSize, no_total: 'true' };
   return { ...countsQuery(search, range, facets), limit: pageSize };
 }

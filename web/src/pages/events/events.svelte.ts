@@ -1,4 +1,4 @@
-import { ApiError, explain } from '$lib/api/client';
+import { ApiError, explain, isAbort } from '$lib/api/client';
 import { api, type EventsQuery } from '$lib/api/endpoints';
 import type { Event, EventsResponse } from '$lib/api/types';
 import { live } from '$lib/live/live.svelte';
@@ -8,7 +8,7 @@ import { sinceUntil } from '$lib/router/timerange';
 import { Loadable } from '$lib/stores/loadable.svelte';
 import { timeRange } from '$lib/stores/timerange.svelte';
 import { now } from '$lib/time/now';
-import { countsQuery, pageSize, type Search, searchQuery } from './ask';
+import { countsLater, countsQuery, pageSize, type Search, searchQuery } from './ask';
 import { Held } from './held';
 import { usualFacets } from './state';
 
@@ -41,6 +41,10 @@ export class Events {
     this.loaded.error instanceof ApiError && this.loaded.error.status === 400 ? this.loaded.error : null,
   );
   loadingOlder = $state(false);
+  /** Why there are no counts, though there are rows. */
+  uncounted = $state('');
+  #abort: AbortController | null = null;
+  #counting = false;
   /** Why older events did not come; scrolling on asks again. */
   notOlder = $state('');
   /** How the next page is asked for; null behind the last. */
@@ -83,6 +87,7 @@ export class Events {
       this.#unsubscribe();
       this.#show.cancel();
       this.loaded.cancel();
+      this.#abort?.abort();
     };
   }
 
@@ -105,6 +110,8 @@ export class Events {
     this.waiting = 0;
     this.sampled = 1;
     this.rows = this.#held.shown;
+    this.uncounted = '';
+    if (countsLater(range)) void this.#count();
     if (timeRange.live && this.#follows) this.#follow(answer.complete_to_offset);
   }
 
@@ -186,21 +193,34 @@ export class Events {
     this.rows = this.#held.shown;
   }
 
+  /** Counts what was searched for; rows stay as they are. Returns how long that took the server. */
+  async #count(): Promise<number> {
+    const search = this.#search;
+    this.#abort?.abort();
+    const abort = new AbortController();
+    this.#abort = abort;
+    this.#counting = true;
+    try {
+      const answer = await api.events(countsQuery(search, timeRange.value, this.#facets), abort.signal);
+      if (this.loaded.data && search === this.#search && !this.loaded.loading) this.loaded.data = answer;
+      this.uncounted = '';
+      return answer.took_ms;
+    } catch (error) {
+      if (!isAbort(error) && search === this.#search) this.uncounted = explain(error);
+      return 0;
+    } finally {
+      if (this.#abort === abort) this.#counting = false;
+    }
+  }
+
   /** Counts, histogram and facets follow more slowly than rows. Returns how long that took the server. */
   async #refresh(): Promise<number> {
     const moved = this.#changed || this.rows.length > 0;
+    if (this.#counting) return 0;
     if (!timeRange.live || this.paused || document.hidden || !moved || this.loaded.loading || this.wrong)
       return 0;
     this.#changed = false;
-    const search = this.#search;
-    try {
-      const answer = await api.events(countsQuery(search, timeRange.value, this.#facets));
-      if (this.loaded.data && search === this.#search && !this.loaded.loading) this.loaded.data = answer;
-      return answer.took_ms;
-    } catch {
-      // The stale line says so; the rows stay right.
-      return 0;
-    }
+    return this.#count();
   }
 
   #woke(): void {

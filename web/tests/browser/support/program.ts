@@ -28,12 +28,13 @@ export interface Program {
 /** Runs the whole system, hub to agents, on free ports in a folder of its own; hubSettings go to the hub's file. */
 export async function startProgram(program: string = binary, hubSettings = ''): Promise<Program> {
   const home = await mkdtemp(join(tmpdir(), 'amoskys-ui-'));
-  const [hub, metrics, dashboard, proc, monitor, exported, synth] = await freePorts(7);
+  const [hub, metrics, dashboard, proc, monitor, exported, synth, store, storeMetrics] = await freePorts(9);
   const connection = `hub: {port: ${hub}}\nhttp: {port: `;
   await mkdir(join(home, 'config', 'agents'), { recursive: true, mode: 0o700 });
   const files: Record<string, string> = {
     'eventbus_config.yaml': `server: {port: ${hub}}\nmetrics: {port: ${metrics}}\n${hubSettings}\n`,
-    'dashboard_config.yaml': `server: {port: ${dashboard}}\nhub: {port: ${hub}}\n`,
+    'dashboard_config.yaml': `server: {port: ${dashboard}}\nhub: {port: ${hub}}\nstore: {port: ${store}}\n`,
+    'store_config.yaml': `server: {port: ${store}}\nmetrics: {port: ${storeMetrics}}\nhub: {port: ${hub}}\n`,
     'node_config.yaml': `hub: {port: ${hub}}\nnode: {agents: [proc, eventbus, synth]}\n`,
     'agents/process_monitor_config.yaml': `agent: {interval_seconds: 1}\n${connection}${proc}}\n`,
     'agents/eventbus_agent_config.yaml': `monitoring: {eventbus_port: ${hub}, metrics_export_port: ${exported}}\n${connection}${monitor}}\n`,
