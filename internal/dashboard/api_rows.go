@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
@@ -66,6 +67,7 @@ func (s *Server) rows(ctx context.Context, in *rowsInput) (*RowsAnswer, error) {
 		}
 	}
 	t.square()
+	t.arrange(in.Query)
 	t.answer.More = len(t.answer.Rows) >= int(in.Limit)
 	return t.answer, nil
 }
@@ -95,6 +97,9 @@ func (t *table) take(part *pb.RowsResponse) bool {
 		values := make([]string, len(t.answer.Columns))
 		for i, v := range row.GetValues() {
 			if i < len(t.at) {
+				if v == "NaN" { // the mean of nothing
+					v = ""
+				}
 				values[t.at[i]] = v
 				t.bytes += len(v)
 			}
@@ -116,4 +121,55 @@ func (t *table) square() {
 			t.answer.Rows[i] = append(row, make([]string, missing)...)
 		}
 	}
+}
+
+// arrange puts columns into the order in which the query names them: the engine has
+// them by the alphabet. Those that it does not name come last.
+func (t *table) arrange(query string) {
+	place := map[string]int{}
+	for i, name := range t.answer.Columns {
+		if place[name] = placeOf(query, name); place[name] < 0 {
+			place[name] = len(query) + i
+		}
+	}
+	order := make([]int, len(t.answer.Columns))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return place[t.answer.Columns[a]] - place[t.answer.Columns[b]] })
+	arranged := func(values []string) []string {
+		out := make([]string, len(order))
+		for to, from := range order {
+			out[to] = values[from]
+		}
+		return out
+	}
+	t.answer.Columns = arranged(t.answer.Columns)
+	for i, row := range t.answer.Rows {
+		t.answer.Rows[i] = arranged(row)
+	}
+}
+
+// placeOf is where a name stands behind the first bar of a query, as a word; -1
+// nowhere.
+func placeOf(query, name string) int {
+	inWord := func(b byte) bool {
+		return b == '_' || b == '.' || b == '@' || b >= '0' && b <= '9' || b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= 0x80
+	}
+	if name == "" {
+		return -1
+	}
+	for at := max(0, strings.IndexByte(query, '|')); at < len(query); {
+		i := strings.Index(query[at:], name)
+		if i < 0 {
+			return -1
+		}
+		at += i
+		end := at + len(name)
+		if (at == 0 || !inWord(query[at-1])) && (end == len(query) || !inWord(query[end]) && query[end] != '(') {
+			return at
+		}
+		at++
+	}
+	return -1
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -220,6 +221,14 @@ func TestRows(t *testing.T) {
 		More:    true, TookMS: 1.5, CompleteTo: 8, Lacks: []dashboard.Lack{{Place: "limit", Reason: "4 rows"}},
 	}
 	if diff := cmp.Diff(want, a); diff != "" {
+		t.Error(diff)
+	}
+	st.rows = []*pb.RowsResponse{{Fields: []string{"avg(rss)", "cpu", "host", "highest"}, Rows: []*pb.Row{row("NaN", "1", "a", "2")}}}
+	path := "/api/query/rows?query=" + url.QueryEscape("host:highest | stats by (host) avg(cpu) cpu, max(cpu) highest, avg(rss)")
+	if code := c.do("GET", path, nil, &a); code != http.StatusOK {
+		t.Fatal(code)
+	}
+	if diff := cmp.Diff([][]string{{"host", "cpu", "highest", "avg(rss)"}, {"a", "1", "2", ""}}, append([][]string{a.Columns}, a.Rows...)); diff != "" {
 		t.Error(diff)
 	}
 	if code := c.do("GET", "/api/query/rows?query=host:(", nil, nil); code != http.StatusBadRequest {

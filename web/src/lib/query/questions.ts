@@ -19,7 +19,7 @@ const busiest = `| stats by (host, process.name, pid) ${usage} | sort by (cpu de
 export const general: readonly Question[] = [
   {
     title: 'Which processes used the most CPU in the last ten minutes?',
-    query: `type:=process.sample ${busiest}`,
+    query: `type:=process.sample cpu:* ${busiest}`,
     range: '10m',
   },
   {
@@ -51,7 +51,7 @@ export function ofHost(host: string): Question[] {
     { title: `What changed on ${host}?`, query: `${it} ${unchanging}` },
     {
       title: `Which processes use the most CPU on ${host}?`,
-      query: `${it} type:=process.sample | stats by (process.name, pid) ${usage} | sort by (cpu desc) | limit 20`,
+      query: `${it} type:=process.sample cpu:* | stats by (process.name, pid) ${usage} | sort by (cpu desc) | limit 20`,
       range: '10m',
     },
     {

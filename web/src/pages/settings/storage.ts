@@ -63,3 +63,9 @@ export function retentionText({ retention_seconds, retention_bytes }: StoreAnswe
 export function bytesAnEvent({ events, bytes: size }: StoreAnswer['store']): number | null {
   return events > 0 ? size / events : null;
 }
+
+/** What events are that the store has not made safe yet; the log has them. */
+export function lagText({ lag_events, state }: StoreAnswer['store']): string {
+  if (lag_events === 0) return 'all that the log has is stored';
+  return state === 'ok' ? 'events; on disk within seconds' : 'events; they are in the log';
+}
