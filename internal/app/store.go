@@ -111,7 +111,7 @@ func runStore(ctx context.Context, home config.Home, cfg store.Config, logger *s
 func answersOptions(hub grpc.ClientConnInterface, engine *keeper.Keeper, feed *ingest.Ingest) answers.Options {
 	query := pb.NewQueryClient(hub)
 	return answers.Options{
-		Engine: engine.Client(), Status: feed.Status, Version: obs.ReadBuild().Version,
+		Engine: engine.Client(), Status: feed.Status, Next: feed.Inserted, Lacks: feed.Lacks, Version: obs.ReadBuild().Version,
 		Hub: func(ctx context.Context) (*pb.StatusResponse, error) {
 			return query.Status(ctx, &pb.StatusRequest{})
 		},
@@ -237,6 +237,9 @@ func dialFromStore(home config.Home, cfg store.Config, logger *slog.Logger) (*gr
 func gapsOf(p ingest.Place) []answers.Gap {
 	gaps := make([]answers.Gap, 0, len(p.Gaps))
 	for _, g := range p.Gaps {
+		if g.Day != "" {
+			continue // of a day that was rebuilt without them, which Lacks tells
+		}
 		gaps = append(gaps, answers.Gap{From: g.From, To: g.To, Reason: g.Reason, Noticed: g.Time})
 	}
 	return gaps

@@ -100,14 +100,41 @@ type known struct {
 	mu     sync.Mutex
 	status *pb.StoreStatus
 	at     time.Time
+	// tails are where the log ended some seconds ago, oldest first.
+	tails []tail
+}
+
+type tail struct {
+	at   time.Time
+	next uint64
+}
+
+// behindAfter is how long an event may be on its way before its lack is worth a word.
+const behindAfter = 5 * time.Second
+
+// note remembers where the log ends, and what it may forget it forgets: all but the
+// last before behindAfter.
+func (k *known) note(s *pb.StoreStatus, at time.Time) {
+	k.status, k.at = s, at
+	k.tails = append(k.tails, tail{at, s.GetNextOffset() + s.GetLagEvents()})
+	for len(k.tails) > 1 && at.Sub(k.tails[1].at) >= behindAfter {
+		k.tails = k.tails[1:]
+	}
+}
+
+// isBehind says that something of what the log had behindAfter ago is not stored.
+func (k *known) isBehind() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.tails) > 0 && k.at.Sub(k.tails[0].at) >= behindAfter && k.status.GetNextOffset() < k.tails[0].next
 }
 
 // stateOf says how the store is.
 func (s *Service) stateOf() *pb.StoreStatus {
 	s.status.mu.Lock()
 	defer s.status.mu.Unlock()
-	if s.status.status == nil || time.Since(s.status.at) >= s.o.Limits.StatusAge {
-		s.status.status, s.status.at = s.o.Status(), time.Now()
+	if now := time.Now(); s.status.status == nil || now.Sub(s.status.at) >= s.o.Limits.StatusAge {
+		s.status.note(s.o.Status(), now)
 	}
 	return s.status.status
 }

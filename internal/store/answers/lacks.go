@@ -57,8 +57,12 @@ func (s *Service) lacks(ctx context.Context, q *question) ([]*pb.Lack, error) {
 }
 
 // manyBehind is from how many events on it is worth saying that they are not stored
-// yet: fewer are on their way for a second, and complete_to_offset tells exactly.
-const manyBehind = 10_000
+// yet: fewer are on their way for a second, and complete_to_offset tells exactly. A
+// store that has just begun may have to catch up with any number.
+const (
+	manyBehind = 10_000
+	justBegun  = time.Minute
+)
 
 // storeLacks are what the store itself does not have.
 func (s *Service) storeLacks(q *question) []*pb.Lack {
@@ -95,7 +99,8 @@ func (s *Service) storeLacks(q *question) []*pb.Lack {
 			Since: timeStamp(q.asked.since), Until: oldest,
 		})
 	}
-	if n := store.GetLagEvents(); n > 0 && (n >= manyBehind || store.GetState() != "ok") {
+	n := store.GetLagEvents()
+	if fresh := s.o.Now().Sub(s.began) < justBegun; n > 0 && (n >= manyBehind || fresh || store.GetState() != "ok" || s.status.isBehind()) {
 		reason := fmt.Sprintf("%d events of the log are not stored yet", n)
 		if store.GetReason() != "" {
 			reason += ": " + store.GetReason()

@@ -185,6 +185,10 @@ func TestRows(t *testing.T) {
 	if err != nil || fmt.Sprint(rows) != "[[10]]" {
 		t.Errorf("in ten minutes: %v %v", rows, err)
 	}
+	fields, _, _, err = get(&pb.RowsRequest{Query: "type:process. | stats by (type, host) count() events | sort by (events) | limit 1"})
+	if err != nil || fmt.Sprint(fields) != "[type host events]" {
+		t.Errorf("columns %v, not as they were named: %v", fields, err)
+	}
 	_, rows, last, err = get(&pb.RowsRequest{Query: "* | fields message, host", Limit: 7})
 	if err != nil || len(rows) != 7 || !strings.Contains(lackTexts(last.GetLacks()), "more rows than the 7") {
 		t.Errorf("with a limit: %d rows, lacks %s, %v", len(rows), lackTexts(last.GetLacks()), err)

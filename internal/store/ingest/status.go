@@ -80,8 +80,9 @@ func (in *Ingest) Status() *pb.StoreStatus {
 		delete(place.Days, day)
 	}
 	in.view.Unlock()
+	next, tail := in.Inserted(), in.o.Source.Tail()
 	s := &pb.StoreStatus{
-		NextOffset: in.Inserted(), LagEvents: in.Lag(), RetentionBytes: uint64(max(in.o.Retention.Bytes, 0)),
+		NextOffset: next, LagEvents: tail - min(tail, next), RetentionBytes: uint64(max(in.o.Retention.Bytes, 0)),
 		Retention:      durationpb.New(in.o.Retention.bounds().Past),
 		EngineRestarts: uint64(max(engine.Restarts, 0)),
 	}
