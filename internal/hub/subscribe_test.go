@@ -138,6 +138,13 @@ func TestSubscribeFilters(t *testing.T) {
 			t.Errorf("bad %s: %s", name, code)
 		}
 	}
+	s2, err := pb.NewEventBusClient(conn).Subscribe(t.Context(), &pb.SubscribeRequest{Filter: &pb.Filter{Query: "sshd"}})
+	if err == nil {
+		_, err = s2.Recv()
+	}
+	if err == nil || !strings.Contains(err.Error(), "a query is applied by who reads") {
+		t.Errorf("a query is refused with %v", err)
+	}
 }
 
 func TestSubscribeFollows(t *testing.T) {

@@ -628,7 +628,9 @@ type Filter struct {
 	Agents      []string `protobuf:"bytes,2,rep,name=agents,proto3" json:"agents,omitempty"`
 	Hosts       []string `protobuf:"bytes,3,rep,name=hosts,proto3" json:"hosts,omitempty"`
 	MinSeverity Severity `protobuf:"varint,4,opt,name=min_severity,json=minSeverity,proto3,enum=amoskys.v1.Severity" json:"min_severity,omitempty"`
-	// Query in the language of docs/query.md, applied after the lists.
+	// Query in the language of docs/query.md, held against what passes the lists. The
+	// store searches by it. Subscribe refuses one with INVALID_ARGUMENT: who reads
+	// applies it.
 	Query         string `protobuf:"bytes,5,opt,name=query,proto3" json:"query,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
