@@ -202,7 +202,7 @@ func (in *Ingest) look(ctx context.Context) bool {
 	if !in.unsettled() {
 		return false
 	}
-	if now.Sub(in.settled) < in.o.BarrierEvery {
+	if now.Sub(in.settled) < in.barrierDelay() {
 		return true
 	}
 	if err := in.settle(ctx); err != nil && ctx.Err() == nil {
@@ -210,6 +210,22 @@ func (in *Ingest) look(ctx context.Context) bool {
 		in.o.Logger.WarnContext(ctx, "the store cannot make its newest events durable yet", obs.KeyError, err)
 	}
 	return true
+}
+
+// While fewer events than quietEvents are new, a barrier is made so many times more seldom:
+// it syncs a dozen files, which is most of what a quiet machine's store costs, and that
+// few are read again in no time.
+const (
+	quietEvents = 1000
+	quietTimes  = 6
+)
+
+// barrierDelay is how long what is new stays behind the place now.
+func (in *Ingest) barrierDelay() time.Duration {
+	if in.next-in.place.Offset < quietEvents && len(in.gaps) == 0 {
+		return quietTimes * in.o.BarrierEvery
+	}
+	return in.o.BarrierEvery
 }
 
 // unsettled reports whether something is not durable.

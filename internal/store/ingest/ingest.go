@@ -38,7 +38,7 @@ type Options struct {
 	// Batches end at so many rows or bytes, 2,000 and 1 MiB, or after BatchDelay, 200 ms.
 	BatchRows, BatchBytes int
 	BatchDelay            time.Duration
-	// BarrierEvery is how long what is new stays behind the place, 10 s.
+	// BarrierEvery is how long what is new stays behind the place, 10 s; see barrierDelay.
 	BarrierEvery time.Duration
 	// RetainEvery is how often it is looked for what is too old, a minute.
 	RetainEvery time.Duration

@@ -56,12 +56,14 @@ type Options struct {
 
 // Flags are what of the engine's flags a store decides on. Zero values are its defaults.
 type Flags struct {
-	MinFreeBytes  int64         // of disk space, below which it takes no rows; 0 for 1 GiB, see README of the configuration
-	MaxQueries    int           // at the same time
-	MaxQueueTime  time.Duration // of a query that waits for others
-	MaxQueryTime  time.Duration // 0 for 10 minutes; a query may ask for less
-	MemoryBytes   int64         // of caches and of what queries keep
-	FlushInterval time.Duration // 0 for 5 seconds
+	MinFreeBytes int64         // of disk space, below which it takes no rows; 0 for 1 GiB, see README of the configuration
+	MaxQueries   int           // at the same time
+	MaxQueueTime time.Duration // of a query that waits for others
+	MaxQueryTime time.Duration // 0 for 10 minutes; a query may ask for less
+	MemoryBytes  int64         // of caches and of what queries keep
+	// FlushInterval is after how long the engine writes rows to disk by itself; 0 for 10
+	// minutes, as a barrier (vlogs.Client) does so before.
+	FlushInterval time.Duration
 	More          map[string]string
 }
 
@@ -84,11 +86,11 @@ func (f *Flags) arguments() []string {
 		}
 	}
 	flags["storage.minFreeDiskSpaceBytes"] = strconv.FormatInt(orElse(f.MinFreeBytes, 1<<30), 10)
+	flags["inmemoryDataFlushInterval"] = orElse(f.FlushInterval, 10*time.Minute).String()
 	set("search.maxConcurrentRequests", strconv.Itoa(f.MaxQueries), f.MaxQueries > 0)
 	set("search.maxQueueDuration", f.MaxQueueTime.String(), f.MaxQueueTime > 0)
 	set("search.maxQueryDuration", f.MaxQueryTime.String(), f.MaxQueryTime > 0)
 	set("memory.allowedBytes", strconv.FormatInt(f.MemoryBytes, 10), f.MemoryBytes > 0)
-	set("inmemoryDataFlushInterval", f.FlushInterval.String(), f.FlushInterval > 0)
 	maps.Copy(flags, f.More)
 	out := make([]string, 0, 2*len(flags))
 	for _, name := range slices.Sorted(maps.Keys(flags)) {
