@@ -21,6 +21,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
@@ -173,6 +175,11 @@ func (s *Service) Status(context.Context, *pb.StatusRequest) (*pb.StatusResponse
 		response.Reasons = []string{store.GetReason()}
 	}
 	return response, nil
+}
+
+// Metrics are not the store's to give here.
+func (*Service) Metrics(context.Context, *pb.MetricsRequest) (*pb.MetricsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "the hub serves metrics by gRPC: ask it; the store's own are at GET /metrics on its metrics port")
 }
 
 // places remembers when events were that were shown of late, by offset: who looks at

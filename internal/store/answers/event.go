@@ -30,7 +30,7 @@ const near = int64(time.Second)
 // same flow or process, or of the same kind on the host where it has neither.
 // NOT_FOUND: the store does not hold that offset.
 func (s *Service) Event(ctx context.Context, req *pb.EventRequest) (*pb.EventResponse, error) {
-	ctx, end, err := s.begin(ctx)
+	ctx, end, err := s.begin(ctx, light)
 	if err != nil {
 		return nil, err
 	}

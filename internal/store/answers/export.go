@@ -27,7 +27,7 @@ const (
 func (s *Service) Export(req *pb.ExportRequest, stream grpc.ServerStreamingServer[pb.ExportResponse]) error {
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
-	leave, err := s.gate.enter(ctx, s.o.Caller(ctx))
+	leave, err := s.gate.enter(ctx, share{s.o.Caller(ctx), export})
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package answers_test
 
 import (
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -174,5 +175,35 @@ func TestSeries(t *testing.T) {
 	}
 	if _, err := st.Series(t.Context(), &pb.SeriesRequest{Since: timestamppb.New(now.AddDate(0, -1, 0)), Step: durationpb.New(time.Second)}); status.Code(err) != codes.InvalidArgument {
 		t.Errorf("too many points: %v", err)
+	}
+}
+
+// TestSeriesOfManyHosts: those with the most events have series of their own.
+func TestSeriesOfManyHosts(t *testing.T) {
+	st := newStore(t, answers.Limits{Bytes: 300 << 10})
+	for i := range 6_000 {
+		host := fmt.Sprintf("host-%03d", i%200)
+		if i%3 == 0 {
+			host = "busy"
+		}
+		st.add(t, execution(now.Add(-time.Duration(i+3)*100*time.Millisecond), host, "curl"))
+	}
+	st.flush(t)
+	got, err := st.Series(t.Context(), &pb.SeriesRequest{Names: []string{answers.SeriesHostEvents}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sums := map[string]float64{}
+	for _, s := range got.GetSeries() {
+		for _, v := range s.GetValues() {
+			sums[s.GetLabels()["host"]] += v * got.GetStep().AsDuration().Seconds()
+		}
+	}
+	total := 0.0
+	for _, n := range sums {
+		total += n
+	}
+	if len(sums) != 51 || sums["busy"] < 1_950 || sums["other"] < 2_000 || total < 5_900 || total > 6_000 {
+		t.Errorf("%d series of %v events: busy %v, other %v", len(sums), total, sums["busy"], sums["other"])
 	}
 }

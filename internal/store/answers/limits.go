@@ -16,8 +16,9 @@ type Limits struct {
 	// Time is how long one question may take; 30 s. An export may take longer: it
 	// bounds each slice of it.
 	Time time.Duration
-	// Running is how many questions of one caller are answered at once; 2. Waiting is
-	// how many more may wait for that; 16.
+	// Running is how many questions of one kind (see kind) of one caller are answered at
+	// once; 2, and four times as many light ones. Waiting is how many more may wait for
+	// that; 64, as pages of several tabs ask at once.
 	Running, Waiting int
 	// Engine is how many queries of all callers the engine is given at once; 4.
 	Engine int
@@ -42,11 +43,29 @@ type Limits struct {
 
 func (l Limits) orDefault() Limits {
 	return Limits{
-		Time: cmp.Or(l.Time, 30*time.Second), Running: cmp.Or(l.Running, 2), Waiting: cmp.Or(l.Waiting, 16),
+		Time: cmp.Or(l.Time, 30*time.Second), Running: cmp.Or(l.Running, 2), Waiting: cmp.Or(l.Waiting, 64),
 		Engine: cmp.Or(l.Engine, 4), Rows: cmp.Or(l.Rows, 100_000), Bytes: cmp.Or(l.Bytes, 32<<20),
 		FacetRows: cmp.Or(l.FacetRows, 100_000), Reads: cmp.Or(l.Reads, 10_000_000), FlushEvery: cmp.Or(l.FlushEvery, 200*time.Millisecond),
 		StatusAge: cmp.Or(l.StatusAge, time.Second),
 	}
+}
+
+// kind is what a question costs. Those of one kind do not wait for those of another:
+// an export may last for hours.
+type kind string
+
+const (
+	light  kind = "light" // a page, or one event
+	heavy  kind = "heavy" // counts
+	export kind = "export"
+)
+
+// running is how many questions of a kind one caller may have answered at once.
+func (l *Limits) running(k kind) int {
+	if k == light {
+		return 4 * l.Running
+	}
+	return l.Running
 }
 
 // gate lets questions in.
@@ -55,7 +74,13 @@ type gate struct {
 	engine chan struct{} // one for each query that the engine has
 
 	mu      sync.Mutex
-	callers map[string]*caller
+	callers map[share]*caller
+}
+
+// share is what of one caller is counted together.
+type share struct {
+	name string
+	kind kind
 }
 
 // caller is somebody who asks or waits now.
@@ -65,22 +90,23 @@ type caller struct {
 }
 
 func newGate(l Limits) *gate {
-	return &gate{limits: l, engine: make(chan struct{}, l.Engine), callers: map[string]*caller{}}
+	return &gate{limits: l, engine: make(chan struct{}, l.Engine), callers: map[share]*caller{}}
 }
 
 // enter waits until a caller may ask one more question. RESOURCE_EXHAUSTED: too many
 // wait already. The caller calls leave when the question is answered.
-func (g *gate) enter(ctx context.Context, name string) (leave func(), err error) {
+func (g *gate) enter(ctx context.Context, who share) (leave func(), err error) {
+	running := g.limits.running(who.kind)
 	g.mu.Lock()
-	c := g.callers[name]
+	c := g.callers[who]
 	if c == nil {
-		c = &caller{running: make(chan struct{}, g.limits.Running)}
-		g.callers[name] = c
+		c = &caller{running: make(chan struct{}, running)}
+		g.callers[who] = c
 	}
-	if c.all >= g.limits.Running+g.limits.Waiting {
+	if c.all >= running+g.limits.Waiting {
 		g.mu.Unlock()
 		return nil, status.Errorf(codes.ResourceExhausted,
-			"%d questions of yours are being answered and %d wait: wait for them, or end some", g.limits.Running, g.limits.Waiting)
+			"%d questions of yours are being answered and %d wait: wait for them, or end some", running, g.limits.Waiting)
 	}
 	c.all++
 	g.mu.Unlock()
@@ -88,7 +114,7 @@ func (g *gate) enter(ctx context.Context, name string) (leave func(), err error)
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		if c.all--; c.all == 0 {
-			delete(g.callers, name)
+			delete(g.callers, who)
 		}
 	}
 	select {
@@ -104,9 +130,9 @@ func (g *gate) enter(ctx context.Context, name string) (leave func(), err error)
 }
 
 // begin bounds a question of ctx's caller by Limits.Time, and waits for its turn.
-func (s *Service) begin(ctx context.Context) (_ context.Context, end func(), err error) {
+func (s *Service) begin(ctx context.Context, k kind) (_ context.Context, end func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.o.Limits.Time)
-	leave, err := s.gate.enter(ctx, s.o.Caller(ctx))
+	leave, err := s.gate.enter(ctx, share{s.o.Caller(ctx), k})
 	if err != nil {
 		cancel()
 		return nil, nil, err

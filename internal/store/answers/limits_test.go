@@ -20,7 +20,7 @@ func TestGate(t *testing.T) {
 		g := newGate(Limits{Running: 2, Waiting: 1, Engine: 1})
 		var leave [2]func()
 		for i := range leave {
-			l, err := g.enter(t.Context(), "a")
+			l, err := g.enter(t.Context(), share{"a", heavy})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -30,7 +30,7 @@ func TestGate(t *testing.T) {
 		wait := func(d time.Duration) {
 			ctx, cancel := context.WithTimeout(t.Context(), d)
 			defer cancel()
-			l, err := g.enter(ctx, "a")
+			l, err := g.enter(ctx, share{"a", heavy})
 			if err == nil {
 				l()
 			}
@@ -38,19 +38,21 @@ func TestGate(t *testing.T) {
 		}
 		go wait(time.Hour)
 		synctest.Wait()
-		if _, err := g.enter(t.Context(), "a"); status.Code(err) != codes.ResourceExhausted || !strings.Contains(err.Error(), "wait for them") {
+		if _, err := g.enter(t.Context(), share{"a", heavy}); status.Code(err) != codes.ResourceExhausted || !strings.Contains(err.Error(), "wait for them") {
 			t.Errorf("one too many: %v", err)
 		}
-		if l, err := g.enter(t.Context(), "b"); err != nil {
-			t.Errorf("another caller: %v", err)
-		} else {
+		for _, other := range []share{{"b", heavy}, {"a", light}, {"a", export}} {
+			l, err := g.enter(t.Context(), other)
+			if err != nil {
+				t.Fatalf("%v: %v", other, err)
+			}
 			l()
 		}
 		leave[0]()
 		if err := <-entered; err != nil {
 			t.Errorf("the one that waited: %v", err)
 		}
-		l, err := g.enter(t.Context(), "a")
+		l, err := g.enter(t.Context(), share{"a", heavy})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,7 +62,7 @@ func TestGate(t *testing.T) {
 		}
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := g.enter(gone, "a"); status.Code(err) != codes.Canceled {
+		if _, err := g.enter(gone, share{"a", heavy}); status.Code(err) != codes.Canceled {
 			t.Errorf("one that is gone: %v", err)
 		}
 		l()

@@ -36,7 +36,7 @@ func shownName(column string) string {
 
 // FieldNames lists the fields that matching events have, the most frequent first.
 func (s *Service) FieldNames(ctx context.Context, req *pb.FieldNamesRequest) (*pb.FieldNamesResponse, error) {
-	ctx, end, err := s.begin(ctx)
+	ctx, end, err := s.begin(ctx, heavy)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func (s *Service) FieldValues(ctx context.Context, req *pb.FieldValuesRequest) (
 	if err != nil {
 		return nil, err
 	}
-	ctx, end, err := s.begin(ctx)
+	ctx, end, err := s.begin(ctx, heavy)
 	if err != nil {
 		return nil, err
 	}

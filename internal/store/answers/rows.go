@@ -32,7 +32,7 @@ const messageBytes = 256 << 10
 // a client that takes them slowly keeps nothing of the engine.
 func (s *Service) Rows(req *pb.RowsRequest, stream grpc.ServerStreamingServer[pb.RowsResponse]) error {
 	began := time.Now()
-	ctx, end, err := s.begin(stream.Context())
+	ctx, end, err := s.begin(stream.Context(), heavy)
 	if err != nil {
 		return err
 	}

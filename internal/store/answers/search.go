@@ -32,7 +32,7 @@ func (s *Service) SearchEvents(ctx context.Context, req *pb.SearchEventsRequest)
 	if err != nil {
 		return nil, err
 	}
-	ctx, end, err := s.begin(ctx)
+	ctx, end, err := s.begin(ctx, costOf(req))
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +59,14 @@ func (s *Service) SearchEvents(ctx context.Context, req *pb.SearchEventsRequest)
 	response.Lacks = append(response.Lacks, lacks...)
 	response.Took = durationpb.New(time.Since(began))
 	return response, nil
+}
+
+// costOf tells a search that only turns a page from one that counts.
+func costOf(req *pb.SearchEventsRequest) kind {
+	if req.GetNoTotal() && req.GetHistogramBuckets() == 0 && len(req.GetFacets()) == 0 {
+		return light
+	}
+	return heavy
 }
 
 func limitOf(n uint32, otherwise, most int) int {

@@ -3,9 +3,11 @@ package answers
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -65,7 +67,7 @@ func (s *Service) Series(ctx context.Context, req *pb.SeriesRequest) (*pb.Series
 	if err != nil {
 		return nil, err
 	}
-	ctx, end, err := s.begin(ctx)
+	ctx, end, err := s.begin(ctx, heavy)
 	if err != nil {
 		return nil, err
 	}
@@ -119,44 +121,116 @@ func seriesRange(req *pb.SeriesRequest, now time.Time) (r span, step int64, err 
 	return span{r.since - r.since%step, r.until - r.until%step}, step, nil
 }
 
-// rates counts the events of a range by some fields.
+// rates counts the events of a range by some fields. Where that has too many values to
+// be counted by time, the most frequent of the first field are, and all others together.
 func (s *Service) rates(ctx context.Context, q *question, r span, step int64, name string, by []string) ([]*pb.TimeSeries, error) {
 	held := q.whole().clip(r)
 	if held.empty() {
 		return nil, nil
 	}
-	quotedBy := make([]string, len(by))
-	for i, column := range by {
-		quotedBy[i] = quoted(column)
+	c := &counted{r: r, step: step, name: name, by: by, found: map[string]*pb.TimeSeries{}}
+	err := s.ask(ctx, vlogs.Query{Text: c.text(q.text(held, false))}, c.add)
+	if errors.Is(err, errTooLarge) {
+		err = s.frequent(ctx, q, held, c)
 	}
-	points := int((r.until - r.since) / step)
-	found := map[string]*pb.TimeSeries{}
-	text := fmt.Sprintf("%s | stats by (_time:%dns, %s) count() n", q.text(held, false), step, strings.Join(quotedBy, ", "))
+	if err != nil {
+		return nil, err
+	}
+	return ranked(c.found, r.since, held.since, step), nil
+}
+
+// maxFrequent is of how many values of a field a series is made where all are too many.
+const maxFrequent = 50
+
+// frequent counts the most frequent values of the first field, and the rest as others.
+func (s *Service) frequent(ctx context.Context, q *question, held span, c *counted) error {
+	clear(c.found)
+	first, filter := quoted(c.by[0]), q.text(held, false)
+	if slices.Contains(c.by, "host") {
+		first = quoted("host")
+	}
+	var values []string
+	text := fmt.Sprintf("%s | stats by (%s) count() n | sort by (n desc, %s) limit %d", filter, first, first, maxFrequent)
 	err := s.ask(ctx, vlogs.Query{Text: text}, func(fields []vlogs.Field) error {
-		at, err := instant(fields, fieldTime)
-		if err != nil {
-			return err
-		}
-		n, err := number(fields, "n")
-		if err != nil {
-			return err
-		}
-		labels := labelsOf(fields, by)
-		id := labels["type"] + "\x00" + labels["agent"] + "\x00" + labels["host"]
-		one := found[id]
-		if one == nil {
-			one = &pb.TimeSeries{Name: name, Labels: labels, Unit: unitRate, Values: make([]float64, points)}
-			found[id] = one
-		}
-		if i := int((at - r.since) / step); at >= r.since && i < points {
-			one.Values[i] += float64(n)
+		if name, err := strconv.Unquote(first); err == nil {
+			values = append(values, strings.Clone(value(fields, name)))
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return ranked(found, r.since, held.since, step), nil
+	these := first + ":in(" + quotedList(values) + ")"
+	if err := s.ask(ctx, vlogs.Query{Text: c.text(filter + " " + these)}, c.add); err != nil {
+		return err
+	}
+	rest := *c
+	rest.by = nil
+	return s.ask(ctx, vlogs.Query{Text: rest.text(filter + " !" + these)}, func(fields []vlogs.Field) error {
+		return c.addTo(fields, c.others())
+	})
+}
+
+func quotedList(values []string) string {
+	list := make([]string, len(values))
+	for i, v := range values {
+		list[i] = quoted(v)
+	}
+	return strings.Join(list, ",")
+}
+
+// counted are the events of one name by time and some fields.
+type counted struct {
+	r     span
+	step  int64
+	name  string
+	by    []string
+	found map[string]*pb.TimeSeries
+}
+
+// text is the query that counts what a filter finds.
+func (c *counted) text(filter string) string {
+	text := fmt.Sprintf("%s | stats by (_time:%dns", filter, c.step)
+	if len(c.by) > 0 {
+		text += ", " + quotedList(c.by)
+	}
+	return text + ") count() n"
+}
+
+// add takes a row of the answer.
+func (c *counted) add(fields []vlogs.Field) error { return c.addTo(fields, labelsOf(fields, c.by)) }
+
+// others are the labels of all that have no series of their own.
+func (c *counted) others() map[string]string {
+	labels := map[string]string{}
+	for _, column := range c.by {
+		if column != observer {
+			labels[column] = other
+		}
+	}
+	return labels
+}
+
+func (c *counted) addTo(fields []vlogs.Field, labels map[string]string) error {
+	at, err := instant(fields, fieldTime)
+	if err != nil {
+		return err
+	}
+	n, err := number(fields, "n")
+	if err != nil {
+		return err
+	}
+	points := int((c.r.until - c.r.since) / c.step)
+	id := labels["type"] + "\x00" + labels["agent"] + "\x00" + labels["host"]
+	one := c.found[id]
+	if one == nil {
+		one = &pb.TimeSeries{Name: c.name, Labels: labels, Unit: unitRate, Values: make([]float64, points)}
+		c.found[id] = one
+	}
+	if i := int((at - c.r.since) / c.step); at >= c.r.since && i < points {
+		one.Values[i] += float64(n)
+	}
+	return nil
 }
 
 // labelsOf are the labels of a row. The host of what somebody else saw is whoever

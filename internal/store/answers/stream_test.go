@@ -135,8 +135,8 @@ func TestExportIsLeft(t *testing.T) {
 	if _, err := stream.Recv(); err != nil {
 		t.Fatal(err)
 	}
-	// It is not read any further, and holds the one turn of this caller, so that nobody
-	// else gets one. The engine is free all the same.
+	// It is not read any further, and holds the one turn for exports of this caller. The
+	// engine is free all the same, and so are questions.
 	var rows int
 	err = st.keeper.Client().Query(t.Context(), engineQuery("* | stats count() n"), countRows(&rows))
 	if err != nil || rows != 1 {
