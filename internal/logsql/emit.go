@@ -159,13 +159,27 @@ func (p *parser) emitPrefix(tg target, s string, pos int) *SyntaxError {
 	if tg.wantsWhole() {
 		return p.emitGlob(tg, []string{s, ""}, pos)
 	}
-	p.cost.word(p.depth)
+	if tg.any() && !hasWholeWord(" "+s) {
+		p.cost.bare("%s* at position %d", s, pos)
+	} else {
+		p.cost.word(p.depth)
+	}
 	if tg.kind == targetEntry {
 		p.each(tg, "~"+quote(entryWord(tg.key, s, false)))
 		return nil
 	}
+	if isPartOfNumber(s) {
+		p.each(tg, "~"+quote(`(?:^|[^\pL\p{Nd}_])`+s))
+		return nil
+	}
 	p.alternatives(tg.forms(s), func(form string) { p.each(tg, quote(form)+"*") })
 	return nil
+}
+
+// isPartOfNumber reports whether s are digits that begin with 0: the engine does not
+// find them inside numbers but by a regular expression.
+func isPartOfNumber(s string) bool {
+	return s != "" && s[0] == '0' && strings.Trim(s, "0123456789") == ""
 }
 
 // emitSubstring looks for a text anywhere.
@@ -174,6 +188,10 @@ func (p *parser) emitSubstring(tg target, s string, pos int) *SyntaxError {
 		return p.emitGlob(tg, []string{"", s, ""}, pos)
 	}
 	p.cost.bare("the pattern at position %d", pos)
+	if isPartOfNumber(s) {
+		p.each(tg, "~"+quote(s))
+		return nil
+	}
 	p.alternatives(tg.forms(s), func(form string) { p.each(tg, "*"+quote(form)+"*") })
 	return nil
 }

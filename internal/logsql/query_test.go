@@ -141,6 +141,9 @@ func TestCostly(t *testing.T) {
 		`type:process.execution or process.name:~"a.*"`: true,
 		`-type:x process.name:~"a.*b"`:                  true,
 		`i(root)`:                                       true,
+		`fail*`:                                         true,
+		`"user fail"*`:                                  false,
+		`process.name:fail*`:                            false,
 		`* | filter process.name:~"a.*"`:                false,
 	} {
 		q, err := Parse(query)
