@@ -50,6 +50,10 @@ has_process_events() {
   api '/api/events?limit=1&query=type:process.*' | jq -e '.events | length > 0'
 }
 
+store_has_events() {
+  bin/amoskys query --home "$home" 'type:process.*' --limit 1 --json | jq -e .offset
+}
+
 agents_run() {
   bin/amoskys status --home "$home" --json | jq -e '.hub.state == "ok" and ([.agents[] | select(.state == "running")] | length >= 2)'
 }

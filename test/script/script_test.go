@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -53,7 +54,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "home": makeHome, "listen": listen, "within": within, "killup": killUp, "killrole": killRole, "gone": gone,
+			"exits": exits, "home": makeHome, "listen": listen, "unlisten": unlisten, "within": within, "killup": killUp, "killrole": killRole, "gone": gone,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", programs+string(os.PathListSeparator)+root+string(os.PathListSeparator)+os.Getenv("PATH"))
@@ -90,7 +91,8 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // makeHome writes configuration with free ports into $AMOSKYS_HOME, and sets
-// $HUB, $WEB, $METRICS, $PROC, $MONITOR and $MONITORMETRICS to them.
+// $HUB, $STORE, $WEB, $METRICS, $STOREMETRICS, $PROC, $MONITOR and $MONITORMETRICS to
+// them.
 func makeHome(ts *testscript.TestScript, _ bool, _ []string) {
 	port, err := writeHome(ts.Getenv("AMOSKYS_HOME"))
 	ts.Check(err)
@@ -101,7 +103,7 @@ func makeHome(ts *testscript.TestScript, _ bool, _ []string) {
 
 // writeHome writes configuration with free ports below home, and returns them by name.
 func writeHome(home string) (map[string]int, error) {
-	names := []string{"HUB", "WEB", "METRICS", "PROC", "MONITOR", "MONITORMETRICS", "SYNTH"}
+	names := []string{"HUB", "WEB", "METRICS", "PROC", "MONITOR", "MONITORMETRICS", "SYNTH", "STORE", "STOREMETRICS"}
 	ports, err := freePorts(len(names))
 	if err != nil {
 		return nil, err
@@ -112,8 +114,10 @@ func writeHome(home string) (map[string]int, error) {
 	}
 	hub := fmt.Sprintf("hub: {port: %d}\n", port["HUB"])
 	files := map[string]string{
-		"eventbus_config.yaml":               fmt.Sprintf("server: {host: 127.0.0.1, port: %d}\nmetrics: {host: 127.0.0.1, port: %d}\nwal: {min_free_mb: 1}\n", port["HUB"], port["METRICS"]),
-		"dashboard_config.yaml":              fmt.Sprintf("server: {port: %d}\n", port["WEB"]) + hub,
+		"eventbus_config.yaml": fmt.Sprintf("server: {host: 127.0.0.1, port: %d}\nmetrics: {host: 127.0.0.1, port: %d}\nwal: {min_free_mb: 1}\n", port["HUB"], port["METRICS"]),
+		"store_config.yaml": fmt.Sprintf("server: {host: 127.0.0.1, port: %d}\nmetrics: {port: %d}\nstore: {min_free_mb: 50}\n",
+			port["STORE"], port["STOREMETRICS"]) + hub,
+		"dashboard_config.yaml":              fmt.Sprintf("server: {port: %d}\nstore: {port: %d}\n", port["WEB"], port["STORE"]) + hub,
 		"node_config.yaml":                   hub,
 		"agents/process_monitor_config.yaml": fmt.Sprintf("agent: {interval_seconds: 1}\nhttp: {port: %d}\n", port["PROC"]) + hub,
 		"agents/mac_telemetry_config.yaml":   fmt.Sprintf("http: {port: %d}\n", port["SYNTH"]) + hub,
@@ -152,6 +156,20 @@ func listen(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	ts.Defer(func() { l.Close() })
 	ts.Setenv("HOLDER", strconv.Itoa(os.Getpid()))
+	ts.Setenv("LISTENER", l.Addr().String())
+	listening.Store(l.Addr().String(), l)
+}
+
+// listening are the ports that listen holds, by address.
+var listening sync.Map
+
+// unlisten lets go of the port that listen took last.
+func unlisten(ts *testscript.TestScript, _ bool, _ []string) {
+	l, ok := listening.LoadAndDelete(ts.Getenv("LISTENER"))
+	if !ok {
+		ts.Fatalf("nothing is held")
+	}
+	ts.Check(l.(net.Listener).Close())
 }
 
 // within repeats a program until it ends well and prints a text:
