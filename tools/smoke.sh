@@ -51,7 +51,7 @@ has_process_events() {
 }
 
 store_has_events() {
-  bin/amoskys query --home "$home" 'type:process.*' --limit 1 --json | jq -e .offset
+  bin/amoskys query --home "$home" 'type:process.*' --limit 1 --json | jq -e 'length > 0'
 }
 
 agents_run() {
@@ -80,7 +80,9 @@ within 30 'a password is printed' has_password
 jq -n --arg password "$(password)" '{username: "admin", password: $password}' >"$home/login.json"
 within 30 'log in to the dashboard' api /api/login -H 'Content-Type: application/json' --data "@$home/login.json"
 within 60 'process events arrive in the dashboard' has_process_events
+within 30 'the store finds them too' store_has_events
 within 30 'agents run' agents_run
+within 10 'GET /metrics of the store' bash -c "curl --silent --fail --max-time 5 http://localhost:9092/metrics | grep -q '^amoskys_store_connections'"
 within 10 'GET /metrics from this machine' bash -c "curl --silent --fail --max-time 5 http://localhost:9090/metrics | grep -q '^eventbus_throughput_eps'"
 
 bin/amoskys status --home "$home" --json | jq -c .

@@ -47,6 +47,7 @@ func newWorld(t *testing.T) *world {
 		w.write("config/agents/"+agent+"_config.yaml", "agent: {interval_seconds: 0.5, health_interval_seconds: 1}\nhub: {port: "+w.hub+"}\nhttp: {port: "+freePort(t)+"}\n"+extra)
 	}
 	w.write("config/node_config.yaml", "hub: {port: "+w.hub+"}\n")
+	w.write("config/store_config.yaml", "server: {host: 127.0.0.1, port: "+freePort(t)+"}\nhub: {port: "+w.hub+"}\nmetrics: {enabled: false}\nstore: {min_free_mb: 50}\n")
 	return w
 }
 
@@ -75,7 +76,7 @@ func (w *world) write(name, text string) {
 func (w *world) environment() []string {
 	var env []string
 	for _, pair := range os.Environ() {
-		if !strings.HasPrefix(pair, "AMOSKYS_") && !strings.HasPrefix(pair, "EVENTBUS_") {
+		if !strings.HasPrefix(pair, "AMOSKYS_") && !strings.HasPrefix(pair, "EVENTBUS_") && !strings.HasPrefix(pair, "STORE_") {
 			env = append(env, pair)
 		}
 	}
