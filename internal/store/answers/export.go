@@ -167,7 +167,7 @@ func (x *exporter) split(ctx context.Context, r span) ([]ranged, error) {
 func (x *exporter) slice(ctx context.Context, r span) error {
 	bounded, cancel := x.bounded(ctx)
 	var events []timed
-	err := x.s.ask(bounded, x.q.query(x.q.text(r, true)+" | delete _stream, _stream_id"), func(fields []vlogs.Field) error {
+	err := x.s.ask(bounded, x.q.query(x.q.text(r, true)+withoutStreams), func(fields []vlogs.Field) error {
 		at, err := instant(fields, fieldTime)
 		if err != nil {
 			return err

@@ -130,6 +130,10 @@ func (s *Service) fetch(ctx context.Context, keys []key, maxBytes int) (events [
 	return events, len(keys), nil
 }
 
+// withoutStreams ends every query for whole rows: where their stream is asked for, the
+// engine leaves out rows whose stream it does not know, as after a crash.
+const withoutStreams = " | delete _stream, _stream_id"
+
 // load reads the events of keys, by offset.
 func (s *Service) load(ctx context.Context, keys []key) (map[uint64]*pb.StoredEvent, error) {
 	if len(keys) == 0 {
@@ -141,8 +145,7 @@ func (s *Service) load(ctx context.Context, keys []key) (map[uint64]*pb.StoredEv
 		r = span{min(r.since, k.time), max(r.until, k.time+1)}
 		offsets[i] = strconv.FormatUint(k.offset, 10)
 	}
-	// Without the streams: the engine leaves out rows whose stream it does not know.
-	text := fmt.Sprintf("_time:[%s, %s) \"offset\":in(%s) | delete _stream, _stream_id", stamp(r.since), stamp(r.until), strings.Join(offsets, ","))
+	text := fmt.Sprintf("_time:[%s, %s) \"offset\":in(%s)", stamp(r.since), stamp(r.until), strings.Join(offsets, ",")) + withoutStreams
 	found := make(map[uint64]*pb.StoredEvent, len(keys))
 	return found, s.ask(ctx, vlogs.Query{Text: text}, func(fields []vlogs.Field) error {
 		e, err := eventOf(fields)

@@ -75,8 +75,12 @@ func (s *Service) table(ctx context.Context, q *question, parsed *logsql.Query, 
 	if whole.empty() {
 		return t, nil, nil
 	}
+	text := parsed.Engine()
+	if !parsed.Pipes() || !fieldsPipe().MatchString(parsed.String()) {
+		text += withoutStreams // which would take the order of listed fields away
+	}
 	err := s.ask(ctx, vlogs.Query{
-		Text: parsed.Engine(), Start: time.Unix(0, whole.since), End: time.Unix(0, whole.until), Limit: limit, Filter: q.stored(),
+		Text: text, Start: time.Unix(0, whole.since), End: time.Unix(0, whole.until), Limit: limit, Filter: q.stored(),
 	}, func(fields []vlogs.Field) error {
 		t.add(fields)
 		return nil

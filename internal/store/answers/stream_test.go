@@ -189,7 +189,10 @@ func TestRows(t *testing.T) {
 	if err != nil || fmt.Sprint(fields) != "[type host events]" {
 		t.Errorf("columns %v, not as they were named: %v", fields, err)
 	}
-	_, rows, last, err = get(&pb.RowsRequest{Query: "* | fields message, host", Limit: 7})
+	fields, rows, last, err = get(&pb.RowsRequest{Query: "* | fields message, host", Limit: 7})
+	if fmt.Sprint(fields) != "[message host]" {
+		t.Errorf("columns %v, not as they were listed", fields)
+	}
 	if err != nil || len(rows) != 7 || !strings.Contains(lackTexts(last.GetLacks()), "more rows than the 7") {
 		t.Errorf("with a limit: %d rows, lacks %s, %v", len(rows), lackTexts(last.GetLacks()), err)
 	}
