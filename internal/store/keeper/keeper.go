@@ -50,9 +50,16 @@ type Options struct {
 	Logger  *slog.Logger // nil logs nowhere
 	// OnSetAside is called after a day was set aside, while the engine is down. May be nil.
 	OnSetAside func(SetAside)
-
-	backoff time.Duration // first pause after a crash; 0 for child's
 }
+
+// Pauses before an engine that ended by itself is started again. They grow while it ends
+// before it has run for as long as settled: one that ends seldom costs next to nothing,
+// and one that cannot start no processor.
+const (
+	firstPause = 200 * time.Millisecond
+	lastPause  = 30 * time.Second
+	settled    = time.Second
+)
 
 // Flags are what of the engine's flags a store decides on. Zero values are its defaults.
 type Flags struct {
@@ -158,7 +165,7 @@ func New(o Options) *Keeper {
 		Name: "store-engine", Argv: append(args, o.Flags.arguments()...), Env: o.Env,
 		// What it writes may hold events, and is not for our log: noteChild says what is.
 		Logger: obs.Discard(), Before: k.before, Changed: k.noteChild,
-		StopTimeout: 30 * time.Second, BackoffMin: o.backoff, BackoffMax: 30 * time.Second,
+		StopTimeout: 30 * time.Second, BackoffMin: firstPause, BackoffMax: lastPause, Settled: settled,
 		Answers: k.client.Health,
 	})
 	return k

@@ -48,14 +48,26 @@ func kill(t *testing.T, k *keeper.Keeper) keeper.State {
 // TestKillsLoseNothingBehindABarrier: the engine is killed while rows come in. All that
 // was inserted before the last barrier is there, once, and what came after it can be
 // deleted, so that a store that inserts again from there has every row once. As often as
-// AMOSKYS_STORE_KILLS says.
+// AMOSKYS_STORE_KILLS says, with the engine writing at barriers alone, as the store has
+// it, and every second too.
 func TestKillsLoseNothingBehindABarrier(t *testing.T) {
 	t.Parallel()
+	for _, flush := range []time.Duration{0, time.Second} {
+		t.Run("flush "+flush.String(), func(t *testing.T) {
+			t.Parallel()
+			killUnderInserts(t, flush)
+		})
+	}
+}
+
+func killUnderInserts(t *testing.T, flush time.Duration) {
 	r := rand.New(rand.NewPCG(1, 2))
-	k, _ := enginetest.Run(t, enginetest.Options(t, t.TempDir()))
+	o := enginetest.Options(t, t.TempDir())
+	o.Flags.FlushInterval = flush
+	k, _ := enginetest.Run(t, o)
 	now := time.Now()
 	next, place := 0, 0
-	for round := range rounds(t, "AMOSKYS_STORE_KILLS", 5) {
+	for round := range rounds(t, "AMOSKYS_STORE_KILLS", 3) {
 		for range 1 + r.IntN(5) {
 			n := 500 + r.IntN(4000)
 			insert(t, k.Client(), next, n, now.AddDate(0, 0, -round%4)) // days begin, too
@@ -75,6 +87,9 @@ func TestKillsLoseNothingBehindABarrier(t *testing.T) {
 		if held := count(t, k.Client(), "offset:<"+strconv.Itoa(place)); held != place {
 			t.Fatalf("round %d: %d of the %d rows before the barrier are there", round, held, place)
 		}
+		if held := count(t, k.Client(), "{host=~\".+\"} offset:<"+strconv.Itoa(place)); held != place {
+			t.Fatalf("round %d: by streams, %d of the %d rows before the barrier are there", round, held, place)
+		}
 		if err := k.Client().Delete(t.Context(), "offset:>="+strconv.Itoa(place)); err != nil {
 			t.Fatal(err)
 		}
@@ -84,6 +99,7 @@ func TestKillsLoseNothingBehindABarrier(t *testing.T) {
 		if got, want := tally(t, k.Client()), fmt.Sprintf("%d %d", place, place); got != want {
 			t.Fatalf("round %d: rows and different offsets %s, want %s", round, got, want)
 		}
+		t.Logf("round %d: %d inserted, %d behind the barrier", round, next, place)
 		if k.State().Unclean {
 			t.Fatalf("round %d: mended, and unclean still", round)
 		}

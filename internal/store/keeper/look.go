@@ -87,6 +87,12 @@ func (k *Keeper) look(end ending) error {
 		why := "its name is no day"
 		if isDay(name) {
 			seen[name] = true
+			// A barrier's, which ended before it could delete it; its links keep disk space.
+			if e.IsDir() {
+				if err := os.RemoveAll(filepath.Join(dir, name, "snapshots")); err != nil {
+					return fmt.Errorf("remove what a barrier left: %w", err)
+				}
+			}
 			why, err = lookAtDay(filepath.Join(dir, name), readLedger(k.sumsDir(), name), end)
 			if err != nil {
 				return err

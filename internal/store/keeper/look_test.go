@@ -36,6 +36,16 @@ func TestALookBeforeTheEngineOpens(t *testing.T) {
 				return errors.Join(os.Rename(day(store), store+"/elsewhere"), os.Symlink(store+"/elsewhere", day(store)))
 			}, aside: days[0], why: "no folder",
 		},
+		"a file instead of the day": {
+			change: func(store string) error {
+				return errors.Join(os.RemoveAll(day(store)), os.WriteFile(day(store), nil, 0o600))
+			}, aside: days[0], why: "no folder",
+		},
+		"what a barrier left": {
+			change: func(store string) error {
+				return os.MkdirAll(filepath.Join(day(store), "snapshots", "x", "datadb"), 0o700)
+			}, whole: true,
+		},
 		"an empty folder": {
 			change: func(store string) error { return errors.Join(os.RemoveAll(day(store)), os.Mkdir(day(store), 0o700)) }, aside: days[0], why: "index is missing",
 		},
