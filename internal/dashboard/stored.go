@@ -14,8 +14,6 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/protobuf/types/known/durationpb"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/amoskys/amoskys/internal/dial"
 	"github.com/amoskys/amoskys/internal/identity"
@@ -111,59 +109,74 @@ func storeRole(r pb.Role) string {
 // hub has all others.
 func isRate(name string) bool { return strings.HasSuffix(name, "events_per_second") }
 
-// readSeries asks hub and store for what each has, on one scale. Where they are asked
-// together and the store is away, its part is left out.
+// readSeries asks hub and store for what each has, on one scale: the hub's, which keeps
+// some steps alone. Where they are asked together and the store is away, its part is
+// left out.
 func (s *Server) readSeries(ctx context.Context, req *pb.SeriesRequest) (*pb.SeriesResponse, error) {
 	rates := slices.DeleteFunc(slices.Clone(req.GetNames()), func(n string) bool { return !isRate(n) })
 	others := slices.DeleteFunc(slices.Clone(req.GetNames()), isRate)
 	if len(rates) == 0 {
 		return s.hub.query.Series(ctx, req)
 	}
-	stored, err := s.stored().Series(ctx, &pb.SeriesRequest{Names: rates, Since: req.GetSince(), Until: req.GetUntil(), Step: req.GetStep()})
-	switch {
-	case err != nil && (len(others) == 0 || !isStoreAway(err)):
-		return nil, s.storeProblem(err)
-	case len(others) == 0:
+	ask := &pb.SeriesRequest{Names: rates, Since: req.GetSince(), Until: req.GetUntil(), Step: req.GetStep()}
+	if len(others) == 0 {
+		stored, err := s.stored().Series(ctx, ask)
+		if err != nil {
+			return nil, s.storeProblem(err)
+		}
 		return stored, nil
 	}
-	ask := &pb.SeriesRequest{Names: others, Since: req.GetSince(), Until: req.GetUntil(), Step: req.GetStep()}
-	if err == nil {
-		ask.Since, ask.Step = stored.GetStart(), stored.GetStep()
-	}
-	own, err := s.hub.query.Series(ctx, ask)
+	own, err := s.hub.query.Series(ctx, &pb.SeriesRequest{Names: others, Since: req.GetSince(), Until: req.GetUntil(), Step: req.GetStep()})
 	if err != nil {
 		return nil, err
 	}
-	alignSeries(own, stored.GetSeries(), stored.GetStart(), stored.GetStep())
-	slices.SortStableFunc(own.GetSeries(), func(a, b *pb.TimeSeries) int {
+	ask.Step = own.GetStep()
+	stored, err := s.stored().Series(ctx, ask)
+	switch {
+	case isStoreAway(err):
+		return own, nil
+	case err != nil:
+		return nil, s.storeProblem(err)
+	}
+	joined := joinSeries(stored, own)
+	slices.SortStableFunc(joined.GetSeries(), func(a, b *pb.TimeSeries) int {
 		return slices.Index(req.GetNames(), a.GetName()) - slices.Index(req.GetNames(), b.GetName())
 	})
-	return own, nil
+	return joined, nil
 }
 
-// alignSeries adds series of another start to a response of the same step: each value
-// at its time, and none where they have none.
-func alignSeries(to *pb.SeriesResponse, series []*pb.TimeSeries, start *timestamppb.Timestamp, step *durationpb.Duration) {
-	if len(series) == 0 || step.AsDuration() <= 0 || step.AsDuration() != to.GetStep().AsDuration() {
-		return
+// joinSeries joins responses of one step, each value at its time, and none where they
+// have none. Of another step than the first, the second is left out.
+func joinSeries(first, second *pb.SeriesResponse) *pb.SeriesResponse {
+	step := first.GetStep().AsDuration()
+	if len(first.GetSeries()) == 0 {
+		return second
 	}
+	if len(second.GetSeries()) == 0 || step <= 0 || step != second.GetStep().AsDuration() {
+		return first
+	}
+	start := first.GetStart()
+	if second.GetStart().AsTime().Before(start.AsTime()) {
+		start = second.GetStart()
+	}
+	before := func(r *pb.SeriesResponse) int { return int(r.GetStart().AsTime().Sub(start.AsTime()) / step) }
 	points := 0
-	for _, one := range to.GetSeries() {
-		points = max(points, len(one.GetValues()))
-	}
-	before := int(start.AsTime().Sub(to.GetStart().AsTime()) / step.AsDuration())
-	if points == 0 {
-		points, before, to.Start = len(series[0].GetValues()), 0, start
-	}
-	for _, one := range series {
-		values := make([]float64, points)
-		for i := range values {
-			values[i] = math.NaN()
-			if at := i - before; at >= 0 && at < len(one.GetValues()) {
-				values[i] = one.GetValues()[at]
-			}
+	for _, r := range []*pb.SeriesResponse{first, second} {
+		for _, one := range r.GetSeries() {
+			points = max(points, before(r)+len(one.GetValues()))
 		}
-		one.Values = values
 	}
-	to.Series = append(to.Series, series...)
+	joined := &pb.SeriesResponse{Start: start, Step: first.GetStep()}
+	for _, r := range []*pb.SeriesResponse{first, second} {
+		for _, one := range r.GetSeries() {
+			values := make([]float64, points)
+			for i := range values {
+				values[i] = math.NaN()
+			}
+			copy(values[before(r):], one.GetValues())
+			one.Values = values
+			joined.Series = append(joined.Series, one)
+		}
+	}
+	return joined
 }

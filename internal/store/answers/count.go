@@ -117,11 +117,16 @@ func newHistogram(q *question, buckets int) *histogram {
 	step := int64(roundStep(time.Duration(max(r.until-r.since, 1) / int64(buckets))))
 	start := r.since - r.since%step
 	n := (r.until - start) / step
-	if r.until < q.now-int64(settled) && (r.until-start)%step != 0 || n == 0 {
-		n++ // it is over, though the range ends within it
+	over := r.until < q.now-int64(settled)
+	if (over || step > int64(longStep)) && (r.until-start)%step != 0 || n == 0 {
+		n++ // it is over, though the range ends within it, or too long to leave out
 	}
 	return &histogram{start: start, step: step, counts: make([]uint64, min(max(n, 0), maxBuckets+2))}
 }
+
+// longStep is up to which the bucket that still fills is left out: a short one would
+// look like a fall, and a long one has what happened in the last hours.
+const longStep = 30 * time.Second
 
 // settled is how long the events of a second may be on their way to us.
 const settled = 2 * time.Second
