@@ -11,9 +11,9 @@ import (
 	"github.com/amoskys/amoskys/internal/stream"
 )
 
-// inFlight is how many batches are inserted at the same time: while the engine takes one
-// apart the next is on its way.
-const inFlight = 2
+// inFlight is how many batches are inserted at the same time. While the engine takes one
+// apart the next is filled; two at once were no faster with two processors.
+const inFlight = 1
 
 // flight is what was handed to the engine and has not come to an end.
 type flight struct {

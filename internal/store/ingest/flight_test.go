@@ -20,7 +20,9 @@ func TestInserted(t *testing.T) {
 	check("nothing flies", 5, true)
 	a, b := <-f.free, <-f.free
 	f.hand(a, 10)
+	<-f.full
 	f.hand(b, 20)
+	<-f.full
 	f.passed(25) // what came behind b was nothing to insert
 	f.landed(b)
 	check("the second is there", 5, true)
@@ -30,6 +32,7 @@ func TestInserted(t *testing.T) {
 	check("nothing to insert", 30, true)
 	c := <-f.free
 	f.hand(c, 40)
+	<-f.full
 	f.fail(errors.New("the engine is gone"))
 	f.landed(c)
 	check("one was lost", 30, false)

@@ -61,7 +61,7 @@ func newMetrics(in *Ingest, r prometheus.Registerer) (*metrics, error) {
 	var err error
 	for _, c := range []prometheus.Collector{
 		m.events, m.bytes, m.batches, m.removedDays, m.dropped, m.cuts, m.insert, m.barrier,
-		gauge("lag_events", "Events of the log that are not durably stored.", func() float64 { return float64(in.Lag()) }),
+		gauge("lag_events", "Events of the log that the store's engine does not have yet.", func() float64 { return float64(in.Lag()) }),
 		gauge("next_offset", "Offset before which all that the log had was given to the store's engine.", func() float64 { return float64(in.Next()) }),
 		gauge("stored_events", "Events that are durably stored.", in.stored),
 		gauge("rebuilding_days", "Days that are to be read from the log again.", in.toRebuild),

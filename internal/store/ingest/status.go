@@ -53,13 +53,10 @@ func (in *Ingest) Next() stream.Offset {
 	return in.view.next
 }
 
-// Lag is how many events of the log are not durably stored.
+// Lag is how many events of the log the engine does not have yet.
 func (in *Ingest) Lag() uint64 {
-	in.view.Lock()
-	next := in.view.place.Offset
-	in.view.Unlock()
 	tail := in.o.Source.Tail()
-	return tail - min(tail, next)
+	return tail - min(tail, in.Inserted())
 }
 
 // States of a store, and of its days.
