@@ -229,6 +229,27 @@ func TestAnyRoleIsSupervised(t *testing.T) {
 	}
 }
 
+// TestGoesOnWithoutAnOptionalRole: up is ready, says what is missing, and tries again.
+func TestGoesOnWithoutAnOptionalRole(t *testing.T) {
+	dir := t.TempDir()
+	broken := fake("store", "broken", dir, fakeMark+"base")
+	broken.Optional = true
+	u := runRoles(t, fake("base", "good", dir), broken, fake("after", "good", dir, fakeMark+"base"))
+	u.until(t, "fake-store did not start: out of luck")
+	u.until(t, "everything else goes on")
+	u.until(t, "ready in ")
+	if err := u.stop(); err != nil {
+		t.Error(err)
+	}
+	if got := strings.Fields(read(t, filepath.Join(dir, "order"))); !slices.Equal(got, []string{"after", "base"}) {
+		t.Errorf("stopped in the order %v", got)
+	}
+	tries, err := filepath.Glob(filepath.Join(dir, "store.try.*"))
+	if err != nil || len(tries) == 0 {
+		t.Errorf("it was not tried: %v, %v", tries, err)
+	}
+}
+
 // TestSlowRoleHoldsUpThoseAfterIt and nothing else.
 func TestSlowRoleHoldsUpThoseAfterIt(t *testing.T) {
 	dir := t.TempDir()
