@@ -89,6 +89,7 @@ type Ingest struct {
 	metrics *metrics
 	flight  *flight
 	epoch   atomic.Uint64 // the engine's start that rows are given to: keeper.State.Starts
+	round   atomic.Uint64 // how often what was not durable was forgotten, by begin or for another log
 	// gate is locked while there must be no inserts: by a barrier, and by begin.
 	gate sync.RWMutex
 	// news says that something came, rebuilt that there is a day to rebuild, begun that

@@ -176,7 +176,8 @@ func (r *Rebuild) behind(p *Place) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("rebuild day %q: %w", r.Day, err)
 	}
-	return fmt.Sprintf("_time:%s offset:>=%d offset:<%d%s", at.Format(time.DateOnly+"Z"), r.Next, r.Until, p.ofLog()), nil
+	// Unquoted the engine would read offset as that of the time zone.
+	return fmt.Sprintf("_time:%s \"offset\":>=%d \"offset\":<%d%s", at.Format(time.DateOnly+"Z"), r.Next, r.Until, p.ofLog()), nil
 }
 
 // addGap remembers one more.

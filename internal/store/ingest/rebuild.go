@@ -19,30 +19,36 @@ import (
 // to the place, for what is behind that is read anyway. The caller holds mu; no rows of
 // such a day have been given to the engine since.
 func (in *Ingest) noteSetAside(ctx context.Context, s keeper.State) error {
-	p := in.place.clone()
+	p, news := in.place.clone(), false
 	for _, a := range s.SetAside {
 		if !a.Rebuilt.IsZero() || slices.ContainsFunc(p.Rebuilds, func(r Rebuild) bool { return r.Folder == a.Folder }) {
 			continue
 		}
 		if _, ok := dayNumber(a.Day); !ok || p.Offset == 0 {
-			if err := in.o.Keeper.Rebuilt(a.Folder); err != nil { // nothing of the log was in it
+			if err := in.o.Keeper.Rebuilt(a.Folder); err != nil { // nothing of this log was in it
 				return fmt.Errorf("note what was set aside: %w", err)
+			}
+			if n := p.Days[a.Day]; n > 0 {
+				p.addGap((&Rebuild{Day: a.Day, Had: n}).lost(p.Log, in.o.Now()))
+				delete(p.Days, a.Day)
+				news = true
 			}
 			continue
 		}
 		r := Rebuild{Folder: a.Folder, Day: a.Day, Until: p.Offset, Had: p.Days[a.Day]}
-		// The day may be set aside again while it is rebuilt.
+		// The day may be set aside again while it is rebuilt: with what was there again, and
+		// with what came to it since.
 		p.Rebuilds = slices.DeleteFunc(p.Rebuilds, func(old Rebuild) bool {
 			if old.Day == a.Day {
-				r.Had = max(r.Had, old.Had)
+				r.Had += old.Had
 				in.rebuilt(ctx, old.Folder)
 			}
 			return old.Day == a.Day
 		})
 		delete(p.Days, a.Day)
-		p.Rebuilds = append(p.Rebuilds, r)
+		p.Rebuilds, news = append(p.Rebuilds, r), true
 	}
-	if len(p.Rebuilds) == len(in.place.Rebuilds) {
+	if !news {
 		return nil
 	}
 	if err := p.save(in.o.FS, in.o.Path); err != nil {
@@ -67,38 +73,43 @@ func (in *Ingest) rebuildAll(ctx context.Context) {
 			return
 		}
 		for {
-			r, ok := in.nextRebuild()
+			r, round, ok := in.nextRebuild()
 			if !ok {
 				break
 			}
-			if err := in.rebuildDay(ctx, r); err != nil {
+			if err := in.rebuildDay(ctx, r, round); err != nil {
 				if ctx.Err() != nil {
 					return
 				}
 				in.o.Logger.WarnContext(ctx, "the rebuilding of a day of the store waits", "day", r.Day, obs.KeyError, err)
+				if in.round.Load() == round {
+					in.flight.fail(err)
+				}
 				break // begin comes, and says when to go on
 			}
 		}
 	}
 }
 
-func (in *Ingest) nextRebuild() (r Rebuild, ok bool) {
+// nextRebuild is what is to be rebuilt, in the round of begin that says so.
+func (in *Ingest) nextRebuild() (r Rebuild, round uint64, ok bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	round = in.round.Load()
 	if len(in.place.Rebuilds) == 0 || in.flight.failure() != nil {
-		return r, false
+		return r, round, false
 	}
 	r = in.place.Rebuilds[0]
 	in.view.Lock()
 	in.view.rebuild = r
 	in.view.Unlock()
-	return r, true
+	return r, round, true
 }
 
 // rebuilder reads one day.
 type rebuilder struct {
 	in     *Ingest
-	epoch  uint64
+	round  uint64
 	day    int64
 	r      Rebuild
 	writer *row.Writer
@@ -109,11 +120,14 @@ type rebuilder struct {
 // errRebuilt ends the reading of a day whose events are all there.
 var errRebuilt = errors.New("the day is rebuilt")
 
-func (in *Ingest) rebuildDay(ctx context.Context, r Rebuild) error {
+// errLogEnded says that the log was closed while a day was read from it, or is another.
+var errLogEnded = errors.New("the log that the day is read from has ended")
+
+func (in *Ingest) rebuildDay(ctx context.Context, r Rebuild, round uint64) error {
 	day, _ := dayNumber(r.Day)
 	reading, done := context.WithCancelCause(ctx)
 	defer done(nil)
-	b := &rebuilder{in: in, epoch: in.epoch.Load(), day: day, r: r, writer: row.NewWriter(in.o.Retention.bounds()), done: done}
+	b := &rebuilder{in: in, round: round, day: day, r: r, writer: row.NewWriter(in.o.Retention.bounds()), done: done}
 	stop := in.flight.whenFailed(func() { done(errRestarted) })
 	defer stop()
 	in.mu.Lock()
@@ -133,7 +147,9 @@ func (in *Ingest) rebuildDay(ctx context.Context, r Rebuild) error {
 	in.o.Logger.InfoContext(ctx, "a day of the store is rebuilt from the log", "day", r.Day, obs.KeyOffset, r.Next, "until", r.Until)
 	if r.Next < r.Until {
 		_ = rd.Run(reading)
-		if err := context.Cause(reading); !errors.Is(err, errRebuilt) {
+		if err := context.Cause(reading); err == nil {
+			return errLogEnded
+		} else if !errors.Is(err, errRebuilt) {
 			return err
 		}
 	}
@@ -142,6 +158,10 @@ func (in *Ingest) rebuildDay(ctx context.Context, r Rebuild) error {
 
 // Consume implements reader.Consumer.
 func (b *rebuilder) Consume(ctx context.Context, batch *reader.Batch) error {
+	if batch.Tail != 0 && batch.Tail < b.r.Until { // it was replaced by a shorter one
+		b.done(errLogEnded)
+		return errLogEnded
+	}
 	if !b.r.Begun && len(batch.Blocks) > 0 {
 		first := max(batch.Blocks[0].First, batch.Blocks[0].From)
 		b.r.Begun, b.r.From, b.r.Next = true, first, first
@@ -189,7 +209,7 @@ func (b *rebuilder) insert(ctx context.Context, next stream.Offset) error {
 	in := b.in
 	in.gate.RLock()
 	defer in.gate.RUnlock()
-	if err := in.flight.failure(); err != nil || in.epoch.Load() != b.epoch {
+	if err := in.flight.failure(); err != nil || in.round.Load() != b.round {
 		b.done(errRestarted)
 		return errRestarted
 	}
@@ -209,12 +229,20 @@ func (b *rebuilder) insert(ctx context.Context, next stream.Offset) error {
 	return nil
 }
 
+// lost is what of the day cannot be rebuilt when no more is read.
+func (r *Rebuild) lost(log uint64, now time.Time) Gap {
+	return Gap{
+		Log: log, Count: r.Had - min(r.Had, r.Stored), Day: r.Day, Cause: causeRebuild, Time: now.UTC(),
+		Reason: "damaged files of the store were set aside, and the log no longer held these events",
+	}
+}
+
 // finish makes the day durable and forgets the plan.
 func (b *rebuilder) finish(ctx context.Context) error {
 	in := b.in
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if in.epoch.Load() != b.epoch {
+	if in.round.Load() != b.round {
 		return errRestarted
 	}
 	if err := in.settle(ctx); err != nil {
@@ -223,11 +251,8 @@ func (b *rebuilder) finish(ctx context.Context) error {
 	p := in.place.clone()
 	p.Rebuilds = slices.DeleteFunc(p.Rebuilds, func(r Rebuild) bool { return r.Folder == b.r.Folder })
 	p.Days[b.r.Day] += b.r.Stored
-	if n := b.r.Had - min(b.r.Had, b.r.Stored); n > 0 {
-		p.addGap(Gap{
-			Log: p.Log, Count: n, Day: b.r.Day, Cause: causeRebuild, Time: in.o.Now().UTC(),
-			Reason: "damaged files of the store were set aside, and the log no longer held these events",
-		})
+	if lost := b.r.lost(p.Log, in.o.Now()); lost.Count > 0 {
+		p.addGap(lost)
 	}
 	if err := p.save(in.o.FS, in.o.Path); err != nil {
 		return err

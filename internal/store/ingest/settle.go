@@ -17,9 +17,18 @@ import (
 	"github.com/amoskys/amoskys/internal/stream"
 )
 
-// settle makes durable all that was taken, and moves the place. The caller holds mu.
-// After an error nothing has moved.
+// settle makes durable all that was taken, moves the place, and tells the reader. The
+// caller holds mu. After an error nothing has moved.
 func (in *Ingest) settle(ctx context.Context) error {
+	if err := in.makeDurable(ctx); err != nil {
+		return err
+	}
+	in.reader.Load().Durable(in.place.Offset)
+	return nil
+}
+
+// makeDurable is settle without the reader.
+func (in *Ingest) makeDurable(ctx context.Context) error {
 	in.handOver()
 	if err := in.flight.wait(ctx); err != nil {
 		return err
@@ -61,7 +70,6 @@ func (in *Ingest) settle(ctx context.Context) error {
 	}
 	in.place, in.gaps, in.settled = p, nil, in.o.now()
 	in.metrics.barrier.Observe(in.settled.Sub(began).Seconds())
-	in.reader.Load().Durable(p.Offset)
 	in.show()
 	return nil
 }
@@ -179,13 +187,25 @@ func (in *Ingest) begin(ctx context.Context) error {
 		in.rows.Reset()
 	}
 	in.goTo(in.place)
-	in.dropped = 0
+	in.newRound()
+	if s.Starts != in.epoch.Load() {
+		in.dropped = 0 // its counters begin anew
+	}
 	in.epoch.Store(s.Starts)
 	in.flight.clear(in.next)
 	signal(in.begun)
 	signal(in.rebuilding)
 	in.show()
 	return nil
+}
+
+// newRound ends the rebuilding that is under way: what it has given to the engine is not
+// known any more.
+func (in *Ingest) newRound() {
+	in.round.Add(1)
+	in.view.Lock()
+	defer in.view.Unlock()
+	in.view.rebuild = Rebuild{}
 }
 
 // goTo forgets what is not durable.
@@ -206,14 +226,12 @@ func (in *Ingest) goTo(p Place) {
 func (in *Ingest) mend(ctx context.Context, s keeper.State, again bool) error {
 	client := in.o.Keeper.Client()
 	filters := []string{in.place.behind()}
-	for i := range in.place.Rebuilds {
-		if r := &in.place.Rebuilds[i]; r.Begun {
-			f, err := r.behind(&in.place)
-			if err != nil {
-				return err
-			}
-			filters = append(filters, f)
+	for i := range in.place.Rebuilds { // one that has not begun may have given rows to the engine since
+		f, err := in.place.Rebuilds[i].behind(&in.place)
+		if err != nil {
+			return err
 		}
+		filters = append(filters, f)
 	}
 	began, deleted := in.o.now(), 0
 	for _, f := range filters {
