@@ -141,7 +141,8 @@ func (in *Ingest) passGap(g *stream.Gap) {
 
 // replaced goes on with another log, whose end is tail. Rows of the one before stay.
 func (in *Ingest) replaced(ctx context.Context, tail stream.Offset) error {
-	if err := in.settle(ctx); err != nil {
+	// The reader is at the new log already, of which nothing is durable.
+	if err := in.makeDurable(ctx); err != nil {
 		return err
 	}
 	return in.beginLog(ctx, tail)
@@ -155,13 +156,20 @@ func (in *Ingest) beginLog(ctx context.Context, tail stream.Offset) error {
 		Log: in.place.Log, From: in.place.Offset, To: in.place.Offset, Cause: causeReplaced, Time: in.o.Now().UTC(),
 		Reason: "the hub's log was replaced by another: what the one before held behind the store's place is not known",
 	})
+	for _, r := range in.place.Rebuilds { // nobody has the rest of those days
+		p.Days[r.Day] += r.Stored
+		p.addGap(r.lost(in.place.Log, in.o.Now()))
+	}
 	if err := p.save(in.o.FS, in.o.Path); err != nil {
 		return err
 	}
+	for _, r := range in.place.Rebuilds {
+		in.rebuilt(ctx, r.Folder)
+	}
+	in.newRound()
 	in.o.Logger.WarnContext(ctx, "the hub's log is another than before: the store begins it anew and keeps what it has",
 		obs.KeyOffset, in.place.Offset, "tail", tail, "log", p.Log)
-	in.place, in.next, in.last = p, 0, in.last[:0]
-	in.writer.Log = p.Log
+	in.goTo(p)
 	in.show()
 	return nil
 }

@@ -1,0 +1,55 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/amoskys/amoskys/internal/reader"
+	"github.com/amoskys/amoskys/internal/stream"
+)
+
+// TestALogThatIsReplacedWhileItIsRead: what of the new one is not durable when the engine
+// ends is read again.
+func TestALogThatIsReplacedWhileItIsRead(t *testing.T) {
+	old, l := newLogged(13), newLogged(14)
+	old.appendMany(t, 2000)
+	l.appendMany(t, 500)
+	source := &replaceable{}
+	source.log.Store(&reader.Local{Log: old.log})
+	path := t.TempDir()
+	r := startFeed(t, old, path, func(o *Options) { o.Source, o.BarrierEvery = source, time.Hour })
+	until(t, "all is taken", func() bool { return r.Next() == old.log.Stat().NextOffset })
+	source.log.Store(&reader.Local{Log: l.log})
+	source.replaced.Store(true)
+	r.flight.fail(errors.New("the hub went away"))
+	until(t, "the new log is taken", func() bool { return r.Place().Log == 1 && r.Next() == l.log.Stat().NextOffset })
+	round := r.round.Load()
+	killEngine(t, r)
+	until(t, "the new log is taken again", func() bool { return r.round.Load() > round && r.Next() == l.log.Stat().NextOffset })
+	r.stop()
+	r = startFeed(t, l, path)
+	r.settled(t, l)
+	l.same(t, stored(t, r.keeper.Client(), "log:=1"))
+}
+
+// replaceable is a hub whose log is replaced; it has a cursor of the new one at its begin.
+type replaceable struct {
+	log      atomic.Pointer[reader.Local]
+	replaced atomic.Bool
+}
+
+func (s *replaceable) Open(ctx context.Context, r reader.Request) (reader.Feed, stream.Offset, error) {
+	if s.replaced.Load() {
+		r.Start, r.Resume, r.Move = reader.Start{}, false, false
+	}
+	return s.log.Load().Open(ctx, r)
+}
+
+func (s *replaceable) Commit(ctx context.Context, cursor string, off stream.Offset) error {
+	return s.log.Load().Commit(ctx, cursor, off)
+}
+
+func (s *replaceable) Tail() stream.Offset { return s.log.Load().Tail() }
