@@ -39,6 +39,9 @@ type Options struct {
 	// already, so that a subscription which begins there joins without gap and repetition.
 	// Nil is Status().NextOffset.
 	Next func() uint64
+	// Log is the number of the log that Next is of (row.Writer.Log): offsets begin anew in
+	// each, and all events of those before count as stored. Nil: there is one alone, 0.
+	Log func() uint64
 	// Lacks are what the store itself knows it does not have of a range; zero times are no
 	// bounds. Nil: Status tells.
 	Lacks func(since, until time.Time) []*pb.Lack
@@ -87,6 +90,9 @@ func New(o Options) *Service {
 	}
 	if o.Next == nil {
 		o.Next = func() uint64 { return o.Status().GetNextOffset() }
+	}
+	if o.Log == nil {
+		o.Log = func() uint64 { return 0 }
 	}
 	if o.Caller == nil {
 		o.Caller = func(context.Context) string { return "" }
@@ -143,25 +149,38 @@ func (s *Service) stateOf() *pb.StoreStatus {
 
 // visible is what queries find.
 type visible struct {
-	mu   sync.Mutex
-	next uint64
-	at   time.Time // when it was looked at
+	mu sync.Mutex
+	place
+	at time.Time // when it was looked at
 }
 
+// place is an offset of a log.
+type place struct{ log, next uint64 }
+
 // stored is the offset before which queries find every event that the log had.
-func (s *Service) stored(ctx context.Context) (uint64, error) {
+func (s *Service) stored(ctx context.Context) (place, error) {
 	v := &s.visible
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	next := s.o.Next()
-	if next == v.next || next > v.next && time.Since(v.at) < s.o.Limits.FlushEvery {
-		return v.next, nil
+	next := s.place()
+	if next == v.place || next.log == v.log && next.next > v.next && time.Since(v.at) < s.o.Limits.FlushEvery {
+		return v.place, nil
 	}
 	if err := s.o.Engine.Flush(ctx); err != nil {
-		return 0, s.fault(ctx, err)
+		return place{}, s.fault(ctx, err)
 	}
-	v.next, v.at = next, time.Now()
+	v.place, v.at = next, time.Now()
 	return next, nil
+}
+
+// place is what the engine was given, of one and the same log.
+func (s *Service) place() place {
+	for {
+		p := place{s.o.Log(), s.o.Next()}
+		if s.o.Log() == p.log {
+			return p
+		}
+	}
 }
 
 // Status says how the store is.

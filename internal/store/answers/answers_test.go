@@ -32,6 +32,7 @@ type store struct {
 	writer *row.Writer
 	rows   vlogs.Rows
 	next   uint64
+	log    uint64
 
 	mu     sync.Mutex
 	status *pb.StoreStatus
@@ -58,7 +59,7 @@ func newStoreOver(k *keeper.Keeper, limits answers.Limits) *store {
 func (st *store) service(limits answers.Limits, caller func(context.Context) string) *answers.Service {
 	limits.StatusAge, limits.FlushEvery = 1, 1
 	return answers.New(answers.Options{
-		Engine: st.keeper.Client(), Limits: limits, Caller: caller, Now: func() time.Time { return now },
+		Engine: st.keeper.Client(), Log: func() uint64 { return st.log }, Limits: limits, Caller: caller, Now: func() time.Time { return now },
 		Status: func() *pb.StoreStatus { st.mu.Lock(); defer st.mu.Unlock(); return st.status },
 		Gaps:   func() []answers.Gap { st.mu.Lock(); defer st.mu.Unlock(); return st.gaps },
 		Hub:    func(context.Context) (*pb.StatusResponse, error) { return st.hub, nil },

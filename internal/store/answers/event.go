@@ -40,7 +40,7 @@ func (s *Service) Event(ctx context.Context, req *pb.EventRequest) (*pb.EventRes
 }
 
 func (s *Service) event(ctx context.Context, req *pb.EventRequest) (*pb.EventResponse, error) {
-	next, err := s.stored(ctx)
+	stored, err := s.stored(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -48,17 +48,17 @@ func (s *Service) event(ctx context.Context, req *pb.EventRequest) (*pb.EventRes
 	if err != nil {
 		return nil, err
 	}
-	if !ok && req.GetOffset() >= next {
-		return nil, status.Errorf(codes.NotFound, "event %d is not stored yet: the store has what came before offset %d", req.GetOffset(), next)
+	if !ok && req.GetOffset() >= stored.next {
+		return nil, status.Errorf(codes.NotFound, "event %d is not stored yet: the store has what came before offset %d", req.GetOffset(), stored.next)
 	}
 	me := key{at, req.GetOffset()}
-	var found map[uint64]*pb.StoredEvent
+	var found map[key]*pb.StoredEvent
 	if ok {
 		if found, err = s.load(ctx, []key{me}); err != nil {
 			return nil, err
 		}
 	}
-	e := found[req.GetOffset()]
+	e := found[me]
 	if e == nil {
 		return nil, status.Errorf(codes.NotFound, "event %d is not stored: it is older than what is kept, or was lost", req.GetOffset())
 	}
@@ -95,7 +95,7 @@ func (s *Service) timeOf(ctx context.Context, offset uint64) (at int64, ok bool,
 		}
 	}
 	for _, r := range slices.Backward(q.held) {
-		text := fmt.Sprintf("_time:[%s, %s) \"offset\":=%d | fields _time, offset", stamp(r.since), stamp(r.until), offset)
+		text := fmt.Sprintf("_time:[%s, %s) \"offset\":=%d | fields _time, offset | sort by (_time desc) limit 1", stamp(r.since), stamp(r.until), offset)
 		err := s.ask(ctx, vlogs.Query{Text: text}, func(fields []vlogs.Field) error {
 			k, err := keyOf(fields)
 			at, ok = k.time, true

@@ -117,7 +117,7 @@ func (s *Service) fetch(ctx context.Context, keys []key, maxBytes int) (events [
 			return nil, 0, err
 		}
 		for i, k := range keys[begin:end] {
-			e := found[k.offset]
+			e := found[k]
 			if bytes += len(e.GetEvent()); bytes > maxBytes && len(events) > 0 {
 				return events, begin + i, nil
 			}
@@ -134,8 +134,8 @@ func (s *Service) fetch(ctx context.Context, keys []key, maxBytes int) (events [
 // engine leaves out rows whose stream it does not know, as after a crash.
 const withoutStreams = " | delete _stream, _stream_id"
 
-// load reads the events of keys, by offset.
-func (s *Service) load(ctx context.Context, keys []key) (map[uint64]*pb.StoredEvent, error) {
+// load reads the events of keys: by time as well, as two logs may have the same offset.
+func (s *Service) load(ctx context.Context, keys []key) (map[key]*pb.StoredEvent, error) {
 	if len(keys) == 0 {
 		return nil, nil
 	}
@@ -146,12 +146,13 @@ func (s *Service) load(ctx context.Context, keys []key) (map[uint64]*pb.StoredEv
 		offsets[i] = strconv.FormatUint(k.offset, 10)
 	}
 	text := fmt.Sprintf("_time:[%s, %s) \"offset\":in(%s)", stamp(r.since), stamp(r.until), strings.Join(offsets, ",")) + withoutStreams
-	found := make(map[uint64]*pb.StoredEvent, len(keys))
+	found := make(map[key]*pb.StoredEvent, len(keys))
 	return found, s.ask(ctx, vlogs.Query{Text: text}, func(fields []vlogs.Field) error {
-		e, err := eventOf(fields)
-		if err == nil {
-			found[e.GetOffset()] = e
+		k, err := keyOf(fields)
+		if err != nil {
+			return err
 		}
+		found[k], err = eventOf(fields)
 		return err
 	})
 }

@@ -37,7 +37,7 @@ type question struct {
 	filter string // without time; "" is all
 	asked  span   // what the caller said; open ends are the ends of time
 	held   []span // the days of asked that the engine has, oldest first
-	next   uint64 // offsets from here on do not count
+	place         // offsets from here on do not count
 	now    int64
 }
 
@@ -155,7 +155,7 @@ func (q *question) text(r span, exact bool) string {
 	}
 	switch {
 	case exact:
-		parts = append(parts, fmt.Sprintf(`"offset":<%d`, q.next))
+		parts = append(parts, q.before())
 	case r.until > q.now-late:
 		parts = append(parts, q.stored())
 	}
@@ -166,7 +166,15 @@ func (q *question) text(r span, exact bool) string {
 // looked at.
 func (q *question) stored() string {
 	recent := q.now - late
-	return fmt.Sprintf(`(_time:<%s or "offset":<%d)`, stamp(recent), q.next)
+	return fmt.Sprintf(`(_time:<%s or %s)`, stamp(recent), q.before())
+}
+
+// before is the condition that an event is before the place, or of a log before.
+func (p place) before() string {
+	if p.log == 0 {
+		return fmt.Sprintf(`"offset":<%d`, p.next)
+	}
+	return fmt.Sprintf(`("offset":<%d or !"log":=%d)`, p.next, p.log)
 }
 
 // query is what the engine is asked. A query inside of the filter, as in in(…), sees

@@ -51,7 +51,7 @@ func (s *Service) inWords(ctx context.Context, text string, asked span) (*questi
 	if err != nil {
 		return nil, err
 	}
-	q := &question{filter: text, asked: asked, next: next, now: s.o.Now().UnixNano()}
+	q := &question{filter: text, asked: asked, place: next, now: s.o.Now().UnixNano()}
 	days, err := s.o.Engine.Days(ctx)
 	if err != nil {
 		return nil, s.fault(ctx, err)

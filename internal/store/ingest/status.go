@@ -32,6 +32,13 @@ func (in *Ingest) Place() Place {
 	return in.view.place.clone()
 }
 
+// Log is the number of the log that is read, of which Inserted is an offset.
+func (in *Ingest) Log() uint64 {
+	in.view.Lock()
+	defer in.view.Unlock()
+	return in.view.place.Log
+}
+
 // Inserted is the offset before which the engine has every event that the log had. A
 // query finds them once the engine has flushed (vlogs.Client.Flush), or a second or two
 // later.
