@@ -39,3 +39,32 @@ func unknownField(pos int, name string) *SyntaxError {
 
 // oneOf lists what could stand at a place, for messages.
 func oneOf(values []string) string { return strings.Join(values, ", ") }
+
+// misplaced says what to write for a sign right behind a word: people who know other
+// languages compare without a colon, and begin with a pipe.
+func (p *parser) misplaced(tg target, parts []string, t token) *SyntaxError {
+	if _, _, known := event.FieldByName(parts[0]); known && tg.none() && len(parts) == 1 {
+		sign, not := strings.CutPrefix(t.text, "!")
+		switch sign {
+		case "=", "~", ">", ">=", "<", "<=":
+		case "==":
+			sign = "="
+		case "=~":
+			sign = "~"
+		default:
+			sign = ""
+		}
+		if sign != "" {
+			dash := ""
+			if not {
+				dash = "-"
+			}
+			return faultAt(t.pos, "%s is not expected here: a colon ends the name of a field, so write %s%s:%s…", t.describe(), dash, parts[0], sign)
+		}
+	}
+	first, err := p.scan(0, inName)
+	if _, pipe := pipeKinds()[strings.ToLower(first.text)]; err == nil && pipe && p.pipes == 0 && t.is("(") {
+		return faultAt(t.pos, "%s is not expected here: a pipe stands behind |, so write * | %s …", t.describe(), first.text)
+	}
+	return faultAt(t.pos, "%s is not expected here: put the value in quotes, or a space in front", t.describe())
+}

@@ -256,6 +256,9 @@ func (p *parser) term(tg target) *SyntaxError {
 		}
 		return p.value(tg, t)
 	}
+	if t.is("[") && !tg.none() {
+		return faultAt(t.pos, "\"[\" is not expected here: a range is written as range[1, 100]")
+	}
 	return faultAt(t.pos, "%s is not expected here: write a word, a field:value or a \"phrase\"", t.describe())
 }
 
@@ -333,7 +336,7 @@ func (p *parser) value(tg target, t token) *SyntaxError {
 		parts[len(parts)-1] = next.text
 	}
 	if t := p.peek(inValue); !t.spaced && !t.ends() && !t.is(",") && !t.is("]") {
-		return faultAt(t.pos, "%s is not expected here: put the value in quotes, or a space in front", t.describe())
+		return p.misplaced(tg, parts, t)
 	}
 	switch {
 	case len(parts) == 1:
