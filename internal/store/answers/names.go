@@ -28,8 +28,11 @@ func columnOf(f *event.Field) string {
 
 // shownName is what people call a column of the engine.
 func shownName(column string) string {
-	if column == fieldMessage {
+	switch column {
+	case fieldMessage:
 		return "message"
+	case fieldTime:
+		return "time"
 	}
 	return column
 }

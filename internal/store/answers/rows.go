@@ -1,14 +1,11 @@
 package answers
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -115,67 +112,9 @@ func (t *table) add(fields []vlogs.Field) {
 	t.rows = append(t.rows, row)
 }
 
-// arrange puts columns into the order in which the query names them, as the engine
-// gives them by name, or those first that it sorts by. One that the query does not name
-// stays behind the others. A query that lists fields has said an order itself.
-func (t *table) arrange(query string) {
-	if fieldsPipe().MatchString(query) {
-		return
-	}
-	order := make([]int, len(t.fields))
-	for i := range order {
-		order[i] = i
-	}
-	named := func(i int) int { return firstWord(query, shownName(t.fields[i])) }
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(named(a), named(b)) })
-	t.fields = inOrder(t.fields, order)
-	for i, row := range t.rows {
-		t.rows[i] = inOrder(row, order)
-	}
-}
-
-// fieldsPipe is a pipe that lists fields.
-var fieldsPipe = sync.OnceValue(func() *regexp.Regexp { //nolint:gochecknoglobals // immutable once built
-	return regexp.MustCompile(`\|\s*(?:fields|keep|table)\b`)
-})
-
-// firstWord is where a name first stands by itself in a query; its length where it does
-// not.
-func firstWord(query, name string) int {
-	part := func(c byte) bool {
-		return c == '_' || c == '.' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
-	}
-	for at := 0; ; at++ {
-		i := strings.Index(query[at:], name)
-		if i < 0 {
-			return len(query)
-		}
-		at += i
-		end := at + len(name)
-		if (at == 0 || !part(query[at-1])) && (end == len(query) || !part(query[end])) {
-			return at
-		}
-	}
-}
-
-// inOrder picks values; those that a row does not have are empty.
-func inOrder(values []string, order []int) []string {
-	out := make([]string, len(order))
-	for i, at := range order {
-		if at < len(values) {
-			out[i] = values[at]
-		}
-	}
-	return out
-}
-
 // send sends the table, and last with its last rows.
 func (t *table) send(stream grpc.ServerStreamingServer[pb.RowsResponse], last *pb.RowsResponse) error {
-	names := make([]string, len(t.fields))
-	for i, name := range t.fields {
-		names[i] = shownName(name)
-	}
-	part := &pb.RowsResponse{Fields: names}
+	part := &pb.RowsResponse{Fields: t.fields}
 	bytes := 0
 	for _, values := range t.rows {
 		for len(values) < len(t.fields) {

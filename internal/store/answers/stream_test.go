@@ -189,6 +189,18 @@ func TestRows(t *testing.T) {
 	if err != nil || fmt.Sprint(fields) != "[type host events]" {
 		t.Errorf("columns %v, not as they were named: %v", fields, err)
 	}
+	for query, want := range map[string]string{
+		"* | fields process.pid, host, process.exit_code, time | limit 3":           "[process.pid host process.exit_code time]",
+		"* | stats by (_time:1d, process.name) count() n":                           "[_time process.name n]",
+		"type:process. | stats by (time:1d) count() n | sort by (time)":             "[time n]",
+		"* | fields host, message | stats by (host) max(message) pid":               "[host pid]",
+		"* | fields host | limit 1 | format \"<host>\" as line":                     "[host line]",
+		"* | fields host, process.name | fields process.name, host | filter host:*": "[process.name host]",
+	} {
+		if fields, _, _, err := get(&pb.RowsRequest{Query: query}); fmt.Sprint(fields) != want {
+			t.Errorf("%s: columns %v, not %s: %v", query, fields, want, err)
+		}
+	}
 	fields, rows, last, err = get(&pb.RowsRequest{Query: "* | fields message, host", Limit: 7})
 	if fmt.Sprint(fields) != "[message host]" {
 		t.Errorf("columns %v, not as they were listed", fields)
