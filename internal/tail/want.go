@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/amoskys/amoskys/internal/cli"
 	"github.com/amoskys/amoskys/internal/logsql"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/reader"
@@ -78,12 +79,9 @@ func (w *Want) match(r *reader.Request) error {
 }
 
 func parseSince(s string, now time.Time) (time.Time, error) {
-	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
-		return now.Add(-d), nil
-	}
-	at, err := time.Parse(time.RFC3339, s)
+	at, err := cli.When(s, now)
 	if err != nil {
-		return at, fmt.Errorf("since %q is neither a duration such as 15m nor a time such as %s", s, now.UTC().Format(time.RFC3339))
+		return at, fmt.Errorf("since %w", err)
 	}
 	return at, nil
 }

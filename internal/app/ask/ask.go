@@ -51,6 +51,7 @@ type asker struct {
 	progress     *cli.Progress
 	lacks        []*pb.Lack
 	shown        uint64
+	more         bool // match than were asked for
 }
 
 // Run answers one question. Its error is a *cli.UsageError where the question is wrong.
@@ -82,8 +83,39 @@ func Run(ctx context.Context, e *cli.Env, o Options) error {
 	}
 	a.progress.Done()
 	err = errors.Join(a.explain(err), out.end())
+	if err == nil && o.Format == "text" && !o.Count {
+		a.tellRange(q)
+	}
 	a.tellLacks()
 	return err
+}
+
+// tellRange says to people where an answer ends that shows nothing, or not all.
+func (a *asker) tellRange(q *logsql.Query) {
+	switch {
+	case a.more:
+		which := "newest"
+		if a.o.Oldest {
+			which = "oldest"
+		}
+		fmt.Fprintf(a.e.Stderr, "these are the %s %d: --limit 0 for all\n", which, a.shown)
+	case a.shown == 0:
+		what, from, until := "no event matches", "", "now"
+		if q.Pipes() {
+			what = "there are no rows"
+		}
+		if a.since != nil {
+			from = " from " + a.since.AsTime().Local().Format(time.DateTime)
+		}
+		if a.until != nil {
+			until = a.until.AsTime().Local().Format(time.DateTime)
+		}
+		fmt.Fprintf(a.e.Stderr, "%s%s until %s", what, from, until)
+		if a.since != nil {
+			fmt.Fprint(a.e.Stderr, " (--since all for everything that is stored)")
+		}
+		fmt.Fprintln(a.e.Stderr)
+	}
 }
 
 // check reads the arguments.
@@ -118,23 +150,11 @@ func parseTime(flag, text string, now time.Time) (*timestamppb.Timestamp, error)
 	if text == "" || text == "all" {
 		return nil, nil //nolint:nilnil // nil is no bound
 	}
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
-			return timestamppb.New(now.AddDate(0, 0, -int(n))), nil
-		}
+	at, err := cli.When(text, now)
+	if err != nil {
+		return nil, fmt.Errorf("%s %w", flag, err)
 	}
-	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
-		return timestamppb.New(now.Add(-d)), nil
-	}
-	if at, err := time.Parse(time.RFC3339, text); err == nil {
-		return timestamppb.New(at), nil
-	}
-	for _, layout := range []string{time.DateTime, "2006-01-02 15:04", time.DateOnly} {
-		if at, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
-			return timestamppb.New(at), nil
-		}
-	}
-	return nil, fmt.Errorf("%s %q is neither how long ago (15m, 24h, 7d) nor a time (%s, or 2006-01-02 15:04 here)", flag, text, now.UTC().Format(time.RFC3339))
+	return timestamppb.New(at), nil
 }
 
 // explain words an error of a call for people. What the store finds wrong with the
@@ -222,6 +242,7 @@ func (a *asker) pages(ctx context.Context, out printer) error {
 		}
 		left -= uint64(len(found.GetEvents()))
 		if req.Page, req.Limit = found.GetNextPage(), uint32(min(left, pageSize)); req.GetPage() == "" || left == 0 {
+			a.more = req.GetPage() != ""
 			return nil
 		}
 	}

@@ -137,7 +137,7 @@ type line struct {
 func prepare(e *cli.Env, addr string, to end) (*line, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
-		return nil, fmt.Errorf("address of %s: %w", to.what, err)
+		return nil, fmt.Errorf("the address of %s is %q: write it as host:port", to.what, addr)
 	}
 	files := identity.FilesFor(e.Home.Certs(), "operator")
 	tlsConfig, err := identity.ClientConfig(files, identity.ClientOptions{ServerName: host, ServerRole: to.role})
