@@ -26,7 +26,7 @@ describe('the table of a query with pipes', () => {
     expect(drawn?.bars.map(({ label, text, share }) => [label, text, share])).toEqual([
       ['a · 7', '12.5%', 0.25],
       ['b · 10', '50.0%', 1],
-      ['c · 9', '0.0%', 0],
+      ['c · 9', '', 0],
     ]);
   });
 

@@ -20,7 +20,7 @@ export function numeric({ columns, rows }: Pick<RowsResponse, 'columns' | 'rows'
 
 /** A value as people read it; exact where that is short. */
 export function valueText(name: string, text: string, number: boolean): string {
-  if (!number) return text;
+  if (!number || text === '') return text;
   const value = Number(text);
   if (/(^|[._])(rss|bytes)$/.test(name)) return bytes(value);
   if (/(^|[._])(cpu|percent)$/.test(name)) return percent(value);
