@@ -120,6 +120,7 @@ type view struct {
 	removed  map[string]bool // days that retention removed since the last barrier
 	place    Place
 	next     stream.Offset
+	days     map[int64]uint64 // rows of each day, those behind the place too
 	readOnly bool
 	trouble  string // why reading has not begun
 	rebuild  Rebuild
@@ -134,7 +135,7 @@ func New(o Options) (*Ingest, error) {
 	o.setDefaults()
 	in := &Ingest{
 		o: o, flight: newFlight(), news: make(chan struct{}, 1), rebuilding: make(chan struct{}, 1), begun: make(chan struct{}, 1),
-		writer: row.NewWriter(o.Retention.bounds()), days: map[int64]uint64{}, view: view{removed: map[string]bool{}},
+		writer: row.NewWriter(o.Retention.bounds()), days: map[int64]uint64{}, view: view{removed: map[string]bool{}, days: map[int64]uint64{}},
 	}
 	var err error
 	if in.metrics, err = newMetrics(in, o.Registerer); err != nil {

@@ -307,6 +307,18 @@ func TestEventsAreStoredOnce(t *testing.T) {
 	}
 }
 
+// TestStatusCountsWhatCanBeFound: what the engine was given counts as stored, however far
+// away the next barrier is, as it does for the lag.
+func TestStatusCountsWhatCanBeFound(t *testing.T) {
+	l := newLogged(7)
+	r := startFeed(t, l, t.TempDir(), func(o *Options) { o.BarrierEvery = time.Hour })
+	l.appendMany(t, 700)
+	until(t, "the engine has them", func() bool { return r.Status().GetLagEvents() == 0 })
+	if s := r.Status(); s.GetEvents() != 700 || len(s.GetDays()) == 0 || s.GetOldestTime() == nil {
+		t.Errorf("status %v", s)
+	}
+}
+
 // TestTheLastBatchIsMadeDurableAtTheEnd: a stop in order leaves nothing to be read again.
 func TestTheLastBatchIsMadeDurableAtTheEnd(t *testing.T) {
 	l := newLogged(2)

@@ -93,7 +93,7 @@ func (in *Ingest) stored() float64 {
 	in.view.Lock()
 	defer in.view.Unlock()
 	n := uint64(0)
-	for _, d := range in.view.place.Days {
+	for _, d := range in.view.stored().Days {
 		n += d
 	}
 	return float64(n)

@@ -81,6 +81,7 @@ func (in *Ingest) forgetRemoved() {
 	for name := range in.view.removed {
 		if day, ok := dayNumber(name); ok {
 			delete(in.days, day)
+			delete(in.view.days, day)
 		}
 	}
 	clear(in.view.removed)

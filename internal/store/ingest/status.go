@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,6 +23,8 @@ func (in *Ingest) show() {
 	}
 	in.view.Lock()
 	in.view.place, in.view.next = in.place, in.next
+	clear(in.view.days)
+	maps.Copy(in.view.days, in.days)
 	in.view.Unlock()
 }
 
@@ -79,10 +82,7 @@ const (
 func (in *Ingest) Status() *pb.StoreStatus {
 	engine := in.o.Keeper.State()
 	in.view.Lock()
-	place, v := in.view.place.clone(), viewCopy{in.view.readOnly, in.view.trouble, in.view.freeing, in.view.rebuild}
-	for day := range in.view.removed {
-		delete(place.Days, day)
-	}
+	place, v := in.view.stored(), viewCopy{in.view.readOnly, in.view.trouble, in.view.freeing, in.view.rebuild}
 	in.view.Unlock()
 	next, tail := in.Inserted(), in.o.Source.Tail()
 	s := &pb.StoreStatus{
@@ -106,6 +106,19 @@ func (in *Ingest) Status() *pb.StoreStatus {
 	}
 	s.State, s.Reason = in.judge(&engine, &v, len(place.Rebuilds))
 	return s
+}
+
+// stored is the place with all rows that the engine was given: a barrier may be a minute
+// away. The caller holds the mutex.
+func (v *view) stored() Place {
+	p := v.place.clone()
+	for day, n := range v.days {
+		p.Days[dayName(day)] = n
+	}
+	for day := range v.removed {
+		delete(p.Days, day)
+	}
+	return p
 }
 
 // viewCopy is what judge looks at.
