@@ -40,6 +40,18 @@ describe.skipIf(!need(hasChromium, 'Chromium'))('Events of the store', () => {
     expect(await axe(page)).toEqual([]);
   });
 
+  it('does not let an answer of before stand for one that is waited for', async () => {
+    const { page } = await stage.tab('/dashboard/events');
+    await page.getByText('complete', { exact: true }).waitFor();
+    stage.fake.delay = 4000;
+    await page.getByLabel('Query').fill('type:=auth.attempt');
+    await page.keyboard.press('Enter');
+    await page.getByText('Searching… what stands here is of before').waitFor();
+    await page.getByText('complete', { exact: true }).waitFor({ state: 'hidden' });
+    stage.fake.delay = 0;
+    await page.getByText('complete', { exact: true }).waitFor();
+  });
+
   it('shows the table and the bars of a query with pipes, and leads to the events', async () => {
     for (const scheme of ['dark', 'light'] as Scheme[]) {
       for (const width of [1280, 360, 2560]) {

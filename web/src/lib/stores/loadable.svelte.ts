@@ -9,6 +9,8 @@ export class Loadable<T> {
   loading = $state(false);
   /** True once loading has taken 150 ms: then, and not before, a skeleton shows. */
   slow = $state(false);
+  /** True once loading has taken a second: what stands there is of before, and says so. */
+  late = $state(false);
   loadedAt = $state<number | null>(null);
   message = $derived(this.error === null ? '' : explain(this.error));
   #abort: AbortController | null = null;
@@ -35,6 +37,9 @@ export class Loadable<T> {
     const timer = setTimeout(() => {
       this.slow = true;
     }, 150);
+    const patience = setTimeout(() => {
+      this.late = true;
+    }, 1000);
     try {
       const data = await call(abort.signal);
       if (abort.signal.aborted) return null;
@@ -53,9 +58,11 @@ export class Loadable<T> {
       return null;
     } finally {
       clearTimeout(timer);
+      clearTimeout(patience);
       if (this.#abort === abort) {
         this.loading = false;
         this.slow = false;
+        this.late = false;
       }
     }
   }
