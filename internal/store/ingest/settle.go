@@ -173,10 +173,14 @@ func (in *Ingest) begin(ctx context.Context) error {
 	}
 	in.gate.Lock()
 	defer in.gate.Unlock()
-	if in.lost {
-		if err := in.findLog(ctx); err != nil {
-			return err
-		}
+	switch {
+	case in.lost:
+		err = in.findLog(ctx)
+	case !again:
+		err = in.lookAgain()
+	}
+	if err != nil {
+		return err
 	}
 	if err := in.mend(ctx, s, again); err != nil {
 		return fmt.Errorf("mend the store: %w", err)
@@ -198,6 +202,19 @@ func (in *Ingest) begin(ctx context.Context) error {
 	signal(in.rebuilding)
 	in.show()
 	return nil
+}
+
+// lookAgain takes over the place of another store, which had the folder until its engine
+// ended, now that ours runs.
+func (in *Ingest) lookAgain() error {
+	p, known, err := loadPlace(in.o.FS, in.o.Path)
+	switch {
+	case errors.Is(err, ErrPlace): // open has told, and what the engine has was asked
+		return nil
+	case err == nil && known:
+		in.place = p
+	}
+	return err
 }
 
 // newRound ends the rebuilding that is under way: what it has given to the engine is not
