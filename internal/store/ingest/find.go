@@ -93,6 +93,23 @@ func (in *Ingest) tryPlace(ctx context.Context) error {
 	return in.beginLog(ctx, in.o.Source.Tail())
 }
 
+// beginOther begins the log anew if it is another than before, whose event before the
+// store's place is not the one that was taken: its end alone tells only while it is the
+// shorter one.
+func (in *Ingest) beginOther(ctx context.Context) (bool, error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.next <= 1 || len(in.last) == 0 {
+		return false, nil
+	}
+	from := in.next - 1
+	first, err := in.peek(ctx, from)
+	if err != nil || first.gone || !first.found && !first.beyond || first.offset == from && first.id == string(in.last) {
+		return false, err
+	}
+	return true, in.replaced(ctx, in.o.Source.Tail())
+}
+
 // findLog finds out, where the place was lost, which log the store has read last, and
 // whether this is it: tryPlace left the log's oldest event as the place.
 func (in *Ingest) findLog(ctx context.Context) error {

@@ -35,6 +35,26 @@ func TestALogThatIsReplacedWhileItIsRead(t *testing.T) {
 	l.same(t, stored(t, r.keeper.Client(), "log:=1"))
 }
 
+// TestALogThatIsReplacedByALongerOneWhileItIsRead: its end alone does not tell.
+func TestALogThatIsReplacedByALongerOneWhileItIsRead(t *testing.T) {
+	old, l := newLogged(16), newLogged(17)
+	old.appendMany(t, 500)
+	l.appendMany(t, 4000)
+	source := &replaceable{}
+	source.log.Store(&reader.Local{Log: old.log})
+	r := startFeed(t, old, t.TempDir(), func(o *Options) { o.Source = source })
+	r.settled(t, old)
+	source.log.Store(&reader.Local{Log: l.log})
+	source.replaced.Store(true)
+	r.flight.fail(errors.New("the hub went away"))
+	r.settled(t, l)
+	if p := r.Place(); p.Log != 1 {
+		t.Errorf("the store is in log %d", p.Log)
+	}
+	old.same(t, stored(t, r.keeper.Client(), `log:""`))
+	l.same(t, stored(t, r.keeper.Client(), "log:=1"))
+}
+
 // replaceable is a hub whose log is replaced; it has a cursor of the new one at its begin.
 type replaceable struct {
 	log      atomic.Pointer[reader.Local]
@@ -42,8 +62,8 @@ type replaceable struct {
 }
 
 func (s *replaceable) Open(ctx context.Context, r reader.Request) (reader.Feed, stream.Offset, error) {
-	if s.replaced.Load() {
-		r.Start, r.Resume, r.Move = reader.Start{}, false, false
+	if s.replaced.Load() && r.Cursor != "" && !r.Move {
+		r.Start, r.Resume = reader.Start{}, false
 	}
 	return s.log.Load().Open(ctx, r)
 }

@@ -125,6 +125,13 @@ func (s *source) Open(ctx context.Context, r reader.Request) (reader.Feed, strea
 	if err := s.in.begin(ctx); err != nil {
 		return nil, 0, err
 	}
+	other, err := s.in.beginOther(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	if other {
+		r.Start, r.Resume, r.Move = reader.Start{}, true, true
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	stop := s.in.flight.whenFailed(cancel)
 	f, from, err := s.Source.Open(ctx, r)
@@ -133,7 +140,7 @@ func (s *source) Open(ctx context.Context, r reader.Request) (reader.Feed, strea
 		cancel()
 		return nil, 0, err //nolint:wrapcheck // the reader says whose it is
 	}
-	return &feed{Feed: f, ctx: ctx, end: func() { stop(); cancel() }}, from, nil
+	return &feed{Feed: f, ctx: ctx, end: func() { stop(); cancel() }, other: other}, from, nil
 }
 
 // feed ends when something has failed, though no event comes.
@@ -141,10 +148,16 @@ type feed struct {
 	reader.Feed
 	ctx context.Context //nolint:containedctx // that of Open, which ends with a failure
 	end func()
+	// other says that the log is another than before, which the reader is to be told.
+	other bool
 }
 
 // Next implements reader.Feed.
 func (f *feed) Next(context.Context) (*reader.Batch, error) {
+	if f.other {
+		f.other = false
+		return &reader.Batch{Tail: 1}, nil // a log that ends before where the reader was is another
+	}
 	return f.Feed.Next(f.ctx) //nolint:wrapcheck,contextcheck // ctx is derived from the caller's
 }
 
