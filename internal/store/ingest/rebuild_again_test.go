@@ -88,8 +88,14 @@ func TestADayThatIsSetAsideWhileItIsRebuilt(t *testing.T) {
 // it does not wait for the engine to end.
 func TestARebuildThatBreaksBeginsAnew(t *testing.T) {
 	for name, breakIt := range map[string]func(*running, *failingFiles){
-		"a batch of the log fails":     func(r *running, _ *failingFiles) { r.flight.fail(errors.New("the batch failed")) },
-		"the place cannot be written":  func(_ *running, f *failingFiles) { f.times.Store(1) },
+		"a batch of the log fails":    func(r *running, _ *failingFiles) { r.flight.fail(errors.New("the batch failed")) },
+		"the place cannot be written": func(_ *running, f *failingFiles) { f.times.Store(1) },
+		"its day is counted meanwhile": func(r *running, _ *failingFiles) {
+			today := time.Now().UTC().Format(dayFormat)
+			if err := errors.Join(r.keeper.Client().Flush(t.Context()), r.recount(t.Context(), today)); err != nil {
+				t.Error(err)
+			}
+		},
 		"nor can it be, for some time": func(_ *running, f *failingFiles) { f.times.Store(3) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -100,6 +106,7 @@ func TestARebuildThatBreaksBeginsAnew(t *testing.T) {
 			r.settled(t, l)
 			r.stop()
 			yesterday := time.Now().UTC().AddDate(0, 0, -1).Format(dayFormat)
+			before := r.Place().Days[yesterday]
 			spoil(t, path, yesterday)
 			files, goOn := &failingFiles{FS: vfs.OS{}}, make(chan struct{})
 			r = startFeed(t, l, path, func(o *Options) {
@@ -114,6 +121,9 @@ func TestARebuildThatBreaksBeginsAnew(t *testing.T) {
 			close(goOn)
 			r.settled(t, l)
 			l.same(t, stored(t, r.keeper.Client(), "*"))
+			if n := r.Place().Days[yesterday]; n != before {
+				t.Errorf("day %s has %d events, had %d", yesterday, n, before)
+			}
 		})
 	}
 }

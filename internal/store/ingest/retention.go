@@ -170,7 +170,8 @@ func (in *Ingest) recount(ctx context.Context, today string) error {
 	p := in.place.clone()
 	p.Types = today
 	for name, n := range counts {
-		if day, ok := dayNumber(name); ok && p.Days[name] == in.days[day] { // nothing of it is under way
+		rebuilt := slices.ContainsFunc(p.Rebuilds, func(r Rebuild) bool { return r.Day == name }) // counts what is there itself
+		if day, ok := dayNumber(name); ok && !rebuilt && p.Days[name] == in.days[day] {           // nothing of it is under way
 			p.Days[name], in.days[day] = n, n
 		}
 	}
