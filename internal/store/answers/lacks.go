@@ -179,11 +179,14 @@ func (s *Service) hubLosses(ctx context.Context) []*pb.LogLoss {
 	s.losses.mu.Lock()
 	defer s.losses.mu.Unlock()
 	if now := s.o.Now(); s.losses.asked.IsZero() || now.Sub(s.losses.asked) >= askEvery {
-		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		soon, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
-		s.losses.asked = now
-		if status, err := s.o.Hub(ctx); err == nil {
+		status, err := s.o.Hub(soon)
+		if err == nil {
 			s.losses.list = status.GetLog().GetLosses()
+		}
+		if ctx.Err() == nil { // else the next caller asks: this one has left
+			s.losses.asked = now
 		}
 	}
 	return s.losses.list
