@@ -226,12 +226,14 @@ func (to end) explain(err error, addr, proxy string, files identity.Files, now t
 	s := status.Convert(err)
 	switch s.Code() {
 	case codes.Unavailable, codes.DeadlineExceeded:
-		if s.Code() == codes.DeadlineExceeded && !strings.Contains(s.Message(), "connection error") {
-			return fmt.Errorf("%s at %s does not answer: it hangs, is overloaded, or the network between loses everything (%s)", to.what, addr, lastPart(s.Message()))
+		if !isLocal(s.Message()) {
+			break // its own words
 		}
-		if isLocal(s.Message()) {
-			return fmt.Errorf("%w at %s: start it with amoskys up, or name another with %s (%s)", to.notRunning, addr, to.variables, lastPart(s.Message()))
+		last := lastPart(s.Message())
+		if s.Code() == codes.DeadlineExceeded && !strings.Contains(s.Message(), "connection error") || last == context.DeadlineExceeded.Error() {
+			return fmt.Errorf("%s at %s does not answer: it hangs, is overloaded, or the network between loses everything (%s)", to.what, addr, last)
 		}
+		return fmt.Errorf("%w at %s: start it with amoskys up, or name another with %s (%s)", to.notRunning, addr, to.variables, last)
 	default:
 	}
 	if errors.Is(err, context.Canceled) {

@@ -94,6 +94,8 @@ func TestHubHangs(t *testing.T) {
 	for _, err := range []error{
 		status.Error(codes.DeadlineExceeded, "context deadline exceeded while waiting for connections to become ready"),
 		status.FromContextError(context.DeadlineExceeded).Err(),
+		// Its port is open, and nobody takes what comes.
+		status.Error(codes.Unavailable, `connection error: desc = "transport: authentication handshake failed: context deadline exceeded"`),
 	} {
 		got := c.Explain(err)
 		if errors.Is(got, ErrNotRunning) || !strings.HasPrefix(got.Error(), "the hub at localhost:5000 does not answer") {
@@ -111,7 +113,7 @@ func TestExplainGivesTheHubsWords(t *testing.T) {
 	if err := c.Explain(nil); err != nil {
 		t.Error(err)
 	}
-	for _, code := range []codes.Code{codes.NotFound, codes.Unavailable, codes.FailedPrecondition} {
+	for _, code := range []codes.Code{codes.NotFound, codes.Unavailable, codes.FailedPrecondition, codes.DeadlineExceeded} {
 		err := c.Explain(status.Error(code, "the node of web-1 is not there"))
 		if err == nil || err.Error() != "the node of web-1 is not there" {
 			t.Errorf("%s: got %v", code, err)

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -154,8 +155,12 @@ func (in *Ingest) judge(engine *keeper.State, v *viewCopy, rebuilds int) (state,
 		note(stateDegraded, rebuildText(&v.rebuild, rebuilds))
 	}
 	if r := in.Reader(); r != nil {
-		if s := r.Status(); s.State != stream.ReaderOK {
-			note(stateDegraded, fmt.Sprintf("reading the log: %s %s", s.State, s.Reason))
+		switch s := r.Status(); s.State {
+		case stream.ReaderOK:
+		case stream.ReaderBehind: // by how much, the lag says
+			note(stateDegraded, "it catches up with the log")
+		default:
+			note(stateDegraded, "reading the log: "+cmp.Or(s.Reason, string(s.State)))
 		}
 	}
 	return state, strings.Join(reasons, "; ")
