@@ -228,12 +228,18 @@ const (
 	quietTimes  = 6
 )
 
-// barrierDelay is how long what is new stays behind the place now.
+// soonTimes is how many times sooner than usual the first barriers after a start are made.
+const soonTimes = 20
+
+// barrierDelay is how long what is new stays behind the place now. After a start it is no
+// longer than what the last barrier stood behind that start: so of what was stored since,
+// no crash takes more than half back, and a store that dies again and again, each time
+// before BarrierEvery, comes forward all the same.
 func (in *Ingest) barrierDelay() time.Duration {
 	if in.next-in.place.Offset < quietEvents && len(in.gaps) == 0 {
 		return quietTimes * in.o.BarrierEvery
 	}
-	return in.o.BarrierEvery
+	return min(in.o.BarrierEvery, max(in.settled.Sub(in.started), in.o.BarrierEvery/soonTimes))
 }
 
 // unsettled reports whether something is not durable.

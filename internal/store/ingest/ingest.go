@@ -108,6 +108,7 @@ type Ingest struct {
 	lost    bool             // no place is known yet
 	gaps    []Gap            // met since
 	settled time.Time        // when the last barrier was
+	started time.Time        // when the engine was last ready for what is behind the place
 	dropped float64          // rows that the engine has ever dropped, by its own count
 
 	view view

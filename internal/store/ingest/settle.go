@@ -206,6 +206,7 @@ func (in *Ingest) begin(ctx context.Context) error {
 	}
 	in.goTo(in.place)
 	in.newRound()
+	in.started = in.o.now()
 	if s.Starts != in.epoch.Load() {
 		in.dropped = 0 // its counters begin anew
 	}
