@@ -75,6 +75,9 @@ func (c *Client) rows(ctx context.Context, from io.Reader, limit int, each func(
 	var row []Field
 	var said []byte // what is no row is the engine's word on why it stopped
 	for n := 0; ; {
+		if err := ctx.Err(); err != nil { // much may still wait in the buffer
+			return broken(ctx, err)
+		}
 		line, err := lines.next()
 		if errors.Is(err, io.EOF) {
 			break

@@ -1,6 +1,7 @@
 package vlogs_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -245,6 +246,22 @@ func TestAStalledReaderStopsNobody(t *testing.T) {
 	close(release)
 	if err := <-ended; !errors.Is(err, vlogs.ErrSlow) {
 		t.Errorf("the stalled query ended with %v", err)
+	}
+}
+
+// TestACallerWhoLeaves is given no more rows, though more wait for it.
+func TestACallerWhoLeaves(t *testing.T) {
+	c := enginetest.Start(t).Client()
+	fill(t, c, 100)
+	ctx, leave := context.WithCancel(t.Context())
+	n := 0
+	err := c.Query(ctx, vlogs.Query{Text: "*"}, func([]vlogs.Field) error {
+		n++
+		leave()
+		return nil
+	})
+	if n != 1 || !errors.Is(err, context.Canceled) {
+		t.Errorf("%d rows, error %v", n, err)
 	}
 }
 
