@@ -32,12 +32,15 @@ func (t *table) arrange(query string) {
 		}
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(places[a], places[b]) })
-	t.fields = inOrder(t.fields, order)
-	for i, row := range t.rows {
-		t.rows[i] = inOrder(row, order)
+	heads, to := make([]string, len(order)), make([]int, len(order))
+	for i, at := range order {
+		heads[i], to[at] = cmp.Or(names[t.fields[at]], shownName(t.fields[at])), i
 	}
-	for i, column := range t.fields {
-		t.fields[i] = cmp.Or(names[column], shownName(column))
+	t.fields = heads
+	for _, row := range t.rows {
+		for i := range row {
+			row[i].column = to[row[i].column]
+		}
 	}
 }
 
@@ -112,15 +115,4 @@ func firstWord(query, name string) int {
 			return at
 		}
 	}
-}
-
-// inOrder picks values; those that a row does not have are empty.
-func inOrder(values []string, order []int) []string {
-	out := make([]string, len(order))
-	for i, at := range order {
-		if at < len(values) {
-			out[i] = values[at]
-		}
-	}
-	return out
 }

@@ -108,6 +108,30 @@ func TestHostileQueries(t *testing.T) {
 	}
 }
 
+// TestManyColumns: fields that events name themselves do not make a table that grows
+// with their number times that of the rows.
+func TestManyColumns(t *testing.T) {
+	st := newStore(t, answers.Limits{})
+	for i := range 600 {
+		ev := execution(now.Add(-time.Duration(i)*time.Second), "web-1", "curl")
+		ev.Labels = map[string]string{fmt.Sprintf("a%d", i): "1", fmt.Sprintf("b%d", i): "2"}
+		st.add(t, ev)
+	}
+	st.flush(t)
+	c := st.client(t)
+	for text, want := range map[string]int{
+		"* | unpack_json from labels | fields a*":               600,
+		"* | unpack_json from labels | fields a1, b1, b2, host": 600,
+	} {
+		if n, err := rowsOf(t, c, &pb.RowsRequest{Query: text}); err != nil || n != want {
+			t.Errorf("%s: %d rows, %v", text, n, err)
+		}
+	}
+	if n, err := rowsOf(t, c, &pb.RowsRequest{Query: "* | unpack_json from labels | delete labels"}); status.Code(err) != codes.ResourceExhausted || !strings.Contains(err.Error(), "columns") {
+		t.Errorf("1,200 labels as columns: %d rows, %v", n, err)
+	}
+}
+
 // TestQueryInsideAQuery sees the range that was asked for, whichever window the search
 // is in.
 func TestQueryInsideAQuery(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -60,10 +59,25 @@ func (s *Service) Rows(req *pb.RowsRequest, stream grpc.ServerStreamingServer[pb
 	})
 }
 
+// mostColumns is how many columns a table has at most: each is sent with every row, and
+// labels that are unpacked to columns may have any number of names.
+const mostColumns = 1000
+
+// errColumns ends a query whose rows have more columns.
+var errColumns = status.Errorf(codes.ResourceExhausted,
+	"the rows have more than %d columns: name those you need (| fields …), or unpack fewer fields", mostColumns)
+
 // table is the answer to a query with pipes.
 type table struct {
 	fields []string
-	rows   [][]string
+	column map[string]int // of a field
+	rows   [][]cell
+}
+
+// cell is a value that is set. The rows of a table may have few fields in common.
+type cell struct {
+	column int
+	value  string
 }
 
 // table asks for all rows, at most limit.
@@ -78,10 +92,7 @@ func (s *Service) table(ctx context.Context, q *question, parsed *logsql.Query, 
 	}
 	err := s.ask(ctx, vlogs.Query{
 		Text: text, Start: time.Unix(0, whole.since), End: time.Unix(0, whole.until), Limit: limit, Filter: q.stored(),
-	}, func(fields []vlogs.Field) error {
-		t.add(fields)
-		return nil
-	})
+	}, t.add)
 	switch {
 	case errors.Is(err, vlogs.ErrLimit):
 		return t, []*pb.Lack{{Place: placeLimit, Reason: fmt.Sprintf("there are more rows than the %d that are shown: sort them, or ask for more", limit)}}, nil
@@ -92,37 +103,44 @@ func (s *Service) table(ctx context.Context, q *question, parsed *logsql.Query, 
 }
 
 // add adds a row, whose fields may be others than those of the rows before.
-func (t *table) add(fields []vlogs.Field) {
-	row := make([]string, len(t.fields), len(t.fields)+len(fields))
+func (t *table) add(fields []vlogs.Field) error {
+	row := make([]cell, 0, len(fields))
 	for i, f := range fields {
-		at := i
-		if at >= len(t.fields) || t.fields[at] != f.Name {
-			at = slices.Index(t.fields, f.Name)
-		}
 		if f.Name == "_stream" || f.Name == "_stream_id" {
 			continue
 		}
-		if at < 0 {
-			at = len(t.fields)
-			t.fields = append(t.fields, strings.Clone(f.Name))
-			row = append(row, "")
+		at, known := i, i < len(t.fields) && t.fields[i] == f.Name
+		if !known {
+			at, known = t.column[f.Name]
 		}
-		row[at] = strings.Clone(f.Value)
+		if !known {
+			at = len(t.fields)
+			if at == mostColumns {
+				return errColumns
+			}
+			if t.column == nil {
+				t.column = map[string]int{}
+			}
+			name := strings.Clone(f.Name)
+			t.fields, t.column[name] = append(t.fields, name), at
+		}
+		row = append(row, cell{at, strings.Clone(f.Value)})
 	}
 	t.rows = append(t.rows, row)
+	return nil
 }
 
 // send sends the table, and last with its last rows.
 func (t *table) send(stream grpc.ServerStreamingServer[pb.RowsResponse], last *pb.RowsResponse) error {
 	part := &pb.RowsResponse{Fields: t.fields}
 	bytes := 0
-	for _, values := range t.rows {
-		for len(values) < len(t.fields) {
-			values = append(values, "")
+	for _, row := range t.rows {
+		values := make([]string, len(t.fields))
+		for _, c := range row {
+			values[c.column] = c.value
+			bytes += len(c.value)
 		}
-		for _, v := range values {
-			bytes += len(v) + 4
-		}
+		bytes += 4 * len(values)
 		if part.Rows = append(part.Rows, &pb.Row{Values: values}); bytes >= messageBytes {
 			if err := stream.Send(part); err != nil {
 				return err //nolint:wrapcheck // gRPC's own, to gRPC
