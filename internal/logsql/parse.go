@@ -23,7 +23,9 @@ type parser struct {
 	depth int
 	terms int
 	pipes int // of all queries together
-	names scope
+	// growth is how many times longer the pipes so far may make a text.
+	growth int
+	names  scope
 	// piped says that the outermost query has pipes.
 	piped bool
 	// subquery says that a filter needs the answer of another query.

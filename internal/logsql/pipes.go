@@ -111,6 +111,9 @@ func (p *parser) pipe() *SyntaxError {
 	if err != nil {
 		return err
 	}
+	if p.growth = max(p.growth, 1) * growth(name, w.texts); p.growth > mostGrowth {
+		return faultAt(t.pos, "the pipes up to here may make a text more than %d times longer", mostGrowth)
+	}
 	for _, u := range w.unpacked {
 		p.out.raw(u, " | ")
 	}
@@ -198,6 +201,7 @@ type pipeWalk struct {
 	used, made []string
 	unnamed    bool // a result has no name
 	unpacked   []string
+	texts      []string // patterns
 	prev       walked
 }
 
@@ -265,6 +269,7 @@ func (w *pipeWalk) token(t token) *SyntaxError {
 		return w.result(t, next)
 	case t.kind == tokString && w.kind.literal && w.prev != walkedSource:
 		text := t.text
+		w.texts = append(w.texts, text)
 		if w.name == "format" {
 			text = w.formatted(text)
 		}

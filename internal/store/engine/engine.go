@@ -34,6 +34,9 @@ type Options struct {
 
 // Run serves until ctx ends, then writes what it has in memory and returns.
 func Run(ctx context.Context, o Options) error {
+	if err := boundMemory(); err != nil {
+		return err
+	}
 	flags := map[string]string{
 		"storageDataPath": o.Path,
 		"delete.enable":   "true", // what lies behind the last barrier of an unclean end

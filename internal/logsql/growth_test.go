@@ -1,0 +1,33 @@
+package logsql
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestGrowth: pipes that make texts longer and longer are refused, those that people
+// write are not.
+func TestGrowth(t *testing.T) {
+	for _, text := range []string{
+		`* | format "<host>: <process.name> by <user.name> in <process.working_directory>" as line | replace ("a", "bb") at line`,
+		`* | replace ("http", "https") at message` + strings.Repeat(` | replace_regexp ("[0-9]+", "N") at message`, 40),
+		`* | replace_regexp ("user=(\\w+)", "$1") at message | replace_regexp ("[0-9a-f]{32}", "<hash>") at message | replace_regexp ("[0-9]+", "<n>") at message`,
+		`* | pack_json as all | limit 5`,
+	} {
+		if _, err := Parse(text); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	for _, text := range []string{
+		`* | format "<message><message><message><message><message><message><message><message><message><message><message>" as x` + strings.Repeat(` | format "<x><x><x><x><x>" as x`, 3),
+		`*` + strings.Repeat(` | replace ("v", "vvvvvvvv") at labels`, 4),
+		`*` + strings.Repeat(` | replace_regexp (".", "$0$0") at labels`, 11),
+		`*` + strings.Repeat(` | replace_regexp ("x*", "0123456789abcdef") at labels`, 3),
+		`*` + strings.Repeat(` | pack_json as a`, 12),
+		`host:in(*` + strings.Repeat(` | replace ("v", "vvvvvvvv") at host`, 4) + ` | fields host)`,
+	} {
+		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), "longer") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
