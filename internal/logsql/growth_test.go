@@ -31,3 +31,22 @@ func TestGrowth(t *testing.T) {
 		}
 	}
 }
+
+// TestTimesOutOfReach: the engine's nanoseconds end in 2262, and what is beyond comes
+// round at their other end.
+func TestTimesOutOfReach(t *testing.T) {
+	for text, want := range map[string]string{
+		"time:>9999-01-01T00:00:00Z":   "_time:>2261-12-31T23:59:59Z",
+		"time:<0001-01-01":             "_time:<1970-01-01T00:00:00Z",
+		"time:[1600,9999-12-31]":       "_time:[1970-01-01T00:00:00Z,2261-12-31T23:59:59Z]",
+		"time:>2026-01-31T12:00:00Z":   "_time:>2026-01-31T12:00:00Z",
+		"time:>=1969-12-31T23:59:59Z":  "_time:>=1970-01-01T00:00:00Z",
+		"time:5m":                      "_time:5m",
+		"time:[2026-01-31,2026-02-01)": "_time:[2026-01-31,2026-02-01)",
+	} {
+		q, err := Parse(text)
+		if err != nil || q.Engine() != want {
+			t.Errorf("%s: %q, %v; want %q", text, q.Engine(), err, want)
+		}
+	}
+}

@@ -37,7 +37,7 @@ func (p *parser) time() *SyntaxError {
 	offset := p.timeOffset()
 	d, relative := logstorage.TryParseDuration(t.text)
 	if !relative || startsWithYear(t.text) || offset != "" {
-		p.out.raw("_time:", op, t.text, offset)
+		p.out.raw("_time:", op, inReach(t.text), offset)
 		return nil
 	}
 	edge := time.Now().Add(-max(time.Duration(d), -time.Duration(d))).UTC().Format(time.RFC3339Nano)
@@ -57,7 +57,7 @@ func (p *parser) timeRange(first token) *SyntaxError {
 		switch {
 		case t.kind == tokWord && isTimeText(t.text), t.kind == tokString && isTimeText(t.text),
 			t.is("["), t.is("("), t.is(","), t.is(")"), t.is("]"):
-			p.out.raw(t.text)
+			p.out.raw(inReach(t.text))
 		default:
 			return faultAt(t.pos, "%s is not expected here: write time:[2026-01-31T12:00:00Z, 2026-01-31T13:00:00Z]", t.describe())
 		}
@@ -88,6 +88,26 @@ func isTimeText(s string) bool {
 
 func startsWithYear(s string) bool {
 	return len(s) >= 4 && strings.Trim(s[:4], "0123456789") == "" && (len(s) == 4 || strings.IndexByte("-+Zz", s[4]) >= 0)
+}
+
+// The years that the engine's nanoseconds can tell, from the first that rows have.
+const (
+	firstYear = "1970"
+	lastYear  = "2261"
+)
+
+// inReach is a time that the engine reads as it stands: of one too far away it makes
+// another, so that all would be later than the year 9999.
+func inReach(s string) string {
+	switch {
+	case !startsWithYear(s):
+		return s
+	case s[:4] < firstYear:
+		return firstYear + "-01-01T00:00:00Z"
+	case s[:4] > lastYear:
+		return lastYear + "-12-31T23:59:59Z"
+	}
+	return s
 }
 
 // emitMoment compares a field that is a time with one, or with the beginning of one.
