@@ -60,7 +60,7 @@ describe.skipIf(!need(hasChromium, 'Chromium'))('Overview', () => {
 
   it('follows what comes', async () => {
     const { page } = await stage.tab();
-    const total = page.getByText(/ in all$/);
+    const total = page.getByText(/now, .* since its start$/);
     const before = await total.textContent();
     await page.waitForFunction((old) => !document.body.textContent?.includes(old ?? ''), before);
   });
