@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os/exec"
@@ -63,7 +64,7 @@ func goAgain(command []string, pkg string, tests []string, out io.Writer) (resul
 	if len(tests) > 0 {
 		args = append(args, "-run", "^("+strings.Join(tests, "|")+")$")
 	}
-	cmd := exec.Command(command[0], append(args, pkg)...) //nolint:gosec // what make passes
+	cmd := exec.CommandContext(context.Background(), command[0], append(args, pkg)...) //nolint:gosec // what make passes
 	report, err := cmd.StdoutPipe()
 	if err != nil {
 		return result{}, err
