@@ -50,6 +50,9 @@ func (in *Ingest) Inserted() stream.Offset {
 	in.view.Lock()
 	durable := in.view.place.Offset
 	in.view.Unlock()
+	if in.o.Keeper.State().Starts != in.epoch.Load() {
+		return durable // the engine's process is another one than had the rest
+	}
 	if next, ok := in.flight.before(); ok {
 		return max(next, durable)
 	}
