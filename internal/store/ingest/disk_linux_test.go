@@ -17,6 +17,9 @@ import (
 // TestADiskThatFills: the store stops in time, says so, and goes on by itself when there
 // is room; a kill in between loses nothing.
 func TestADiskThatFills(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: it waits for engines that begin anew")
+	}
 	disk := t.TempDir()
 	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=96m"); err != nil {
 		t.Skipf("only who may mount can fill a disk: %v", err)

@@ -87,6 +87,9 @@ func TestADayThatIsSetAsideWhileItIsRebuilt(t *testing.T) {
 // TestARebuildThatBreaksBeginsAnew: what it had given to the engine is not there twice, and
 // it does not wait for the engine to end.
 func TestARebuildThatBreaksBeginsAnew(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: it waits for engines that begin anew")
+	}
 	for name, breakIt := range map[string]func(*running, *failingFiles){
 		"a batch of the log fails":    func(r *running, _ *failingFiles) { r.flight.fail(errors.New("the batch failed")) },
 		"the place cannot be written": func(_ *running, f *failingFiles) { f.times.Store(1) },

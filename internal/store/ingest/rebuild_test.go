@@ -37,6 +37,9 @@ func spoil(t *testing.T, path, day string) {
 // TestADayThatIsSetAsideIsRebuilt: from the log, while the rest goes on, and although the
 // engine dies meanwhile.
 func TestADayThatIsSetAsideIsRebuilt(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: it waits for engines that begin anew")
+	}
 	for _, kill := range []bool{false, true} {
 		l := newLogged(9)
 		path := t.TempDir()

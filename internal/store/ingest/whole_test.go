@@ -31,6 +31,9 @@ const (
 // TestKillsOfTheWhole kills log, reader, ingest and engine at once, at random moments:
 // afterwards each event that the log has is in the store once.
 func TestKillsOfTheWhole(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: it waits for engines that begin anew")
+	}
 	kills := many(t, "AMOSKYS_TEST_WHOLE_KILLS", 3)
 	dir, random := t.TempDir(), rand.New(rand.NewPCG(7, 7))
 	for i := range kills {

@@ -163,8 +163,9 @@ func TestStatistics(t *testing.T) {
 		t.Error(err, diff)
 	}
 	facets, err := c.Facets(t.Context(), q, vlogs.FacetBounds{Values: 2})
-	if diff := cmp.Diff([]vlogs.Facet{{Field: "host", Values: []vlogs.Value{{Text: "h0", Hits: 25}, {Text: "h1", Hits: 25}}}}, only(facets, "host")); diff != "" || err != nil {
-		t.Error(err, diff)
+	hosts := only(facets, "host") // which two of four that are equal is the engine's affair
+	if err != nil || len(hosts) != 1 || len(hosts[0].Values) != 2 || hosts[0].Values[0].Hits != 25 || hosts[0].Values[1].Hits != 25 {
+		t.Error(err, hosts)
 	}
 	names, err := c.FieldNames(t.Context(), q, "off")
 	if diff := cmp.Diff([]vlogs.Value{{Text: "offset", Hits: 100}}, names); diff != "" || err != nil {
