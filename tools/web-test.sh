@@ -30,7 +30,7 @@ if ((status != 0)); then
   mapfile -t files < <(node -e '
     const all = JSON.parse(require("fs").readFileSync(process.argv[1], "utf8")).testResults;
     for (const each of all) if (each.status === "failed") console.log(each.name);' "$report")
-  if ((${#files[@]} > 0 && ${#files[@]} <= 2)); then
+  if ((${#files[@]} > 0 && ${#files[@]} <= 3)); then
     printf 'once more: %s\n' "${files[@]}"
     vitest "$second" "${files[@]}" && status=0
     [[ -s $second ]] && retry=(-retry "$second")

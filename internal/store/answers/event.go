@@ -39,8 +39,38 @@ func (s *Service) Event(ctx context.Context, req *pb.EventRequest) (*pb.EventRes
 	return response, s.closing(err)
 }
 
+// onTheWay is how long the look at one event waits for it to be stored: who sees it live
+// may ask for it before the engine has it.
+const (
+	onTheWay  = 5 * time.Second
+	lookEvery = 50 * time.Millisecond
+	// farthest is how far behind what is stored an event may be that is waited for.
+	farthest = 1_000
+)
+
+// awaitStored returns what is stored once the event of an offset is, or after onTheWay.
+func (s *Service) awaitStored(ctx context.Context, offset uint64) (place, error) {
+	late := time.NewTimer(onTheWay)
+	defer late.Stop()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for {
+		stored, err := s.stored(ctx)
+		if err != nil || stored.next > offset || offset-stored.next > farthest {
+			return stored, err
+		}
+		select {
+		case <-ctx.Done():
+			return stored, s.fault(ctx, ctx.Err())
+		case <-late.C:
+			return stored, nil
+		case <-look.C:
+		}
+	}
+}
+
 func (s *Service) event(ctx context.Context, req *pb.EventRequest) (*pb.EventResponse, error) {
-	stored, err := s.stored(ctx)
+	stored, err := s.awaitStored(ctx, req.GetOffset())
 	if err != nil {
 		return nil, err
 	}

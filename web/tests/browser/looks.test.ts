@@ -49,8 +49,13 @@ const looks: Look[] = [
 ];
 
 async function openRow(page: Page): Promise<void> {
-  await page.locator('[role="grid"] .row').first().click();
-  await page.getByRole('tabpanel').waitFor();
+  const panel = page.getByRole('tabpanel');
+  for (let tries = 0; tries < 5 && !(await panel.isVisible()); tries++) {
+    // Rows move while events come: a click may meet one that is just going.
+    await page.locator('[role="grid"] .row').first().click();
+    await panel.waitFor({ timeout: 3000 }).catch(() => undefined);
+  }
+  await panel.waitFor();
 }
 
 /** Pages differ in what says that they are there. */
