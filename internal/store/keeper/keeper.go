@@ -10,6 +10,7 @@
 package keeper
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -92,8 +93,8 @@ func (f *Flags) arguments() []string {
 			flags[name] = value
 		}
 	}
-	flags["storage.minFreeDiskSpaceBytes"] = strconv.FormatInt(orElse(f.MinFreeBytes, 1<<30), 10)
-	flags["inmemoryDataFlushInterval"] = orElse(f.FlushInterval, 10*time.Minute).String()
+	flags["storage.minFreeDiskSpaceBytes"] = strconv.FormatInt(cmp.Or(f.MinFreeBytes, 1<<30), 10)
+	flags["inmemoryDataFlushInterval"] = cmp.Or(f.FlushInterval, 10*time.Minute).String()
 	set("search.maxConcurrentRequests", strconv.Itoa(f.MaxQueries), f.MaxQueries > 0)
 	set("search.maxQueueDuration", f.MaxQueueTime.String(), f.MaxQueueTime > 0)
 	set("search.maxQueryDuration", f.MaxQueryTime.String(), f.MaxQueryTime > 0)
@@ -104,13 +105,6 @@ func (f *Flags) arguments() []string {
 		out = append(out, "--flag", name+"="+flags[name])
 	}
 	return out
-}
-
-func orElse[T int64 | time.Duration](v, otherwise T) T {
-	if v == 0 {
-		return otherwise
-	}
-	return v
 }
 
 // State is what is known of the engine now.
