@@ -103,8 +103,13 @@ func foundations() []Layer {
 			Why: "what agents share speaks to the hub by gRPC alone and carries no server code",
 		},
 		{
+			Name: "flow", Packages: []string{"internal/flow/..."},
+			May: []string{"internal/flow/...", "internal/entity/...", "internal/event/...", "internal/identity/hostname", "internal/mask", "internal/obs/...", "internal/pb/..."}, Never: []string{grpc},
+			Why: "packets and flows are the same from a wire, a file or a router; who publishes them is another's work",
+		},
+		{
 			Name: "agents", Packages: []string{"internal/agents/..."},
-			May: []string{"internal/agent", "internal/agent/...", "internal/config/...", "internal/entity/...", "internal/event/...", "internal/identity/...", "internal/mask", "internal/obs/...", "internal/pb/..."}, Never: []string{grpc},
+			May: []string{"internal/agent", "internal/agent/...", "internal/config/...", "internal/entity/...", "internal/event/...", "internal/flow/...", "internal/identity/...", "internal/mask", "internal/obs/...", "internal/pb/..."}, Never: []string{grpc},
 			Why: "an agent publishes through agent.Publisher and knows no other agent",
 		},
 		{
