@@ -20,6 +20,7 @@ const (
 	TypeProcessSample     = "process.sample"
 	TypeNetworkConnection = "network.connection"
 	TypeFlowCreated       = "flow.created"
+	TypeFlowUpdated       = "flow.updated"
 	TypeFlowEnded         = "flow.ended"
 	TypeFileCreate        = "file.create"
 	TypeFileModify        = "file.modify"

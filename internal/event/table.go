@@ -120,6 +120,9 @@ func endpointRows(path, ecs, ocsf string) []row {
 		{path + ".mac", ecs + ".mac", ocsf + ".mac", ""},
 		{path + ".interface_name", ecs + ".interface.name", ocsf + ".interface_name", ""},
 		{path + ".vlan_id", ecs + ".vlan.id", ocsf + ".vlan_uid", ""},
+		{path + ".country", ecs + ".geo.country_iso_code", ocsf + ".location.country", ""},
+		{path + ".as_number", ecs + ".as.number", ocsf + ".autonomous_system.number", ""},
+		{path + ".as_organization", ecs + ".as.organization.name", ocsf + ".autonomous_system.name", ""},
 	}
 }
 
@@ -157,8 +160,71 @@ func networkRows() []row {
 			{"network.dns_query", "dns.question.name", "query.hostname", ""},
 			{"network.end_reason", "event.reason", "status_detail", ""},
 		},
+		flowRows(),
+		protocolRows(),
 		processRows("network.process", "network.process", "actor.process", ""),
 	)
+}
+
+// flowRows are what a flow agent measures beyond a connection's ends and sizes.
+func flowRows() []row {
+	const n, c = "network.", "connection_info."
+	return []row{
+		{n + "payload_bytes_in", "destination.payload_bytes", "traffic.payload_bytes_in", ""},
+		{n + "payload_bytes_out", "source.payload_bytes", "traffic.payload_bytes_out", ""},
+		{n + "tcp_flags_in", "destination.tcp_flags", c + "tcp_flags_in", ""},
+		{n + "tcp_flags_out", "source.tcp_flags", c + "tcp_flags_out", ""},
+		{n + "retransmissions_in", "destination.retransmissions", "traffic.retransmissions_in", ""},
+		{n + "retransmissions_out", "source.retransmissions", "traffic.retransmissions_out", ""},
+		{n + "round_trip_time", "network.round_trip_time", c + "round_trip_time", "rtt"},
+		{n + "closed_by", "network.closed_by", c + "closed_by", ""},
+		{n + "one_sided", "network.one_sided", c + "one_sided", ""},
+		{n + "midstream", "network.midstream", c + "midstream", ""},
+		{n + "app_confidence", "network.application_confidence", "app_confidence", ""},
+		{n + "tunnels", "network.tunnels", c + "tunnels", ""},
+		{n + "icmp_type", "network.icmp.type", c + "icmp_type", ""},
+		{n + "icmp_code", "network.icmp.code", c + "icmp_code", ""},
+		{n + "payload_entropy", "network.payload_entropy", "traffic.payload_entropy", ""},
+		{n + "payload_lengths", "network.payload_lengths", "traffic.payload_lengths", ""},
+		{n + "sampling_rate", "network.sampling_rate", "traffic.sampling_rate", ""},
+		{n + "exporter_ip", "network.exporter.ip", c + "exporter_ip", ""},
+	}
+}
+
+// protocolRows are what a flow agent reads in the payload.
+func protocolRows() []row {
+	const n = "network."
+	return []row{
+		{n + "tls.certificate_not_before", "tls.server.not_before", "tls.certificate.created_time", ""},
+		{n + "tls.ja3", "tls.client.ja3", "tls.ja3_hash.value", ""},
+		{n + "tls.ech", "tls.client.ech", "tls.ech", ""},
+		{n + "tls.certificate_self_signed", "tls.server.self_signed", "tls.certificate.is_self_signed", ""},
+		{n + "http.version", "http.version", "http_request.version", ""},
+		{n + "http.method", "http.request.method", "http_request.http_method", ""},
+		{n + "http.host", "url.domain", "http_request.url.hostname", ""},
+		{n + "http.url", "url.original", "http_request.url.url_string", "url"},
+		{n + "http.user_agent", "user_agent.original", "http_request.user_agent", ""},
+		{n + "http.status_code", "http.response.status_code", "http_response.code", ""},
+		{n + "http.server", "http.response.server", "http_response.server", ""},
+		{n + "http.content_type", "http.response.mime_type", "http_response.content_type", ""},
+		{n + "ssh.client_version", "ssh.client.version", "ssh.client_version", ""},
+		{n + "ssh.server_version", "ssh.server.version", "ssh.server_version", ""},
+		{n + "ssh.hassh", "ssh.client.hassh", "client_hassh.fingerprint.value", ""},
+		{n + "ssh.hassh_server", "ssh.server.hassh", "server_hassh.fingerprint.value", ""},
+		{n + "dhcp.message_type", "dhcp.message_type", "dhcp.type", ""},
+		{n + "dhcp.client_mac", "dhcp.client.mac", "dhcp.client_mac", ""},
+		{n + "dhcp.hostname", "dhcp.client.hostname", "dhcp.hostname", ""},
+		{n + "dhcp.vendor_class", "dhcp.client.vendor_class", "dhcp.vendor_class", ""},
+		{n + "dhcp.requested_ip", "dhcp.requested_ip", "dhcp.requested_ip", ""},
+		{n + "dhcp.assigned_ip", "dhcp.assigned_ip", "dhcp.assigned_ip", ""},
+		{n + "dhcp.server_ip", "dhcp.server.ip", "dhcp.server_ip", ""},
+		{n + "dhcp.parameters", "dhcp.client.parameters", "dhcp.parameters", ""},
+		{n + "quic.version", "quic.version", "quic.version", ""},
+		{n + "quic.user_agent", "quic.user_agent", "quic.user_agent", ""},
+		{n + "dns_query_type", "dns.question.type", "query.type", ""},
+		{n + "dns_response_code", "dns.response_code", "rcode", ""},
+		{n + "dns_latency", "dns.latency", "query.latency", ""},
+	}
 }
 
 func fileRows() []row {

@@ -1603,22 +1603,65 @@ type NetworkActivity struct {
 	ProtocolName   string `protobuf:"bytes,3,opt,name=protocol_name,json=protocolName,proto3" json:"protocol_name,omitempty"`
 	ProtocolNumber uint32 `protobuf:"varint,4,opt,name=protocol_number,json=protocolNumber,proto3" json:"protocol_number,omitempty"`
 	// "inbound", "outbound", "internal" or "unknown".
-	Direction     string                 `protobuf:"bytes,5,opt,name=direction,proto3" json:"direction,omitempty"`
-	CommunityId   string                 `protobuf:"bytes,6,opt,name=community_id,json=communityId,proto3" json:"community_id,omitempty"`
-	StartTime     *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
-	EndTime       *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
-	BytesIn       uint64                 `protobuf:"varint,9,opt,name=bytes_in,json=bytesIn,proto3" json:"bytes_in,omitempty"`
-	BytesOut      uint64                 `protobuf:"varint,10,opt,name=bytes_out,json=bytesOut,proto3" json:"bytes_out,omitempty"`
-	PacketsIn     uint64                 `protobuf:"varint,11,opt,name=packets_in,json=packetsIn,proto3" json:"packets_in,omitempty"`
-	PacketsOut    uint64                 `protobuf:"varint,12,opt,name=packets_out,json=packetsOut,proto3" json:"packets_out,omitempty"`
-	AppName       string                 `protobuf:"bytes,13,opt,name=app_name,json=appName,proto3" json:"app_name,omitempty"`
-	Category      string                 `protobuf:"bytes,14,opt,name=category,proto3" json:"category,omitempty"`
-	TcpState      string                 `protobuf:"bytes,15,opt,name=tcp_state,json=tcpState,proto3" json:"tcp_state,omitempty"`
-	Tls           *Tls                   `protobuf:"bytes,16,opt,name=tls,proto3" json:"tls,omitempty"`
-	DnsAnswers    []*DnsAnswer           `protobuf:"bytes,17,rep,name=dns_answers,json=dnsAnswers,proto3" json:"dns_answers,omitempty"`
-	DnsQuery      string                 `protobuf:"bytes,18,opt,name=dns_query,json=dnsQuery,proto3" json:"dns_query,omitempty"`
-	Process       *Process               `protobuf:"bytes,19,opt,name=process,proto3" json:"process,omitempty"`
-	EndReason     string                 `protobuf:"bytes,20,opt,name=end_reason,json=endReason,proto3" json:"end_reason,omitempty"`
+	Direction   string                 `protobuf:"bytes,5,opt,name=direction,proto3" json:"direction,omitempty"`
+	CommunityId string                 `protobuf:"bytes,6,opt,name=community_id,json=communityId,proto3" json:"community_id,omitempty"`
+	StartTime   *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	EndTime     *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	BytesIn     uint64                 `protobuf:"varint,9,opt,name=bytes_in,json=bytesIn,proto3" json:"bytes_in,omitempty"`
+	BytesOut    uint64                 `protobuf:"varint,10,opt,name=bytes_out,json=bytesOut,proto3" json:"bytes_out,omitempty"`
+	PacketsIn   uint64                 `protobuf:"varint,11,opt,name=packets_in,json=packetsIn,proto3" json:"packets_in,omitempty"`
+	PacketsOut  uint64                 `protobuf:"varint,12,opt,name=packets_out,json=packetsOut,proto3" json:"packets_out,omitempty"`
+	AppName     string                 `protobuf:"bytes,13,opt,name=app_name,json=appName,proto3" json:"app_name,omitempty"`
+	Category    string                 `protobuf:"bytes,14,opt,name=category,proto3" json:"category,omitempty"`
+	TcpState    string                 `protobuf:"bytes,15,opt,name=tcp_state,json=tcpState,proto3" json:"tcp_state,omitempty"`
+	Tls         *Tls                   `protobuf:"bytes,16,opt,name=tls,proto3" json:"tls,omitempty"`
+	DnsAnswers  []*DnsAnswer           `protobuf:"bytes,17,rep,name=dns_answers,json=dnsAnswers,proto3" json:"dns_answers,omitempty"`
+	DnsQuery    string                 `protobuf:"bytes,18,opt,name=dns_query,json=dnsQuery,proto3" json:"dns_query,omitempty"`
+	// Who owns the socket on the observing host.
+	Process *Process `protobuf:"bytes,19,opt,name=process,proto3" json:"process,omitempty"`
+	// Why it ended: "fin", "reset", "idle", "active_timeout", "evicted" or "shutdown".
+	EndReason string `protobuf:"bytes,20,opt,name=end_reason,json=endReason,proto3" json:"end_reason,omitempty"`
+	// Bytes above the transport header; "in" is what the initiator received.
+	PayloadBytesIn  uint64 `protobuf:"varint,21,opt,name=payload_bytes_in,json=payloadBytesIn,proto3" json:"payload_bytes_in,omitempty"`
+	PayloadBytesOut uint64 `protobuf:"varint,22,opt,name=payload_bytes_out,json=payloadBytesOut,proto3" json:"payload_bytes_out,omitempty"`
+	// TCP flags seen each way, as letters of "FSRPAUEC" in this order.
+	TcpFlagsIn  string `protobuf:"bytes,23,opt,name=tcp_flags_in,json=tcpFlagsIn,proto3" json:"tcp_flags_in,omitempty"`
+	TcpFlagsOut string `protobuf:"bytes,24,opt,name=tcp_flags_out,json=tcpFlagsOut,proto3" json:"tcp_flags_out,omitempty"`
+	// Segments whose payload had been seen before.
+	RetransmissionsIn  uint64 `protobuf:"varint,25,opt,name=retransmissions_in,json=retransmissionsIn,proto3" json:"retransmissions_in,omitempty"`
+	RetransmissionsOut uint64 `protobuf:"varint,26,opt,name=retransmissions_out,json=retransmissionsOut,proto3" json:"retransmissions_out,omitempty"`
+	// From the initiator's SYN to the acknowledgement of the SYN's answer.
+	RoundTripTime *durationpb.Duration `protobuf:"bytes,27,opt,name=round_trip_time,json=roundTripTime,proto3" json:"round_trip_time,omitempty"`
+	// Who closed or reset it first: "source" or "destination".
+	ClosedBy string `protobuf:"bytes,28,opt,name=closed_by,json=closedBy,proto3" json:"closed_by,omitempty"`
+	// Only one direction was seen of a protocol that answers.
+	OneSided bool `protobuf:"varint,29,opt,name=one_sided,json=oneSided,proto3" json:"one_sided,omitempty"`
+	// The capture began after the connection had.
+	Midstream bool `protobuf:"varint,30,opt,name=midstream,proto3" json:"midstream,omitempty"`
+	// How sure app_name is, 0 to 1: 1 by content, less by port or guess.
+	AppConfidence float64 `protobuf:"fixed64,31,opt,name=app_confidence,json=appConfidence,proto3" json:"app_confidence,omitempty"`
+	// What carried it, outermost first, such as "vlan:7", "vxlan:42", "gre".
+	Tunnels  []string `protobuf:"bytes,32,rep,name=tunnels,proto3" json:"tunnels,omitempty"`
+	IcmpType uint32   `protobuf:"varint,33,opt,name=icmp_type,json=icmpType,proto3" json:"icmp_type,omitempty"`
+	IcmpCode uint32   `protobuf:"varint,34,opt,name=icmp_code,json=icmpCode,proto3" json:"icmp_code,omitempty"`
+	Http     *Http    `protobuf:"bytes,35,opt,name=http,proto3" json:"http,omitempty"`
+	Ssh      *Ssh     `protobuf:"bytes,36,opt,name=ssh,proto3" json:"ssh,omitempty"`
+	Dhcp     *Dhcp    `protobuf:"bytes,37,opt,name=dhcp,proto3" json:"dhcp,omitempty"`
+	Quic     *Quic    `protobuf:"bytes,38,opt,name=quic,proto3" json:"quic,omitempty"`
+	// IANA names, such as "AAAA" and "NXDOMAIN".
+	DnsQueryType    string `protobuf:"bytes,39,opt,name=dns_query_type,json=dnsQueryType,proto3" json:"dns_query_type,omitempty"`
+	DnsResponseCode string `protobuf:"bytes,40,opt,name=dns_response_code,json=dnsResponseCode,proto3" json:"dns_response_code,omitempty"`
+	// From the question to its answer.
+	DnsLatency *durationpb.Duration `protobuf:"bytes,41,opt,name=dns_latency,json=dnsLatency,proto3" json:"dns_latency,omitempty"`
+	// Of unknown protocols: Shannon entropy of the first payload, bits a byte (0 to
+	// 8), and the lengths of the first payloads, negative from the responder.
+	PayloadEntropy float64 `protobuf:"fixed64,42,opt,name=payload_entropy,json=payloadEntropy,proto3" json:"payload_entropy,omitempty"`
+	PayloadLengths []int32 `protobuf:"varint,43,rep,packed,name=payload_lengths,json=payloadLengths,proto3" json:"payload_lengths,omitempty"`
+	// One of how many packets was counted, where an exporter samples; bytes and
+	// packets are estimates then, already multiplied.
+	SamplingRate uint64 `protobuf:"varint,44,opt,name=sampling_rate,json=samplingRate,proto3" json:"sampling_rate,omitempty"`
+	// Address of the router or switch that exported the flow (IPFIX, NetFlow, sFlow).
+	ExporterIp    string `protobuf:"bytes,45,opt,name=exporter_ip,json=exporterIp,proto3" json:"exporter_ip,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1793,6 +1836,507 @@ func (x *NetworkActivity) GetEndReason() string {
 	return ""
 }
 
+func (x *NetworkActivity) GetPayloadBytesIn() uint64 {
+	if x != nil {
+		return x.PayloadBytesIn
+	}
+	return 0
+}
+
+func (x *NetworkActivity) GetPayloadBytesOut() uint64 {
+	if x != nil {
+		return x.PayloadBytesOut
+	}
+	return 0
+}
+
+func (x *NetworkActivity) GetTcpFlagsIn() string {
+	if x != nil {
+		return x.TcpFlagsIn
+	}
+	return ""
+}
+
+func (x *NetworkActivity) GetTcpFlagsOut() string {
+	if x != nil {
+		return x.TcpFlagsOut
+	}
+	return ""
+}
+
+func (x *NetworkActivity) GetRetransmissionsIn() uint64 {
+	if x != nil {
+		return x.RetransmissionsIn
+	}
+	return 0
+}
+
+func (x *NetworkActivity) GetRetransmissionsOut() uint64 {
+	if x != nil {
+		return x.RetransmissionsOut
+	}
+	return 0
+}
+
+func (x *NetworkActivity) GetRoundTripTime() *durationpb.Duration {
+	if x != nil {
+		return x.RoundTripTime
+	}
+	return nil
+}
+
+func (x *NetworkActivity) GetClosedBy() string {
+	if x != nil {
+		return x.ClosedBy
+	}
+	return ""
+}
+
+func (x *NetworkActivity) GetOneSided() bool {
+	if x != nil {
+		return x.OneSided
+	}
+	return false
+}
+
+func (x *NetworkActivity) GetMidstream() bool {
+	if x != nil {
+		return x.Midstream
+	}
+	return false
+}
+
+func (x *NetworkActivity) GetAppConfidence() float64 {
+	if x != nil {
+		return x.AppConfidence
+	}
+	return 0
+}
+
+func (x *NetworkActivity) GetTunnels() []string {
+	if x != nil {
+		return x.Tunnels
+	}
+	return nil
+}
+
+func (x *NetworkActivity) GetIcmpType() uint32 {
+	if x != nil {
+		return x.IcmpType
+	}
+	return 0
+}
+
+func (x *NetworkActivity) GetIcmpCode() uint32 {
+	if x != nil {
+		return x.IcmpCode
+	}
+	return 0
+}
+
+func (x *NetworkActivity) GetHttp() *Http {
+	if x != nil {
+		return x.Http
+	}
+	return nil
+}
+
+func (x *NetworkActivity) GetSsh() *Ssh {
+	if x != nil {
+		return x.Ssh
+	}
+	return nil
+}
+
+func (x *NetworkActivity) GetDhcp() *Dhcp {
+	if x != nil {
+		return x.Dhcp
+	}
+	return nil
+}
+
+func (x *NetworkActivity) GetQuic() *Quic {
+	if x != nil {
+		return x.Quic
+	}
+	return nil
+}
+
+func (x *NetworkActivity) GetDnsQueryType() string {
+	if x != nil {
+		return x.DnsQueryType
+	}
+	return ""
+}
+
+func (x *NetworkActivity) GetDnsResponseCode() string {
+	if x != nil {
+		return x.DnsResponseCode
+	}
+	return ""
+}
+
+func (x *NetworkActivity) GetDnsLatency() *durationpb.Duration {
+	if x != nil {
+		return x.DnsLatency
+	}
+	return nil
+}
+
+func (x *NetworkActivity) GetPayloadEntropy() float64 {
+	if x != nil {
+		return x.PayloadEntropy
+	}
+	return 0
+}
+
+func (x *NetworkActivity) GetPayloadLengths() []int32 {
+	if x != nil {
+		return x.PayloadLengths
+	}
+	return nil
+}
+
+func (x *NetworkActivity) GetSamplingRate() uint64 {
+	if x != nil {
+		return x.SamplingRate
+	}
+	return 0
+}
+
+func (x *NetworkActivity) GetExporterIp() string {
+	if x != nil {
+		return x.ExporterIp
+	}
+	return ""
+}
+
+// Http is the first request of a connection and its answer (OCSF http_request).
+type Http struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Version string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	Method  string                 `protobuf:"bytes,2,opt,name=method,proto3" json:"method,omitempty"`
+	Host    string                 `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
+	// Path and query, without what a secret may be in.
+	Url           string `protobuf:"bytes,4,opt,name=url,proto3" json:"url,omitempty"`
+	UserAgent     string `protobuf:"bytes,5,opt,name=user_agent,json=userAgent,proto3" json:"user_agent,omitempty"`
+	StatusCode    uint32 `protobuf:"varint,6,opt,name=status_code,json=statusCode,proto3" json:"status_code,omitempty"`
+	Server        string `protobuf:"bytes,7,opt,name=server,proto3" json:"server,omitempty"`
+	ContentType   string `protobuf:"bytes,8,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Http) Reset() {
+	*x = Http{}
+	mi := &file_amoskys_v1_event_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Http) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Http) ProtoMessage() {}
+
+func (x *Http) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_event_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Http.ProtoReflect.Descriptor instead.
+func (*Http) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Http) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Http) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *Http) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *Http) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *Http) GetUserAgent() string {
+	if x != nil {
+		return x.UserAgent
+	}
+	return ""
+}
+
+func (x *Http) GetStatusCode() uint32 {
+	if x != nil {
+		return x.StatusCode
+	}
+	return 0
+}
+
+func (x *Http) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *Http) GetContentType() string {
+	if x != nil {
+		return x.ContentType
+	}
+	return ""
+}
+
+// Ssh is the handshake (RFC 4253) with the HASSH fingerprints of both sides.
+type Ssh struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ClientVersion string                 `protobuf:"bytes,1,opt,name=client_version,json=clientVersion,proto3" json:"client_version,omitempty"`
+	ServerVersion string                 `protobuf:"bytes,2,opt,name=server_version,json=serverVersion,proto3" json:"server_version,omitempty"`
+	Hassh         string                 `protobuf:"bytes,3,opt,name=hassh,proto3" json:"hassh,omitempty"`
+	HasshServer   string                 `protobuf:"bytes,4,opt,name=hassh_server,json=hasshServer,proto3" json:"hassh_server,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ssh) Reset() {
+	*x = Ssh{}
+	mi := &file_amoskys_v1_event_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ssh) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ssh) ProtoMessage() {}
+
+func (x *Ssh) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_event_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ssh.ProtoReflect.Descriptor instead.
+func (*Ssh) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Ssh) GetClientVersion() string {
+	if x != nil {
+		return x.ClientVersion
+	}
+	return ""
+}
+
+func (x *Ssh) GetServerVersion() string {
+	if x != nil {
+		return x.ServerVersion
+	}
+	return ""
+}
+
+func (x *Ssh) GetHassh() string {
+	if x != nil {
+		return x.Hassh
+	}
+	return ""
+}
+
+func (x *Ssh) GetHasshServer() string {
+	if x != nil {
+		return x.HasshServer
+	}
+	return ""
+}
+
+// Dhcp is what a client says of itself and is given (RFC 2131, RFC 2132).
+type Dhcp struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	MessageType string                 `protobuf:"bytes,1,opt,name=message_type,json=messageType,proto3" json:"message_type,omitempty"`
+	ClientMac   string                 `protobuf:"bytes,2,opt,name=client_mac,json=clientMac,proto3" json:"client_mac,omitempty"`
+	Hostname    string                 `protobuf:"bytes,3,opt,name=hostname,proto3" json:"hostname,omitempty"`
+	VendorClass string                 `protobuf:"bytes,4,opt,name=vendor_class,json=vendorClass,proto3" json:"vendor_class,omitempty"`
+	RequestedIp string                 `protobuf:"bytes,5,opt,name=requested_ip,json=requestedIp,proto3" json:"requested_ip,omitempty"`
+	AssignedIp  string                 `protobuf:"bytes,6,opt,name=assigned_ip,json=assignedIp,proto3" json:"assigned_ip,omitempty"`
+	ServerIp    string                 `protobuf:"bytes,7,opt,name=server_ip,json=serverIp,proto3" json:"server_ip,omitempty"`
+	// Option 55 in its order, which tells systems apart.
+	Parameters    []uint32 `protobuf:"varint,8,rep,packed,name=parameters,proto3" json:"parameters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Dhcp) Reset() {
+	*x = Dhcp{}
+	mi := &file_amoskys_v1_event_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Dhcp) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Dhcp) ProtoMessage() {}
+
+func (x *Dhcp) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_event_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Dhcp.ProtoReflect.Descriptor instead.
+func (*Dhcp) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Dhcp) GetMessageType() string {
+	if x != nil {
+		return x.MessageType
+	}
+	return ""
+}
+
+func (x *Dhcp) GetClientMac() string {
+	if x != nil {
+		return x.ClientMac
+	}
+	return ""
+}
+
+func (x *Dhcp) GetHostname() string {
+	if x != nil {
+		return x.Hostname
+	}
+	return ""
+}
+
+func (x *Dhcp) GetVendorClass() string {
+	if x != nil {
+		return x.VendorClass
+	}
+	return ""
+}
+
+func (x *Dhcp) GetRequestedIp() string {
+	if x != nil {
+		return x.RequestedIp
+	}
+	return ""
+}
+
+func (x *Dhcp) GetAssignedIp() string {
+	if x != nil {
+		return x.AssignedIp
+	}
+	return ""
+}
+
+func (x *Dhcp) GetServerIp() string {
+	if x != nil {
+		return x.ServerIp
+	}
+	return ""
+}
+
+func (x *Dhcp) GetParameters() []uint32 {
+	if x != nil {
+		return x.Parameters
+	}
+	return nil
+}
+
+// Quic is the Initial of a connection (RFC 9000); its handshake is in tls.
+type Quic struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Version       string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	UserAgent     string                 `protobuf:"bytes,2,opt,name=user_agent,json=userAgent,proto3" json:"user_agent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Quic) Reset() {
+	*x = Quic{}
+	mi := &file_amoskys_v1_event_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Quic) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Quic) ProtoMessage() {}
+
+func (x *Quic) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_event_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Quic.ProtoReflect.Descriptor instead.
+func (*Quic) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Quic) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Quic) GetUserAgent() string {
+	if x != nil {
+		return x.UserAgent
+	}
+	return ""
+}
+
 type Endpoint struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ip            string                 `protobuf:"bytes,1,opt,name=ip,proto3" json:"ip,omitempty"`
@@ -1801,13 +2345,17 @@ type Endpoint struct {
 	Mac           string                 `protobuf:"bytes,4,opt,name=mac,proto3" json:"mac,omitempty"`
 	InterfaceName string                 `protobuf:"bytes,5,opt,name=interface_name,json=interfaceName,proto3" json:"interface_name,omitempty"`
 	VlanId        uint32                 `protobuf:"varint,6,opt,name=vlan_id,json=vlanId,proto3" json:"vlan_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// ISO 3166-1 alpha-2, and the autonomous system, from the user's own database.
+	Country        string `protobuf:"bytes,7,opt,name=country,proto3" json:"country,omitempty"`
+	AsNumber       uint32 `protobuf:"varint,8,opt,name=as_number,json=asNumber,proto3" json:"as_number,omitempty"`
+	AsOrganization string `protobuf:"bytes,9,opt,name=as_organization,json=asOrganization,proto3" json:"as_organization,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[11]
+	mi := &file_amoskys_v1_event_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1819,7 +2367,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[11]
+	mi := &file_amoskys_v1_event_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1832,7 +2380,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{11}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Endpoint) GetIp() string {
@@ -1877,6 +2425,27 @@ func (x *Endpoint) GetVlanId() uint32 {
 	return 0
 }
 
+func (x *Endpoint) GetCountry() string {
+	if x != nil {
+		return x.Country
+	}
+	return ""
+}
+
+func (x *Endpoint) GetAsNumber() uint32 {
+	if x != nil {
+		return x.AsNumber
+	}
+	return 0
+}
+
+func (x *Endpoint) GetAsOrganization() string {
+	if x != nil {
+		return x.AsOrganization
+	}
+	return ""
+}
+
 type Tls struct {
 	state               protoimpl.MessageState `protogen:"open.v1"`
 	Version             string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
@@ -1889,14 +2458,21 @@ type Tls struct {
 	CertificateIssuer   string                 `protobuf:"bytes,8,opt,name=certificate_issuer,json=certificateIssuer,proto3" json:"certificate_issuer,omitempty"`
 	CertificateNotAfter *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=certificate_not_after,json=certificateNotAfter,proto3" json:"certificate_not_after,omitempty"`
 	// SHA-256 of the server's certificate (DER), in hexadecimal.
-	CertificateSha256 string `protobuf:"bytes,10,opt,name=certificate_sha256,json=certificateSha256,proto3" json:"certificate_sha256,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	CertificateSha256    string                 `protobuf:"bytes,10,opt,name=certificate_sha256,json=certificateSha256,proto3" json:"certificate_sha256,omitempty"`
+	CertificateNotBefore *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=certificate_not_before,json=certificateNotBefore,proto3" json:"certificate_not_before,omitempty"`
+	// MD5 of the older fingerprint, for lists that know no other.
+	Ja3 string `protobuf:"bytes,12,opt,name=ja3,proto3" json:"ja3,omitempty"`
+	// The client offered Encrypted Client Hello; sni is the outer name.
+	Ech bool `protobuf:"varint,13,opt,name=ech,proto3" json:"ech,omitempty"`
+	// Issuer and subject are one.
+	CertificateSelfSigned bool `protobuf:"varint,14,opt,name=certificate_self_signed,json=certificateSelfSigned,proto3" json:"certificate_self_signed,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *Tls) Reset() {
 	*x = Tls{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[12]
+	mi := &file_amoskys_v1_event_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1908,7 +2484,7 @@ func (x *Tls) String() string {
 func (*Tls) ProtoMessage() {}
 
 func (x *Tls) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[12]
+	mi := &file_amoskys_v1_event_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1921,7 +2497,7 @@ func (x *Tls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tls.ProtoReflect.Descriptor instead.
 func (*Tls) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{12}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Tls) GetVersion() string {
@@ -1994,6 +2570,34 @@ func (x *Tls) GetCertificateSha256() string {
 	return ""
 }
 
+func (x *Tls) GetCertificateNotBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CertificateNotBefore
+	}
+	return nil
+}
+
+func (x *Tls) GetJa3() string {
+	if x != nil {
+		return x.Ja3
+	}
+	return ""
+}
+
+func (x *Tls) GetEch() bool {
+	if x != nil {
+		return x.Ech
+	}
+	return false
+}
+
+func (x *Tls) GetCertificateSelfSigned() bool {
+	if x != nil {
+		return x.CertificateSelfSigned
+	}
+	return false
+}
+
 type DnsAnswer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Type          string                 `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
@@ -2005,7 +2609,7 @@ type DnsAnswer struct {
 
 func (x *DnsAnswer) Reset() {
 	*x = DnsAnswer{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[13]
+	mi := &file_amoskys_v1_event_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2017,7 +2621,7 @@ func (x *DnsAnswer) String() string {
 func (*DnsAnswer) ProtoMessage() {}
 
 func (x *DnsAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[13]
+	mi := &file_amoskys_v1_event_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2030,7 +2634,7 @@ func (x *DnsAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DnsAnswer.ProtoReflect.Descriptor instead.
 func (*DnsAnswer) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{13}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DnsAnswer) GetType() string {
@@ -2068,7 +2672,7 @@ type FileActivity struct {
 
 func (x *FileActivity) Reset() {
 	*x = FileActivity{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[14]
+	mi := &file_amoskys_v1_event_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2080,7 +2684,7 @@ func (x *FileActivity) String() string {
 func (*FileActivity) ProtoMessage() {}
 
 func (x *FileActivity) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[14]
+	mi := &file_amoskys_v1_event_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2093,7 +2697,7 @@ func (x *FileActivity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileActivity.ProtoReflect.Descriptor instead.
 func (*FileActivity) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{14}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *FileActivity) GetAction() FileAction {
@@ -2140,7 +2744,7 @@ type File struct {
 
 func (x *File) Reset() {
 	*x = File{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[15]
+	mi := &file_amoskys_v1_event_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2152,7 +2756,7 @@ func (x *File) String() string {
 func (*File) ProtoMessage() {}
 
 func (x *File) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[15]
+	mi := &file_amoskys_v1_event_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2165,7 +2769,7 @@ func (x *File) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use File.ProtoReflect.Descriptor instead.
 func (*File) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{15}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *File) GetPath() string {
@@ -2246,7 +2850,7 @@ type Authentication struct {
 
 func (x *Authentication) Reset() {
 	*x = Authentication{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[16]
+	mi := &file_amoskys_v1_event_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2258,7 +2862,7 @@ func (x *Authentication) String() string {
 func (*Authentication) ProtoMessage() {}
 
 func (x *Authentication) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[16]
+	mi := &file_amoskys_v1_event_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2271,7 +2875,7 @@ func (x *Authentication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Authentication.ProtoReflect.Descriptor instead.
 func (*Authentication) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{16}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Authentication) GetAction() AuthAction {
@@ -2363,7 +2967,7 @@ type DeviceInventory struct {
 
 func (x *DeviceInventory) Reset() {
 	*x = DeviceInventory{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[17]
+	mi := &file_amoskys_v1_event_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2375,7 +2979,7 @@ func (x *DeviceInventory) String() string {
 func (*DeviceInventory) ProtoMessage() {}
 
 func (x *DeviceInventory) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[17]
+	mi := &file_amoskys_v1_event_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2388,7 +2992,7 @@ func (x *DeviceInventory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceInventory.ProtoReflect.Descriptor instead.
 func (*DeviceInventory) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{17}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *DeviceInventory) GetUid() string {
@@ -2503,7 +3107,7 @@ type Port struct {
 
 func (x *Port) Reset() {
 	*x = Port{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[18]
+	mi := &file_amoskys_v1_event_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2515,7 +3119,7 @@ func (x *Port) String() string {
 func (*Port) ProtoMessage() {}
 
 func (x *Port) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[18]
+	mi := &file_amoskys_v1_event_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2528,7 +3132,7 @@ func (x *Port) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Port.ProtoReflect.Descriptor instead.
 func (*Port) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{18}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Port) GetPort() uint32 {
@@ -2598,7 +3202,7 @@ type SnmpReading struct {
 
 func (x *SnmpReading) Reset() {
 	*x = SnmpReading{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[19]
+	mi := &file_amoskys_v1_event_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2610,7 +3214,7 @@ func (x *SnmpReading) String() string {
 func (*SnmpReading) ProtoMessage() {}
 
 func (x *SnmpReading) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[19]
+	mi := &file_amoskys_v1_event_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2623,7 +3227,7 @@ func (x *SnmpReading) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnmpReading.ProtoReflect.Descriptor instead.
 func (*SnmpReading) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{19}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SnmpReading) GetTarget() string {
@@ -2754,7 +3358,7 @@ type SnmpInterface struct {
 
 func (x *SnmpInterface) Reset() {
 	*x = SnmpInterface{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[20]
+	mi := &file_amoskys_v1_event_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2766,7 +3370,7 @@ func (x *SnmpInterface) String() string {
 func (*SnmpInterface) ProtoMessage() {}
 
 func (x *SnmpInterface) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[20]
+	mi := &file_amoskys_v1_event_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2779,7 +3383,7 @@ func (x *SnmpInterface) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnmpInterface.ProtoReflect.Descriptor instead.
 func (*SnmpInterface) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{20}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SnmpInterface) GetIndex() uint32 {
@@ -2898,7 +3502,7 @@ type SnmpMemory struct {
 
 func (x *SnmpMemory) Reset() {
 	*x = SnmpMemory{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[21]
+	mi := &file_amoskys_v1_event_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2910,7 +3514,7 @@ func (x *SnmpMemory) String() string {
 func (*SnmpMemory) ProtoMessage() {}
 
 func (x *SnmpMemory) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[21]
+	mi := &file_amoskys_v1_event_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2923,7 +3527,7 @@ func (x *SnmpMemory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnmpMemory.ProtoReflect.Descriptor instead.
 func (*SnmpMemory) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{21}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SnmpMemory) GetName() string {
@@ -2957,7 +3561,7 @@ type MetricBatch struct {
 
 func (x *MetricBatch) Reset() {
 	*x = MetricBatch{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[22]
+	mi := &file_amoskys_v1_event_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2969,7 +3573,7 @@ func (x *MetricBatch) String() string {
 func (*MetricBatch) ProtoMessage() {}
 
 func (x *MetricBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[22]
+	mi := &file_amoskys_v1_event_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2982,7 +3586,7 @@ func (x *MetricBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetricBatch.ProtoReflect.Descriptor instead.
 func (*MetricBatch) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{22}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *MetricBatch) GetMetrics() []*Metric {
@@ -3006,7 +3610,7 @@ type Metric struct {
 
 func (x *Metric) Reset() {
 	*x = Metric{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[23]
+	mi := &file_amoskys_v1_event_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3018,7 +3622,7 @@ func (x *Metric) String() string {
 func (*Metric) ProtoMessage() {}
 
 func (x *Metric) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[23]
+	mi := &file_amoskys_v1_event_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3031,7 +3635,7 @@ func (x *Metric) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Metric.ProtoReflect.Descriptor instead.
 func (*Metric) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{23}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Metric) GetName() string {
@@ -3094,7 +3698,7 @@ type DetectionFinding struct {
 
 func (x *DetectionFinding) Reset() {
 	*x = DetectionFinding{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[24]
+	mi := &file_amoskys_v1_event_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3106,7 +3710,7 @@ func (x *DetectionFinding) String() string {
 func (*DetectionFinding) ProtoMessage() {}
 
 func (x *DetectionFinding) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[24]
+	mi := &file_amoskys_v1_event_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3119,7 +3723,7 @@ func (x *DetectionFinding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetectionFinding.ProtoReflect.Descriptor instead.
 func (*DetectionFinding) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{24}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DetectionFinding) GetUid() string {
@@ -3239,7 +3843,7 @@ type AgentHealth struct {
 
 func (x *AgentHealth) Reset() {
 	*x = AgentHealth{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[25]
+	mi := &file_amoskys_v1_event_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3251,7 +3855,7 @@ func (x *AgentHealth) String() string {
 func (*AgentHealth) ProtoMessage() {}
 
 func (x *AgentHealth) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[25]
+	mi := &file_amoskys_v1_event_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3264,7 +3868,7 @@ func (x *AgentHealth) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentHealth.ProtoReflect.Descriptor instead.
 func (*AgentHealth) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{25}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *AgentHealth) GetState() AgentState {
@@ -3360,7 +3964,7 @@ type HubHealth struct {
 
 func (x *HubHealth) Reset() {
 	*x = HubHealth{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[26]
+	mi := &file_amoskys_v1_event_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3372,7 +3976,7 @@ func (x *HubHealth) String() string {
 func (*HubHealth) ProtoMessage() {}
 
 func (x *HubHealth) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[26]
+	mi := &file_amoskys_v1_event_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3385,7 +3989,7 @@ func (x *HubHealth) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubHealth.ProtoReflect.Descriptor instead.
 func (*HubHealth) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{26}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *HubHealth) GetEndpoint() string {
@@ -3497,7 +4101,7 @@ type AuditActivity struct {
 
 func (x *AuditActivity) Reset() {
 	*x = AuditActivity{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[27]
+	mi := &file_amoskys_v1_event_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3509,7 +4113,7 @@ func (x *AuditActivity) String() string {
 func (*AuditActivity) ProtoMessage() {}
 
 func (x *AuditActivity) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[27]
+	mi := &file_amoskys_v1_event_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3522,7 +4126,7 @@ func (x *AuditActivity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditActivity.ProtoReflect.Descriptor instead.
 func (*AuditActivity) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{27}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *AuditActivity) GetActor() string {
@@ -3681,7 +4285,7 @@ const file_amoskys_v1_event_proto_rawDesc = "" +
 	"\vwrite_bytes\x18\n" +
 	" \x01(\x04R\n" +
 	"writeBytesB\x13\n" +
-	"\x11_file_descriptors\"\x96\x06\n" +
+	"\x11_file_descriptors\"\xe3\r\n" +
 	"\x0fNetworkActivity\x127\n" +
 	"\fsrc_endpoint\x18\x01 \x01(\v2\x14.amoskys.v1.EndpointR\vsrcEndpoint\x127\n" +
 	"\fdst_endpoint\x18\x02 \x01(\v2\x14.amoskys.v1.EndpointR\vdstEndpoint\x12#\n" +
@@ -3708,14 +4312,78 @@ const file_amoskys_v1_event_proto_rawDesc = "" +
 	"\tdns_query\x18\x12 \x01(\tR\bdnsQuery\x12-\n" +
 	"\aprocess\x18\x13 \x01(\v2\x13.amoskys.v1.ProcessR\aprocess\x12\x1d\n" +
 	"\n" +
-	"end_reason\x18\x14 \x01(\tR\tendReason\"\x9c\x01\n" +
+	"end_reason\x18\x14 \x01(\tR\tendReason\x12(\n" +
+	"\x10payload_bytes_in\x18\x15 \x01(\x04R\x0epayloadBytesIn\x12*\n" +
+	"\x11payload_bytes_out\x18\x16 \x01(\x04R\x0fpayloadBytesOut\x12 \n" +
+	"\ftcp_flags_in\x18\x17 \x01(\tR\n" +
+	"tcpFlagsIn\x12\"\n" +
+	"\rtcp_flags_out\x18\x18 \x01(\tR\vtcpFlagsOut\x12-\n" +
+	"\x12retransmissions_in\x18\x19 \x01(\x04R\x11retransmissionsIn\x12/\n" +
+	"\x13retransmissions_out\x18\x1a \x01(\x04R\x12retransmissionsOut\x12A\n" +
+	"\x0fround_trip_time\x18\x1b \x01(\v2\x19.google.protobuf.DurationR\rroundTripTime\x12\x1b\n" +
+	"\tclosed_by\x18\x1c \x01(\tR\bclosedBy\x12\x1b\n" +
+	"\tone_sided\x18\x1d \x01(\bR\boneSided\x12\x1c\n" +
+	"\tmidstream\x18\x1e \x01(\bR\tmidstream\x12%\n" +
+	"\x0eapp_confidence\x18\x1f \x01(\x01R\rappConfidence\x12\x18\n" +
+	"\atunnels\x18  \x03(\tR\atunnels\x12\x1b\n" +
+	"\ticmp_type\x18! \x01(\rR\bicmpType\x12\x1b\n" +
+	"\ticmp_code\x18\" \x01(\rR\bicmpCode\x12$\n" +
+	"\x04http\x18# \x01(\v2\x10.amoskys.v1.HttpR\x04http\x12!\n" +
+	"\x03ssh\x18$ \x01(\v2\x0f.amoskys.v1.SshR\x03ssh\x12$\n" +
+	"\x04dhcp\x18% \x01(\v2\x10.amoskys.v1.DhcpR\x04dhcp\x12$\n" +
+	"\x04quic\x18& \x01(\v2\x10.amoskys.v1.QuicR\x04quic\x12$\n" +
+	"\x0edns_query_type\x18' \x01(\tR\fdnsQueryType\x12*\n" +
+	"\x11dns_response_code\x18( \x01(\tR\x0fdnsResponseCode\x12:\n" +
+	"\vdns_latency\x18) \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"dnsLatency\x12'\n" +
+	"\x0fpayload_entropy\x18* \x01(\x01R\x0epayloadEntropy\x12'\n" +
+	"\x0fpayload_lengths\x18+ \x03(\x05R\x0epayloadLengths\x12#\n" +
+	"\rsampling_rate\x18, \x01(\x04R\fsamplingRate\x12\x1f\n" +
+	"\vexporter_ip\x18- \x01(\tR\n" +
+	"exporterIp\"\xd9\x01\n" +
+	"\x04Http\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\x12\x16\n" +
+	"\x06method\x18\x02 \x01(\tR\x06method\x12\x12\n" +
+	"\x04host\x18\x03 \x01(\tR\x04host\x12\x10\n" +
+	"\x03url\x18\x04 \x01(\tR\x03url\x12\x1d\n" +
+	"\n" +
+	"user_agent\x18\x05 \x01(\tR\tuserAgent\x12\x1f\n" +
+	"\vstatus_code\x18\x06 \x01(\rR\n" +
+	"statusCode\x12\x16\n" +
+	"\x06server\x18\a \x01(\tR\x06server\x12!\n" +
+	"\fcontent_type\x18\b \x01(\tR\vcontentType\"\x8c\x01\n" +
+	"\x03Ssh\x12%\n" +
+	"\x0eclient_version\x18\x01 \x01(\tR\rclientVersion\x12%\n" +
+	"\x0eserver_version\x18\x02 \x01(\tR\rserverVersion\x12\x14\n" +
+	"\x05hassh\x18\x03 \x01(\tR\x05hassh\x12!\n" +
+	"\fhassh_server\x18\x04 \x01(\tR\vhasshServer\"\x88\x02\n" +
+	"\x04Dhcp\x12!\n" +
+	"\fmessage_type\x18\x01 \x01(\tR\vmessageType\x12\x1d\n" +
+	"\n" +
+	"client_mac\x18\x02 \x01(\tR\tclientMac\x12\x1a\n" +
+	"\bhostname\x18\x03 \x01(\tR\bhostname\x12!\n" +
+	"\fvendor_class\x18\x04 \x01(\tR\vvendorClass\x12!\n" +
+	"\frequested_ip\x18\x05 \x01(\tR\vrequestedIp\x12\x1f\n" +
+	"\vassigned_ip\x18\x06 \x01(\tR\n" +
+	"assignedIp\x12\x1b\n" +
+	"\tserver_ip\x18\a \x01(\tR\bserverIp\x12\x1e\n" +
+	"\n" +
+	"parameters\x18\b \x03(\rR\n" +
+	"parameters\"?\n" +
+	"\x04Quic\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1d\n" +
+	"\n" +
+	"user_agent\x18\x02 \x01(\tR\tuserAgent\"\xfc\x01\n" +
 	"\bEndpoint\x12\x0e\n" +
 	"\x02ip\x18\x01 \x01(\tR\x02ip\x12\x12\n" +
 	"\x04port\x18\x02 \x01(\rR\x04port\x12\x1a\n" +
 	"\bhostname\x18\x03 \x01(\tR\bhostname\x12\x10\n" +
 	"\x03mac\x18\x04 \x01(\tR\x03mac\x12%\n" +
 	"\x0einterface_name\x18\x05 \x01(\tR\rinterfaceName\x12\x17\n" +
-	"\avlan_id\x18\x06 \x01(\rR\x06vlanId\"\xe2\x02\n" +
+	"\avlan_id\x18\x06 \x01(\rR\x06vlanId\x12\x18\n" +
+	"\acountry\x18\a \x01(\tR\acountry\x12\x1b\n" +
+	"\tas_number\x18\b \x01(\rR\basNumber\x12'\n" +
+	"\x0fas_organization\x18\t \x01(\tR\x0easOrganization\"\x90\x04\n" +
 	"\x03Tls\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
 	"\x03sni\x18\x02 \x01(\tR\x03sni\x12\x12\n" +
@@ -3727,7 +4395,11 @@ const file_amoskys_v1_event_proto_rawDesc = "" +
 	"\x12certificate_issuer\x18\b \x01(\tR\x11certificateIssuer\x12N\n" +
 	"\x15certificate_not_after\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x13certificateNotAfter\x12-\n" +
 	"\x12certificate_sha256\x18\n" +
-	" \x01(\tR\x11certificateSha256\"G\n" +
+	" \x01(\tR\x11certificateSha256\x12P\n" +
+	"\x16certificate_not_before\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x14certificateNotBefore\x12\x10\n" +
+	"\x03ja3\x18\f \x01(\tR\x03ja3\x12\x10\n" +
+	"\x03ech\x18\r \x01(\bR\x03ech\x126\n" +
+	"\x17certificate_self_signed\x18\x0e \x01(\bR\x15certificateSelfSigned\"G\n" +
 	"\tDnsAnswer\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x14\n" +
 	"\x05rdata\x18\x02 \x01(\tR\x05rdata\x12\x10\n" +
@@ -3979,7 +4651,7 @@ func file_amoskys_v1_event_proto_rawDescGZIP() []byte {
 }
 
 var file_amoskys_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_amoskys_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_amoskys_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_amoskys_v1_event_proto_goTypes = []any{
 	(Severity)(0),                 // 0: amoskys.v1.Severity
 	(ProcessAction)(0),            // 1: amoskys.v1.ProcessAction
@@ -4000,97 +4672,108 @@ var file_amoskys_v1_event_proto_goTypes = []any{
 	(*Hash)(nil),                  // 16: amoskys.v1.Hash
 	(*ProcessUsage)(nil),          // 17: amoskys.v1.ProcessUsage
 	(*NetworkActivity)(nil),       // 18: amoskys.v1.NetworkActivity
-	(*Endpoint)(nil),              // 19: amoskys.v1.Endpoint
-	(*Tls)(nil),                   // 20: amoskys.v1.Tls
-	(*DnsAnswer)(nil),             // 21: amoskys.v1.DnsAnswer
-	(*FileActivity)(nil),          // 22: amoskys.v1.FileActivity
-	(*File)(nil),                  // 23: amoskys.v1.File
-	(*Authentication)(nil),        // 24: amoskys.v1.Authentication
-	(*DeviceInventory)(nil),       // 25: amoskys.v1.DeviceInventory
-	(*Port)(nil),                  // 26: amoskys.v1.Port
-	(*SnmpReading)(nil),           // 27: amoskys.v1.SnmpReading
-	(*SnmpInterface)(nil),         // 28: amoskys.v1.SnmpInterface
-	(*SnmpMemory)(nil),            // 29: amoskys.v1.SnmpMemory
-	(*MetricBatch)(nil),           // 30: amoskys.v1.MetricBatch
-	(*Metric)(nil),                // 31: amoskys.v1.Metric
-	(*DetectionFinding)(nil),      // 32: amoskys.v1.DetectionFinding
-	(*AgentHealth)(nil),           // 33: amoskys.v1.AgentHealth
-	(*HubHealth)(nil),             // 34: amoskys.v1.HubHealth
-	(*AuditActivity)(nil),         // 35: amoskys.v1.AuditActivity
-	nil,                           // 36: amoskys.v1.Event.LabelsEntry
-	nil,                           // 37: amoskys.v1.Metric.LabelsEntry
-	nil,                           // 38: amoskys.v1.DetectionFinding.ObservablesEntry
-	(*timestamppb.Timestamp)(nil), // 39: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 40: google.protobuf.Duration
+	(*Http)(nil),                  // 19: amoskys.v1.Http
+	(*Ssh)(nil),                   // 20: amoskys.v1.Ssh
+	(*Dhcp)(nil),                  // 21: amoskys.v1.Dhcp
+	(*Quic)(nil),                  // 22: amoskys.v1.Quic
+	(*Endpoint)(nil),              // 23: amoskys.v1.Endpoint
+	(*Tls)(nil),                   // 24: amoskys.v1.Tls
+	(*DnsAnswer)(nil),             // 25: amoskys.v1.DnsAnswer
+	(*FileActivity)(nil),          // 26: amoskys.v1.FileActivity
+	(*File)(nil),                  // 27: amoskys.v1.File
+	(*Authentication)(nil),        // 28: amoskys.v1.Authentication
+	(*DeviceInventory)(nil),       // 29: amoskys.v1.DeviceInventory
+	(*Port)(nil),                  // 30: amoskys.v1.Port
+	(*SnmpReading)(nil),           // 31: amoskys.v1.SnmpReading
+	(*SnmpInterface)(nil),         // 32: amoskys.v1.SnmpInterface
+	(*SnmpMemory)(nil),            // 33: amoskys.v1.SnmpMemory
+	(*MetricBatch)(nil),           // 34: amoskys.v1.MetricBatch
+	(*Metric)(nil),                // 35: amoskys.v1.Metric
+	(*DetectionFinding)(nil),      // 36: amoskys.v1.DetectionFinding
+	(*AgentHealth)(nil),           // 37: amoskys.v1.AgentHealth
+	(*HubHealth)(nil),             // 38: amoskys.v1.HubHealth
+	(*AuditActivity)(nil),         // 39: amoskys.v1.AuditActivity
+	nil,                           // 40: amoskys.v1.Event.LabelsEntry
+	nil,                           // 41: amoskys.v1.Metric.LabelsEntry
+	nil,                           // 42: amoskys.v1.DetectionFinding.ObservablesEntry
+	(*timestamppb.Timestamp)(nil), // 43: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 44: google.protobuf.Duration
 }
 var file_amoskys_v1_event_proto_depIdxs = []int32{
-	39, // 0: amoskys.v1.Event.time:type_name -> google.protobuf.Timestamp
+	43, // 0: amoskys.v1.Event.time:type_name -> google.protobuf.Timestamp
 	0,  // 1: amoskys.v1.Event.severity:type_name -> amoskys.v1.Severity
 	10, // 2: amoskys.v1.Event.agent:type_name -> amoskys.v1.Agent
 	11, // 3: amoskys.v1.Event.host:type_name -> amoskys.v1.Host
-	36, // 4: amoskys.v1.Event.labels:type_name -> amoskys.v1.Event.LabelsEntry
+	40, // 4: amoskys.v1.Event.labels:type_name -> amoskys.v1.Event.LabelsEntry
 	11, // 5: amoskys.v1.Event.observer:type_name -> amoskys.v1.Host
 	12, // 6: amoskys.v1.Event.about:type_name -> amoskys.v1.Device
 	13, // 7: amoskys.v1.Event.process:type_name -> amoskys.v1.ProcessActivity
 	18, // 8: amoskys.v1.Event.network:type_name -> amoskys.v1.NetworkActivity
-	22, // 9: amoskys.v1.Event.file:type_name -> amoskys.v1.FileActivity
-	24, // 10: amoskys.v1.Event.authentication:type_name -> amoskys.v1.Authentication
-	25, // 11: amoskys.v1.Event.device:type_name -> amoskys.v1.DeviceInventory
-	27, // 12: amoskys.v1.Event.snmp:type_name -> amoskys.v1.SnmpReading
-	30, // 13: amoskys.v1.Event.metrics:type_name -> amoskys.v1.MetricBatch
-	32, // 14: amoskys.v1.Event.finding:type_name -> amoskys.v1.DetectionFinding
-	33, // 15: amoskys.v1.Event.agent_health:type_name -> amoskys.v1.AgentHealth
-	34, // 16: amoskys.v1.Event.hub_health:type_name -> amoskys.v1.HubHealth
-	35, // 17: amoskys.v1.Event.audit:type_name -> amoskys.v1.AuditActivity
+	26, // 9: amoskys.v1.Event.file:type_name -> amoskys.v1.FileActivity
+	28, // 10: amoskys.v1.Event.authentication:type_name -> amoskys.v1.Authentication
+	29, // 11: amoskys.v1.Event.device:type_name -> amoskys.v1.DeviceInventory
+	31, // 12: amoskys.v1.Event.snmp:type_name -> amoskys.v1.SnmpReading
+	34, // 13: amoskys.v1.Event.metrics:type_name -> amoskys.v1.MetricBatch
+	36, // 14: amoskys.v1.Event.finding:type_name -> amoskys.v1.DetectionFinding
+	37, // 15: amoskys.v1.Event.agent_health:type_name -> amoskys.v1.AgentHealth
+	38, // 16: amoskys.v1.Event.hub_health:type_name -> amoskys.v1.HubHealth
+	39, // 17: amoskys.v1.Event.audit:type_name -> amoskys.v1.AuditActivity
 	1,  // 18: amoskys.v1.ProcessActivity.action:type_name -> amoskys.v1.ProcessAction
 	14, // 19: amoskys.v1.ProcessActivity.process:type_name -> amoskys.v1.Process
 	14, // 20: amoskys.v1.ProcessActivity.parent:type_name -> amoskys.v1.Process
 	17, // 21: amoskys.v1.ProcessActivity.usage:type_name -> amoskys.v1.ProcessUsage
-	39, // 22: amoskys.v1.Process.created_time:type_name -> google.protobuf.Timestamp
+	43, // 22: amoskys.v1.Process.created_time:type_name -> google.protobuf.Timestamp
 	15, // 23: amoskys.v1.Process.user:type_name -> amoskys.v1.User
 	16, // 24: amoskys.v1.Process.hash:type_name -> amoskys.v1.Hash
 	2,  // 25: amoskys.v1.ProcessUsage.state:type_name -> amoskys.v1.ProcessState
-	40, // 26: amoskys.v1.ProcessUsage.cpu_user:type_name -> google.protobuf.Duration
-	40, // 27: amoskys.v1.ProcessUsage.cpu_system:type_name -> google.protobuf.Duration
-	19, // 28: amoskys.v1.NetworkActivity.src_endpoint:type_name -> amoskys.v1.Endpoint
-	19, // 29: amoskys.v1.NetworkActivity.dst_endpoint:type_name -> amoskys.v1.Endpoint
-	39, // 30: amoskys.v1.NetworkActivity.start_time:type_name -> google.protobuf.Timestamp
-	39, // 31: amoskys.v1.NetworkActivity.end_time:type_name -> google.protobuf.Timestamp
-	20, // 32: amoskys.v1.NetworkActivity.tls:type_name -> amoskys.v1.Tls
-	21, // 33: amoskys.v1.NetworkActivity.dns_answers:type_name -> amoskys.v1.DnsAnswer
+	44, // 26: amoskys.v1.ProcessUsage.cpu_user:type_name -> google.protobuf.Duration
+	44, // 27: amoskys.v1.ProcessUsage.cpu_system:type_name -> google.protobuf.Duration
+	23, // 28: amoskys.v1.NetworkActivity.src_endpoint:type_name -> amoskys.v1.Endpoint
+	23, // 29: amoskys.v1.NetworkActivity.dst_endpoint:type_name -> amoskys.v1.Endpoint
+	43, // 30: amoskys.v1.NetworkActivity.start_time:type_name -> google.protobuf.Timestamp
+	43, // 31: amoskys.v1.NetworkActivity.end_time:type_name -> google.protobuf.Timestamp
+	24, // 32: amoskys.v1.NetworkActivity.tls:type_name -> amoskys.v1.Tls
+	25, // 33: amoskys.v1.NetworkActivity.dns_answers:type_name -> amoskys.v1.DnsAnswer
 	14, // 34: amoskys.v1.NetworkActivity.process:type_name -> amoskys.v1.Process
-	39, // 35: amoskys.v1.Tls.certificate_not_after:type_name -> google.protobuf.Timestamp
-	3,  // 36: amoskys.v1.FileActivity.action:type_name -> amoskys.v1.FileAction
-	23, // 37: amoskys.v1.FileActivity.file:type_name -> amoskys.v1.File
-	23, // 38: amoskys.v1.FileActivity.file_result:type_name -> amoskys.v1.File
-	14, // 39: amoskys.v1.FileActivity.actor:type_name -> amoskys.v1.Process
-	15, // 40: amoskys.v1.File.owner:type_name -> amoskys.v1.User
-	39, // 41: amoskys.v1.File.modified_time:type_name -> google.protobuf.Timestamp
-	16, // 42: amoskys.v1.File.hash:type_name -> amoskys.v1.Hash
-	4,  // 43: amoskys.v1.Authentication.action:type_name -> amoskys.v1.AuthAction
-	5,  // 44: amoskys.v1.Authentication.status:type_name -> amoskys.v1.AuthStatus
-	15, // 45: amoskys.v1.Authentication.user:type_name -> amoskys.v1.User
-	19, // 46: amoskys.v1.Authentication.src_endpoint:type_name -> amoskys.v1.Endpoint
-	14, // 47: amoskys.v1.Authentication.actor:type_name -> amoskys.v1.Process
-	26, // 48: amoskys.v1.DeviceInventory.ports:type_name -> amoskys.v1.Port
-	39, // 49: amoskys.v1.DeviceInventory.first_seen_time:type_name -> google.protobuf.Timestamp
-	39, // 50: amoskys.v1.DeviceInventory.last_seen_time:type_name -> google.protobuf.Timestamp
-	40, // 51: amoskys.v1.SnmpReading.uptime:type_name -> google.protobuf.Duration
-	28, // 52: amoskys.v1.SnmpReading.interfaces:type_name -> amoskys.v1.SnmpInterface
-	29, // 53: amoskys.v1.SnmpReading.memory:type_name -> amoskys.v1.SnmpMemory
-	40, // 54: amoskys.v1.SnmpReading.response_time:type_name -> google.protobuf.Duration
-	31, // 55: amoskys.v1.MetricBatch.metrics:type_name -> amoskys.v1.Metric
-	37, // 56: amoskys.v1.Metric.labels:type_name -> amoskys.v1.Metric.LabelsEntry
-	6,  // 57: amoskys.v1.Metric.type:type_name -> amoskys.v1.MetricType
-	38, // 58: amoskys.v1.DetectionFinding.observables:type_name -> amoskys.v1.DetectionFinding.ObservablesEntry
-	7,  // 59: amoskys.v1.AgentHealth.state:type_name -> amoskys.v1.AgentState
-	40, // 60: amoskys.v1.AgentHealth.uptime:type_name -> google.protobuf.Duration
-	40, // 61: amoskys.v1.HubHealth.probe_latency:type_name -> google.protobuf.Duration
-	62, // [62:62] is the sub-list for method output_type
-	62, // [62:62] is the sub-list for method input_type
-	62, // [62:62] is the sub-list for extension type_name
-	62, // [62:62] is the sub-list for extension extendee
-	0,  // [0:62] is the sub-list for field type_name
+	44, // 35: amoskys.v1.NetworkActivity.round_trip_time:type_name -> google.protobuf.Duration
+	19, // 36: amoskys.v1.NetworkActivity.http:type_name -> amoskys.v1.Http
+	20, // 37: amoskys.v1.NetworkActivity.ssh:type_name -> amoskys.v1.Ssh
+	21, // 38: amoskys.v1.NetworkActivity.dhcp:type_name -> amoskys.v1.Dhcp
+	22, // 39: amoskys.v1.NetworkActivity.quic:type_name -> amoskys.v1.Quic
+	44, // 40: amoskys.v1.NetworkActivity.dns_latency:type_name -> google.protobuf.Duration
+	43, // 41: amoskys.v1.Tls.certificate_not_after:type_name -> google.protobuf.Timestamp
+	43, // 42: amoskys.v1.Tls.certificate_not_before:type_name -> google.protobuf.Timestamp
+	3,  // 43: amoskys.v1.FileActivity.action:type_name -> amoskys.v1.FileAction
+	27, // 44: amoskys.v1.FileActivity.file:type_name -> amoskys.v1.File
+	27, // 45: amoskys.v1.FileActivity.file_result:type_name -> amoskys.v1.File
+	14, // 46: amoskys.v1.FileActivity.actor:type_name -> amoskys.v1.Process
+	15, // 47: amoskys.v1.File.owner:type_name -> amoskys.v1.User
+	43, // 48: amoskys.v1.File.modified_time:type_name -> google.protobuf.Timestamp
+	16, // 49: amoskys.v1.File.hash:type_name -> amoskys.v1.Hash
+	4,  // 50: amoskys.v1.Authentication.action:type_name -> amoskys.v1.AuthAction
+	5,  // 51: amoskys.v1.Authentication.status:type_name -> amoskys.v1.AuthStatus
+	15, // 52: amoskys.v1.Authentication.user:type_name -> amoskys.v1.User
+	23, // 53: amoskys.v1.Authentication.src_endpoint:type_name -> amoskys.v1.Endpoint
+	14, // 54: amoskys.v1.Authentication.actor:type_name -> amoskys.v1.Process
+	30, // 55: amoskys.v1.DeviceInventory.ports:type_name -> amoskys.v1.Port
+	43, // 56: amoskys.v1.DeviceInventory.first_seen_time:type_name -> google.protobuf.Timestamp
+	43, // 57: amoskys.v1.DeviceInventory.last_seen_time:type_name -> google.protobuf.Timestamp
+	44, // 58: amoskys.v1.SnmpReading.uptime:type_name -> google.protobuf.Duration
+	32, // 59: amoskys.v1.SnmpReading.interfaces:type_name -> amoskys.v1.SnmpInterface
+	33, // 60: amoskys.v1.SnmpReading.memory:type_name -> amoskys.v1.SnmpMemory
+	44, // 61: amoskys.v1.SnmpReading.response_time:type_name -> google.protobuf.Duration
+	35, // 62: amoskys.v1.MetricBatch.metrics:type_name -> amoskys.v1.Metric
+	41, // 63: amoskys.v1.Metric.labels:type_name -> amoskys.v1.Metric.LabelsEntry
+	6,  // 64: amoskys.v1.Metric.type:type_name -> amoskys.v1.MetricType
+	42, // 65: amoskys.v1.DetectionFinding.observables:type_name -> amoskys.v1.DetectionFinding.ObservablesEntry
+	7,  // 66: amoskys.v1.AgentHealth.state:type_name -> amoskys.v1.AgentState
+	44, // 67: amoskys.v1.AgentHealth.uptime:type_name -> google.protobuf.Duration
+	44, // 68: amoskys.v1.HubHealth.probe_latency:type_name -> google.protobuf.Duration
+	69, // [69:69] is the sub-list for method output_type
+	69, // [69:69] is the sub-list for method input_type
+	69, // [69:69] is the sub-list for extension type_name
+	69, // [69:69] is the sub-list for extension extendee
+	0,  // [0:69] is the sub-list for field type_name
 }
 
 func init() { file_amoskys_v1_event_proto_init() }
@@ -4119,7 +4802,7 @@ func file_amoskys_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amoskys_v1_event_proto_rawDesc), len(file_amoskys_v1_event_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   31,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
