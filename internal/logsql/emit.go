@@ -93,6 +93,9 @@ func (p *parser) emitWord(tg target, s string, pos int) *SyntaxError {
 	if tg.field != nil && tg.field.Type == event.FieldTime {
 		return p.emitMoment(tg, s, pos)
 	}
+	if err := tg.checkNetwork(s, pos); err != nil {
+		return err
+	}
 	p.cost.word(p.depth)
 	network := ""
 	if !tg.any() && tg.kind != targetMap && tg.kind != targetEntry {
@@ -104,8 +107,12 @@ func (p *parser) emitWord(tg target, s string, pos int) *SyntaxError {
 	switch forms := tg.forms(s); {
 	case tg.kind == targetEntry:
 		p.each(tg, "~"+quote(entryWord(tg.key, s, true)))
-	case len(forms) == 1:
+	case len(forms) == 1 && strings.Trim(s, "0123456789") != "":
 		p.each(tg, quote(forms[0]))
+	case len(forms) == 1:
+		// By a phrase of digits the engine finds none of a column of whole numbers but the
+		// number itself, and so not the 5 in -5, which is a word there as in any other.
+		p.each(tg, "contains_any("+quote(forms[0])+")")
 	default:
 		p.each(tg, "contains_any("+quoteAll(forms)+")")
 	}
@@ -233,6 +240,9 @@ func (p *parser) emitExact(tg target, s string, pos int) *SyntaxError {
 	}
 	if tg.field != nil && tg.field.Type == event.FieldTime {
 		return p.emitMoment(tg, s, pos)
+	}
+	if err := tg.checkNetwork(s, pos); err != nil {
+		return err
 	}
 	s, err := tg.canonical(s, pos)
 	if err != nil {

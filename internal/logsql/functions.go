@@ -202,6 +202,9 @@ func (p *parser) plainValues(tg target, list []arg) ([]string, *SyntaxError) {
 		if a.star || a.text == "" || networkPattern(tg, a.text) != "" {
 			return nil, nil
 		}
+		if err := tg.checkNetwork(a.text, a.pos); err != nil {
+			return nil, err
+		}
 		v, err := tg.canonical(a.text, a.pos)
 		if err != nil {
 			return nil, err
@@ -303,6 +306,9 @@ func callPlain(p *parser, tg target, c call) *SyntaxError {
 			return faultAt(c.pos, "%s holds several values: %s(…) cannot be asked of it", tg.label(), c.name)
 		}
 	}
+	if err := checkPlain(c, list); err != nil {
+		return err
+	}
 	texts := make([]string, len(list))
 	for i, a := range list {
 		if a.star {
@@ -381,6 +387,9 @@ func callAddresses(p *parser, tg target, c call) *SyntaxError {
 		p.each(tg, network)
 		return nil
 	}
+	if err := checkAddresses(c, list); err != nil {
+		return err
+	}
 	texts := make([]string, len(list))
 	for i, a := range list {
 		texts[i] = quote(a.text)
@@ -390,21 +399,26 @@ func callAddresses(p *parser, tg target, c call) *SyntaxError {
 }
 
 func callRange(p *parser, tg target, c call) *SyntaxError {
-	var bounds [2]string
+	var bounds, said [2]string
+	var numbers [2]float64
+	pos := c.pos
 	for i := range bounds {
 		t := p.take(inValue)
+		if said[i] = t.text; i == 0 {
+			pos = t.pos
+		}
 		if t.kind != tokWord && t.kind != tokString {
 			return faultAt(t.pos, "range takes two numbers: range[1,5] or range(1,5)")
 		}
 		switch {
 		case tg.field == nil, tg.kind == targetField && tg.field.Type == event.FieldKeyword && !isEnum(tg.field):
-			bounds[i] = quote(t.text)
+			bounds[i], numbers[i] = quote(t.text), engineNumber(t.text)
 		case tg.kind == targetField && !isEnum(tg.field) && tg.field.Type != event.FieldTime:
 			n, err := tg.number(t.text, t.pos)
 			if err != nil {
 				return err
 			}
-			bounds[i] = n
+			bounds[i], numbers[i] = n, engineNumber(n)
 		default:
 			return faultAt(c.pos, "range cannot be asked of %s: write %s:>=… %s:<=…", tg.label(), tg.label(), tg.label())
 		}
@@ -417,6 +431,10 @@ func callRange(p *parser, tg target, c call) *SyntaxError {
 	end := p.take(inValue)
 	if !end.is(")") && !end.is("]") {
 		return faultAt(end.pos, "%s is not expected here: a range ends with ) or ]", end.describe())
+	}
+	open := c.open == "(" || end.is(")")
+	if err := checkNumbers(pos, "range", said, numbers, open); err != nil {
+		return err
 	}
 	p.each(tg, "range"+c.open+bounds[0]+","+bounds[1]+end.text)
 	return nil

@@ -32,7 +32,7 @@ func TestEngine(t *testing.T) {
 		{"exists", `user.name:*`, `"user.name":*`},
 		{"not", `-user.name:*`, `!("user.name":*)`},
 		{"value with a dash", `process.name:-x`, `"process.name":contains_any("-x","-X")`},
-		{"not in a group", `process.name:(a -1)`, `("process.name":contains_any("a","A") !("process.name":"1"))`},
+		{"not in a group", `process.name:(a -1)`, `("process.name":contains_any("a","A") !("process.name":contains_any("1")))`},
 		{"or", `pid:1 or pid:2 pid:3`, `"pid":="1" or "pid":="2" "pid":="3"`},
 		{"element", `process.args:=-la`, `"process.args":json_array_contains_any("-la")`},
 		{"element with quotes", `process.args:'say "x"'`, `"process.args":contains_any("say \\\"x\\\"","SAY \\\"X\\\"","Say \\\"x\\\"","Say \\\"X\\\"")`},

@@ -51,19 +51,24 @@ func (p *parser) time() *SyntaxError {
 
 // timeRange copies [a,b], (a,b), day_range[…) and week_range[…).
 func (p *parser) timeRange(first token) *SyntaxError {
-	p.out.raw("_time:")
+	var text strings.Builder
+	var bounds []token
 	for {
 		t := p.take(inValue)
 		switch {
 		case t.kind == tokWord && isTimeText(t.text), t.kind == tokString && isTimeText(t.text),
 			t.is("["), t.is("("), t.is(","), t.is(")"), t.is("]"):
-			p.out.raw(inReach(t.text))
+			text.WriteString(inReach(t.text))
 		default:
 			return faultAt(t.pos, "%s is not expected here: write time:[2026-01-31T12:00:00Z, 2026-01-31T13:00:00Z]", t.describe())
 		}
+		if t.kind != tokSign && t.pos > first.pos {
+			bounds = append(bounds, t)
+		}
 		if (t.is(")") || t.is("]")) && t.pos > first.pos {
-			p.out.raw(p.timeOffset())
-			return nil
+			text.WriteString(p.timeOffset())
+			p.out.raw("_time:", text.String())
+			return checkTimes(text.String(), bounds, first.pos)
 		}
 	}
 }

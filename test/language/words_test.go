@@ -62,3 +62,22 @@ func TestWordsOfRecordedEvents(t *testing.T) {
 		}
 	}
 }
+
+// TestDigitsInsideNegativeNumbers: the engine keeps a column of whole numbers as such,
+// and a word of digits is one in -5 as it is in 5, stored and live.
+func TestDigitsInsideNegativeNumbers(t *testing.T) {
+	var events []*pb.Event
+	for i := range int32(40) {
+		code := i - 20
+		events = append(events, &pb.Event{
+			Type: "process.exit", Host: &pb.Host{Name: "web"},
+			Body: &pb.Event_Process{Process: &pb.ProcessActivity{ExitCode: &code, Process: &pb.Process{Name: "x"}}},
+		})
+	}
+	w := newWorld(t, events)
+	for query, want := range map[string]int{"15": 2, "7": 2, "19": 2, `"-7"`: 1, "-7": 38, "process.exit_code:-7": 1, "process.exit_code:7": 1} {
+		if got := w.both(t, query); len(got) != want {
+			t.Errorf("%s finds %v, want %d", query, got, want)
+		}
+	}
+}

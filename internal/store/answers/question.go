@@ -32,6 +32,15 @@ func (r span) clip(o span) span {
 
 func (r span) empty() bool { return r.since >= r.until }
 
+// turned refuses a range that ends before it begins, in which nothing can be: an empty
+// answer would look like one.
+func (r span) turned() error {
+	if !r.empty() || r.since == noSince || r.until == noUntil {
+		return nil
+	}
+	return status.Errorf(codes.InvalidArgument, "the range ends before it begins: it is from %s to %s", stamp(r.since), stamp(r.until-1))
+}
+
 // question is what to look for, in the engine's words, among what is stored now.
 type question struct {
 	filter string // without time; "" is all

@@ -37,7 +37,11 @@ func (s *Service) Rows(req *pb.RowsRequest, stream grpc.ServerStreamingServer[pb
 	if err != nil {
 		return badQuery(err)
 	}
-	q, err := s.inWords(ctx, "", rangeOf(req.GetSince(), req.GetUntil()))
+	asked := rangeOf(req.GetSince(), req.GetUntil())
+	if err := asked.turned(); err != nil {
+		return err
+	}
+	q, err := s.inWords(ctx, "", asked)
 	if err != nil {
 		return s.closing(err)
 	}

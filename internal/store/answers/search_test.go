@@ -144,7 +144,7 @@ func TestSearch(t *testing.T) {
 		"both":            {&pb.SearchEventsRequest{Filter: &pb.Filter{Hosts: []string{"db-1"}, Query: "process.name:bash or process.name:sshd"}}, 20, 1},
 		"until":           {&pb.SearchEventsRequest{Until: timestamppb.New(now.Add(-38 * time.Minute))}, 2, 38},
 		"since and until": {&pb.SearchEventsRequest{Since: timestamppb.New(now.Add(-5 * time.Minute)), Until: timestamppb.New(now.Add(-2 * time.Minute))}, 4, 2},
-		"nothing":         {&pb.SearchEventsRequest{Since: timestamppb.New(now), Until: timestamppb.New(now.Add(-time.Minute))}, 0, 0},
+		"nothing":         {&pb.SearchEventsRequest{Since: timestamppb.New(now.Add(time.Minute)), Until: timestamppb.New(now.Add(time.Hour))}, 0, 0},
 		"before":          {&pb.SearchEventsRequest{BeforeOffset: 3}, 40, 4},
 		"oldest":          {&pb.SearchEventsRequest{OldestFirst: true}, 40, 39},
 		"not held":        {&pb.SearchEventsRequest{BeforeOffset: 4711}, 40, 0},
@@ -297,4 +297,38 @@ func TestCompleteTo(t *testing.T) {
 	}
 	close(stop)
 	<-stopped
+}
+
+// TestRangesThatEndBeforeTheyBegin are refused by every question: an empty answer would
+// look like one. A range of one instant is none of them.
+func TestRangesThatEndBeforeTheyBegin(t *testing.T) {
+	st := newStore(t, answers.Limits{})
+	st.add(t, execution(now, "web-1", "curl"))
+	st.flush(t)
+	early, late := timestamppb.New(now.Add(-time.Hour)), timestamppb.New(now)
+	for name, ask := range map[string]func(since, until *timestamppb.Timestamp) error{
+		"search": func(since, until *timestamppb.Timestamp) error {
+			_, err := st.SearchEvents(t.Context(), &pb.SearchEventsRequest{Since: since, Until: until})
+			return err
+		},
+		"names": func(since, until *timestamppb.Timestamp) error {
+			_, err := st.FieldNames(t.Context(), &pb.FieldNamesRequest{Since: since, Until: until})
+			return err
+		},
+		"values": func(since, until *timestamppb.Timestamp) error {
+			_, err := st.FieldValues(t.Context(), &pb.FieldValuesRequest{Field: "type", Since: since, Until: until})
+			return err
+		},
+		"series": func(since, until *timestamppb.Timestamp) error {
+			_, err := st.Series(t.Context(), &pb.SeriesRequest{Since: since, Until: until})
+			return err
+		},
+	} {
+		if err := ask(late, early); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "ends before it begins") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := ask(late, late); err != nil {
+			t.Errorf("%s of an instant: %v", name, err)
+		}
+	}
 }

@@ -95,6 +95,11 @@ func (s *Service) Series(ctx context.Context, req *pb.SeriesRequest) (*pb.Series
 // seconds that are not over yet are left out.
 func seriesRange(req *pb.SeriesRequest, now time.Time) (r span, step int64, err error) {
 	const second = int64(time.Second)
+	if req.GetSince() != nil && req.GetUntil() != nil {
+		if err := rangeOf(req.GetSince(), req.GetUntil()).turned(); err != nil {
+			return span{}, 0, err
+		}
+	}
 	settledAt := now.Add(-settled).Truncate(time.Second)
 	until := settledAt
 	if t := req.GetUntil(); t != nil && t.AsTime().Before(until) {

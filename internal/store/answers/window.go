@@ -17,6 +17,9 @@ const day = 24 * time.Hour
 
 // question is what a filter asks about a range.
 func (s *Service) question(ctx context.Context, f *pb.Filter, asked span) (*question, error) {
+	if err := asked.turned(); err != nil {
+		return nil, err
+	}
 	text, costly, err := filterText(f)
 	if err != nil {
 		return nil, err
