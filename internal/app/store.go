@@ -98,7 +98,7 @@ func runStore(ctx context.Context, home config.Home, cfg store.Config, logger *s
 	server, err := store.New(store.Options{ //nolint:contextcheck // it opens its ports and returns
 		Config: cfg, Home: home, Logger: logger, Registry: registry,
 		Query:   answers.New(answersOptions(conn, engine, feed)),
-		Revoked: follower.List.Refusal, Ready: func() bool { return engine.State().Running },
+		Revoked: follower.List.Refusal, Ready: func() bool { s := engine.State(); return s.Running && s.Silent == 0 },
 	})
 	if err != nil {
 		return err
@@ -117,6 +117,12 @@ func answersOptions(hub grpc.ClientConnInterface, engine *keeper.Keeper, feed *i
 		},
 		Caller: func(ctx context.Context) string { return store.CallerOf(ctx).Key() },
 		Gaps:   func() []answers.Gap { return gapsOf(feed.Place()) },
+		Away: func() string {
+			if s := engine.State(); s.Silent > 0 {
+				return fmt.Sprintf("the store's engine has not answered for %s: ask again in a minute", s.Silent.Round(time.Second))
+			}
+			return ""
+		},
 	}
 }
 
@@ -237,8 +243,8 @@ func dialFromStore(home config.Home, cfg store.Config, logger *slog.Logger) (*gr
 func gapsOf(p ingest.Place) []answers.Gap {
 	gaps := make([]answers.Gap, 0, len(p.Gaps))
 	for _, g := range p.Gaps {
-		if g.Day != "" {
-			continue // of a day that was rebuilt without them, which Lacks tells
+		if g.OfStore() {
+			continue // which Lacks tells
 		}
 		gaps = append(gaps, answers.Gap{From: g.From, To: g.To, Reason: g.Reason, Noticed: g.Time})
 	}

@@ -58,6 +58,9 @@ func (OS) SyncDir(dir string) error {
 // FreeBytes implements FS.
 func (OS) FreeBytes(dir string) (uint64, error) { return freeBytes(dir) }
 
+// UsedBytes returns how much of the disk of dir is taken, by whomever.
+func (OS) UsedBytes(dir string) (uint64, error) { return usedBytes(dir) }
+
 // Lock implements FS.
 func (OS) Lock(name string) (io.Closer, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)

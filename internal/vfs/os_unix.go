@@ -30,6 +30,14 @@ func freeBytes(dir string) (uint64, error) {
 	return uint64(st.Bavail) * uint64(st.Bsize), nil //nolint:unconvert // the types differ between systems
 }
 
+func usedBytes(dir string) (uint64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, &fs.PathError{Op: "statfs", Path: dir, Err: err}
+	}
+	return uint64(st.Blocks-st.Bfree) * uint64(st.Bsize), nil //nolint:unconvert // the types differ between systems
+}
+
 // lockFile reports held when another process has the lock.
 func lockFile(f *os.File) (held bool, err error) {
 	for {

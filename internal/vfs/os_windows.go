@@ -25,6 +25,18 @@ func freeBytes(dir string) (uint64, error) {
 	return free, nil
 }
 
+func usedBytes(dir string) (uint64, error) {
+	p, err := windows.UTF16PtrFromString(dir)
+	if err != nil {
+		return 0, err
+	}
+	var total, free uint64
+	if err := windows.GetDiskFreeSpaceEx(p, nil, &total, &free); err != nil {
+		return 0, err
+	}
+	return total - min(free, total), nil
+}
+
 // lockFile locks a byte far behind the process id, so that the id stays
 // readable.
 func lockFile(f *os.File) (held bool, err error) {

@@ -42,6 +42,9 @@ type Options struct {
 	// Log is the number of the log that Next is of (row.Writer.Log): offsets begin anew in
 	// each, and all events of those before count as stored. Nil: there is one alone, 0.
 	Log func() uint64
+	// Away says why the engine cannot be asked now although it runs, "" where it can: who
+	// asks then hears it at once. Nil: it always can.
+	Away func() string
 	// Lacks are what the store itself knows it does not have of a range; zero times are no
 	// bounds. Nil: Status tells.
 	Lacks func(since, until time.Time) []*pb.Lack
@@ -93,6 +96,9 @@ func New(o Options) *Service {
 	}
 	if o.Log == nil {
 		o.Log = func() uint64 { return 0 }
+	}
+	if o.Away == nil {
+		o.Away = func() string { return "" }
 	}
 	if o.Caller == nil {
 		o.Caller = func(context.Context) string { return "" }
@@ -149,28 +155,50 @@ func (s *Service) stateOf() *pb.StoreStatus {
 
 // visible is what queries find.
 type visible struct {
-	mu sync.Mutex
+	mu sync.Mutex // guards what follows; nobody holds it while the engine works
 	place
 	at time.Time // when it was looked at
+	// flushing is closed when the engine has shown what it has; nil while it is not asked.
+	flushing chan struct{}
 }
 
 // place is an offset of a log.
 type place struct{ log, next uint64 }
 
-// stored is the offset before which queries find every event that the log had.
+// stored is the offset before which queries find every event that the log had. One
+// caller has the engine show it, and the others wait for that no longer than they may.
 func (s *Service) stored(ctx context.Context) (place, error) {
 	v := &s.visible
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	next := s.place()
-	if next == v.place || next.log == v.log && next.next > v.next && time.Since(v.at) < s.o.Limits.FlushEvery {
-		return v.place, nil
+	for {
+		v.mu.Lock()
+		next := s.place()
+		if next == v.place || next.log == v.log && next.next > v.next && time.Since(v.at) < s.o.Limits.FlushEvery {
+			defer v.mu.Unlock()
+			return v.place, nil
+		}
+		if other := v.flushing; other != nil {
+			v.mu.Unlock()
+			select {
+			case <-other:
+				continue
+			case <-ctx.Done():
+				return place{}, s.fault(ctx, ctx.Err())
+			}
+		}
+		done := make(chan struct{})
+		v.flushing = done
+		v.mu.Unlock()
+		err := s.o.Engine.Flush(ctx)
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.flushing = nil
+		close(done)
+		if err != nil {
+			return place{}, s.fault(ctx, err)
+		}
+		v.place, v.at = next, time.Now()
+		return next, nil
 	}
-	if err := s.o.Engine.Flush(ctx); err != nil {
-		return place{}, s.fault(ctx, err)
-	}
-	v.place, v.at = next, time.Now()
-	return next, nil
 }
 
 // place is what the engine was given, of one and the same log.

@@ -111,21 +111,40 @@ func (s *Service) event(ctx context.Context, req *pb.EventRequest) (*pb.EventRes
 	if err != nil {
 		return nil, err
 	}
-	response.Related, err = s.around(ctx, related+fmt.Sprintf(" !\"offset\":=%d", req.GetOffset()), page{n: maxRelated})
+	// Of two logs two events may have the same offset.
+	itself := fmt.Sprintf(" !(_time:[%s, %s) \"offset\":=%d)", stamp(at), stamp(at+1), req.GetOffset())
+	response.Related, err = s.around(ctx, related+itself, page{n: maxRelated})
 	return response, err
 }
 
-// timeOf finds when the event of an offset was.
+// timeOf finds when the event of an offset was. Offsets begin anew in each log that the
+// hub has had, so there may be several:
+//
+//	one that was shown of late    is meant
+//	one of the log that is read   is meant, as those that come in live are of it
+//	others                        the newest
 func (s *Service) timeOf(ctx context.Context, offset uint64) (at int64, ok bool, err error) {
-	at, known := s.places.find(offset)
-	q := &question{held: []span{{at - near, at + near}}}
-	if !known {
-		if q, err = s.inWords(ctx, "", span{noSince, noUntil}); err != nil {
-			return 0, false, err
+	if at, known := s.places.find(offset); known {
+		if at, ok, err = s.timeIn(ctx, []span{{at - near, at + near}}, offset, ""); ok || err != nil {
+			return at, ok, err
 		}
 	}
-	for _, r := range slices.Backward(q.held) {
-		text := fmt.Sprintf("_time:[%s, %s) \"offset\":=%d | fields _time, offset | sort by (_time desc) limit 1", stamp(r.since), stamp(r.until), offset)
+	q, err := s.inWords(ctx, "", span{noSince, noUntil})
+	if err != nil {
+		return 0, false, err
+	}
+	if q.log > 0 {
+		if at, ok, err = s.timeIn(ctx, q.held, offset, fmt.Sprintf(" \"log\":=%d", q.log)); ok || err != nil {
+			return at, ok, err
+		}
+	}
+	return s.timeIn(ctx, q.held, offset, "")
+}
+
+// timeIn is when the newest event of an offset was, among those that a filter finds.
+func (s *Service) timeIn(ctx context.Context, held []span, offset uint64, filter string) (at int64, ok bool, err error) {
+	for _, r := range slices.Backward(held) {
+		text := fmt.Sprintf("_time:[%s, %s) \"offset\":=%d%s | fields _time, offset | sort by (_time desc) limit 1", stamp(r.since), stamp(r.until), offset, filter)
 		err := s.ask(ctx, vlogs.Query{Text: text}, func(fields []vlogs.Field) error {
 			k, err := keyOf(fields)
 			at, ok = k.time, true

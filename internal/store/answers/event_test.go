@@ -120,3 +120,45 @@ func TestFieldNamesAndValues(t *testing.T) {
 		t.Errorf("no field: %v", err)
 	}
 }
+
+// TestEventOfTwoLogs: offsets begin anew when the hub's log was replaced. What was shown
+// of late is meant, then what is of the log that is read, whenever it was.
+func TestEventOfTwoLogs(t *testing.T) {
+	st := newStore(t, answers.Limits{})
+	for i := range 5 {
+		st.add(t, execution(now.Add(-time.Duration(5-i)*time.Minute), "web-1", fmt.Sprintf("old-%d", i)))
+	}
+	st.flush(t)
+	st.next, st.log, st.writer.Log = 0, 1, 1
+	for i := range 3 { // their host's clock is behind
+		st.add(t, execution(now.Add(-time.Duration(50-i)*time.Hour), "web-1", fmt.Sprintf("new-%d", i)))
+	}
+	st.flush(t)
+	nameOf := func(offset uint64) string {
+		t.Helper()
+		got, err := st.Event(t.Context(), &pb.EventRequest{Offset: offset, Neighbours: 9})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(got.GetBefore()) + len(got.GetAfter()); n != 7 {
+			t.Errorf("event %d has %d neighbours of 7", offset, n)
+		}
+		ev, err := event.Decode(got.GetEvent().GetEvent())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ev.GetProcess().GetProcess().GetName()
+	}
+	if got := nameOf(1); got != "new-1" {
+		t.Errorf("offset 1 is %s", got)
+	}
+	if got, err := st.SearchEvents(t.Context(), &pb.SearchEventsRequest{Filter: query("process.name:=old-2")}); err != nil || len(got.GetEvents()) != 1 {
+		t.Fatal(got, err)
+	}
+	if got := nameOf(2); got != "old-2" {
+		t.Errorf("offset 2, shown a moment ago, is %s", got)
+	}
+	if got := nameOf(4); got != "old-4" { // the new log does not reach so far
+		t.Errorf("offset 4 is %s", got)
+	}
+}

@@ -25,6 +25,9 @@ const (
 // for ten events and for a billion, and the engine waits for nobody. It may take as
 // long as its client likes.
 func (s *Service) Export(req *pb.ExportRequest, stream grpc.ServerStreamingServer[pb.ExportResponse]) error {
+	if err := s.away(); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
 	leave, err := s.gate.enter(ctx, share{s.o.Caller(ctx), export})

@@ -178,6 +178,44 @@ func TestSeries(t *testing.T) {
 	}
 }
 
+// TestSeriesBeforeTheFirstEvent: nothing is known of the time before the store's first
+// event, which is no reason to say that nothing happened; and an older one that came in
+// since is shown.
+func TestSeriesBeforeTheFirstEvent(t *testing.T) {
+	st := newStore(t, answers.Limits{})
+	for i := range 300 {
+		st.add(t, execution(now.Add(-time.Duration(i)*time.Second), "web-1", "curl"))
+	}
+	st.flush(t)
+	values := func() []float64 {
+		t.Helper()
+		got, err := st.Series(t.Context(), &pb.SeriesRequest{
+			Names: []string{answers.SeriesEvents}, Since: timestamppb.New(now.Add(-20 * time.Minute)), Step: durationpb.New(time.Minute),
+		})
+		if err != nil || len(got.GetSeries()) != 1 {
+			t.Fatal(got, err)
+		}
+		return got.GetSeries()[0].GetValues()
+	}
+	known := func(list []float64) (from int) {
+		for i, v := range list {
+			if math.IsNaN(v) {
+				from = i + 1
+			}
+		}
+		return from
+	}
+	st.set(func(s *pb.StoreStatus) { s.OldestTime = timestamppb.New(now.Add(-5 * time.Minute)) })
+	if list := values(); known(list) != 15 || list[16] == 0 {
+		t.Errorf("of 20 minutes the first %d are not known: %v", known(list), list)
+	}
+	st.add(t, execution(now.Add(-10*time.Minute), "web-1", "curl"))
+	st.flush(t)
+	if list := values(); known(list) != 10 {
+		t.Errorf("with an older one the first %d are not known: %v", known(list), list)
+	}
+}
+
 // TestSeriesOfManyHosts: those with the most events have series of their own.
 func TestSeriesOfManyHosts(t *testing.T) {
 	st := newStore(t, answers.Limits{Bytes: 300 << 10})

@@ -131,6 +131,9 @@ func (g *gate) enter(ctx context.Context, who share) (leave func(), err error) {
 
 // begin bounds a question of ctx's caller by Limits.Time, and waits for its turn.
 func (s *Service) begin(ctx context.Context, k kind) (_ context.Context, end func(), err error) {
+	if err := s.away(); err != nil {
+		return nil, nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.o.Limits.Time)
 	leave, err := s.gate.enter(ctx, share{s.o.Caller(ctx), k})
 	if err != nil {
@@ -138,4 +141,12 @@ func (s *Service) begin(ctx context.Context, k kind) (_ context.Context, end fun
 		return nil, nil, err
 	}
 	return ctx, func() { leave(); cancel() }, nil
+}
+
+// away is what is told while the engine cannot be asked.
+func (s *Service) away() error {
+	if why := s.o.Away(); why != "" {
+		return status.Error(codes.Unavailable, why)
+	}
+	return nil
 }

@@ -35,7 +35,8 @@ func (r span) empty() bool { return r.since >= r.until }
 // turned refuses a range that ends before it begins, in which nothing can be: an empty
 // answer would look like one.
 func (r span) turned() error {
-	if !r.empty() || r.since == noSince || r.until == noUntil {
+	beyond := r.since == noSince || r.since == noUntil || r.until == noUntil || r.until == noSince+1
+	if !r.empty() || beyond {
 		return nil
 	}
 	return status.Errorf(codes.InvalidArgument, "the range ends before it begins: it is from %s to %s", stamp(r.since), stamp(r.until-1))

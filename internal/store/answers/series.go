@@ -141,7 +141,16 @@ func (s *Service) rates(ctx context.Context, q *question, r span, step int64, na
 	if err != nil {
 		return nil, err
 	}
-	return ranked(c.found, r.since, held.since, step), nil
+	return ranked(c.found, r.since, s.heldSince(held), step), nil
+}
+
+// heldSince is since when it is known what happened in a range of days that are held: the
+// store's first event may have come in the middle of the first.
+func (s *Service) heldSince(held span) int64 {
+	if oldest := s.stateOf().GetOldestTime(); oldest != nil {
+		return max(held.since, bound(oldest, held.since))
+	}
+	return held.since
 }
 
 // maxFrequent is of how many values of a field a series is made where all are too many.
@@ -253,7 +262,7 @@ func labelsOf(fields []vlogs.Field, by []string) map[string]string {
 }
 
 // ranked makes rates of counts and puts series into order: those with the most events
-// for themselves, all others as one. What was before the store's first day is not
+// for themselves, all others as one. What was before the store's first event is not
 // known.
 func ranked(found map[string]*pb.TimeSeries, since, heldSince, step int64) []*pb.TimeSeries {
 	list := make([]*pb.TimeSeries, 0, len(found))
@@ -280,6 +289,12 @@ func ranked(found map[string]*pb.TimeSeries, since, heldSince, step int64) []*pb
 		list = list[:maxSeries]
 	}
 	slices.SortFunc(list, compareLabels)
+	// An older one than was known may have come in since.
+	for _, one := range list {
+		if i := slices.IndexFunc(one.GetValues(), func(v float64) bool { return v > 0 }); i >= 0 {
+			heldSince = min(heldSince, since+int64(i)*step)
+		}
+	}
 	for _, one := range list {
 		for i := range one.GetValues() {
 			if at := since + int64(i+1)*step; at <= heldSince {

@@ -56,7 +56,7 @@ func (in *Ingest) takeBlock(ctx context.Context, e *stream.Entry) error {
 		r, err := in.writer.Row(encoded, e.Publisher, off, e.Received)
 		if err != nil {
 			in.metrics.drop(dropMalformed, 1)
-		} else if err := in.addRow(ctx, r); err != nil {
+		} else if err := in.addRow(ctx, r, off); err != nil {
 			return err
 		}
 		in.next = off + 1
@@ -85,7 +85,7 @@ func idOf(r *row.Row) []byte {
 }
 
 // addRow adds a row to the batch, which goes to the engine when it is full.
-func (in *Ingest) addRow(ctx context.Context, r *row.Row) error {
+func (in *Ingest) addRow(ctx context.Context, r *row.Row, off stream.Offset) error {
 	if in.rows == nil {
 		var err error
 		if in.rows, err = in.flight.take(ctx); err != nil {
@@ -98,7 +98,8 @@ func (in *Ingest) addRow(ctx context.Context, r *row.Row) error {
 	if r.Cut {
 		in.metrics.cut(r.Whole)
 	}
-	appendRow(in.rows, r)
+	in.rows.add(r, off)
+	in.noteOldest(r.Time)
 	in.days[dayOf(r.Time)]++
 	if in.rows.Len() >= in.o.BatchRows || in.rows.Bytes() >= in.o.BatchBytes {
 		in.handOver()
@@ -152,6 +153,7 @@ func (in *Ingest) replaced(ctx context.Context, tail stream.Offset) error {
 func (in *Ingest) beginLog(ctx context.Context, tail stream.Offset) error {
 	p := in.place.clone()
 	p.Log, p.Offset, p.Last, p.Rebuilds = p.Log+1, 0, "", nil
+	p.Bounds = []Bound{{Days: in.o.Retention.days()}}
 	p.addGap(Gap{
 		Log: in.place.Log, From: in.place.Offset, To: in.place.Offset, Cause: causeReplaced, Time: in.o.Now().UTC(),
 		Reason: "the hub's log was replaced by another: what the one before held behind the store's place is not known",
@@ -167,6 +169,7 @@ func (in *Ingest) beginLog(ctx context.Context, tail stream.Offset) error {
 		in.rebuilt(ctx, r.Folder)
 	}
 	in.newRound()
+	in.refusals.forgetSuspects()
 	in.o.Logger.WarnContext(ctx, "the hub's log is another than before: the store begins it anew and keeps what it has",
 		obs.KeyOffset, in.place.Offset, "tail", tail, "log", p.Log)
 	in.goTo(p)
@@ -178,7 +181,14 @@ func (in *Ingest) beginLog(ctx context.Context, tail stream.Offset) error {
 const (
 	causeReplaced = "replaced"
 	causeRebuild  = "rebuild"
+	causeRefused  = "refused" // the engine did not take it
+	causeDropped  = "dropped" // the engine threw it away after it had taken it
 )
+
+// OfStore reports whether the log may have the events still: the store itself lost them.
+func (g *Gap) OfStore() bool {
+	return g.Cause == causeRebuild || g.Cause == causeRefused || g.Cause == causeDropped
+}
 
 // tend hands over batches that nothing fills, and makes durable what is new.
 func (in *Ingest) tend(ctx context.Context) {

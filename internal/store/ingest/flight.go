@@ -17,8 +17,8 @@ const inFlight = 1
 
 // flight is what was handed to the engine and has not come to an end.
 type flight struct {
-	free chan *vlogs.Rows // empty, to be filled
-	full chan *vlogs.Rows // to be inserted
+	free chan *batch // empty, to be filled
+	full chan *batch // to be inserted
 
 	mu      sync.Mutex // guards what follows
 	flying  int
@@ -35,18 +35,18 @@ type flight struct {
 
 // mark is where a batch that flies ends in the log.
 type mark struct {
-	rows   *vlogs.Rows
+	rows   *batch
 	next   stream.Offset // behind its last event
 	landed bool
 }
 
 func newFlight() *flight {
 	f := &flight{
-		free: make(chan *vlogs.Rows, inFlight+1), full: make(chan *vlogs.Rows, inFlight+1), changed: make(chan struct{}),
+		free: make(chan *batch, inFlight+1), full: make(chan *batch, inFlight+1), changed: make(chan struct{}),
 		down: make(chan struct{}), onFail: map[int]func(){},
 	}
 	for range inFlight + 1 {
-		f.free <- &vlogs.Rows{}
+		f.free <- &batch{}
 	}
 	return f
 }
@@ -108,7 +108,7 @@ func (f *flight) clear(next stream.Offset) {
 }
 
 // take returns an empty batch, waiting until one is free.
-func (f *flight) take(ctx context.Context) (*vlogs.Rows, error) {
+func (f *flight) take(ctx context.Context) (*batch, error) {
 	f.mu.Lock()
 	down := f.down
 	f.mu.Unlock()
@@ -124,7 +124,7 @@ func (f *flight) take(ctx context.Context) (*vlogs.Rows, error) {
 
 // hand has a batch inserted, which has the events before next that were not handed over
 // before.
-func (f *flight) hand(r *vlogs.Rows, next stream.Offset) {
+func (f *flight) hand(r *batch, next stream.Offset) {
 	f.change(func() {
 		f.flying++
 		f.marks = append(f.marks, mark{rows: r, next: next})
@@ -133,7 +133,7 @@ func (f *flight) hand(r *vlogs.Rows, next stream.Offset) {
 }
 
 // landed gives a batch back.
-func (f *flight) landed(r *vlogs.Rows) {
+func (f *flight) landed(r *batch) {
 	r.Reset()
 	f.change(func() {
 		f.flying--
@@ -191,7 +191,9 @@ func (in *Ingest) insertAll(ctx context.Context) {
 			return
 		case r := <-in.flight.full:
 			if in.flight.failure() == nil {
-				if err := in.insert(ctx, r); err != nil {
+				refused, err := in.insert(ctx, r)
+				in.refusals.note(refused)
+				if err != nil {
 					in.fail(ctx, err)
 				}
 			}
@@ -200,17 +202,17 @@ func (in *Ingest) insertAll(ctx context.Context) {
 	}
 }
 
-// insert inserts one batch, however long the disk is full.
-func (in *Ingest) insert(ctx context.Context, r *vlogs.Rows) error {
+// insertRows inserts rows, however long the disk is full.
+func (in *Ingest) insertRows(ctx context.Context, r *vlogs.Rows) error {
 	began := in.o.now()
 	for {
-		err := in.o.Keeper.Client().Insert(ctx, r)
+		err := in.o.insert(ctx, r)
 		if !errors.Is(err, vlogs.ErrReadOnly) {
 			in.noteReadOnly(ctx, nil)
 			if err == nil {
 				in.metrics.inserted(r, in.o.now().Sub(began))
 			}
-			return err //nolint:wrapcheck // it says all
+			return err
 		}
 		in.noteReadOnly(ctx, err)
 		if err := in.o.wait(ctx, in.o.fullPause); err != nil {

@@ -43,7 +43,9 @@ type Options struct {
 	// RetainEvery is how often it is looked for what is too old, a minute.
 	RetainEvery time.Duration
 
-	now       func() time.Time // for delays
+	insert    func(context.Context, *vlogs.Rows) error // gives rows to the engine
+	takesRows func(context.Context) error              // asks the engine whether it takes any
+	now       func() time.Time                         // for delays
 	wait      func(context.Context, time.Duration) error
 	fullPause time.Duration // before a full disk is tried again
 }
@@ -73,6 +75,14 @@ func (o *Options) setDefaults() {
 	if o.wait == nil {
 		o.wait = wait
 	}
+	if o.takesRows == nil {
+		o.takesRows = func(ctx context.Context) error { return o.Keeper.Client().TakesRows(ctx) } //nolint:wrapcheck // it says all
+	}
+	if o.insert == nil {
+		o.insert = func(ctx context.Context, r *vlogs.Rows) error {
+			return o.Keeper.Client().Insert(ctx, r) //nolint:wrapcheck // it says all
+		}
+	}
 }
 
 func orElse[T int | time.Duration](v, otherwise T) T {
@@ -84,12 +94,13 @@ func orElse[T int | time.Duration](v, otherwise T) T {
 
 // Ingest feeds one store. Make it with New, and call Run once.
 type Ingest struct {
-	o       Options
-	reader  atomic.Pointer[reader.Reader] // nil until the place is found
-	metrics *metrics
-	flight  *flight
-	epoch   atomic.Uint64 // the engine's start that rows are given to: keeper.State.Starts
-	round   atomic.Uint64 // how often what was not durable was forgotten, by begin or for another log
+	o        Options
+	reader   atomic.Pointer[reader.Reader] // nil until the place is found
+	metrics  *metrics
+	flight   *flight
+	refusals refusals
+	epoch    atomic.Uint64 // the engine's start that rows are given to: keeper.State.Starts
+	round    atomic.Uint64 // how often what was not durable was forgotten, by begin or for another log
 	// gate is locked while there must be no inserts: by a barrier, and by begin.
 	gate sync.RWMutex
 	// news says that something came, rebuilt that there is a day to rebuild, begun that
@@ -98,10 +109,11 @@ type Ingest struct {
 
 	mu      sync.Mutex // guards what follows; Consume holds it while it waits for the engine
 	writer  *row.Writer
-	rows    *vlogs.Rows // being filled; nil until it is needed
-	since   time.Time   // when rows got its first
+	rows    *batch    // being filled; nil until it is needed
+	since   time.Time // when rows got its first
 	next    stream.Offset
 	last    []byte           // id of the event before next; empty where it was none
+	oldest  int64            // time of the oldest event, ns; 0 where it is not known
 	newest  time.Time        // of the times at which the hub received events
 	days    map[int64]uint64 // rows by day since 1970, those that are not durable as well
 	place   Place            // durable; its maps and lists do not change
@@ -121,11 +133,13 @@ type view struct {
 	removed  map[string]bool // days that retention removed since the last barrier
 	place    Place
 	next     stream.Offset
+	oldest   int64
 	days     map[int64]uint64 // rows of each day, those behind the place too
 	readOnly bool
 	trouble  string // why reading has not begun
 	rebuild  Rebuild
 	freeing  string // what retention cannot do
+	crowded  string // who else fills the disk
 }
 
 // New checks the options. Nothing is read yet.

@@ -68,8 +68,8 @@ func newLogged(seed uint64) *logged {
 	}
 }
 
-// appendEvents stores events as one record.
-func (l *logged) appendEvents(t testing.TB, events ...[]byte) {
+// appendEvents stores events as one record, and returns the offset of the first.
+func (l *logged) appendEvents(t testing.TB, events ...[]byte) stream.Offset {
 	t.Helper()
 	var payload []byte
 	for _, b := range events {
@@ -85,6 +85,7 @@ func (l *logged) appendEvents(t testing.TB, events ...[]byte) {
 	for i, b := range events {
 		l.events[first+stream.Offset(i)] = b
 	}
+	return first
 }
 
 // appendMany stores n events of all kinds.

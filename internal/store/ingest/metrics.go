@@ -14,6 +14,7 @@ const (
 	dropMalformed = "malformed" // no events; the hub admits none
 	dropGap       = "gap"       // the log no longer had them
 	dropEngine    = "engine"    // the engine threw their rows away
+	dropRefused   = "refused"   // the engine did not take their rows
 )
 
 // metrics are those of ingest.
@@ -46,7 +47,7 @@ func newMetrics(in *Ingest, r prometheus.Registerer) (*metrics, error) {
 		insert:  seconds("insert_seconds", "Time until the store's engine had taken a batch."),
 		barrier: seconds("barrier_seconds", "Time until all that the store's engine had was durable."),
 	}
-	for _, reason := range []string{dropMalformed, dropGap, dropEngine} {
+	for _, reason := range []string{dropMalformed, dropGap, dropEngine, dropRefused} {
 		m.dropped.WithLabelValues(reason)
 	}
 	for _, whole := range []string{"true", "false"} {

@@ -38,9 +38,22 @@ type Place struct {
 	Days     map[string]uint64 `json:"days"`
 	Gaps     []Gap             `json:"gaps,omitempty"`     // oldest first
 	Rebuilds []Rebuild         `json:"rebuilds,omitempty"` // in the order in which they are done
+	// Bounds say which times were believed when, of the log that is read, oldest first: a
+	// day that is rebuilt gets the events that it had.
+	Bounds []Bound `json:"bounds,omitempty"`
 	// Types is the day on which events were last removed by their type.
 	Types string `json:"types,omitempty"`
 }
+
+// Bound is how many days were kept when the events from an offset on were stored: one
+// that was older when it came is of the day on which it came (Retention).
+type Bound struct {
+	From stream.Offset `json:"from"`
+	Days int           `json:"days"`
+}
+
+// maxBounds bounds how many are remembered; the oldest are forgotten first.
+const maxBounds = 64
 
 // Gap is what the store does not have although the log once did.
 type Gap struct {
@@ -71,7 +84,7 @@ type Rebuild struct {
 
 func (p *Place) clone() Place {
 	c := *p
-	c.Days, c.Gaps, c.Rebuilds = maps.Clone(p.Days), slices.Clone(p.Gaps), slices.Clone(p.Rebuilds)
+	c.Days, c.Gaps, c.Rebuilds, c.Bounds = maps.Clone(p.Days), slices.Clone(p.Gaps), slices.Clone(p.Rebuilds), slices.Clone(p.Bounds)
 	if c.Days == nil {
 		c.Days = map[string]uint64{}
 	}

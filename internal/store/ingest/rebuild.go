@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/amoskys/amoskys/internal/logsql/row"
 	"github.com/amoskys/amoskys/internal/obs"
 	"github.com/amoskys/amoskys/internal/reader"
 	"github.com/amoskys/amoskys/internal/store/keeper"
-	"github.com/amoskys/amoskys/internal/store/vlogs"
 	"github.com/amoskys/amoskys/internal/stream"
 )
 
@@ -106,6 +107,37 @@ func (in *Ingest) nextRebuild() (r Rebuild, round uint64, ok bool) {
 	return r, round, true
 }
 
+// ending is a source that remembers that a feed came to the tail.
+type ending struct {
+	reader.Source
+
+	ended atomic.Bool
+}
+
+// Open implements reader.Source.
+func (s *ending) Open(ctx context.Context, r reader.Request) (reader.Feed, stream.Offset, error) {
+	f, from, err := s.Source.Open(ctx, r)
+	if err != nil {
+		return nil, 0, err //nolint:wrapcheck // the reader says whose it is
+	}
+	return &endingFeed{f, s}, from, nil
+}
+
+type endingFeed struct {
+	reader.Feed
+
+	source *ending
+}
+
+// Next implements reader.Feed.
+func (f *endingFeed) Next(ctx context.Context) (*reader.Batch, error) {
+	b, err := f.Feed.Next(ctx)
+	if errors.Is(err, io.EOF) {
+		f.source.ended.Store(true)
+	}
+	return b, err //nolint:wrapcheck // the reader says whose it is
+}
+
 // rebuilder reads one day.
 type rebuilder struct {
 	in     *Ingest
@@ -113,8 +145,21 @@ type rebuilder struct {
 	day    int64
 	r      Rebuild
 	writer *row.Writer
-	rows   vlogs.Rows
+	bounds []Bound // the first is the writer's
+	rows   batch
 	done   context.CancelCauseFunc
+}
+
+// writerOf is the writer of events from an offset on, which believes the times that were
+// believed when the event was stored first.
+func (b *rebuilder) writerOf(off stream.Offset) *row.Writer {
+	for len(b.bounds) > 1 && off >= b.bounds[1].From {
+		b.bounds = b.bounds[1:]
+		log := b.writer.Log
+		b.writer = row.NewWriter(b.bounds[0].times())
+		b.writer.Log = log
+	}
+	return b.writer
 }
 
 // errRebuilt ends the reading of a day whose events are all there.
@@ -127,10 +172,12 @@ func (in *Ingest) rebuildDay(ctx context.Context, r Rebuild, round uint64) error
 	day, _ := dayNumber(r.Day)
 	reading, done := context.WithCancelCause(ctx)
 	defer done(nil)
-	b := &rebuilder{in: in, round: round, day: day, r: r, writer: row.NewWriter(in.o.Retention.bounds()), done: done}
+	b := &rebuilder{in: in, round: round, day: day, r: r, done: done}
 	stop := in.flight.whenFailed(func() { done(errRestarted) })
 	defer stop()
 	in.mu.Lock()
+	b.bounds = in.boundsOf(&in.place)
+	b.writer = row.NewWriter(b.bounds[0].times())
 	b.writer.Log = in.place.Log
 	in.mu.Unlock()
 	start := reader.Start{Offset: r.Next}
@@ -138,8 +185,9 @@ func (in *Ingest) rebuildDay(ctx context.Context, r Rebuild, round uint64) error
 		// An event lies at most so long behind the hub's clock that received it.
 		start = reader.Start{Time: time.Unix(day*86400, 0).Add(-in.o.Retention.bounds().Future)}
 	}
+	source := &ending{Source: in.o.Source}
 	rd, err := reader.New(reader.Options{
-		Name: "store-rebuild", Source: in.o.Source, Consumer: b, Logger: in.o.Logger, Start: start, Blocks: true, MaxEvents: in.o.BatchRows,
+		Name: "store-rebuild", Source: source, Consumer: b, Logger: in.o.Logger, Start: start, Blocks: true, MaxEvents: in.o.BatchRows, NoFollow: true,
 	})
 	if err != nil {
 		return fmt.Errorf("read the log for day %s: %w", r.Day, err)
@@ -148,7 +196,10 @@ func (in *Ingest) rebuildDay(ctx context.Context, r Rebuild, round uint64) error
 	if r.Next < r.Until {
 		_ = rd.Run(reading)
 		if err := context.Cause(reading); err == nil {
-			return errLogEnded
+			// The log has nothing more before the end of the day: what it had is gone.
+			if !source.ended.Load() || in.o.Source.Tail() < r.Until {
+				return errLogEnded
+			}
 		} else if !errors.Is(err, errRebuilt) {
 			return err
 		}
@@ -190,11 +241,11 @@ func (b *rebuilder) take(ctx context.Context, e *stream.Entry) error {
 		if off >= b.r.Until {
 			return nil
 		}
-		r, err := b.writer.Row(encoded, e.Publisher, off, e.Received)
+		r, err := b.writerOf(off).Row(encoded, e.Publisher, off, e.Received)
 		if err != nil || dayOf(r.Time) != b.day {
 			continue
 		}
-		appendRow(&b.rows, r)
+		b.rows.add(r, off)
 		if b.rows.Len() >= b.in.o.BatchRows || b.rows.Bytes() >= b.in.o.BatchBytes {
 			if err := b.insert(ctx, off+1); err != nil {
 				return err
@@ -213,14 +264,17 @@ func (b *rebuilder) insert(ctx context.Context, next stream.Offset) error {
 		b.done(errRestarted)
 		return errRestarted
 	}
-	if b.rows.Len() > 0 {
-		if err := in.insert(ctx, &b.rows); err != nil {
-			in.fail(ctx, err)
-			b.done(err)
-			return err
-		}
+	refused, err := in.insert(ctx, &b.rows)
+	if err != nil {
+		in.fail(ctx, err)
+		b.done(err)
+		return err
 	}
-	b.r.Stored += uint64(b.rows.Len())
+	for i := range refused {
+		refused[i].counted = false // its day is counted when it is whole
+	}
+	in.refusals.note(refused)
+	b.r.Stored += uint64(b.rows.Len() - len(refused))
 	b.r.Next = max(b.r.Next, next)
 	b.rows.Reset()
 	in.view.Lock()
@@ -259,6 +313,7 @@ func (b *rebuilder) finish(ctx context.Context) error {
 	}
 	in.place = p
 	in.days[b.day] += b.r.Stored
+	in.findOldest(ctx)
 	in.view.Lock()
 	in.view.rebuild = Rebuild{}
 	in.view.Unlock()

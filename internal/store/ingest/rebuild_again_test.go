@@ -23,7 +23,7 @@ type halting struct {
 
 func (h *halting) Open(ctx context.Context, r reader.Request) (reader.Feed, stream.Offset, error) {
 	f, from, err := h.Source.Open(ctx, r)
-	if err != nil || r.Cursor != "" || r.NoFollow {
+	if err != nil || r.Cursor != "" || r.MaxEvents == 1 {
 		return f, from, err
 	}
 	return &haltingFeed{f, h.batches, h.goOn}, from, nil

@@ -27,7 +27,41 @@ const defaultDays = 30
 // bounds are those of times that are believed: an event that was older when it came
 // than what is kept is kept as one of the day on which it came.
 func (r *Retention) bounds() row.Bounds {
-	return row.Bounds{Past: time.Duration(orElse(r.Days, defaultDays)) * 24 * time.Hour, Future: 24 * time.Hour}
+	b := Bound{Days: r.days()}
+	return b.times()
+}
+
+func (r *Retention) days() int { return orElse(r.Days, defaultDays) }
+
+// times are the bounds of times that are believed.
+func (b *Bound) times() row.Bounds {
+	return row.Bounds{Past: time.Duration(b.Days) * 24 * time.Hour, Future: 24 * time.Hour}
+}
+
+// boundsOf are those of a place. Before they were noted they were what they are now.
+func (in *Ingest) boundsOf(p *Place) []Bound {
+	if len(p.Bounds) == 0 {
+		return []Bound{{Days: in.o.Retention.days()}}
+	}
+	return slices.Clone(p.Bounds)
+}
+
+// keepBounds notes that other times are believed from the place on, where the
+// configuration has changed. The next barrier makes it durable, and what was stored
+// until then is read again otherwise. The caller holds mu.
+func (in *Ingest) keepBounds() {
+	list := in.boundsOf(&in.place)
+	days := in.o.Retention.days()
+	if last := list[len(list)-1]; last.Days != days {
+		if last.From == in.place.Offset {
+			list = list[:len(list)-1]
+		}
+		list = append(list, Bound{From: in.place.Offset, Days: days})
+	}
+	if n := len(list) - maxBounds; n > 0 {
+		list = slices.Delete(list, 0, n)
+	}
+	in.place.Bounds = list
 }
 
 // retain removes what is too old or too much, now and then.
@@ -64,7 +98,7 @@ func (in *Ingest) believedTime() time.Time {
 //	that ended more than Days before now
 //	the oldest, while all take more than Bytes
 //	the oldest, while less than MinFree and a quarter of it is free: below MinFree the
-//	  engine takes no events
+//	  engine takes no events; of the newest spaceFloor only where the store fills the disk
 //
 // and then, once a day, events by their types.
 func (in *Ingest) retainOnce(ctx context.Context) error {
@@ -82,6 +116,7 @@ func (in *Ingest) retainOnce(ctx context.Context) error {
 	for _, d := range days {
 		total += d.Bytes
 	}
+	removed, crowded := false, ""
 	for len(days) > 1 {
 		d, why := days[0], ""
 		free, err := in.o.FS.FreeBytes(in.o.Path)
@@ -94,7 +129,9 @@ func (in *Ingest) retainOnce(ctx context.Context) error {
 		case r.Bytes > 0 && total > r.Bytes:
 			why = "the store takes more than it may"
 		case r.MinFree > 0 && free < uint64(r.MinFree+r.MinFree/4):
-			why = "the disk is nearly full"
+			if crowded = in.isCrowded(total, free, len(days)); crowded == "" {
+				why = "the disk is nearly full"
+			}
 		}
 		if why == "" {
 			break
@@ -103,9 +140,39 @@ func (in *Ingest) retainOnce(ctx context.Context) error {
 			return err
 		}
 		total -= d.Bytes
-		days = days[1:]
+		days, removed = days[1:], true
+	}
+	in.view.Lock()
+	in.view.crowded = crowded
+	in.view.Unlock()
+	if removed {
+		if err := in.findOldestAgain(ctx); err != nil {
+			return err
+		}
 	}
 	return in.retainTypes(ctx, now)
+}
+
+// spaceFloor is how many days, the newest, the store does not give up for want of space
+// on the disk where it is not the store that fills it.
+const spaceFloor = 7
+
+// isCrowded says who is to blame where removing more days would not help: the store has
+// no more than spaceFloor of them, and takes less than half of what is used of its disk.
+// Then something else fills that, and would fill what the store gives up, too.
+func (in *Ingest) isCrowded(total int64, free uint64, days int) string {
+	disk, ok := in.o.FS.(interface {
+		UsedBytes(dir string) (uint64, error)
+	})
+	if !ok || days > spaceFloor {
+		return ""
+	}
+	used, err := disk.UsedBytes(in.o.Path)
+	if err != nil || uint64(max(total, 0)) >= used/2 {
+		return ""
+	}
+	return fmt.Sprintf("the disk has %d MB free, and the store's min_free_mb is %d: the store takes %d MB of the %d MB that are used, "+
+		"so something else fills the disk; the store keeps its newest %d days", free>>20, in.o.Retention.MinFree>>20, total>>20, used>>20, days)
 }
 
 func (in *Ingest) removeDay(ctx context.Context, d keeper.Day, why string) error {

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,9 +52,16 @@ func (in *Ingest) makeDurable(ctx context.Context) error {
 	case err != nil:
 		return err //nolint:wrapcheck // it says all
 	}
-	in.countDropped(ctx)
+	lost := in.countDropped(ctx)
 	in.forgetRemoved()
 	p := in.place.clone()
+	in.tellRefused(&p)
+	if lost > 0 {
+		p.addGap(Gap{
+			Log: p.Log, From: p.Offset, To: in.next, Count: lost, Cause: causeDropped, Time: in.o.Now().UTC(),
+			Reason: "the store's engine threw events away that it had taken; the log has them, as far as it reaches",
+		})
+	}
 	p.Offset, p.Last, p.Newest = in.next, string(in.last), in.newest
 	p.Days = in.dayNames()
 	for _, g := range in.gaps {
@@ -96,10 +104,10 @@ func (in *Ingest) dayNames() map[string]uint64 {
 }
 
 // countDropped counts rows that the engine threw away although we had looked at them.
-func (in *Ingest) countDropped(ctx context.Context) {
+func (in *Ingest) countDropped(ctx context.Context) (lost uint64) {
 	m, err := in.o.Keeper.Client().Metrics(ctx)
 	if err != nil {
-		return
+		return 0
 	}
 	sum := 0.0
 	for name, value := range m {
@@ -108,10 +116,12 @@ func (in *Ingest) countDropped(ctx context.Context) {
 		}
 	}
 	if n := sum - in.dropped; n > 0 {
-		in.metrics.drop(dropEngine, uint64(n))
+		lost = uint64(n)
+		in.metrics.drop(dropEngine, lost)
 		in.o.Logger.ErrorContext(ctx, "the store's engine dropped events: please report this", obs.KeyCount, n)
 	}
 	in.dropped = sum
+	return lost
 }
 
 // source is the log, which is opened only once the engine is ready for its events.
@@ -140,7 +150,7 @@ func (s *source) Open(ctx context.Context, r reader.Request) (reader.Feed, strea
 		cancel()
 		return nil, 0, err //nolint:wrapcheck // the reader says whose it is
 	}
-	return &feed{Feed: f, ctx: ctx, end: func() { stop(); cancel() }, other: other}, from, nil
+	return &feed{Feed: f, ctx: ctx, end: func() { stop(); cancel() }, why: s.in.flight.failure, other: other}, from, nil
 }
 
 // feed ends when something has failed, though no event comes.
@@ -148,6 +158,7 @@ type feed struct {
 	reader.Feed
 	ctx context.Context //nolint:containedctx // that of Open, which ends with a failure
 	end func()
+	why func() error // that failure
 	// other says that the log is another than before, which the reader is to be told.
 	other bool
 }
@@ -158,7 +169,11 @@ func (f *feed) Next(context.Context) (*reader.Batch, error) {
 		f.other = false
 		return &reader.Batch{Tail: 1}, nil // a log that ends before where the reader was is another
 	}
-	return f.Feed.Next(f.ctx) //nolint:wrapcheck,contextcheck // ctx is derived from the caller's
+	b, err := f.Feed.Next(f.ctx) //nolint:contextcheck // ctx is derived from the caller's
+	if err != nil && f.ctx.Err() != nil {
+		err = cmp.Or(f.why(), err)
+	}
+	return b, err //nolint:wrapcheck // the reader says whose it is
 }
 
 // Close implements reader.Feed.
@@ -206,6 +221,9 @@ func (in *Ingest) begin(ctx context.Context) error {
 	}
 	in.goTo(in.place)
 	in.newRound()
+	in.refusals.take() // what is read again is refused again
+	in.keepBounds()
+	in.findOldest(ctx)
 	in.started = in.o.now()
 	if s.Starts != in.epoch.Load() {
 		in.dropped = 0 // its counters begin anew

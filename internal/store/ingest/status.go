@@ -23,7 +23,7 @@ func (in *Ingest) show() {
 		in.flight.passed(in.next)
 	}
 	in.view.Lock()
-	in.view.place, in.view.next = in.place, in.next
+	in.view.place, in.view.next, in.view.oldest = in.place, in.next, in.oldest
 	clear(in.view.days)
 	maps.Copy(in.view.days, in.days)
 	in.view.Unlock()
@@ -86,7 +86,8 @@ const (
 func (in *Ingest) Status() *pb.StoreStatus {
 	engine := in.o.Keeper.State()
 	in.view.Lock()
-	place, v := in.view.stored(), viewCopy{in.view.readOnly, in.view.trouble, in.view.freeing, in.view.rebuild}
+	place, oldest := in.view.stored(), in.view.oldest
+	v := viewCopy{in.view.readOnly, in.view.trouble, in.view.freeing, in.view.crowded, in.view.rebuild}
 	in.view.Unlock()
 	next, tail := in.Inserted(), in.o.Source.Tail()
 	s := &pb.StoreStatus{
@@ -104,11 +105,15 @@ func (in *Ingest) Status() *pb.StoreStatus {
 	}
 	for _, d := range slices.Backward(s.GetDays()) {
 		if at, err := time.Parse(time.DateOnly, d.GetDay()); err == nil && d.GetEvents() > 0 {
+			// Of a day that is not known to its first event, its beginning.
+			if first := time.Unix(0, oldest); oldest != 0 && first.After(at) {
+				at = first
+			}
 			s.OldestTime = timestamppb.New(at)
 			break
 		}
 	}
-	s.State, s.Reason = in.judge(&engine, &v, len(place.Rebuilds))
+	s.State, s.Reason = in.judge(&engine, &v, &place)
 	return s
 }
 
@@ -127,13 +132,14 @@ func (v *view) stored() Place {
 
 // viewCopy is what judge looks at.
 type viewCopy struct {
-	readOnly         bool
-	trouble, freeing string
-	rebuild          Rebuild
+	readOnly                  bool
+	trouble, freeing, crowded string
+	rebuild                   Rebuild
 }
 
 // judge says how the store does and why.
-func (in *Ingest) judge(engine *keeper.State, v *viewCopy, rebuilds int) (state, reason string) {
+func (in *Ingest) judge(engine *keeper.State, v *viewCopy, place *Place) (state, reason string) {
+	rebuilds := len(place.Rebuilds)
 	state = stateOK
 	var reasons []string
 	note := func(to, why string) {
@@ -142,8 +148,11 @@ func (in *Ingest) judge(engine *keeper.State, v *viewCopy, rebuilds int) (state,
 		}
 		reasons = append(reasons, why)
 	}
-	if !engine.Running {
+	switch {
+	case !engine.Running:
 		note(stateFailed, "the engine does not serve: "+engine.Reason)
+	case engine.Silent > 0:
+		note(stateFailed, fmt.Sprintf("the engine has not answered for %s: it is started again if it does not within a minute", engine.Silent.Round(time.Second)))
 	}
 	if v.readOnly {
 		note(stateDegraded, "the disk is nearly full: events wait in the log until there is room")
@@ -153,6 +162,12 @@ func (in *Ingest) judge(engine *keeper.State, v *viewCopy, rebuilds int) (state,
 	}
 	if v.freeing != "" {
 		note(stateDegraded, "old events cannot be removed: "+v.freeing)
+	}
+	if v.crowded != "" {
+		note(stateDegraded, v.crowded)
+	}
+	if n := place.refusedSince(in.o.Now().Add(-refusedShown)); n > 0 {
+		note(stateDegraded, fmt.Sprintf("%d events are not stored, as the engine does not take them: the log has them, and answers name their days", n))
 	}
 	if rebuilds > 0 {
 		note(stateDegraded, rebuildText(&v.rebuild, rebuilds))
@@ -236,11 +251,11 @@ func (in *Ingest) Lacks(since, until time.Time) []*pb.Lack {
 	var lacks []*pb.Lack
 	for _, g := range place.Gaps {
 		switch {
-		case g.Cause == causeRebuild && isOf(g.Day, since, until):
+		case g.OfStore() && isOf(g.Day, since, until):
 			l := &pb.Lack{Place: "store", Count: g.Count, Reason: g.Reason}
 			l.Since, l.Until = dayRange(g.Day)
 			lacks = append(lacks, l)
-		case g.Cause != causeRebuild && g.Cause != string(stream.CauseRemoved):
+		case !g.OfStore() && g.Cause != string(stream.CauseRemoved):
 			lacks = append(lacks, &pb.Lack{Place: "log", Count: g.Count, Reason: g.Reason})
 		case g.Cause == string(stream.CauseRemoved):
 			lacks = append(lacks, &pb.Lack{Place: "log", Count: g.Count, Reason: "the log removed them by age or size before the store had read them"})

@@ -109,7 +109,10 @@ func (f *Flags) arguments() []string {
 
 // State is what is known of the engine now.
 type State struct {
-	Running  bool   // it serves
+	Running bool // it serves
+	// Silent is for how long the process that runs has not answered when it was asked; 0
+	// where it answers, and for the first few seconds. It is killed if that lasts.
+	Silent   time.Duration
 	Starts   uint64 // how often a process was started, since Run
 	Restarts int    // after it ended by itself
 	PID      int    // 0 where there is no process
@@ -135,6 +138,8 @@ type Keeper struct {
 	changed  chan struct{} // closed at each change of state
 	refused  error         // no engine may be started
 	serving  bool          // the process that runs answered once
+	// silentSince is when the process that runs answered last, where that is long ago.
+	silentSince time.Time
 
 	nameless int // starts in vain that no day was found guilty of; before's alone
 
@@ -177,6 +182,9 @@ func (k *Keeper) State() State {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s := k.state
+	if !k.silentSince.IsZero() {
+		s.Silent = max(time.Since(k.silentSince), 1)
+	}
 	s.SetAside = slices.Clone(s.SetAside)
 	return s
 }
@@ -245,6 +253,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 	defer waiting.Wait()
 	defer cancel()
 	waiting.Go(func() { k.watchHealth(ctx) })
+	waiting.Go(func() { k.watchSilence(ctx) })
 	waiting.Go(func() { k.endWhenRefused(ctx, cancel) })
 	waiting.Go(func() { k.tend(ctx) })
 	k.child.Start()
@@ -391,41 +400,4 @@ func (k *Keeper) noteChild() {
 			now.Reason = "starting"
 		}
 	})
-}
-
-// healthEvery is how often a process that starts is asked whether it serves.
-const healthEvery = 10 * time.Millisecond
-
-// watchHealth notes when a process serves.
-func (k *Keeper) watchHealth(ctx context.Context) {
-	for ctx.Err() == nil {
-		k.mu.Lock()
-		s, changed := k.state, k.changed
-		k.mu.Unlock()
-		if s.PID == 0 || s.Running {
-			select {
-			case <-ctx.Done():
-			case <-changed:
-			}
-			continue
-		}
-		if k.client.Health(ctx) != nil {
-			timer := time.NewTimer(healthEvery)
-			select {
-			case <-ctx.Done():
-			case <-timer.C:
-			}
-			timer.Stop()
-			continue
-		}
-		k.mu.Lock()
-		k.serving = true
-		k.mu.Unlock()
-		k.update(func(now *State) {
-			if now.PID == s.PID {
-				now.Running, now.Reason = true, ""
-			}
-		})
-		k.logger.Info("the store's engine serves", obs.KeyPID, s.PID)
-	}
 }

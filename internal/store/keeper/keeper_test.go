@@ -2,6 +2,7 @@ package keeper_test
 
 import (
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -62,4 +63,43 @@ func TestRowsSurviveAStop(t *testing.T) {
 	if n := count(t, k.Client(), "*"); n != 5000 {
 		t.Errorf("%d rows of 5000 survived a stop in order", n)
 	}
+}
+
+// TestAnEngineThatHangsIsTold: within seconds, long before it is taken for hung, and taken
+// back when it answers again.
+func TestAnEngineThatHangsIsTold(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: it waits until the keeper has lost patience")
+	}
+	t.Parallel()
+	k := enginetest.Start(t)
+	pid := k.State().PID
+	stopped := time.Now()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	ok := eventually(t, func() bool { return k.State().Silent > 0 })
+	t.Logf("told after %v", time.Since(stopped))
+	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if s := k.State(); !ok || !s.Running || s.PID != pid {
+		t.Errorf("state %+v", s)
+	}
+	if !eventually(t, func() bool { return k.State().Silent == 0 }) {
+		t.Errorf("it answers again: %+v", k.State())
+	}
+}
+
+// eventually waits for something for half a minute.
+func eventually(t *testing.T, ok func() bool) bool {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for began := time.Now(); !ok(); <-tick.C {
+		if time.Since(began) > 30*time.Second {
+			return false
+		}
+	}
+	return true
 }

@@ -8,9 +8,6 @@ import (
 	"net/url"
 )
 
-// Encoded is what Insert sends.
-func (r *Rows) Encoded() []byte { return r.buf }
-
 // ParseRow is parseRow.
 func ParseRow(line string) ([]Field, error) { return parseRow(line, nil) }
 

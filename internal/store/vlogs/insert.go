@@ -2,6 +2,7 @@ package vlogs
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/url"
 	"time"
@@ -28,6 +29,16 @@ func (c *Client) Insert(ctx context.Context, rows *Rows) error {
 		return broken(ctx, err)
 	}
 	return nil
+}
+
+// TakesRows asks whether the engine takes rows at all: it is given none.
+func (c *Client) TakesRows(ctx context.Context) error {
+	body, err := c.open(ctx, "/insert/native", url.Values{"version": {"v1"}}, "application/octet-stream", []byte{})
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, body)
+	return errors.Join(err, body.Close())
 }
 
 // noteDirty remembers the partitions that the next Barrier has to make durable.

@@ -27,11 +27,13 @@ const (
 //
 // where bytes are a varint length and the bytes. The zero value is empty and ready.
 type Rows struct {
-	buf   []byte
-	count int     // where the number of fields of the last row lies
-	n     int     // rows
-	days  []int64 // days since 1970 that have rows, each once, at most maxDaysKnown
-	many  bool    // there were more
+	buf    []byte
+	count  int     // where the number of fields of the last row lies
+	starts []int   // where each row begins, in the buffer of the whole of which this is a part
+	base   int     // and this part
+	n      int     // rows
+	days   []int64 // days since 1970 that have rows, each once, at most maxDaysKnown
+	many   bool    // there were more
 }
 
 // Tag is a part of a row's stream, with its value as bytes.
@@ -52,6 +54,7 @@ func (r *Rows) BeginBytes(streamTags []Tag, unixNano int64) {
 }
 
 func beginRow[T any, V string | []byte](r *Rows, tags []T, unixNano int64, of func(*T) (string, V)) {
+	r.starts = append(r.starts, r.base+len(r.buf))
 	r.buf = append(r.buf, 0, 0, 0, 0, 0, 0, 0, 0)
 	size := uvarintSize(uint64(len(tags)))
 	for i := range tags {
@@ -97,9 +100,25 @@ func (r *Rows) Len() int { return r.n }
 // Bytes is how large they are, encoded.
 func (r *Rows) Bytes() int { return len(r.buf) }
 
+// Encoded are the rows as Insert sends them, good until the next change.
+func (r *Rows) Encoded() []byte { return r.buf }
+
 // Reset forgets the rows and keeps the memory.
 func (r *Rows) Reset() {
-	r.buf, r.days, r.n, r.many = r.buf[:0], r.days[:0], 0, false
+	r.buf, r.starts, r.days, r.n, r.many = r.buf[:0], r.starts[:0], r.days[:0], 0, false
+}
+
+// Part are the rows from one on and before another. They share the memory, and are good
+// until the whole is changed.
+func (r *Rows) Part(from, to int) Rows {
+	begin, end := len(r.buf), len(r.buf)
+	if from < r.n {
+		begin = r.starts[from] - r.base
+	}
+	if to < r.n {
+		end = r.starts[to] - r.base
+	}
+	return Rows{buf: r.buf[begin:end], starts: r.starts[from:to], base: r.base + begin, n: to - from, days: r.days, many: r.many}
 }
 
 // oneMore counts a field and reports whether it fits.

@@ -1,8 +1,10 @@
 package vlogs_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -104,4 +106,31 @@ func FuzzParseMetrics(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestPartsOfRows are those rows, also of a part.
+func TestPartsOfRows(t *testing.T) {
+	var whole vlogs.Rows
+	var single [6][]byte
+	for i := range single {
+		var one vlogs.Rows
+		for _, r := range []*vlogs.Rows{&whole, &one} {
+			r.Begin([]vlogs.Field{{Name: "host", Value: strings.Repeat("h", i)}}, int64(i))
+			r.Text("a", strings.Repeat("x", i*i))
+		}
+		single[i] = slices.Clone(one.Encoded())
+	}
+	for from := range len(single) + 1 {
+		for to := from; to <= len(single); to++ {
+			part := whole.Part(from, to)
+			if got := part.Encoded(); part.Len() != to-from || !bytes.Equal(got, bytes.Join(single[from:to], nil)) {
+				t.Errorf("rows %d to %d are %d of %q", from, to, part.Len(), got)
+			}
+			for i := range part.Len() {
+				if one := part.Part(i, i+1); !bytes.Equal(one.Encoded(), single[from+i]) {
+					t.Errorf("row %d of %d to %d is %q", i, from, to, one.Encoded())
+				}
+			}
+		}
+	}
 }
