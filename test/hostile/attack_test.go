@@ -31,6 +31,7 @@ const biggest = 1088 << 10
 // attacker is one client of a role.
 type attacker struct {
 	addr    string
+	server  identity.Role
 	files   identity.Files
 	role    identity.Role
 	allowed []string // methods of the role, what carries most last
@@ -49,7 +50,7 @@ type attacker struct {
 }
 
 func (a *attacker) prepare() {
-	a.whole = framed(batchOf(biggest, 10_000))
+	a.whole = framed(batchOf("evil", biggest, 10_000))
 	a.half = a.whole[:len(a.whole)-1]
 	a.bombs = map[string][]byte{}
 	for _, method := range a.allowed {
@@ -178,6 +179,9 @@ func attacks() []attack {
 // begin opens calls, taking the methods in turn, sends on each, and holds on.
 func (r *raw) begin(ctx context.Context, calls int, methods []string, frame, times int, message func(method string) []byte) {
 	var all []pending
+	if len(methods) == 0 { // an operator may call all of a store's
+		calls = 0
+	}
 	for i := range calls {
 		method := methods[i%len(methods)]
 		id, err := r.open(method)
@@ -222,6 +226,12 @@ func small(method string) []byte {
 		m = &pb.SeriesRequest{Since: timestamppb.New(time.Now().Add(-time.Hour))}
 	case pb.EventBus_Subscribe_FullMethodName:
 		m = &pb.SubscribeRequest{}
+	case pb.Query_Rows_FullMethodName:
+		m = &pb.RowsRequest{Query: "*", Limit: 100_000}
+	case pb.Query_FieldNames_FullMethodName:
+		m = &pb.FieldNamesRequest{}
+	case pb.Query_FieldValues_FullMethodName:
+		m = &pb.FieldValuesRequest{Field: "message", Limit: 1000}
 	case pb.Accounts_Login_FullMethodName:
 		m = &pb.LoginRequest{Name: "admin", Password: "wrong", SrcIp: "192.0.2.1"}
 	}
@@ -229,13 +239,13 @@ func small(method string) []byte {
 	return b
 }
 
-// batchOf makes a good batch of about so many bytes, in events of eventBytes.
-func batchOf(size, eventBytes int) []byte {
+// batchOf makes a good batch of a host, of about so many bytes, in events of eventBytes.
+func batchOf(host string, size, eventBytes int) []byte {
 	var out []byte
 	text := strings.Repeat("x", eventBytes)
 	for len(out) < size-eventBytes-200 {
 		id, _ := event.NewID()
-		b, _ := proto.Marshal(&pb.Event{Id: id[:], Time: timestamppb.Now(), Type: "process.execution", Message: text})
+		b, _ := proto.Marshal(&pb.Event{Id: id[:], Time: timestamppb.Now(), Type: "process.execution", Host: &pb.Host{Name: host}, Message: text})
 		out = protowire.AppendBytes(protowire.AppendTag(out, 3, protowire.BytesType), b)
 	}
 	return out
@@ -259,7 +269,7 @@ func (a *attacker) run(ctx context.Context, x attack, connections int, length ti
 	for range connections {
 		group.Go(func() {
 			for ctx.Err() == nil {
-				r, err := dialRaw(ctx, a.addr, a.files, x.window)
+				r, err := dialRaw(ctx, a, x.window)
 				if err != nil {
 					select {
 					case <-ctx.Done():

@@ -118,8 +118,11 @@ func TestHostile(t *testing.T) {
 // newAttacker sorts the methods into what a role may call and what not.
 func newAttacker(t *testing.T, hub *program, role identity.Role) *attacker {
 	t.Helper()
-	a := &attacker{addr: hub.addr, role: role, files: hub.certificate(t, role, "evil")}
+	a := &attacker{addr: hub.addr, server: hub.role, role: role, files: hub.certificate(t, role, "evil")}
 	table := rights.Hub()
+	if hub.role == identity.RoleStore {
+		table = rights.Store()
+	}
 	for method := range table {
 		if table.Allows(role, method) {
 			a.allowed = append(a.allowed, method)
@@ -193,7 +196,7 @@ func (a *attacker) withinRights(ctx context.Context, l load, connections int) {
 	begin := time.Now()
 	method, message := a.allowed[0], framed(small(a.allowed[0]))
 	if slices.Contains(a.allowed, pb.EventBus_Publish_FullMethodName) {
-		method, message = pb.EventBus_Publish_FullMethodName, framed(batchOf(64<<10, 1000))
+		method, message = pb.EventBus_Publish_FullMethodName, framed(batchOf("evil", 64<<10, 1000))
 	}
 	per := max(1, int64(connections))
 	a.run(ctx, attack{"", 1 << 20, func(ctx context.Context, _ *attacker, r *raw) {
@@ -226,7 +229,7 @@ func (a *attacker) withinRights(ctx context.Context, l load, connections int) {
 // dial connects as a client of ours does.
 func (p *program) dial(t *testing.T, files identity.Files) *grpc.ClientConn {
 	t.Helper()
-	cfg, err := identity.ClientConfig(files, identity.ClientOptions{ServerName: "localhost"})
+	cfg, err := identity.ClientConfig(files, identity.ClientOptions{ServerName: "localhost", ServerRole: p.role})
 	if err != nil {
 		t.Fatal(err)
 	}

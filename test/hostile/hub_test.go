@@ -24,9 +24,11 @@ import (
 // cgroupLimit is the memory that the hub's group has.
 const cgroupLimit = 512 << 20
 
-// program is a hub that runs as a process of its own, in a memory cgroup of its own
-// where the system lets us make one.
+// program is a hub, or a store beside one, that runs as a process of its own, in a memory
+// cgroup of its own where the system lets us make one.
 type program struct {
+	what      string // the command: hub or store
+	role      identity.Role
 	home      string
 	addr      string
 	metrics   string
@@ -60,26 +62,26 @@ func startHub(t *testing.T) *program {
 		t.Fatalf("certs init: %v\n%s", err, out)
 	}
 	p := &program{
-		home: home, addr: "127.0.0.1:" + strconv.Itoa(ports[0]), metrics: "127.0.0.1:" + strconv.Itoa(ports[1]),
+		what: "hub", role: identity.RoleHub, home: home, addr: "127.0.0.1:" + strconv.Itoa(ports[0]), metrics: "127.0.0.1:" + strconv.Itoa(ports[1]),
 		ended: make(chan struct{}),
 	}
 	var err error
 	if p.authority, err = identity.LoadCA(filepath.Join(home, "certs", "ca.crt"), filepath.Join(home, "certs", "ca.key")); err != nil {
 		t.Fatal(err)
 	}
-	p.group = makeGroup(t)
+	p.group = makeGroup(t, p.what)
 	p.run(t)
 	return p
 }
 
-// run starts the process. It enters its cgroup before it becomes the hub.
+// run starts the process. It enters its cgroup before it becomes the hub or store.
 func (p *program) run(t *testing.T) {
 	t.Helper()
 	script := `exec "$@"`
 	if p.group != "" {
 		script = `echo $$ > ` + filepath.Join(p.group, "cgroup.procs") + ` && exec "$@"`
 	}
-	p.cmd = exec.Command("sh", "-c", script, "sh", amoskys, "hub", "--home", p.home)
+	p.cmd = exec.Command("sh", "-c", script, "sh", amoskys, p.what, "--home", p.home)
 	out := &p.out
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -97,13 +99,13 @@ func (p *program) run(t *testing.T) {
 		case <-time.After(20 * time.Second):
 			_ = p.cmd.Process.Kill()
 			<-p.ended
-			t.Error("the hub did not stop in time")
+			t.Errorf("the %s did not stop in time", p.what)
 		}
 		if p.group != "" {
 			_ = os.Remove(p.group)
 		}
 		if t.Failed() {
-			t.Logf("the hub said:\n%.4000s", out.String())
+			t.Logf("the %s said:\n%.4000s", p.what, out.String())
 		}
 	})
 	deadline := time.After(30 * time.Second)
@@ -115,9 +117,9 @@ func (p *program) run(t *testing.T) {
 		}
 		select {
 		case <-p.ended:
-			t.Fatalf("the hub ended: %v\n%s", p.why, out.String())
+			t.Fatalf("the %s ended: %v\n%s", p.what, p.why, out.String())
 		case <-deadline:
-			t.Fatalf("the hub does not listen: %v", err)
+			t.Fatalf("the %s does not listen: %v", p.what, err)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
@@ -125,9 +127,9 @@ func (p *program) run(t *testing.T) {
 
 // makeGroup makes a memory cgroup, of version 1 or 2. Without the right to, the
 // process's own peak has to do.
-func makeGroup(t *testing.T) string {
+func makeGroup(t *testing.T, of string) string {
 	t.Helper()
-	name := "amoskys-hostile-" + strconv.Itoa(os.Getpid())
+	name := "amoskys-hostile-" + of + strconv.Itoa(os.Getpid())
 	for _, v := range []struct{ root, limit string }{
 		{"/sys/fs/cgroup/memory", "memory.limit_in_bytes"},
 		{"/sys/fs/cgroup", "memory.max"},
@@ -142,7 +144,7 @@ func makeGroup(t *testing.T) string {
 		}
 		return dir
 	}
-	t.Logf("no memory cgroup can be made here: the hub's own peak is what counts")
+	t.Logf("no memory cgroup can be made here: the %s's own peak is what counts", of)
 	return ""
 }
 
@@ -189,12 +191,12 @@ func (p *program) forgetPeak(t *testing.T) {
 	}
 }
 
-// peak returns the most memory that the hub was resident with, in bytes.
+// peak returns the most memory that the process was resident with, in bytes.
 func (p *program) peak(t *testing.T) int64 {
 	t.Helper()
 	select {
 	case <-p.ended:
-		t.Fatalf("the hub has ended: %v", p.why)
+		t.Fatalf("the %s has ended: %v", p.what, p.why)
 	default:
 	}
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))

@@ -42,15 +42,15 @@ type raw struct {
 }
 
 // dialRaw connects and gives the server so much window for each of its answers.
-func dialRaw(ctx context.Context, addr string, files identity.Files, window uint32) (*raw, error) {
-	cfg, err := identity.ClientConfig(files, identity.ClientOptions{ServerName: "localhost"})
+func dialRaw(ctx context.Context, a *attacker, window uint32) (*raw, error) {
+	cfg, err := identity.ClientConfig(a.files, identity.ClientOptions{ServerName: "localhost", ServerRole: a.server})
 	if err != nil {
 		return nil, err
 	}
 	cfg = cfg.Clone()
 	cfg.NextProtos = []string{"h2"}
 	dialer := tls.Dialer{Config: cfg}
-	c, err := dialer.DialContext(ctx, "tcp", addr)
+	c, err := dialer.DialContext(ctx, "tcp", a.addr)
 	if err != nil {
 		return nil, err
 	}

@@ -36,7 +36,7 @@ func startWitness(t *testing.T, p *program) *witness {
 		t.Fatal(err)
 	}
 	var batch pb.PublishRequest
-	if err := proto.Unmarshal(batchOf(4000, 300), &batch); err != nil {
+	if err := proto.Unmarshal(batchOf("witness", 4000, 300), &batch); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
@@ -113,13 +113,13 @@ func (p *program) fill(t *testing.T) {
 	for _, shape := range [][3]int{{256 << 10, 1000, 100}, {900 << 10, 800 << 10, 30}} {
 		for range shape[2] {
 			var batch pb.PublishRequest
-			if err := proto.Unmarshal(batchOf(shape[0], shape[1]), &batch); err != nil {
+			if err := proto.Unmarshal(batchOf("filler", shape[0], shape[1]), &batch); err != nil {
 				t.Fatal(err)
 			}
 			if err := stream.Send(&batch); err != nil {
 				t.Fatal(err)
 			}
-			if ack, err := stream.Recv(); err != nil || ack.GetStatus() != pb.PublishAck_STATUS_OK {
+			if ack, err := stream.Recv(); err != nil || ack.GetStatus() != pb.PublishAck_STATUS_OK || int(ack.GetAccepted()) != len(batch.GetEvents()) {
 				t.Fatalf("fill the hub: %v, %v", ack, err)
 			}
 		}
