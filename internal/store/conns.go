@@ -27,6 +27,8 @@ type conn struct {
 	set  *conns
 	slot *limit.Slot
 	once sync.Once
+	life context.Context //nolint:containedctx // ends with the connection
+	end  context.CancelFunc
 }
 
 // Close closes the connection and takes it off the list.
@@ -108,6 +110,7 @@ func (l *conns) admit(secure *tls.Conn) (*conn, error) {
 		return nil, err
 	}
 	c := &conn{Conn: secure, id: id, cert: state.PeerCertificates[0], set: l, slot: slot}
+	c.life, c.end = context.WithCancel(context.Background())
 	l.mu.Lock()
 	l.open[c] = struct{}{}
 	l.mu.Unlock()
@@ -124,6 +127,7 @@ func (l *conns) drop(c *conn) {
 	defer l.mu.Unlock()
 	delete(l.open, c)
 	c.slot.Release()
+	c.end()
 }
 
 // cutRevoked ends the connections whose certificate is refused by now, and returns
@@ -150,7 +154,8 @@ func (l *conns) count() int { return l.slots.Taken() }
 type peer struct {
 	credentials.TLSInfo
 
-	id identity.ID
+	id   identity.ID
+	life context.Context //nolint:containedctx // the connection's
 }
 
 // finished are transport credentials for connections whose handshake is done.
@@ -164,7 +169,7 @@ func (finished) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, e
 	if !ok {
 		return nil, nil, errors.New("connection was not admitted")
 	}
-	return c, peer{id: c.id, TLSInfo: credentials.TLSInfo{
+	return c, peer{id: c.id, life: c.life, TLSInfo: credentials.TLSInfo{
 		State:          c.ConnectionState(),
 		CommonAuthInfo: credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity},
 	}}, nil

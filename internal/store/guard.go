@@ -61,6 +61,7 @@ type guard struct {
 	table   rights.Table
 	logger  *slog.Logger
 	limiter *limit.Log
+	unread  *unread
 	stopped context.Context //nolint:containedctx // the life of the store, which no call outlives
 }
 
@@ -88,6 +89,13 @@ func (g *guard) begin(ctx context.Context, method string) (context.Context, cont
 	return ctx, func() { unlink(); cancel() }, nil
 }
 
+// peerOf is who is at the other end of a call that begin let in.
+func peerOf(ctx context.Context) *peer {
+	p, _ := grpcpeer.FromContext(ctx)
+	who, _ := p.AuthInfo.(peer)
+	return &who
+}
+
 // told is one value of metadata, of bounded length.
 func told(ctx context.Context, name string) string {
 	values := metadata.ValueFromIncomingContext(ctx, name)
@@ -107,7 +115,9 @@ func (g *guard) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 	}
 	defer end()
 	defer g.recover(info.FullMethod, &err)
-	resp, err = next(ctx, req)
+	if resp, err = next(ctx, req); err == nil {
+		resp, err = g.unread.encode(ctx, peerOf(ctx), resp)
+	}
 	return resp, g.ended(ctx, err)
 }
 

@@ -56,6 +56,7 @@ type Server struct {
 	grpc    *grpc.Server
 	health  *health.Server
 	stop    context.CancelFunc // ends calls
+	unread  *unread
 }
 
 // Bounds of messages. Questions are small; answers are bounded by who makes them.
@@ -74,7 +75,7 @@ func New(o Options) (*Server, error) {
 	if o.Ready == nil {
 		o.Ready = func() bool { return true }
 	}
-	s := &Server{o: o, health: health.NewServer()}
+	s := &Server{o: o, health: health.NewServer(), unread: newUnread()}
 	if err := s.listen(); err != nil {
 		return nil, err
 	}
@@ -83,9 +84,9 @@ func New(o Options) (*Server, error) {
 	}
 	alive, stop := context.WithCancel(context.Background())
 	s.stop = stop
-	g := &guard{table: rights.Store(), logger: o.Logger, limiter: limit.NewLog(o.Logger, o.Now), stopped: alive}
+	g := &guard{table: rights.Store(), logger: o.Logger, limiter: limit.NewLog(o.Logger, o.Now), unread: s.unread, stopped: alive}
 	s.grpc = grpc.NewServer(
-		grpc.Creds(finished{}),
+		grpc.Creds(finished{}), grpc.ForceServerCodecV2(newAnswerCodec()),
 		grpc.UnaryInterceptor(g.unary), grpc.StreamInterceptor(g.stream),
 		grpc.MaxRecvMsgSize(maxRequest),
 		grpc.MaxConcurrentStreams(uint32(o.Config.Server.MaxStreams)),
@@ -139,6 +140,9 @@ func (s *Server) gauges() error {
 	err := s.o.Registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "amoskys_store_connections", Help: "Connections with a valid certificate that are open.",
 	}, func() float64 { return float64(s.conns.count()) }))
+	err = errors.Join(err, s.o.Registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "amoskys_store_unread_answer_bytes", Help: "Bytes of answers over 16 KiB that were made and not read by their clients.",
+	}, func() float64 { return float64(s.unread.bytes()) })))
 	if err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
