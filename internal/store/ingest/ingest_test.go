@@ -361,6 +361,7 @@ func TestKillsOfTheEngine(t *testing.T) {
 		if i%5 == 4 { // and the keeper's pauses begin anew
 			r.settled(t, l)
 			l.same(t, stored(t, r.keeper.Client(), "*"))
+			t.Logf("%d kills, %d events, each once", i+1, len(l.events))
 			r.stop()
 			r = startFeed(t, l, path)
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -28,8 +29,12 @@ const (
 	wholeSeed     = "AMOSKYS_TEST_WHOLE_SEED"
 )
 
-// TestKillsOfTheWhole kills log, reader, ingest and engine at once, at random moments:
-// afterwards each event that the log has is in the store once.
+// compareEvery is after how many kills the store is held against the log, beside the end.
+const compareEvery = 10
+
+// TestKillsOfTheWhole kills log, reader, ingest and engine, all at once or the store's
+// process or its engine alone, at random moments: afterwards each event that the log has
+// is in the store once. As often as AMOSKYS_TEST_WHOLE_KILLS says.
 func TestKillsOfTheWhole(t *testing.T) {
 	if testing.Short() {
 		t.Skip("left out with -short: it waits for engines that begin anew")
@@ -37,8 +42,18 @@ func TestKillsOfTheWhole(t *testing.T) {
 	kills := many(t, "AMOSKYS_TEST_WHOLE_KILLS", 3)
 	dir, random := t.TempDir(), rand.New(rand.NewPCG(7, 7))
 	for i := range kills {
-		killWhole(t, dir, i, time.Duration(random.IntN(1500))*time.Millisecond)
+		killWhole(t, dir, i, time.Duration(random.IntN(1500))*time.Millisecond, random.IntN(3))
+		if i+1 < kills && (i+1)%compareEvery == 0 {
+			compareWhole(t, dir, i+1)
+		}
 	}
+	compareWhole(t, dir, kills)
+}
+
+// compareWhole holds a store that was killed against its log, which nobody writes.
+func compareWhole(t *testing.T, dir string, kills int) {
+	t.Helper()
+	began := time.Now()
 	l := newLogged(8)
 	l.log = openLog(t, dir)
 	l.readAll(t)
@@ -46,14 +61,21 @@ func TestKillsOfTheWhole(t *testing.T) {
 	r.settled(t, l)
 	l.same(t, stored(t, r.keeper.Client(), "*"))
 	r.stop()
-	t.Logf("%d kills, %d events", kills, len(l.events))
+	t.Logf("%d kills, %d events, each once: compared in %v", kills, len(l.events), time.Since(began).Round(time.Millisecond))
 	if err := l.log.Close(); err != nil {
 		t.Error(err)
 	}
 }
 
+// Who is killed first, and the rest a moment later.
+const (
+	killAll = iota
+	killStoreFirst
+	killEngineFirst
+)
+
 // killWhole runs a whole store for a while once it serves, and kills it.
-func killWhole(t *testing.T, dir string, seed int, after time.Duration) {
+func killWhole(t *testing.T, dir string, seed int, after time.Duration, who int) {
 	t.Helper()
 	socket, err := os.MkdirTemp("", "w") //nolint:usetesting // the path of a socket is short
 	if err != nil {
@@ -75,7 +97,14 @@ func killWhole(t *testing.T, dir string, seed int, after time.Duration) {
 		engine, _ = strconv.Atoi(lines.Text())
 	}
 	_ = wait(t.Context(), after)
-	for _, pid := range []int{engine, cmd.Process.Pid} {
+	pids := []int{engine, cmd.Process.Pid}
+	if who == killStoreFirst {
+		slices.Reverse(pids)
+	}
+	for i, pid := range pids {
+		if i > 0 && who != killAll {
+			_ = wait(t.Context(), after/4)
+		}
 		if p, err := os.FindProcess(pid); err == nil && pid > 0 {
 			_ = p.Kill()
 		}

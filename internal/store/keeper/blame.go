@@ -25,7 +25,7 @@ const namelessStarts = 3
 func environmental(text string) bool {
 	return slices.ContainsFunc([]string{
 		"no space left on device", "disk quota exceeded", "too many open files", "cannot allocate memory", "out of memory",
-		"cannot acquire lock", "address already in use",
+		"cannot acquire lock", "address already in use", "read-only file system", "listen for the store", "remove the socket of before",
 	}, func(word string) bool { return strings.Contains(text, word) })
 }
 

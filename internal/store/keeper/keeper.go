@@ -340,6 +340,10 @@ func (k *Keeper) before(ctx context.Context) error {
 		return err
 	}
 	defer release()
+	// Else the engine would end before it looks at a file, and a day be blamed for it.
+	if err := os.Remove(k.o.Socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("something lies where the engine's socket is to be, move it away: %w", err)
+	}
 	k.mu.Lock()
 	served, end, suspects := k.serving, k.end, maps.Clone(k.suspects)
 	k.serving = false

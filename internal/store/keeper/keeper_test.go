@@ -1,7 +1,10 @@
 package keeper_test
 
 import (
+	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -102,4 +105,48 @@ func eventually(t *testing.T, ok func() bool) bool {
 		}
 	}
 	return true
+}
+
+// TestWhatLiesWhereTheSocketIsToBe is removed, or said to be in the way; no day is blamed.
+func TestWhatLiesWhereTheSocketIsToBe(t *testing.T) {
+	t.Parallel()
+	o := enginetest.Options(t, t.TempDir())
+	k, _ := enginetest.Run(t, o)
+	insert(t, k.Client(), 0, 100, time.Now())
+	if err := k.Client().Barrier(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	place := func(path string, content string) {
+		t.Helper()
+		err := os.Remove(o.Socket)
+		if err == nil && content != "" {
+			err = os.Mkdir(o.Socket, 0o700)
+		}
+		if err == nil && content != "folder" {
+			err = os.WriteFile(path, []byte(content), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, content := range []string{"", "folder"} {
+		place(o.Socket, content)
+		kill(t, k)
+	}
+	place(filepath.Join(o.Socket, "x"), "file in a folder")
+	if err := syscall.Kill(k.State().PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if !eventually(t, func() bool { s := k.State(); return !s.Running && strings.Contains(s.Reason, o.Socket) }) {
+		t.Errorf("state %+v", k.State())
+	}
+	if err := os.RemoveAll(o.Socket); err != nil {
+		t.Fatal(err)
+	}
+	if !eventually(t, func() bool { return k.State().Running }) {
+		t.Errorf("it does not serve again: %+v", k.State())
+	}
+	if s := k.State(); len(s.SetAside) > 0 || count(t, k.Client(), "*") != 100 {
+		t.Errorf("state %+v", s)
+	}
 }
