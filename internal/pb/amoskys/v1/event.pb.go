@@ -2011,332 +2011,6 @@ func (x *NetworkActivity) GetExporterIp() string {
 	return ""
 }
 
-// Http is the first request of a connection and its answer (OCSF http_request).
-type Http struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Version string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
-	Method  string                 `protobuf:"bytes,2,opt,name=method,proto3" json:"method,omitempty"`
-	Host    string                 `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
-	// Path and query, without what a secret may be in.
-	Url           string `protobuf:"bytes,4,opt,name=url,proto3" json:"url,omitempty"`
-	UserAgent     string `protobuf:"bytes,5,opt,name=user_agent,json=userAgent,proto3" json:"user_agent,omitempty"`
-	StatusCode    uint32 `protobuf:"varint,6,opt,name=status_code,json=statusCode,proto3" json:"status_code,omitempty"`
-	Server        string `protobuf:"bytes,7,opt,name=server,proto3" json:"server,omitempty"`
-	ContentType   string `protobuf:"bytes,8,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Http) Reset() {
-	*x = Http{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Http) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Http) ProtoMessage() {}
-
-func (x *Http) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Http.ProtoReflect.Descriptor instead.
-func (*Http) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{11}
-}
-
-func (x *Http) GetVersion() string {
-	if x != nil {
-		return x.Version
-	}
-	return ""
-}
-
-func (x *Http) GetMethod() string {
-	if x != nil {
-		return x.Method
-	}
-	return ""
-}
-
-func (x *Http) GetHost() string {
-	if x != nil {
-		return x.Host
-	}
-	return ""
-}
-
-func (x *Http) GetUrl() string {
-	if x != nil {
-		return x.Url
-	}
-	return ""
-}
-
-func (x *Http) GetUserAgent() string {
-	if x != nil {
-		return x.UserAgent
-	}
-	return ""
-}
-
-func (x *Http) GetStatusCode() uint32 {
-	if x != nil {
-		return x.StatusCode
-	}
-	return 0
-}
-
-func (x *Http) GetServer() string {
-	if x != nil {
-		return x.Server
-	}
-	return ""
-}
-
-func (x *Http) GetContentType() string {
-	if x != nil {
-		return x.ContentType
-	}
-	return ""
-}
-
-// Ssh is the handshake (RFC 4253) with the HASSH fingerprints of both sides.
-type Ssh struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ClientVersion string                 `protobuf:"bytes,1,opt,name=client_version,json=clientVersion,proto3" json:"client_version,omitempty"`
-	ServerVersion string                 `protobuf:"bytes,2,opt,name=server_version,json=serverVersion,proto3" json:"server_version,omitempty"`
-	Hassh         string                 `protobuf:"bytes,3,opt,name=hassh,proto3" json:"hassh,omitempty"`
-	HasshServer   string                 `protobuf:"bytes,4,opt,name=hassh_server,json=hasshServer,proto3" json:"hassh_server,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Ssh) Reset() {
-	*x = Ssh{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Ssh) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Ssh) ProtoMessage() {}
-
-func (x *Ssh) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Ssh.ProtoReflect.Descriptor instead.
-func (*Ssh) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{12}
-}
-
-func (x *Ssh) GetClientVersion() string {
-	if x != nil {
-		return x.ClientVersion
-	}
-	return ""
-}
-
-func (x *Ssh) GetServerVersion() string {
-	if x != nil {
-		return x.ServerVersion
-	}
-	return ""
-}
-
-func (x *Ssh) GetHassh() string {
-	if x != nil {
-		return x.Hassh
-	}
-	return ""
-}
-
-func (x *Ssh) GetHasshServer() string {
-	if x != nil {
-		return x.HasshServer
-	}
-	return ""
-}
-
-// Dhcp is what a client says of itself and is given (RFC 2131, RFC 2132).
-type Dhcp struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	MessageType string                 `protobuf:"bytes,1,opt,name=message_type,json=messageType,proto3" json:"message_type,omitempty"`
-	ClientMac   string                 `protobuf:"bytes,2,opt,name=client_mac,json=clientMac,proto3" json:"client_mac,omitempty"`
-	Hostname    string                 `protobuf:"bytes,3,opt,name=hostname,proto3" json:"hostname,omitempty"`
-	VendorClass string                 `protobuf:"bytes,4,opt,name=vendor_class,json=vendorClass,proto3" json:"vendor_class,omitempty"`
-	RequestedIp string                 `protobuf:"bytes,5,opt,name=requested_ip,json=requestedIp,proto3" json:"requested_ip,omitempty"`
-	AssignedIp  string                 `protobuf:"bytes,6,opt,name=assigned_ip,json=assignedIp,proto3" json:"assigned_ip,omitempty"`
-	ServerIp    string                 `protobuf:"bytes,7,opt,name=server_ip,json=serverIp,proto3" json:"server_ip,omitempty"`
-	// Option 55 in its order, which tells systems apart.
-	Parameters    []uint32 `protobuf:"varint,8,rep,packed,name=parameters,proto3" json:"parameters,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Dhcp) Reset() {
-	*x = Dhcp{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Dhcp) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Dhcp) ProtoMessage() {}
-
-func (x *Dhcp) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Dhcp.ProtoReflect.Descriptor instead.
-func (*Dhcp) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{13}
-}
-
-func (x *Dhcp) GetMessageType() string {
-	if x != nil {
-		return x.MessageType
-	}
-	return ""
-}
-
-func (x *Dhcp) GetClientMac() string {
-	if x != nil {
-		return x.ClientMac
-	}
-	return ""
-}
-
-func (x *Dhcp) GetHostname() string {
-	if x != nil {
-		return x.Hostname
-	}
-	return ""
-}
-
-func (x *Dhcp) GetVendorClass() string {
-	if x != nil {
-		return x.VendorClass
-	}
-	return ""
-}
-
-func (x *Dhcp) GetRequestedIp() string {
-	if x != nil {
-		return x.RequestedIp
-	}
-	return ""
-}
-
-func (x *Dhcp) GetAssignedIp() string {
-	if x != nil {
-		return x.AssignedIp
-	}
-	return ""
-}
-
-func (x *Dhcp) GetServerIp() string {
-	if x != nil {
-		return x.ServerIp
-	}
-	return ""
-}
-
-func (x *Dhcp) GetParameters() []uint32 {
-	if x != nil {
-		return x.Parameters
-	}
-	return nil
-}
-
-// Quic is the Initial of a connection (RFC 9000); its handshake is in tls.
-type Quic struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Version       string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
-	UserAgent     string                 `protobuf:"bytes,2,opt,name=user_agent,json=userAgent,proto3" json:"user_agent,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Quic) Reset() {
-	*x = Quic{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Quic) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Quic) ProtoMessage() {}
-
-func (x *Quic) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Quic.ProtoReflect.Descriptor instead.
-func (*Quic) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{14}
-}
-
-func (x *Quic) GetVersion() string {
-	if x != nil {
-		return x.Version
-	}
-	return ""
-}
-
-func (x *Quic) GetUserAgent() string {
-	if x != nil {
-		return x.UserAgent
-	}
-	return ""
-}
-
 type Endpoint struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ip            string                 `protobuf:"bytes,1,opt,name=ip,proto3" json:"ip,omitempty"`
@@ -2355,7 +2029,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[15]
+	mi := &file_amoskys_v1_event_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2367,7 +2041,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[15]
+	mi := &file_amoskys_v1_event_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2380,7 +2054,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{15}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Endpoint) GetIp() string {
@@ -2446,218 +2120,6 @@ func (x *Endpoint) GetAsOrganization() string {
 	return ""
 }
 
-type Tls struct {
-	state               protoimpl.MessageState `protogen:"open.v1"`
-	Version             string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
-	Sni                 string                 `protobuf:"bytes,2,opt,name=sni,proto3" json:"sni,omitempty"`
-	Alpn                []string               `protobuf:"bytes,3,rep,name=alpn,proto3" json:"alpn,omitempty"`
-	Cipher              string                 `protobuf:"bytes,4,opt,name=cipher,proto3" json:"cipher,omitempty"`
-	Ja4                 string                 `protobuf:"bytes,5,opt,name=ja4,proto3" json:"ja4,omitempty"`
-	Ja4S                string                 `protobuf:"bytes,6,opt,name=ja4s,proto3" json:"ja4s,omitempty"`
-	CertificateSubject  string                 `protobuf:"bytes,7,opt,name=certificate_subject,json=certificateSubject,proto3" json:"certificate_subject,omitempty"`
-	CertificateIssuer   string                 `protobuf:"bytes,8,opt,name=certificate_issuer,json=certificateIssuer,proto3" json:"certificate_issuer,omitempty"`
-	CertificateNotAfter *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=certificate_not_after,json=certificateNotAfter,proto3" json:"certificate_not_after,omitempty"`
-	// SHA-256 of the server's certificate (DER), in hexadecimal.
-	CertificateSha256    string                 `protobuf:"bytes,10,opt,name=certificate_sha256,json=certificateSha256,proto3" json:"certificate_sha256,omitempty"`
-	CertificateNotBefore *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=certificate_not_before,json=certificateNotBefore,proto3" json:"certificate_not_before,omitempty"`
-	// MD5 of the older fingerprint, for lists that know no other.
-	Ja3 string `protobuf:"bytes,12,opt,name=ja3,proto3" json:"ja3,omitempty"`
-	// The client offered Encrypted Client Hello; sni is the outer name.
-	Ech bool `protobuf:"varint,13,opt,name=ech,proto3" json:"ech,omitempty"`
-	// Issuer and subject are one.
-	CertificateSelfSigned bool `protobuf:"varint,14,opt,name=certificate_self_signed,json=certificateSelfSigned,proto3" json:"certificate_self_signed,omitempty"`
-	unknownFields         protoimpl.UnknownFields
-	sizeCache             protoimpl.SizeCache
-}
-
-func (x *Tls) Reset() {
-	*x = Tls{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[16]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Tls) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Tls) ProtoMessage() {}
-
-func (x *Tls) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[16]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Tls.ProtoReflect.Descriptor instead.
-func (*Tls) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{16}
-}
-
-func (x *Tls) GetVersion() string {
-	if x != nil {
-		return x.Version
-	}
-	return ""
-}
-
-func (x *Tls) GetSni() string {
-	if x != nil {
-		return x.Sni
-	}
-	return ""
-}
-
-func (x *Tls) GetAlpn() []string {
-	if x != nil {
-		return x.Alpn
-	}
-	return nil
-}
-
-func (x *Tls) GetCipher() string {
-	if x != nil {
-		return x.Cipher
-	}
-	return ""
-}
-
-func (x *Tls) GetJa4() string {
-	if x != nil {
-		return x.Ja4
-	}
-	return ""
-}
-
-func (x *Tls) GetJa4S() string {
-	if x != nil {
-		return x.Ja4S
-	}
-	return ""
-}
-
-func (x *Tls) GetCertificateSubject() string {
-	if x != nil {
-		return x.CertificateSubject
-	}
-	return ""
-}
-
-func (x *Tls) GetCertificateIssuer() string {
-	if x != nil {
-		return x.CertificateIssuer
-	}
-	return ""
-}
-
-func (x *Tls) GetCertificateNotAfter() *timestamppb.Timestamp {
-	if x != nil {
-		return x.CertificateNotAfter
-	}
-	return nil
-}
-
-func (x *Tls) GetCertificateSha256() string {
-	if x != nil {
-		return x.CertificateSha256
-	}
-	return ""
-}
-
-func (x *Tls) GetCertificateNotBefore() *timestamppb.Timestamp {
-	if x != nil {
-		return x.CertificateNotBefore
-	}
-	return nil
-}
-
-func (x *Tls) GetJa3() string {
-	if x != nil {
-		return x.Ja3
-	}
-	return ""
-}
-
-func (x *Tls) GetEch() bool {
-	if x != nil {
-		return x.Ech
-	}
-	return false
-}
-
-func (x *Tls) GetCertificateSelfSigned() bool {
-	if x != nil {
-		return x.CertificateSelfSigned
-	}
-	return false
-}
-
-type DnsAnswer struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Type          string                 `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
-	Rdata         string                 `protobuf:"bytes,2,opt,name=rdata,proto3" json:"rdata,omitempty"`
-	Ttl           uint32                 `protobuf:"varint,3,opt,name=ttl,proto3" json:"ttl,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *DnsAnswer) Reset() {
-	*x = DnsAnswer{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *DnsAnswer) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*DnsAnswer) ProtoMessage() {}
-
-func (x *DnsAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[17]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use DnsAnswer.ProtoReflect.Descriptor instead.
-func (*DnsAnswer) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{17}
-}
-
-func (x *DnsAnswer) GetType() string {
-	if x != nil {
-		return x.Type
-	}
-	return ""
-}
-
-func (x *DnsAnswer) GetRdata() string {
-	if x != nil {
-		return x.Rdata
-	}
-	return ""
-}
-
-func (x *DnsAnswer) GetTtl() uint32 {
-	if x != nil {
-		return x.Ttl
-	}
-	return 0
-}
-
 // FileActivity is OCSF class 1001.
 type FileActivity struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -2672,7 +2134,7 @@ type FileActivity struct {
 
 func (x *FileActivity) Reset() {
 	*x = FileActivity{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[18]
+	mi := &file_amoskys_v1_event_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2684,7 +2146,7 @@ func (x *FileActivity) String() string {
 func (*FileActivity) ProtoMessage() {}
 
 func (x *FileActivity) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[18]
+	mi := &file_amoskys_v1_event_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2697,7 +2159,7 @@ func (x *FileActivity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileActivity.ProtoReflect.Descriptor instead.
 func (*FileActivity) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{18}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *FileActivity) GetAction() FileAction {
@@ -2744,7 +2206,7 @@ type File struct {
 
 func (x *File) Reset() {
 	*x = File{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[19]
+	mi := &file_amoskys_v1_event_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2756,7 +2218,7 @@ func (x *File) String() string {
 func (*File) ProtoMessage() {}
 
 func (x *File) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[19]
+	mi := &file_amoskys_v1_event_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2769,7 +2231,7 @@ func (x *File) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use File.ProtoReflect.Descriptor instead.
 func (*File) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{19}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *File) GetPath() string {
@@ -2850,7 +2312,7 @@ type Authentication struct {
 
 func (x *Authentication) Reset() {
 	*x = Authentication{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[20]
+	mi := &file_amoskys_v1_event_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2862,7 +2324,7 @@ func (x *Authentication) String() string {
 func (*Authentication) ProtoMessage() {}
 
 func (x *Authentication) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[20]
+	mi := &file_amoskys_v1_event_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2875,7 +2337,7 @@ func (x *Authentication) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Authentication.ProtoReflect.Descriptor instead.
 func (*Authentication) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{20}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Authentication) GetAction() AuthAction {
@@ -2967,7 +2429,7 @@ type DeviceInventory struct {
 
 func (x *DeviceInventory) Reset() {
 	*x = DeviceInventory{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[21]
+	mi := &file_amoskys_v1_event_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2979,7 +2441,7 @@ func (x *DeviceInventory) String() string {
 func (*DeviceInventory) ProtoMessage() {}
 
 func (x *DeviceInventory) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[21]
+	mi := &file_amoskys_v1_event_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2992,7 +2454,7 @@ func (x *DeviceInventory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceInventory.ProtoReflect.Descriptor instead.
 func (*DeviceInventory) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{21}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DeviceInventory) GetUid() string {
@@ -3107,7 +2569,7 @@ type Port struct {
 
 func (x *Port) Reset() {
 	*x = Port{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[22]
+	mi := &file_amoskys_v1_event_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3119,7 +2581,7 @@ func (x *Port) String() string {
 func (*Port) ProtoMessage() {}
 
 func (x *Port) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[22]
+	mi := &file_amoskys_v1_event_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3132,7 +2594,7 @@ func (x *Port) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Port.ProtoReflect.Descriptor instead.
 func (*Port) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{22}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Port) GetPort() uint32 {
@@ -3202,7 +2664,7 @@ type SnmpReading struct {
 
 func (x *SnmpReading) Reset() {
 	*x = SnmpReading{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[23]
+	mi := &file_amoskys_v1_event_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3214,7 +2676,7 @@ func (x *SnmpReading) String() string {
 func (*SnmpReading) ProtoMessage() {}
 
 func (x *SnmpReading) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[23]
+	mi := &file_amoskys_v1_event_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3227,7 +2689,7 @@ func (x *SnmpReading) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnmpReading.ProtoReflect.Descriptor instead.
 func (*SnmpReading) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{23}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SnmpReading) GetTarget() string {
@@ -3335,222 +2797,6 @@ func (x *SnmpReading) GetContact() string {
 	return ""
 }
 
-type SnmpInterface struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Index         uint32                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Alias         string                 `protobuf:"bytes,3,opt,name=alias,proto3" json:"alias,omitempty"`
-	SpeedBps      uint64                 `protobuf:"varint,4,opt,name=speed_bps,json=speedBps,proto3" json:"speed_bps,omitempty"`
-	AdminStatus   string                 `protobuf:"bytes,5,opt,name=admin_status,json=adminStatus,proto3" json:"admin_status,omitempty"`
-	OperStatus    string                 `protobuf:"bytes,6,opt,name=oper_status,json=operStatus,proto3" json:"oper_status,omitempty"`
-	BytesIn       uint64                 `protobuf:"varint,7,opt,name=bytes_in,json=bytesIn,proto3" json:"bytes_in,omitempty"`
-	BytesOut      uint64                 `protobuf:"varint,8,opt,name=bytes_out,json=bytesOut,proto3" json:"bytes_out,omitempty"`
-	PacketsIn     uint64                 `protobuf:"varint,9,opt,name=packets_in,json=packetsIn,proto3" json:"packets_in,omitempty"`
-	PacketsOut    uint64                 `protobuf:"varint,10,opt,name=packets_out,json=packetsOut,proto3" json:"packets_out,omitempty"`
-	ErrorsIn      uint64                 `protobuf:"varint,11,opt,name=errors_in,json=errorsIn,proto3" json:"errors_in,omitempty"`
-	ErrorsOut     uint64                 `protobuf:"varint,12,opt,name=errors_out,json=errorsOut,proto3" json:"errors_out,omitempty"`
-	DiscardsIn    uint64                 `protobuf:"varint,13,opt,name=discards_in,json=discardsIn,proto3" json:"discards_in,omitempty"`
-	DiscardsOut   uint64                 `protobuf:"varint,14,opt,name=discards_out,json=discardsOut,proto3" json:"discards_out,omitempty"`
-	Mac           string                 `protobuf:"bytes,15,opt,name=mac,proto3" json:"mac,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *SnmpInterface) Reset() {
-	*x = SnmpInterface{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[24]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SnmpInterface) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SnmpInterface) ProtoMessage() {}
-
-func (x *SnmpInterface) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[24]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SnmpInterface.ProtoReflect.Descriptor instead.
-func (*SnmpInterface) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{24}
-}
-
-func (x *SnmpInterface) GetIndex() uint32 {
-	if x != nil {
-		return x.Index
-	}
-	return 0
-}
-
-func (x *SnmpInterface) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-func (x *SnmpInterface) GetAlias() string {
-	if x != nil {
-		return x.Alias
-	}
-	return ""
-}
-
-func (x *SnmpInterface) GetSpeedBps() uint64 {
-	if x != nil {
-		return x.SpeedBps
-	}
-	return 0
-}
-
-func (x *SnmpInterface) GetAdminStatus() string {
-	if x != nil {
-		return x.AdminStatus
-	}
-	return ""
-}
-
-func (x *SnmpInterface) GetOperStatus() string {
-	if x != nil {
-		return x.OperStatus
-	}
-	return ""
-}
-
-func (x *SnmpInterface) GetBytesIn() uint64 {
-	if x != nil {
-		return x.BytesIn
-	}
-	return 0
-}
-
-func (x *SnmpInterface) GetBytesOut() uint64 {
-	if x != nil {
-		return x.BytesOut
-	}
-	return 0
-}
-
-func (x *SnmpInterface) GetPacketsIn() uint64 {
-	if x != nil {
-		return x.PacketsIn
-	}
-	return 0
-}
-
-func (x *SnmpInterface) GetPacketsOut() uint64 {
-	if x != nil {
-		return x.PacketsOut
-	}
-	return 0
-}
-
-func (x *SnmpInterface) GetErrorsIn() uint64 {
-	if x != nil {
-		return x.ErrorsIn
-	}
-	return 0
-}
-
-func (x *SnmpInterface) GetErrorsOut() uint64 {
-	if x != nil {
-		return x.ErrorsOut
-	}
-	return 0
-}
-
-func (x *SnmpInterface) GetDiscardsIn() uint64 {
-	if x != nil {
-		return x.DiscardsIn
-	}
-	return 0
-}
-
-func (x *SnmpInterface) GetDiscardsOut() uint64 {
-	if x != nil {
-		return x.DiscardsOut
-	}
-	return 0
-}
-
-func (x *SnmpInterface) GetMac() string {
-	if x != nil {
-		return x.Mac
-	}
-	return ""
-}
-
-type SnmpMemory struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	UsedBytes     uint64                 `protobuf:"varint,2,opt,name=used_bytes,json=usedBytes,proto3" json:"used_bytes,omitempty"`
-	TotalBytes    uint64                 `protobuf:"varint,3,opt,name=total_bytes,json=totalBytes,proto3" json:"total_bytes,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *SnmpMemory) Reset() {
-	*x = SnmpMemory{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[25]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SnmpMemory) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SnmpMemory) ProtoMessage() {}
-
-func (x *SnmpMemory) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[25]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SnmpMemory.ProtoReflect.Descriptor instead.
-func (*SnmpMemory) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{25}
-}
-
-func (x *SnmpMemory) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-func (x *SnmpMemory) GetUsedBytes() uint64 {
-	if x != nil {
-		return x.UsedBytes
-	}
-	return 0
-}
-
-func (x *SnmpMemory) GetTotalBytes() uint64 {
-	if x != nil {
-		return x.TotalBytes
-	}
-	return 0
-}
-
 // MetricBatch carries samples under Prometheus names.
 type MetricBatch struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3561,7 +2807,7 @@ type MetricBatch struct {
 
 func (x *MetricBatch) Reset() {
 	*x = MetricBatch{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[26]
+	mi := &file_amoskys_v1_event_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3573,7 +2819,7 @@ func (x *MetricBatch) String() string {
 func (*MetricBatch) ProtoMessage() {}
 
 func (x *MetricBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[26]
+	mi := &file_amoskys_v1_event_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3586,7 +2832,7 @@ func (x *MetricBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetricBatch.ProtoReflect.Descriptor instead.
 func (*MetricBatch) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{26}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *MetricBatch) GetMetrics() []*Metric {
@@ -3610,7 +2856,7 @@ type Metric struct {
 
 func (x *Metric) Reset() {
 	*x = Metric{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[27]
+	mi := &file_amoskys_v1_event_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3622,7 +2868,7 @@ func (x *Metric) String() string {
 func (*Metric) ProtoMessage() {}
 
 func (x *Metric) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[27]
+	mi := &file_amoskys_v1_event_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3635,7 +2881,7 @@ func (x *Metric) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Metric.ProtoReflect.Descriptor instead.
 func (*Metric) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{27}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Metric) GetName() string {
@@ -3698,7 +2944,7 @@ type DetectionFinding struct {
 
 func (x *DetectionFinding) Reset() {
 	*x = DetectionFinding{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[28]
+	mi := &file_amoskys_v1_event_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3710,7 +2956,7 @@ func (x *DetectionFinding) String() string {
 func (*DetectionFinding) ProtoMessage() {}
 
 func (x *DetectionFinding) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[28]
+	mi := &file_amoskys_v1_event_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3723,7 +2969,7 @@ func (x *DetectionFinding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetectionFinding.ProtoReflect.Descriptor instead.
 func (*DetectionFinding) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{28}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DetectionFinding) GetUid() string {
@@ -3843,7 +3089,7 @@ type AgentHealth struct {
 
 func (x *AgentHealth) Reset() {
 	*x = AgentHealth{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[29]
+	mi := &file_amoskys_v1_event_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3855,7 +3101,7 @@ func (x *AgentHealth) String() string {
 func (*AgentHealth) ProtoMessage() {}
 
 func (x *AgentHealth) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[29]
+	mi := &file_amoskys_v1_event_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3868,7 +3114,7 @@ func (x *AgentHealth) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentHealth.ProtoReflect.Descriptor instead.
 func (*AgentHealth) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{29}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AgentHealth) GetState() AgentState {
@@ -3964,7 +3210,7 @@ type HubHealth struct {
 
 func (x *HubHealth) Reset() {
 	*x = HubHealth{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[30]
+	mi := &file_amoskys_v1_event_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3976,7 +3222,7 @@ func (x *HubHealth) String() string {
 func (*HubHealth) ProtoMessage() {}
 
 func (x *HubHealth) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[30]
+	mi := &file_amoskys_v1_event_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3989,7 +3235,7 @@ func (x *HubHealth) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubHealth.ProtoReflect.Descriptor instead.
 func (*HubHealth) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{30}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *HubHealth) GetEndpoint() string {
@@ -4101,7 +3347,7 @@ type AuditActivity struct {
 
 func (x *AuditActivity) Reset() {
 	*x = AuditActivity{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[31]
+	mi := &file_amoskys_v1_event_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4113,7 +3359,7 @@ func (x *AuditActivity) String() string {
 func (*AuditActivity) ProtoMessage() {}
 
 func (x *AuditActivity) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[31]
+	mi := &file_amoskys_v1_event_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4126,7 +3372,7 @@ func (x *AuditActivity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditActivity.ProtoReflect.Descriptor instead.
 func (*AuditActivity) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{31}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *AuditActivity) GetActor() string {
@@ -4176,7 +3422,7 @@ var File_amoskys_v1_event_proto protoreflect.FileDescriptor
 const file_amoskys_v1_event_proto_rawDesc = "" +
 	"\n" +
 	"\x16amoskys/v1/event.proto\x12\n" +
-	"amoskys.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcc\b\n" +
+	"amoskys.v1\x1a\x1aamoskys/v1/protocols.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcc\b\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x12\n" +
@@ -4340,40 +3586,7 @@ const file_amoskys_v1_event_proto_rawDesc = "" +
 	"\x0fpayload_lengths\x18+ \x03(\x05R\x0epayloadLengths\x12#\n" +
 	"\rsampling_rate\x18, \x01(\x04R\fsamplingRate\x12\x1f\n" +
 	"\vexporter_ip\x18- \x01(\tR\n" +
-	"exporterIp\"\xd9\x01\n" +
-	"\x04Http\x12\x18\n" +
-	"\aversion\x18\x01 \x01(\tR\aversion\x12\x16\n" +
-	"\x06method\x18\x02 \x01(\tR\x06method\x12\x12\n" +
-	"\x04host\x18\x03 \x01(\tR\x04host\x12\x10\n" +
-	"\x03url\x18\x04 \x01(\tR\x03url\x12\x1d\n" +
-	"\n" +
-	"user_agent\x18\x05 \x01(\tR\tuserAgent\x12\x1f\n" +
-	"\vstatus_code\x18\x06 \x01(\rR\n" +
-	"statusCode\x12\x16\n" +
-	"\x06server\x18\a \x01(\tR\x06server\x12!\n" +
-	"\fcontent_type\x18\b \x01(\tR\vcontentType\"\x8c\x01\n" +
-	"\x03Ssh\x12%\n" +
-	"\x0eclient_version\x18\x01 \x01(\tR\rclientVersion\x12%\n" +
-	"\x0eserver_version\x18\x02 \x01(\tR\rserverVersion\x12\x14\n" +
-	"\x05hassh\x18\x03 \x01(\tR\x05hassh\x12!\n" +
-	"\fhassh_server\x18\x04 \x01(\tR\vhasshServer\"\x88\x02\n" +
-	"\x04Dhcp\x12!\n" +
-	"\fmessage_type\x18\x01 \x01(\tR\vmessageType\x12\x1d\n" +
-	"\n" +
-	"client_mac\x18\x02 \x01(\tR\tclientMac\x12\x1a\n" +
-	"\bhostname\x18\x03 \x01(\tR\bhostname\x12!\n" +
-	"\fvendor_class\x18\x04 \x01(\tR\vvendorClass\x12!\n" +
-	"\frequested_ip\x18\x05 \x01(\tR\vrequestedIp\x12\x1f\n" +
-	"\vassigned_ip\x18\x06 \x01(\tR\n" +
-	"assignedIp\x12\x1b\n" +
-	"\tserver_ip\x18\a \x01(\tR\bserverIp\x12\x1e\n" +
-	"\n" +
-	"parameters\x18\b \x03(\rR\n" +
-	"parameters\"?\n" +
-	"\x04Quic\x12\x18\n" +
-	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1d\n" +
-	"\n" +
-	"user_agent\x18\x02 \x01(\tR\tuserAgent\"\xfc\x01\n" +
+	"exporterIp\"\xfc\x01\n" +
 	"\bEndpoint\x12\x0e\n" +
 	"\x02ip\x18\x01 \x01(\tR\x02ip\x12\x12\n" +
 	"\x04port\x18\x02 \x01(\rR\x04port\x12\x1a\n" +
@@ -4383,27 +3596,7 @@ const file_amoskys_v1_event_proto_rawDesc = "" +
 	"\avlan_id\x18\x06 \x01(\rR\x06vlanId\x12\x18\n" +
 	"\acountry\x18\a \x01(\tR\acountry\x12\x1b\n" +
 	"\tas_number\x18\b \x01(\rR\basNumber\x12'\n" +
-	"\x0fas_organization\x18\t \x01(\tR\x0easOrganization\"\x90\x04\n" +
-	"\x03Tls\x12\x18\n" +
-	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
-	"\x03sni\x18\x02 \x01(\tR\x03sni\x12\x12\n" +
-	"\x04alpn\x18\x03 \x03(\tR\x04alpn\x12\x16\n" +
-	"\x06cipher\x18\x04 \x01(\tR\x06cipher\x12\x10\n" +
-	"\x03ja4\x18\x05 \x01(\tR\x03ja4\x12\x12\n" +
-	"\x04ja4s\x18\x06 \x01(\tR\x04ja4s\x12/\n" +
-	"\x13certificate_subject\x18\a \x01(\tR\x12certificateSubject\x12-\n" +
-	"\x12certificate_issuer\x18\b \x01(\tR\x11certificateIssuer\x12N\n" +
-	"\x15certificate_not_after\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x13certificateNotAfter\x12-\n" +
-	"\x12certificate_sha256\x18\n" +
-	" \x01(\tR\x11certificateSha256\x12P\n" +
-	"\x16certificate_not_before\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x14certificateNotBefore\x12\x10\n" +
-	"\x03ja3\x18\f \x01(\tR\x03ja3\x12\x10\n" +
-	"\x03ech\x18\r \x01(\bR\x03ech\x126\n" +
-	"\x17certificate_self_signed\x18\x0e \x01(\bR\x15certificateSelfSigned\"G\n" +
-	"\tDnsAnswer\x12\x12\n" +
-	"\x04type\x18\x01 \x01(\tR\x04type\x12\x14\n" +
-	"\x05rdata\x18\x02 \x01(\tR\x05rdata\x12\x10\n" +
-	"\x03ttl\x18\x03 \x01(\rR\x03ttl\"\xc2\x01\n" +
+	"\x0fas_organization\x18\t \x01(\tR\x0easOrganization\"\xc2\x01\n" +
 	"\fFileActivity\x12.\n" +
 	"\x06action\x18\x01 \x01(\x0e2\x16.amoskys.v1.FileActionR\x06action\x12$\n" +
 	"\x04file\x18\x02 \x01(\v2\x10.amoskys.v1.FileR\x04file\x121\n" +
@@ -4477,36 +3670,7 @@ const file_amoskys_v1_event_proto_rawDesc = "" +
 	"\rresponse_time\x18\f \x01(\v2\x19.google.protobuf.DurationR\fresponseTime\x12\x14\n" +
 	"\x05error\x18\r \x01(\tR\x05error\x12\x1a\n" +
 	"\blocation\x18\x0e \x01(\tR\blocation\x12\x18\n" +
-	"\acontact\x18\x0f \x01(\tR\acontact\"\xba\x03\n" +
-	"\rSnmpInterface\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\rR\x05index\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
-	"\x05alias\x18\x03 \x01(\tR\x05alias\x12\x1b\n" +
-	"\tspeed_bps\x18\x04 \x01(\x04R\bspeedBps\x12!\n" +
-	"\fadmin_status\x18\x05 \x01(\tR\vadminStatus\x12\x1f\n" +
-	"\voper_status\x18\x06 \x01(\tR\n" +
-	"operStatus\x12\x19\n" +
-	"\bbytes_in\x18\a \x01(\x04R\abytesIn\x12\x1b\n" +
-	"\tbytes_out\x18\b \x01(\x04R\bbytesOut\x12\x1d\n" +
-	"\n" +
-	"packets_in\x18\t \x01(\x04R\tpacketsIn\x12\x1f\n" +
-	"\vpackets_out\x18\n" +
-	" \x01(\x04R\n" +
-	"packetsOut\x12\x1b\n" +
-	"\terrors_in\x18\v \x01(\x04R\berrorsIn\x12\x1d\n" +
-	"\n" +
-	"errors_out\x18\f \x01(\x04R\terrorsOut\x12\x1f\n" +
-	"\vdiscards_in\x18\r \x01(\x04R\n" +
-	"discardsIn\x12!\n" +
-	"\fdiscards_out\x18\x0e \x01(\x04R\vdiscardsOut\x12\x10\n" +
-	"\x03mac\x18\x0f \x01(\tR\x03mac\"`\n" +
-	"\n" +
-	"SnmpMemory\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
-	"\n" +
-	"used_bytes\x18\x02 \x01(\x04R\tusedBytes\x12\x1f\n" +
-	"\vtotal_bytes\x18\x03 \x01(\x04R\n" +
-	"totalBytes\";\n" +
+	"\acontact\x18\x0f \x01(\tR\acontact\";\n" +
 	"\vMetricBatch\x12,\n" +
 	"\ametrics\x18\x01 \x03(\v2\x12.amoskys.v1.MetricR\ametrics\"\xe5\x01\n" +
 	"\x06Metric\x12\x12\n" +
@@ -4651,7 +3815,7 @@ func file_amoskys_v1_event_proto_rawDescGZIP() []byte {
 }
 
 var file_amoskys_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_amoskys_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_amoskys_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_amoskys_v1_event_proto_goTypes = []any{
 	(Severity)(0),                 // 0: amoskys.v1.Severity
 	(ProcessAction)(0),            // 1: amoskys.v1.ProcessAction
@@ -4672,108 +3836,106 @@ var file_amoskys_v1_event_proto_goTypes = []any{
 	(*Hash)(nil),                  // 16: amoskys.v1.Hash
 	(*ProcessUsage)(nil),          // 17: amoskys.v1.ProcessUsage
 	(*NetworkActivity)(nil),       // 18: amoskys.v1.NetworkActivity
-	(*Http)(nil),                  // 19: amoskys.v1.Http
-	(*Ssh)(nil),                   // 20: amoskys.v1.Ssh
-	(*Dhcp)(nil),                  // 21: amoskys.v1.Dhcp
-	(*Quic)(nil),                  // 22: amoskys.v1.Quic
-	(*Endpoint)(nil),              // 23: amoskys.v1.Endpoint
-	(*Tls)(nil),                   // 24: amoskys.v1.Tls
-	(*DnsAnswer)(nil),             // 25: amoskys.v1.DnsAnswer
-	(*FileActivity)(nil),          // 26: amoskys.v1.FileActivity
-	(*File)(nil),                  // 27: amoskys.v1.File
-	(*Authentication)(nil),        // 28: amoskys.v1.Authentication
-	(*DeviceInventory)(nil),       // 29: amoskys.v1.DeviceInventory
-	(*Port)(nil),                  // 30: amoskys.v1.Port
-	(*SnmpReading)(nil),           // 31: amoskys.v1.SnmpReading
-	(*SnmpInterface)(nil),         // 32: amoskys.v1.SnmpInterface
-	(*SnmpMemory)(nil),            // 33: amoskys.v1.SnmpMemory
-	(*MetricBatch)(nil),           // 34: amoskys.v1.MetricBatch
-	(*Metric)(nil),                // 35: amoskys.v1.Metric
-	(*DetectionFinding)(nil),      // 36: amoskys.v1.DetectionFinding
-	(*AgentHealth)(nil),           // 37: amoskys.v1.AgentHealth
-	(*HubHealth)(nil),             // 38: amoskys.v1.HubHealth
-	(*AuditActivity)(nil),         // 39: amoskys.v1.AuditActivity
-	nil,                           // 40: amoskys.v1.Event.LabelsEntry
-	nil,                           // 41: amoskys.v1.Metric.LabelsEntry
-	nil,                           // 42: amoskys.v1.DetectionFinding.ObservablesEntry
-	(*timestamppb.Timestamp)(nil), // 43: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 44: google.protobuf.Duration
+	(*Endpoint)(nil),              // 19: amoskys.v1.Endpoint
+	(*FileActivity)(nil),          // 20: amoskys.v1.FileActivity
+	(*File)(nil),                  // 21: amoskys.v1.File
+	(*Authentication)(nil),        // 22: amoskys.v1.Authentication
+	(*DeviceInventory)(nil),       // 23: amoskys.v1.DeviceInventory
+	(*Port)(nil),                  // 24: amoskys.v1.Port
+	(*SnmpReading)(nil),           // 25: amoskys.v1.SnmpReading
+	(*MetricBatch)(nil),           // 26: amoskys.v1.MetricBatch
+	(*Metric)(nil),                // 27: amoskys.v1.Metric
+	(*DetectionFinding)(nil),      // 28: amoskys.v1.DetectionFinding
+	(*AgentHealth)(nil),           // 29: amoskys.v1.AgentHealth
+	(*HubHealth)(nil),             // 30: amoskys.v1.HubHealth
+	(*AuditActivity)(nil),         // 31: amoskys.v1.AuditActivity
+	nil,                           // 32: amoskys.v1.Event.LabelsEntry
+	nil,                           // 33: amoskys.v1.Metric.LabelsEntry
+	nil,                           // 34: amoskys.v1.DetectionFinding.ObservablesEntry
+	(*timestamppb.Timestamp)(nil), // 35: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 36: google.protobuf.Duration
+	(*Tls)(nil),                   // 37: amoskys.v1.Tls
+	(*DnsAnswer)(nil),             // 38: amoskys.v1.DnsAnswer
+	(*Http)(nil),                  // 39: amoskys.v1.Http
+	(*Ssh)(nil),                   // 40: amoskys.v1.Ssh
+	(*Dhcp)(nil),                  // 41: amoskys.v1.Dhcp
+	(*Quic)(nil),                  // 42: amoskys.v1.Quic
+	(*SnmpInterface)(nil),         // 43: amoskys.v1.SnmpInterface
+	(*SnmpMemory)(nil),            // 44: amoskys.v1.SnmpMemory
 }
 var file_amoskys_v1_event_proto_depIdxs = []int32{
-	43, // 0: amoskys.v1.Event.time:type_name -> google.protobuf.Timestamp
+	35, // 0: amoskys.v1.Event.time:type_name -> google.protobuf.Timestamp
 	0,  // 1: amoskys.v1.Event.severity:type_name -> amoskys.v1.Severity
 	10, // 2: amoskys.v1.Event.agent:type_name -> amoskys.v1.Agent
 	11, // 3: amoskys.v1.Event.host:type_name -> amoskys.v1.Host
-	40, // 4: amoskys.v1.Event.labels:type_name -> amoskys.v1.Event.LabelsEntry
+	32, // 4: amoskys.v1.Event.labels:type_name -> amoskys.v1.Event.LabelsEntry
 	11, // 5: amoskys.v1.Event.observer:type_name -> amoskys.v1.Host
 	12, // 6: amoskys.v1.Event.about:type_name -> amoskys.v1.Device
 	13, // 7: amoskys.v1.Event.process:type_name -> amoskys.v1.ProcessActivity
 	18, // 8: amoskys.v1.Event.network:type_name -> amoskys.v1.NetworkActivity
-	26, // 9: amoskys.v1.Event.file:type_name -> amoskys.v1.FileActivity
-	28, // 10: amoskys.v1.Event.authentication:type_name -> amoskys.v1.Authentication
-	29, // 11: amoskys.v1.Event.device:type_name -> amoskys.v1.DeviceInventory
-	31, // 12: amoskys.v1.Event.snmp:type_name -> amoskys.v1.SnmpReading
-	34, // 13: amoskys.v1.Event.metrics:type_name -> amoskys.v1.MetricBatch
-	36, // 14: amoskys.v1.Event.finding:type_name -> amoskys.v1.DetectionFinding
-	37, // 15: amoskys.v1.Event.agent_health:type_name -> amoskys.v1.AgentHealth
-	38, // 16: amoskys.v1.Event.hub_health:type_name -> amoskys.v1.HubHealth
-	39, // 17: amoskys.v1.Event.audit:type_name -> amoskys.v1.AuditActivity
+	20, // 9: amoskys.v1.Event.file:type_name -> amoskys.v1.FileActivity
+	22, // 10: amoskys.v1.Event.authentication:type_name -> amoskys.v1.Authentication
+	23, // 11: amoskys.v1.Event.device:type_name -> amoskys.v1.DeviceInventory
+	25, // 12: amoskys.v1.Event.snmp:type_name -> amoskys.v1.SnmpReading
+	26, // 13: amoskys.v1.Event.metrics:type_name -> amoskys.v1.MetricBatch
+	28, // 14: amoskys.v1.Event.finding:type_name -> amoskys.v1.DetectionFinding
+	29, // 15: amoskys.v1.Event.agent_health:type_name -> amoskys.v1.AgentHealth
+	30, // 16: amoskys.v1.Event.hub_health:type_name -> amoskys.v1.HubHealth
+	31, // 17: amoskys.v1.Event.audit:type_name -> amoskys.v1.AuditActivity
 	1,  // 18: amoskys.v1.ProcessActivity.action:type_name -> amoskys.v1.ProcessAction
 	14, // 19: amoskys.v1.ProcessActivity.process:type_name -> amoskys.v1.Process
 	14, // 20: amoskys.v1.ProcessActivity.parent:type_name -> amoskys.v1.Process
 	17, // 21: amoskys.v1.ProcessActivity.usage:type_name -> amoskys.v1.ProcessUsage
-	43, // 22: amoskys.v1.Process.created_time:type_name -> google.protobuf.Timestamp
+	35, // 22: amoskys.v1.Process.created_time:type_name -> google.protobuf.Timestamp
 	15, // 23: amoskys.v1.Process.user:type_name -> amoskys.v1.User
 	16, // 24: amoskys.v1.Process.hash:type_name -> amoskys.v1.Hash
 	2,  // 25: amoskys.v1.ProcessUsage.state:type_name -> amoskys.v1.ProcessState
-	44, // 26: amoskys.v1.ProcessUsage.cpu_user:type_name -> google.protobuf.Duration
-	44, // 27: amoskys.v1.ProcessUsage.cpu_system:type_name -> google.protobuf.Duration
-	23, // 28: amoskys.v1.NetworkActivity.src_endpoint:type_name -> amoskys.v1.Endpoint
-	23, // 29: amoskys.v1.NetworkActivity.dst_endpoint:type_name -> amoskys.v1.Endpoint
-	43, // 30: amoskys.v1.NetworkActivity.start_time:type_name -> google.protobuf.Timestamp
-	43, // 31: amoskys.v1.NetworkActivity.end_time:type_name -> google.protobuf.Timestamp
-	24, // 32: amoskys.v1.NetworkActivity.tls:type_name -> amoskys.v1.Tls
-	25, // 33: amoskys.v1.NetworkActivity.dns_answers:type_name -> amoskys.v1.DnsAnswer
+	36, // 26: amoskys.v1.ProcessUsage.cpu_user:type_name -> google.protobuf.Duration
+	36, // 27: amoskys.v1.ProcessUsage.cpu_system:type_name -> google.protobuf.Duration
+	19, // 28: amoskys.v1.NetworkActivity.src_endpoint:type_name -> amoskys.v1.Endpoint
+	19, // 29: amoskys.v1.NetworkActivity.dst_endpoint:type_name -> amoskys.v1.Endpoint
+	35, // 30: amoskys.v1.NetworkActivity.start_time:type_name -> google.protobuf.Timestamp
+	35, // 31: amoskys.v1.NetworkActivity.end_time:type_name -> google.protobuf.Timestamp
+	37, // 32: amoskys.v1.NetworkActivity.tls:type_name -> amoskys.v1.Tls
+	38, // 33: amoskys.v1.NetworkActivity.dns_answers:type_name -> amoskys.v1.DnsAnswer
 	14, // 34: amoskys.v1.NetworkActivity.process:type_name -> amoskys.v1.Process
-	44, // 35: amoskys.v1.NetworkActivity.round_trip_time:type_name -> google.protobuf.Duration
-	19, // 36: amoskys.v1.NetworkActivity.http:type_name -> amoskys.v1.Http
-	20, // 37: amoskys.v1.NetworkActivity.ssh:type_name -> amoskys.v1.Ssh
-	21, // 38: amoskys.v1.NetworkActivity.dhcp:type_name -> amoskys.v1.Dhcp
-	22, // 39: amoskys.v1.NetworkActivity.quic:type_name -> amoskys.v1.Quic
-	44, // 40: amoskys.v1.NetworkActivity.dns_latency:type_name -> google.protobuf.Duration
-	43, // 41: amoskys.v1.Tls.certificate_not_after:type_name -> google.protobuf.Timestamp
-	43, // 42: amoskys.v1.Tls.certificate_not_before:type_name -> google.protobuf.Timestamp
-	3,  // 43: amoskys.v1.FileActivity.action:type_name -> amoskys.v1.FileAction
-	27, // 44: amoskys.v1.FileActivity.file:type_name -> amoskys.v1.File
-	27, // 45: amoskys.v1.FileActivity.file_result:type_name -> amoskys.v1.File
-	14, // 46: amoskys.v1.FileActivity.actor:type_name -> amoskys.v1.Process
-	15, // 47: amoskys.v1.File.owner:type_name -> amoskys.v1.User
-	43, // 48: amoskys.v1.File.modified_time:type_name -> google.protobuf.Timestamp
-	16, // 49: amoskys.v1.File.hash:type_name -> amoskys.v1.Hash
-	4,  // 50: amoskys.v1.Authentication.action:type_name -> amoskys.v1.AuthAction
-	5,  // 51: amoskys.v1.Authentication.status:type_name -> amoskys.v1.AuthStatus
-	15, // 52: amoskys.v1.Authentication.user:type_name -> amoskys.v1.User
-	23, // 53: amoskys.v1.Authentication.src_endpoint:type_name -> amoskys.v1.Endpoint
-	14, // 54: amoskys.v1.Authentication.actor:type_name -> amoskys.v1.Process
-	30, // 55: amoskys.v1.DeviceInventory.ports:type_name -> amoskys.v1.Port
-	43, // 56: amoskys.v1.DeviceInventory.first_seen_time:type_name -> google.protobuf.Timestamp
-	43, // 57: amoskys.v1.DeviceInventory.last_seen_time:type_name -> google.protobuf.Timestamp
-	44, // 58: amoskys.v1.SnmpReading.uptime:type_name -> google.protobuf.Duration
-	32, // 59: amoskys.v1.SnmpReading.interfaces:type_name -> amoskys.v1.SnmpInterface
-	33, // 60: amoskys.v1.SnmpReading.memory:type_name -> amoskys.v1.SnmpMemory
-	44, // 61: amoskys.v1.SnmpReading.response_time:type_name -> google.protobuf.Duration
-	35, // 62: amoskys.v1.MetricBatch.metrics:type_name -> amoskys.v1.Metric
-	41, // 63: amoskys.v1.Metric.labels:type_name -> amoskys.v1.Metric.LabelsEntry
-	6,  // 64: amoskys.v1.Metric.type:type_name -> amoskys.v1.MetricType
-	42, // 65: amoskys.v1.DetectionFinding.observables:type_name -> amoskys.v1.DetectionFinding.ObservablesEntry
-	7,  // 66: amoskys.v1.AgentHealth.state:type_name -> amoskys.v1.AgentState
-	44, // 67: amoskys.v1.AgentHealth.uptime:type_name -> google.protobuf.Duration
-	44, // 68: amoskys.v1.HubHealth.probe_latency:type_name -> google.protobuf.Duration
-	69, // [69:69] is the sub-list for method output_type
-	69, // [69:69] is the sub-list for method input_type
-	69, // [69:69] is the sub-list for extension type_name
-	69, // [69:69] is the sub-list for extension extendee
-	0,  // [0:69] is the sub-list for field type_name
+	36, // 35: amoskys.v1.NetworkActivity.round_trip_time:type_name -> google.protobuf.Duration
+	39, // 36: amoskys.v1.NetworkActivity.http:type_name -> amoskys.v1.Http
+	40, // 37: amoskys.v1.NetworkActivity.ssh:type_name -> amoskys.v1.Ssh
+	41, // 38: amoskys.v1.NetworkActivity.dhcp:type_name -> amoskys.v1.Dhcp
+	42, // 39: amoskys.v1.NetworkActivity.quic:type_name -> amoskys.v1.Quic
+	36, // 40: amoskys.v1.NetworkActivity.dns_latency:type_name -> google.protobuf.Duration
+	3,  // 41: amoskys.v1.FileActivity.action:type_name -> amoskys.v1.FileAction
+	21, // 42: amoskys.v1.FileActivity.file:type_name -> amoskys.v1.File
+	21, // 43: amoskys.v1.FileActivity.file_result:type_name -> amoskys.v1.File
+	14, // 44: amoskys.v1.FileActivity.actor:type_name -> amoskys.v1.Process
+	15, // 45: amoskys.v1.File.owner:type_name -> amoskys.v1.User
+	35, // 46: amoskys.v1.File.modified_time:type_name -> google.protobuf.Timestamp
+	16, // 47: amoskys.v1.File.hash:type_name -> amoskys.v1.Hash
+	4,  // 48: amoskys.v1.Authentication.action:type_name -> amoskys.v1.AuthAction
+	5,  // 49: amoskys.v1.Authentication.status:type_name -> amoskys.v1.AuthStatus
+	15, // 50: amoskys.v1.Authentication.user:type_name -> amoskys.v1.User
+	19, // 51: amoskys.v1.Authentication.src_endpoint:type_name -> amoskys.v1.Endpoint
+	14, // 52: amoskys.v1.Authentication.actor:type_name -> amoskys.v1.Process
+	24, // 53: amoskys.v1.DeviceInventory.ports:type_name -> amoskys.v1.Port
+	35, // 54: amoskys.v1.DeviceInventory.first_seen_time:type_name -> google.protobuf.Timestamp
+	35, // 55: amoskys.v1.DeviceInventory.last_seen_time:type_name -> google.protobuf.Timestamp
+	36, // 56: amoskys.v1.SnmpReading.uptime:type_name -> google.protobuf.Duration
+	43, // 57: amoskys.v1.SnmpReading.interfaces:type_name -> amoskys.v1.SnmpInterface
+	44, // 58: amoskys.v1.SnmpReading.memory:type_name -> amoskys.v1.SnmpMemory
+	36, // 59: amoskys.v1.SnmpReading.response_time:type_name -> google.protobuf.Duration
+	27, // 60: amoskys.v1.MetricBatch.metrics:type_name -> amoskys.v1.Metric
+	33, // 61: amoskys.v1.Metric.labels:type_name -> amoskys.v1.Metric.LabelsEntry
+	6,  // 62: amoskys.v1.Metric.type:type_name -> amoskys.v1.MetricType
+	34, // 63: amoskys.v1.DetectionFinding.observables:type_name -> amoskys.v1.DetectionFinding.ObservablesEntry
+	7,  // 64: amoskys.v1.AgentHealth.state:type_name -> amoskys.v1.AgentState
+	36, // 65: amoskys.v1.AgentHealth.uptime:type_name -> google.protobuf.Duration
+	36, // 66: amoskys.v1.HubHealth.probe_latency:type_name -> google.protobuf.Duration
+	67, // [67:67] is the sub-list for method output_type
+	67, // [67:67] is the sub-list for method input_type
+	67, // [67:67] is the sub-list for extension type_name
+	67, // [67:67] is the sub-list for extension extendee
+	0,  // [0:67] is the sub-list for field type_name
 }
 
 func init() { file_amoskys_v1_event_proto_init() }
@@ -4781,6 +3943,7 @@ func file_amoskys_v1_event_proto_init() {
 	if File_amoskys_v1_event_proto != nil {
 		return
 	}
+	file_amoskys_v1_protocols_proto_init()
 	file_amoskys_v1_event_proto_msgTypes[0].OneofWrappers = []any{
 		(*Event_Process)(nil),
 		(*Event_Network)(nil),
@@ -4802,7 +3965,7 @@ func file_amoskys_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amoskys_v1_event_proto_rawDesc), len(file_amoskys_v1_event_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   35,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
