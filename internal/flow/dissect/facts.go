@@ -14,8 +14,11 @@ type Facts struct {
 	App string
 	// Category groups protocols: "web", "mail", "file_transfer", "remote_access",
 	// "streaming", "vpn", "p2p", "industrial", "management", "name", "database",
-	// "messaging", "voice", "authentication", "network", "unknown".
+	// "messaging", "voice", "authentication", "network", "game", "unknown".
 	Category string
+	// Service is a protocol that App carries hidden, as far as port, ALPN or a
+	// well-known server name tell: "dot", "doh", "doq", "imaps", "tor"; else empty.
+	Service string
 	// Confidence is 1 where content proved it, 0.5 by port alone, less for a guess.
 	Confidence float64
 
@@ -37,11 +40,13 @@ type Facts struct {
 type TLS struct {
 	Version string // "1.3"; the version agreed, or the highest offered
 	SNI     string
-	ALPN    []string
-	Cipher  string // IANA name of the suite chosen
-	JA4     string
-	JA3     string // MD5
-	ECH     bool
+	ALPN    []string // offered by the client
+	// ALPNChosen is the server's choice, where it is in the clear (TLS 1.2 and older).
+	ALPNChosen string
+	Cipher     string // IANA name of the suite chosen
+	JA4        string
+	JA3        string // MD5
+	ECH        bool
 	// Of the server's certificate, where it came in the clear.
 	Subject, Issuer     string
 	NotBefore, NotAfter time.Time

@@ -1,0 +1,391 @@
+package dissect
+
+import (
+	"time"
+
+	"github.com/amoskys/amoskys/internal/flow/packet"
+)
+
+// Bounds of what is looked at and kept for one flow.
+const (
+	// MaxPayloads is after how many packets with payload a flow that nothing
+	// recognised stays unknown.
+	MaxPayloads = 8
+	// maxReading is after how many packets with payload a recognised flow has told
+	// what it will: 16 KiB in segments of 536 bytes.
+	maxReading = 32
+	// maxNaming is how much of a direction is looked at to name its protocol, bytes.
+	maxNaming = 4 << 10
+	// maxStream is how much of a direction is kept to read it, bytes.
+	maxStream = 16 << 10
+)
+
+// Options set up an Engine. The zero value is useful.
+type Options struct {
+	// OnDNS is told of each question, once its answer came or it is sure that none
+	// will; without it, a flow is done after its first. The DNS may be kept. Time
+	// is that of the question, Unix nanoseconds.
+	OnDNS func(t Tuple, d *DNS, at int64)
+	// OnName is told that a host calls itself so: by DHCP, mDNS, LLMNR or NetBIOS,
+	// which source names. The address is zero where the packet does not say.
+	OnName func(source, name string, addr packet.Addr, at int64)
+	// MaxFlows is how many States may be out at once; Begin returns nil beyond it.
+	// 0 stands for 1,000,000.
+	MaxFlows int
+	// MaxBuffered is how many bytes of payload all States together may keep. A flow
+	// that needs more is judged by what it has. 0 stands for 256 MiB.
+	MaxBuffered int
+}
+
+// Stats are counts since an Engine was made.
+type Stats struct {
+	// Refused are flows for which Begin had no State left, Starved those which
+	// needed more payload kept than MaxBuffered allows.
+	Refused, Starved uint64
+	// Flows and Buffered say what is held now: States, and bytes of payload.
+	Flows, Buffered int
+}
+
+// Engine identifies flows. One goroutine uses it.
+type Engine struct {
+	o      Options
+	tables *tables
+	free   []*State
+	pool   pool
+	stats  Stats
+
+	// What one call needs, so that it need not be allocated: a handshake put
+	// together from records, and a decrypted QUIC packet.
+	scratch []byte
+	look    look
+}
+
+// New returns an Engine that knows all protocols.
+func New(o Options) *Engine {
+	if o.MaxFlows <= 0 {
+		o.MaxFlows = 1_000_000
+	}
+	if o.MaxBuffered <= 0 {
+		o.MaxBuffered = 256 << 20
+	}
+	return &Engine{o: o, tables: newTables(), pool: pool{room: o.MaxBuffered}}
+}
+
+// Stats returns the counts.
+func (e *Engine) Stats() Stats {
+	s := e.stats
+	s.Buffered = e.pool.out
+	return s
+}
+
+// State is what an Engine keeps of a flow until End.
+type State struct {
+	tuple   Tuple
+	streams [2]stream
+	facts   *Facts // nil while there is nothing beside the name
+
+	app        id   // what it speaks; none while unknown
+	guess      id   // what weak evidence speaks for
+	guessed    int8 // which payload gave the evidence
+	hints      [2]id
+	denied     bool // content contradicts the ports
+	done       bool
+	reading    bool
+	service    service
+	payloads   uint8
+	lengths    [MaxPayloads]int32
+	entropy    float32
+	hasEntropy bool
+
+	tls  tlsState
+	quic *quicState
+	dns  dnsState
+	step uint8 // how far the reader of a dialogue is
+}
+
+// Begin returns the State of a new flow, or nil if MaxFlows are out. A nil State may
+// be given to Inspect and End.
+func (e *Engine) Begin(t Tuple) *State {
+	if e.stats.Flows >= e.o.MaxFlows {
+		e.stats.Refused++
+		return nil
+	}
+	e.stats.Flows++
+	var s *State
+	if n := len(e.free); n > 0 {
+		s, e.free = e.free[n-1], e.free[:n-1]
+	} else {
+		s = new(State)
+	}
+	s.tuple = t
+	switch t.Protocol {
+	case ipTCP:
+		s.hints = [2]id{e.tables.tcpPort[t.DstPort], e.tables.tcpPort[t.SrcPort]}
+	case ipUDP, ipUDPLite:
+		s.hints = [2]id{e.tables.udpPort[t.DstPort], e.tables.udpPort[t.SrcPort]}
+	default:
+		s.app, s.done = e.tables.byIP[t.Protocol], true
+	}
+	if s.hints[0] == s.hints[1] {
+		s.hints[1] = none
+	}
+	return s
+}
+
+// Inspect looks at the next packet of a flow. Packets without payload are welcome:
+// a SYN tells where its direction begins. Nothing of p is kept.
+func (e *Engine) Inspect(s *State, dir Direction, p *packet.Packet) Verdict {
+	if s == nil || s.done {
+		return Done
+	}
+	st := &s.streams[dir]
+	if s.tuple.Protocol != ipTCP {
+		if len(p.Payload) == 0 || p.LaterFragment {
+			return More
+		}
+		s.notePayload(dir, p)
+		e.datagram(s, dir, p)
+		return s.verdict()
+	}
+	if p.Flags&packet.SYN != 0 {
+		st.begin(p.Seq + 1)
+		if len(p.Payload) == 0 {
+			return More
+		}
+	}
+	if len(p.Payload) == 0 {
+		return More
+	}
+	seq := p.Seq
+	if p.Flags&packet.SYN != 0 {
+		seq++
+	}
+	if !st.add(&e.pool, seq, p.Payload, p.PayloadBytes) {
+		return More
+	}
+	s.notePayload(dir, p)
+	e.segment(s, dir, p.Time)
+	if s.done {
+		s.release(&e.pool)
+		return Done
+	}
+	st.keep(&e.pool)
+	return More
+}
+
+func (s *State) verdict() Verdict {
+	if s.done {
+		return Done
+	}
+	return More
+}
+
+func (s *State) notePayload(dir Direction, p *packet.Packet) {
+	if s.payloads < MaxPayloads {
+		n := int32(min(p.PayloadBytes, 1<<30))
+		if n == 0 {
+			n = int32(min(len(p.Payload), 1<<30))
+		}
+		if dir == FromResponder {
+			n = -n
+		}
+		s.lengths[s.payloads] = n
+	}
+	if s.payloads < 255 {
+		s.payloads++
+	}
+}
+
+// segment goes on with a TCP flow of which dir got new bytes.
+func (e *Engine) segment(s *State, dir Direction, at int64) {
+	st := &s.streams[dir]
+	if !s.reading {
+		e.name(s, dir, st.ended())
+		switch {
+		case s.app != none:
+			s.reading = e.tables.protocols[s.app].read != nil
+			s.done = !s.reading
+			if s.reading { // What came before, from the other side, is read first.
+				if other := &s.streams[1-dir]; len(other.view) > 0 {
+					e.read(s, 1-dir, other.view, at, other.ended())
+				}
+			}
+		case s.payloads >= MaxPayloads:
+			s.finishNaming(e)
+			s.done = s.app == none || e.tables.protocols[s.app].read == nil
+			s.reading = !s.done
+		}
+	}
+	if s.reading && !s.done {
+		e.read(s, dir, st.view, at, st.ended() || s.payloads >= maxReading)
+		if s.payloads >= maxReading {
+			s.done = true
+		}
+	}
+}
+
+// datagram goes on with a flow of datagrams.
+func (e *Engine) datagram(s *State, dir Direction, p *packet.Packet) {
+	if !s.reading {
+		e.nameDatagram(s, dir, p)
+		if s.app == none {
+			if s.payloads >= MaxPayloads {
+				s.settle(e)
+				s.done = true
+			}
+			return
+		}
+		s.reading = e.tables.protocols[s.app].readDatagram != nil
+		s.done = !s.reading
+	}
+	if s.reading && !s.done {
+		e.readDatagram(s, dir, p)
+	}
+}
+
+func (e *Engine) read(s *State, dir Direction, b []byte, at int64, final bool) {
+	if s.done {
+		return
+	}
+	r := reading{e: e, s: s, dir: dir, b: b, at: at, final: final}
+	if e.tables.protocols[s.app].read(&r) == Done {
+		s.done = true
+	}
+}
+
+func (e *Engine) readDatagram(s *State, dir Direction, p *packet.Packet) {
+	r := reading{e: e, s: s, dir: dir, b: p.Payload, at: p.Time, final: true, p: p}
+	if e.tables.protocols[s.app].readDatagram(&r) == Done {
+		s.done = true
+	}
+}
+
+// reading is what a reader is called with: for TCP all bytes of a direction so far,
+// else one datagram.
+type reading struct {
+	e     *Engine
+	s     *State
+	dir   Direction
+	b     []byte
+	at    int64
+	final bool           // nothing will be added to b
+	p     *packet.Packet // of a datagram
+}
+
+// facts returns the Facts of the flow, made when first asked for.
+func (r *reading) facts() *Facts {
+	if r.s.facts == nil {
+		r.s.facts = new(Facts)
+	}
+	return r.s.facts
+}
+
+// End gives the State back and returns what was learnt; nil if nothing. Facts that
+// say only the protocol are shared and must not be changed.
+func (e *Engine) End(s *State) *Facts {
+	if s == nil {
+		return nil
+	}
+	if !s.done && s.tuple.Protocol == ipTCP {
+		s.finish(e)
+	}
+	s.finishDNS(e)
+	s.settle(e)
+	f := s.conclude(e)
+	s.release(&e.pool)
+	*s = State{}
+	if len(e.free) < 1<<16 {
+		e.free = append(e.free, s)
+	}
+	e.stats.Flows--
+	e.stats.Starved = e.pool.starved
+	return f
+}
+
+// finish decides by what there is: whoever waited for more now knows that none comes.
+func (s *State) finish(e *Engine) {
+	if !s.reading {
+		s.finishNaming(e)
+		if s.app == none || e.tables.protocols[s.app].read == nil {
+			return
+		}
+		s.reading = true
+	}
+	for dir := range s.streams {
+		if v := s.streams[dir].view; len(v) > 0 {
+			e.read(s, Direction(dir), v, 0, true)
+		}
+	}
+}
+
+func (s *State) finishNaming(e *Engine) {
+	for dir := range s.streams {
+		if s.app == none && len(s.streams[dir].view) > 0 {
+			e.name(s, Direction(dir), true)
+		}
+	}
+	s.settle(e)
+}
+
+// settle takes a guess for want of better: weak evidence, which the port may
+// support, or the port alone where no content speaks against it.
+func (s *State) settle(e *Engine) {
+	if s.app == none && s.guess != none {
+		s.app = s.guess
+	}
+}
+
+// conclude makes the Facts.
+func (s *State) conclude(e *Engine) *Facts {
+	app, confidence := s.app, 1.0
+	byPort := s.hints[0]
+	if byPort == none {
+		byPort = s.hints[1]
+	}
+	switch {
+	case app != none && app == s.guess:
+		confidence = 0.3
+		if app == s.hints[0] || app == s.hints[1] {
+			confidence = 0.7
+		}
+	case app == none && byPort != none && !s.denied:
+		app, confidence = byPort, 0.5
+	}
+	if app == none {
+		if s.payloads == 0 {
+			return nil
+		}
+		n := min(int(s.payloads), MaxPayloads)
+		return &Facts{
+			Category: categoryUnknown, Entropy: float64(s.entropy),
+			Lengths: append(make([]int32, 0, n), s.lengths[:n]...),
+		}
+	}
+	p := &e.tables.protocols[app]
+	if s.facts == nil && s.service == "" && confidence == 1 {
+		return p.plain
+	}
+	if s.facts == nil && s.service == "" && confidence == 0.5 {
+		return p.byPort
+	}
+	f := s.facts
+	if f == nil {
+		f = new(Facts)
+	}
+	f.App, f.Category, f.Confidence = p.name, p.category, confidence
+	s.service.label(f)
+	return f
+}
+
+func (s *State) release(p *pool) {
+	for i := range s.streams {
+		s.streams[i].release(p)
+	}
+	if s.quic != nil {
+		s.quic.release(p)
+		s.quic = nil
+	}
+}
+
+// unixTime is the time of a packet.
+func unixTime(at int64) time.Time { return time.Unix(0, at).UTC() }
