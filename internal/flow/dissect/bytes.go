@@ -1,6 +1,9 @@
 package dissect
 
-import "encoding/binary"
+import (
+	"encoding/base64"
+	"encoding/binary"
+)
 
 // u16 reads a big-endian number at i, 0 where b is too short.
 func u16(b []byte, i int) uint16 {
@@ -79,3 +82,14 @@ func (c *cursor) u8() int {
 
 func (c *cursor) u16() int { return int(u16(c.take(2), 0)) }
 func (c *cursor) u24() int { return u24(c.take(3), 0) }
+
+// decode64 decodes base64 of a login; nil if it is none.
+func decode64(b []byte) []byte {
+	b = b[:min(len(b), 512)]
+	out := make([]byte, base64.StdEncoding.DecodedLen(len(b)))
+	n, err := base64.StdEncoding.Decode(out, b)
+	if err != nil {
+		return nil
+	}
+	return out[:n]
+}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/amoskys/amoskys/internal/flow/packet"
+	"github.com/amoskys/amoskys/internal/mask"
 )
 
 // Bounds of what is looked at and kept for one flow.
@@ -57,6 +58,7 @@ type Engine struct {
 	// What one call needs, so that it need not be allocated: a handshake put
 	// together from records, and a decrypted QUIC packet.
 	scratch []byte
+	masker  *mask.Masker
 	look    look
 }
 
@@ -68,7 +70,11 @@ func New(o Options) *Engine {
 	if o.MaxBuffered <= 0 {
 		o.MaxBuffered = 256 << 20
 	}
-	return &Engine{o: o, tables: newTables(), pool: pool{room: o.MaxBuffered}}
+	m, err := mask.New(mask.Rules{})
+	if err != nil {
+		panic(err) // The built-in rules are tested where they are kept.
+	}
+	return &Engine{o: o, tables: newTables(), pool: pool{room: o.MaxBuffered}, masker: m}
 }
 
 // Stats returns the counts.
@@ -100,7 +106,8 @@ type State struct {
 	tls  tlsState
 	quic *quicState
 	dns  dnsState
-	step uint8 // how far the reader of a dialogue is
+	// Of a dialogue: how far its reader is, and how many lines it saw.
+	step, lines uint8
 }
 
 // Begin returns the State of a new flow, or nil if MaxFlows are out. A nil State may
@@ -247,10 +254,32 @@ func (e *Engine) read(s *State, dir Direction, b []byte, at int64, final bool) {
 	if s.done {
 		return
 	}
+	if s.tls.started {
+		s.done = e.readInner(s, dir, at, final) == Done
+		return
+	}
 	r := reading{e: e, s: s, dir: dir, b: b, at: at, final: final}
 	if e.tables.protocols[s.app].read(&r) == Done {
 		s.done = true
 	}
+	if s.tls.started && !s.done { // It changed over: what follows is TLS.
+		for d := range s.streams {
+			s.done = s.done || e.readInner(s, Direction(d), at, final) == Done
+		}
+	}
+}
+
+// readInner reads TLS that began within another protocol. What is no TLS ends it.
+func (e *Engine) readInner(s *State, dir Direction, at int64, final bool) Verdict {
+	b, base := s.streams[dir].view, s.tls.base[dir]
+	if len(b) <= base {
+		return More
+	}
+	if b[base] != recordHandshake {
+		return Done
+	}
+	r := reading{e: e, s: s, dir: dir, b: b, at: at, final: final}
+	return r.tlsFrom(base)
 }
 
 func (e *Engine) readDatagram(s *State, dir Direction, p *packet.Packet) {

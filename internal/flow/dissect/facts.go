@@ -22,6 +22,10 @@ type Facts struct {
 	// Confidence is 1 where content proved it, 0.5 by port alone, less for a guess.
 	Confidence float64
 
+	// Banner is the first line, or the version, with which a server of another
+	// protocol greeted.
+	Banner string
+
 	TLS  *TLS
 	QUIC *QUIC
 	DNS  *DNS

@@ -106,17 +106,19 @@ type tables struct {
 	tcpPort, udpPort [1 << 16]id
 	// lists say, for the first byte of what a side says, which protocols may begin
 	// so, in the order of the table.
-	lists [sides][256][]id
+	lists  [sides][256][]id
+	byName map[string]id
 }
 
 func newTables() *tables {
-	t := &tables{protocols: append([]protocol{{}}, allProtocols()...)}
+	t := &tables{protocols: append([]protocol{{}}, allProtocols()...), byName: map[string]id{}}
 	for i := range t.protocols {
 		p := &t.protocols[i]
 		if i == 0 {
 			continue
 		}
 		p.plain = &Facts{App: p.name, Category: p.category, Confidence: 1}
+		t.byName[p.name] = id(i)
 		p.byPort = &Facts{App: p.name, Category: p.category, Confidence: 0.5}
 		if p.ip != 0 {
 			t.byIP[p.ip] = id(i)

@@ -1,0 +1,115 @@
+package dissect
+
+import (
+	"strings"
+
+	"github.com/amoskys/amoskys/internal/flow/packet"
+)
+
+// matchMulticastDNS recognises mDNS, which unlike DNS may have many questions or
+// none, by port 5353 at one end.
+func matchMulticastDNS(l *look) answer {
+	if l.srcPort != 5353 && l.dstPort != 5353 {
+		return no
+	}
+	b := l.b
+	if !dnsHeader(b, 256) {
+		return no
+	}
+	end := skipName(b, 12)
+	if end < 0 || end+4 > len(b) || !knownType(u16(b, end)) {
+		return no
+	}
+	return yes
+}
+
+// matchLLMNR is DNS on port 5355.
+func matchLLMNR(l *look) answer {
+	if l.srcPort != 5355 && l.dstPort != 5355 {
+		return no
+	}
+	return matchDNS(l)
+}
+
+// matchNetBIOSName recognises the name service (RFC 1002, section 4.2): DNS with
+// names of 32 letters A to P.
+func matchNetBIOSName(l *look) answer {
+	b := l.b
+	if len(b) < 12+34 || int(u16(b, 4))+int(u16(b, 6)) == 0 || u16(b, 4) > 2 || u16(b, 6) > 2 || b[12] != 32 {
+		return no
+	}
+	for _, c := range b[13:45] {
+		if c < 'A' || c > 'P' {
+			return no
+		}
+	}
+	return yes
+}
+
+// netbiosName decodes the first-level encoding of a name (RFC 1001, section 14.1).
+func netbiosName(b []byte) (string, byte) {
+	if len(b) < 32 {
+		return "", 0
+	}
+	var out [16]byte
+	for i := range out {
+		out[i] = (b[2*i]-'A')<<4 | (b[2*i+1]-'A')&15
+	}
+	return strings.TrimSpace(text(out[:15], maxName)), out[15]
+}
+
+// readNetBIOSName reads the question, and the name that a host registers.
+func readNetBIOSName(r *reading) Verdict {
+	b := r.b
+	if len(b) < 46 || b[12] != 32 {
+		return More
+	}
+	name, suffix := netbiosName(b[13:45])
+	f := r.facts()
+	kind := "NB"
+	if end := skipName(b, 12); end > 0 && u16(b, end) == 33 {
+		kind = "NBSTAT"
+	}
+	if f.DNS == nil {
+		f.DNS = &DNS{Query: name, Type: kind}
+	}
+	if u16(b, 2)&0x8000 != 0 {
+		f.DNS.Response = rcodeName(u16(b, 2) & 15)
+	}
+	registers := u16(b, 2)>>11&15 == 5 && u16(b, 2)&0x8000 == 0
+	if registers && suffix == 0 && r.e.o.OnName != nil && name != "" {
+		r.e.o.OnName("netbios", name, srcOf(r), r.at)
+	}
+	return r.doneUnlessTold()
+}
+
+// srcOf is who sent the datagram.
+func srcOf(r *reading) packet.Addr {
+	if r.dir == FromInitiator {
+		return r.s.tuple.Src
+	}
+	return r.s.tuple.Dst
+}
+
+// matchNetBIOSDatagram recognises the datagram service (RFC 1002, section 4.4):
+// direct or broadcast, from port 138, with a name behind the header.
+func matchNetBIOSDatagram(l *look) answer {
+	b := l.b
+	if len(b) < 14+34 || b[0] < 0x10 || b[0] > 0x12 || b[14] != 32 || (l.srcPort != 138 && l.dstPort != 138) {
+		return no
+	}
+	for _, c := range b[15:47] {
+		if c < 'A' || c > 'P' {
+			return no
+		}
+	}
+	return yes
+}
+
+// readNetBIOSDatagram reads who sends.
+func readNetBIOSDatagram(r *reading) Verdict {
+	if name, suffix := netbiosName(r.b[min(len(r.b), 15):]); name != "" && suffix == 0 && r.e.o.OnName != nil {
+		r.e.o.OnName("netbios", name, srcOf(r), r.at)
+	}
+	return Done
+}
