@@ -54,16 +54,16 @@ func dnsHeader(b []byte, questions int) bool {
 // matchDNS recognises a message: its header, and a name, type and class behind.
 func matchDNS(l *look) answer {
 	b := l.b
-	if !dnsHeader(b, 4) || u16(b, 4) != 1 {
-		return no
+	if !dnsHeader(b, 4) || l.ported(137) {
+		return when(l.ported(53) && len(b) >= 12 && u16(b, 2)&0x0070 == 0 && u16(b, 4) <= 1 && u16(b, 6) < 256, maybe)
 	}
 	end := skipName(b, 12)
-	if end < 0 || end+4 > len(b) {
-		return no
+	if end < 0 || end+4 > len(b) || u16(b, 4) != 1 {
+		return when(l.ported(53), maybe)
 	}
 	class := u16(b, end+2) &^ 0x8000
 	if class != 1 && class != 3 && class != 4 && class != 254 && class != 255 || !knownType(u16(b, end)) {
-		return no
+		return when(l.ported(53), maybe)
 	}
 	return yes
 }

@@ -333,6 +333,13 @@ func (e *Engine) End(s *State) *Facts {
 
 // finish decides by what there is: whoever waited for more now knows that none comes.
 func (s *State) finish(e *Engine) {
+	for i := range s.streams {
+		if st := &s.streams[i]; len(st.view) == 0 && len(st.held) > 0 && !st.unread {
+			st.first = st.held[0].seq
+			st.unhold(&e.pool)
+			s.payloads = max(s.payloads, 1)
+		}
+	}
 	if !s.reading {
 		s.finishNaming(e)
 		if s.app == none || e.tables.protocols[s.app].read == nil {
@@ -359,7 +366,7 @@ func (s *State) finishNaming(e *Engine) {
 // settle takes a guess for want of better: weak evidence, which the port may
 // support, or the port alone where no content speaks against it.
 func (s *State) settle(e *Engine) {
-	if s.app == none && s.guess != none {
+	if s.app == none && s.guess != none && (s.guess == s.hints[0] || s.guess == s.hints[1]) {
 		s.app = s.guess
 	}
 }
@@ -373,10 +380,7 @@ func (s *State) conclude(e *Engine) *Facts {
 	}
 	switch {
 	case app != none && app == s.guess:
-		confidence = 0.3
-		if app == s.hints[0] || app == s.hints[1] {
-			confidence = 0.7
-		}
+		confidence = 0.7
 	case app == none && byPort != none && !s.denied:
 		app, confidence = byPort, 0.5
 	}

@@ -79,7 +79,7 @@ func fileProtocols() []protocol {
 			name: "ceph", category: categoryFile, tcp: []uint16{6789, 3300}, client: says("ceph v"), server: says("ceph v"),
 		},
 		{
-			name: "lustre", category: categoryFile, tcp: []uint16{988}, client: signature{"\xbe", func(l *look) answer { return starts(l.b, "\xbe\xf5\xac\x45") }},
+			name: "lustre", category: categoryFile, tcp: []uint16{988}, client: says("\x00\x71\xce\xac\x01", "cirE\x03\x00\x00\x00"), server: says("cirE\x03\x00\x00\x00"),
 		},
 		{
 			name: "afs", category: categoryFile, udp: []uint16{7000, 7001, 7002, 7003, 7004, 7005, 7006, 7007, 7008, 7009}, datagram: signature{"", matchRx},

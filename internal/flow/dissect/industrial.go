@@ -6,7 +6,7 @@ func industrialProtocols() []protocol {
 	s7 := signature{"\x03", matchS7}
 	iec := signature{"\x68", matchIEC104}
 	opc := says("HELF", "ACKF", "OPNF", "ERRF", "MSGF", "RHEF")
-	enip := signature{"\x01\x04\x63\x64\x65\x66\x6f\x70", matchENIP}
+	enip := signature{"\x04\x63\x64\x65\x66\x6f\x70", matchENIP}
 	pmu := signature{"\xaa", matchSynchrophasor}
 	c1222 := signature{"\x60", matchC1222}
 	return []protocol{
@@ -16,7 +16,7 @@ func industrialProtocols() []protocol {
 		{name: "iec-104", category: categoryIndustrial, tcp: []uint16{2404}, client: iec, server: iec},
 		{
 			name: "ethernet-ip", category: categoryIndustrial, tcp: []uint16{44818}, udp: []uint16{44818, 2222}, client: enip, server: enip,
-			datagram: signature{"\x01\x04\x63\x64\x65\x66\x6f\x70\x02", func(l *look) answer {
+			datagram: signature{"\x04\x63\x64\x65\x66\x6f\x70\x02", func(l *look) answer {
 				if l.b[0] == 2 { // CIP over UDP: two items, an address and data.
 					return when(len(l.b) >= 10 && le16(l.b, 0) == 2 && (le16(l.b, 2) == 0x8002 || le16(l.b, 2) == 0x00a1), yes)
 				}
@@ -183,7 +183,11 @@ func matchENIP(l *look) answer {
 		return when(len(b) < 2 || b[1] == 0, more)
 	}
 	switch le16(b, 0) {
-	case 1, 4, 0x63, 0x64, 0x65, 0x66, 0x6f, 0x70:
+	case 4, 0x63, 0x64, 0x66, 0x6f, 0x70:
+	case 0x65:
+		if le16(b, 2) != 4 {
+			return no
+		}
 	default:
 		return no
 	}

@@ -178,13 +178,13 @@ func matchRADIUS(l *look) answer {
 	n, at, attributes := int(u16(b, 2)), 20, 0
 	for at+2 <= min(len(b), n) {
 		if b[at+1] < 2 || b[at] == 0 {
-			return no
+			return when(attributes > 0 && n == l.size && l.ported(1812, 1813, 1645, 1646, 3799), maybe)
 		}
 		at += int(b[at+1])
 		attributes++
 	}
 	if at != n && (len(b) >= l.size || at > n) {
-		return no
+		return when(n == l.size && l.ported(1812, 1813, 1645, 1646, 3799), maybe)
 	}
 	ported := l.ported(1812, 1813, 1645, 1646, 3799)
 	if attributes == 0 {

@@ -12,7 +12,7 @@ func mailProtocols() []protocol {
 		},
 		{
 			name: "ftp", category: categoryFile, tcp: []uint16{21, 2121},
-			client: signature{"UuAaFfSs", matchFTPCommand}, server: signature{"21", matchFTPBanner}, read: readFTP,
+			client: signature{"UuAaFfSs", matchFTPCommand}, server: signature{"12345", matchFTPBanner}, read: readFTP,
 			tells: "greeting, user, TLS after AUTH",
 		},
 		{
@@ -82,6 +82,9 @@ func matchMailBanner(l *look) answer {
 }
 
 func matchFTPBanner(l *look) answer {
+	if l.ported(21) && len(l.b) >= 4 && l.b[0] >= '1' && l.b[0] <= '5' && (l.b[3] == ' ' || l.b[3] == '-') && anyOf(l.b, "220", "120") != yes {
+		return maybe
+	}
 	if a := anyOf(l.b, "220 ", "220-", "120 "); a != yes {
 		return a
 	}

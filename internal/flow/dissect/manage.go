@@ -55,7 +55,6 @@ func manageProtocols() []protocol {
 			b := l.b
 			return when(l.ported(5678) && (l.size == 4 || len(b) > 8 && u16(b, 4) == 1 && u16(b, 6) == 6), yes)
 		}}},
-		{name: "hp-virtual-group", category: categoryManage, udp: []uint16{1982}, tcp: []uint16{3820}},
 		{name: "tivoconnect", category: categoryManage, udp: []uint16{2190}, datagram: says("TiVoConnect=", "tivoconnect=")},
 		{name: "sonos", category: categoryManage, udp: []uint16{6969}},
 		{name: "dropbox-lansync", category: categoryFile, udp: []uint16{17500}, datagram: signature{"{", func(l *look) answer {

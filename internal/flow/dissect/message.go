@@ -28,7 +28,7 @@ func messageProtocols() []protocol {
 			client: signature{"<", matchXMPP}, server: signature{"<", matchXMPP}, read: readXMPP, tells: "TLS after STARTTLS",
 		},
 		{
-			name: "irc", category: categoryMessage, tcp: []uint16{6667, 6666, 6668, 6669, 7000, 194},
+			name: "irc", category: categoryMessage, tcp: []uint16{6667, 6666, 6668, 6669, 194},
 			client: signature{"NUPCnu", matchIRC}, server: signature{":NEP", matchIRCServer}, read: readIRC, tells: "nickname",
 		},
 		{name: "oscar", category: categoryMessage, tcp: []uint16{5190}, client: signature{"*", matchOSCAR}, server: signature{"*", matchOSCAR}},
@@ -52,7 +52,7 @@ func messageProtocols() []protocol {
 			}
 			return when(u16(l.b, 0) == 0x0100 && u32(l.b, 2) < 1<<16 && u16(l.b, 6) == 1 && u16(l.b, 8) == 0, yes)
 		}}},
-		{name: "giop", category: categoryMessage, client: says("GIOP\x01"), server: says("GIOP\x01")},
+		{name: "giop", category: categoryMessage, client: says("GIOP\x01"), server: says("GIOP\x01"), datagram: says("MIOP\x10")},
 		{name: "java-rmi", category: categoryMessage, tcp: []uint16{1099}, client: says("JRMI\x00")},
 		{name: "thrift", category: categoryMessage, tcp: []uint16{9090}, client: signature{"\x80\x00", matchThrift}, server: signature{"\x80\x00", matchThrift}},
 		{name: "rtps", category: categoryMessage, datagram: says("RTPS\x01", "RTPS\x02"), udp: []uint16{7400, 7410}},
@@ -188,9 +188,16 @@ func matchZeroMQ(l *look) answer {
 // matchXMPP recognises the stream's opening tag (RFC 6120, section 4.2).
 func matchXMPP(l *look) answer {
 	b := l.b
-	a := anyOf(b, "<?xml", "<stream:", "<\x3fxml")
+	a := anyOf(b, "<?xml", "<stream:")
 	if a != yes {
-		return a
+		if a = max(a, anyOf(b, "<iq ", "<message ", "<presence")); a != yes {
+			return a
+		}
+		tag, _, whole := bytes.Cut(b, []byte{'>'})
+		if !whole {
+			return when(len(b) < 512, more)
+		}
+		return when(bytes.Contains(tag, []byte("from=")) || bytes.Contains(tag, []byte("to=")) || bytes.Contains(tag, []byte("id=")), yes)
 	}
 	if bytes.Contains(b, []byte("etherx.jabber.org/streams")) || bytes.Contains(b, []byte("xmlns='jabber:")) || bytes.Contains(b, []byte(`xmlns="jabber:`)) {
 		return yes

@@ -121,9 +121,12 @@ func (e *Engine) nameDatagram(s *State, dir Direction, p *packet.Packet) {
 	}
 	s.noteEntropy(p.Payload)
 	if st.buf == nil && s.payloads < MaxPayloads {
-		if st.buf = e.pool.take(1); st.buf != nil {
-			st.buf = append(st.buf, p.Payload[:min(len(p.Payload), firstKept)]...)
-		}
+		st.buf = e.pool.take(1)
+	} else if s.guess == none || s.guessed != int8(s.payloads) {
+		return
+	}
+	if st.buf != nil { // The first, or the one that the guess came from.
+		st.buf = append(st.buf[:0], p.Payload[:min(len(p.Payload), firstKept)]...)
 	}
 }
 

@@ -17,7 +17,7 @@ func nameProtocols() []protocol {
 		},
 		{
 			name: "netbios-dgm", category: categoryName, udp: []uint16{138},
-			datagram: signature{"\x10\x11\x12", matchNetBIOSDatagram}, readDatagram: readNetBIOSDatagram, tells: "name of the sender",
+			datagram: signature{"\x10\x11\x12\x13\x14\x15\x16", matchNetBIOSDatagram}, readDatagram: readNetBIOSDatagram, tells: "name of the sender",
 		},
 		{
 			name: "dns", category: categoryName, tcp: []uint16{53}, udp: []uint16{53},
@@ -41,7 +41,7 @@ func nameProtocols() []protocol {
 				if anyOf(l.b, "M-SEARCH * HTTP/1.", "NOTIFY * HTTP/1.") == yes {
 					return yes
 				}
-				return when(l.srcPort == 1900 || l.dstPort == 1900, starts(l.b, "HTTP/1.1 200"))
+				return when(l.ported(1900) || contains(l.b, "\nUSN:") || contains(l.b, "\nST:"), starts(l.b, "HTTP/1.1 200"))
 			}},
 		},
 		{

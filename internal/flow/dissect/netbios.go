@@ -36,11 +36,11 @@ func matchLLMNR(l *look) answer {
 func matchNetBIOSName(l *look) answer {
 	b := l.b
 	if len(b) < 12+34 || int(u16(b, 4))+int(u16(b, 6)) == 0 || u16(b, 4) > 2 || u16(b, 6) > 2 || b[12] != 32 {
-		return no
+		return when(l.ported(137) && dnsHeader(b, 2), maybe)
 	}
 	for _, c := range b[13:45] {
 		if c < 'A' || c > 'P' {
-			return no
+			return when(l.ported(137), maybe)
 		}
 	}
 	return yes
@@ -95,12 +95,12 @@ func srcOf(r *reading) packet.Addr {
 // direct or broadcast, from port 138, with a name behind the header.
 func matchNetBIOSDatagram(l *look) answer {
 	b := l.b
-	if len(b) < 14+34 || b[0] < 0x10 || b[0] > 0x12 || b[14] != 32 || (l.srcPort != 138 && l.dstPort != 138) {
+	if len(b) < 14+34 || b[0] < 0x10 || b[0] > 0x16 || b[14] != 32 || (l.srcPort != 138 && l.dstPort != 138) {
 		return no
 	}
 	for _, c := range b[15:47] {
 		if c < 'A' || c > 'P' {
-			return no
+			return maybe
 		}
 	}
 	return yes

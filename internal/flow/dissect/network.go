@@ -192,6 +192,9 @@ func matchGTP(l *look) answer {
 	n := int(u16(b, 2))
 	switch b[0] >> 5 {
 	case 1:
+		if b[0]&0x10 == 0 { // GTP prime.
+			return when(n+6 == l.size || n+20 == l.size, yes)
+		}
 		return when(b[1] != 0 && n+8 == l.size, yes)
 	case 2:
 		return when(b[1] != 0 && n+4 == l.size, yes)

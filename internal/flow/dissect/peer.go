@@ -33,7 +33,8 @@ func peerProtocols() []protocol {
 			if need(l, 28) {
 				return starts(l.b[:min(8, len(l.b))], "\x01\x00\x00\x00\x00\x00\x00\x00")
 			}
-			return when(bytes.HasPrefix(l.b, []byte("\x01\x00\x00\x00\x00\x00\x00\x00")) && l.b[8] >= 1 && l.b[8] <= 6 && u24(l.b, 9) == 0 && l.b[12] == 0 && (bytes.IndexByte(l.b[16:], ':') > 0 || l.b[16] > 0), maybe)
+			n := le32(l.b, 16)
+			return when(bytes.HasPrefix(l.b, []byte("\x01\x00\x00\x00\x00\x00\x00\x00")) && n >= 8 && n <= 64 && le32(l.b, 20) == 0 && alphanumeric(l.b[24]) && alphanumeric(l.b[25]), yes)
 		}}},
 	}
 }
@@ -61,7 +62,7 @@ func matchBitTorrent(l *look) answer {
 // matchUTP recognises a header: version 1, a type, extensions that fit.
 func matchUTP(l *look) answer {
 	b := l.b
-	if len(b) < 20 || b[0]&15 != 1 || b[0]>>4 > 4 || b[1] > 2 {
+	if len(b) < 20 || b[0]&15 != 1 || b[0]>>4 > 4 || b[1] > 2 || u32(b, 12) > 1<<24 {
 		return no
 	}
 	switch b[0] >> 4 {
@@ -80,11 +81,12 @@ func matchUTP(l *look) answer {
 
 // utpAgrees compares with the connection number seen first in either direction.
 func utpAgrees(l *look) answer {
-	for _, seen := range [][]byte{l.first, l.other} {
-		if len(seen) >= 20 && seen[0]&15 == 1 {
-			if d := u16(seen, 2) - u16(l.b, 2); d == 0 || d == 1 || d == 0xffff {
-				return yes
-			}
+	if f := l.first; len(f) >= 20 && f[0]&15 == 1 && u16(f, 2) == u16(l.b, 2) && u32(l.b, 4) != u32(f, 4) && u32(l.b, 4)-u32(f, 4) < 1<<26 {
+		return yes
+	}
+	if f := l.other; len(f) >= 20 && f[0]&15 == 1 && f[1] <= 2 && u32(f, 12) <= 1<<24 {
+		if d := u16(f, 2) - u16(l.b, 2); d == 1 || d == 0xffff {
+			return yes
 		}
 	}
 	return maybe

@@ -56,7 +56,17 @@ type quicState struct {
 
 func (q *quicState) release(p *pool) { q.hello.release(p) }
 
-// quicSalt returns the salt of a version, "" where it is not known.
+// quicSalts returns the salts that a version may have, none where it is not known.
+func quicSalts(v uint32) []string {
+	if s := quicSalt(v); s != "" {
+		return []string{s}
+	}
+	if v>>8 == quicMvfst22>>8 { // Facebook's experiments follow the drafts of their day.
+		return []string{saltV1, saltDraft29, saltDraft23, saltDraft22}
+	}
+	return nil
+}
+
 func quicSalt(v uint32) string {
 	switch {
 	case v == quicV1 || v == quicDraft33 || v == quicDraft34:
@@ -88,7 +98,7 @@ func quicVersionName(v uint32) string {
 		return "2"
 	case v > 0xff000000 && v <= quicDraft34:
 		return fmt.Sprintf("draft-%02d", v&0xff)
-	case v == quicMvfst22 || v == quicMvfst27 || v == 0xfaceb00e || v == 0xfaceb010 || v == 0xfaceb011 || v == 0xfaceb012:
+	case v>>8 == quicMvfst22>>8:
 		return fmt.Sprintf("mvfst-%x", v&0xff)
 	case v == quicT050 || v == quicT051 || googleQUIC(v):
 		return string(binary.BigEndian.AppendUint32(nil, v))
@@ -248,17 +258,24 @@ func (r *reading) quicPacket(b []byte) (rest []byte, done bool) {
 	if c.short || n < 20 {
 		return nil, false
 	}
-	if !initial || quicSalt(v) == "" {
+	if !initial || len(quicSalts(v)) == 0 {
 		return c.b, false
 	}
 	q := r.quic()
 	fresh := q.aead == nil || q.version != v
-	if fresh && !q.derive(v, dcid) {
-		return c.b, false
-	}
-	plain, ok := q.open(r.e, b[:at+n], at)
-	if !ok && !fresh && q.derive(v, dcid) { // A Retry changed the keys.
+	var plain []byte
+	ok := false
+	if !fresh {
 		plain, ok = q.open(r.e, b[:at+n], at)
+	}
+	if !ok && (fresh || r.dir == FromInitiator) { // The first, or a Retry changed the keys.
+		for _, salt := range quicSalts(v) {
+			if ok = q.derive(v, salt, dcid); ok {
+				if plain, ok = q.open(r.e, b[:at+n], at); ok {
+					break
+				}
+			}
+		}
 	}
 	if !ok && fresh {
 		q.aead = nil // It was the server's.
@@ -306,9 +323,9 @@ func (c *cursor) varint() int {
 }
 
 // derive makes the client's keys for Initial packets (RFC 9001, section 5.2).
-func (q *quicState) derive(v uint32, dcid []byte) bool {
+func (q *quicState) derive(v uint32, salt string, dcid []byte) bool {
 	q.version = v
-	secret, err := hkdf.Extract(sha256.New, dcid, []byte(quicSalt(v)))
+	secret, err := hkdf.Extract(sha256.New, dcid, []byte(salt))
 	if err != nil {
 		return false
 	}

@@ -73,7 +73,7 @@ type stream struct {
 }
 
 func (st *stream) begin(seq uint32) {
-	if len(st.view) == 0 && len(st.held) == 0 {
+	if len(st.view) == 0 {
 		st.first, st.started, st.sure = seq, true, true
 	}
 }
@@ -94,7 +94,7 @@ func (st *stream) add(p *pool, seq uint32, b []byte, wire uint32) bool {
 	switch {
 	case at > have:
 		st.hold(p, seq, b)
-		return false
+		return st.resync(p)
 	case at < 0 && !st.sure && have+int64(len(b)) <= maxStream && at+int64(len(b)) >= 0:
 		return st.prepend(p, seq, b[:-at])
 	case at < 0 && at+int64(len(b)) <= have, at+int64(len(b)) <= have:
@@ -170,6 +170,28 @@ func (st *stream) hold(p *pool, seq uint32, b []byte) {
 		return
 	}
 	st.held = append(st.held, heldSegment{seq, append(data, b...)})
+}
+
+// resync begins with what is held, if three segments came and what should have come
+// first did not: the capture lacks it. Behind bytes that were read, it ends the
+// stream.
+func (st *stream) resync(p *pool) bool {
+	if len(st.held) < 3 || len(st.view) > 0 && len(st.held) < maxHeld {
+		return false
+	}
+	if len(st.view) > 0 {
+		st.broken = true
+		return true
+	}
+	lowest := st.held[0].seq
+	for _, h := range st.held {
+		if int32(h.seq-lowest) < 0 {
+			lowest = h.seq
+		}
+	}
+	st.first, st.sure = lowest, true
+	st.unhold(p)
+	return len(st.view) > 0
 }
 
 // unhold adds what was held and has its turn now.

@@ -15,12 +15,15 @@ func voiceProtocols() []protocol {
 				if anyOf(l.b, sipWords...) == yes {
 					return yes
 				}
+				if first, _ := line(l.b); l.b[0] >= 'A' && bytes.HasSuffix(first, []byte(" SIP/2.0")) {
+					return yes
+				}
 				return when(l.ported(5060, 5061) && (l.size == 4 && string(l.b) == "\r\n\r\n" || l.size == 2 && string(l.b) == "\r\n" || l.size == 4 && u32(l.b, 0) == 0), maybe)
 			}},
 		},
 		{
 			name: "stun", category: categoryVoice, udp: []uint16{3478, 19302}, tcp: []uint16{3478},
-			datagram: signature{"\x00\x01", matchSTUN}, client: signature{"\x00\x01", matchSTUNTCP}, server: signature{"\x00\x01", matchSTUNTCP},
+			datagram: signature{"\x00\x01", matchSTUN}, readDatagram: readSTUN, client: signature{"\x00\x01", matchSTUNTCP}, server: signature{"\x00\x01", matchSTUNTCP},
 			tells: "TURN as the service where relays are asked for",
 		},
 		{
@@ -55,7 +58,10 @@ func voiceProtocols() []protocol {
 		},
 		{name: "teamspeak", category: categoryVoice, udp: []uint16{9987}, datagram: says("TS3INIT1", "\xf4\xbe\x03\x00")},
 		{
-			name: "discord", category: categoryVoice, datagram: signature{"\x00", func(l *look) answer {
+			name: "discord", category: categoryVoice, datagram: signature{"\x00\x13", func(l *look) answer {
+				if l.b[0] == 0x13 {
+					return when(l.size == 8, starts(l.b, "\x13\x37\xca\xfe"))
+				}
 				return when((l.size == 74 || l.size == 70) && len(l.b) > 40 && (u32(l.b, 0) == 0x00010046 || u32(l.b, 0) == 0x00020046), yes)
 			}},
 		},
@@ -66,7 +72,7 @@ func voiceProtocols() []protocol {
 			}},
 		},
 		{
-			name: "rtp", category: categoryVoice, datagram: signature{"\x80\x81\x90\x91\xa0\xb0", matchRTP},
+			name: "rtp", category: categoryVoice, client: signature{"\x00\x01\x02\x03\x04\x05", matchFramedRTP}, datagram: signature{"\x80\x81\x90\x91\xa0\xb0", matchRTP},
 		},
 	}
 }
@@ -158,6 +164,43 @@ func matchRTP(l *look) answer {
 	return yes
 }
 
+// matchFramedRTP recognises RTP in a stream (RFC 4571): two packets that follow one
+// another.
+func matchFramedRTP(l *look) answer {
+	b := l.b
+	if len(b) > 2 && b[2] != 0x80 && b[2] != 0x90 {
+		return no
+	}
+	if need(l, 14) {
+		return more
+	}
+	n := int(u16(b, 0))
+	if n < 13 || n > 1500 {
+		return no
+	}
+	if len(b) < 2+n+14 {
+		return more
+	}
+	next := b[2+n:]
+	return when(next[2] == b[2] && u32(next, 10) == u32(b, 10) && u16(next, 4)-u16(b, 4) == 1, yes)
+}
+
+// readSTUN waits for DTLS, with which WebRTC goes on (RFC 5764, section 5.1.2).
+func readSTUN(r *reading) Verdict {
+	l := look{b: r.b, size: max(len(r.b), int(r.p.PayloadBytes)), final: true}
+	if kind := u16(r.b, 0) & 0x3eef; u32(r.b, 4) == stunCookie && (kind == 3 || kind == 4) && r.s.service == "" {
+		r.s.service = "turn"
+	}
+	if r.b[0] >= recordChange && matchDTLS(&l) == yes {
+		r.s.app, r.s.service = r.e.tables.byName["dtls"], ""
+		return readDTLS(r)
+	}
+	if r.s.payloads >= MaxPayloads {
+		return Done
+	}
+	return More
+}
+
 // matchH225 recognises a call's setup (ITU-T H.225.0, Q.931) behind a TPKT.
 func matchH225(l *look) answer {
 	p, _, a := tpkt(l.b, 0)
@@ -197,5 +240,5 @@ func matchSkinny(l *look) answer {
 		return when(l.ported(2000) && (len(b) < 4 || b[2] == 0 && b[3] == 0), more)
 	}
 	n, version, kind := le32(b, 0), le32(b, 4), le32(b, 8)
-	return when(n >= 4 && n < 4096 && (version == 0 || version <= 0x20) && (kind <= 0x49 || kind >= 0x81 && kind <= 0x160 || kind == 0x8000), l.byPort(2000))
+	return when(l.ported(2000) && n >= 4 && n < 4096 && version <= 0x20 && (kind <= 0x49 || kind >= 0x81 && kind <= 0x160 || kind == 0x8000), yes)
 }
