@@ -150,3 +150,27 @@ func TestWhatLiesWhereTheSocketIsToBe(t *testing.T) {
 		t.Errorf("state %+v", s)
 	}
 }
+
+// TestADayThatWasRemovedIsTakenAgain: late events of a day that retention removed are
+// found without another start, as are those of before and behind.
+func TestADayThatWasRemovedIsTakenAgain(t *testing.T) {
+	t.Parallel()
+	k := enginetest.Start(t)
+	noon := time.Now().UTC().Truncate(24 * time.Hour).Add(-12 * time.Hour)
+	for round := range 3 {
+		insert(t, k.Client(), 0, 50, noon)
+		insert(t, k.Client(), 50, 50, noon.AddDate(0, 0, -1))
+		if err := k.Client().Barrier(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n := count(t, k.Client(), "*"); n != 50*(round+2) {
+			t.Errorf("round %d: %d rows", round, n)
+		}
+		if err := k.Remove(t.Context(), noon.AddDate(0, 0, -1).Format(vlogs.DayFormat)); err != nil {
+			t.Fatal(err)
+		}
+		if n := count(t, k.Client(), "*"); n != 50*(round+1) {
+			t.Errorf("round %d: %d rows after the day was removed", round, n)
+		}
+	}
+}
