@@ -3,6 +3,9 @@
 //
 // A Packet is made once and filled again and again: decoding allocates nothing and
 // keeps no byte. What is malformed is an error of a named kind, to be counted.
+//
+// Every length is what headers say, never what a capture happened to keep: a frame
+// that was cut to 96 bytes counts as much as the whole one.
 package packet
 
 // Link is a link-layer type as the LINKTYPE registry of pcap files numbers it
@@ -13,8 +16,10 @@ type Link uint16
 const (
 	LinkNull     Link = 0   // BSD loopback, host byte order
 	LinkEthernet Link = 1   // IEEE 802.3
-	LinkPPP      Link = 9   // RFC 1662
+	LinkPPP      Link = 9   // RFC 1661, with or without the header of RFC 1662
+	LinkPPPHDLC  Link = 50  // RFC 1662, or Cisco HDLC
 	LinkRaw      Link = 101 // IPv4 or IPv6
+	LinkHDLC     Link = 104 // Cisco HDLC (RFC 1547, section 4.3.1)
 	LinkWiFi     Link = 105 // IEEE 802.11
 	LinkLoop     Link = 108 // OpenBSD loopback, network byte order
 	LinkCooked   Link = 113 // Linux SLL
@@ -62,7 +67,8 @@ const (
 // Tunnel is one header that carried the packet.
 type Tunnel struct {
 	Kind TunnelKind
-	// ID is its key: VLAN id, MPLS label, VNI, TEID, GRE key or PPPoE session.
+	// ID is its key: VLAN id, MPLS label, VNI, TEID, GRE key, PPPoE or ERSPAN
+	// session; of L2TP the tunnel in the upper 16 bits and the session in the lower.
 	ID uint32
 }
 
@@ -89,7 +95,8 @@ const (
 // malformed, so that a loop of tunnels costs a bounded time.
 const MaxTunnels = 8
 
-// Packet is a decoded frame. Slices point into the frame.
+// Packet is a decoded frame. Slices point into the frame and are valid as long as
+// its Data.
 type Packet struct {
 	Time      int64  // Unix nanoseconds
 	Wire      uint32 // bytes of the frame on the wire, all segments together
@@ -98,9 +105,12 @@ type Packet struct {
 	Segments uint16
 
 	SrcMAC, DstMAC MAC // of the outermost frame; zero without
-	EtherType      uint16
-	Tunnels        [MaxTunnels]Tunnel
-	TunnelCount    uint8
+	// EtherType is of the innermost frame, behind tags.
+	EtherType uint16
+	// Tunnels holds the headers around the packet, the outermost first; what lies
+	// beyond TunnelCount is of earlier packets.
+	Tunnels     [MaxTunnels]Tunnel
+	TunnelCount uint8
 
 	// Of the innermost IP header; Version is 0 where there is none (ARP).
 	Version  uint8
@@ -111,11 +121,13 @@ type Packet struct {
 	// segments it is the sum, each with its own headers.
 	IPBytes uint32
 	// Fragment marks a part of a datagram. Ports are known in a later one only where
-	// a Decoder had seen the first.
-	Fragment, LaterFragment bool
+	// a Decoder had seen the first. The payload of a later one begins anywhere in
+	// that of the datagram. FragmentOverlap marks one that says again, and maybe
+	// otherwise, what an earlier one had said (RFC 5722).
+	Fragment, LaterFragment, FragmentOverlap bool
 
 	// Of the transport. ICMP has its type and code here.
-	HasPorts           bool
+	HasPorts           bool // of TCP, UDP, SCTP, UDP-Lite and DCCP
 	SrcPort, DstPort   uint16
 	ICMPType, ICMPCode uint8
 	Flags              uint8 // TCP
