@@ -28,6 +28,7 @@ import (
 	"github.com/amoskys/amoskys/internal/hub/keeping"
 	"github.com/amoskys/amoskys/internal/hub/own"
 	"github.com/amoskys/amoskys/internal/hub/query"
+	"github.com/amoskys/amoskys/internal/hub/saved"
 	"github.com/amoskys/amoskys/internal/hub/tasks"
 	"github.com/amoskys/amoskys/internal/identity"
 	"github.com/amoskys/amoskys/internal/identity/hostname"
@@ -112,6 +113,7 @@ type services struct {
 	fleet     *fleet.Service
 	tasks     *tasks.Service
 	accounts  *accounts.Service
+	saved     *saved.Service
 	keeping   *keeping.Service
 	*membership
 	query    *query.Service
@@ -155,6 +157,7 @@ func newServices(
 	}
 	s.keeping = keeping.New(keeping.Options{Losses: log, Clock: storage.Clock, Auditor: trail, Caller: callerName})
 	s.accounts = accounts.New(accounts.Options{Store: db, Auditor: trail, Caller: callerName, Logger: logger})
+	s.saved = saved.New(saved.Options{Store: db, Sessions: s.accounts, Auditor: trail, Operator: operatorName, Logger: logger})
 	s.membership, err = newMembership(ctx, membershipOptions{
 		home: home, files: cfg.Files(home), db: db, auditor: trail, logger: logger,
 		peers:     func() certificates.Peers { return s.hub },
@@ -198,6 +201,7 @@ func (s *services) register(r grpc.ServiceRegistrar) {
 	pb.RegisterQueryServer(r, s.query)
 	pb.RegisterLogServer(r, s.keeping)
 	pb.RegisterAccountsServer(r, s.accounts)
+	pb.RegisterSavedQueriesServer(r, s.saved)
 	pb.RegisterEnrollmentServer(r, s.enroll)
 	pb.RegisterCertificatesServer(r, s.certificates)
 }
@@ -274,6 +278,15 @@ func bindNode(ctx context.Context, hello *pb.NodeHello) error {
 func callerName(ctx context.Context) string {
 	id, ok := hub.Caller(ctx)
 	if !ok {
+		return ""
+	}
+	return id.String()
+}
+
+// operatorName is the SPIFFE id of an operator who calls, empty for all others.
+func operatorName(ctx context.Context) string {
+	id, ok := hub.Caller(ctx)
+	if !ok || id.Role != identity.RoleOperator {
 		return ""
 	}
 	return id.String()

@@ -29,6 +29,7 @@ func otherServices(o *Options, _ *StorageOptions) {
 		pb.RegisterEnrollmentServer(r, pb.UnimplementedEnrollmentServer{})
 		pb.RegisterCertificatesServer(r, pb.UnimplementedCertificatesServer{})
 		pb.RegisterLogServer(r, pb.UnimplementedLogServer{})
+		pb.RegisterSavedQueriesServer(r, pb.UnimplementedSavedQueriesServer{})
 	}
 }
 
@@ -51,6 +52,10 @@ func TestRoles(t *testing.T) {
 		"/amoskys.v1.Tasks/CancelTask":                                   "dashboard operator",
 		"/amoskys.v1.Tasks/TaskResult":                                   "dashboard operator",
 		"/amoskys.v1.Tasks/SendResult":                                   "node",
+		"/amoskys.v1.SavedQueries/ListQueries":                           "dashboard operator",
+		"/amoskys.v1.SavedQueries/SaveQuery":                             "dashboard operator",
+		"/amoskys.v1.SavedQueries/ChangeQuery":                           "dashboard operator",
+		"/amoskys.v1.SavedQueries/DeleteQuery":                           "dashboard operator",
 		"/amoskys.v1.Enrollment/CreateToken":                             "dashboard operator",
 		"/amoskys.v1.Enrollment/ListTokens":                              "dashboard operator",
 		"/amoskys.v1.Enrollment/RevokeToken":                             "dashboard operator",

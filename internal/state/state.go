@@ -1,6 +1,7 @@
 // Package state keeps what must survive a restart and is not an event: users,
 // their sessions, the audit trail, the hosts and agents that the fleet has known, the tokens
-// with which hosts join, and the certificates that were issued and revoked.
+// with which hosts join, the certificates that were issued and revoked, and the queries
+// that people saved.
 //
 // It is one SQLite file in WAL mode, opened by the hub alone. Every method is
 // safe for concurrent use; writes are durable when they return. Passwords are
@@ -257,6 +258,22 @@ CREATE TABLE hosts (
 	last_seen INTEGER NOT NULL,
 	silent INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+`, `
+CREATE TABLE saved_queries (
+	id INTEGER PRIMARY KEY AUTOINCREMENT,
+	owner TEXT NOT NULL,
+	name TEXT NOT NULL COLLATE NOCASE,
+	query TEXT NOT NULL,
+	since TEXT NOT NULL,
+	until TEXT NOT NULL,
+	columns TEXT NOT NULL,
+	shared INTEGER NOT NULL,
+	created INTEGER NOT NULL,
+	changed INTEGER NOT NULL,
+	changed_by TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX saved_queries_owner ON saved_queries (owner, name) WHERE owner <> '';
+CREATE UNIQUE INDEX saved_queries_shared ON saved_queries (name) WHERE shared = 1;
 `}
 }
 

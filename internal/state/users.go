@@ -164,10 +164,13 @@ func (d *DB) SetRole(ctx context.Context, name string, role Role) error {
 
 // RemoveUser removes an account with its sessions, and returns how many those were:
 // ErrNotFound without such a user, ErrLastAdmin when there would be no admin any
-// more.
+// more. Their private queries go too; what they shared stays, and is nobody's.
 func (d *DB) RemoveUser(ctx context.Context, name string) (ended int, err error) {
 	err = d.changeUser(ctx, func(tx *sql.Tx) error {
 		if ended, err = count(tx.ExecContext(ctx, "DELETE FROM sessions WHERE user = ?", name)); err != nil {
+			return err
+		}
+		if err := disown(ctx, tx, name); err != nil {
 			return err
 		}
 		return changed(tx.ExecContext(ctx, "DELETE FROM users WHERE name = ?", name))

@@ -184,6 +184,13 @@ func (s *Service) Session(ctx context.Context, req *pb.SessionRequest) (*pb.Sess
 	}, nil
 }
 
+// UserOf returns the user of a session, or UNAUTHENTICATED, for services beside this one
+// that act for people.
+func (s *Service) UserOf(ctx context.Context, token string) (state.User, error) {
+	_, user, err := s.session(ctx, token)
+	return user, err
+}
+
 // session finds a live session and notes its use.
 func (s *Service) session(ctx context.Context, token string) (state.Session, state.User, error) {
 	if len(token) != tokenLen {
