@@ -16,6 +16,41 @@ type Completion struct {
 	// Field is the native name of the field of which a value is expected there; empty
 	// for none. Values that events have are for the caller to add.
 	Field string
+	// Typed is the beginning of that value, or of a name, without its quote.
+	Typed string
+
+	place valuePlace
+}
+
+// valuePlace is what stands in front of a value.
+type valuePlace uint8
+
+const (
+	behindColon valuePlace = iota // only the colon: an operator is missing
+	behindSign
+	inList
+)
+
+// Value writes a value at the place of the completion: the whole value, in quotes
+// where it needs them.
+func (c Completion) Value(value string) string {
+	if !plain(value) {
+		value = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\r", `\r`, "\t", `\t`).Replace(value) + `"`
+	}
+	switch c.place {
+	case inList:
+		return value
+	case behindColon:
+		value = "=" + value
+	case behindSign:
+	}
+	return value + " "
+}
+
+// plain reports whether a value can be typed without quotes.
+func plain(value string) bool {
+	t, err := lexer{text: value}.scan(0, inValue)
+	return err == nil && t.kind == tokWord && t.text == value && !t.keyword("and", "or", "not", "in")
 }
 
 // Option is one way to go on.
@@ -35,7 +70,21 @@ func Complete(text string, cursor int) Completion {
 	cursor = min(max(cursor, 0), len(text))
 	l := lexer{text: text[:cursor]}
 	w := walkTo(l)
-	c := Completion{From: w.word.pos, To: cursor}
+	c := Completion{From: w.word.pos, To: cursor, Typed: w.word.text}
+	switch front := strings.TrimSpace(text[:c.From]); {
+	case strings.HasSuffix(front, "(") || strings.HasSuffix(front, ","):
+		c.place = inList
+	case !strings.HasSuffix(front, ":"):
+		c.place = behindSign
+	}
+	if in := inName; w.word.text != "" && !w.quoted { // a word that goes on behind the cursor is replaced whole
+		if w.field != "" {
+			in = inValue
+		}
+		if t, err := (lexer{text: text}).scan(c.From, in); err == nil && t.kind == tokWord {
+			c.To = t.end
+		}
+	}
 	typed := w.word.text
 	switch at := w.top(); {
 	case w.quoted:

@@ -1,6 +1,7 @@
 package logsql
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -64,6 +65,74 @@ func TestComplete(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestCompleteValue: a value that events have is written so that it finds them.
+func TestCompleteValue(t *testing.T) {
+	for _, c := range []struct{ text, value, want string }{
+		{"process.name:", "curl", "process.name:=curl "},
+		{"process.name:cu", "curl", "process.name:=curl "},
+		{"process.name:=cu", "curl", "process.name:=curl "},
+		{"process.name:in(curl, w", "wget", "process.name:in(curl, wget"},
+		{"process.name:(", "wget", "process.name:(wget"},
+		{"user.name:", "Ada Lovelace", `user.name:="Ada Lovelace" `},
+		{`user.name:"Ad`, `Ada "L"`, `user.name:="Ada \"L\"" `},
+		{`file.path:=`, `C:\Windows`, `file.path:=C:\Windows `},
+		{`file.path:=`, `C:\new files`, `file.path:="C:\\new files" `},
+		{"source.ip:", "2001:db8::1", "source.ip:=2001:db8::1 "},
+		{"message:", "or", `message:="or" `},
+		{"message:", "", `message:="" `},
+		{"message:", "a\nb", `message:="a\nb" `},
+		{"message:", "-rf", "message:=-rf "},
+		{"message:", "~x", `message:="~x" `},
+	} {
+		done := Complete(c.text, len(c.text))
+		got := c.text[:done.From] + done.Value(c.value)
+		if got != c.want {
+			t.Errorf("%s + %s: %s, want %s", c.text, c.value, got, c.want)
+		}
+		if done.place != inList {
+			if _, err := Parse(got); err != nil {
+				t.Errorf("%s: %v", got, err)
+			}
+		}
+	}
+}
+
+// TestCompleteInWord: a word in whose middle the cursor stands is replaced whole.
+func TestCompleteInWord(t *testing.T) {
+	for text, want := range map[string]string{"a pro‸cess x": "process", "type:pro‸cess.exit|limit 1": "process.exit", "host:‸web": "", "* | st‸ats": "stats"} {
+		cursor := strings.Index(text, "‸")
+		text = strings.Replace(text, "‸", "", 1)
+		if c := Complete(text, cursor); text[c.From:c.To] != want {
+			t.Errorf("%s at %d: %q is replaced, not %q", text, cursor, text[c.From:c.To], want)
+		}
+	}
+}
+
+// TestMend: what was probably meant stands where the fault was.
+func TestMend(t *testing.T) {
+	for query, want := range map[string]string{
+		"a proces.name:curl":           "a process.name:curl",
+		`"hots":web`:                   "host:web",
+		"* | stats by (hots) count()":  "* | stats by (host) count()",
+		"* | sotr by (host)":           "* | sort by (host)",
+		"pid:abc":                      "",
+		"zzzzzzzzzzzzzzzzzzzzzzzzzzz:": "",
+	} {
+		_, err := Parse(query)
+		fault, ok := errors.AsType[*SyntaxError](err)
+		if !ok {
+			t.Fatalf("%s: %v", query, err)
+		}
+		got := ""
+		if from, to, ok := fault.Mend(query); ok {
+			got = query[:from] + fault.Hint + query[to:]
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", query, got, want)
+		}
 	}
 }
 

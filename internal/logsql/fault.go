@@ -26,6 +26,19 @@ func (e *SyntaxError) Error() string {
 	return e.Message + ", did you mean " + e.Hint + "?"
 }
 
+// Mend says which part of the query, from one byte to another, to replace with the
+// hint; ok is false where there is none.
+func (e *SyntaxError) Mend(query string) (from, to int, ok bool) {
+	if e.Hint == "" || e.Position > len(query) {
+		return 0, 0, false
+	}
+	t, err := lexer{text: query}.scan(e.Position, inName)
+	if err != nil || t.kind != tokWord && t.kind != tokString {
+		return 0, 0, false
+	}
+	return t.pos, t.end, true
+}
+
 func faultAt(pos int, format string, args ...any) *SyntaxError {
 	return &SyntaxError{Position: pos, Message: fmt.Sprintf(format, args...)}
 }
