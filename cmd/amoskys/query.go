@@ -19,14 +19,16 @@ func newQueryCommand(env *cli.Env) *cobra.Command {
 		Long: `Asks the store and prints what matches, the newest first, as a table. QUERY is LogsQL
 (docs/query.md); with pipes it prints the columns that they make. What the answer lacks,
 such as a day that is set aside, is said on standard error. STORE_HOST and STORE_PORT name
-a store elsewhere.`,
+a store elsewhere. --saved asks a query that was saved, here or in the dashboard.`,
 		Example: `  amoskys query 'type:process.execution process.name:curl' --since 24h
   amoskys query 'severity:>=high' --since 7d --fields time,host,message
   amoskys query '* | stats by (type) count() events | sort by (events desc)' --since 1h
-  amoskys query 'type:auth.' --since 2026-05-01 --oldest --limit 0 --format csv > logins.csv`,
-		Args: cobra.MaximumNArgs(1),
+  amoskys query 'type:auth.' --since 2026-05-01 --oldest --limit 0 --format csv > logins.csv
+  amoskys query --saved 'failed logins' --since 7d`,
+		Args: cobra.MaximumNArgs(1), ValidArgsFunction: completeQuery,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Query = strings.Join(args, " ")
+			o.TypedSince, o.TypedUntil = cmd.Flags().Changed("since"), cmd.Flags().Changed("until")
 			if asJSON {
 				o.Format = "json"
 			}
@@ -43,6 +45,11 @@ a store elsewhere.`,
 	flags.BoolVar(&asJSON, "json", false, "print JSON, one object a line (as --format json)")
 	flags.StringVar(&o.Format, "format", "text", "text, json, csv, or flat JSON lines: jsonl with our names, ecs or ocsf with theirs")
 	flags.StringVar(&o.Store, "store", "", "address of the store (default from $STORE_HOST and $STORE_PORT, else from the store's configuration)")
+	flags.StringVar(&o.Saved, "saved", "", "the saved query of this name, with its range and fields where none are given")
+	cmd.AddCommand(newSavedCommand(env))
+	mustComplete(cmd, "fields", completeFields)
+	mustComplete(cmd, "format", cobra.FixedCompletions(ask.Formats(), cobra.ShellCompDirectiveNoFileComp))
+	mustComplete(cmd, "saved", completeSaved(env))
 	cmd.MarkFlagsMutuallyExclusive("json", "format")
 	cmd.MarkFlagsMutuallyExclusive("count", "oldest")
 	cmd.MarkFlagsMutuallyExclusive("count", "fields")

@@ -36,7 +36,7 @@ func newTailCommand(env *cli.Env) *cobra.Command {
 		Example: "  amoskys tail\n" +
 			"  amoskys tail --since 15m --type process. --severity medium\n" +
 			"  amoskys tail --all --no-follow --json 'process.name:sshd' | jq .event",
-		Args: cobra.MaximumNArgs(1),
+		Args: cobra.MaximumNArgs(1), ValidArgsFunction: completeQuery,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.want.Query, f.want.Now = strings.Join(args, " "), env.Now()
 			if cmd.Flags().Changed("from") && f.want.From < 0 {

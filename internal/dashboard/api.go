@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -51,6 +52,7 @@ func (s *Server) routes() (*http.ServeMux, huma.API) {
 		model.Properties["query_position"] = &huma.Schema{
 			Type: huma.TypeInteger, Description: "Where a query has its fault, in UTF-16 units from 0.",
 		}
+		model.Properties["query_mend"] = api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Mend](), true, "Mend")
 		model.Properties["away"] = &huma.Schema{
 			Type: huma.TypeString, Description: "What does not answer, where that is not the hub: store.",
 		}

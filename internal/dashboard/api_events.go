@@ -220,12 +220,18 @@ func checkQuery(query string) *Problem {
 	p := problem(http.StatusBadRequest, err.Error())
 	p.Title = "The query cannot be read"
 	if syntax, ok := errors.AsType[*logsql.SyntaxError](err); ok {
-		// Browsers count in UTF-16 units, the parser in bytes.
-		at := len(utf16.Encode([]rune(query[:min(syntax.Position, len(query))])))
+		at := unitsOf(query[:min(syntax.Position, len(query))])
 		p.QueryPosition = &at
+		if from, to, ok := syntax.Mend(query); ok {
+			p.Mend = &Mend{unitsOf(query[:from]), unitsOf(query[:to]), syntax.Hint}
+		}
 	}
 	return p
 }
+
+// unitsOf is the length of a text as browsers count it, in UTF-16 units; the parser
+// counts bytes.
+func unitsOf(text string) int { return len(utf16.Encode([]rune(text))) }
 
 func (s *Server) oneEvent(ctx context.Context, in *eventInput) (*EventAnswer, error) {
 	ctx, cancel := s.hub.call(ctx)

@@ -23,11 +23,12 @@ type route struct {
 
 // apiRoutes are all there are.
 func apiRoutes() []route {
-	const get, post = http.MethodGet, http.MethodPost
+	const get, post, put, remove = http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete
 	anyone, viewer, admin := access{}, access{role: pb.Role_ROLE_VIEWER}, access{role: pb.Role_ROLE_ADMIN}
 	analyst := access{role: pb.Role_ROLE_ANALYST}
 	badRequest := []int{http.StatusBadRequest}
 	agentRefused := []int{http.StatusNotFound, http.StatusConflict, http.StatusBadGateway, http.StatusGatewayTimeout}
+	savedRefused := []int{http.StatusBadRequest, http.StatusNotFound, http.StatusConflict}
 	unconfirmed := access{role: pb.Role_ROLE_VIEWER, stale: true}
 	start, stop, restart := pb.AgentCommand_AGENT_COMMAND_START, pb.AgentCommand_AGENT_COMMAND_STOP, pb.AgentCommand_AGENT_COMMAND_RESTART
 	return []route{
@@ -54,6 +55,11 @@ func apiRoutes() []route {
 		{get, "/api/events/{offset}", "event", "One event and what surrounds it", "events", viewer, []int{http.StatusNotFound}, answers((*Server).oneEvent)},
 		{get, exportPath, "exportEvents", "Every event that matches, as a file", "events", viewer, []int{http.StatusBadRequest, http.StatusTooManyRequests}, described(exportDescription, responds((*Server).exportEvents))},
 		{get, "/api/query/rows", "queryRows", "The table that a query with pipes makes", "events", viewer, badRequest, answers((*Server).rows)},
+		{get, "/api/query/complete", "completeQuery", "What can stand at a place of a query", "events", viewer, nil, answers((*Server).completeQuery)},
+		{get, "/api/queries", "savedQueries", "The own saved queries and all shared ones, by name", "events", viewer, []int{http.StatusForbidden}, answers((*Server).savedQueries)},
+		{post, "/api/queries", "saveQuery", "Save a query, to share it as an analyst", "events", viewer, savedRefused, long(maxSavedBody, answers((*Server).saveQuery))},
+		{put, "/api/queries/{id}", "changeQuery", "Change a saved query", "events", viewer, savedRefused, long(maxSavedBody, answers((*Server).changeQuery))},
+		{remove, "/api/queries/{id}", "deleteQuery", "Delete a saved query", "events", viewer, []int{http.StatusNotFound, http.StatusConflict}, responds((*Server).deleteQuery)},
 		{get, "/api/fields", "fields", "Fields for the query bar, and how many events have them", "events", viewer, badRequest, answers((*Server).fields)},
 		{get, "/api/fields/{name}/values", "fieldValues", "Values of a field, the most frequent first", "events", viewer, badRequest, answers((*Server).fieldValues)},
 		{get, "/api/store", "store", "How the store is, and what it holds of each day", "events", viewer, nil, answers((*Server).store)},
@@ -75,6 +81,14 @@ func (r *route) register(s *Server, api huma.API) {
 func described(text string, serve func(*Server, huma.API, huma.Operation)) func(*Server, huma.API, huma.Operation) {
 	return func(s *Server, api huma.API, op huma.Operation) {
 		op.Description = text
+		serve(s, api, op)
+	}
+}
+
+// long lets an operation have a larger body, in bytes.
+func long(body int64, serve func(*Server, huma.API, huma.Operation)) func(*Server, huma.API, huma.Operation) {
+	return func(s *Server, api huma.API, op huma.Operation) {
+		op.MaxBodyBytes = body
 		serve(s, api, op)
 	}
 }

@@ -36,6 +36,7 @@ import (
 	"github.com/amoskys/amoskys/internal/hub/audit"
 	"github.com/amoskys/amoskys/internal/hub/fleet"
 	"github.com/amoskys/amoskys/internal/hub/query"
+	"github.com/amoskys/amoskys/internal/hub/saved"
 	"github.com/amoskys/amoskys/internal/hub/tasks"
 	"github.com/amoskys/amoskys/internal/identity"
 	"github.com/amoskys/amoskys/internal/identity/rights"
@@ -110,7 +111,11 @@ func newHub(t testing.TB) *fakeHub {
 	h.recorder.Sample(query.Gauges(status), fl.Gauges)
 	h.services = func(s grpc.ServiceRegistrar) {
 		pb.RegisterEventBusServer(s, h.bus)
-		pb.RegisterAccountsServer(s, accounts.New(accounts.Options{Store: h.db, Auditor: trail, Hasher: hasher}))
+		people := accounts.New(accounts.Options{Store: h.db, Auditor: trail, Hasher: hasher})
+		pb.RegisterAccountsServer(s, people)
+		pb.RegisterSavedQueriesServer(s, saved.New(saved.Options{
+			Store: h.db, Sessions: people, Auditor: trail, Operator: func(context.Context) string { return "" },
+		}))
 		pb.RegisterFleetServer(s, fl)
 		pb.RegisterTasksServer(s, jobs)
 		pb.RegisterEnrollmentServer(s, enroller{})

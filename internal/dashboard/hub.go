@@ -29,6 +29,7 @@ type hub struct {
 	signing    *grpc.ClientConn
 	streams    []*streamConn
 	accounts   pb.AccountsClient
+	saved      pb.SavedQueriesClient
 	fleet      pb.FleetClient
 	enrollment pb.EnrollmentClient
 	query      pb.QueryClient
@@ -109,7 +110,7 @@ func dialHub(o Options) (*hub, error) {
 	if h.store, err = dialStore(o); err != nil {
 		return nil, errors.Join(err, h.close())
 	}
-	h.enrollment = pb.NewEnrollmentClient(h.conn)
+	h.enrollment, h.saved = pb.NewEnrollmentClient(h.conn), pb.NewSavedQueriesClient(h.conn)
 	h.accounts, h.fleet, h.query = pb.NewAccountsClient(h.signing), pb.NewFleetClient(h.conn), pb.NewQueryClient(h.conn)
 	return h, nil
 }

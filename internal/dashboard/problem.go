@@ -24,10 +24,20 @@ type Problem struct { //nolint:errname // what RFC 9457 calls it
 	// QueryPosition is where a query has its fault.
 	QueryPosition *int `json:"query_position,omitempty" doc:"Where the query has its fault, in UTF-16 units from 0."`
 
+	// Mend is what was probably meant.
+	Mend *Mend `json:"query_mend,omitempty" doc:"What was probably meant in the place of a part of the query."`
+
 	// Away is set where a part of the system is, without which the rest goes on.
 	Away string `json:"away,omitempty" enum:"store" doc:"What does not answer, where that is not the hub."`
 
 	retryAfter time.Duration
+}
+
+// Mend replaces a part of a query.
+type Mend struct {
+	From int    `json:"from" doc:"Where the part begins, in UTF-16 units from 0."`
+	To   int    `json:"to" doc:"Where it ends."`
+	Text string `json:"text" doc:"What to write there."`
 }
 
 // Error makes a Problem an error.
@@ -96,7 +106,7 @@ func (s *Server) hubProblem(err error) *Problem {
 		code = http.StatusBadRequest
 	case codes.NotFound:
 		code = http.StatusNotFound
-	case codes.FailedPrecondition, codes.AlreadyExists:
+	case codes.FailedPrecondition, codes.AlreadyExists, codes.Aborted:
 		code = http.StatusConflict
 	case codes.Unauthenticated:
 		code = http.StatusUnauthorized

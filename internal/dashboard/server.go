@@ -79,9 +79,11 @@ type Server struct {
 	taskSlots *limit.Slots // the same, of runs and results of tasks
 	// exportSlots bound exports under way.
 	exportSlots *limit.Slots
-	tabs        tabs
-	stopping    chan struct{}
-	stopOnce    sync.Once
+	// names are fields of ranges, for completion.
+	names    keptNames
+	tabs     tabs
+	stopping chan struct{}
+	stopOnce sync.Once
 }
 
 // New binds the port and prepares the connection to the hub, which need not be

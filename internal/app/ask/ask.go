@@ -34,6 +34,10 @@ type Options struct {
 	Format string // one of Formats
 	Fields []string
 	Store  string // host:port; empty: that of the configuration
+	// Saved names a saved query in the place of Query; what it has of a range and of
+	// fields counts where none was typed.
+	Saved                  string
+	TypedSince, TypedUntil bool
 }
 
 // Formats lists what Options.Format can be.
@@ -56,6 +60,11 @@ type asker struct {
 
 // Run answers one question. Its error is a *cli.UsageError where the question is wrong.
 func Run(ctx context.Context, e *cli.Env, o Options) error {
+	if o.Saved != "" {
+		if err := o.open(ctx, e); err != nil {
+			return err
+		}
+	}
 	a := &asker{o: o, e: e, progress: cli.NewProgress(e.Stderr, e.Now)}
 	q, err := a.check()
 	if err != nil {

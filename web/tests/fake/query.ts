@@ -1,11 +1,13 @@
-import type { Event } from '../../src/lib/api/types';
+import type { Event, Mend } from '../../src/lib/api/types';
 import { tokenize } from '../../src/lib/query/tokens';
 
 export class QueryFault extends Error {
   readonly position: number;
-  constructor(message: string, position: number) {
+  readonly mend: Mend | undefined;
+  constructor(message: string, position: number, mend?: Mend) {
     super(message);
     this.position = position;
+    this.mend = mend;
   }
 }
 
@@ -18,6 +20,12 @@ export function compile(query: string): Test {
   const open = query.indexOf('(');
   if (open >= 0 && !query.includes(')')) throw new QueryFault('missing ")"', open);
   for (const token of tokenize(query)) {
+    if (token.kind === 'field' && token.text === 'hots')
+      throw new QueryFault('there is no field "hots", did you mean host?', token.start, {
+        from: token.start,
+        to: token.start + 4,
+        text: 'host',
+      });
     if (token.kind === 'operator' && token.text !== 'AND' && token.text !== 'OR') negated = true;
     if (token.kind !== 'value' && token.kind !== 'word') continue;
     if (token.kind === 'value' && token.text === '') throw new QueryFault('expected a value', token.start);

@@ -6,9 +6,11 @@ import { extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { WebSocketServer } from 'ws';
 import type { Entity, Event } from '../../src/lib/api/types';
+import { completion } from './complete';
 import { fieldList } from './data';
 import { LiveClient } from './live';
 import { QueryFault } from './query';
+import { savedRoute } from './saved';
 import { exportEvents, fieldValues, queryRows, searchEvents, series } from './search';
 import { storeAnswer } from './store';
 import { World } from './world';
@@ -132,7 +134,7 @@ export async function startFakeServer(options: FakeOptions = {}): Promise<FakeSe
       route(request, response, url, body, world);
     } catch (error) {
       if (!(error instanceof QueryFault)) throw error;
-      problem(response, 400, error.message, { query_position: error.position });
+      problem(response, 400, error.message, { query_position: error.position, query_mend: error.mend });
     }
   }
 
@@ -168,7 +170,7 @@ function route(
     return json(response, session);
   }
   if (!signedIn(request)) return problem(response, 401, 'sign in first');
-  if (request.method === 'POST' && request.headers['x-csrf-token'] !== 'token')
+  if (request.method !== 'GET' && request.headers['x-csrf-token'] !== 'token')
     return problem(response, 403, 'the request lacks its token');
   const agent = /^\/api\/agents\/([^/]+)\/(start|stop|restart|logs)$/.exec(url.pathname);
   if (agent && agent[2] !== 'logs' && world.role !== 'admin')
@@ -177,6 +179,13 @@ function route(
   const field = /^\/api\/fields\/([^/]+)\/values$/.exec(url.pathname);
   if (field)
     return json(response, fieldValues(world, decodeURIComponent(field[1] ?? ''), url.searchParams, now));
+  if (/^\/api\/queries(\/|$)/.test(url.pathname)) {
+    const { status, value } = savedRoute(request.method ?? 'GET', url.pathname, body, world);
+    if (status === 204) response.writeHead(204).end();
+    else if (status >= 400) problem(response, status, String(value));
+    else json(response, value);
+    return;
+  }
   const event = /^\/api\/events\/(\d+)$/.exec(url.pathname);
   if (event) return eventRoute(response, Number(event[1]), world);
   switch (url.pathname) {
@@ -202,6 +211,8 @@ function route(
       response.setHeader('Content-Disposition', 'attachment; filename="amoskys-events.csv"');
       response.writeHead(200, { 'Content-Type': 'text/csv' }).end(exportEvents(world, url.searchParams, now));
       return;
+    case '/api/query/complete':
+      return json(response, completion(world, url.searchParams, now));
     case '/api/query/rows':
       return json(response, queryRows(world, url.searchParams, now));
     case '/api/store':

@@ -1,4 +1,12 @@
-import type { Agent, Event, Health, Node, OverviewStatus, Trouble } from '../../src/lib/api/types';
+import type {
+  Agent,
+  Event,
+  Health,
+  Node,
+  OverviewStatus,
+  SavedQuery,
+  Trouble,
+} from '../../src/lib/api/types';
 import { makeAgents, makeEvent } from './data';
 import { calmStore, type FakeStore } from './store';
 
@@ -17,6 +25,7 @@ export class World {
   /** The first events that are in the log, and no longer to be searched. */
   forgotten = 0;
   store: FakeStore = calmStore();
+  saved: SavedQuery[] = [];
   role: 'viewer' | 'analyst' | 'admin' = 'admin';
   /** The next commands to agents fail with this. */
   refuse: string | null = null;

@@ -418,6 +418,74 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/queries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The own saved queries and all shared ones, by name
+         * @description For role viewer and up.
+         */
+        get: operations["savedQueries"];
+        put?: never;
+        /**
+         * Save a query, to share it as an analyst
+         * @description For role viewer and up.
+         */
+        post: operations["saveQuery"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/queries/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Change a saved query
+         * @description For role viewer and up.
+         */
+        put: operations["changeQuery"];
+        post?: never;
+        /**
+         * Delete a saved query
+         * @description For role viewer and up.
+         */
+        delete: operations["deleteQuery"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/query/complete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What can stand at a place of a query
+         * @description For role viewer and up.
+         */
+        get: operations["completeQuery"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/query/rows": {
         parameters: {
             query?: never;
@@ -649,6 +717,42 @@ export interface components {
             /** @description A type of event to leave out, such as process.sample. */
             without?: string;
         };
+        Completion: {
+            /** @description The field of which a value is expected there; empty for none. */
+            field: string;
+            /**
+             * Format: int64
+             * @description Where the part begins that an option takes the place of, in UTF-16 units from 0.
+             */
+            from: number;
+            /** @description What is there in the range first, then the rest. */
+            options: components["schemas"]["CompletionOption"][];
+            /**
+             * @description Whether the store was asked for what is there, and answered: late means not in time.
+             * @enum {string}
+             */
+            stored: "unasked" | "complete" | "late" | "busy" | "away";
+            /**
+             * Format: int64
+             * @description Where it ends.
+             */
+            to: number;
+        };
+        CompletionOption: {
+            /** @description For people; may be empty. */
+            about: string;
+            /**
+             * Format: int64
+             * @description In how many events of the range it is, where the store was asked.
+             */
+            events?: number;
+            /** @enum {string} */
+            kind: "field" | "operator" | "value" | "pipe" | "function" | "word";
+            /** @description What to show. */
+            label: string;
+            /** @description What to write. */
+            text: string;
+        };
         Entity: {
             /** @description KIND:ID, the same in every event that names it. */
             key: string;
@@ -692,6 +796,7 @@ export interface components {
              * @example https://example.com/error-log/abc123
              */
             instance?: string;
+            query_mend?: components["schemas"]["Mend"];
             /** @description Where a query has its fault, in UTF-16 units from 0. */
             query_position?: number;
             /**
@@ -1022,6 +1127,20 @@ export interface components {
             /** @description The secret itself. It is told this once: the hub keeps a hash. */
             token: string;
         };
+        Mend: {
+            /**
+             * Format: int64
+             * @description Where the part begins, in UTF-16 units from 0.
+             */
+            from: number;
+            /** @description What to write there. */
+            text: string;
+            /**
+             * Format: int64
+             * @description Where it ends.
+             */
+            to: number;
+        };
         Metric: {
             help: string;
             labels: {
@@ -1166,6 +1285,55 @@ export interface components {
             parameters?: {
                 [key: string]: string;
             };
+        };
+        SavedQueriesAnswer: {
+            queries: components["schemas"]["SavedQuery"][];
+        };
+        SavedQuery: {
+            /** Format: date-time */
+            changed_at: string;
+            changed_by: string;
+            /** @description Fields to show; none leaves them to who opens it. */
+            columns?: string[];
+            /** Format: date-time */
+            created_at: string;
+            /** @description Why the query can no longer be read; absent where it can. */
+            fault?: string;
+            /** Format: int64 */
+            id: number;
+            /** @description Whether one may change and delete it. */
+            mine: boolean;
+            /** @description In one line, at most 100 bytes. Unique among one's own, and among those that are shared. */
+            name: string;
+            /** @description A user, or the SPIFFE id of an operator; empty when they are gone. */
+            owner: string;
+            /** @description In the language of docs/query.md. */
+            query: string;
+            /**
+             * Format: int64
+             * @description Where it has its fault, in UTF-16 units from 0.
+             */
+            query_position?: number;
+            /** @description Whether everybody sees it; to share needs role analyst. */
+            shared?: boolean;
+            /** @description RFC 3339, or how long ago: 15m, 24h, 7d; empty leaves the range to who opens it. */
+            since?: string;
+            /** @description RFC 3339, or how long ago; empty is now. */
+            until?: string;
+        };
+        SavedText: {
+            /** @description Fields to show; none leaves them to who opens it. */
+            columns?: string[];
+            /** @description In one line, at most 100 bytes. Unique among one's own, and among those that are shared. */
+            name: string;
+            /** @description In the language of docs/query.md. */
+            query: string;
+            /** @description Whether everybody sees it; to share needs role analyst. */
+            shared?: boolean;
+            /** @description RFC 3339, or how long ago: 15m, 24h, 7d; empty leaves the range to who opens it. */
+            since?: string;
+            /** @description RFC 3339, or how long ago; empty is now. */
+            until?: string;
         };
         SeriesAnswer: {
             series: components["schemas"]["TimeSeries"][];
@@ -3056,6 +3224,419 @@ export interface operations {
             };
             /** @description Too Many Requests */
             429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    savedQueries: {
+        parameters: {
+            query?: {
+                /** @description Also private queries of others; for role admin. */
+                all?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SavedQueriesAnswer"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    saveQuery: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SavedText"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SavedQuery"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    changeQuery: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SavedText"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SavedQuery"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    deleteQuery: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    completeQuery: {
+        parameters: {
+            query?: {
+                /** @description As far as it is typed; any text has an answer. */
+                query?: string;
+                /** @description Where, in UTF-16 units from 0. */
+                cursor?: number;
+                /** @description Values and fields of this range come first: RFC 3339, or how long ago; 24h without. */
+                since?: string;
+                /** @description RFC 3339, or how long ago. */
+                until?: string;
+                limit?: number;
+                /** @description Also ask the store, for two seconds at most; without, only what the language knows is answered. */
+                stored?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Completion"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };

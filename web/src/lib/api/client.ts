@@ -1,5 +1,5 @@
 import { serverClock } from '../time/now';
-import type { Problem } from './types';
+import type { Mend, Problem } from './types';
 
 /** A call that the server refused, or that never reached it (status 0). */
 export class ApiError extends Error {
@@ -7,6 +7,8 @@ export class ApiError extends Error {
   readonly status: number;
   /** Where in the query the fault lies, counted in characters from 0. */
   readonly position: number | undefined;
+  /** What was probably meant in the query. */
+  readonly mend: Mend | undefined;
   /** The part of the system that does not answer, where that is not the hub. */
   readonly away: string | undefined;
   /** Seconds after which the server will take another try (429, 503). */
@@ -16,13 +18,14 @@ export class ApiError extends Error {
     super(problem.detail || problem.title || `the server answered ${status}`);
     this.status = status;
     this.position = problem.query_position;
+    this.mend = problem.query_mend;
     this.away = problem.away;
     this.retryAfter = retryAfter;
   }
 }
 
 export interface RequestOptions {
-  method?: 'GET' | 'POST';
+  method?: 'GET' | 'POST' | 'PUT' | 'DELETE';
   body?: unknown;
   query?: Record<string, string | number | undefined>;
   signal?: AbortSignal | undefined;

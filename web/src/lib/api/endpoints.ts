@@ -3,6 +3,7 @@ import type {
   Agent,
   AgentsStatus,
   AgentTask,
+  Completion,
   EventDetail,
   EventsResponse,
   FieldInfo,
@@ -10,6 +11,8 @@ import type {
   MadeToken,
   Overview,
   RowsResponse,
+  SavedQuery,
+  SavedText,
   SeriesResponse,
   Session,
   StoreAnswer,
@@ -118,6 +121,15 @@ export const api = {
     request<FieldValues>(`/api/fields/${encodeURIComponent(name)}/values`, { query: { ...query }, signal }),
   fieldCounts: (query: EventsRange, signal?: AbortSignal) =>
     request<{ fields: FieldInfo[] }>('/api/fields', { query: { ...query }, signal }),
+  complete: (
+    query: { query: string; cursor: number; since?: string; until?: string; stored?: 'true' },
+    signal?: AbortSignal,
+  ) => request<Completion>('/api/query/complete', { query: { ...query }, signal }),
+  savedQueries: () => request<{ queries: SavedQuery[] }>('/api/queries'),
+  saveQuery: (text: SavedText) => request<SavedQuery>('/api/queries', { method: 'POST', body: text }),
+  changeQuery: (id: number, text: SavedText) =>
+    request<SavedQuery>(`/api/queries/${id}`, { method: 'PUT', body: text }),
+  deleteQuery: (id: number) => request<void>(`/api/queries/${id}`, { method: 'DELETE' }),
   store: (signal?: AbortSignal) => request<StoreAnswer>('/api/store', { signal }),
   fields: () => request<{ fields: FieldInfo[] }>('/api/fields'),
 };

@@ -50,6 +50,12 @@ export type EventsResponse = Omit<Schemas['EventsAnswer'], 'events'> & { events:
 export type Lack = Schemas['Lack'];
 export type RowsResponse = Omit<Schemas['RowsAnswer'], 'rows'> & { rows: string[][] };
 export type FieldValues = Schemas['FieldValues'];
+export type Completion = Schemas['Completion'];
+export type CompletionOption = Schemas['CompletionOption'];
+export type Mend = Schemas['Mend'];
+export type SavedQuery = Schemas['SavedQuery'];
+/** What people choose of a saved query. */
+export type SavedText = Schemas['SavedText'];
 export type StoreAnswer = Schemas['StoreAnswer'];
 export type StoreDay = Schemas['StoreDay'];
 export type EventDetail = Omit<Schemas['EventAnswer'], 'event' | 'before' | 'after' | 'related'> & {

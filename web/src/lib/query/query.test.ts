@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { complete, type Knowledge, valueAt } from './complete';
 import { hasFilter, quote, withFilter, withoutFilter } from './edit';
 import { joinPipes, splitPipes, tokenize } from './tokens';
 
@@ -84,55 +83,5 @@ describe('filters', () => {
     expect(quote('-x')).toBe('"-x"');
     expect(quote('a*')).toBe('"a*"');
     expect(quote('C:\\a')).toBe('"C:\\\\a"');
-  });
-});
-
-describe('complete', () => {
-  const known: Knowledge = {
-    fields: [
-      { name: 'type', type: 'keyword', description: 'Kind of event', example_values: ['process.exit'] },
-      { name: 'process.name', type: 'keyword', description: 'Name' },
-    ],
-    facets: [{ field: 'type', distinct: 1, values: [{ value: 'process.execution', count: 7 }] }],
-  };
-  const labels = (query: string, caret = query.length) =>
-    complete(query, caret, known).map((each) => each.label);
-
-  it('offers fields for a word', () => {
-    expect(labels('na')).toEqual(['process.name:']);
-    expect(labels('sshd ')).toEqual(['type:', 'process.name:']);
-  });
-
-  it('offers values seen before values known', () => {
-    expect(labels('type:')).toEqual(['process.execution', 'process.exit']);
-    expect(labels('type:=process.ex')).toEqual(['process.execution', 'process.exit']);
-  });
-
-  it('puts the value in its place and the caret behind it', () => {
-    const [first] = complete('type:pro sshd', 8, known);
-    expect(first).toMatchObject({ query: 'type:=process.execution sshd', caret: 24 });
-  });
-
-  it('offers what can follow a bar, and fields within', () => {
-    expect(labels('type:=a |')[0]).toBe('stats by (host) count() events');
-    expect(labels('* | to')).toEqual(['top 10 by (']);
-    expect(complete('* |to', 5, known)[0]).toMatchObject({ query: '* | top 10 by (' });
-    expect(labels('* | top 10 by (proc')).toEqual(['process.name']);
-    expect(labels('* | stats cou')).toEqual(['count()', 'count_uniq(']);
-  });
-
-  it.each([
-    ['type:', 5, { field: 'type', prefix: '' }],
-    ['type:=pro', 9, { field: 'type', prefix: 'pro' }],
-    ['a type:"b c', 11, { field: 'type', prefix: 'b c' }],
-    ['type:in(a', 9, null],
-    ['type:~"a', 8, null],
-    ['sshd', 4, null],
-  ])('knows which value of the store is wanted in %s', (query, caret, wanted) => {
-    expect(valueAt(query, caret)).toEqual(wanted);
-  });
-
-  it('offers nothing behind a bracket', () => {
-    expect(labels('(')).toEqual([]);
   });
 });

@@ -41,6 +41,7 @@ export const general: readonly Question[] = [
     title: 'What ended with an error?',
     query: 'type:=process.exit process.exit_code:>0',
   },
+  { title: 'What did rules and models find?', query: 'type:finding.*', range: '7d' },
   { title: 'What is grave?', query: 'severity:>=medium' },
 ];
 

@@ -14,6 +14,8 @@ export const schema = {
   facets: list(usualFacets),
   /** Whether readings of processes are shown though nobody asks for them. */
   readings: flag(false),
+  /** The saved query that was opened; with nothing else of a query in the address, the one to open. */
+  saved: whole(),
   /** Set by a link that wants the query bar focused; taken away at once. */
   focus: flag(false),
 };

@@ -1,0 +1,44 @@
+import { explain } from '$lib/api/client';
+import { api } from '$lib/api/endpoints';
+import type { SavedQuery, SavedText } from '$lib/api/types';
+
+/** The own saved queries and all shared ones. */
+class SavedQueries {
+  list = $state.raw<readonly SavedQuery[]>([]);
+  /** Why they could not be asked for. */
+  problem = $state('');
+  loaded = $state(false);
+
+  /** Asks anew: others share and change them meanwhile. */
+  async load(): Promise<void> {
+    try {
+      this.list = (await api.savedQueries()).queries;
+      this.problem = '';
+      this.loaded = true;
+    } catch (error) {
+      this.problem = explain(error);
+    }
+  }
+
+  find(id: number | null): SavedQuery | undefined {
+    return this.list.find((each) => each.id === id);
+  }
+
+  async save(text: SavedText): Promise<SavedQuery> {
+    const kept = await api.saveQuery(text);
+    await this.load();
+    return kept;
+  }
+
+  async change(id: number, text: SavedText): Promise<void> {
+    await api.changeQuery(id, text);
+    await this.load();
+  }
+
+  async remove(id: number): Promise<void> {
+    await api.deleteQuery(id);
+    await this.load();
+  }
+}
+
+export const savedQueries = new SavedQueries();
