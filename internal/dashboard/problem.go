@@ -106,7 +106,7 @@ func (s *Server) hubProblem(err error) *Problem {
 		code = http.StatusBadRequest
 	case codes.NotFound:
 		code = http.StatusNotFound
-	case codes.FailedPrecondition, codes.AlreadyExists, codes.Aborted:
+	case codes.FailedPrecondition, codes.AlreadyExists:
 		code = http.StatusConflict
 	case codes.Unauthenticated:
 		code = http.StatusUnauthorized

@@ -266,7 +266,7 @@ func (s *Service) refusal(ctx context.Context, doing string, q state.SavedQuery,
 	case errors.Is(err, state.ErrTooMany):
 		return status.Errorf(codes.FailedPrecondition, "there are as many saved queries as there may be, %d of one person and %d shared ones: delete some first", MaxOfOwner, MaxShared)
 	case errors.Is(err, state.ErrNotFound):
-		return status.Error(codes.Aborted, "somebody else has just changed this query: look at it again")
+		return status.Error(codes.FailedPrecondition, "somebody else has just changed this query: look at it again")
 	}
 	return s.internal(ctx, doing, err)
 }

@@ -45,7 +45,7 @@ type SavedQueriesClient interface {
 	// INVALID_ARGUMENT says what is too long.
 	SaveQuery(ctx context.Context, in *SaveQueryRequest, opts ...grpc.CallOption) (*SaveQueryResponse, error)
 	// ChangeQuery replaces what can be changed of one. NOT_FOUND also for what the
-	// caller may not see; ABORTED when somebody else changed it meanwhile.
+	// caller may not see; FAILED_PRECONDITION when somebody else changed it meanwhile.
 	ChangeQuery(ctx context.Context, in *ChangeQueryRequest, opts ...grpc.CallOption) (*ChangeQueryResponse, error)
 	// DeleteQuery removes one.
 	DeleteQuery(ctx context.Context, in *DeleteQueryRequest, opts ...grpc.CallOption) (*DeleteQueryResponse, error)
@@ -116,7 +116,7 @@ type SavedQueriesServer interface {
 	// INVALID_ARGUMENT says what is too long.
 	SaveQuery(context.Context, *SaveQueryRequest) (*SaveQueryResponse, error)
 	// ChangeQuery replaces what can be changed of one. NOT_FOUND also for what the
-	// caller may not see; ABORTED when somebody else changed it meanwhile.
+	// caller may not see; FAILED_PRECONDITION when somebody else changed it meanwhile.
 	ChangeQuery(context.Context, *ChangeQueryRequest) (*ChangeQueryResponse, error)
 	// DeleteQuery removes one.
 	DeleteQuery(context.Context, *DeleteQueryRequest) (*DeleteQueryResponse, error)
