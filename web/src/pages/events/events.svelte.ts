@@ -40,6 +40,8 @@ export class Events {
   wrong = $derived(
     this.loaded.error instanceof ApiError && this.loaded.error.status === 400 ? this.loaded.error : null,
   );
+  /** Why what needs the store cannot be asked for now; empty while it answers. */
+  away = $derived(this.loaded.away ? 'The store is away: this works again once it answers.' : '');
   loadingOlder = $state(false);
   /** Why there are no counts, though there are rows. */
   uncounted = $state('');
