@@ -5,6 +5,7 @@ package track
 
 import (
 	"github.com/amoskys/amoskys/internal/flow/dissect"
+	"github.com/amoskys/amoskys/internal/flow/packet"
 )
 
 // Side is what one end of a flow sent.
@@ -27,6 +28,11 @@ const (
 	Shutdown     // "shutdown"
 )
 
+// String is the word of the reason in events; empty while the flow goes on.
+func (e End) String() string {
+	return [...]string{"", "fin", "reset", "idle", "evicted", "shutdown"}[e]
+}
+
 // Flow is what is told of a conversation. Who is told must not keep it: it is used
 // again for another.
 type Flow struct {
@@ -35,12 +41,19 @@ type Flow struct {
 	First, Last   int64 // Unix nanoseconds
 	Out, In       Side  // sent by the initiator; sent by the responder
 	RTT           int64 // nanoseconds, 0 if unknown
-	State         string
-	End           End
-	ClosedBy      dissect.Direction
-	OneSided      bool
-	Midstream     bool
-	Interface     uint16
-	VLAN          uint16
-	Facts         *dissect.Facts
+	// State is that of TCP, in the words of Zeek's conn_state; see (*hot).state.
+	State string
+	End   End
+	// Closed says that a side of TCP closed or reset it, and ClosedBy who did first.
+	Closed    bool
+	ClosedBy  dissect.Direction
+	OneSided  bool // only one direction was seen of a protocol that answers
+	Midstream bool // the capture began after the connection had
+	Interface uint16
+	VLAN      uint16 // the innermost
+	// Tunnels are the headers around the first packet, outermost first; the slice is
+	// the Table's.
+	Tunnels        []packet.Tunnel
+	SrcMAC, DstMAC packet.MAC
+	Facts          *dissect.Facts
 }

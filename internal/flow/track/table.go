@@ -1,0 +1,338 @@
+package track
+
+import (
+	"hash/maphash"
+	"math/rand/v2"
+	"time"
+
+	"github.com/amoskys/amoskys/internal/flow/packet"
+)
+
+// Consumer is told of flows. Each flow that is told is Opened once, Updated any
+// number of times and Ended once. The Flow is the Table's and valid during the call.
+type Consumer interface {
+	Opened(f *Flow)
+	Updated(f *Flow)
+	Ended(f *Flow)
+}
+
+// Options set up a Table. Durations of 0 stand for their defaults.
+type Options struct {
+	// Consumer is told of flows. It is required.
+	Consumer Consumer
+	// Idle ends a flow of which no packet came for that long: 30 s.
+	Idle time.Duration
+	// Established takes the place of Idle for a TCP connection that is open, since
+	// such may be still for long: 10 min.
+	Established time.Duration
+	// Linger is how long a TCP connection that was closed or reset stays, so that
+	// what comes late is still its own: 5 s.
+	Linger time.Duration
+	// OpenAfter is how old a flow is when Opened is told at the latest, though its
+	// content is not identified yet: 1 s.
+	OpenAfter time.Duration
+	// Update is how often Updated is told of a flow that goes on; below 0 never. 0
+	// stands for 1 min.
+	Update time.Duration
+	// MaxFlows is how many flows there may be at once: 1,000,000. A further one makes
+	// one end: the oldest that nobody answered, else the one that was idle longest
+	// among a sample.
+	MaxFlows int
+	// VLAN makes the innermost VLAN id part of what tells flows apart. Without it, a
+	// conversation whose two directions have different tags is one.
+	VLAN bool
+	// Seed is that of Community IDs.
+	Seed uint16
+}
+
+// withDefaults fills in what is 0.
+func (o Options) withDefaults() Options {
+	for _, d := range []struct {
+		is   *time.Duration
+		want time.Duration
+	}{
+		{&o.Idle, 30 * time.Second},
+		{&o.Established, 10 * time.Minute},
+		{&o.Linger, 5 * time.Second},
+		{&o.OpenAfter, time.Second},
+		{&o.Update, time.Minute},
+	} {
+		if *d.is == 0 {
+			*d.is = d.want
+		}
+	}
+	if o.MaxFlows <= 0 {
+		o.MaxFlows = 1_000_000
+	}
+	o.Established = max(o.Established, o.Idle)
+	return o
+}
+
+// Stats are counts since a Table was made.
+type Stats struct {
+	// Packets were counted in flows; NotIP are frames that belong to none.
+	Packets, NotIP uint64
+	Opened         uint64
+	// Ended counts by reason, with End as the index.
+	Ended [Shutdown + 1]uint64
+	// ClockSetBack is how often the time of packets went back for good.
+	ClockSetBack uint64
+	// Active is how many flows there are now.
+	Active int
+}
+
+// Table holds the flows of one source. One goroutine uses it. The zero value is not
+// usable.
+type Table struct {
+	o                                Options
+	seed                             maphash.Seed
+	clock                            clock
+	now                              tick
+	turnedTo                         tick // the wheel has been turned up to here
+	idle, long, linger, open, update tick
+	index                            index
+	records                          records
+	wheel                            wheel
+	waiting                          waiting
+	tunnels                          tunnelSets
+	random                           *rand.Rand
+	stats                            Stats
+	flow                             Flow
+}
+
+const second = tick(1_000_000_000 >> tickShift)
+
+// New returns an empty Table.
+func New(o Options) *Table {
+	o = o.withDefaults()
+	t := &Table{
+		o: o, seed: maphash.MakeSeed(), index: newIndex(), now: 1, turnedTo: 1,
+		random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+	}
+	t.idle, t.long, t.linger = ticks(o.Idle), ticks(o.Established), ticks(o.Linger)
+	t.open, t.update = ticks(o.OpenAfter), ticks(o.Update)
+	return t
+}
+
+// ticks rounds up, so that nothing ends early. Below 0 it is the longest.
+func ticks(d time.Duration) tick {
+	if d < 0 || d > 365*24*time.Hour {
+		return 1 << 30
+	}
+	return tick((d + 1<<tickShift - 1) >> tickShift)
+}
+
+// Stats returns the counts.
+func (t *Table) Stats() Stats {
+	s := t.stats
+	s.Active = t.records.live()
+	s.ClockSetBack = t.clock.setBack
+	return s
+}
+
+// Advance lets time pass up to now, in Unix nanoseconds by the clock of the packets,
+// when none come.
+func (t *Table) Advance(now int64) { t.pass(now) }
+
+func (t *Table) pass(at int64) {
+	if now := t.clock.pass(at); now != t.now {
+		t.now = now
+		t.turn()
+	}
+}
+
+// Close ends all flows.
+func (t *Table) Close() {
+	for n := uint32(1); n <= t.records.made; n++ {
+		if h := t.records.hot(n); h.seen != 0 {
+			t.end(n, h, Shutdown)
+		}
+	}
+}
+
+// Add counts a packet in its flow. Nothing of p is kept.
+func (t *Table) Add(p *packet.Packet) {
+	t.pass(p.Time)
+	if p.Version == 0 {
+		t.stats.NotIP++
+		return
+	}
+	t.stats.Packets++
+	k, isSecond := keyOf(p, t.o.VLAN)
+	hash := k.hash(t.seed)
+	side := uint8(0)
+	if isSecond {
+		side = 1
+	}
+	n, h := t.find(&k, hash)
+	if h != nil && p.Protocol == protoTCP && t.begins(n, h, side, p) {
+		t.end(n, h, Idle)
+		h = nil
+	}
+	if h == nil {
+		n, h = t.begin(&k, hash, side, p)
+	}
+	t.count(n, h, side, p)
+}
+
+// find returns the record of a key, or nil.
+func (t *Table) find(k *key, hash uint32) (uint32, *hot) {
+	for at := hash & t.index.mask; ; at = (at + 1) & t.index.mask {
+		entry := t.index.places[at]
+		if entry == 0 {
+			return 0, nil
+		}
+		if uint32(entry>>32) != hash {
+			continue
+		}
+		if h := t.records.hot(uint32(entry)); h.key == *k {
+			return uint32(entry), h
+		}
+	}
+}
+
+// begin makes the record of a new flow.
+func (t *Table) begin(k *key, hash uint32, side uint8, p *packet.Packet) (uint32, *hot) {
+	if t.records.live() >= t.o.MaxFlows {
+		t.evict()
+	}
+	n := t.records.take()
+	h, c := t.records.hot(n), t.records.cold(n)
+	*h = hot{key: *k, seen: t.now, last: p.Time, next: t.now + t.open, marks: unanswered}
+	*c = cold{begun: p.Time, hash: hash, iface: p.Interface, tunnels: t.tunnels.number(p)}
+	c.mac[side], c.mac[1-side] = p.SrcMAC, p.DstMAC
+	began, certain := guess(p)
+	if began != (side == 0) {
+		h.marks |= turned
+	}
+	if certain {
+		h.marks |= sure
+	}
+	if p.Protocol == protoTCP && p.HasPorts && p.Flags&packet.SYN == 0 {
+		h.marks |= midstream
+	}
+	t.index.put(hash, n)
+	t.waiting.append(&t.records, n)
+	t.wheel.put(&t.records, n, t.now, min(h.next, t.now+t.patience(h)))
+	t.stats.Opened++
+	return n, h
+}
+
+// enough is after how many packets a flow other than TCP is no attempt any more,
+// though nobody answers.
+const enough = 3
+
+// count adds a packet to its flow.
+func (t *Table) count(n uint32, h *hot, side uint8, p *packet.Packet) {
+	s := &h.sides[side]
+	s.packets += uint64(p.Segments)
+	s.bytes += uint64(p.IPBytes)
+	s.payload += uint64(p.PayloadBytes)
+	h.seen = t.now
+	if p.Time > h.last {
+		h.last = p.Time
+	} else if c := t.records.cold(n); p.Time < c.begun && c.begun-p.Time <= reorder {
+		c.begun = p.Time
+	}
+	if !h.marks.has(answered) && h.sides[1-side].packets != 0 {
+		h.marks |= answered
+		if h.marks.has(midstream) {
+			h.marks |= established
+		}
+	}
+	if h.marks.has(unanswered) && (h.marks.has(answered) || p.Protocol != protoTCP && s.packets >= enough) {
+		h.marks &^= unanswered
+		t.waiting.remove(&t.records, n)
+	}
+	if p.Protocol == protoTCP && p.HasPorts {
+		t.tcp(n, h, side, p)
+	}
+}
+
+// patience is how long a flow may be idle.
+func (t *Table) patience(h *hot) tick {
+	switch {
+	case h.end != Alive:
+		return t.linger
+	case h.marks.has(established):
+		return t.long
+	}
+	return t.idle
+}
+
+// turn looks at all records that are due by now.
+func (t *Table) turn() {
+	from := t.turnedTo + 1
+	if t.now-t.turnedTo > wheelSlots {
+		from = t.now - wheelSlots + 1
+	}
+	t.turnedTo = t.now
+	for at := from; at <= t.now; at++ {
+		slot := &t.wheel.heads[at%wheelSlots]
+		for n := *slot; n != 0; n = *slot {
+			t.wheel.remove(&t.records, n)
+			t.due(n)
+		}
+	}
+}
+
+// due looks at one record, which is in no slot.
+func (t *Table) due(n uint32) {
+	h := t.records.hot(n)
+	ends := h.seen + t.patience(h)
+	if t.now >= ends {
+		t.wheel.put(&t.records, n, t.now, t.now+1) // end takes it out
+		t.end(n, h, Idle)
+		return
+	}
+	if t.now >= h.next {
+		switch {
+		case !h.marks.has(told):
+			t.tell(n, h, Consumer.Opened)
+		case h.seen+t.update >= h.next: // A packet came since the last time.
+			t.tell(n, h, Consumer.Updated)
+		}
+		h.next = t.now + t.update
+	}
+	t.wheel.put(&t.records, n, t.now, min(ends, h.next))
+}
+
+// sample is how many records are compared to find one to evict.
+const sample = 16
+
+// evict ends one flow to make room.
+func (t *Table) evict() {
+	n := t.waiting.oldest
+	if n == 0 {
+		for range sample {
+			candidate := 1 + t.random.Uint32N(t.records.made)
+			h := t.records.hot(candidate)
+			if h.seen != 0 && (n == 0 || h.seen < t.records.hot(n).seen) {
+				n = candidate
+			}
+		}
+	}
+	t.end(n, t.records.hot(n), Evicted)
+}
+
+// end tells of a flow for the last time and frees its record. why counts where the
+// connection had not ended by itself.
+func (t *Table) end(n uint32, h *hot, why End) {
+	if h.end == Alive {
+		h.end = why
+	}
+	if !h.marks.has(told) {
+		t.tell(n, h, Consumer.Opened)
+	}
+	t.tell(n, h, Consumer.Ended)
+	t.stats.Ended[h.end]++
+	c := t.records.cold(n)
+	t.wheel.remove(&t.records, n)
+	if h.marks.has(unanswered) {
+		t.waiting.remove(&t.records, n)
+	}
+	t.index.remove(c.hash, n)
+	t.tunnels.release(c.tunnels)
+	h.seen = 0
+	t.records.give(n)
+}

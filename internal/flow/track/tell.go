@@ -1,0 +1,65 @@
+package track
+
+import (
+	"github.com/amoskys/amoskys/internal/entity"
+	"github.com/amoskys/amoskys/internal/flow/dissect"
+	"github.com/amoskys/amoskys/internal/flow/packet"
+)
+
+// tell fills the Flow and gives it to the consumer.
+func (t *Table) tell(n uint32, h *hot, whom func(Consumer, *Flow)) {
+	h.marks |= told
+	c := t.records.cold(n)
+	i := h.initiator()
+	f := &t.flow
+	*f = Flow{
+		Tuple: t.tuple(h), First: c.begun, Last: max(h.last, c.begun),
+		Out: h.sent(c, i), In: h.sent(c, 1-i),
+		RTT: max(0, c.rtt), End: h.end,
+		OneSided:  !h.marks.has(answered) && h.key.kind != byMessage && h.key.kind != byAddresses,
+		Midstream: h.marks.has(midstream), Interface: c.iface,
+		Tunnels: t.tunnels.of(c.tunnels), SrcMAC: c.mac[i], DstMAC: c.mac[1-i],
+	}
+	if h.marks.has(closing) && h.closer != i {
+		f.ClosedBy = dissect.FromResponder
+	}
+	f.Closed = h.marks.has(closing)
+	if h.key.protocol == protoTCP && h.key.kind == byPorts {
+		f.State = h.state()
+	}
+	for _, tunnel := range f.Tunnels {
+		if tunnel.Kind == packet.TunnelVLAN {
+			f.VLAN = uint16(tunnel.ID & 0xfff)
+		}
+	}
+	f.CommunityID = t.communityID(h, f)
+	whom(t.o.Consumer, f)
+}
+
+func (h *hot) sent(c *cold, side uint8) Side {
+	s := h.sides[side]
+	return Side{Packets: s.packets, Bytes: s.bytes, Payload: s.payload, Retransmissions: c.retransmissions[side], Flags: h.flags[side]}
+}
+
+// tuple is the key as the initiator sees it. An ICMP flow has the types of its two
+// directions as ports, or type and code where it has one direction.
+func (t *Table) tuple(h *hot) dissect.Tuple {
+	k := &h.key
+	tuple := dissect.Tuple{Src: k.first, Dst: k.second, SrcPort: k.firstPort, DstPort: k.secondPort, Protocol: k.protocol}
+	if h.marks.has(turned) {
+		tuple.Src, tuple.Dst = tuple.Dst, tuple.Src
+		if k.kind != byMessage {
+			tuple.SrcPort, tuple.DstPort = tuple.DstPort, tuple.SrcPort
+		}
+	}
+	return tuple
+}
+
+func (t *Table) communityID(h *hot, f *Flow) string {
+	id := entity.FlowID{Seed: t.o.Seed, Protocol: f.Protocol, Src: f.Src, Dst: f.Dst}
+	if h.key.kind != byAddresses {
+		id.HasPorts, id.SrcPort, id.DstPort = true, f.SrcPort, f.DstPort
+		id.OneWay = h.key.kind == byMessage
+	}
+	return id.CommunityID()
+}
