@@ -29,7 +29,7 @@ func parseIPv4(s string) (addr uint32, bits int, err error) {
 
 // misplaced is the fault that a protocol stands before an address to which it
 // does not belong.
-func misplaced(q qualifiers, what string) error {
+func misplaced(what string) error {
 	return fmt.Errorf("the protocol before it has no addresses such as %s", what)
 }
 
@@ -94,7 +94,7 @@ func (g *generator) hostIPv4(addr, mask uint32, q qualifiers) (*cond, error) {
 	case protoDECnet:
 		return g.decnetHost(addr, q.dir)
 	default:
-		return nil, misplaced(q, "IPv4 addresses")
+		return nil, misplaced("IPv4 addresses")
 	}
 }
 
@@ -155,7 +155,7 @@ func (g *generator) addressIPv6(addr [16]byte, length uint32, q qualifiers) (*co
 		return nil, errors.New("an IPv6 address stands where a port or protocol has to stand")
 	}
 	if q.proto != protoAny && q.proto != protoIPv6 {
-		return nil, misplaced(q, "IPv6 addresses")
+		return nil, misplaced("IPv6 addresses")
 	}
 	return g.directed(q.dir, func(source bool) (*cond, error) {
 		off := uint32(24)

@@ -320,17 +320,16 @@ func (p *parser) qualified(pr proto, word token) (item, error) {
 
 // direction reads src, dst, or both joined by and, or.
 func (p *parser) direction() (direction, error) {
-	var first, other word
+	var other word
 	var dir direction
 	switch {
 	case p.isWord(wordSrc):
-		first, other, dir = wordSrc, wordDst, dirSrc
+		other, dir = wordDst, dirSrc
 	case p.isWord(wordDst):
-		first, other, dir = wordDst, wordSrc, dirDst
+		other, dir = wordSrc, dirDst
 	default:
 		return dirAny, nil
 	}
-	_ = first
 	if err := p.advance(); err != nil {
 		return dir, err
 	}
