@@ -4,7 +4,8 @@
 # machine, between the lines <!-- bars --> and <!-- /bars -->. It takes about half
 # an hour, and says little on a machine that does other work.
 #   tools/bars.sh       all bars
-#   tools/bars.sh store  only those of the store, beside its engine
+#   tools/bars.sh store  only those of the store, beside its engine, and of the whole system at a rate;
+#                       prints them and writes nothing
 #   tools/bars.sh log   only those of hub, log and readers, beside the commit that bench/against
 #                       names and beside others; prints them and writes nothing
 # ROUNDS (5) is how often contenders take turns.
@@ -72,6 +73,22 @@ stored() {
     "1.3 times and 3 ms"] | @tsv' <<<"$out")
 }
 
+# piped measures the whole system at a rate.
+piped() {
+  local out ok=0
+  out=$(bin/amoskys bench pipeline --rate 20000 --duration "${PIPED:-10m}" --json) || ok=$?
+  row 'events acknowledged a second, of 20,000 that are sent, for ten minutes (`bench pipeline`)' \
+    "$(field "$out" '.events_per_second | round'), $(verdict "$(field "$out" '.events_per_second')" ge 19900)" '20,000'
+  row 'the store behind the log meanwhile' \
+    "p99 $(field "$out" '.lag_seconds | "\(.p99 * 10 | round / 10) s, at most \(.max * 10 | round / 10) s"'), $(verdict "$(field "$out" '.lag_seconds.max')" le 5)" '5 s'
+  row 'memory of all its processes (PSS)' \
+    "$(field "$out" '.pss_bytes / 1000000 | round') MB, $(verdict "$(field "$out" '.pss_bytes')" le 700000000)" '700 MB'
+  row 'CPU of all of them, an event' \
+    "$(field "$out" '.cpu_us_per_event_all * 10 | round / 10') µs: $(field "$out" '.cpu_us_per_event | to_entries | map("\(.key) \(.value * 10 | round / 10)") | join(", ")')" '100 µs, two cores'
+  row 'a live page meanwhile' "$(field "$out" '.live | "\(.shown_per_second | round) ev/s shown for \(.came_per_second | round)"')" 'none'
+  row 'stored of what was acknowledged' "$(field "$out" '"\(.stored) of \(.acknowledged)"'), $([[ $ok == 0 ]] && echo held || echo '**missed**')" 'all, once'
+}
+
 # beside measures the hub, the commit before and others in turn.
 beside() {
   local out
@@ -126,6 +143,7 @@ verifying() {
 }
 
 if [[ $part == store ]]; then
+  piped
   stored
   exit
 fi
@@ -136,6 +154,7 @@ verifying
 if [[ $part == log ]]; then
   exit
 fi
+piped
 stored
 bench_hub '`bench hub --size 400`: synthetic events, not packed' 'none' --size 400
 bench_hub '`bench hub --inflight 8`' 'none' --inflight 8

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -22,7 +23,7 @@ func newBenchCommand(env *cli.Env) *cobra.Command {
 		Use: "bench", Short: "Measure what this machine can do",
 		Example: "  amoskys bench hub\n  amoskys bench read\n  amoskys bench fleet --hosts 2000",
 	}
-	cmd.AddCommand(newBenchHub(env), newBenchHubChild(env), newBenchFleet(env), newBenchRead(env), newBenchStore(env))
+	cmd.AddCommand(newBenchHub(env), newBenchHubChild(env), newBenchFleet(env), newBenchRead(env), newBenchStore(env), newBenchPipeline(env))
 	return cmd
 }
 
@@ -215,6 +216,49 @@ func newBenchStore(env *cli.Env) *cobra.Command {
 	f.IntVar(&o.Asks, "asks", 20, "how often each question is asked; 0 asks none")
 	f.IntVar(&o.Rounds, "rounds", 1, "how often each case is measured; the median is shown")
 	f.StringVar(&o.Dir, "dir", "", "folder under which the engines' files are made (default the system's for temporary files)")
+	f.BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func newBenchPipeline(env *cli.Env) *cobra.Command {
+	o := bench.PipelineOptions{}
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "pipeline",
+		Short: "Measure what the whole system costs at a set rate, from publishing to the store and a live page",
+		Long: "Starts hub, store with its engine and dashboard in a home of their own on free ports of the loopback, publishes\n" +
+			"recorded events at --rate over mutual TLS, each agent with a certificate of its own, while a live page follows all\n" +
+			"events. At the end it waits for the store and counts: each acknowledged event is to be stored once.",
+		Example: "  amoskys bench pipeline --duration 1m\n  amoskys bench pipeline --rate 20000 --duration 10m --json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			self, err := os.Executable()
+			if err != nil {
+				return fmt.Errorf("find this program: %w", err)
+			}
+			o.Command = []string{self}
+			if err := o.Check(); err != nil {
+				return &cli.UsageError{Err: err}
+			}
+			progress := cli.NewProgress(env.Stderr, env.Now)
+			o.Progress = func(step string) { progress.Count(step, 0, 0) }
+			result, err := bench.RunPipeline(cmd.Context(), o)
+			progress.Done()
+			if err != nil {
+				return brokenOff(cmd.Context(), err)
+			}
+			return errors.Join(showBench(env, result, asJSON), result.Equal())
+		},
+	}
+	f := cmd.Flags()
+	f.IntVar(&o.Rate, "rate", 20_000, "events a second of all agents together")
+	f.IntVar(&o.Agents, "agents", 8, "agents that publish")
+	f.IntVar(&o.Batch, "batch", 100, "events of a batch")
+	f.DurationVar(&o.Duration, "duration", time.Minute, "how long to measure")
+	f.DurationVar(&o.Warmup, "warmup", 5*time.Second, "how long to run before measuring")
+	f.DurationVar(&o.Patience, "patience", 5*time.Minute, "how long the store may take afterwards for what it has not got yet")
+	f.BoolVar(&o.NoLive, "no-live", false, "run no dashboard, and follow nothing")
+	f.StringVar(&o.Dir, "dir", "", "folder under which the home is made (default the system's for temporary files)")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }

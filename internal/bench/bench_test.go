@@ -304,7 +304,7 @@ func TestAckParse(t *testing.T) {
 		t.Fatal(err)
 	}
 	var a ack
-	if err := a.parse(b); err != nil || a != (ack{sequence: 5, status: pb.PublishAck_STATUS_RETRY, accepted: 3, refused: true}) {
+	if err := a.parse(b); err != nil || a != (ack{sequence: 5, status: pb.PublishAck_STATUS_RETRY, first: 9, accepted: 3, refused: true}) {
 		t.Errorf("%+v, %v", a, err)
 	}
 	for n := range len(b) - 1 {

@@ -39,7 +39,12 @@ type client struct {
 	made     [][]byte // bodies made before the measurement
 	turn     int      // of them
 
+	// schedule, if set, says when batches go; without one they go as fast as they can.
+	schedule *schedule
+	host     string
+
 	acked   atomic.Uint64 // events, in all
+	next    atomic.Uint64 // offset behind the newest of them
 	retried atomic.Uint64 // batches the hub did not take
 	latency histogram     // of acks while measuring; the reading goroutine's
 }
@@ -102,8 +107,9 @@ func (c *client) fill(r *request, sequence uint64) {
 }
 
 // answered counts one ack.
-func (c *client) answered(sent time.Time, events uint64) {
+func (c *client) answered(sent time.Time, events, next uint64) {
 	c.acked.Add(events)
+	c.next.Store(max(c.next.Load(), next))
 	if c.phase.measuring.Load() {
 		c.latency.add(time.Since(sent))
 	}
@@ -163,7 +169,11 @@ func (c *client) awaitCodec(stream grpc.ClientStream, cancel func()) error {
 }
 
 func (c *client) send(ctx context.Context, stream grpc.ClientStream, stop <-chan struct{}, free <-chan *request, sent chan<- *request) error {
+	begin := time.Now()
 	for sequence := uint64(1); ; sequence++ {
+		if c.schedule != nil && !c.schedule.await(ctx, stop, begin, sequence) {
+			return stream.CloseSend()
+		}
 		select {
 		case <-stop:
 			return stream.CloseSend()
@@ -197,7 +207,7 @@ func (c *client) receive(stream grpc.ClientStream, free chan<- *request, sent <-
 		case a.status != pb.PublishAck_STATUS_OK || a.refused || a.accepted != uint64(r.events):
 			return fmt.Errorf("%s: the hub stored %d of %d events: %+v", c.name, a.accepted, r.events, a) //nolint:err113 // not for deciding on
 		default:
-			c.answered(r.sentAt, a.accepted)
+			c.answered(r.sentAt, a.accepted, a.first+a.accepted)
 		}
 		free <- r
 	}
@@ -221,6 +231,6 @@ func (c *client) runUnary(ctx context.Context, stop <-chan struct{}) error {
 		if err := c.conn.Invoke(ctx, pb.EventBus_PublishEvent_FullMethodName, &f, &f); err != nil {
 			return fmt.Errorf("publish of %s: %w", c.name, err)
 		}
-		c.answered(begin, 1)
+		c.answered(begin, 1, 0)
 	}
 }

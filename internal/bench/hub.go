@@ -165,6 +165,7 @@ func newClients(o *HubOptions, who *hosts, p *phase) ([]*client, error) {
 		if err != nil {
 			return nil, errors.Join(err, group.Wait())
 		}
+		clients[i].host = name
 		if o.Packed {
 			group.Go(func() error { clients[i].makeBatches(); return nil })
 		}

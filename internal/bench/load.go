@@ -93,6 +93,7 @@ func appendBody(dst, fields []byte, c codec.Codec) []byte {
 type ack struct {
 	sequence uint64
 	status   pb.PublishAck_Status
+	first    uint64 // offset
 	accepted uint64
 	refused  bool
 }
@@ -126,6 +127,8 @@ func (a *ack) number(field protowire.Number, v uint64) {
 		a.sequence = v
 	case 2:
 		a.status = pb.PublishAck_Status(v)
+	case 3:
+		a.first = v
 	case 4:
 		a.accepted = v
 	}

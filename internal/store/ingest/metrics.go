@@ -63,7 +63,7 @@ func newMetrics(in *Ingest, r prometheus.Registerer) (*metrics, error) {
 	for _, c := range []prometheus.Collector{
 		m.events, m.bytes, m.batches, m.removedDays, m.dropped, m.cuts, m.insert, m.barrier,
 		gauge("lag_events", "Events of the log that the store's engine does not have yet.", func() float64 { return float64(in.Lag()) }),
-		gauge("next_offset", "Offset before which all that the log had was given to the store's engine.", func() float64 { return float64(in.Next()) }),
+		gauge("next_offset", "Offset before which all that the log had was given to the store's engine.", func() float64 { return float64(in.Inserted()) }),
 		gauge("stored_events", "Events that are durably stored.", in.stored),
 		gauge("rebuilding_days", "Days that are to be read from the log again.", in.toRebuild),
 		gauge("read_only", "Whether the store takes no events because its disk is nearly full.", in.isReadOnly),
