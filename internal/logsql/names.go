@@ -160,18 +160,29 @@ func (p *parser) each(tg target, filter string) {
 	switch {
 	case tg.any() && p.names.shaped:
 		p.out.raw("*:", filter)
-	case tg.any():
-		p.out.raw("(")
-		for i, g := range groups() {
-			if i > 0 {
-				p.out.raw(" or ")
-			}
-			p.out.raw(quote(g), "*:", filter)
-		}
+	case tg.any() && p.pipes == 0:
+		// What is in no field at all is in none of the groups: most blocks are done with
+		// after one look at their words, and not one for each group.
+		p.out.raw("(*:", filter, " ")
+		p.eachGroup(filter)
 		p.out.raw(")")
+	case tg.any(): // behind a pipe *: would have the engine read all that a row has
+		p.eachGroup(filter)
 	case tg.kind == targetPrefix:
 		p.out.raw(quote(tg.name), "*:", filter)
 	default:
 		p.out.raw(quote(tg.name), ":", filter)
 	}
+}
+
+// eachGroup writes the filter for all attributes in which words are looked for.
+func (p *parser) eachGroup(filter string) {
+	p.out.raw("(")
+	for i, g := range groups() {
+		if i > 0 {
+			p.out.raw(" or ")
+		}
+		p.out.raw(quote(g), "*:", filter)
+	}
+	p.out.raw(")")
 }

@@ -73,8 +73,11 @@ func TestWordsWithoutAField(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := q.Engine(); !strings.HasPrefix(s, `("_m"*:contains_any("sshd","SSHD","Sshd") or `) || strings.Contains(s, `"p"*`) || strings.Contains(s, `"l"*`) {
+	if s := q.Engine(); !strings.HasPrefix(s, `(*:contains_any("sshd","SSHD","Sshd") ("_m"*:contains_any("sshd","SSHD","Sshd") or `) || strings.Contains(s, `"p"*`) || strings.Contains(s, `"l"*`) {
 		t.Errorf("got %s", s)
+	}
+	if q, err = Parse("* | filter sshd"); err != nil || strings.Contains(q.Engine(), "*:contains_any(\"sshd\",\"SSHD\",\"Sshd\") (") {
+		t.Errorf("behind a pipe: %v, %v", q, err)
 	}
 }
 
