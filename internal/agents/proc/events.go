@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"math"
 	"strconv"
 	"time"
 
@@ -78,11 +79,16 @@ func (t *table) sampleEvent(p *process) *pb.Event {
 func (t *table) usage(p *process) *pb.ProcessUsage {
 	ticks := func(n uint64) *durationpb.Duration { return durationpb.New(t.span(n)) }
 	return &pb.ProcessUsage{
-		CpuPercent: p.cpu, RssBytes: uint64(p.stat.rssPages) * t.page, VszBytes: p.stat.vsize,
+		CpuPercent: hundredths(p.cpu), RssBytes: uint64(p.stat.rssPages) * t.page, VszBytes: p.stat.vsize,
 		Threads: p.stat.threads, State: stateOf(p.stat.state),
 		CpuUser: ticks(p.stat.utime), CpuSystem: ticks(p.stat.stime),
 	}
 }
+
+// hundredths rounds to two digits behind the point: a reading of ten seconds in ticks of
+// ten milliseconds knows no more than one. A number of sixteen digits is another one in
+// each event, for nothing, and no store of numbers gives it back as it was.
+func hundredths(x float64) float64 { return math.Round(x*100) / 100 }
 
 // describe has everything known about a process.
 func (t *table) describe(p *process) *pb.Process {

@@ -242,3 +242,11 @@ func TestTimesFollowTheClock(t *testing.T) {
 		t.Error("the start of a process moves with each correction of the clock")
 	}
 }
+
+func TestHundredths(t *testing.T) {
+	for x, want := range map[float64]float64{0: 0, 0.19978854452371486: 0.2, 0.004: 0, 12.345678: 12.35, 250: 250, 99.999: 100} {
+		if got := hundredths(x); got != want {
+			t.Errorf("%v: %v, want %v", x, got, want)
+		}
+	}
+}
