@@ -75,6 +75,7 @@ type Service struct {
 	o       Options
 	began   time.Time
 	gate    *gate
+	held    *held
 	places  places
 	visible visible
 	status  known
@@ -104,7 +105,7 @@ func New(o Options) *Service {
 		o.Caller = func(context.Context) string { return "" }
 	}
 	return &Service{
-		o: o, began: o.Now(), gate: newGate(o.Limits),
+		o: o, began: o.Now(), gate: newGate(o.Limits), held: newHeld(o.Limits),
 		losses: losses{ranges: map[[2]uint64]span{}}, reports: reports{known: map[span]report{}},
 	}
 }

@@ -23,7 +23,7 @@ const (
 
 // ask gives the engine one query and calls each with every row, in no order unless
 // the query says one. It returns nil only if every row was given out. What the rows
-// take together is bounded by Limits.Bytes.
+// take together is bounded by Limits.Bytes, and noted in the question's account.
 func (s *Service) ask(ctx context.Context, q vlogs.Query, each func(row []vlogs.Field) error) error {
 	select {
 	case s.gate.engine <- struct{}{}:
@@ -35,13 +35,21 @@ func (s *Service) ask(ctx context.Context, q vlogs.Query, each func(row []vlogs.
 		q.Timeout = time.Until(until)
 	}
 	q.Buffer = s.o.Limits.Bytes
-	bytes := 0
+	account, release := s.accountOf(ctx)
+	defer release()
+	bytes, noted := 0, 0
 	err := s.o.Engine.Query(ctx, q, func(row []vlogs.Field) error {
 		for i := range row {
 			bytes += len(row[i].Name) + len(row[i].Value) + rowFieldBytes
 		}
 		if bytes > s.o.Limits.Bytes {
 			return errTooLarge
+		}
+		if bytes >= noted+notedAtOnce { // what is less counts for nothing
+			if err := account.add(bytes - noted); err != nil {
+				return err
+			}
+			noted = bytes
 		}
 		return each(row)
 	})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -35,10 +36,12 @@ func (s *Service) Export(req *pb.ExportRequest, stream grpc.ServerStreamingServe
 		return err
 	}
 	defer leave()
-	return s.closing(s.export(ctx, req, stream))
+	ctx, account := s.withAccount(ctx)
+	defer account.release()
+	return s.closing(s.export(ctx, account, req, stream))
 }
 
-func (s *Service) export(ctx context.Context, req *pb.ExportRequest, stream grpc.ServerStreamingServer[pb.ExportResponse]) error {
+func (s *Service) export(ctx context.Context, account *account, req *pb.ExportRequest, stream grpc.ServerStreamingServer[pb.ExportResponse]) error {
 	q, err := s.question(ctx, req.GetFilter(), rangeOf(req.GetSince(), req.GetUntil()))
 	if err != nil {
 		return err
@@ -47,7 +50,7 @@ func (s *Service) export(ctx context.Context, req *pb.ExportRequest, stream grpc
 	if err != nil {
 		return err
 	}
-	x := &exporter{s: s, q: q, stream: stream, limit: req.GetLimit()}
+	x := &exporter{s: s, q: q, account: account, stream: stream, limit: req.GetLimit()}
 	for _, r := range q.held {
 		n, err := x.counted(ctx, r)
 		if err != nil {
@@ -84,10 +87,11 @@ type ranged struct {
 
 // exporter is one export.
 type exporter struct {
-	s      *Service
-	q      *question
-	stream grpc.ServerStreamingServer[pb.ExportResponse]
-	ranges []ranged
+	s       *Service
+	q       *question
+	account *account // of the slice that is in memory
+	stream  grpc.ServerStreamingServer[pb.ExportResponse]
+	ranges  []ranged
 
 	limit, expected, sent uint64
 }
@@ -96,6 +100,28 @@ type exporter struct {
 func (x *exporter) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, x.s.o.Limits.Time)
 }
+
+// patient asks again where others hold all the memory that answers may take, as long as
+// one query may take: an export of hours is not to end over a page that somebody reads.
+func (x *exporter) patient(ctx context.Context, ask func(context.Context) error) error {
+	for began := time.Now(); ; {
+		bounded, cancel := x.bounded(ctx)
+		err := ask(bounded)
+		cancel()
+		if err == nil || !x.account.wasRefused() || time.Since(began) > x.s.o.Limits.Time {
+			return err
+		}
+		x.account.release()
+		select {
+		case <-time.After(roomPause):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// roomPause is how long an export waits for room before it asks again.
+const roomPause = time.Second
 
 // counted counts the matches of a range.
 func (x *exporter) counted(ctx context.Context, r span) (n uint64, err error) {
@@ -119,6 +145,7 @@ func (x *exporter) send(ctx context.Context, r ranged) error {
 		return x.instant(ctx, r.span)
 	}
 	parts, err := x.split(ctx, r.span)
+	x.account.release() // 64 numbers
 	if err != nil {
 		return err
 	}
@@ -168,20 +195,22 @@ func (x *exporter) split(ctx context.Context, r span) ([]ranged, error) {
 
 // slice sends the events of a short range. If they are too large together, it halves it.
 func (x *exporter) slice(ctx context.Context, r span) error {
-	bounded, cancel := x.bounded(ctx)
 	var events []timed
-	err := x.s.ask(bounded, x.q.query(x.q.text(r, true)+withoutStreams), func(fields []vlogs.Field) error {
-		at, err := instant(fields, fieldTime)
-		if err != nil {
+	err := x.patient(ctx, func(ctx context.Context) error {
+		events = nil
+		return x.s.ask(ctx, x.q.query(x.q.text(r, true)+withoutStreams), func(fields []vlogs.Field) error {
+			at, err := instant(fields, fieldTime)
+			if err != nil {
+				return err
+			}
+			e, err := eventOf(fields)
+			events = append(events, timed{key{at, e.GetOffset()}, e})
 			return err
-		}
-		e, err := eventOf(fields)
-		events = append(events, timed{key{at, e.GetOffset()}, e})
-		return err
+		})
 	})
-	cancel()
 	if errors.Is(err, errTooLarge) {
 		events = nil
+		x.account.release()
 		if r.until-r.since <= 1 {
 			return x.instant(ctx, r)
 		}
@@ -215,14 +244,16 @@ func (x *exporter) instant(ctx context.Context, r span) error {
 	one := *x.q
 	one.held = []span{r}
 	for p := (page{n: maxLimit, oldestFirst: true}); ; {
-		bounded, cancel := x.bounded(ctx)
-		keys, more, err := x.s.find(bounded, &one, p)
+		var keys []key
+		var more bool
 		var events []*pb.StoredEvent
 		var read int
-		if err == nil {
-			events, read, err = x.s.fetch(bounded, keys, maxPageBytes)
-		}
-		cancel()
+		err := x.patient(ctx, func(ctx context.Context) (err error) {
+			if keys, more, err = x.s.find(ctx, &one, p); err == nil {
+				events, read, err = x.s.fetch(ctx, keys, maxPageBytes)
+			}
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -238,6 +269,7 @@ func (x *exporter) instant(ctx context.Context, r span) error {
 
 // deliver sends events, and errStop when there are as many as were asked for.
 func (x *exporter) deliver(events []*pb.StoredEvent) error {
+	defer x.account.release()
 	stop := false
 	if x.limit > 0 && uint64(len(events)) >= x.limit-x.sent {
 		events, stop = events[:x.limit-x.sent], true

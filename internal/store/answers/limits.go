@@ -26,6 +26,9 @@ type Limits struct {
 	Rows uint32
 	// Bytes is how much of the engine's answer to one query is held in memory; 32 MiB.
 	Bytes int
+	// Held is how much of answers to all callers is in memory at once, those included that
+	// are read slowly; 256 MiB. HeldOfCaller is how much of it one caller may have; 96 MiB.
+	Held, HeldOfCaller int
 	// FacetRows is how many of the newest rows facets and values are counted over;
 	// 100,000.
 	FacetRows uint64
@@ -45,6 +48,7 @@ func (l Limits) orDefault() Limits {
 	return Limits{
 		Time: cmp.Or(l.Time, 30*time.Second), Running: cmp.Or(l.Running, 2), Waiting: cmp.Or(l.Waiting, 64),
 		Engine: cmp.Or(l.Engine, 4), Rows: cmp.Or(l.Rows, 100_000), Bytes: cmp.Or(l.Bytes, 32<<20),
+		Held: cmp.Or(l.Held, 256<<20), HeldOfCaller: cmp.Or(l.HeldOfCaller, 96<<20),
 		FacetRows: cmp.Or(l.FacetRows, 100_000), Reads: cmp.Or(l.Reads, 10_000_000), FlushEvery: cmp.Or(l.FlushEvery, 200*time.Millisecond),
 		StatusAge: cmp.Or(l.StatusAge, time.Second),
 	}
@@ -140,7 +144,8 @@ func (s *Service) begin(ctx context.Context, k kind) (_ context.Context, end fun
 		cancel()
 		return nil, nil, err
 	}
-	return ctx, func() { leave(); cancel() }, nil
+	ctx, account := s.withAccount(ctx)
+	return ctx, func() { account.release(); leave(); cancel() }, nil
 }
 
 // away is what is told while the engine cannot be asked.

@@ -212,3 +212,54 @@ func TestRows(t *testing.T) {
 		t.Errorf("a bad query: %v", err)
 	}
 }
+
+// TestSlowReaders: answers that are not read count until they are, or their readers leave;
+// an export waits for room.
+func TestSlowReaders(t *testing.T) {
+	st := newStore(t, answers.Limits{Held: 6 << 20, HeldOfCaller: 6 << 20, Running: 8})
+	c := st.client(t)
+	const total = 3_000
+	for i := range total {
+		st.add(t, execution(now.Add(-time.Duration(i)*time.Second), "web-1", "curl "+strings.Repeat("x", 300)))
+	}
+	st.flush(t)
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	refused := 0
+	for range 8 {
+		stream, err := c.Rows(ctx, &pb.RowsRequest{Query: "*"})
+		if err == nil {
+			_, err = stream.Recv() // and no more
+		}
+		if status.Code(err) == codes.ResourceExhausted && strings.Contains(err.Error(), "still reading") {
+			refused++
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if refused == 0 || refused == 8 {
+		t.Fatalf("%d of 8 were refused", refused)
+	}
+	done := make(chan int, 1)
+	go func() {
+		stream, err := c.Export(t.Context(), &pb.ExportRequest{})
+		n := 0
+		for err == nil {
+			var r *pb.ExportResponse
+			if r, err = stream.Recv(); err == nil {
+				n += len(r.GetEvents())
+			}
+		}
+		if !errors.Is(err, io.EOF) {
+			t.Error(err)
+		}
+		done <- n
+	}()
+	leave()
+	if n := <-done; n != total {
+		t.Errorf("%d events of %d", n, total)
+	}
+	if _, err := st.SearchEvents(t.Context(), &pb.SearchEventsRequest{Limit: 10}); err != nil {
+		t.Error(err)
+	}
+}
