@@ -20,7 +20,7 @@ type FieldInfo struct {
 	Type          string   `json:"type" enum:"keyword,number,time,duration,boolean,map"`
 	Description   string   `json:"description" doc:"Its other names."`
 	ExampleValues []string `json:"example_values,omitempty"`
-	Events        *uint64  `json:"events,omitempty" doc:"How many matching events have it; only where since is given."`
+	Events        *uint64  `json:"events,omitempty" doc:"How many matching events have it, at most: blocks of stored events in which it is count whole. Only where since is given."`
 }
 
 // FieldValues are the values of one field.

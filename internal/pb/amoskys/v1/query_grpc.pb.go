@@ -50,7 +50,9 @@ type QueryClient interface {
 	Rows(ctx context.Context, in *RowsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RowsResponse], error)
 	// Export streams every event that matches, oldest first.
 	Export(ctx context.Context, in *ExportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportResponse], error)
-	// FieldNames lists the fields that matching events have, and in how many.
+	// FieldNames lists the fields that matching events have, the most frequent first.
+	// Counts are upper bounds: the store looks at blocks of rows, and counts all matches
+	// of a block in which a field is.
 	FieldNames(ctx context.Context, in *FieldNamesRequest, opts ...grpc.CallOption) (*FieldNamesResponse, error)
 	// FieldValues lists values of one field, the most frequent first.
 	FieldValues(ctx context.Context, in *FieldValuesRequest, opts ...grpc.CallOption) (*FieldValuesResponse, error)
@@ -190,7 +192,9 @@ type QueryServer interface {
 	Rows(*RowsRequest, grpc.ServerStreamingServer[RowsResponse]) error
 	// Export streams every event that matches, oldest first.
 	Export(*ExportRequest, grpc.ServerStreamingServer[ExportResponse]) error
-	// FieldNames lists the fields that matching events have, and in how many.
+	// FieldNames lists the fields that matching events have, the most frequent first.
+	// Counts are upper bounds: the store looks at blocks of rows, and counts all matches
+	// of a block in which a field is.
 	FieldNames(context.Context, *FieldNamesRequest) (*FieldNamesResponse, error)
 	// FieldValues lists values of one field, the most frequent first.
 	FieldValues(context.Context, *FieldValuesRequest) (*FieldValuesResponse, error)

@@ -940,7 +940,7 @@ export interface components {
             description: string;
             /**
              * Format: int64
-             * @description How many matching events have it; only where since is given.
+             * @description How many matching events have it, at most: blocks of stored events in which it is count whole. Only where since is given.
              */
             events?: number;
             example_values?: string[] | null;
