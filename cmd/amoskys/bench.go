@@ -183,6 +183,7 @@ func newBenchFleet(env *cli.Env) *cobra.Command {
 func newBenchStore(env *cli.Env) *cobra.Command {
 	o := bench.StoreOptions{}
 	var asJSON bool
+	var rowsTo string
 	cmd := &cobra.Command{
 		Use:   "store",
 		Short: "Measure how fast the store takes events, what they take on disk, and how fast it answers",
@@ -198,6 +199,9 @@ func newBenchStore(env *cli.Env) *cobra.Command {
 			o.Engine = []string{self, "store-engine"}
 			if err := o.Check(); err != nil {
 				return &cli.UsageError{Err: err}
+			}
+			if rowsTo != "" {
+				return writeRows(cmd.Context(), o, rowsTo)
 			}
 			progress := cli.NewProgress(env.Stderr, env.Now)
 			o.Progress = func(step string) { progress.Count(step, 0, 0) }
@@ -215,9 +219,20 @@ func newBenchStore(env *cli.Env) *cobra.Command {
 	f.DurationVar(&o.Span, "span", 24*time.Hour, "time over which they are spread, up to now")
 	f.IntVar(&o.Asks, "asks", 20, "how often each question is asked; 0 asks none")
 	f.IntVar(&o.Rounds, "rounds", 1, "how often each case is measured; the median is shown")
+	f.StringVar(&rowsTo, "rows-to", "", "measure nothing: write the rows to a file as JSON lines, for others to be fed with (bench/peers)")
 	f.StringVar(&o.Dir, "dir", "", "folder under which the engines' files are made (default the system's for temporary files)")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// writeRows writes the rows that would be stored into a file.
+func writeRows(ctx context.Context, o bench.StoreOptions, path string) (err error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return fmt.Errorf("write rows: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return bench.WriteStoreRows(ctx, o, f)
 }
 
 func newBenchPipeline(env *cli.Env) *cobra.Command {
