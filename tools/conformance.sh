@@ -14,6 +14,17 @@ score() {
   fi
 }
 
+# frames reads every capture of a corpus, and holds the decoder against gopacket.
+frames() {
+  local name=$1 said
+  [[ -d $corpora/$name ]] || return 0
+  said=$(CAPTURE_CORPUS=$(realpath "$corpora/$name") go test -count=1 -run '^TestCorpus$' -v ./internal/flow/packet | grep ' captures, ')
+  printf '%-14s frames: %s\n' "$name" "$said"
+}
+
+frames ndpi
+frames ja4
+frames community-id
 score ndpi 'the flow engine (amoskys replay)'
 score ja4 'the flow engine (amoskys replay)'
 score community-id 'the flow engine (amoskys replay)'

@@ -39,17 +39,21 @@ const (
 	inside  = "v4 proto 17 192.0.2.1:1111>198.51.100.2:2222 ip 34 payload 6"
 )
 
-func TestDecode(t *testing.T) {
+// decodeCase is a frame and what is in it.
+type decodeCase struct {
+	name string
+	link Link
+	data []byte
+	want string
+}
+
+// decodeCases has a frame for each layer that is read.
+func decodeCases() []decodeCase {
 	hello := []byte("hello")
 	grePlain := func(kind int, in []byte) []byte { return ipv4(protoGRE, join(u16(0), u16(kind), in)) }
 	padded := append(ether(etherIPv4, ipv4(protoTCP, tcp([]byte("x")))), make([]byte, 5)...)
 	wifiData := join([]byte{0x88, 0x01, 0, 0}, macB, macA, macB, u16(0), u16(0), []byte{0xaa, 0xaa, 3, 0, 0, 0, 8, 0}, inner())
-	for _, c := range []struct {
-		name string
-		link Link
-		data []byte
-		want string
-	}{
+	return []decodeCase{
 		{"TCP", LinkEthernet, ether(etherIPv4, ipv4(protoTCP, tcp(hello))), "v4 proto 6 " + v4Ports + " ip 45 payload 5"},
 		{"padding is not payload", LinkEthernet, padded, "v4 proto 6 " + v4Ports + " ip 41 payload 1"},
 		{"IPv4 options", LinkEthernet, ether(etherIPv4, ipv4With(protoTCP, 0, []byte{7, 3, 4, 0}, tcp(hello))), "v4 proto 6 " + v4Ports + " ip 49 payload 5"},
@@ -116,7 +120,11 @@ func TestDecode(t *testing.T) {
 		{"Wi-Fi behind radiotap", LinkRadiotap, join([]byte{0, 0, 9, 0, 2, 0, 0, 0, 0}, wifiData), inside},
 		{"Wi-Fi beacon", LinkWiFi, make([]byte, 60), "type 0000"},
 		{"Wi-Fi, encrypted", LinkWiFi, join([]byte{0x88, 0x41}, make([]byte, 80)), "type 0000"},
-	} {
+	}
+}
+
+func TestDecode(t *testing.T) {
+	for _, c := range decodeCases() {
 		t.Run(c.name, func(t *testing.T) {
 			var d Decoder
 			var p Packet

@@ -70,6 +70,11 @@ func (d *Decoder) geneve(p *Packet, data []byte, rest uint32) error {
 	if data[0]>>6 != 0 || data[1]&0x3f != 0 || data[7] != 0 || header > uint32(len(data)) {
 		return nil
 	}
+	for at := uint32(geneveLength); at < header; { // options fill what is theirs
+		if at += 4 + uint32(data[at+3]&0x1f)*4; at > header {
+			return nil
+		}
+	}
 	t := Tunnel{Kind: TunnelGeneve, ID: be32(data[4:]) >> 8}
 	return d.carriedKind(p, t, be16(data[2:]), data[header:], rest-header)
 }
