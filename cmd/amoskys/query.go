@@ -24,6 +24,7 @@ a store elsewhere. --saved asks a query that was saved, here or in the dashboard
   amoskys query 'severity:>=high' --since 7d --fields time,host,message
   amoskys query '* | stats by (type) count() events | sort by (events desc)' --since 1h
   amoskys query 'type:auth.' --since 2026-05-01 --oldest --limit 0 --format csv > logins.csv
+  amoskys query 'type:network.flow' --since 7d --oldest --limit 0 --format parquet > flows.parquet
   amoskys query --saved 'failed logins' --since 7d`,
 		Args: cobra.MaximumNArgs(1), ValidArgsFunction: completeQuery,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -43,7 +44,7 @@ a store elsewhere. --saved asks a query that was saved, here or in the dashboard
 	flags.BoolVar(&o.Count, "count", false, "print only how many events match")
 	flags.StringSliceVar(&o.Fields, "fields", nil, "print these fields (docs/events.md)")
 	flags.BoolVar(&asJSON, "json", false, "print JSON, one object a line (as --format json)")
-	flags.StringVar(&o.Format, "format", "text", "text, json, csv, or flat JSON lines: jsonl with our names, ecs or ocsf with theirs")
+	flags.StringVar(&o.Format, "format", "text", "text, json, csv, flat JSON lines (jsonl with our names, ecs or ocsf with theirs), or parquet")
 	flags.StringVar(&o.Store, "store", "", "address of the store (default from $STORE_HOST and $STORE_PORT, else from the store's configuration)")
 	flags.StringVar(&o.Saved, "saved", "", "the saved query of this name, with its range and fields where none are given")
 	cmd.AddCommand(newSavedCommand(env))

@@ -58,6 +58,11 @@ func foundations() []Layer {
 			Why: "events are data, wherever they travel",
 		},
 		{
+			Name: "parquet", Packages: []string{"internal/parquet"},
+			May: []string{"internal/event/...", "internal/pb/..."}, Never: []string{grpc},
+			Why: "a file of events knows neither who asked for it nor where it goes",
+		},
+		{
 			Name: "language", Packages: []string{"internal/logsql/..."},
 			May: []string{"internal/logsql/...", "internal/event/...", "internal/entity/...", "internal/identity/hostname", "internal/pb/..."}, Never: []string{grpc},
 			Why: "a query means the same wherever it is asked, stored or live",
@@ -150,7 +155,7 @@ func roles() []Layer {
 		},
 		{
 			Name: "dashboard", Packages: []string{"internal/dashboard/..."},
-			May: []string{"internal/dashboard/...", "internal/logsql/...", "internal/config/...", "internal/dial/...", "internal/entity/...", "internal/event/...", "internal/identity/...", "internal/limit/...", "internal/obs/...", "internal/pb/...", "internal/reader", "web"},
+			May: []string{"internal/dashboard/...", "internal/logsql/...", "internal/config/...", "internal/dial/...", "internal/entity/...", "internal/event/...", "internal/identity/...", "internal/limit/...", "internal/obs/...", "internal/parquet", "internal/pb/...", "internal/reader", "web"},
 			Why: "a dashboard reads through gRPC only, so that replicas run anywhere",
 		},
 	}

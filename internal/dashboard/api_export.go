@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -24,16 +26,16 @@ const exportDescription = "For role viewer and up. Every event that matches, old
 	"The answer streams for as long as it takes, and the search ends when the caller leaves. " +
 	"An export is whole when its trailer Export-State says complete; Export-Events counts its events and Export-Lacks has, " +
 	"as JSON, what the store knows to be missing. One that breaks off ends with a last line that says so " +
-	"(in CSV \"# export broken off…\", else {\"export_error\":…}), and its connection is cut, so that browsers and curl report a failed download."
+	"(in CSV \"# export broken off…\", in Parquet no footer, so that nothing opens it, else {\"export_error\":…}), and its connection is cut, so that browsers and curl report a failed download."
 
 type exportInput struct {
-	Format  string   `query:"format" default:"jsonl" enum:"csv,jsonl,ndjson-ecs,ocsf" doc:"jsonl has one flat object a line by the names of docs/events.md, ndjson-ecs and ocsf the same by theirs."`
+	Format  string   `query:"format" default:"jsonl" enum:"csv,jsonl,ndjson-ecs,ocsf,parquet" doc:"jsonl has one flat object a line by the names of docs/events.md, ndjson-ecs and ocsf the same by theirs, parquet typed columns by the names of docs/events.md."`
 	Query   string   `query:"query" maxLength:"16384" doc:"In the language of docs/query.md."`
 	Without string   `query:"without" maxLength:"128" doc:"A type of event to leave out, such as process.sample."`
 	Since   string   `query:"since" required:"true" maxLength:"64" doc:"RFC 3339, or how long ago: 15m, 24h, 7d."`
 	Until   string   `query:"until" maxLength:"64" doc:"RFC 3339, or how long ago."`
 	Limit   uint64   `query:"limit" doc:"At most so many events; 0 for all."`
-	Columns []string `query:"columns" maxItems:"128" doc:"Of CSV: offset, logged_time, message and names of docs/events.md."`
+	Columns []string `query:"columns" maxItems:"128" doc:"Of CSV: offset, logged_time, message and names of docs/events.md. Of Parquet: those that get a column of their own; without, all that events of the range have."`
 }
 
 // Bounds on exports under way: all together, and of one user. Each is a stream of
@@ -61,6 +63,9 @@ func (s *Server) exportEvents(ctx context.Context, in *exportInput) (*huma.Strea
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	end := func() { cancel(); slot.Release() }
+	if in.Format == "parquet" && len(in.Columns) == 0 {
+		in.Columns = s.presentFields(ctx, asked)
+	}
 	stream, err := s.stored().Export(ctx, &pb.ExportRequest{Filter: asked.filter, Since: asked.since, Until: asked.until, Limit: in.Limit})
 	var first *pb.ExportResponse
 	if err == nil {
@@ -86,11 +91,24 @@ func (s *Server) exportEvents(ctx context.Context, in *exportInput) (*huma.Strea
 
 //nolint:gochecknoglobals // constant tables
 var (
-	exportEnding = map[string]string{"csv": "csv", "jsonl": "jsonl", "ndjson-ecs": "ecs.ndjson", "ocsf": "ocsf.jsonl"}
+	exportEnding = map[string]string{"csv": "csv", "jsonl": "jsonl", "ndjson-ecs": "ecs.ndjson", "ocsf": "ocsf.jsonl", "parquet": "parquet"}
 	exportTypes  = map[string]string{
 		"csv": "text/csv; charset=utf-8; header=present", "jsonl": "application/jsonl", "ndjson-ecs": "application/x-ndjson", "ocsf": "application/jsonl",
+		"parquet": "application/vnd.apache.parquet",
 	}
 )
+
+// presentFields are the fields that events of an export have; none where nobody knows,
+// which means all. What events have beside them is exported as well, in one column.
+func (s *Server) presentFields(ctx context.Context, asked question) []string {
+	ctx, cancel := askStored(ctx)
+	defer cancel()
+	counts, err := s.countNames(ctx, &pb.FieldNamesRequest{Filter: asked.filter, Since: asked.since, Until: asked.until})
+	if err != nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(counts))
+}
 
 // relayExport writes what comes until it is whole, the caller leaves or the store
 // breaks off. It panics with http.ErrAbortHandler for the last, which cuts the
@@ -114,7 +132,9 @@ func (s *Server) relayExport(
 			return // the caller has left
 		}
 		if part.GetDone() {
-			endExport(w, events, lacks)
+			if errors.Join(out.end(), flush()) == nil {
+				endExport(w, events, lacks)
+			}
 			return
 		}
 		if part, err = stream.Recv(); errors.Is(err, io.EOF) {

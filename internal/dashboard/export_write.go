@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/amoskys/amoskys/internal/event"
+	"github.com/amoskys/amoskys/internal/parquet"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
@@ -50,6 +51,8 @@ type exportWriter interface {
 	// brokenOff is the last line of an export that is not whole.
 	brokenOff(why string) error
 	flush() error
+	// end makes an export whole.
+	end() error
 }
 
 // newExportWriter returns the writer of a format; one that is unknown has been
@@ -64,6 +67,8 @@ func newExportWriter(in *exportInput, w io.Writer) exportWriter {
 		lines := csv.NewWriter(w)
 		lines.UseCRLF = true
 		return &csvExport{w: w, lines: lines, columns: columns, row: make([]string, len(columns))}
+	case "parquet":
+		return &parquetExport{parquet.NewWriter(w, parquet.Fields(in.Columns))}
 	case "ndjson-ecs":
 		return &jsonExport{w: w, schema: event.SchemaECS}
 	case "ocsf":
@@ -121,6 +126,8 @@ func (j *jsonExport) brokenOff(why string) error {
 
 func (*jsonExport) flush() error { return nil }
 
+func (*jsonExport) end() error { return nil }
+
 // csvExport writes RFC 4180.
 type csvExport struct {
 	w       io.Writer
@@ -147,6 +154,22 @@ func (c *csvExport) flush() error {
 	c.lines.Flush()
 	return c.lines.Error() //nolint:wrapcheck // says only that the caller has left
 }
+
+func (*csvExport) end() error { return nil }
+
+// parquetExport writes Apache Parquet, whose footer comes last: without it nothing
+// opens the file.
+type parquetExport struct{ file *parquet.Writer }
+
+func (*parquetExport) begin() error { return nil }
+
+func (p *parquetExport) event(e *pb.StoredEvent) error { return p.file.Write(e) }
+
+func (*parquetExport) brokenOff(string) error { return nil }
+
+func (*parquetExport) flush() error { return nil }
+
+func (p *parquetExport) end() error { return p.file.Close() }
 
 // column is what an event has under a name.
 func (e *Event) column(name string) any {

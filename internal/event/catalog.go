@@ -54,6 +54,16 @@ func (f *Field) Repeats() bool {
 	return slices.ContainsFunc(f.steps, protoreflect.FieldDescriptor.IsList)
 }
 
+// Kind is the type that its values have in the Event message; of a map that of its
+// entries' values.
+func (f *Field) Kind() protoreflect.Kind {
+	last := f.steps[len(f.steps)-1]
+	if last.IsMap() {
+		last = last.MapValue()
+	}
+	return last.Kind()
+}
+
 // catalog is the compiled mapping table.
 type catalog struct {
 	fields []*Field

@@ -41,7 +41,7 @@ type Options struct {
 }
 
 // Formats lists what Options.Format can be.
-func Formats() []string { return []string{"text", "json", "jsonl", "csv", "ecs", "ocsf"} }
+func Formats() []string { return []string{"text", "json", "jsonl", "csv", "ecs", "ocsf", "parquet"} }
 
 // pageSize is how many events are asked for at once.
 const pageSize = 1_000
@@ -78,6 +78,13 @@ func Run(ctx context.Context, e *cli.Env, o Options) error {
 		return err
 	}
 	defer func() { _ = a.store.Close() }() // of a connection that is done with
+	file, isFile := out.(*parquetPrinter)
+	switch {
+	case isFile && (q.Pipes() || o.Count):
+		return file.rows(nil, nil)
+	case isFile:
+		file.begin(ctx, a)
+	}
 	switch {
 	case q.Pipes() && o.Count:
 		return cli.Usagef("--count counts events: the query counts by itself (| stats count())")
@@ -91,7 +98,7 @@ func Run(ctx context.Context, e *cli.Env, o Options) error {
 		err = a.pages(ctx, out)
 	}
 	a.progress.Done()
-	err = errors.Join(a.explain(err), out.end())
+	err = errors.Join(a.explain(err), out.end(err == nil))
 	if err == nil && o.Format == "text" && !o.Count {
 		a.tellRange(q)
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/parquet-go/parquet-go"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/amoskys/amoskys/internal/app/ask"
@@ -221,5 +222,31 @@ func TestQueryFaults(t *testing.T) {
 	cancel()
 	if _, _, err := s.run(ctx, ask.Options{}); err == nil {
 		t.Error("a question that was interrupted has an answer")
+	}
+}
+
+// TestQueryParquet: the file opens and has each event; one that was broken off is none.
+func TestQueryParquet(t *testing.T) {
+	s := newSite(t, 1_500)
+	for name, o := range map[string]ask.Options{
+		"pages":    {Format: "parquet", Since: "all"},
+		"exported": {Format: "parquet", Since: "all", Oldest: true},
+	} {
+		out, errs, err := s.run(t.Context(), o)
+		f, fault := parquet.OpenFile(strings.NewReader(out), int64(len(out)))
+		if err != nil || errs != "" || fault != nil || f.NumRows() != 1_500 {
+			t.Fatalf("%s: %v %s %v", name, err, errs, fault)
+		}
+		if _, ok := f.Schema().Lookup("process.name"); !ok {
+			t.Errorf("%s: %s", name, f.Schema())
+		}
+	}
+	for name, o := range map[string]ask.Options{
+		"pipes":   {Format: "parquet", Query: "* | stats count()"},
+		"a count": {Format: "parquet", Count: true},
+	} {
+		if out, _, err := s.run(t.Context(), o); err == nil || out != "" {
+			t.Errorf("%s: %q, %v", name, out, err)
+		}
 	}
 }

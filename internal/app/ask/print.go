@@ -24,7 +24,8 @@ type printer interface {
 	rows(fields []string, rows []*pb.Row) error
 	// flush writes what was given so far, end all there is.
 	flush() error
-	end() error
+	// end says whether all has come: what is not whole must not look so.
+	end(whole bool) error
 }
 
 // newPrinter returns the printer of a format.
@@ -37,6 +38,8 @@ func newPrinter(e *cli.Env, o Options) (printer, error) {
 		return nil, &cli.UsageError{Err: err}
 	}
 	switch {
+	case o.Format == "parquet":
+		return newParquetPrinter(e)
 	case o.Format == "csv":
 		if len(columns) == 0 {
 			columns = named("time", "severity", "type", "host", "agent", "message", "offset", "logged_time", "publisher")
@@ -241,7 +244,7 @@ func (p *textPrinter) flush() error {
 	return nil
 }
 
-func (p *textPrinter) end() error { return p.flush() }
+func (p *textPrinter) end(bool) error { return p.flush() }
 
 // linePrinter prints one JSON object a line.
 type linePrinter struct {
@@ -306,8 +309,8 @@ func (p *linePrinter) object(names, values []string) error {
 	return err
 }
 
-func (*linePrinter) flush() error { return nil }
-func (*linePrinter) end() error   { return nil }
+func (*linePrinter) flush() error   { return nil }
+func (*linePrinter) end(bool) error { return nil }
 
 // csvPrinter prints RFC 4180, with the names of the columns first.
 type csvPrinter struct {
@@ -372,4 +375,4 @@ func (p *csvPrinter) flush() error {
 	return p.w.Error()
 }
 
-func (p *csvPrinter) end() error { return p.flush() }
+func (p *csvPrinter) end(bool) error { return p.flush() }

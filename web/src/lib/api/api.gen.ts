@@ -193,7 +193,7 @@ export interface paths {
         };
         /**
          * Every event that matches, as a file
-         * @description For role viewer and up. Every event that matches, oldest first, as a file. The answer streams for as long as it takes, and the search ends when the caller leaves. An export is whole when its trailer Export-State says complete; Export-Events counts its events and Export-Lacks has, as JSON, what the store knows to be missing. One that breaks off ends with a last line that says so (in CSV "# export broken off…", else {"export_error":…}), and its connection is cut, so that browsers and curl report a failed download.
+         * @description For role viewer and up. Every event that matches, oldest first, as a file. The answer streams for as long as it takes, and the search ends when the caller leaves. An export is whole when its trailer Export-State says complete; Export-Events counts its events and Export-Lacks has, as JSON, what the store knows to be missing. One that breaks off ends with a last line that says so (in CSV "# export broken off…", in Parquet no footer, so that nothing opens it, else {"export_error":…}), and its connection is cut, so that browsers and curl report a failed download.
          */
         get: operations["exportEvents"];
         put?: never;
@@ -2456,8 +2456,8 @@ export interface operations {
     exportEvents: {
         parameters: {
             query: {
-                /** @description jsonl has one flat object a line by the names of docs/events.md, ndjson-ecs and ocsf the same by theirs. */
-                format?: "csv" | "jsonl" | "ndjson-ecs" | "ocsf";
+                /** @description jsonl has one flat object a line by the names of docs/events.md, ndjson-ecs and ocsf the same by theirs, parquet typed columns by the names of docs/events.md. */
+                format?: "csv" | "jsonl" | "ndjson-ecs" | "ocsf" | "parquet";
                 /** @description In the language of docs/query.md. */
                 query?: string;
                 /** @description A type of event to leave out, such as process.sample. */
@@ -2468,7 +2468,7 @@ export interface operations {
                 until?: string;
                 /** @description At most so many events; 0 for all. */
                 limit?: number;
-                /** @description Of CSV: offset, logged_time, message and names of docs/events.md. */
+                /** @description Of CSV: offset, logged_time, message and names of docs/events.md. Of Parquet: those that get a column of their own; without, all that events of the range have. */
                 columns?: string[] | null;
             };
             header?: never;

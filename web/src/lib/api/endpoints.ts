@@ -44,7 +44,7 @@ export interface EventsRange {
   until?: string;
 }
 
-export type ExportFormat = 'csv' | 'jsonl' | 'ndjson-ecs' | 'ocsf';
+export type ExportFormat = 'csv' | 'jsonl' | 'ndjson-ecs' | 'ocsf' | 'parquet';
 
 export interface SeriesQuery {
   names: string;
