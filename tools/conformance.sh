@@ -25,8 +25,12 @@ frames() {
 frames ndpi
 frames ja4
 frames community-id
-score ndpi 'the flow engine (amoskys replay)'
-score ja4 'the flow engine (amoskys replay)'
+if [[ -d $corpora/ndpi && -d $corpora/ja4 ]]; then
+  CORPORA=$(cd "$corpora" && pwd) go test -count=1 -run TestConformance ./internal/flow/dissect | grep -E '^(ja4|ndpi|---|FAIL)' || true
+else
+  score ndpi 'both ndpi and ja4'
+  score ja4 'both ndpi and ja4'
+fi
 score community-id 'the flow engine (amoskys replay)'
 score sigma 'the detection engine (amoskys rules check, amoskys detect)'
 score snmprec 'the SNMP agent (amoskys snmp probe)'

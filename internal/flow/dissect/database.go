@@ -3,15 +3,15 @@ package dissect
 import "bytes"
 
 func databaseProtocols() []protocol {
-	tds := signature{"\x01\x04\x10\x12", matchTDS}
-	mongo := signature{"", matchMongo}
-	cassandra := signature{"\x03\x04\x05\x42\x82\x83\x84\x85", matchCassandra}
+	tds := signature{starts: "\x01\x04\x10\x12", match: matchTDS}
+	mongo := signature{starts: "", match: matchMongo}
+	cassandra := signature{starts: "\x03\x04\x05\x42\x82\x83\x84\x85", match: matchCassandra}
 	return []protocol{
 		{
 			name: "postgresql", category: categoryDatabase, tcp: []uint16{5432},
-			client: signature{"\x00", matchPostgres}, server: signature{"R", func(l *look) answer {
+			client: signature{starts: "\x00", match: matchPostgres}, server: signature{starts: "R", match: func(l *look) answer {
 				if need(l, 9) {
-					return starts(l.b[:min(len(l.b), 4)], "R\x00\x00\x00")
+					return min(more, starts(l.b[:min(len(l.b), 4)], "R\x00\x00\x00"))
 				}
 				return when(starts(l.b, "R\x00\x00\x00") == yes && l.b[4] >= 8 && l.b[4] < 64 && u24(l.b, 5) == 0 && l.b[8] <= 12, yes)
 			}}, read: readPostgres,
@@ -19,12 +19,12 @@ func databaseProtocols() []protocol {
 		},
 		{
 			name: "mysql", category: categoryDatabase, tcp: []uint16{3306, 33060},
-			server: signature{"", matchMySQL}, read: readMySQL, tells: "version of the server, TLS after SSLRequest",
+			server: signature{starts: "", match: matchMySQL}, read: readMySQL, tells: "version of the server, TLS after SSLRequest",
 		},
 		{name: "tds", category: categoryDatabase, tcp: []uint16{1433}, client: tds, server: tds},
 		{
-			name: "oracle-tns", category: categoryDatabase, tcp: []uint16{1521, 1526, 2483}, client: signature{"\x00\x01", matchTNS},
-			server: signature{"\x00", func(l *look) answer {
+			name: "oracle-tns", category: categoryDatabase, tcp: []uint16{1521, 1526, 2483}, client: signature{starts: "\x00\x01", match: matchTNS},
+			server: signature{starts: "\x00", match: func(l *look) answer {
 				if need(l, 8) {
 					return more
 				}
@@ -35,28 +35,28 @@ func databaseProtocols() []protocol {
 		{name: "cassandra", category: categoryDatabase, tcp: []uint16{9042}, client: cassandra, server: cassandra},
 		{
 			name: "redis", category: categoryDatabase, tcp: []uint16{6379},
-			client: signature{"*PIA", matchRedis}, server: signature{"+-$*:", matchRedisAnswer}, read: readRedis, tells: "user of AUTH",
+			client: signature{starts: "*PIA", match: matchRedis}, server: signature{starts: "+-$*:", match: matchRedisAnswer}, read: readRedis, tells: "user of AUTH",
 		},
 		{
 			name: "memcached", category: categoryDatabase, tcp: []uint16{11211}, udp: []uint16{11211},
-			client: signature{"gsadivrfpmt\x80", matchMemcached},
-			server: signature{"VSES\x81", func(l *look) answer {
+			client: signature{starts: "gsadivrfpmt\x80", match: matchMemcached},
+			server: signature{starts: "VSES\x81", match: func(l *look) answer {
 				return anyOf(l.b, "VALUE ", "STORED\r\n", "STAT pid", "STAT ", "VERSION ", "NOT_STORED\r\n")
 			}},
-			datagram: signature{"", func(l *look) answer {
+			datagram: signature{starts: "", match: func(l *look) answer {
 				b := l.b
 				return when(len(b) > 12 && u16(b, 2) == 0 && u16(b, 4) == 1 && u16(b, 6) == 0, anyOf(b[min(len(b), 8):], "get ", "gets ", "set ", "stats", "VALUE ", "STAT ", "version"))
 			}},
 		},
 		{
-			name: "elasticsearch", category: categoryDatabase, tcp: []uint16{9300}, client: signature{"E", matchElastic}, server: signature{"E", matchElastic},
+			name: "elasticsearch", category: categoryDatabase, tcp: []uint16{9300}, client: signature{starts: "E", match: matchElastic}, server: signature{starts: "E", match: matchElastic},
 		},
 		{
-			name: "drda", category: categoryDatabase, tcp: []uint16{446, 50000}, client: signature{"\x00\x01\x02", matchDRDA}, server: signature{"\x00\x01\x02", matchDRDA},
+			name: "drda", category: categoryDatabase, tcp: []uint16{446, 50000}, client: signature{starts: "\x00\x01\x02", match: matchDRDA}, server: signature{starts: "\x00\x01\x02", match: matchDRDA},
 		},
 		{name: "couchdb", category: categoryDatabase, tcp: []uint16{5984}},
 		{name: "neo4j-bolt", category: categoryDatabase, tcp: []uint16{7687}, client: says("\x60\x60\xb0\x17")},
-		{name: "zookeeper", category: categoryDatabase, tcp: []uint16{2181}, client: signature{"\x00", func(l *look) answer {
+		{name: "zookeeper", category: categoryDatabase, tcp: []uint16{2181}, client: signature{starts: "\x00", match: func(l *look) answer {
 			if need(l, 12) {
 				return when(l.b[0] == 0, more)
 			}
@@ -64,9 +64,9 @@ func databaseProtocols() []protocol {
 			return when((n == 44 || n == 45) && u32(l.b, 4) == 0 && u32(l.b, 8) == 0, l.byPort(2181))
 		}}},
 		{
-			name: "firebird", category: categoryDatabase, tcp: []uint16{3050}, client: signature{"\x00", func(l *look) answer {
+			name: "firebird", category: categoryDatabase, tcp: []uint16{3050}, client: signature{starts: "\x00", match: func(l *look) answer {
 				if need(l, 16) {
-					return starts(l.b[:min(4, len(l.b))], "\x00\x00\x00\x01")
+					return min(more, starts(l.b[:min(4, len(l.b))], "\x00\x00\x00\x01"))
 				}
 				return when(u32(l.b, 0) == 1 && u32(l.b, 4) == 0x13 && u32(l.b, 8) <= 3, yes)
 			}},

@@ -1,8 +1,8 @@
 package dissect
 
 func fileProtocols() []protocol {
-	smb := signature{"\x00", matchSMB}
-	rpc := signature{"\x80", matchRPCRecord}
+	smb := signature{starts: "\x00", match: matchSMB}
+	rpc := signature{starts: "\x80", match: matchRPCRecord}
 	return []protocol{
 		{
 			name: "smb", category: categoryFile, tcp: []uint16{445}, client: smb, server: smb, read: readSMB,
@@ -10,13 +10,13 @@ func fileProtocols() []protocol {
 		},
 		{
 			name: "netbios-ssn", category: categoryFile, tcp: []uint16{139},
-			client: signature{"\x81", func(l *look) answer {
+			client: signature{starts: "\x81", match: func(l *look) answer {
 				if need(l, 6) {
-					return starts(l.b, "\x81\x00\x00")
+					return min(more, starts(l.b, "\x81\x00\x00"))
 				}
 				return when(u16(l.b, 0) == 0x8100 && u16(l.b, 2) >= 0x44 && u16(l.b, 2) <= 256 && l.b[4] == 32 && l.b[5] >= 'A' && l.b[5] <= 'P', yes)
 			}},
-			server: signature{"\x82\x83", func(l *look) answer {
+			server: signature{starts: "\x82\x83", match: func(l *look) answer {
 				if need(l, 4) {
 					return more
 				}
@@ -26,9 +26,9 @@ func fileProtocols() []protocol {
 		},
 		{
 			name: "nfs", category: categoryFile, tcp: []uint16{2049, 20048}, udp: []uint16{2049, 20048},
-			client: signature{"\x80", func(l *look) answer { return matchRPCCall(l, 4, true) }},
-			server: signature{"\x80", func(l *look) answer { return when(l.ported(2049), matchRPCRecord(l)) }},
-			datagram: signature{"", func(l *look) answer {
+			client: signature{starts: "\x80", match: func(l *look) answer { return matchRPCCall(l, 4, true) }},
+			server: signature{starts: "\x80", match: func(l *look) answer { return when(l.ported(2049), matchRPCRecord(l)) }},
+			datagram: signature{starts: "", match: func(l *look) answer {
 				if matchRPCCall(l, 0, true) == yes {
 					return yes
 				}
@@ -37,7 +37,7 @@ func fileProtocols() []protocol {
 		},
 		{
 			name: "sunrpc", category: categoryNetwork, tcp: []uint16{111}, udp: []uint16{111}, client: rpc, server: rpc,
-			datagram: signature{"", func(l *look) answer {
+			datagram: signature{starts: "", match: func(l *look) answer {
 				if matchRPCCall(l, 0, false) == yes {
 					return yes
 				}
@@ -48,7 +48,7 @@ func fileProtocols() []protocol {
 			name: "rsync", category: categoryFile, tcp: []uint16{873}, client: says("@RSYNCD:"), server: says("@RSYNCD:"),
 		},
 		{
-			name: "git", category: categoryFile, tcp: []uint16{9418}, client: signature{"0", func(l *look) answer {
+			name: "git", category: categoryFile, tcp: []uint16{9418}, client: signature{starts: "0", match: func(l *look) answer {
 				if need(l, 8) {
 					return when(l.b[0] == '0', more)
 				}
@@ -63,14 +63,14 @@ func fileProtocols() []protocol {
 		{name: "svn", category: categoryFile, tcp: []uint16{3690}, server: says("( success ( ")},
 		{name: "cvspserver", category: categoryFile, tcp: []uint16{2401}, client: says("BEGIN AUTH REQUEST", "BEGIN VERIFICATION REQUEST")},
 		{
-			name: "tftp", category: categoryFile, udp: []uint16{69}, datagram: signature{"\x00", matchTFTP},
+			name: "tftp", category: categoryFile, udp: []uint16{69}, datagram: signature{starts: "\x00", match: matchTFTP},
 		},
 		{
-			name: "afp", category: categoryFile, tcp: []uint16{548}, client: signature{"\x00", matchDSI}, server: signature{"\x01", matchDSI},
+			name: "afp", category: categoryFile, tcp: []uint16{548}, client: signature{starts: "\x00", match: matchDSI}, server: signature{starts: "\x01", match: matchDSI},
 		},
 		{
 			name: "iscsi", category: categoryFile, tcp: []uint16{3260, 860},
-			client: signature{"\x43\x03", func(l *look) answer { return matchISCSI(l, 0x03) }}, server: signature{"\x23", func(l *look) answer { return matchISCSI(l, 0x23) }},
+			client: signature{starts: "\x43\x03", match: func(l *look) answer { return matchISCSI(l, 0x03) }}, server: signature{starts: "\x23", match: func(l *look) answer { return matchISCSI(l, 0x23) }},
 		},
 		{
 			name: "nbd", category: categoryFile, tcp: []uint16{10809}, server: says("NBDMAGIC"),
@@ -82,7 +82,7 @@ func fileProtocols() []protocol {
 			name: "lustre", category: categoryFile, tcp: []uint16{988}, client: says("\x00\x71\xce\xac\x01", "cirE\x03\x00\x00\x00"), server: says("cirE\x03\x00\x00\x00"),
 		},
 		{
-			name: "afs", category: categoryFile, udp: []uint16{7000, 7001, 7002, 7003, 7004, 7005, 7006, 7007, 7008, 7009}, datagram: signature{"", matchRx},
+			name: "afs", category: categoryFile, udp: []uint16{7000, 7001, 7002, 7003, 7004, 7005, 7006, 7007, 7008, 7009}, datagram: signature{starts: "", match: matchRx, portOnly: true},
 		},
 		{
 			name: "glusterfs", category: categoryFile, tcp: []uint16{24007},
@@ -206,7 +206,7 @@ func matchTFTP(l *look) answer {
 	case 4:
 		return when(l.size == 4, maybe)
 	case 5:
-		return when(u16(b, 2) <= 8 && b[len(b)-1] == 0 && printable(b[4:len(b)-1]) && len(b) > 6, l.byPort(69))
+		return when(len(b) > 6 && u16(b, 2) <= 8 && b[len(b)-1] == 0 && printable(b[4:len(b)-1]), l.byPort(69))
 	}
 	return no
 }

@@ -7,31 +7,30 @@ func gameProtocols() []protocol {
 			"\xff\xff\xff\xffV\xff\xff\xff\xff", "\xff\xff\xff\xffm", "\xff\xff\xff\xffD", "\xff\xff\xff\xffE", "\xff\xff\xff\xffU", "\xff\xff\xff\xffV", "\xff\xff\xff\xffI", "\xff\xff\xff\xffqconnect", "\xff\xff\xff\xffgetchallenge",
 			"\xff\xff\xff\xffq", "\xff\xff\xff\xffdetails", "\xff\xff\xff\xffping", "\xff\xff\xff\xffplayers", "\xff\xff\xff\xffrules",
 		)},
-		{name: "steam", category: categoryGame, udp: []uint16{27036}, datagram: says("\xff\xff\xff\xff\x21\x4c\x5f\xa0", "VS01"), tcp: []uint16{27036}, client: signature{"", func(l *look) answer {
+		{name: "steam", category: categoryGame, udp: []uint16{27036}, datagram: says("\xff\xff\xff\xff\x21\x4c\x5f\xa0", "VS01"), tcp: []uint16{27036}, client: signature{starts: "", match: func(l *look) answer {
 			if need(l, 8) {
 				return when(len(l.b) < 4 || l.b[3] == 0, when(l.ported(27017, 27018, 27019, 27020, 27036), more))
 			}
 			return starts(l.b[4:], "VT01")
 		}}},
 		{name: "quake", category: categoryGame, udp: []uint16{27960, 26000}, datagram: says("\xff\xff\xff\xffgetinfo", "\xff\xff\xff\xffgetstatus", "\xff\xff\xff\xffstatusResponse", "\xff\xff\xff\xffinfoResponse", "\xff\xff\xff\xffgetservers", "\xff\xff\xff\xffconnect", "\xff\xff\xff\xffgetKeyAuthorize", "\x80\x00\x00\x0c\x01QUAKE\x00")},
-		{name: "raknet", category: categoryGame, udp: []uint16{19132}, datagram: signature{"\x01\x02\x05\x06\x07\x08\x1c", matchRakNet}},
-		{name: "minecraft", category: categoryGame, tcp: []uint16{25565}, client: signature{"", matchMinecraft}},
-		{name: "starcraft", category: categoryGame, tcp: []uint16{1119}, client: signature{"\x4a", func(l *look) answer {
+		{name: "raknet", category: categoryGame, udp: []uint16{19132}, datagram: signature{starts: "\x01\x02\x05\x06\x07\x08\x1c", match: matchRakNet}},
+		{name: "minecraft", category: categoryGame, tcp: []uint16{25565}, client: signature{starts: "", match: matchMinecraft}},
+		{name: "starcraft", category: categoryGame, tcp: []uint16{1119}, client: signature{starts: "\x4a", match: func(l *look) answer {
 			return starts(l.b, "\x4a\x00\x00\x0a\x66\x02\x0a\xed\x2d\x66")
 		}}},
 		{name: "half-life", category: categoryGame, datagram: says("\xff\xff\xff\xffinfostring", "\xff\xff\xff\xffinfo\x00", "\xff\xff\xff\xff\x31")},
 		{name: "teeworlds", category: categoryGame, udp: []uint16{8303}, datagram: says("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xffgie3", "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xffinf", "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xfflis2", "\x20\x00\x00\x05")},
-		{name: "yojimbo", category: categoryGame, datagram: signature{"\x00", func(l *look) answer {
+		{name: "yojimbo", category: categoryGame, datagram: signature{starts: "\x00", match: func(l *look) answer {
 			return when(len(l.b) > 14, starts(l.b[1:], "NETCODE 1.0"))
 		}}},
-		{name: "roblox", category: categoryGame, datagram: signature{"\x7b", func(l *look) answer {
+		{name: "roblox", category: categoryGame, datagram: signature{starts: "\x7b", match: func(l *look) answer {
 			return when(len(l.b) >= 24, starts(l.b[1:], offlineMagic[:8]))
 		}}},
-		{name: "xbox-live", category: categoryGame, udp: []uint16{3074}, datagram: signature{"\x00", func(l *look) answer {
+		{name: "xbox-live", category: categoryGame, udp: []uint16{3074}, datagram: signature{starts: "\x00", match: func(l *look) answer {
 			b := l.b
 			return when(l.ported(3074) && len(b) > 12 && int(u16(b, 0))+0 == l.size && b[2] == 0x0c, yes)
-		}}},
-		{name: "openarena", category: categoryGame},
+		}, portOnly: true}},
 	}
 }
 

@@ -106,3 +106,7 @@ func play(e *Engine, t Tuple, messages []message, size int) *Facts {
 	}
 	return e.End(s)
 }
+
+func segmentAt(seq uint32, data string) packet.Packet {
+	return packet.Packet{Protocol: ipTCP, Seq: seq, Payload: []byte(data), PayloadBytes: uint32(len(data))}
+}

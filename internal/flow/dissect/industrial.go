@@ -1,14 +1,14 @@
 package dissect
 
 func industrialProtocols() []protocol {
-	modbus := signature{"", matchModbus}
-	dnp := signature{"\x05", matchDNP3}
-	s7 := signature{"\x03", matchS7}
-	iec := signature{"\x68", matchIEC104}
+	modbus := signature{starts: "", match: matchModbus}
+	dnp := signature{starts: "\x05", match: matchDNP3}
+	s7 := signature{starts: "\x03", match: matchS7}
+	iec := signature{starts: "\x68", match: matchIEC104}
 	opc := says("HELF", "ACKF", "OPNF", "ERRF", "MSGF", "RHEF")
-	enip := signature{"\x04\x63\x64\x65\x66\x6f\x70", matchENIP}
-	pmu := signature{"\xaa", matchSynchrophasor}
-	c1222 := signature{"\x60", matchC1222}
+	enip := signature{starts: "\x04\x63\x64\x65\x66\x6f\x70", match: matchENIP}
+	pmu := signature{starts: "\xaa", match: matchSynchrophasor}
+	c1222 := signature{starts: "\x60", match: matchC1222}
 	return []protocol{
 		{name: "dnp3", category: categoryIndustrial, tcp: []uint16{20000, 19999}, udp: []uint16{20000}, client: dnp, server: dnp, datagram: dnp},
 		{name: "opcua", category: categoryIndustrial, tcp: []uint16{4840}, client: opc, server: opc},
@@ -16,7 +16,7 @@ func industrialProtocols() []protocol {
 		{name: "iec-104", category: categoryIndustrial, tcp: []uint16{2404}, client: iec, server: iec},
 		{
 			name: "ethernet-ip", category: categoryIndustrial, tcp: []uint16{44818}, udp: []uint16{44818, 2222}, client: enip, server: enip,
-			datagram: signature{"\x04\x63\x64\x65\x66\x6f\x70\x02", func(l *look) answer {
+			datagram: signature{starts: "\x04\x63\x64\x65\x66\x6f\x70\x02", match: func(l *look) answer {
 				if l.b[0] == 2 { // CIP over UDP: two items, an address and data.
 					return when(len(l.b) >= 10 && le16(l.b, 0) == 2 && (le16(l.b, 2) == 0x8002 || le16(l.b, 2) == 0x00a1), yes)
 				}
@@ -24,7 +24,7 @@ func industrialProtocols() []protocol {
 			}},
 		},
 		{
-			name: "bacnet", category: categoryIndustrial, udp: []uint16{47808}, datagram: signature{"\x81", func(l *look) answer {
+			name: "bacnet", category: categoryIndustrial, udp: []uint16{47808}, datagram: signature{starts: "\x81", match: func(l *look) answer {
 				b := l.b
 				return when(len(b) >= 6 && b[1] <= 0x0b && int(u16(b, 2)) == l.size, yes)
 			}},
@@ -32,34 +32,34 @@ func industrialProtocols() []protocol {
 		{name: "c37.118", category: categoryIndustrial, tcp: []uint16{4712}, udp: []uint16{4713}, client: pmu, server: pmu, datagram: pmu},
 		{name: "ansi-c12.22", category: categoryIndustrial, tcp: []uint16{1153}, udp: []uint16{1153}, client: c1222, server: c1222, datagram: c1222},
 		{
-			name: "profinet", category: categoryIndustrial, udp: []uint16{34964}, datagram: signature{"\x04", func(l *look) answer {
+			name: "profinet", category: categoryIndustrial, udp: []uint16{34964}, datagram: signature{starts: "\x04", match: func(l *look) answer {
 				return when(connectionlessRPC(l.b) && l.ported(34962, 34963, 34964), yes)
-			}},
+			}, portOnly: true},
 		},
 		{
-			name: "ads", category: categoryIndustrial, tcp: []uint16{48898}, client: signature{"\x00", matchADS}, server: signature{"\x00", matchADS}, udp: []uint16{48899},
+			name: "ads", category: categoryIndustrial, tcp: []uint16{48898}, client: signature{starts: "\x00", match: matchADS}, server: signature{starts: "\x00", match: matchADS}, udp: []uint16{48899},
 		},
-		{name: "fins", category: categoryIndustrial, tcp: []uint16{9600}, udp: []uint16{9600}, client: says("FINS\x00\x00"), server: says("FINS\x00\x00"), datagram: signature{"\x80\xc0\x81\xc1", func(l *look) answer {
+		{name: "fins", category: categoryIndustrial, tcp: []uint16{9600}, udp: []uint16{9600}, client: says("FINS\x00\x00"), server: says("FINS\x00\x00"), datagram: signature{starts: "\x80\xc0\x81\xc1", match: func(l *look) answer {
 			b := l.b
 			return when(len(b) >= 12 && b[1] == 0 && b[2] <= 7 && b[3] <= 0x7f && l.ported(9600), yes)
-		}}},
-		{name: "hart-ip", category: categoryIndustrial, tcp: []uint16{5094}, udp: []uint16{5094}, client: signature{"\x01", matchHART}, server: signature{"\x01", matchHART}, datagram: signature{"\x01", func(l *look) answer {
+		}, portOnly: true}},
+		{name: "hart-ip", category: categoryIndustrial, tcp: []uint16{5094}, udp: []uint16{5094}, client: signature{starts: "\x01", match: matchHART}, server: signature{starts: "\x01", match: matchHART}, datagram: signature{starts: "\x01", match: func(l *look) answer {
 			return when(int(u16(l.b, 6)) == l.size, matchHART(l))
 		}}},
-		{name: "melsec", category: categoryIndustrial, tcp: []uint16{5007}, udp: []uint16{5006}, client: says("\x50\x00\x00\xff\xff\x03", "\x54\x00"), datagram: says("\x50\x00\x00\xff\xff\x03", "\x57\x00\x00\x00\x00\x11\x11\x07")},
-		{name: "egd", category: categoryIndustrial, udp: []uint16{18246}, datagram: signature{"\x0d", func(l *look) answer {
+		{name: "melsec", category: categoryIndustrial, tcp: []uint16{5007}, udp: []uint16{5006}, client: says("\x50\x00\x00\xff\xff\x03"), datagram: says("\x50\x00\x00\xff\xff\x03", "\x57\x00\x00\x00\x00\x11\x11\x07")},
+		{name: "egd", category: categoryIndustrial, udp: []uint16{18246}, datagram: signature{starts: "\x0d", match: func(l *look) answer {
 			return when(len(l.b) >= 32 && l.b[1] == 1, l.byPort(18246))
 		}}},
-		{name: "coap", category: categoryIndustrial, udp: []uint16{5683}, datagram: signature{"", matchCoAP}},
-		{name: "knxnet", category: categoryIndustrial, udp: []uint16{3671}, datagram: signature{"\x06", func(l *look) answer {
+		{name: "coap", category: categoryIndustrial, udp: []uint16{5683}, datagram: signature{starts: "", match: matchCoAP}},
+		{name: "knxnet", category: categoryIndustrial, udp: []uint16{3671}, datagram: signature{starts: "\x06", match: func(l *look) answer {
 			return when(len(l.b) >= 6 && u16(l.b, 0) == 0x0610 && int(u16(l.b, 4)) == l.size, yes)
 		}}},
-		{name: "someip", category: categoryIndustrial, udp: []uint16{30490, 30501}, datagram: signature{"", func(l *look) answer {
+		{name: "someip", category: categoryIndustrial, udp: []uint16{30490, 30501}, datagram: signature{starts: "", match: func(l *look) answer {
 			b := l.b
 			return when(len(b) >= 16 && int(u32(b, 4))+8 == l.size && b[12] == 1 && (b[14] <= 2 || b[14] == 0x80 || b[14] == 0x81) && b[15] <= 0x20, yes)
 		}}},
-		{name: "dlms", category: categoryIndustrial, tcp: []uint16{4059}, udp: []uint16{4059}, client: signature{"\x00", matchDLMS}, server: signature{"\x00", matchDLMS}},
-		{name: "atg", category: categoryIndustrial, tcp: []uint16{10001}, client: signature{"\x01", func(l *look) answer {
+		{name: "dlms", category: categoryIndustrial, tcp: []uint16{4059}, udp: []uint16{4059}, client: signature{starts: "\x00", match: matchDLMS}, server: signature{starts: "\x00", match: matchDLMS}},
+		{name: "atg", category: categoryIndustrial, tcp: []uint16{10001}, client: signature{starts: "\x01", match: func(l *look) answer {
 			if need(l, 7) {
 				return when(len(l.b) < 2 || l.b[1] == 'I' || l.b[1] == 'S' || l.b[1] == 'i' || l.b[1] == 's', more)
 			}
@@ -102,7 +102,7 @@ func matchModbus(l *look) answer {
 func matchDNP3(l *look) answer {
 	b := l.b
 	if need(l, 10) {
-		return starts(b[:min(2, len(b))], "\x05\x64")
+		return min(more, starts(b[:min(2, len(b))], "\x05\x64"))
 	}
 	return when(b[1] == 0x64 && b[2] >= 5 && le16(b, 8) == dnpChecksum(b[:8]), yes)
 }
@@ -195,14 +195,36 @@ func matchENIP(l *look) answer {
 }
 
 // matchSynchrophasor recognises a frame of IEEE C37.118.2, section 6.2: its type and
-// version, a length, and a time after 2001.
+// version, a length, and its checksum.
 func matchSynchrophasor(l *look) answer {
 	b := l.b
 	if need(l, 14) {
 		return when(len(b) < 2 || b[1]&0x8f >= 1 && b[1]&0x8f <= 3 && b[1] < 0x60, more)
 	}
-	n, at := u16(b, 2), u32(b, 6)
-	return when(b[1] < 0x60 && (b[1]&15 == 1 || b[1]&15 == 2) && n >= 16 && at > 1_000_000_000 && at < 4_000_000_000 && u16(b, 4) != 0, l.byPort(4712, 4713))
+	n := int(u16(b, 2))
+	if b[1] >= 0x60 || b[1]&15 != 1 && b[1]&15 != 2 || n < 16 || n > maxNaming {
+		return no
+	}
+	if len(b) < n {
+		return more
+	}
+	return when(u16(b, n-2) == phasorChecksum(b[:n-2]), yes)
+}
+
+// phasorChecksum is CRC-CCITT: polynomial 0x1021, of ones.
+func phasorChecksum(b []byte) uint16 {
+	crc := uint16(0xffff)
+	for _, c := range b {
+		crc ^= uint16(c) << 8
+		for range 8 {
+			if crc&0x8000 != 0 {
+				crc = crc<<1 ^ 0x1021
+			} else {
+				crc <<= 1
+			}
+		}
+	}
+	return crc
 }
 
 // matchC1222 recognises ANSI C12.22: an ACSE message with the standard's names.

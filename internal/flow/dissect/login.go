@@ -6,8 +6,8 @@ func loginProtocols() []protocol {
 	return []protocol{
 		{
 			name: "kerberos", category: categoryLogin, tcp: []uint16{88, 464}, udp: []uint16{88, 464},
-			client: signature{"\x00", func(l *look) answer { return matchKerberosTCP(l) }}, server: signature{"\x00", func(l *look) answer { return matchKerberosTCP(l) }},
-			datagram: signature{"", func(l *look) answer {
+			client: signature{starts: "\x00", match: func(l *look) answer { return matchKerberosTCP(l) }}, server: signature{starts: "\x00", match: func(l *look) answer { return matchKerberosTCP(l) }},
+			datagram: signature{starts: "", match: func(l *look) answer {
 				if kerberos(l.b) == yes {
 					return yes
 				}
@@ -17,22 +17,22 @@ func loginProtocols() []protocol {
 		},
 		{
 			name: "ldap", category: categoryLogin, tcp: []uint16{389, 3268}, udp: []uint16{389},
-			client: signature{"\x30", matchLDAP}, server: signature{"\x30", matchLDAP}, datagram: signature{"\x30", matchLDAP}, read: readLDAP,
+			client: signature{starts: "\x30", match: matchLDAP}, server: signature{starts: "\x30", match: matchLDAP}, datagram: signature{starts: "\x30", match: matchLDAP}, read: readLDAP,
 			tells: "user of a simple bind, TLS after StartTLS",
 		},
 		{
-			name: "radius", category: categoryLogin, udp: []uint16{1812, 1813, 1645, 1646, 3799}, datagram: signature{"", matchRADIUS},
+			name: "radius", category: categoryLogin, udp: []uint16{1812, 1813, 1645, 1646, 3799}, datagram: signature{starts: "", match: matchRADIUS},
 		},
 		{
-			name: "tacacs", category: categoryLogin, tcp: []uint16{49}, client: signature{"\xc0\xc1", matchTACACS}, server: signature{"\xc0\xc1", matchTACACS},
+			name: "tacacs", category: categoryLogin, tcp: []uint16{49}, client: signature{starts: "\xc0\xc1", match: matchTACACS}, server: signature{starts: "\xc0\xc1", match: matchTACACS},
 		},
 		{
 			name: "socks", category: categoryVPN, tcp: []uint16{1080, 9050},
-			client: signature{"\x04\x05", matchSOCKS}, server: signature{"\x00\x05", matchSOCKSAnswer}, read: readSOCKS,
+			client: signature{starts: "\x04\x05", match: matchSOCKS}, server: signature{starts: "\x00\x05", match: matchSOCKSAnswer}, read: readSOCKS,
 			tells: "user; TLS that is carried",
 		},
 		{
-			name: "ident", category: categoryLogin, tcp: []uint16{113}, client: signature{"0123456789", matchIdent},
+			name: "ident", category: categoryLogin, tcp: []uint16{113}, client: signature{starts: "0123456789", match: matchIdent, portOnly: true},
 		},
 	}
 }

@@ -6,29 +6,29 @@ func mailProtocols() []protocol {
 	return []protocol{
 		{
 			name: "smtp", category: categoryMail, tcp: []uint16{25, 587, 2525},
-			client: signature{"EeHhLl", func(l *look) answer { return anyFold(l.b, "EHLO ", "HELO ", "LHLO ") }},
-			server: signature{"2", matchMailBanner}, read: readSMTP,
+			client: signature{starts: "EeHhLl", match: func(l *look) answer { return anyFold(l.b, "EHLO ", "HELO ", "LHLO ") }},
+			server: signature{starts: "2", match: matchMailBanner}, read: readSMTP,
 			tells: "greeting, user who logs in without TLS, TLS after STARTTLS",
 		},
 		{
 			name: "ftp", category: categoryFile, tcp: []uint16{21, 2121},
-			client: signature{"UuAaFfSs", matchFTPCommand}, server: signature{"12345", matchFTPBanner}, read: readFTP,
+			client: signature{starts: "UuAaFfSs", match: matchFTPCommand}, server: signature{starts: "12345", match: matchFTPBanner}, read: readFTP,
 			tells: "greeting, user, TLS after AUTH",
 		},
 		{
 			name: "pop3", category: categoryMail, tcp: []uint16{110},
-			client: signature{"UuCcAaS", matchPOP3Command}, server: signature{"+", matchPOP3Banner}, read: readPOP3,
+			client: signature{starts: "UuCcAaS", match: matchPOP3Command}, server: signature{starts: "+", match: matchPOP3Banner}, read: readPOP3,
 			tells: "greeting, user who logs in without TLS, TLS after STLS",
 		},
 		{
 			name: "imap", category: categoryMail, tcp: []uint16{143},
-			client: signature{"", matchIMAPCommand}, server: says("* OK", "* PREAUTH", "* BYE"), read: readIMAP,
+			client: signature{starts: "", match: matchIMAPCommand}, server: says("* OK", "* PREAUTH", "* BYE"), read: readIMAP,
 			tells: "greeting, user who logs in without TLS, TLS after STARTTLS",
 		},
 		{
 			name: "nntp", category: categoryMessage, tcp: []uint16{119},
-			client: signature{"MmGgXA", func(l *look) answer { return anyFold(l.b, "MODE READER", "GROUP ", "XOVER ", "ARTICLE ") }},
-			server: signature{"2", func(l *look) answer {
+			client: signature{starts: "MmGgXA", match: func(l *look) answer { return anyFold(l.b, "MODE READER", "GROUP ", "XOVER ", "ARTICLE ") }},
+			server: signature{starts: "2", match: func(l *look) answer {
 				a := anyOf(l.b, "200 ", "201 ")
 				if a != yes {
 					return a

@@ -3,10 +3,10 @@ package dissect
 import "bytes"
 
 func messageProtocols() []protocol {
-	kafka := signature{"\x00", matchKafka}
+	kafka := signature{starts: "\x00", match: matchKafka}
 	return []protocol{
 		{
-			name: "mqtt", category: categoryMessage, tcp: []uint16{1883}, client: signature{"\x10", matchMQTT}, server: signature{"\x20", func(l *look) answer {
+			name: "mqtt", category: categoryMessage, tcp: []uint16{1883}, client: signature{starts: "\x10", match: matchMQTT}, server: signature{starts: "\x20", match: func(l *look) answer {
 				if need(l, 4) {
 					return more
 				}
@@ -19,22 +19,22 @@ func messageProtocols() []protocol {
 		{name: "stomp", category: categoryMessage, tcp: []uint16{61613}, client: says("CONNECT\n", "CONNECT\r\n", "STOMP\n", "STOMP\r\n"), server: says("CONNECTED\n", "CONNECTED\r\n")},
 		{
 			name: "openwire", category: categoryMessage, tcp: []uint16{61616},
-			client: signature{"\x00", matchOpenWire}, server: signature{"\x00", matchOpenWire},
+			client: signature{starts: "\x00", match: matchOpenWire}, server: signature{starts: "\x00", match: matchOpenWire},
 		},
-		{name: "zmtp", category: categoryMessage, client: signature{"\xff", matchZeroMQ}, server: signature{"\xff", matchZeroMQ}},
+		{name: "zmtp", category: categoryMessage, client: signature{starts: "\xff", match: matchZeroMQ}, server: signature{starts: "\xff", match: matchZeroMQ}},
 		{name: "pulsar", category: categoryMessage, tcp: []uint16{6650}},
 		{
 			name: "xmpp", category: categoryMessage, tcp: []uint16{5222, 5269},
-			client: signature{"<", matchXMPP}, server: signature{"<", matchXMPP}, read: readXMPP, tells: "TLS after STARTTLS",
+			client: signature{starts: "<", match: matchXMPP}, server: signature{starts: "<", match: matchXMPP}, read: readXMPP, tells: "TLS after STARTTLS",
 		},
 		{
 			name: "irc", category: categoryMessage, tcp: []uint16{6667, 6666, 6668, 6669, 194},
-			client: signature{"NUPCnu", matchIRC}, server: signature{":NEP", matchIRCServer}, read: readIRC, tells: "nickname",
+			client: signature{starts: "NUPCnu", match: matchIRC}, server: signature{starts: ":NEP", match: matchIRCServer}, read: readIRC, tells: "nickname",
 		},
-		{name: "oscar", category: categoryMessage, tcp: []uint16{5190}, client: signature{"*", matchOSCAR}, server: signature{"*", matchOSCAR}},
+		{name: "oscar", category: categoryMessage, tcp: []uint16{5190}, client: signature{starts: "*", match: matchOSCAR}, server: signature{starts: "*", match: matchOSCAR}},
 		{name: "msnp", category: categoryMessage, tcp: []uint16{1863}, client: says("VER 0 MSNP", "VER 1 MSNP"), server: says("VER 0 MSNP", "VER 1 MSNP")},
 		{name: "ymsg", category: categoryMessage, tcp: []uint16{5050}, client: says("YMSG\x00"), server: says("YMSG\x00")},
-		{name: "whatsapp", category: categoryMessage, tcp: []uint16{5222}, client: signature{"WE", func(l *look) answer {
+		{name: "whatsapp", category: categoryMessage, tcp: []uint16{5222}, client: signature{starts: "WE", match: func(l *look) answer {
 			if a := anyOf(l.b, "WA\x01", "WA\x02", "WA\x03", "WA\x04", "WA\x05", "WA\x06"); a != yes {
 				return max(a, starts(l.b, "ED\x00\x01"))
 			}
@@ -43,21 +43,21 @@ func messageProtocols() []protocol {
 			}
 			return when(l.b[3] < 16, yes)
 		}}},
-		{name: "smpp", category: categoryMessage, tcp: []uint16{2775}, client: signature{"\x00", matchSMPP}},
+		{name: "smpp", category: categoryMessage, tcp: []uint16{2775}, client: signature{starts: "\x00", match: matchSMPP}},
 		{name: "gearman", category: categoryMessage, tcp: []uint16{4730}, client: says("\x00REQ\x00\x00\x00"), server: says("\x00RES\x00\x00\x00")},
 		{name: "hl7", category: categoryMessage, tcp: []uint16{2575}, client: says("\x0bMSH|", "\x0bFHS|", "\x0bBHS|"), server: says("\x0bMSH|")},
-		{name: "dicom", category: categoryMessage, tcp: []uint16{104, 11112}, client: signature{"\x01", func(l *look) answer {
+		{name: "dicom", category: categoryMessage, tcp: []uint16{104, 11112}, client: signature{starts: "\x01", match: func(l *look) answer {
 			if need(l, 10) {
-				return starts(l.b[:min(2, len(l.b))], "\x01\x00")
+				return min(more, starts(l.b[:min(2, len(l.b))], "\x01\x00"))
 			}
 			return when(u16(l.b, 0) == 0x0100 && u32(l.b, 2) < 1<<16 && u16(l.b, 6) == 1 && u16(l.b, 8) == 0, yes)
 		}}},
 		{name: "giop", category: categoryMessage, client: says("GIOP\x01"), server: says("GIOP\x01"), datagram: says("MIOP\x10")},
 		{name: "java-rmi", category: categoryMessage, tcp: []uint16{1099}, client: says("JRMI\x00")},
-		{name: "thrift", category: categoryMessage, tcp: []uint16{9090}, client: signature{"\x80\x00", matchThrift}, server: signature{"\x80\x00", matchThrift}},
+		{name: "thrift", category: categoryMessage, tcp: []uint16{9090}, client: signature{starts: "\x80\x00", match: matchThrift}, server: signature{starts: "\x80\x00", match: matchThrift}},
 		{name: "rtps", category: categoryMessage, datagram: says("RTPS\x01", "RTPS\x02"), udp: []uint16{7400, 7410}},
 		{
-			name: "z3950", category: categoryMessage, tcp: []uint16{210}, client: signature{"\xb4", func(l *look) answer {
+			name: "z3950", category: categoryMessage, tcp: []uint16{210}, client: signature{starts: "\xb4", match: func(l *look) answer {
 				if need(l, 6) {
 					return more
 				}
@@ -69,12 +69,12 @@ func messageProtocols() []protocol {
 			}},
 		},
 		{
-			name: "lotusnotes", category: categoryMessage, tcp: []uint16{1352}, client: signature{"", func(l *look) answer {
+			name: "lotusnotes", category: categoryMessage, tcp: []uint16{1352}, client: signature{starts: "", match: func(l *look) answer {
 				if need(l, 14) {
 					return when(l.ported(1352), more)
 				}
 				return when(string(l.b[4:8]) == "\x00\x02\x00\x00" || string(l.b[6:14]) == "\x00\x00\x02\x00\x00\x40\x02\x0f" || string(l.b[6:12]) == "\x00\x00\x02\x00\x00\x40", l.byPort(1352))
-			}},
+			}, portOnly: true},
 		},
 	}
 }

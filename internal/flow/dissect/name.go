@@ -1,10 +1,6 @@
 package dissect
 
-import (
-	"math"
-
-	"github.com/amoskys/amoskys/internal/flow/packet"
-)
+import "github.com/amoskys/amoskys/internal/flow/packet"
 
 // The order in which one side's beginning is tried: the protocol of the port it goes
 // to or comes from, those of its own side, and last those of the other side, for
@@ -49,7 +45,7 @@ func (e *Engine) name(s *State, dir Direction, final bool) {
 		}
 		switch a := sig.match(l); {
 		case a == yes:
-			s.app = candidate
+			s.app, s.guess = candidate, none
 			return
 		case a == more && !final:
 			return
@@ -66,7 +62,7 @@ func (e *Engine) name(s *State, dir Direction, final bool) {
 		}
 	}
 	st.pos = exhausted
-	s.noteEntropy(st.view)
+	s.noteEntropy(e.tables, st.view)
 }
 
 // exhausted is a position behind all signatures.
@@ -114,12 +110,15 @@ func (e *Engine) nameDatagram(s *State, dir Direction, p *packet.Packet) {
 			return
 		}
 	}
+	if s.payloads > maxTries {
+		return
+	}
 	for _, c := range e.tables.lists[sideDatagram][p.Payload[0]] {
 		if c != s.hints[0] && c != s.hints[1] && c != s.guess && s.tryDatagram(e, c) {
 			return
 		}
 	}
-	s.noteEntropy(p.Payload)
+	s.noteEntropy(e.tables, p.Payload)
 	if st.buf == nil && s.payloads < MaxPayloads {
 		st.buf = e.pool.take(1)
 	} else if s.guess == none || s.guessed != int8(s.payloads) {
@@ -133,6 +132,10 @@ func (e *Engine) nameDatagram(s *State, dir Direction, p *packet.Packet) {
 // firstKept is how much of a direction's first datagram signatures may compare
 // later ones with, bytes.
 const firstKept = 128
+
+// maxTries is how many datagrams of an unknown flow are shown to all signatures;
+// those behind only to what is likely.
+const maxTries = 4
 
 // tryDatagram shows what e.look holds to one signature and reports whether the flow
 // has a name now.
@@ -167,22 +170,24 @@ func (s *State) tryDatagram(e *Engine, c id) bool {
 	return false
 }
 
-// noteEntropy measures the first payload, in bits a byte, by its first 512 bytes.
-func (s *State) noteEntropy(b []byte) {
+// maxEntropy is of how many bytes the entropy is measured.
+const maxEntropy = 512
+
+// noteEntropy measures the beginning of the first payload, in bits a byte.
+func (s *State) noteEntropy(t *tables, b []byte) {
 	if s.hasEntropy || len(b) == 0 {
 		return
 	}
 	s.hasEntropy = true
-	b = b[:min(len(b), 512)]
+	b = b[:min(len(b), maxEntropy)]
 	var counts [256]uint16
 	for _, c := range b {
 		counts[c]++
 	}
-	sum, total := 0.0, float64(len(b))
+	sum := float32(0)
 	for _, n := range counts {
-		if n > 1 {
-			sum += float64(n) * math.Log2(float64(n))
-		}
+		sum += t.nlogn[n]
 	}
-	s.entropy = float32(math.Log2(total) - sum/total)
+	n := float32(len(b))
+	s.entropy = max(0, (t.nlogn[len(b)]-sum)/n)
 }

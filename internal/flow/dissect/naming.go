@@ -4,40 +4,40 @@ func nameProtocols() []protocol {
 	return []protocol{
 		{
 			name: "mdns", category: categoryName, udp: []uint16{5353},
-			datagram: signature{"", matchMulticastDNS}, readDatagram: readMulticastDNS,
+			datagram: signature{starts: "", match: matchMulticastDNS, portOnly: true}, readDatagram: readMulticastDNS,
 			tells: "first question or record and its answers; names of hosts",
 		},
 		{
 			name: "llmnr", category: categoryName, udp: []uint16{5355},
-			datagram: signature{"", matchLLMNR}, readDatagram: readDNS, tells: "as DNS",
+			datagram: signature{starts: "", match: matchLLMNR, portOnly: true}, readDatagram: readDNS, tells: "as DNS",
 		},
 		{
 			name: "netbios-ns", category: categoryName, udp: []uint16{137},
-			datagram: signature{"", matchNetBIOSName}, readDatagram: readNetBIOSName, tells: "name asked for; name that a host registers",
+			datagram: signature{starts: "", match: matchNetBIOSName}, readDatagram: readNetBIOSName, tells: "name asked for; name that a host registers",
 		},
 		{
 			name: "netbios-dgm", category: categoryName, udp: []uint16{138},
-			datagram: signature{"\x10\x11\x12\x13\x14\x15\x16", matchNetBIOSDatagram}, readDatagram: readNetBIOSDatagram, tells: "name of the sender",
+			datagram: signature{starts: "\x10\x11\x12\x13\x14\x15\x16", match: matchNetBIOSDatagram}, readDatagram: readNetBIOSDatagram, tells: "name of the sender",
 		},
 		{
 			name: "dns", category: categoryName, tcp: []uint16{53}, udp: []uint16{53},
-			client: signature{"\x00\x01\x02\x03\x04", matchDNSTCP}, server: signature{"\x00\x01\x02\x03\x04\x05\x06\x07\x08", matchDNSTCP}, read: readDNSTCP,
-			datagram: signature{"", matchDNS}, readDatagram: readDNS,
+			client: signature{starts: "\x00\x01\x02\x03\x04", match: matchDNSTCP}, server: signature{starts: "\x00\x01\x02\x03\x04\x05\x06\x07\x08", match: matchDNSTCP}, read: readDNSTCP,
+			datagram: signature{starts: "", match: matchDNS}, readDatagram: readDNS,
 			tells: "question, type, response code, answers, latency; every question where a consumer asks for it",
 		},
 		{
 			name: "dhcp", category: categoryNetwork, udp: []uint16{67, 68},
-			datagram: signature{"\x01\x02", matchDHCP}, readDatagram: readDHCP,
+			datagram: signature{starts: "\x01\x02", match: matchDHCP}, readDatagram: readDHCP,
 			tells: "message, hardware address, host name, vendor class, addresses requested and assigned, server, parameters asked for",
 		},
 		{
 			name: "dhcpv6", category: categoryNetwork, udp: []uint16{546, 547},
-			datagram: signature{"", matchDHCP6}, readDatagram: readDHCP6,
+			datagram: signature{starts: "", match: matchDHCP6, portOnly: true}, readDatagram: readDHCP6,
 			tells: "message, hardware address in the DUID, host name, vendor class, address assigned, parameters asked for",
 		},
 		{
 			name: "ssdp", category: categoryNetwork, udp: []uint16{1900},
-			datagram: signature{"MNH", func(l *look) answer {
+			datagram: signature{starts: "MNH", match: func(l *look) answer {
 				if anyOf(l.b, "M-SEARCH * HTTP/1.", "NOTIFY * HTTP/1.") == yes {
 					return yes
 				}
@@ -46,11 +46,11 @@ func nameProtocols() []protocol {
 		},
 		{
 			name: "slp", category: categoryNetwork, udp: []uint16{427}, tcp: []uint16{427},
-			datagram: signature{"\x01\x02", matchSLP}, client: signature{"\x01\x02", matchSLP},
+			datagram: signature{starts: "\x01\x02", match: matchSLP}, client: signature{starts: "\x01\x02", match: matchSLP},
 		},
 		{
 			name: "ws-discovery", category: categoryNetwork, udp: []uint16{3702},
-			datagram: signature{"<\xef", func(l *look) answer {
+			datagram: signature{starts: "<\xef", match: func(l *look) answer {
 				return when(contains(l.b, "soap-envelope") || contains(l.b, "schemas.xmlsoap.org/soap"), l.byPort(3702))
 			}},
 		},

@@ -9,58 +9,58 @@ func contains(b []byte, word string) bool {
 func networkProtocols() []protocol {
 	all := []protocol{
 		{
-			name: "ntp", category: categoryNetwork, udp: []uint16{123}, datagram: signature{"", matchNTP},
+			name: "ntp", category: categoryNetwork, udp: []uint16{123}, datagram: signature{starts: "", match: matchNTP},
 		},
 		{
-			name: "ptp", category: categoryNetwork, udp: []uint16{319, 320}, datagram: signature{"", matchPTP},
+			name: "ptp", category: categoryNetwork, udp: []uint16{319, 320}, datagram: signature{starts: "", match: matchPTP, portOnly: true},
 		},
 		{
-			name: "bgp", category: categoryNetwork, tcp: []uint16{179}, client: signature{"\xff", matchBGP}, server: signature{"\xff", matchBGP},
+			name: "bgp", category: categoryNetwork, tcp: []uint16{179}, client: signature{starts: "\xff", match: matchBGP}, server: signature{starts: "\xff", match: matchBGP},
 		},
 		{
 			name: "ldp", category: categoryNetwork, tcp: []uint16{646}, udp: []uint16{646},
-			client: signature{"\x00", matchLDP}, server: signature{"\x00", matchLDP}, datagram: signature{"\x00", matchLDP},
+			client: signature{starts: "\x00", match: matchLDP}, server: signature{starts: "\x00", match: matchLDP}, datagram: signature{starts: "\x00", match: matchLDP},
 		},
 		{
-			name: "rip", category: categoryNetwork, udp: []uint16{520, 521}, datagram: signature{"\x01\x02", matchRIP},
+			name: "rip", category: categoryNetwork, udp: []uint16{520, 521}, datagram: signature{starts: "\x01\x02", match: matchRIP, portOnly: true},
 		},
 		{
-			name: "hsrp", category: categoryNetwork, udp: []uint16{1985, 2029}, datagram: signature{"\x00\x01", matchHSRP},
+			name: "hsrp", category: categoryNetwork, udp: []uint16{1985, 2029}, datagram: signature{starts: "\x00\x01", match: matchHSRP, portOnly: true},
 		},
 		{
-			name: "glbp", category: categoryNetwork, udp: []uint16{3222}, datagram: signature{"\x01", func(l *look) answer {
+			name: "glbp", category: categoryNetwork, udp: []uint16{3222}, datagram: signature{starts: "\x01", match: func(l *look) answer {
 				return when(l.size >= 32 && l.ported(3222) && len(l.b) > 1 && l.b[1] == 0, yes)
-			}},
+			}, portOnly: true},
 		},
 		{
-			name: "bfd", category: categoryNetwork, udp: []uint16{3784, 3785, 4784}, datagram: signature{"", func(l *look) answer {
+			name: "bfd", category: categoryNetwork, udp: []uint16{3784, 3785, 4784}, datagram: signature{starts: "", match: func(l *look) answer {
 				b := l.b
 				return when(len(b) >= 24 && b[0]>>5 == 1 && int(b[3]) == l.size && b[2] != 0 && u32(b, 4) != 0 && l.size <= 52, l.byPort(3784, 4784))
 			}},
 		},
 		{
-			name: "lisp", category: categoryNetwork, udp: []uint16{4341, 4342}, tcp: []uint16{4342}, datagram: signature{"", matchLISP},
+			name: "lisp", category: categoryNetwork, udp: []uint16{4341, 4342}, tcp: []uint16{4342}, datagram: signature{starts: "", match: matchLISP, portOnly: true},
 		},
 		{
-			name: "gtp", category: categoryNetwork, udp: []uint16{2123, 2152, 3386}, datagram: signature{"", matchGTP},
+			name: "gtp", category: categoryNetwork, udp: []uint16{2123, 2152, 3386}, datagram: signature{starts: "", match: matchGTP, portOnly: true},
 		},
 		{
-			name: "pfcp", category: categoryNetwork, udp: []uint16{8805}, datagram: signature{"\x20\x21\x22\x23", func(l *look) answer {
+			name: "pfcp", category: categoryNetwork, udp: []uint16{8805}, datagram: signature{starts: "\x20\x21\x22\x23", match: func(l *look) answer {
 				return when(len(l.b) >= 8 && int(u16(l.b, 2))+4 == l.size && l.b[1] != 0 && l.b[1] < 60, l.byPort(8805))
 			}},
 		},
 		{
-			name: "vxlan", category: categoryNetwork, udp: []uint16{4789}, datagram: signature{"\x08", func(l *look) answer {
+			name: "vxlan", category: categoryNetwork, udp: []uint16{4789}, datagram: signature{starts: "\x08", match: func(l *look) answer {
 				return when(len(l.b) >= 22 && u24(l.b, 1) == 0 && l.b[7] == 0, l.byPort(4789, 8472))
 			}},
 		},
 		{
-			name: "geneve", category: categoryNetwork, udp: []uint16{6081}, datagram: signature{"\x00\x01\x02\x03\x04", func(l *look) answer {
+			name: "geneve", category: categoryNetwork, udp: []uint16{6081}, datagram: signature{starts: "\x00\x01\x02\x03\x04", match: func(l *look) answer {
 				return when(len(l.b) >= 22 && u16(l.b, 2) == 0x6558 && l.b[7] == 0, l.byPort(6081))
 			}},
 		},
 		{
-			name: "capwap", category: categoryNetwork, udp: []uint16{5246, 5247}, datagram: signature{"\x00\x01", func(l *look) answer {
+			name: "capwap", category: categoryNetwork, udp: []uint16{5246, 5247}, datagram: signature{starts: "\x00\x01", match: func(l *look) answer {
 				b := l.b
 				if b[0] == 1 { // DTLS follows.
 					return when(len(b) > 17 && u24(b, 1) == 0 && dtlsVersion(u16(b, 5)), yes)
@@ -69,10 +69,10 @@ func networkProtocols() []protocol {
 			}},
 		},
 		{
-			name: "openflow", category: categoryManage, tcp: []uint16{6633, 6653}, client: signature{"\x01\x02\x03\x04\x05", matchOpenFlow}, server: signature{"\x01\x02\x03\x04\x05", matchOpenFlow},
+			name: "openflow", category: categoryManage, tcp: []uint16{6633, 6653}, client: signature{starts: "\x01\x02\x03\x04\x05", match: matchOpenFlow}, server: signature{starts: "\x01\x02\x03\x04\x05", match: matchOpenFlow},
 		},
 		{
-			name: "diameter", category: categoryLogin, tcp: []uint16{3868}, client: signature{"\x01", matchDiameter}, server: signature{"\x01", matchDiameter},
+			name: "diameter", category: categoryLogin, tcp: []uint16{3868}, client: signature{starts: "\x01", match: matchDiameter}, server: signature{starts: "\x01", match: matchDiameter},
 		},
 		{
 			name: "pgm", category: categoryNetwork, ip: 113,

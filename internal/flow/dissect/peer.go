@@ -5,33 +5,33 @@ import "bytes"
 func peerProtocols() []protocol {
 	coin := says("\xf9\xbe\xb4\xd9", "\x0b\x11\x09\x07", "\xfa\xbf\xb5\xda", "\xfb\xc0\xb6\xdb", "\xc0\xc0\xc0\xc0", "\xbf\x0c\x6b\xbd", "\xe3\xe1\xf3\xe8")
 	levin := says("\x01\x21\x01\x01\x01\x01\x01\x01", "\x01\x11\x01\x01\x01\x01\x21\x01")
-	donkey := signature{"\xe3\xc5\xd4", matchED2K}
+	donkey := signature{starts: "\xe3\xc5\xd4", match: matchED2K}
 	return []protocol{
 		{
 			name: "bittorrent", category: categoryP2P, tcp: []uint16{6881}, udp: []uint16{6881},
 			client: says("\x13BitTorrent protocol"), server: says("\x13BitTorrent protocol"),
-			datagram: signature{"", matchBitTorrent},
+			datagram: signature{starts: "", match: matchBitTorrent},
 		},
 		{name: "bitcoin", category: categoryP2P, tcp: []uint16{8333}, client: coin, server: coin},
 		{name: "monero", category: categoryP2P, tcp: []uint16{18080}, client: levin, server: levin},
-		{name: "stratum", category: categoryP2P, tcp: []uint16{3333}, client: signature{"{", matchStratum}},
+		{name: "stratum", category: categoryP2P, tcp: []uint16{3333}, client: signature{starts: "{", match: matchStratum}},
 		{name: "gnutella", category: categoryP2P, tcp: []uint16{6346}, client: says("GNUTELLA CONNECT/", "GNUTELLA/0."), server: says("GNUTELLA/0."), udp: []uint16{6346}, datagram: says("GND\x01", "GND\x02", "GND\x00")},
-		{name: "edonkey", category: categoryP2P, tcp: []uint16{4662, 4661}, udp: []uint16{4672, 4665}, client: donkey, server: donkey, datagram: signature{"\xe3\xe4\xe5\xc5", func(l *look) answer {
+		{name: "edonkey", category: categoryP2P, tcp: []uint16{4662, 4661}, udp: []uint16{4672, 4665}, client: donkey, server: donkey, datagram: signature{starts: "\xe3\xe4\xe5\xc5", match: func(l *look) answer {
 			return when(len(l.b) >= 2 && (l.b[0] == 0xe4 && (l.b[1] <= 0x62) || l.b[0] == 0xe3 && l.b[1] >= 0x90 && l.b[1] <= 0xa3), maybe)
 		}}},
 		{name: "direct-connect", category: categoryP2P, tcp: []uint16{411, 412}, client: says("$MyNick ", "$Lock EXTENDEDPROTOCOL", "HSUP ADBA", "CSUP ADBA"), server: says("$Lock ", "$MyNick ")},
 		{name: "soulseek", category: categoryP2P, tcp: []uint16{2234, 2242}},
 		{name: "syncthing", category: categoryP2P, tcp: []uint16{22000}, udp: []uint16{21027}, datagram: says("\x2e\xa7\xd9\x0b")},
 		{name: "ipfs", category: categoryP2P, tcp: []uint16{4001}, client: says("\x13/multistream/1.0.0"), server: says("\x13/multistream/1.0.0")},
-		{name: "ethereum-discovery", category: categoryP2P, udp: []uint16{30303}, datagram: signature{"", func(l *look) answer {
+		{name: "ethereum-discovery", category: categoryP2P, udp: []uint16{30303}, datagram: signature{starts: "", match: func(l *look) answer {
 			// discv4: hash, signature of 65 bytes ending in 0 or 1, a kind, and a list.
 			b := l.b
 			return when(len(b) > 100 && b[96] <= 1 && b[97] >= 1 && b[97] <= 6 && b[98] >= 0xc0, l.byPort(30303))
 		}}},
-		{name: "raft", category: categoryP2P, client: signature{"\x01", func(l *look) answer {
+		{name: "raft", category: categoryP2P, client: signature{starts: "\x01", match: func(l *look) answer {
 			// The C implementation: protocol 1, a kind, and an address in text.
 			if need(l, 28) {
-				return starts(l.b[:min(8, len(l.b))], "\x01\x00\x00\x00\x00\x00\x00\x00")
+				return min(more, starts(l.b[:min(8, len(l.b))], "\x01\x00\x00\x00\x00\x00\x00\x00"))
 			}
 			n := le32(l.b, 16)
 			return when(bytes.HasPrefix(l.b, []byte("\x01\x00\x00\x00\x00\x00\x00\x00")) && n >= 8 && n <= 64 && le32(l.b, 20) == 0 && alphanumeric(l.b[24]) && alphanumeric(l.b[25]), yes)

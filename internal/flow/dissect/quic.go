@@ -291,7 +291,7 @@ func (r *reading) quicPacket(b []byte) (rest []byte, done bool) {
 func (r *reading) quicHello(q *quicState) bool {
 	b := q.hello.prefix()
 	if len(b) >= 4 && b[0] != handshakeClientHello {
-		return true
+		return r.googleHello(b) == Done
 	}
 	if len(b) < 4 || len(b) < 4+u24(b, 1) {
 		return false

@@ -6,48 +6,48 @@ func remoteProtocols() []protocol {
 	return []protocol{
 		{
 			name: "rdp", category: categoryRemote, tcp: []uint16{3389}, udp: []uint16{3389},
-			client: signature{"\x03", matchRDP}, server: signature{"\x03", matchRDPAnswer}, read: readRDP,
-			datagram: signature{"\xff", func(l *look) answer { // MS-RDPEUDP: a SYN.
+			client: signature{starts: "\x03", match: matchRDP}, server: signature{starts: "\x03", match: matchRDPAnswer}, read: readRDP,
+			datagram: signature{starts: "\xff", match: func(l *look) answer { // MS-RDPEUDP: a SYN.
 				return when(len(l.b) >= 16 && u32(l.b, 0) == 0xffffffff && u16(l.b, 6)&1 == 1 && l.size >= 1000 && u16(l.b, 6) < 0x4000, l.byPort(3389))
 			}},
 			tells: "TLS once both sides agreed on it",
 		},
 		{
 			name: "rfb", category: categoryRemote, tcp: []uint16{5900, 5901, 5902, 5800},
-			client: signature{"R", matchRFB}, server: signature{"R", matchRFB},
+			client: signature{starts: "R", match: matchRFB}, server: signature{starts: "R", match: matchRFB},
 		},
 		{
 			name: "telnet", category: categoryRemote, tcp: []uint16{23, 2323},
-			client: signature{"\xff", matchTelnet}, server: signature{"\xff", matchTelnet}, read: readTelnet,
+			client: signature{starts: "\xff", match: matchTelnet}, server: signature{starts: "\xff", match: matchTelnet}, read: readTelnet,
 			tells: "user who logs in",
 		},
 		{
 			name: "x11", category: categoryRemote, tcp: []uint16{6000, 6001, 6010},
-			client: signature{"Bl", func(l *look) answer { return anyOf(l.b, "B\x00\x00\x0b\x00\x00", "l\x00\x0b\x00\x00\x00") }},
+			client: signature{starts: "Bl", match: func(l *look) answer { return anyOf(l.b, "B\x00\x00\x0b\x00\x00", "l\x00\x0b\x00\x00\x00") }},
 		},
 		{
-			name: "xdmcp", category: categoryRemote, udp: []uint16{177}, datagram: signature{"\x00", func(l *look) answer {
+			name: "xdmcp", category: categoryRemote, udp: []uint16{177}, datagram: signature{starts: "\x00", match: func(l *look) answer {
 				b := l.b
 				return when(len(b) >= 6 && u16(b, 0) == 1 && u16(b, 2) >= 1 && u16(b, 2) <= 13 && int(u16(b, 4))+6 == l.size, l.byPort(177))
 			}},
 		},
 		{
-			name: "rlogin", category: categoryRemote, tcp: []uint16{513}, client: signature{"\x00", func(l *look) answer {
+			name: "rlogin", category: categoryRemote, tcp: []uint16{513}, client: signature{starts: "\x00", match: func(l *look) answer {
 				return matchStrings(l, 1, 3, '/', 513)
 			}},
 		},
 		{
-			name: "rsh", category: categoryRemote, tcp: []uint16{514}, client: signature{"0123456789", matchRSH},
+			name: "rsh", category: categoryRemote, tcp: []uint16{514}, client: signature{starts: "0123456789", match: matchRSH},
 		},
 		{
 			name: "teamviewer", category: categoryRemote, tcp: []uint16{5938}, udp: []uint16{5938},
-			client: signature{"\x17\x11", func(l *look) answer {
+			client: signature{starts: "\x17\x11", match: func(l *look) answer {
 				if need(l, 5) {
-					return anyOf(l.b, "\x17\x24", "\x11\x30")
+					return min(more, anyOf(l.b, "\x17\x24", "\x11\x30"))
 				}
 				return when(anyOf(l.b, "\x17\x24", "\x11\x30") == yes && l.b[2] < 64 && l.ported(5938), yes)
 			}},
-			datagram: signature{"\x00", func(l *look) answer {
+			datagram: signature{starts: "\x00", match: func(l *look) answer {
 				return when(len(l.b) >= 13 && l.b[0] == 0 && l.b[11] == 0x17 && l.b[12] == 0x24, yes)
 			}},
 		},
@@ -59,7 +59,7 @@ func remoteProtocols() []protocol {
 		{
 			name: "vmware", category: categoryRemote, tcp: []uint16{902},
 			server: says("220 VMware Authentication Daemon"), udp: []uint16{902},
-			datagram: signature{"\xa4", func(l *look) answer {
+			datagram: signature{starts: "\xa4", match: func(l *look) answer {
 				return when(l.size >= 40 && len(l.b) > 3 && u16(l.b, 0) == 0xa400, l.byPort(902))
 			}},
 		},
@@ -70,9 +70,9 @@ func remoteProtocols() []protocol {
 		},
 		{name: "spice", category: categoryRemote, tcp: []uint16{5930}, client: says("REDQ\x02\x00\x00\x00", "REDQ\x01\x00\x00\x00"), server: says("REDQ\x02\x00\x00\x00")},
 		{
-			name: "pcanywhere", category: categoryRemote, udp: []uint16{5632}, datagram: signature{"NS", func(l *look) answer {
+			name: "pcanywhere", category: categoryRemote, udp: []uint16{5632}, datagram: signature{starts: "NS", match: func(l *look) answer {
 				return when(l.size == 2 && l.ported(5632) && (l.b[1] == 'Q' || l.b[1] == 'T'), yes)
-			}},
+			}, portOnly: true},
 		},
 		{name: "adb", category: categoryManage, tcp: []uint16{5555}, client: says("CNXN\x00\x00\x00\x01", "CNXN\x01\x00\x00\x01"), server: says("CNXN", "AUTH\x01\x00\x00\x00")},
 	}
@@ -204,13 +204,13 @@ func readTelnet(r *reading) Verdict {
 	s := r.s
 	if r.dir == FromResponder {
 		if s.step == stepTalk && (containsFold(r.b[s.dns.offset[1]:], "LOGIN:") || containsFold(r.b[s.dns.offset[1]:], "USERNAME:") || containsFold(r.b[s.dns.offset[1]:], "USER:")) {
-			s.step = stepAskUser
-			s.dns.offset[0] = len(s.streams[0].view)
+			s.step = stepAskUser // What the client says from now on.
 		}
 		s.dns.offset[1] = max(0, len(r.b)-16)
 		return More
 	}
 	if s.step != stepAskUser {
+		s.dns.offset[0] = len(r.b)
 		return More
 	}
 	typed := r.b[min(len(r.b), s.dns.offset[0]):]

@@ -7,13 +7,13 @@ func says(words ...string) signature {
 	for i, w := range words {
 		first[i] = w[0]
 	}
-	return signature{string(first), func(l *look) answer { return anyOf(l.b, words...) }}
+	return signature{starts: string(first), match: func(l *look) answer { return anyOf(l.b, words...) }}
 }
 
 // hints makes a signature of words that others say too: they are weak evidence.
 func hints(words ...string) signature {
 	s := says(words...)
-	return signature{s.starts, func(l *look) answer {
+	return signature{starts: s.starts, match: func(l *look) answer {
 		if a := anyOf(l.b, words...); a != yes {
 			return a
 		}

@@ -5,18 +5,18 @@ func secureProtocols() []protocol {
 	return []protocol{
 		{
 			name: "tls", category: categoryWeb, tcp: []uint16{443, 8443, 853, 993, 995, 465, 636, 989, 990, 992, 5061, 8883, 5671, 6697, 5223},
-			client: signature{records + "\x80\x81", func(l *look) answer {
+			client: signature{starts: records + "\x80\x81", match: func(l *look) answer {
 				if l.b[0]&0x80 != 0 {
 					return matchSSL2(l)
 				}
 				return matchTLS(l)
 			}},
-			server: signature{records, matchTLS}, read: readTLS,
+			server: signature{starts: records, match: matchTLS}, read: readTLS,
 			tells: "version, server name, ALPN, cipher suite, ECH, JA4, JA3; of TLS 1.2 and older the certificate: subject, issuer, validity, SHA-256, names",
 		},
 		{
 			name: "quic", category: categoryWeb, udp: []uint16{443, 8443, 853, 784, 8853},
-			datagram: signature{"", func(l *look) answer {
+			datagram: signature{starts: "", match: func(l *look) answer {
 				if l.b[0]&0x80 == 0 && l.b[0]&0x09 != 0x09 {
 					return no
 				}
@@ -26,7 +26,7 @@ func secureProtocols() []protocol {
 		},
 		{
 			name: "dtls", category: categoryNetwork, udp: []uint16{2056, 5684},
-			datagram: signature{records + "\x18\x19\x1a", matchDTLS}, readDatagram: readDTLS, tells: "as TLS",
+			datagram: signature{starts: records + "\x18\x19\x1a", match: matchDTLS}, readDatagram: readDTLS, tells: "as TLS",
 		},
 		{
 			name: "ssh", category: categoryRemote, tcp: []uint16{22, 2222},

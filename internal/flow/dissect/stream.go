@@ -95,7 +95,7 @@ func (st *stream) add(p *pool, seq uint32, b []byte, wire uint32) bool {
 	case at > have:
 		st.hold(p, seq, b)
 		return st.resync(p)
-	case at < 0 && !st.sure && have+int64(len(b)) <= maxStream && at+int64(len(b)) >= 0:
+	case at < 0 && !st.sure && st.skip == 0 && have+int64(len(b)) <= maxStream && at+int64(len(b)) >= 0:
 		return st.prepend(p, seq, b[:-at])
 	case at < 0 && at+int64(len(b)) <= have, at+int64(len(b)) <= have:
 		return false

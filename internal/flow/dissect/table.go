@@ -1,5 +1,7 @@
 package dissect
 
+import "math"
+
 // id numbers a protocol within tables; none stands for no protocol.
 type id uint8
 
@@ -72,6 +74,8 @@ type signature struct {
 	// starts are the bytes with which it can begin; any, if empty.
 	starts string
 	match  func(l *look) answer
+	// portOnly says that it is tried only where the port speaks for the protocol.
+	portOnly bool
 }
 
 // protocol is a row of the table of protocols.
@@ -108,10 +112,15 @@ type tables struct {
 	// so, in the order of the table.
 	lists  [sides][256][]id
 	byName map[string]id
+	// nlogn is n·log2(n), to measure entropy.
+	nlogn [maxEntropy + 1]float32
 }
 
 func newTables() *tables {
 	t := &tables{protocols: append([]protocol{{}}, allProtocols()...), byName: map[string]id{}}
+	for n := 2; n < len(t.nlogn); n++ {
+		t.nlogn[n] = float32(float64(n) * math.Log2(float64(n)))
+	}
 	for i := range t.protocols {
 		p := &t.protocols[i]
 		if i == 0 {
@@ -144,7 +153,7 @@ func first(have, want id) id {
 }
 
 func (t *tables) list(side int, i id, s signature) {
-	if s.match == nil {
+	if s.match == nil || s.portOnly {
 		return
 	}
 	if s.starts == "" {

@@ -132,6 +132,9 @@ func line(b []byte) ([]byte, bool) {
 			return b[:i], true
 		}
 	}
+	if n := len(b); n > 0 && b[n-1] == '\r' { // Its other half is still to come.
+		return b[:n-1], false
+	}
 	return b, false
 }
 

@@ -11,7 +11,7 @@ func voiceProtocols() []protocol {
 		{
 			name: "sip", category: categoryVoice, tcp: []uint16{5060}, udp: []uint16{5060},
 			client: says(sipWords...), server: says(sipWords...),
-			datagram: signature{"IROABCSNMPUV\r\x00", func(l *look) answer {
+			datagram: signature{starts: "IROABCSNMPUV\r\x00", match: func(l *look) answer {
 				if anyOf(l.b, sipWords...) == yes {
 					return yes
 				}
@@ -23,42 +23,42 @@ func voiceProtocols() []protocol {
 		},
 		{
 			name: "stun", category: categoryVoice, udp: []uint16{3478, 19302}, tcp: []uint16{3478},
-			datagram: signature{"\x00\x01", matchSTUN}, readDatagram: readSTUN, client: signature{"\x00\x01", matchSTUNTCP}, server: signature{"\x00\x01", matchSTUNTCP},
+			datagram: signature{starts: "\x00\x01", match: matchSTUN}, readDatagram: readSTUN, client: signature{starts: "\x00\x01", match: matchSTUNTCP}, server: signature{starts: "\x00\x01", match: matchSTUNTCP},
 			tells: "TURN as the service where relays are asked for",
 		},
 		{
-			name: "rtcp", category: categoryVoice, datagram: signature{"\x80\x81\x82\x83\x84\x85\x86\x87\x8f\xa0\xa1", matchRTCP},
+			name: "rtcp", category: categoryVoice, datagram: signature{starts: "\x80\x81\x82\x83\x84\x85\x86\x87\x8f\xa0\xa1", match: matchRTCP},
 		},
 		{
 			name: "h323", category: categoryVoice, tcp: []uint16{1720}, udp: []uint16{1719},
-			client: signature{"\x03", matchH225}, server: signature{"\x03", matchH225},
-			datagram: signature{"", func(l *look) answer {
+			client: signature{starts: "\x03", match: matchH225}, server: signature{starts: "\x03", match: matchH225},
+			datagram: signature{starts: "", match: func(l *look) answer {
 				return when(l.ported(1719) && len(l.b) > 8 && bytes.Contains(l.b[:min(len(l.b), 32)], []byte("\x06\x00\x08\x91\x4a\x00")), yes)
-			}},
+			}, portOnly: true},
 		},
 		{
-			name: "mgcp", category: categoryVoice, udp: []uint16{2427, 2727}, datagram: signature{"EMCRANDL0123456789", matchMGCP},
+			name: "mgcp", category: categoryVoice, udp: []uint16{2427, 2727}, datagram: signature{starts: "EMCRANDL0123456789", match: matchMGCP},
 		},
 		{
 			name: "megaco", category: categoryVoice, udp: []uint16{2944, 2945}, datagram: says("MEGACO/", "!/1 [", "!/2 [", "!/3 [", "!/1 <"), tcp: []uint16{2944},
 		},
 		{
-			name: "skinny", category: categoryVoice, tcp: []uint16{2000}, client: signature{"", matchSkinny}, server: signature{"", matchSkinny},
+			name: "skinny", category: categoryVoice, tcp: []uint16{2000}, client: signature{starts: "", match: matchSkinny, portOnly: true}, server: signature{starts: "", match: matchSkinny, portOnly: true},
 		},
 		{
-			name: "iax", category: categoryVoice, udp: []uint16{4569}, datagram: signature{"", func(l *look) answer {
+			name: "iax", category: categoryVoice, udp: []uint16{4569}, datagram: signature{starts: "", match: func(l *look) answer {
 				b := l.b
 				return when(len(b) >= 12 && b[0]&0x80 != 0 && b[8] <= 1 && b[9] <= 1 && b[10] == 6 && b[11] > 0 && b[11] < 41, l.byPort(4569))
 			}},
 		},
 		{
-			name: "mumble", category: categoryVoice, udp: []uint16{64738}, datagram: signature{"\x00", func(l *look) answer {
+			name: "mumble", category: categoryVoice, udp: []uint16{64738}, datagram: signature{starts: "\x00", match: func(l *look) answer {
 				return when((l.size == 12 || l.size == 24) && u32(l.b, 0)&0xff000000 == 0 && l.ported(64738), yes)
-			}},
+			}, portOnly: true},
 		},
 		{name: "teamspeak", category: categoryVoice, udp: []uint16{9987}, datagram: says("TS3INIT1", "\xf4\xbe\x03\x00")},
 		{
-			name: "discord", category: categoryVoice, datagram: signature{"\x00\x13", func(l *look) answer {
+			name: "discord", category: categoryVoice, datagram: signature{starts: "\x00\x13", match: func(l *look) answer {
 				if l.b[0] == 0x13 {
 					return when(l.size == 8, starts(l.b, "\x13\x37\xca\xfe"))
 				}
@@ -66,13 +66,13 @@ func voiceProtocols() []protocol {
 			}},
 		},
 		{
-			name: "zoom", category: categoryVoice, udp: []uint16{8801}, datagram: signature{"\x01\x05\x1f", func(l *look) answer {
+			name: "zoom", category: categoryVoice, udp: []uint16{8801}, datagram: signature{starts: "\x01\x05\x1f", match: func(l *look) answer {
 				b := l.b
 				return when(l.ported(8801) && len(b) > 24 && (b[0] == 0x1f || b[0] == 1 || b[0] == 5), yes)
-			}},
+			}, portOnly: true},
 		},
 		{
-			name: "rtp", category: categoryVoice, client: signature{"\x00\x01\x02\x03\x04\x05", matchFramedRTP}, datagram: signature{"\x80\x81\x90\x91\xa0\xb0", matchRTP},
+			name: "rtp", category: categoryVoice, client: signature{starts: "\x00\x01\x02\x03\x04\x05", match: matchFramedRTP}, datagram: signature{starts: "\x80\x81\x90\x91\xa0\xb0", match: matchRTP},
 		},
 	}
 }
@@ -155,6 +155,9 @@ func matchRTP(l *look) answer {
 		return no
 	}
 	f := l.first
+	if f == nil && len(l.other) > 1 { // What comes back speaks for it if it has the same form.
+		return when(l.other[0] == b[0] && l.other[1]&0x7f == kind && b[0] == 0x80, maybe)
+	}
 	if f == nil {
 		return maybe
 	}

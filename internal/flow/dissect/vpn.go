@@ -2,11 +2,11 @@ package dissect
 
 func vpnProtocols() []protocol {
 	return []protocol{
-		{name: "wireguard", category: categoryVPN, udp: []uint16{51820}, datagram: signature{"\x01\x02\x03\x04", matchWireGuard}},
-		{name: "isakmp", category: categoryVPN, udp: []uint16{500, 4500}, datagram: signature{"", matchIKE}},
-		{name: "openvpn", category: categoryVPN, udp: []uint16{1194}, tcp: []uint16{1194}, datagram: signature{"\x38\x40\x50\x3a\x42", func(l *look) answer { return matchOpenVPN(l, l.b, l.size) }},
-			client: signature{"\x00", matchOpenVPNTCP}, server: signature{"\x00", matchOpenVPNTCP}},
-		{name: "l2tp", category: categoryVPN, udp: []uint16{1701}, datagram: signature{"\xc8\x00\x02\x40\x42\xca", func(l *look) answer {
+		{name: "wireguard", category: categoryVPN, udp: []uint16{51820}, datagram: signature{starts: "\x01\x02\x03\x04", match: matchWireGuard}},
+		{name: "isakmp", category: categoryVPN, udp: []uint16{500, 4500}, datagram: signature{starts: "", match: matchIKE}},
+		{name: "openvpn", category: categoryVPN, udp: []uint16{1194}, tcp: []uint16{1194}, datagram: signature{starts: "\x38\x40\x50\x3a\x42", match: func(l *look) answer { return matchOpenVPN(l, l.b, l.size) }},
+			client: signature{starts: "\x00", match: matchOpenVPNTCP}, server: signature{starts: "\x00", match: matchOpenVPNTCP}},
+		{name: "l2tp", category: categoryVPN, udp: []uint16{1701}, datagram: signature{starts: "\xc8\x00\x02\x40\x42\xca", match: func(l *look) answer {
 			b := l.b
 			if len(b) < 12 || b[1]&15 != 2 && b[1]&15 != 3 {
 				return no
@@ -16,22 +16,22 @@ func vpnProtocols() []protocol {
 			}
 			return when(l.ported(1701) && (b[0]&0x40 == 0 || int(u16(b, 2)) == l.size), yes)
 		}}},
-		{name: "pptp", category: categoryVPN, tcp: []uint16{1723}, client: signature{"\x00", matchPPTP}, server: signature{"\x00", matchPPTP}},
-		{name: "cisco-vpn", category: categoryVPN, udp: []uint16{10000, 62515}, tcp: []uint16{10000}, datagram: signature{"", func(l *look) answer {
+		{name: "pptp", category: categoryVPN, tcp: []uint16{1723}, client: signature{starts: "\x00", match: matchPPTP}, server: signature{starts: "\x00", match: matchPPTP}},
+		{name: "cisco-vpn", category: categoryVPN, udp: []uint16{10000, 62515}, tcp: []uint16{10000}, datagram: signature{starts: "", match: func(l *look) answer {
 			b := l.b
 			return when(l.ported(10000) && len(b) > 12 && u16(b, 0)>>8 == 0xfe && u16(b, 2)>>8 == 0x57, yes)
-		}}},
+		}, portOnly: true}},
 		{name: "softether", category: categoryVPN, tcp: []uint16{5555, 992}, client: says("vpnconnect"), udp: []uint16{5004}},
-		{name: "tinc", category: categoryVPN, tcp: []uint16{655}, client: signature{"0", matchTinc}, server: signature{"0", matchTinc}},
+		{name: "tinc", category: categoryVPN, tcp: []uint16{655}, client: signature{starts: "0", match: matchTinc}, server: signature{starts: "0", match: matchTinc}},
 		{name: "zerotier", category: categoryVPN, udp: []uint16{9993}},
 		{name: "tailscale-disco", category: categoryVPN, udp: []uint16{41641}, datagram: says("TS\xf0\x9f\x92\xac")},
-		{name: "teredo", category: categoryVPN, udp: []uint16{3544}, datagram: signature{"\x60\x00", func(l *look) answer {
+		{name: "teredo", category: categoryVPN, udp: []uint16{3544}, datagram: signature{starts: "\x60\x00", match: func(l *look) answer {
 			b := l.b
 			if b[0] == 0 { // Authentication or an origin in front (RFC 4380, section 5.1.1).
 				return when(l.ported(3544) && len(b) > 8 && b[1] <= 1, yes)
 			}
 			return when(l.ported(3544) && len(b) >= 40 && int(u16(b, 4))+40 == l.size, yes)
-		}}},
+		}, portOnly: true}},
 		{name: "ayiya", category: categoryVPN, udp: []uint16{5072}},
 		{name: "cloudflare-warp", category: categoryVPN, udp: []uint16{2408}},
 		{name: "esp", category: categoryVPN, ip: 50},
@@ -145,7 +145,7 @@ func matchPPTP(l *look) answer {
 	if need(l, 10) {
 		return when(b[0] == 0, more)
 	}
-	return when(u16(b, 2) == 1 && u32(b, 4) == 0x1a2b3c4d && b[8] == 0 && b[9] > 0 && b[9] <= 15, yes)
+	return when(b[0] == 0 && u16(b, 2) == 1 && u32(b, 4) == 0x1a2b3c4d && b[8] == 0 && b[9] > 0 && b[9] <= 15, yes)
 }
 
 // matchTinc recognises the greeting "0 NAME 17".

@@ -4,7 +4,7 @@ func webProtocols() []protocol {
 	return []protocol{
 		{
 			name: "http", category: categoryWeb, tcp: []uint16{80, 8080, 8000, 8008, 8081, 8888, 3128, 5985},
-			client: signature{"GPHDOCTMLUSBRVNA", matchHTTPRequest}, server: signature{"H", matchHTTPResponse}, read: readHTTP,
+			client: signature{starts: "GPHDOCTMLUSBRVNA", match: matchHTTPRequest}, server: signature{starts: "H", match: matchHTTPResponse}, read: readHTTP,
 			tells: "version, method, host, URL without secrets, user agent, status, server, content type, user of basic authentication; what a proxy's CONNECT carries",
 		},
 		{
@@ -12,18 +12,18 @@ func webProtocols() []protocol {
 			tells: "named by the answer 101 to an HTTP upgrade; its request as HTTP tells it",
 		},
 		{
-			name: "shoutcast", category: categoryStream, server: signature{"I", func(l *look) answer { return starts(l.b, "ICY 200 ") }},
+			name: "shoutcast", category: categoryStream, server: signature{starts: "I", match: func(l *look) answer { return starts(l.b, "ICY 200 ") }},
 		},
 		{
-			name: "fastcgi", category: categoryWeb, tcp: []uint16{9000}, client: signature{"\x01", matchFastCGI},
+			name: "fastcgi", category: categoryWeb, tcp: []uint16{9000}, client: signature{starts: "\x01", match: matchFastCGI},
 		},
 		{
 			name: "ajp", category: categoryWeb, tcp: []uint16{8009},
-			client: signature{"\x12", matchAJP}, server: signature{"A", matchAJP},
+			client: signature{starts: "\x12", match: matchAJP}, server: signature{starts: "A", match: matchAJP},
 		},
 		{
 			name: "haproxy", category: categoryWeb,
-			client: signature{"P\r", func(l *look) answer {
+			client: signature{starts: "P\r", match: func(l *look) answer {
 				return anyOf(l.b, "PROXY TCP4 ", "PROXY TCP6 ", "PROXY UNKNOWN", "\r\n\r\n\x00\r\nQUIT\n")
 			}},
 		},
