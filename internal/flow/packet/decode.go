@@ -64,7 +64,7 @@ func (d *Decoder) Decode(f *Frame, p *Packet) error {
 // clearTransport takes away what an outer transport, or an earlier packet, left.
 func (p *Packet) clearTransport() {
 	p.HasPorts, p.SrcPort, p.DstPort = false, 0, 0
-	p.ICMPType, p.ICMPCode, p.Flags, p.Window = 0, 0, 0, 0
+	p.ICMPType, p.ICMPCode, p.EchoID, p.Flags, p.Window = 0, 0, 0, 0, 0
 	p.Seq, p.Ack, p.PayloadBytes = 0, 0, 0
 	p.Options, p.Payload = nil, nil
 }

@@ -130,7 +130,8 @@ type Packet struct {
 	HasPorts           bool // of TCP, UDP, SCTP, UDP-Lite and DCCP
 	SrcPort, DstPort   uint16
 	ICMPType, ICMPCode uint8
-	Flags              uint8 // TCP
+	EchoID             uint16 // identifier of an ICMP echo or its reply, else 0
+	Flags              uint8  // TCP
 	Seq, Ack           uint32
 	Window             uint16
 	Options            []byte // of TCP, raw

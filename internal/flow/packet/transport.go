@@ -1,5 +1,7 @@
 package packet
 
+import "encoding/binary"
+
 // Lengths of headers, in bytes.
 const (
 	tcpLength  = 20
@@ -86,6 +88,9 @@ func (p *Packet) icmp(data []byte, rest uint32) error {
 		return lack(rest, 4)
 	}
 	p.ICMPType, p.ICMPCode = data[0], data[1]
+	if echo := p.Protocol == protoICMP && p.ICMPType&^8 == 0 || p.Protocol == protoICMPv6 && p.ICMPType&^1 == 128; echo && len(data) >= 6 {
+		p.EchoID = binary.BigEndian.Uint16(data[4:])
+	}
 	header := min(rest, icmpLength)
 	p.Payload, p.PayloadBytes = beyond(data, header), rest-header
 	return nil

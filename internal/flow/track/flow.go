@@ -57,3 +57,15 @@ type Flow struct {
 	SrcMAC, DstMAC packet.MAC
 	Facts          *dissect.Facts
 }
+
+// ICMP returns type and code of an ICMP flow: of the question where there is one.
+// Its ports are then the types of both directions, or type and code.
+func (f *Flow) ICMP() (kind, code uint8, is bool) {
+	if f.Protocol != protoICMP && f.Protocol != protoICMPv6 {
+		return 0, 0, false
+	}
+	if _, paired := counterpart(f.Protocol, uint8(f.SrcPort)); paired {
+		return uint8(f.SrcPort), 0, true
+	}
+	return uint8(f.SrcPort), uint8(f.DstPort), true
+}

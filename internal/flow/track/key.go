@@ -61,6 +61,7 @@ func keyOf(p *packet.Packet, vlan bool) (k key, turned bool) {
 		}
 		k.kind = byExchange
 		src, dst = uint16(p.ICMPType), uint16(answer)
+		k.id = p.EchoID // tells one ping from another between the same hosts
 
 	case p.HasPorts:
 		k.kind = byPorts

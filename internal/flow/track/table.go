@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/amoskys/amoskys/internal/flow/dissect"
 	"github.com/amoskys/amoskys/internal/flow/packet"
 )
 
@@ -16,10 +17,19 @@ type Consumer interface {
 	Ended(f *Flow)
 }
 
+// Engine reads the content of flows; *dissect.Engine is one.
+type Engine interface {
+	Begin(t dissect.Tuple) *dissect.State
+	Inspect(s *dissect.State, dir dissect.Direction, p *packet.Packet) dissect.Verdict
+	End(s *dissect.State) *dissect.Facts
+}
+
 // Options set up a Table. Durations of 0 stand for their defaults.
 type Options struct {
 	// Consumer is told of flows. It is required.
 	Consumer Consumer
+	// Engine identifies flows; nil leaves them unknown.
+	Engine Engine
 	// Idle ends a flow of which no packet came for that long: 30 s.
 	Idle time.Duration
 	// Established takes the place of Idle for a TCP connection that is open, since
@@ -38,6 +48,9 @@ type Options struct {
 	// one end: the oldest that nobody answered, else the one that was idle longest
 	// among a sample.
 	MaxFlows int
+	// MaxInspected is how many flows the Engine may be busy with: 100,000. A further
+	// one makes it give up the oldest.
+	MaxInspected int
 	// VLAN makes the innermost VLAN id part of what tells flows apart. Without it, a
 	// conversation whose two directions have different tags is one.
 	VLAN bool
@@ -64,6 +77,9 @@ func (o Options) withDefaults() Options {
 	if o.MaxFlows <= 0 {
 		o.MaxFlows = 1_000_000
 	}
+	if o.MaxInspected <= 0 {
+		o.MaxInspected = 100_000
+	}
 	o.Established = max(o.Established, o.Idle)
 	return o
 }
@@ -75,6 +91,8 @@ type Stats struct {
 	Opened         uint64
 	// Ended counts by reason, with End as the index.
 	Ended [Shutdown + 1]uint64
+	// GivenUp are flows that the Engine was not done with when its room was needed.
+	GivenUp uint64
 	// ClockSetBack is how often the time of packets went back for good.
 	ClockSetBack uint64
 	// Active is how many flows there are now.
@@ -94,9 +112,11 @@ type Table struct {
 	records                          records
 	wheel                            wheel
 	waiting                          waiting
+	inspections                      inspections
 	tunnels                          tunnelSets
 	random                           *rand.Rand
 	stats                            Stats
+	syn                              packet.Packet
 	flow                             Flow
 }
 
@@ -247,6 +267,9 @@ func (t *Table) count(n uint32, h *hot, side uint8, p *packet.Packet) {
 	if p.Protocol == protoTCP && p.HasPorts {
 		t.tcp(n, h, side, p)
 	}
+	if !h.marks.has(inspected) && t.o.Engine != nil {
+		t.inspect(n, h, side, p)
+	}
 }
 
 // patience is how long a flow may be idle.
@@ -268,10 +291,13 @@ func (t *Table) turn() {
 	}
 	t.turnedTo = t.now
 	for at := from; at <= t.now; at++ {
-		slot := &t.wheel.heads[at%wheelSlots]
-		for n := *slot; n != 0; n = *slot {
-			t.wheel.remove(&t.records, n)
+		// The slot is emptied first: what is put back for later may belong in it again.
+		n := t.wheel.heads[at%wheelSlots]
+		t.wheel.heads[at%wheelSlots] = 0
+		for n != 0 {
+			following := t.records.cold(n).later
 			t.due(n)
+			n = following
 		}
 	}
 }
@@ -321,6 +347,7 @@ func (t *Table) end(n uint32, h *hot, why End) {
 	if h.end == Alive {
 		h.end = why
 	}
+	t.conclude(h)
 	if !h.marks.has(told) {
 		t.tell(n, h, Consumer.Opened)
 	}
@@ -333,6 +360,7 @@ func (t *Table) end(n uint32, h *hot, why End) {
 	}
 	t.index.remove(c.hash, n)
 	t.tunnels.release(c.tunnels)
+	t.forget(h)
 	h.seen = 0
 	t.records.give(n)
 }

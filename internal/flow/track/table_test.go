@@ -432,7 +432,7 @@ func TestFlood(t *testing.T) {
 // TestKinds: which packets are one flow.
 func TestKinds(t *testing.T) {
 	icmp := func(src, dst packet.Addr, kind, code uint8, id uint16) packet.Packet {
-		return packet.Packet{Version: 4, Protocol: 1, Src: src, Dst: dst, ICMPType: kind, ICMPCode: code, Segments: 1, Time: start}
+		return packet.Packet{Version: 4, Protocol: 1, Src: src, Dst: dst, ICMPType: kind, ICMPCode: code, EchoID: id, Segments: 1, Time: start}
 	}
 	vlan := func(id uint32) packet.Packet {
 		p := packet.Packet{Version: 4, Protocol: 17, HasPorts: true, Src: client, Dst: server, SrcPort: 1, DstPort: 2, Segments: 1, Time: start}
@@ -446,6 +446,7 @@ func TestKinds(t *testing.T) {
 	}{
 		"echo and its answer": {Options{}, []packet.Packet{icmp(client, server, 8, 0, 7), icmp(server, client, 0, 0, 7)}, []string{"8>0"}},
 		"answer first":        {Options{}, []packet.Packet{icmp(server, client, 0, 0, 7), icmp(client, server, 8, 0, 7)}, []string{"8>0"}},
+		"two echoes":          {Options{}, []packet.Packet{icmp(client, server, 8, 0, 7), icmp(client, server, 8, 0, 8)}, []string{"8>0", "8>0"}},
 		"both ask":            {Options{}, []packet.Packet{icmp(client, server, 8, 0, 7), icmp(server, client, 8, 0, 7)}, []string{"8>0", "8>0"}},
 		"messages":            {Options{}, []packet.Packet{icmp(client, server, 3, 1, 0), icmp(server, client, 3, 1, 0)}, []string{"3>1", "3>1"}},
 		"tags are one":        {Options{}, []packet.Packet{vlan(7), vlan(8)}, []string{"1>2"}},
@@ -463,6 +464,23 @@ func TestKinds(t *testing.T) {
 		}
 		if diff := cmp.Diff(tt.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// TestLeap: after a leap of time a record may be put back into the slot that is just
+// looked at.
+func TestLeap(t *testing.T) {
+	for leap := 68 * time.Second; leap < 71*time.Second; leap += 50 * time.Millisecond {
+		c := &listener{}
+		table := New(Options{Consumer: c, Update: -1})
+		for _, p := range script(t, handshake) {
+			table.Add(&p)
+		}
+		table.Advance(start + int64(leap))
+		table.Advance(start + 2*int64(leap))
+		if len(c.ended) != 0 || table.Stats().Active != 1 {
+			t.Fatalf("after %v: %q", leap, c.lines)
 		}
 	}
 }

@@ -19,6 +19,7 @@ func (t *Table) tell(n uint32, h *hot, whom func(Consumer, *Flow)) {
 		OneSided:  !h.marks.has(answered) && h.key.kind != byMessage && h.key.kind != byAddresses,
 		Midstream: h.marks.has(midstream), Interface: c.iface,
 		Tunnels: t.tunnels.of(c.tunnels), SrcMAC: c.mac[i], DstMAC: c.mac[1-i],
+		Facts: t.facts(h),
 	}
 	if h.marks.has(closing) && h.closer != i {
 		f.ClosedBy = dissect.FromResponder

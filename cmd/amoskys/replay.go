@@ -1,0 +1,222 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/amoskys/amoskys/internal/cli"
+	"github.com/amoskys/amoskys/internal/flow/bpf"
+	"github.com/amoskys/amoskys/internal/flow/capture"
+	"github.com/amoskys/amoskys/internal/flow/lane"
+	"github.com/amoskys/amoskys/internal/flow/tell"
+	"github.com/amoskys/amoskys/internal/flow/track"
+)
+
+// replay is one run of `amoskys replay`.
+type replay struct {
+	env     *cli.Env
+	speed   string
+	filter  string
+	asJSON  bool
+	vlan    bool
+	timeout time.Duration
+	seed    uint16
+
+	out  *bufio.Writer
+	told uint64
+	err  error // of writing
+}
+
+func newReplayCommand(env *cli.Env) *cobra.Command {
+	r := replay{env: env}
+	cmd := &cobra.Command{
+		Use:   "replay FILE",
+		Short: "Show the flows of a capture file",
+		Long: "Reads a capture (pcap or pcapng, packed by gzip or zstd or not; - is standard input) and prints a line for each\n" +
+			"flow when it ends: who spoke with whom, what protocol, how much, and what the content told. It needs no hub and\n" +
+			"no privilege. A flow ends as in the flow agent: closed, reset, or idle for --timeout; what is open at the end of\n" +
+			"the file ends there.",
+		Example: "  amoskys replay capture.pcap\n" +
+			"  amoskys replay capture.pcapng.zst --json --filter 'tcp port 443'\n" +
+			"  tcpdump -w - -i eth0 | amoskys replay -",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return r.run(cmd.Context(), args[0]) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&r.speed, "speed", "max", "how fast: max, or a multiple of the time between the packets, such as 1x or 10x")
+	f.StringVar(&r.filter, "filter", "", "take only packets that this filter selects, in the language of tcpdump")
+	f.DurationVar(&r.timeout, "timeout", 0, "end a flow that is idle for so long (default 30s)")
+	f.BoolVar(&r.vlan, "vlan", false, "take the same conversation in two VLANs for two flows")
+	f.Uint16Var(&r.seed, "seed", 0, "seed of Community IDs")
+	f.BoolVar(&r.asJSON, "json", false, "print JSON, one object a line")
+	return cmd
+}
+
+// parseSpeed reads "max" as 0, and "2x" or "2" as 2.
+func parseSpeed(s string) (float64, error) {
+	if s == "max" {
+		return 0, nil
+	}
+	x, err := strconv.ParseFloat(strings.TrimSuffix(s, "x"), 64)
+	if err != nil || !(x > 0 && x <= 1e9) {
+		return 0, &cli.UsageError{Err: fmt.Errorf("--speed %q: want max, or a multiple such as 1x or 0.5x", s)}
+	}
+	return x, nil
+}
+
+func (r *replay) run(ctx context.Context, path string) (err error) {
+	speed, err := parseSpeed(r.speed)
+	if err != nil {
+		return err
+	}
+	o := lane.Options{Table: track.Options{Consumer: r, Idle: r.timeout, Update: -1, VLAN: r.vlan, Seed: r.seed, OpenAfter: time.Hour}}
+	if r.filter != "" {
+		filter, err := lane.NewFilter(r.filter)
+		if err != nil {
+			var at *bpf.SyntaxError
+			if errors.As(err, &at) {
+				return &cli.UsageError{Err: fmt.Errorf("--filter: %w", err)}
+			}
+			return fmt.Errorf("--filter: %w", err)
+		}
+		o.Keep = filter.Keep
+	}
+	source, err := capture.OpenFile(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, source.Close()) }()
+	if speed > 0 {
+		o.Pace = pace(speed)
+	}
+	progress := cli.NewProgress(r.env.Stderr, r.env.Now)
+	var size int64
+	if info, statErr := os.Stat(path); statErr == nil && info.Mode().IsRegular() {
+		size = info.Size()
+	}
+	o.Source = source
+	o.Every = func(lane.Counts) {
+		progress.Update(path, int64(source.Stats().Bytes), max(size, int64(source.Stats().Bytes)))
+	}
+	r.out = bufio.NewWriterSize(r.env.Stdout, 64<<10)
+	if !r.asJSON {
+		r.heading()
+	}
+	l := lane.New(o)
+	began := r.env.Now()
+	readErr := l.Run(ctx)
+	progress.Done()
+	l.Close()
+	if err := errors.Join(r.err, r.out.Flush()); err != nil {
+		return fmt.Errorf("write flows: %w", err)
+	}
+	r.summary(l.Counts(), source.Stats(), r.env.Now().Sub(began))
+	return readErr
+}
+
+// pace waits for the time of each frame, counted from the first, at a multiple of
+// its speed. A leap back waits for nothing.
+func pace(speed float64) func(context.Context, int64) error {
+	var first int64
+	var began time.Time
+	return func(ctx context.Context, at int64) error {
+		if began.IsZero() {
+			first, began = at, time.Now()
+		}
+		wait := time.Until(began.Add(time.Duration(float64(at-first) / speed)))
+		if wait <= time.Millisecond {
+			return nil
+		}
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("replay: %w", ctx.Err())
+		}
+	}
+}
+
+// Opened implements track.Consumer.
+func (r *replay) Opened(*track.Flow) {}
+
+// Updated implements track.Consumer.
+func (r *replay) Updated(*track.Flow) {}
+
+// Ended implements track.Consumer: it prints the flow.
+func (r *replay) Ended(f *track.Flow) {
+	if r.err != nil {
+		return
+	}
+	r.told++
+	line := tell.LineOf(f)
+	if r.asJSON {
+		r.err = cli.WriteJSONLine(r.out, &line)
+		return
+	}
+	r.err = r.row(&line)
+}
+
+// The columns are of fixed width, since flows are printed as they end.
+const columns = "%-15s  %-9s  %-41s  %-41s  %-14s  %8s  %10s  %8s  %-6s  %s\n"
+
+func (r *replay) heading() {
+	_, r.err = fmt.Fprintf(r.out, columns, "START", "PROTOCOL", "SOURCE", "DESTINATION", "APPLICATION", "PACKETS", "BYTES", "SECONDS", "STATE", "NAME")
+}
+
+func (r *replay) row(l *tell.Line) error {
+	clock := l.Start
+	if at, err := time.Parse(time.RFC3339Nano, l.Start); err == nil {
+		clock = at.Format("15:04:05.000000")
+	}
+	app := l.App
+	if app == "" {
+		app = "-"
+	}
+	_, err := fmt.Fprintf(r.out, columns, clock, l.Protocol, withPort(l.SrcIP, l.SrcPort), withPort(l.DstIP, l.DstPort), app,
+		cli.Count(l.Packets), cli.Bytes(l.Bytes), strconv.FormatFloat(l.Seconds, 'f', 3, 64), l.State, cli.Clean(l.Name()))
+	return err
+}
+
+func withPort(ip string, port uint16) string {
+	switch {
+	case port == 0: // of protocols without ports
+		return ip
+	case strings.Contains(ip, ":"):
+		return "[" + ip + "]:" + strconv.Itoa(int(port))
+	}
+	return ip + ":" + strconv.Itoa(int(port))
+}
+
+// summary says on stderr what was read, and what could not be.
+func (r *replay) summary(c lane.Counts, s capture.Stats, took time.Duration) {
+	pps := float64(s.Frames) / max(took.Seconds(), 1e-6)
+	fmt.Fprintf(r.env.Stderr, "%s of %s in %s of %s, %s a second", cli.Counted(r.told, "flow", "flows"), cli.Counted(s.Frames, "packet", "packets"),
+		took.Round(time.Millisecond), cli.Bytes(s.Bytes), cli.Count(int64(pps)))
+	var faulty uint64
+	for _, n := range c.Faults {
+		faulty += n
+	}
+	for _, also := range []struct {
+		n    uint64
+		what string
+	}{
+		{c.Filtered, "not selected"}, {c.Table.NotIP, "without IP"}, {faulty, "malformed or cut"}, {c.Table.Ended[track.Evicted], "evicted"},
+	} {
+		if also.n > 0 {
+			fmt.Fprintf(r.env.Stderr, "; %s %s", cli.Count(also.n), also.what)
+		}
+	}
+	fmt.Fprintln(r.env.Stderr)
+}
+
+var _ track.Consumer = (*replay)(nil)

@@ -1,0 +1,150 @@
+// Package lane leads the frames of one source to flows: through a filter, the
+// decoder, the table and the engine that identifies. A program has one Lane for each
+// source, and each its own of these, so that nothing is shared and nothing waits.
+package lane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/amoskys/amoskys/internal/flow/capture"
+	"github.com/amoskys/amoskys/internal/flow/dissect"
+	"github.com/amoskys/amoskys/internal/flow/packet"
+	"github.com/amoskys/amoskys/internal/flow/track"
+)
+
+// Options set up a Lane.
+type Options struct {
+	// Source is required; who made it closes it.
+	Source capture.Source
+	// Table says how flows are made; its Engine is the Lane's.
+	Table track.Options
+	// Identify sets up the Engine. NoEngine leaves flows unidentified.
+	Identify dissect.Options
+	NoEngine bool
+	// Keep says which frames are taken; nil takes all.
+	Keep func(f *packet.Frame) bool
+	// Pace is called with the time of each frame before it is taken, so that who
+	// replays may wait; nil waits for nothing. An error of it ends Run.
+	Pace func(ctx context.Context, at int64) error
+	// Every is called about every 8,192 frames and whenever the source is quiet, in
+	// the goroutine of Run; nil is not called.
+	Every func(Counts)
+	// Now is the clock of a source that is quiet; nil is time.Now.
+	Now func() time.Time
+}
+
+// Counts are what a Lane has seen.
+type Counts struct {
+	// Frames were taken, Filtered were not wanted.
+	Frames, Filtered uint64
+	// Faults counts frames that could not be read to their end, by packet.Fault.
+	Faults [packet.Faults]uint64
+	Table  track.Stats
+	Engine dissect.Stats
+}
+
+// Lane makes flows of one source. One goroutine uses it.
+type Lane struct {
+	o       Options
+	decoder packet.Decoder
+	table   *track.Table
+	engine  *dissect.Engine
+	counts  Counts
+	frame   packet.Frame
+	packet  packet.Packet
+}
+
+// New returns a Lane that has read nothing.
+func New(o Options) *Lane {
+	l := &Lane{o: o}
+	if !o.NoEngine {
+		l.engine = dissect.New(o.Identify)
+		l.o.Table.Engine = l.engine
+	}
+	if l.o.Now == nil {
+		l.o.Now = time.Now
+	}
+	l.table = track.New(l.o.Table)
+	return l
+}
+
+// often is how many frames are read between two looks at the rest of the world.
+const often = 8192
+
+// Run reads the source until its end, which is no error, or until ctx ends. Flows go
+// on after it: a source that comes back can be given to Resume. Close ends them.
+func (l *Lane) Run(ctx context.Context) error {
+	for i := 1; ; i++ {
+		switch err := l.o.Source.Next(&l.frame); {
+		case err == nil:
+			if err := l.take(ctx); err != nil {
+				return err
+			}
+		case errors.Is(err, capture.ErrQuiet):
+			l.table.Advance(l.o.Now().UnixNano())
+			i = 0 // look
+		case errors.Is(err, io.EOF):
+			l.look()
+			return nil
+		default:
+			l.look()
+			return fmt.Errorf("capture: %w", err)
+		}
+		if i%often == 0 {
+			l.look()
+			if ctx.Err() != nil {
+				return fmt.Errorf("capture: %w", ctx.Err())
+			}
+		}
+	}
+}
+
+// Resume takes another source for the one that ended.
+func (l *Lane) Resume(s capture.Source) { l.o.Source = s }
+
+func (l *Lane) take(ctx context.Context) error {
+	if l.o.Keep != nil && !l.o.Keep(&l.frame) {
+		l.counts.Filtered++
+		return nil
+	}
+	if l.o.Pace != nil {
+		if err := l.o.Pace(ctx, l.frame.Time); err != nil {
+			return err
+		}
+	}
+	l.counts.Frames++
+	if err := l.decoder.Decode(&l.frame, &l.packet); err != nil {
+		var fault packet.Fault
+		if errors.As(err, &fault) {
+			l.counts.Faults[fault]++
+		}
+		if l.packet.Version == 0 {
+			return nil
+		}
+	}
+	l.table.Add(&l.packet)
+	return nil
+}
+
+func (l *Lane) look() {
+	if l.o.Every != nil {
+		l.o.Every(l.Counts())
+	}
+}
+
+// Counts returns what was seen so far.
+func (l *Lane) Counts() Counts {
+	c := l.counts
+	c.Table = l.table.Stats()
+	if l.engine != nil {
+		c.Engine = l.engine.Stats()
+	}
+	return c
+}
+
+// Close ends all flows.
+func (l *Lane) Close() { l.table.Close() }
