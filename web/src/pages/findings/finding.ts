@@ -1,0 +1,60 @@
+import type { Event, FieldValue } from '$lib/api/types';
+import { quote } from '$lib/query/edit';
+
+const list = (value: FieldValue | undefined): string[] => {
+  if (value === undefined || value === null || value === '') return [];
+  return Array.isArray(value) ? value.flatMap((each) => list(each)) : [String(value)];
+};
+
+/** What a finding says, as a page shows it. */
+export interface Finding {
+  title: string;
+  techniques: string[];
+  /** Ids of the events that are its evidence. */
+  evidence: string[];
+  /** What it points at: names of attributes and their values. */
+  observables: [string, string][];
+}
+
+const prefix = 'finding.observables.';
+
+export function findingOf(event: Event): Finding {
+  const fields = event.fields ?? {};
+  return {
+    title: list(fields['finding.title'])[0] ?? event.message ?? event.type,
+    techniques: list(fields['threat.technique.id'] ?? fields.technique),
+    evidence: list(fields['finding.evidence']),
+    observables: Object.entries(fields)
+      .filter(([name]) => name.startsWith(prefix))
+      .map(([name, value]) => [name.slice(prefix.length), list(value).join(', ')]),
+  };
+}
+
+/** The query of Events that finds a finding's evidence; empty for none. */
+export function evidenceQuery(finding: Finding): string {
+  return finding.evidence.length > 0 ? `id:in(${finding.evidence.slice(0, 50).map(quote).join(',')})` : '';
+}
+
+/** Whether a text is an address of IPv4 or IPv6. */
+export function isAddress(text: string): boolean {
+  return (
+    /^(\d{1,3}\.){3}\d{1,3}$/.test(text) ||
+    (/^[0-9a-f:.]+$/i.test(text) &&
+      text.split(':').length > 2 &&
+      !/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(text))
+  );
+}
+
+/** The addresses that a finding names. */
+export function addressesOf(finding: Finding): string[] {
+  return [...new Set(finding.observables.map(([, value]) => value).filter(isAddress))];
+}
+
+/** The query of Network with the flows that a finding tells of; empty for none. */
+export function flowsQuery(finding: Finding): string {
+  const named = new Map(finding.observables);
+  const community = named.get('network.community_id');
+  if (community) return `network.community_id:=${quote(community)}`;
+  const sides = addressesOf(finding).map((ip) => `(source.ip:=${quote(ip)} or destination.ip:=${quote(ip)})`);
+  return sides.join(' ');
+}
