@@ -9,14 +9,8 @@ export const ended = 'type:=flow.ended';
 /** For so long a flow without an end is taken for open, in minutes. */
 export const openMinutes = 5;
 
-/** Values of these fields complete the query. */
-export const facets = [
-  'network.application',
-  'network.category',
-  'network.transport',
-  'source.ip',
-  'destination.ip',
-];
+/** What is counted beside the flows of a page: a search that counts no field counts the usual ones. */
+export const facets = ['network.application'];
 
 /** A query of flows: what a person wrote comes first, so that places of faults are found. */
 export function flowQuery(written: string, selected: string, base = ended): string {

@@ -1,9 +1,10 @@
 import { flag, oneOf, text, whole } from '$lib/router/params';
 
-export const tabs = ['apps', 'flows', 'tls', 'ja4', 'dns', 'findings'] as const;
+export const tabs = ['map', 'flows', 'apps', 'tls', 'ja4', 'dns', 'findings'] as const;
 export type NetworkTab = (typeof tabs)[number];
 
 export const tabNames: Readonly<Record<NetworkTab, string>> = {
+  map: 'Map',
   flows: 'Flows',
   apps: 'Applications',
   tls: 'TLS',
@@ -15,7 +16,7 @@ export const tabNames: Readonly<Record<NetworkTab, string>> = {
 /** What the address of Network holds, beside the time range. */
 export const schema = {
   q: text(),
-  tab: oneOf(tabs, 'apps'),
+  tab: oneOf(tabs, 'map'),
   /** What of the map is chosen: see selection.ts. */
   sel: text(),
   /** The opened flow, by the offset of its event. */

@@ -1,0 +1,160 @@
+import type { Graph, MapEdge, MapNode } from './graph';
+
+/** A node with its place, in the units of the drawing: pixels before zoom. */
+export interface PlacedNode extends MapNode {
+  x: number;
+  y: number;
+  r: number;
+}
+
+export interface PlacedEdge extends MapEdge {
+  /** A path of SVG. */
+  path: string;
+  width: number;
+}
+
+export interface Layout {
+  width: number;
+  height: number;
+  nodes: PlacedNode[];
+  edges: PlacedEdge[];
+}
+
+const smallest = 5;
+const largest = 22;
+const gap = 14;
+const margin = 32;
+/** Room between the two sides, and for names beside them. */
+const apart = 420;
+const names = 220;
+
+/** Radius by area: four times the bytes are twice the radius. */
+function radius(bytes: number, highest: number): number {
+  return highest <= 0 ? smallest : smallest + (largest - smallest) * Math.sqrt(bytes / highest);
+}
+
+/**
+ * Orders one side by where its partners stand on the other, so that fewer lines cross
+ * (the barycentre heuristic of Sugiyama, Tagawa and Toda, 1981). Equal ones keep the
+ * order of the graph, so equal graphs have equal layouts.
+ */
+function ordered(
+  nodes: readonly MapNode[],
+  partners: ReadonlyMap<string, [string, number][]>,
+  place: ReadonlyMap<string, number>,
+): MapNode[] {
+  const centre = (node: MapNode) => {
+    let sum = 0;
+    let weight = 0;
+    for (const [id, bytes] of partners.get(node.id) ?? []) {
+      const at = place.get(id);
+      if (at === undefined) continue;
+      sum += at * (bytes + 1);
+      weight += bytes + 1;
+    }
+    return weight > 0 ? sum / weight : Number.POSITIVE_INFINITY;
+  };
+  return nodes
+    .map((node, index) => ({ node, index, at: centre(node) }))
+    .sort((a, b) => (a.at === b.at ? a.index - b.index : a.at - b.at))
+    .map(({ node }) => node);
+}
+
+function stack(nodes: readonly MapNode[], x: number, highest: number): PlacedNode[] {
+  let y = margin;
+  return nodes.map((node) => {
+    const r = radius(node.bytes, highest);
+    const placed = { ...node, x, y: y + r, r };
+    y += r * 2 + gap;
+    return placed;
+  });
+}
+
+const round = (value: number) => Math.round(value * 10) / 10;
+
+/** Between the sides a curve; on one side a bow towards the middle. */
+function pathOf(from: PlacedNode, to: PlacedNode): string {
+  const [x1, y1, x2, y2] = [from.x, from.y, to.x, to.y].map(round) as [number, number, number, number];
+  const towards = from.inside ? 1 : -1;
+  if (from.id === to.id) {
+    const out = round(x1 + towards * (from.r + 26));
+    return `M${x1} ${y1}C${out} ${round(y1 - 24)} ${out} ${round(y1 + 24)} ${x1} ${y1}`;
+  }
+  if (x1 === x2) {
+    const bow = round(x1 + towards * Math.min(apart / 2, 60 + Math.abs(y2 - y1) / 3));
+    return `M${x1} ${y1}C${bow} ${y1} ${bow} ${y2} ${x2} ${y2}`;
+  }
+  const middle = round((x1 + x2) / 2);
+  return `M${x1} ${y1}C${middle} ${y1} ${middle} ${y2} ${x2} ${y2}`;
+}
+
+/** Hosts of ours on the left, the world outside on the right, at most `mostEdges` lines. */
+export function layout(graph: Graph, mostEdges = 400): Layout {
+  const partners = new Map<string, [string, number][]>();
+  for (const edge of graph.edges) {
+    for (const [one, other] of [
+      [edge.from, edge.to],
+      [edge.to, edge.from],
+    ] as const) {
+      const list = partners.get(one);
+      if (list) list.push([other, edge.bytes]);
+      else partners.set(one, [[other, edge.bytes]]);
+    }
+  }
+  const highest = Math.max(0, ...graph.nodes.map((node) => node.bytes));
+  const inside = graph.nodes.filter((node) => node.inside);
+  const outside = graph.nodes.filter((node) => !node.inside);
+  const insideAt = new Map(inside.map((node, index) => [node.id, index]));
+  const left = stack(inside, names, highest);
+  const right = stack(ordered(outside, partners, insideAt), names + apart, highest);
+  const height =
+    Math.max(...[left, right].map((side) => (side.at(-1)?.y ?? 0) + (side.at(-1)?.r ?? 0)), margin) + margin;
+  centre(left, height);
+  centre(right, height);
+  const nodes = [...left, ...right];
+  const byId = new Map(nodes.map((node) => [node.id, node]));
+  const heaviest = Math.max(1, graph.edges[0]?.bytes ?? 1);
+  const edges = graph.edges.slice(0, mostEdges).flatMap((edge) => {
+    const from = byId.get(edge.from);
+    const to = byId.get(edge.to);
+    if (!from || !to) return [];
+    return [{ ...edge, path: pathOf(from, to), width: round(1 + 7 * Math.sqrt(edge.bytes / heaviest)) }];
+  });
+  return { width: names * 2 + apart, height, nodes, edges };
+}
+
+/** Moves the shorter side to the middle of the higher one. */
+function centre(side: PlacedNode[], height: number): void {
+  const last = side.at(-1);
+  if (!last) return;
+  const by = (height - margin - (last.y + last.r)) / 2;
+  for (const node of side) node.y = round(node.y + by);
+}
+
+/** What part of the drawing is seen, and how large. */
+export interface View {
+  x: number;
+  y: number;
+  scale: number;
+}
+
+const scales = { least: 0.2, most: 4 };
+
+/** Shows all of a drawing in a box, but no larger than it is. */
+export function fitted(
+  drawing: { width: number; height: number },
+  box: { width: number; height: number },
+): View {
+  const scale = Math.max(
+    scales.least,
+    Math.min(1.25, box.width / drawing.width, box.height / drawing.height),
+  );
+  return { scale, x: (box.width - drawing.width * scale) / 2, y: (box.height - drawing.height * scale) / 2 };
+}
+
+/** Zooms so that what lies at (x, y) of the box stays there. */
+export function zoomed(view: View, factor: number, x: number, y: number): View {
+  const scale = Math.max(scales.least, Math.min(scales.most, view.scale * factor));
+  const by = scale / view.scale;
+  return { scale, x: x - (x - view.x) * by, y: y - (y - view.y) * by };
+}
