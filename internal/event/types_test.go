@@ -35,6 +35,10 @@ func TestCheckType(t *testing.T) {
 			}
 		}
 	}
+	flow := Envelope{Type: []byte("finding.flow.port_scan"), AgentKind: []byte("flow"), HasFinding: true}
+	if err := flow.CheckType(MakerAgent); err != nil {
+		t.Errorf("a finding of a flow agent: %v", err)
+	}
 	for kind, typ := range map[string]string{"hub": "finding.hub.x", "metric": "finding.metric.x", "": "finding.proc.x"} {
 		e := Envelope{Type: []byte(typ), AgentKind: []byte(kind)}
 		if err := e.CheckType(MakerAgent); !errors.Is(err, ErrReservedType) {

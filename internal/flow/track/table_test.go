@@ -314,6 +314,20 @@ func TestTimers(t *testing.T) {
 }
 
 // TestTimeouts: how long flows of each kind stay when nothing comes.
+// TestOpenedInTime: what is closed at once is told as soon as what goes on.
+func TestOpenedInTime(t *testing.T) {
+	packets := script(t, "> S 100\n< RA 0 +1ms")
+	c := &listener{}
+	table := New(Options{Consumer: c})
+	for i := range packets {
+		table.Add(&packets[i])
+	}
+	table.Advance(start + int64(1500*time.Millisecond))
+	if diff := cmp.Diff([]string{"opened 40000>443 REJ reset"}, c.lines); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestTimeouts(t *testing.T) {
 	udp := func(t *testing.T) []packet.Packet {
 		return []packet.Packet{{Version: 4, Protocol: 17, HasPorts: true, Src: client, Dst: server, SrcPort: 5000, DstPort: 53, Time: start, Segments: 1}}

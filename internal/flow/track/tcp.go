@@ -158,9 +158,13 @@ func (t *Table) closes(n uint32, h *hot, side, flags uint8) {
 	default:
 		return
 	}
-	// It has less time left than it had.
+	// It has less time left than it had. Who was not told of it yet is told in time.
+	due := t.now + t.linger
+	if !h.marks.has(told) {
+		due = max(t.now+1, min(due, h.next))
+	}
 	t.wheel.remove(&t.records, n)
-	t.wheel.put(&t.records, n, t.now, t.now+t.linger)
+	t.wheel.put(&t.records, n, t.now, due)
 }
 
 // begins reports whether a packet of a known flow is the first of another: a SYN

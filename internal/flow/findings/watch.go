@@ -1,0 +1,202 @@
+// Package findings watches flows for what attackers and faults leave in them: scans,
+// floods, beacons, tunnels, logins in the clear, certificates that are no good, and
+// captures that see too little.
+//
+// What is kept is bounded: of each kind the sources that were seen last, and sketches
+// in place of lists. Time passes by what callers say, so that the same packets give the
+// same findings, live or from a file.
+package findings
+
+import (
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/amoskys/amoskys/internal/flow/capture"
+	"github.com/amoskys/amoskys/internal/flow/dissect"
+	"github.com/amoskys/amoskys/internal/flow/packet"
+	"github.com/amoskys/amoskys/internal/flow/track"
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+)
+
+// Stats are counts since a Watch was made.
+type Stats struct {
+	// Told counts events by Kind, updates among them.
+	Told [kinds]uint64
+	// Suppressed are findings and updates that had to wait, or were never told,
+	// because MaxPerMinute was reached.
+	Suppressed uint64
+	// Forgotten are sources and pairs whose state had to make room for others.
+	Forgotten uint64
+}
+
+// Watch finds. Its methods may be called by several goroutines; tell must not call
+// back. The zero value is not usable.
+type Watch struct {
+	mu   sync.Mutex
+	cfg  Config
+	tell func(*pb.Event)
+
+	now        int64 // Unix nanoseconds, as packets and Advance tell
+	behind     int
+	followed   int64
+	minute     int64
+	inMinute   int
+	window     int64 // nanoseconds
+	update     int64 // nanoseconds
+	off        [kinds]bool
+	trusted    []netip.Prefix
+	inside     []netip.Prefix
+	stats      Stats
+	standing   *recent[subject, standing]
+	scans      *scans
+	floods     *floods
+	visibility visibility
+}
+
+var _ track.Consumer = (*Watch)(nil)
+
+// New returns a Watch that tells each finding as an event, which lacks what is the
+// agent's: id, agent and host. The Config must be valid.
+func New(cfg Config, tell func(*pb.Event)) *Watch {
+	w := &Watch{
+		cfg: cfg, tell: tell,
+		window: seconds(cfg.WindowSeconds), update: seconds(cfg.UpdateSeconds),
+		trusted: prefixes(cfg.TrustedScanners), inside: prefixes(cfg.InternalNetworks),
+		standing: newRecent[subject, standing](maxStanding),
+		scans:    newScans(&cfg), floods: newFloods(&cfg),
+	}
+	for k := range kinds {
+		w.off[k] = !cfg.Enabled || slices.Contains(cfg.Disabled, k.String())
+	}
+	return w
+}
+
+func seconds(n int) int64 { return int64(n) * int64(time.Second) }
+
+func prefixes(list []string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, s := range list {
+		if p, err := netip.ParsePrefix(s); err == nil {
+			out = append(out, p.Masked())
+		}
+	}
+	return out
+}
+
+// Stats returns the counts.
+func (w *Watch) Stats() Stats {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.stats
+	s.Forgotten = w.forgotten()
+	return s
+}
+
+// Opened looks at a flow that is told for the first time.
+func (w *Watch) Opened(f *track.Flow) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pass(f.First, true)
+	w.pass(f.Last, false)
+	w.visibility.see(f)
+	w.scan(f)
+	w.flood(f, true)
+	w.content(f, 1)
+}
+
+// Updated looks at a flow that goes on.
+func (w *Watch) Updated(f *track.Flow) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pass(f.Last, false)
+	w.flood(f, false)
+	w.content(f, 0)
+}
+
+// Ended looks at a flow for the last time.
+func (w *Watch) Ended(f *track.Flow) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pass(f.Last, false)
+	w.scan(f)
+	w.flood(f, false)
+	w.content(f, 0)
+}
+
+// DNS looks at a question and its answer; at is the time of the question in Unix
+// nanoseconds.
+func (w *Watch) DNS(t dissect.Tuple, d *dissect.DNS, at int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pass(at, false)
+}
+
+// Traffic is told what a source has captured since it was opened, once an interval.
+func (w *Watch) Traffic(interfaceName string, s capture.Stats, now int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pass(now, false)
+}
+
+// Advance lets time pass up to now, in Unix nanoseconds by the clock of the packets,
+// when none come.
+func (w *Watch) Advance(now int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pass(now, true)
+}
+
+const (
+	// longAgo is how far back a time must lie to be a sign that the clock was set
+	// back, in nanoseconds, and setBack how many in a row prove it.
+	longAgo = int64(10 * time.Minute)
+	setBack = 64
+)
+
+// pass moves the clock. Only what is news of now may set it back.
+func (w *Watch) pass(at int64, news bool) {
+	switch {
+	case at >= w.now:
+		w.now, w.behind = at, 0
+	case news && w.now-at > longAgo:
+		if w.behind++; w.behind < setBack {
+			return
+		}
+		w.now, w.behind, w.followed = at, 0, at
+	default:
+		return
+	}
+	if w.now-w.followed >= int64(time.Second) {
+		w.followed = w.now
+		w.follow()
+	}
+}
+
+// elapsed reports whether a window that began at start is over. One that lies ahead,
+// because the clock was set back, is.
+func (w *Watch) elapsed(start, length int64) bool {
+	age := w.now - start
+	return age < 0 || age > length
+}
+
+func addrOf(a packet.Addr) netip.Addr { return netip.AddrFrom16(a).Unmap() }
+
+func within(list []netip.Prefix, a packet.Addr) bool {
+	addr := addrOf(a)
+	return slices.ContainsFunc(list, func(p netip.Prefix) bool { return p.Contains(addr) })
+}
+
+// internal reports whether an address is of an internal network.
+func (w *Watch) internal(a packet.Addr) bool { return within(w.inside, a) }
+
+// toMany reports whether a flow goes to a group or to all on a link.
+func toMany(f *track.Flow) bool {
+	addr := addrOf(f.Dst)
+	return f.DstMAC[0]&1 != 0 || addr.IsMulticast() || addr == netip.AddrFrom4([4]byte{255, 255, 255, 255})
+}
+
+func (w *Watch) forgotten() uint64 {
+	return w.standing.evicted + w.scans.forgotten() + w.floods.targets.evicted
+}
