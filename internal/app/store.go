@@ -95,9 +95,10 @@ func runStore(ctx context.Context, home config.Home, cfg store.Config, logger *s
 	if err != nil {
 		return err
 	}
+	service := answers.New(answersOptions(conn, engine, feed))
 	server, err := store.New(store.Options{ //nolint:contextcheck // it opens its ports and returns
 		Config: cfg, Home: home, Logger: logger, Registry: registry,
-		Query:   answers.New(answersOptions(conn, engine, feed)),
+		Query: service, Memory: service.Memory(),
 		Revoked: follower.List.Refusal, Ready: func() bool { s := engine.State(); return s.Running && s.Silent == 0 },
 	})
 	if err != nil {

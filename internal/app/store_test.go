@@ -13,6 +13,7 @@ import (
 
 	"github.com/amoskys/amoskys/internal/dial"
 	"github.com/amoskys/amoskys/internal/identity"
+	"github.com/amoskys/amoskys/internal/limit"
 	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/store"
@@ -32,7 +33,7 @@ func startFollowingStore(t *testing.T, h *enrolHub) (addr string, stop func()) {
 		t.Fatal(err)
 	}
 	s, err := store.New(store.Options{
-		Config: cfg, Home: h.home, Query: store.Starting{}, Logger: obs.Discard(), Registry: obs.NewRegistry(), Revoked: f.List.Refusal,
+		Config: cfg, Home: h.home, Query: store.Starting{}, Memory: limit.NewBudget(1<<20, 1<<20), Logger: obs.Discard(), Registry: obs.NewRegistry(), Revoked: f.List.Refusal,
 	})
 	if err != nil {
 		t.Fatal(err)

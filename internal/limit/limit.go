@@ -1,6 +1,6 @@
 // Package limit shares out what is scarce among those who ask for it: tries in a
-// time ([Limiter]), slots that are held ([Slots], [Listener]) and lines of a log
-// ([Log]). Everything that bounds a client stands on it.
+// time ([Limiter]), slots that are held ([Slots], [Listener]), bytes in memory
+// ([Budget]) and lines of a log ([Log]). Everything that bounds a client stands on it.
 //
 // Shares go by a key: the network that somebody calls from ([Network]), or who
 // they have proven to be. Three rules hold everywhere. Whatever is remembered of

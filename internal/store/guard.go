@@ -61,7 +61,7 @@ type guard struct {
 	table   rights.Table
 	logger  *slog.Logger
 	limiter *limit.Log
-	unread  *unread
+	memory  *limit.Budget
 	stopped context.Context //nolint:containedctx // the life of the store, which no call outlives
 }
 
@@ -116,7 +116,7 @@ func (g *guard) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 	defer end()
 	defer g.recover(info.FullMethod, &err)
 	if resp, err = next(ctx, req); err == nil {
-		resp, err = g.unread.encode(ctx, peerOf(ctx), resp)
+		resp, err = g.encode(ctx, resp)
 	}
 	return resp, g.ended(ctx, err)
 }

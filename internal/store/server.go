@@ -31,12 +31,15 @@ type Registry interface {
 	prometheus.Gatherer
 }
 
-// Options is what a Server needs. Config, Query, Logger and Registry are required.
+// Options is what a Server needs. Config, Query, Memory, Logger and Registry are
+// required.
 type Options struct {
 	Config Config
 	Home   config.Home
 	// Query answers. Who asks is [CallerOf] its contexts.
-	Query    pb.QueryServer
+	Query pb.QueryServer
+	// Memory is what answers may hold, those that are not read included: that of Query.
+	Memory   *limit.Budget
 	Logger   *slog.Logger
 	Registry Registry
 	// Revoked says why a client certificate is refused although it is right, "" when
@@ -56,7 +59,6 @@ type Server struct {
 	grpc    *grpc.Server
 	health  *health.Server
 	stop    context.CancelFunc // ends calls
-	unread  *unread
 }
 
 // Bounds of messages. Questions are small; answers are bounded by who makes them.
@@ -75,7 +77,7 @@ func New(o Options) (*Server, error) {
 	if o.Ready == nil {
 		o.Ready = func() bool { return true }
 	}
-	s := &Server{o: o, health: health.NewServer(), unread: newUnread()}
+	s := &Server{o: o, health: health.NewServer()}
 	if err := s.listen(); err != nil {
 		return nil, err
 	}
@@ -84,7 +86,7 @@ func New(o Options) (*Server, error) {
 	}
 	alive, stop := context.WithCancel(context.Background())
 	s.stop = stop
-	g := &guard{table: rights.Store(), logger: o.Logger, limiter: limit.NewLog(o.Logger, o.Now), unread: s.unread, stopped: alive}
+	g := &guard{table: rights.Store(), logger: o.Logger, limiter: limit.NewLog(o.Logger, o.Now), memory: o.Memory, stopped: alive}
 	s.grpc = grpc.NewServer(
 		grpc.Creds(finished{}), grpc.ForceServerCodecV2(newAnswerCodec()),
 		grpc.UnaryInterceptor(g.unary), grpc.StreamInterceptor(g.stream),
@@ -141,8 +143,8 @@ func (s *Server) gauges() error {
 		Name: "amoskys_store_connections", Help: "Connections with a valid certificate that are open.",
 	}, func() float64 { return float64(s.conns.count()) }))
 	err = errors.Join(err, s.o.Registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "amoskys_store_unread_answer_bytes", Help: "Bytes of answers over 16 KiB that were made and not read by their clients.",
-	}, func() float64 { return float64(s.unread.bytes()) })))
+		Name: "amoskys_store_answer_bytes", Help: "Bytes that answers hold in memory, those included that their clients have not read yet.",
+	}, func() float64 { return float64(s.o.Memory.Taken()) })))
 	if err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}

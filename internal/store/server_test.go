@@ -24,6 +24,7 @@ import (
 	"github.com/amoskys/amoskys/internal/dial"
 	"github.com/amoskys/amoskys/internal/identity"
 	"github.com/amoskys/amoskys/internal/identity/rights"
+	"github.com/amoskys/amoskys/internal/limit"
 	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
@@ -67,7 +68,7 @@ func start(t *testing.T, change func(*Options)) *stage {
 		t.Fatal(err)
 	}
 	o := Options{
-		Config: DefaultConfig(), Home: st.home, Query: st.asked, Logger: obs.Discard(), Registry: obs.NewRegistry(),
+		Config: DefaultConfig(), Home: st.home, Query: st.asked, Memory: limit.NewBudget(24<<20, 16<<20), Logger: obs.Discard(), Registry: obs.NewRegistry(),
 		Revoked: func(id identity.ID, _ *x509.Certificate) string {
 			if r := st.revoked.Load(); r != nil && *r == id {
 				return "it was revoked"

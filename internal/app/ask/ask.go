@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"time"
 
@@ -347,7 +346,7 @@ func (a *asker) take(ctx context.Context, stream grpc.ServerStreamingClient[pb.R
 func (a *asker) tellLacks() {
 	for _, l := range a.lacks {
 		text := l.GetReason()
-		if l.GetCount() > 0 && !strings.Contains(text, strconv.FormatUint(l.GetCount(), 10)) {
+		if l.GetCount() > 0 {
 			text += " (" + cli.Counted(l.GetCount(), "event", "events") + ")"
 		}
 		switch {

@@ -50,12 +50,12 @@ func newSite(t *testing.T, events int) *site {
 	fill(t, k.Client(), events)
 	cfg := store.DefaultConfig()
 	cfg.Server.Host, cfg.Server.Port, cfg.Metrics.Enabled = "127.0.0.1", 0, false
+	service := answers.New(answers.Options{
+		Engine: k.Client(), Now: now, Limits: answers.Limits{StatusAge: 1}, Caller: func(ctx context.Context) string { return store.CallerOf(ctx).Key() },
+		Status: func() *pb.StoreStatus { return &pb.StoreStatus{State: "ok", NextOffset: uint64(events), Days: s.days} },
+	})
 	server, err := store.New(store.Options{
-		Config: cfg, Home: s.home, Logger: obs.Discard(), Registry: obs.NewRegistry(),
-		Query: answers.New(answers.Options{
-			Engine: k.Client(), Now: now, Limits: answers.Limits{StatusAge: 1}, Caller: func(ctx context.Context) string { return store.CallerOf(ctx).Key() },
-			Status: func() *pb.StoreStatus { return &pb.StoreStatus{State: "ok", NextOffset: uint64(events), Days: s.days} },
-		}),
+		Config: cfg, Home: s.home, Logger: obs.Discard(), Registry: obs.NewRegistry(), Query: service, Memory: service.Memory(),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -25,6 +25,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/amoskys/amoskys/internal/limit"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/store/vlogs"
 )
@@ -75,7 +76,7 @@ type Service struct {
 	o       Options
 	began   time.Time
 	gate    *gate
-	held    *held
+	memory  *limit.Budget
 	places  places
 	visible visible
 	status  known
@@ -105,10 +106,14 @@ func New(o Options) *Service {
 		o.Caller = func(context.Context) string { return "" }
 	}
 	return &Service{
-		o: o, began: o.Now(), gate: newGate(o.Limits), held: newHeld(o.Limits),
+		o: o, began: o.Now(), gate: newGate(o.Limits), memory: limit.NewBudget(int64(o.Limits.Held), int64(o.Limits.HeldOfCaller)),
 		losses: losses{ranges: map[[2]uint64]span{}}, reports: reports{known: map[span]report{}},
 	}
 }
+
+// Memory is what answers to all callers hold together, within Limits.Held. Who sends an
+// answer counts there what its client has not read yet.
+func (s *Service) Memory() *limit.Budget { return s.memory }
 
 // known is a status that is not older than Limits.StatusAge.
 type known struct {

@@ -6,13 +6,15 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/amoskys/amoskys/internal/limit"
 )
 
 // TestHeld: one caller may have a part of what answers may hold, and all together no more
 // than that.
 func TestHeld(t *testing.T) {
-	h := newHeld(Limits{Held: 10 << 20, HeldOfCaller: 6 << 20})
-	a, again, b := &account{held: h, who: "a"}, &account{held: h, who: "a"}, &account{held: h, who: "b"}
+	memory := limit.NewBudget(10<<20, 6<<20)
+	a, again, b := &account{memory: memory, who: "a"}, &account{memory: memory, who: "a"}, &account{memory: memory, who: "b"}
 	for _, one := range []*account{a, again} {
 		if err := one.add(3 << 20); err != nil {
 			t.Fatal(err)
@@ -35,7 +37,7 @@ func TestHeld(t *testing.T) {
 	for _, one := range []*account{a, again, b} {
 		one.release()
 	}
-	if h.all != 0 || len(h.of) != 0 {
-		t.Errorf("left: %d, %v", h.all, h.of)
+	if n := memory.Taken(); n != 0 {
+		t.Errorf("%d bytes are left", n)
 	}
 }

@@ -101,7 +101,7 @@ func (s *Service) storeLacks(q *question) []*pb.Lack {
 	}
 	n := store.GetLagEvents()
 	if fresh := s.o.Now().Sub(s.began) < justBegun; n > 0 && (n >= manyBehind || fresh || store.GetState() != "ok" || s.status.isBehind()) {
-		reason := fmt.Sprintf("%d events of the log are not stored yet", n)
+		reason := "the log has them, and they are not stored yet" // how many, Count says
 		if store.GetReason() != "" {
 			reason += ": " + store.GetReason()
 		}

@@ -89,7 +89,7 @@ func TestLacks(t *testing.T) {
 	}
 	st.set(func(s *pb.StoreStatus) { s.LagEvents, s.State, s.Reason = 12, "degraded", "the disk is full" })
 	got, err := st.FieldNames(t.Context(), &pb.FieldNamesRequest{Since: timestamppb.New(hours(1))})
-	if err != nil || !strings.Contains(lackTexts(got.GetLacks()), "store 12 12 events of the log are not stored yet: the disk is full") {
+	if err != nil || !strings.Contains(lackTexts(got.GetLacks()), "store 12 the log has them, and they are not stored yet: the disk is full") {
 		t.Errorf("lacks %s, %v", lackTexts(got.GetLacks()), err)
 	}
 }
