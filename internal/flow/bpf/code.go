@@ -43,7 +43,7 @@ const (
 
 	srcX = 0x08
 
-	opTAX = clsMISC | 0x00
+	opTAX = clsMISC
 	opTXA = clsMISC | 0x80
 
 	// opNone marks an instruction that the optimiser took out.
@@ -73,8 +73,6 @@ type cond struct {
 	a, b *cond
 	code []instr
 	test instr
-	// pos is where in the filter the condition begins.
-	pos int
 }
 
 type condKind uint8

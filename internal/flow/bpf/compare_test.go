@@ -86,7 +86,6 @@ type madePackets struct {
 	made map[LinkType][][]byte
 }
 
-//nolint:gochecknoglobals // packets take a second to make
 var shared = madePackets{made: map[LinkType][][]byte{}}
 
 func (s *madePackets) of(link LinkType, n int) [][]byte {
@@ -331,7 +330,7 @@ func writeGolden(t *testing.T) {
 		}
 		fmt.Fprintf(&b, "%d %s %s\n", c.link, verdict, c.filter)
 	}
-	if err := os.WriteFile(goldenFile, []byte(b.String()), 0o644); err != nil { //nolint:gosec // a file of the tree
+	if err := os.WriteFile(goldenFile, []byte(b.String()), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -89,9 +89,7 @@ type generator struct {
 	scratch registers
 }
 
-var (
-	errEthernetOnly = errors.New("addresses of the link layer are known on Ethernet alone")
-)
+var errEthernetOnly = errors.New("addresses of the link layer are known on Ethernet alone")
 
 func newGenerator(link LinkType) generator {
 	at := func(n uint32) offset { return offset{constant: n} }

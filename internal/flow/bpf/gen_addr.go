@@ -55,6 +55,7 @@ func (g *generator) addressIPv4(text string, addr, mask uint32, q qualifiers) (*
 		return g.decnetHost(uint32(a<<10|n), q.dir)
 	case protoLink:
 		return nil, errors.New("an Ethernet address such as 02:00:00:00:00:01 has to stand here")
+	default:
 	}
 	return g.hostIPv4(addr, mask, q)
 }
@@ -118,6 +119,7 @@ func (g *generator) directed(dir direction, of func(source bool) (*cond, error))
 		return of(true)
 	case dirDst:
 		return of(false)
+	default:
 	}
 	src, err := of(true)
 	if err != nil {

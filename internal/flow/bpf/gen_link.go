@@ -40,7 +40,7 @@ func (g *generator) linktype(ether uint32) (*cond, error) {
 		}
 		return never(), nil
 	case packet.LinkNull, packet.LinkLoop:
-		family := uint32(0)
+		var family uint32
 		switch ether {
 		case etherIP:
 			family = familyIPv4
@@ -179,7 +179,8 @@ func (g *generator) llc(name string) (*cond, error) {
 	if name == "i" {
 		return and(frame, not(newTest(jmpJSET, 1, g.loadFrom(fromLLC, 2, sizeB)...))), nil
 	}
-	value, mask := uint32(0), uint32(0xef)
+	var value uint32
+	mask := uint32(0xef)
 	switch name {
 	case "s":
 		value, mask = 0x01, 0x03

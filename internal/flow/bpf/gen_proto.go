@@ -86,6 +86,7 @@ func (g *generator) protocol(p proto) (*cond, error) {
 		return g.isis(isisPSNPL1, isisPSNPL2)
 	case protoLink:
 		return nil, errors.New("the link layer alone is no condition; ether host, ether proto or ether[0] is")
+	default:
 	}
 	if ether, ok := etherOf(p); ok {
 		return g.linktype(ether)
@@ -196,6 +197,7 @@ func (g *generator) number(n uint32, q qualifiers) (*cond, error) {
 		return nil, errProtochain
 	case kindGateway:
 		return nil, errGateway
+	default:
 	}
 	if q.proto == protoLink {
 		return nil, errors.New("an Ethernet address such as 02:00:00:00:00:01 has to stand here")
@@ -225,6 +227,7 @@ func (g *generator) named(name string, q qualifiers) (*cond, error) {
 		return nil, errProtochain
 	case kindGateway:
 		return nil, errGateway
+	default:
 	}
 	// A backslash may stand before an address too.
 	if addr, bits, err := parseIPv4(name); err == nil && bits == 32 && q.proto != protoLink && q.proto != protoDECnet && q.kind != kindNet {

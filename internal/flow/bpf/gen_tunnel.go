@@ -105,7 +105,7 @@ func (g *generator) geneve(vni uint32, given bool) (*cond, error) {
 	}
 	six = and(six, and(g.equal(fromNetwork, 6, sizeB, ipUDP), g.equal(fromIPv6Payload, 2, sizeH, genevePort)))
 	six = and(six, g.geneveHeader(fromIPv6Payload, vni, given))
-	length := []instr{{op: clsLD | modeIMM, k: 40}}
+	length := []instr{{op: clsLD | modeIMM, k: 40}} //nolint:prealloc // a list of one or three
 	if g.payload.variable {
 		length = []instr{{op: clsLDX | modeMEM, k: g.payload.reg}, length[0], {op: clsALU | aluADD | srcX}}
 	}
@@ -137,7 +137,7 @@ func (g *generator) enterGeneve() (*cond, error) {
 		}
 	}
 	typ, header, payload := regs[0], regs[1], regs[2]
-	code := []instr{
+	code := []instr{ //nolint:prealloc // reads as the program that it is
 		// X becomes the place of the Geneve header.
 		{op: clsALU | aluADD, k: g.payload.constant + g.network + 8},
 		{op: opTAX},

@@ -148,6 +148,7 @@ func (l *lexer) value(t *token) error {
 			return l.fault(t.pos, "%s is no IPv6 address", t.text)
 		}
 		t.addr = netip.AddrFrom16(a.As16())
+	default:
 	}
 	return nil
 }
@@ -279,7 +280,7 @@ func parseMAC(s string) (mac [6]byte) {
 		v, _ := strconv.ParseUint(s[i:i+1], 16, 8)
 		return byte(v)
 	}
-	if strings.IndexAny(s, ":-.") < 0 {
+	if !strings.ContainsAny(s, ":-.") {
 		for i := range mac {
 			mac[i] = digit(2*i)<<4 | digit(2*i+1)
 		}

@@ -76,6 +76,7 @@ func protocolNumber(name string, in proto) (uint32, error) {
 		case "clnp":
 			return isoCLNP, nil
 		}
+	default:
 	}
 	return 0, fmt.Errorf("no protocol with the name %s is known here; use its number", plain(name))
 }

@@ -372,6 +372,7 @@ func (p *parser) kind(alone bool) (kind, error) {
 		k = kindProtochain
 	case wordGateway:
 		k = kindGateway
+	default:
 	}
 	if k == kindAny || k >= kindProto && !alone {
 		return kindAny, nil
