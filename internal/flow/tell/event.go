@@ -55,7 +55,7 @@ func (s Surroundings) Activity(f *track.Flow) *pb.NetworkActivity {
 }
 
 func (s Surroundings) endpoint(f *track.Flow, addr packet.Addr, port uint16, mac packet.MAC) *pb.Endpoint {
-	e := &pb.Endpoint{Ip: Address(addr), Port: uint32(port), Mac: hardware(mac), VlanId: uint32(f.VLAN)}
+	e := &pb.Endpoint{Ip: Address(addr), Port: uint32(port), Mac: Hardware(mac), VlanId: uint32(f.VLAN)}
 	if s.Name != nil {
 		e.Hostname = s.Name(addr)
 	}

@@ -97,7 +97,7 @@ func LineOf(f *track.Flow) Line {
 		PacketsOut: f.Out.Packets, PacketsIn: f.In.Packets, BytesOut: f.Out.Bytes, BytesIn: f.In.Bytes,
 		PayloadOut: f.Out.Payload, PayloadIn: f.In.Payload, Seconds: time.Duration(f.Last - f.First).Seconds(),
 		EndReason: f.End.String(), OneSided: f.OneSided, VLAN: f.VLAN, Tunnels: strings.Join(Tunnels(f.Tunnels), ","),
-		SrcMAC: hardware(f.SrcMAC), DstMAC: hardware(f.DstMAC),
+		SrcMAC: Hardware(f.SrcMAC), DstMAC: Hardware(f.DstMAC),
 		State: f.State, FlagsOut: Flags(f.Out.Flags), FlagsIn: Flags(f.In.Flags),
 		RetransOut: f.Out.Retransmissions, RetransIn: f.In.Retransmissions,
 		RTT: time.Duration(f.RTT).Seconds(), ClosedBy: ClosedBy(f), Midstream: f.Midstream,
@@ -154,7 +154,8 @@ func stamp(at int64) string { return time.Unix(0, at).UTC().Format(time.RFC3339N
 // Address writes an address as people do, IPv4 without its mapping.
 func Address(a packet.Addr) string { return netip.AddrFrom16(a).Unmap().String() }
 
-func hardware(m packet.MAC) string {
+// Hardware writes an address of IEEE 802; empty where there is none.
+func Hardware(m packet.MAC) string {
 	if m == (packet.MAC{}) {
 		return ""
 	}

@@ -64,7 +64,7 @@ func (f *Flow) ICMP() (kind, code uint8, is bool) {
 	if f.Protocol != protoICMP && f.Protocol != protoICMPv6 {
 		return 0, 0, false
 	}
-	if _, paired := counterpart(f.Protocol, uint8(f.SrcPort)); paired {
+	if _, paired := Counterpart(f.Protocol, uint8(f.SrcPort)); paired {
 		return uint8(f.SrcPort), 0, true
 	}
 	return uint8(f.SrcPort), uint8(f.DstPort), true

@@ -11,9 +11,9 @@ var (
 	exchanges6 = [...]exchange{{128, 129}, {130, 131}, {133, 134}, {135, 136}, {139, 140}, {144, 145}}
 )
 
-// counterpart returns the type that answers an ICMP type, or that it answers. paired
+// Counterpart returns the type that answers an ICMP type, or that it answers. paired
 // is false for what stands alone.
-func counterpart(protocol, kind uint8) (other uint8, paired bool) {
+func Counterpart(protocol, kind uint8) (other uint8, paired bool) {
 	pairs := exchanges4[:]
 	if protocol == protoICMPv6 {
 		pairs = exchanges6[:]
@@ -29,8 +29,8 @@ func counterpart(protocol, kind uint8) (other uint8, paired bool) {
 	return 0, false
 }
 
-// asks reports whether an ICMP type begins an exchange.
-func asks(protocol, kind uint8) bool {
+// Asks reports whether an ICMP type begins an exchange.
+func Asks(protocol, kind uint8) bool {
 	pairs := exchanges4[:]
 	if protocol == protoICMPv6 {
 		pairs = exchanges6[:]

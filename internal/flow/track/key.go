@@ -52,7 +52,7 @@ func keyOf(p *packet.Packet, vlan bool) (k key, turned bool) {
 	src, dst := p.SrcPort, p.DstPort
 	switch {
 	case (p.Protocol == protoICMP || p.Protocol == protoICMPv6) && !p.LaterFragment:
-		answer, paired := counterpart(p.Protocol, p.ICMPType)
+		answer, paired := Counterpart(p.Protocol, p.ICMPType)
 		if !paired {
 			k.kind = byMessage
 			k.first, k.second = p.Src, p.Dst

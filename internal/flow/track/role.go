@@ -15,7 +15,8 @@ var services = []uint16{
 	19132, 20000, 25565, 27017, 44818, 47808, 51820,
 }
 
-func serves(port uint16) bool {
+// Serves reports whether servers listen on a port, by its number alone.
+func Serves(port uint16) bool {
 	if port < 1024 {
 		return true
 	}
@@ -38,8 +39,8 @@ func guess(p *packet.Packet) (began, certain bool) {
 			return p.Flags&packet.ACK == 0, true
 		}
 	case p.Protocol == protoICMP || p.Protocol == protoICMPv6:
-		if other, paired := counterpart(p.Protocol, p.ICMPType); paired && !p.LaterFragment {
-			return asks(p.Protocol, p.ICMPType) || other == p.ICMPType, true
+		if other, paired := Counterpart(p.Protocol, p.ICMPType); paired && !p.LaterFragment {
+			return Asks(p.Protocol, p.ICMPType) || other == p.ICMPType, true
 		}
 		return true, true
 	case p.Protocol == protoSCTP && len(p.Payload) > 0 && (p.Payload[0] == 1 || p.Payload[0] == 2):
@@ -48,7 +49,7 @@ func guess(p *packet.Packet) (began, certain bool) {
 	if !p.HasPorts || p.Dst[0] == 0xff || toMany(&p.Dst) {
 		return true, false
 	}
-	from, to := serves(p.SrcPort), serves(p.DstPort)
+	from, to := Serves(p.SrcPort), Serves(p.DstPort)
 	switch {
 	case from != to:
 		return to, false

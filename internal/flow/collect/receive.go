@@ -1,0 +1,316 @@
+package collect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// ReceiverOptions set up a Receiver. Values of 0 stand for their defaults.
+type ReceiverOptions struct {
+	// Allow lists the exporters that are listened to. An empty list allows nobody.
+	Allow []netip.Prefix
+	// Rate is how many datagrams a second an exporter may send, and as many at once:
+	// 10,000.
+	Rate int
+	// MaxConnections is how many exporters may be connected over TCP at once: 64.
+	MaxConnections int
+	// Silence is after how long without a message a connection is closed: 30 min.
+	Silence time.Duration
+	Join    JoinOptions
+	Collect Options
+}
+
+// ReceiverStats are counts since a Receiver was made.
+type ReceiverStats struct {
+	Stats
+	JoinStats
+	// Refused came from exporters that are not allowed; Limited were above the rate.
+	// RefusedConnections were above MaxConnections or not allowed.
+	Refused, Limited, RefusedConnections uint64
+}
+
+// Receiver listens to exporters. Serve and ServeStream may run at the same time.
+type Receiver struct {
+	o  ReceiverOptions
+	mu sync.Mutex // guards all below, and is held while a record is told
+	// collector is that of UDP; each connection has one of its own, since its
+	// templates are of that connection (RFC 7011, section 8).
+	collector *Collector
+	joiner    *Joiner
+	limits    *recent[netip.Addr, *allowance]
+	stats     ReceiverStats
+	streams   map[*Collector]struct{}
+}
+
+// allowance is how many datagrams an exporter may send now.
+type allowance struct {
+	left float64
+	at   int64
+}
+
+// NewReceiver returns a Receiver that nobody sends to yet.
+func NewReceiver(o ReceiverOptions) *Receiver {
+	if o.Rate <= 0 {
+		o.Rate = 10_000
+	}
+	if o.MaxConnections <= 0 {
+		o.MaxConnections = 64
+	}
+	if o.Silence <= 0 {
+		o.Silence = 30 * time.Minute
+	}
+	return &Receiver{
+		o: o, collector: New(o.Collect), streams: map[*Collector]struct{}{}, joiner: NewJoiner(o.Join),
+		limits: newRecent[netip.Addr, *allowance](o.Collect.withDefaults().MaxExporters),
+	}
+}
+
+// Stats returns the counts.
+func (r *Receiver) Stats() ReceiverStats {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.stats
+	s.Stats = sum(s.Stats, r.collector.Stats())
+	for c := range r.streams {
+		s.Stats = sum(s.Stats, c.Stats())
+	}
+	s.JoinStats = r.joiner.Stats()
+	return s
+}
+
+// beat is how often time passes for the Joiner when nothing comes, and how soon Serve
+// sees that ctx has ended.
+const beat = 250 * time.Millisecond
+
+// Serve reads datagrams until ctx ends, and tells flows; tell is never called twice at
+// the same time, and must not keep the record. conn stays open.
+func (r *Receiver) Serve(ctx context.Context, conn net.PacketConn, tell func(*Record)) error {
+	buffer := make([]byte, 1<<16)
+	defer r.finish(tell)
+	var renewed time.Time
+	for ctx.Err() == nil {
+		now := time.Now()
+		if now.Sub(renewed) > beat/2 {
+			if err := conn.SetReadDeadline(now.Add(beat)); err != nil {
+				return fmt.Errorf("wait for flows: %w", err)
+			}
+			renewed = now
+			r.advance(now, tell)
+		}
+		n, from, err := readFrom(conn, buffer)
+		var timeout net.Error
+		switch {
+		case errors.As(err, &timeout) && timeout.Timeout():
+			continue
+		case errors.Is(err, net.ErrClosed) && ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return fmt.Errorf("read flows: %w", err)
+		}
+		r.datagram(from, buffer[:n], time.Now(), tell)
+	}
+	return nil
+}
+
+// readFrom spares the allocation of an address where it can.
+func readFrom(conn net.PacketConn, b []byte) (int, netip.Addr, error) {
+	if udp, is := conn.(*net.UDPConn); is {
+		n, from, err := udp.ReadFromUDPAddrPort(b)
+		return n, from.Addr().Unmap().WithZone(""), err
+	}
+	n, from, err := conn.ReadFrom(b)
+	return n, addressOf(from), err
+}
+
+// addressOf is the address of a peer, or none.
+func addressOf(a net.Addr) netip.Addr {
+	if a == nil {
+		return netip.Addr{}
+	}
+	at, err := netip.ParseAddrPort(a.String())
+	if err != nil {
+		return netip.Addr{}
+	}
+	return at.Addr().Unmap().WithZone("")
+}
+
+// datagram reads one datagram if its sender may send.
+func (r *Receiver) datagram(from netip.Addr, b []byte, now time.Time, tell func(*Record)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case !r.allows(from):
+		r.stats.Refused++
+		return
+	case !r.spend(from, now.UnixNano()):
+		r.stats.Limited++
+		return
+	}
+	_ = r.collector.Datagram(from, b, now.UnixNano(), func(x *Record) { r.joiner.Add(x, tell) }) // It is counted.
+}
+
+func (r *Receiver) allows(from netip.Addr) bool {
+	for _, p := range r.o.Allow {
+		if p.Contains(from) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *Receiver) spend(from netip.Addr, now int64) bool {
+	a, known := r.limits.find(from)
+	if !known {
+		a = &allowance{left: float64(r.o.Rate), at: now}
+		r.limits.put(from, a)
+	}
+	a.left = min(float64(r.o.Rate), a.left+float64(max(0, now-a.at))/1e9*float64(r.o.Rate))
+	a.at = now
+	if a.left < 1 {
+		return false
+	}
+	a.left--
+	return true
+}
+
+func (r *Receiver) advance(now time.Time, tell func(*Record)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.joiner.Advance(now.UnixNano(), tell)
+}
+
+// finish tells what waits.
+func (r *Receiver) finish(tell func(*Record)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.joiner.Close(tell)
+}
+
+// ServeStream takes connections of IPFIX over TCP (RFC 7011, section 10.4) until ctx
+// ends; then it closes l and all of them. tell is as for Serve.
+func (r *Receiver) ServeStream(ctx context.Context, l net.Listener, tell func(*Record)) error {
+	var wait sync.WaitGroup
+	defer wait.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
+	defer stop()
+	wait.Go(func() { r.pass(ctx, tell) })
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("accept an exporter: %w", err)
+		}
+		from := addressOf(conn.RemoteAddr())
+		c := r.admit(from)
+		if c == nil {
+			_ = conn.Close()
+			continue
+		}
+		wait.Go(func() {
+			defer r.leave(c)
+			unhook := context.AfterFunc(ctx, func() { _ = conn.Close() })
+			defer unhook()
+			defer func() { _ = conn.Close() }()
+			r.connection(conn, c, from, tell)
+		})
+	}
+}
+
+// pass lets time pass for the Joiner until ctx ends, and then tells what waits.
+func (r *Receiver) pass(ctx context.Context, tell func(*Record)) {
+	defer r.finish(tell)
+	tick := time.NewTicker(beat)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			r.advance(now, tell)
+		}
+	}
+}
+
+// admit returns what decodes a connection's messages, nil where there may be none.
+func (r *Receiver) admit(from netip.Addr) *Collector {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.allows(from) || len(r.streams) >= r.o.MaxConnections {
+		r.stats.RefusedConnections++
+		return nil
+	}
+	o := r.o.Collect
+	o.Stream, o.MaxExporters = true, 1
+	c := New(o)
+	r.streams[c] = struct{}{}
+	return c
+}
+
+func (r *Receiver) leave(c *Collector) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.streams, c)
+	r.stats.Stats = sum(r.stats.Stats, c.Stats())
+}
+
+// connection reads messages until the stream ends, is silent, or is no IPFIX: then
+// nothing behind the fault can be found again.
+func (r *Receiver) connection(conn net.Conn, c *Collector, from netip.Addr, tell func(*Record)) {
+	buffer := make([]byte, 1<<16)
+	for {
+		if err := conn.SetReadDeadline(time.Now().Add(r.o.Silence)); err != nil {
+			return
+		}
+		if _, err := io.ReadFull(conn, buffer[:4]); err != nil {
+			return
+		}
+		length := max(4, int(be16(buffer[2:])))
+		if be16(buffer) != 10 {
+			length = 4
+		}
+		n, _ := io.ReadFull(conn, buffer[4:length]) // What is cut is malformed below.
+		length = 4 + n
+		if !r.message(c, from, buffer[:length], tell) {
+			return
+		}
+	}
+}
+
+// message reads one message of a stream, and reports whether it was sound.
+func (r *Receiver) message(c *Collector, from netip.Addr, b []byte, tell func(*Record)) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return c.Datagram(from, b, time.Now().UnixNano(), func(x *Record) { r.joiner.Add(x, tell) }) == nil
+}
+
+// sum adds the counts of two Collectors.
+func sum(a, b Stats) Stats {
+	a.Datagrams += b.Datagrams
+	a.Records += b.Records
+	a.Malformed += b.Malformed
+	a.Unsupported += b.Unsupported
+	a.Lost += b.Lost
+	a.Reordered += b.Reordered
+	a.Restarts += b.Restarts
+	a.Templates += b.Templates
+	a.TemplatesRefused += b.TemplatesRefused
+	a.TemplatesEvicted += b.TemplatesEvicted
+	a.TemplatesWithdrawn += b.TemplatesWithdrawn
+	a.Waited += b.Waited
+	a.Unread += b.Unread
+	a.NoFlow += b.NoFlow
+	a.Options += b.Options
+	a.Counters += b.Counters
+	a.Evicted += b.Evicted
+	return a
+}
