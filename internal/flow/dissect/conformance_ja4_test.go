@@ -61,6 +61,7 @@ func (s *scorer) ja4(dir string) {
 			}
 		}
 	}
+	s.scores["ja4 JA4"], s.scores["ja4 server names"] = same, sameNames
 	fmt.Fprintf(s.out, "ja4            JA4 %d of %d (%.1f%%), server names %d of %d (%.1f%%)\n", same, all, percent(same, all), sameNames, names, percent(sameNames, names))
 }
 

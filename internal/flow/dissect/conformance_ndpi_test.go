@@ -143,6 +143,7 @@ func (s *scorer) ndpi(dir string) {
 			}
 		}
 	}
+	s.scores["ndpi protocol"], s.scores["ndpi server names"], s.scores["ndpi JA4"] = same, sniSame, ja4Same
 	fmt.Fprintf(s.out, "ndpi           protocol %d of %d (%.1f%%), %d unnamed; server names %d of %d (%.1f%%); JA4 %d of %d (%.1f%%), %d of them in nDPI's deviating form; %d flows not found, %d of protocols that we do not name; %d named by nDPI by port alone, of which we agree on %d\n",
 		same, all, percent(same, all), unknown, sniSame, sni, percent(sniSame, sni), ja4Same, ja4, percent(ja4Same, ja4), ja4Forms, missing, skipped, byPort, byPortSame)
 	if s.verbose {

@@ -16,7 +16,7 @@ import (
 	"github.com/amoskys/amoskys/internal/flow/packet"
 )
 
-// TestConformance prints scores; it needs the folder that CORPORA names.
+// TestConformance prints scores and fails where one is below its floor; it needs the folder that CORPORA names.
 //
 //	CORPORA=../shared/corpora go test -run TestConformance ./internal/flow/dissect
 //
@@ -26,15 +26,33 @@ func TestConformance(t *testing.T) {
 	if corpora == "" {
 		t.Skip("make conformance sets CORPORA to the folder of the public corpora")
 	}
-	s := scorer{verbose: os.Getenv("CORPORA_VERBOSE") != "", only: os.Getenv("CORPORA_ONLY"), out: os.Stdout}
+	s := scorer{verbose: os.Getenv("CORPORA_VERBOSE") != "", only: os.Getenv("CORPORA_ONLY"), out: os.Stdout, scores: map[string]int{}}
 	s.ja4(filepath.Join(corpora, "ja4"))
 	s.ndpi(filepath.Join(corpora, "ndpi"))
 	if s.err != nil {
 		t.Error(s.err)
 	}
+	if s.only != "" {
+		return
+	}
+	for what, least := range scoreFloors() {
+		if got := s.scores[what]; got < least {
+			t.Errorf("%s: %d, the floor is %d", what, got, least)
+		}
+	}
+}
+
+// scoreFloors are how many answers were right when the last change of them landed: a
+// change may raise them, and a lower score is a regression.
+func scoreFloors() map[string]int {
+	return map[string]int{
+		"ja4 JA4": 87, "ja4 server names": 88,
+		"ndpi protocol": 1122, "ndpi server names": 138, "ndpi JA4": 175,
+	}
 }
 
 type scorer struct {
+	scores  map[string]int // how many are right
 	verbose bool
 	only    string
 	out     io.Writer

@@ -162,7 +162,7 @@ func (r *reading) postgresAnswer(b []byte) Verdict {
 }
 
 func (r *reading) postgresUser() []byte {
-	b := r.s.streams[0].view
+	b := r.s.streams[0].seen()
 	b = b[min(len(b), r.s.dns.offset[0]):]
 	n := min(len(b), int(u32(b, 0)))
 	parts := bytes.Split(b[min(8, n):n], []byte{0})

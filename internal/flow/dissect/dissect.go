@@ -4,6 +4,13 @@
 // An Engine looks at the first payloads of each flow until it knows, or has seen
 // enough to know that it never will. What it keeps meanwhile is a State, bounded in
 // size and given back at the end; what it learnt is Facts.
+//
+// Of a TCP connection the same is learnt however its two sides' bytes were cut into
+// segments: signatures and readers see a direction's bytes only up to places that
+// depend on the bytes and on whose turn it was (see turn.go). What cuts still decide
+// is where an Engine gives up: after MaxPayloads packets without a name, or 32 of a
+// flow that it reads. So the promise holds for connections whose beginning comes in
+// at most MaxPayloads packets, and not for Entropy and Lengths, which are of packets.
 package dissect
 
 import "github.com/amoskys/amoskys/internal/flow/packet"

@@ -56,10 +56,12 @@ type Engine struct {
 	stats  Stats
 
 	// What one call needs, so that it need not be allocated: a handshake put
-	// together from records, and a decrypted QUIC packet.
+	// together from records, a decrypted QUIC packet, and what signatures and readers
+	// are called with.
 	scratch []byte
 	masker  *mask.Masker
 	look    look
+	reading reading
 }
 
 // New returns an Engine that knows all protocols.
@@ -97,6 +99,7 @@ type State struct {
 	denied     bool // content contradicts the ports
 	done       bool
 	reading    bool
+	unnamed    bool // all signatures said no to both sides of a TCP connection
 	service    service
 	payloads   uint8
 	lengths    [MaxPayloads]int32
@@ -167,16 +170,26 @@ func (e *Engine) Inspect(s *State, dir Direction, p *packet.Packet) Verdict {
 	if p.Flags&packet.SYN != 0 {
 		seq++
 	}
+	if s.unnamed {
+		if st.further(seq + uint32(len(p.Payload))) {
+			s.notePayload(dir, p)
+		}
+		s.done = s.payloads >= MaxPayloads
+		return s.verdict()
+	}
 	if !st.add(&e.pool, seq, p.Payload, p.PayloadBytes) {
 		return More
 	}
+	st.at = p.Time
 	s.notePayload(dir, p)
-	e.segment(s, dir, p.Time)
+	e.segment(s, dir)
 	if s.done {
 		s.release(&e.pool)
 		return Done
 	}
-	st.keep(&e.pool)
+	for i := range s.streams {
+		s.streams[i].keep(&e.pool)
+	}
 	return More
 }
 
@@ -203,41 +216,13 @@ func (s *State) notePayload(dir Direction, p *packet.Packet) {
 	}
 }
 
-// segment goes on with a TCP flow of which dir got new bytes.
-func (e *Engine) segment(s *State, dir Direction, at int64) {
-	st := &s.streams[dir]
-	if !s.reading {
-		e.name(s, dir, st.ended())
-		switch {
-		case s.app != none:
-			s.reading = e.tables.protocols[s.app].read != nil
-			s.done = !s.reading
-			if s.reading { // What came before, from the other side, is read first.
-				if other := &s.streams[1-dir]; len(other.view) > 0 {
-					e.read(s, 1-dir, other.view, at, other.ended())
-				}
-			}
-		case s.payloads >= MaxPayloads:
-			s.finishNaming(e)
-			s.done = s.app == none || e.tables.protocols[s.app].read == nil
-			s.reading = !s.done
-		}
-	}
-	if s.reading && !s.done {
-		e.read(s, dir, st.view, at, st.ended() || s.payloads >= maxReading)
-		if s.payloads >= maxReading {
-			s.done = true
-		}
-	}
-}
-
 // datagram goes on with a flow of datagrams.
 func (e *Engine) datagram(s *State, dir Direction, p *packet.Packet) {
 	if !s.reading {
 		e.nameDatagram(s, dir, p)
 		if s.app == none {
 			if s.payloads >= MaxPayloads {
-				s.settle(e)
+				s.settle()
 				s.done = true
 			}
 			return
@@ -250,43 +235,13 @@ func (e *Engine) datagram(s *State, dir Direction, p *packet.Packet) {
 	}
 }
 
-func (e *Engine) read(s *State, dir Direction, b []byte, at int64, final bool) {
-	if s.done {
-		return
-	}
-	if s.tls.started {
-		s.done = e.readInner(s, dir, at, final) == Done
-		return
-	}
-	r := reading{e: e, s: s, dir: dir, b: b, at: at, final: final}
-	if e.tables.protocols[s.app].read(&r) == Done {
-		s.done = true
-	}
-	if s.tls.started && !s.done { // It changed over: what follows is TLS.
-		for d := range s.streams {
-			s.done = s.done || e.readInner(s, Direction(d), at, final) == Done
-		}
-	}
-}
-
-// readInner reads TLS that began within another protocol. What is no TLS ends it.
-func (e *Engine) readInner(s *State, dir Direction, at int64, final bool) Verdict {
-	b, base := s.streams[dir].view, s.tls.base[dir]
-	if len(b) <= base {
-		return More
-	}
-	if b[base] != recordHandshake {
-		return Done
-	}
-	r := reading{e: e, s: s, dir: dir, b: b, at: at, final: final}
-	return r.tlsFrom(base)
-}
-
 func (e *Engine) readDatagram(s *State, dir Direction, p *packet.Packet) {
-	r := reading{e: e, s: s, dir: dir, b: p.Payload, at: p.Time, final: true, p: p}
-	if e.tables.protocols[s.app].readDatagram(&r) == Done {
+	r := &e.reading
+	*r = reading{e: e, s: s, dir: dir, b: p.Payload, at: p.Time, final: true, p: p}
+	if e.tables.protocols[s.app].readDatagram(r) == Done {
 		s.done = true
 	}
+	*r = reading{} // The packet is not kept.
 }
 
 // reading is what a reader is called with: for TCP all bytes of a direction so far,
@@ -319,7 +274,7 @@ func (e *Engine) End(s *State) *Facts {
 		s.finish(e)
 	}
 	s.finishDNS(e)
-	s.settle(e)
+	s.settle()
 	f := s.conclude(e)
 	s.release(&e.pool)
 	*s = State{}
@@ -331,44 +286,17 @@ func (e *Engine) End(s *State) *Facts {
 	return f
 }
 
-// finish decides by what there is: whoever waited for more now knows that none comes.
-func (s *State) finish(e *Engine) {
-	for i := range s.streams {
-		if st := &s.streams[i]; len(st.view) == 0 && len(st.held) > 0 && !st.unread {
-			st.first = st.held[0].seq
-			st.unhold(&e.pool)
-			s.payloads = max(s.payloads, 1)
-		}
-	}
-	if !s.reading {
-		s.finishNaming(e)
-		if s.app == none || e.tables.protocols[s.app].read == nil {
-			return
-		}
-		s.reading = true
-	}
-	for dir := range s.streams {
-		if v := s.streams[dir].view; len(v) > 0 {
-			e.read(s, Direction(dir), v, 0, true)
-		}
-	}
-}
-
-func (s *State) finishNaming(e *Engine) {
-	for dir := range s.streams {
-		if s.app == none && len(s.streams[dir].view) > 0 {
-			e.name(s, Direction(dir), true)
-		}
-	}
-	s.settle(e)
-}
-
 // settle takes a guess for want of better: weak evidence, which the port may
 // support, or the port alone where no content speaks against it.
-func (s *State) settle(e *Engine) {
-	if s.app == none && s.guess != none && (s.guess == s.hints[0] || s.guess == s.hints[1]) {
+func (s *State) settle() {
+	if s.app == none && s.likely() {
 		s.app = s.guess
 	}
+}
+
+// likely says that weak evidence and the port agree.
+func (s *State) likely() bool {
+	return s.guess != none && (s.guess == s.hints[0] || s.guess == s.hints[1])
 }
 
 // conclude makes the Facts.

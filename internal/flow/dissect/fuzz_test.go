@@ -68,8 +68,29 @@ func cut(messages []message, seed uint64) []message {
 	return parts
 }
 
+// turns makes both sides speak by turns, of lengths that seed decides.
+func turns(client, server []byte, seed uint64) []message {
+	r := rand.New(rand.NewPCG(seed, 2))
+	rest := [2][]byte{client, server}
+	var messages []message
+	for dir := Direction(seed % 2); len(rest[0])+len(rest[1]) > 0; dir = 1 - dir {
+		n := len(rest[dir])
+		if n > 1 && len(messages) < 4 && seed%3 > 0 {
+			n = 1 + r.IntN(n)
+			if i := slices.Index(rest[dir], '\n'); i >= 0 && seed%3 == 1 { // Lines, as people say them.
+				n = i + 1
+			}
+		}
+		if n > 0 {
+			messages = append(messages, message{dir, rest[dir][:n]})
+			rest[dir] = rest[dir][n:]
+		}
+	}
+	return messages
+}
+
 // FuzzInspect: no input harms, texts are clean, nothing stays held; and of a TCP flow
-// the same is learnt however its bytes were cut into segments.
+// the same is learnt however its turns were cut into at most MaxPayloads segments.
 func FuzzInspect(f *testing.F) {
 	for _, c := range conversations() {
 		var client, server []byte
@@ -90,10 +111,7 @@ func FuzzInspect(f *testing.F) {
 		if len(client) > 2000 || len(server) > 2000 {
 			return
 		}
-		messages := []message{{FromInitiator, client}, {FromResponder, server}}
-		if seed%2 == 1 {
-			slices.Reverse(messages)
-		}
+		messages := turns(client, server, seed)
 		e := New(Options{OnDNS: func(Tuple, *DNS, int64) {}})
 		whole := play(e, tuple, messages, 1<<16)
 		sound(t, whole)

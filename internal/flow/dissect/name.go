@@ -11,18 +11,17 @@ import "github.com/amoskys/amoskys/internal/flow/packet"
 //	2 ..           lists[own side][first byte]
 //	then           lists[other side][first byte]
 //
-// A signature that wants more stops the search there: so the order is the same
-// however the bytes were cut into segments.
+// A signature that wants more stops the search there until the next look.
 func (e *Engine) name(s *State, dir Direction, final bool) {
 	st := &s.streams[dir]
-	b := st.view
+	b := st.seen()
 	if len(b) == 0 || st.pos == exhausted {
 		return
 	}
 	if len(b) >= maxNaming {
 		b, final = b[:maxNaming], true
 	}
-	other := s.streams[1-dir].view
+	other := s.streams[1-dir].seen()
 	l := &e.look
 	*l = look{b: b, other: other[:min(len(other), maxNaming)], size: len(b), final: final, srcPort: s.tuple.SrcPort, dstPort: s.tuple.DstPort}
 	own := sideClient
@@ -62,7 +61,7 @@ func (e *Engine) name(s *State, dir Direction, final bool) {
 		}
 	}
 	st.pos = exhausted
-	s.noteEntropy(e.tables, st.view)
+	s.noteEntropy(e.tables, b)
 }
 
 // exhausted is a position behind all signatures.

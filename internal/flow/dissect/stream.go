@@ -67,9 +67,10 @@ type stream struct {
 	sure    bool   // by a SYN
 	broken  bool   // no more can be added: a hole, or no room
 	unread  bool   // nobody reads it any more
-	list    uint8  // of signatures; 0 before the first byte
 	pos     uint8  // the signature to be tried next
-	skip    uint32 // bytes in front that its reader is done with
+	shown   int    // how much of view signatures and readers saw
+	at      int64  // when view grew last, Unix nanoseconds
+	high    uint32 // sequence number behind what came, once nobody reads it
 }
 
 func (st *stream) begin(seq uint32) {
@@ -95,7 +96,7 @@ func (st *stream) add(p *pool, seq uint32, b []byte, wire uint32) bool {
 	case at > have:
 		st.hold(p, seq, b)
 		return st.resync(p)
-	case at < 0 && !st.sure && st.skip == 0 && have+int64(len(b)) <= maxStream && at+int64(len(b)) >= 0:
+	case at < 0 && !st.sure && have+int64(len(b)) <= maxStream && at+int64(len(b)) >= 0:
 		return st.prepend(p, seq, b[:-at])
 	case at < 0 && at+int64(len(b)) <= have, at+int64(len(b)) <= have:
 		return false
@@ -112,6 +113,16 @@ func (st *stream) add(p *pool, seq uint32, b []byte, wire uint32) bool {
 	}
 	st.broken = st.broken || cut
 	st.unhold(p)
+	return true
+}
+
+// further says whether a segment that ends at a sequence number is new, where nothing
+// is kept any more.
+func (st *stream) further(end uint32) bool {
+	if st.started && int32(end-st.high) <= 0 {
+		return false
+	}
+	st.started, st.high = true, end
 	return true
 }
 
@@ -156,7 +167,7 @@ func (st *stream) prepend(p *pool, seq uint32, b []byte) bool {
 	copy(st.buf[n:], st.buf[:old])
 	copy(st.buf, b)
 	st.view, st.first = st.buf, seq
-	st.list, st.pos = 0, 0
+	st.shown, st.pos = 0, 0
 	return true
 }
 

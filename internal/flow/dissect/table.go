@@ -53,9 +53,8 @@ const (
 
 // look is what a signature is shown.
 //
-// Of TCP, b is all of a direction from its start, so an answer that is not more must
-// not change when b grows: it may then not depend on the end of b, which depends on
-// how the sender cut its bytes.
+// Of TCP, b is a direction from its start to a place that segments do not decide (see
+// turn.go), at most maxNaming.
 type look struct {
 	b []byte
 	// other is what the other side sent so far: its beginning for TCP, else the
