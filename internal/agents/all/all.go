@@ -4,6 +4,7 @@ package all
 import (
 	"github.com/amoskys/amoskys/internal/agent"
 	"github.com/amoskys/amoskys/internal/agents/eventbus"
+	"github.com/amoskys/amoskys/internal/agents/flow"
 	"github.com/amoskys/amoskys/internal/agents/proc"
 	"github.com/amoskys/amoskys/internal/agents/synth"
 )
@@ -14,6 +15,7 @@ func Definitions() []agent.Definition {
 	return []agent.Definition{
 		eventbus.Definition(),
 		proc.Definition(),
+		flow.Definition(),
 		synth.MacDefinition(),
 		synth.Definition(),
 	}

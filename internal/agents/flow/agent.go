@@ -1,0 +1,124 @@
+// Package flow is the agent for the network flows of this host: it captures from an
+// interface, and reports each conversation that begins, goes on and ends, with what
+// it speaks, and which process of the host speaks it.
+//
+// Frames go from the kernel's ring through a lane (see package lane) to a teller,
+// which makes events of flows, and from there by a bounded queue to the one goroutine
+// that names processes and publishes. Nothing on the way from ring to queue waits.
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/amoskys/amoskys/internal/agent"
+	"github.com/amoskys/amoskys/internal/flow/capture"
+	"github.com/amoskys/amoskys/internal/flow/dissect"
+	"github.com/amoskys/amoskys/internal/flow/lane"
+	"github.com/amoskys/amoskys/internal/flow/track"
+)
+
+const (
+	// maxInspectedShare is which part of the flows may be under inspection at once: one
+	// in so many.
+	maxInspectedShare = 4
+	// maxBuffered is how many bytes of payload all flows under inspection may keep.
+	maxBuffered = 64 << 20
+)
+
+// Agent watches flows.
+type Agent struct {
+	cfg     Config
+	o       agent.Options
+	own     own
+	names   names
+	queue   *queue
+	metrics *metrics
+	taps    []*tap
+	lanes   []*lane.Lane
+	helm    *helm
+}
+
+var _ agent.Agent = (*Agent)(nil)
+
+// New returns an agent that captures nothing yet.
+func New(cfg Config, o agent.Options) (*Agent, error) {
+	a := &Agent{cfg: cfg, o: o}
+	a.helm = newHelm(cfg.Capture, o, &a.own)
+	a.metrics = newMetrics(o, cfg.Capture.Fanout)
+	var find *owners
+	if cfg.Enrichment.Processes {
+		find = newOwners(o.HostID, &a.own)
+	}
+	a.queue = newQueue(o, find, a.metrics)
+	for i := range cfg.Capture.Fanout {
+		a.addLane(i)
+	}
+	a.metrics.taps, a.helm.taps = a.taps, a.taps
+	if err := o.Registerer.Register(a.metrics); err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
+	return a, nil
+}
+
+// addLane makes the lane of one source.
+func (a *Agent) addLane(number int) {
+	t := newTap(a.helm.lose)
+	told := newTeller(a)
+	share := max(1, a.cfg.Aggregation.MaxFlows/a.cfg.Capture.Fanout)
+	identify := dissect.Options{MaxFlows: share, MaxBuffered: maxBuffered / a.cfg.Capture.Fanout}
+	if a.cfg.Enrichment.Hostnames {
+		identify.OnDNS = told.DNS
+	}
+	a.lanes = append(a.lanes, lane.New(lane.Options{
+		Source: t, Now: t.now, Identify: identify,
+		Table: track.Options{
+			Consumer: told, Idle: a.cfg.Aggregation.timeout(), Update: a.o.Interval,
+			Established: max(a.cfg.Aggregation.timeout(), 10*time.Minute),
+			MaxFlows:    share, MaxInspected: max(1, share/maxInspectedShare),
+			VLAN: a.cfg.Aggregation.TrackVLANs, Seed: uint16(a.cfg.Aggregation.CommunityIDSeed),
+		},
+		Every: func(c lane.Counts) { a.metrics.note(number, c) },
+	}))
+	a.taps = append(a.taps, t)
+}
+
+// Run implements agent.Agent.
+func (a *Agent) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var parts, publishing sync.WaitGroup
+	fail := func(err error) {
+		if err != nil {
+			stop(err)
+		}
+	}
+	publishing.Go(func() { fail(a.queue.run(ctx)) })
+	parts.Go(func() { fail(a.helm.run(ctx)) })
+	for i, l := range a.lanes {
+		parts.Go(func() {
+			if err := l.Run(ctx); err != nil && ctx.Err() == nil {
+				stop(err)
+			}
+			l.Close()
+			a.metrics.note(i, l.Counts())
+			_ = a.taps[i].Close()
+		})
+	}
+	parts.Wait()
+	a.queue.end() // and what is in it is still published
+	publishing.Wait()
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
+		return cause
+	}
+	return nil
+}
+
+// guard the interfaces that the parts are used by.
+var (
+	_ capture.Source = (*tap)(nil)
+	_ track.Consumer = (*teller)(nil)
+)

@@ -1,0 +1,162 @@
+package flow
+
+import (
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/amoskys/amoskys/internal/agent"
+	"github.com/amoskys/amoskys/internal/flow/capture"
+	"github.com/amoskys/amoskys/internal/flow/lane"
+	"github.com/amoskys/amoskys/internal/flow/packet"
+	"github.com/amoskys/amoskys/internal/flow/track"
+)
+
+// metrics are of all flows together, never of one.
+type metrics struct {
+	traffic                       [4]*prometheus.CounterVec // as in traffic
+	duration                      prometheus.Histogram
+	suppressed, dropped           prometheus.Counter
+	frames, bytes, drops, frozen  *prometheus.Desc
+	faults, active, opened, ended *prometheus.Desc
+	givenUp, waiting              *prometheus.Desc
+
+	taps   []*tap
+	queued func() int
+
+	mu    sync.Mutex // guards what follows
+	lanes []lane.Counts
+}
+
+// traffic is what a flow had: "in" is what the initiator received.
+type traffic struct{ bytesIn, bytesOut, packetsIn, packetsOut uint64 }
+
+func newMetrics(o agent.Options, lanes int) *metrics {
+	who := prometheus.Labels{"agent": o.ID, "host": o.Host}
+	m := &metrics{lanes: make([]lane.Counts, lanes)}
+	for i, c := range [4][2]string{
+		{"flow_bytes_in", "Bytes of IP packets that the initiators of flows received."},
+		{"flow_bytes_out", "Bytes of IP packets that the initiators of flows sent."},
+		{"flow_packets_in", "Packets that the initiators of flows received."},
+		{"flow_packets_out", "Packets that the initiators of flows sent."},
+	} {
+		m.traffic[i] = prometheus.NewCounterVec(prometheus.CounterOpts{Name: c[0], Help: c[1], ConstLabels: who}, []string{"interface", "category"})
+	}
+	m.duration = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "flow_duration_seconds", Help: "Time from the first to the last packet of flows that ended.", ConstLabels: who,
+		Buckets: []float64{0.001, 0.01, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800, 7200},
+	})
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
+	m.suppressed = counter("amoskys_flow_suppressed_total", "Flows that were not told, for min_bytes_threshold.")
+	m.dropped = counter("amoskys_flow_events_dropped_total", "Events that were dropped, because publishing was slower than they came.")
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(name, help, labels, nil)
+	}
+	m.frames = desc("amoskys_flow_frames_total", "Frames captured.")
+	m.bytes = desc("amoskys_flow_frame_bytes_total", "Bytes of frames captured, as they were on the wire.")
+	m.drops = desc("amoskys_flow_kernel_drops_total", "Frames that the kernel dropped, because the ring had no room.")
+	m.frozen = desc("amoskys_flow_ring_full_total", "How often a ring was full.")
+	m.faults = desc("amoskys_flow_decode_errors_total", "Frames that could not be read to their end.", "kind")
+	m.active = desc("amoskys_flow_active", "Flows now.")
+	m.opened = desc("amoskys_flow_opened_total", "Flows that began.")
+	m.ended = desc("amoskys_flow_ended_total", "Flows that ended, by reason; evicted ones had to make room.", "reason")
+	m.givenUp = desc("amoskys_flow_uninspected_total", "Flows whose content was not looked at to the end, for want of room.")
+	m.waiting = desc("amoskys_flow_queue_events", "Events that wait to be published.")
+	return m
+}
+
+// add counts the traffic of a flow.
+func (m *metrics) add(on, category string, t traffic) {
+	for i, n := range [4]uint64{t.bytesIn, t.bytesOut, t.packetsIn, t.packetsOut} {
+		m.traffic[i].WithLabelValues(on, category).Add(float64(n))
+	}
+}
+
+// note keeps the counts of a lane.
+func (m *metrics) note(number int, c lane.Counts) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lanes[number] = c
+}
+
+// own are the collectors that count by themselves.
+func (m *metrics) own() []prometheus.Collector {
+	all := []prometheus.Collector{m.duration, m.suppressed, m.dropped}
+	for _, c := range m.traffic {
+		all = append(all, c)
+	}
+	return all
+}
+
+// Describe implements prometheus.Collector.
+func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
+	for _, c := range m.own() {
+		c.Describe(ch)
+	}
+	for _, d := range []*prometheus.Desc{m.frames, m.bytes, m.drops, m.frozen, m.faults, m.active, m.opened, m.ended, m.givenUp, m.waiting} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (m *metrics) Collect(ch chan<- prometheus.Metric) {
+	for _, c := range m.own() {
+		c.Collect(ch)
+	}
+	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	gauge := func(d *prometheus.Desc, v int) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v))
+	}
+	c := m.captured()
+	counter(m.frames, c.Frames)
+	counter(m.bytes, c.Bytes)
+	counter(m.drops, c.Dropped)
+	counter(m.frozen, c.Frozen)
+
+	all := m.sum()
+	for i, n := range all.Faults {
+		counter(m.faults, n, packet.Fault(i).Kind())
+	}
+	gauge(m.active, all.Table.Active)
+	counter(m.opened, all.Table.Opened)
+	for reason := track.Finished; reason <= track.Shutdown; reason++ {
+		counter(m.ended, all.Table.Ended[reason], reason.String())
+	}
+	counter(m.givenUp, all.Table.GivenUp+all.Engine.Refused+all.Engine.Starved)
+	gauge(m.waiting, m.queued())
+}
+
+// sum adds the counts of the lanes.
+func (m *metrics) sum() lane.Counts {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var s lane.Counts
+	for i := range m.lanes {
+		c := &m.lanes[i]
+		for k, n := range c.Faults {
+			s.Faults[k] += n
+		}
+		for k, n := range c.Table.Ended {
+			s.Table.Ended[k] += n
+		}
+		s.Table.Active += c.Table.Active
+		s.Table.Opened += c.Table.Opened
+		s.Table.GivenUp += c.Table.GivenUp
+		s.Engine.Refused += c.Engine.Refused
+		s.Engine.Starved += c.Engine.Starved
+	}
+	return s
+}
+
+// captured adds the counts of the taps.
+func (m *metrics) captured() capture.Stats {
+	var s capture.Stats
+	for _, t := range m.taps {
+		s = sum(s, t.Stats())
+	}
+	return s
+}

@@ -1,0 +1,115 @@
+package flow
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/amoskys/amoskys/internal/agent"
+	"github.com/amoskys/amoskys/internal/event"
+	"github.com/amoskys/amoskys/internal/flow/dissect"
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+)
+
+const (
+	// maxQueue is how many events may wait to be published; more are dropped and
+	// counted, as capture waits for nobody. Each has about 1 KiB.
+	maxQueue = 8192
+	// maxBatch is how many are published together.
+	maxBatch = 256
+	// lastWords is how long publishing goes on after the agent was asked to stop.
+	lastWords = time.Second
+)
+
+// told is an event on its way.
+type told struct {
+	event *pb.Event
+	tuple dissect.Tuple
+	first int64
+}
+
+// queue holds events until they are published.
+type queue struct {
+	o       agent.Options
+	owners  *owners // nil names no processes
+	metrics *metrics
+	events  chan told
+	batch   []told
+}
+
+func newQueue(o agent.Options, find *owners, m *metrics) *queue {
+	q := &queue{o: o, owners: find, metrics: m, events: make(chan told, maxQueue)}
+	m.queued = func() int { return len(q.events) }
+	return q
+}
+
+// put adds an event, or drops and counts it where there is no room.
+func (q *queue) put(t told) {
+	select {
+	case q.events <- t:
+	default:
+		q.metrics.dropped.Inc()
+	}
+}
+
+// end says that nothing is put any more.
+func (q *queue) end() { close(q.events) }
+
+// run publishes until the end, of which it sees the last events within a second after
+// ctx has ended.
+func (q *queue) run(ctx context.Context) error {
+	publishing, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastWords, cancel) })()
+	if q.owners != nil {
+		defer q.owners.system.close()
+	}
+	for {
+		first, open := <-q.events
+		if !open {
+			return nil
+		}
+		q.gather(first)
+		if q.owners != nil {
+			q.owners.name(ctx, q.batch, func() bool { return len(q.events) > maxQueue/2 })
+		}
+		events := make([]*pb.Event, len(q.batch))
+		for i, t := range q.batch {
+			events[i] = t.event
+		}
+		if err := q.o.Publisher.Publish(publishing, events...); err != nil {
+			q.metrics.dropped.Add(float64(len(events)))
+			if publishing.Err() == nil {
+				q.drain()
+				return fmt.Errorf("publish flows: %w", err)
+			}
+		}
+		clear(q.batch) // they belong to the publisher
+	}
+}
+
+// gather takes what waits, up to a batch.
+func (q *queue) gather(first told) {
+	q.batch = append(q.batch[:0], first)
+	for len(q.batch) < maxBatch {
+		select {
+		case t, open := <-q.events:
+			if !open {
+				return
+			}
+			q.batch = append(q.batch, t)
+		default:
+			return
+		}
+	}
+}
+
+// drain drops what comes until the end.
+func (q *queue) drain() {
+	for range q.events {
+		q.metrics.dropped.Inc()
+	}
+}
+
+// ended says whether an event is the last of its flow.
+func (t *told) ended() bool { return t.event.GetType() == event.TypeFlowEnded }
