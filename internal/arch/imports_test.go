@@ -83,7 +83,9 @@ func TestEndpointCarriesNoServer(t *testing.T) {
 		arch.Module + "/internal/state", arch.Module + "/internal/store", arch.Module + "/internal/metrics",
 		arch.Module + "/internal/detect", arch.Module + "/internal/anomaly", arch.Module + "/internal/live",
 		arch.Module + "/internal/dashboard", arch.Module + "/web",
+		arch.Module + "/internal/logsql", arch.Module + "/internal/parquet",
 		"modernc.org/sqlite", "github.com/danielgtaylor/huma", "github.com/coder/websocket",
+		"github.com/VictoriaMetrics", "github.com/parquet-go",
 	}
 	for _, goos := range []string{"linux", "darwin"} {
 		for _, p := range goList(t, goos, "-deps", arch.Module+"/cmd/amoskys-agent") {
