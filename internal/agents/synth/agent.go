@@ -73,6 +73,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		return err
 	}
 	g := NewGenerator(a.cfg, start)
+	g.kind = a.o.Kind
 	var end time.Time
 	if a.cfg.DurationSeconds > 0 {
 		end = start.Add(time.Duration(a.cfg.DurationSeconds * float64(time.Second)))

@@ -134,7 +134,8 @@ func TestEventsAreOrderedUniqueAndMarked(t *testing.T) {
 		anomalies[ev.GetLabels()["anomaly"]]++
 	}
 	for _, typ := range []string{
-		event.TypeProcessExecution, event.TypeProcessExit, event.TypeNetworkConnection, event.TypeFlowCreated, event.TypeFlowEnded,
+		event.TypeProcessExecution, event.TypeProcessExit, event.TypeNetworkConnection, event.TypeFlowCreated, event.TypeFlowUpdated, event.TypeFlowEnded,
+		"finding.synth.port_scan", "finding.synth.exfiltration",
 		event.TypeFileModify, event.TypeFileCreate, event.TypeFileDelete, event.TypeAuthAttempt, event.TypeDeviceDiscovered,
 	} {
 		if types[typ] == 0 {
@@ -265,4 +266,20 @@ func TestDurationEndsTheAgent(t *testing.T) {
 			t.Error("two runs of the agent differ")
 		}
 	})
+}
+
+// TestCommunityID holds it against the baseline of the specification
+// (github.com/corelight/community-id-spec, baseline_deflt.json).
+func TestCommunityID(t *testing.T) {
+	a, b := &pb.Endpoint{Ip: "128.232.110.120", Port: 34855}, &pb.Endpoint{Ip: "66.35.250.204", Port: 80}
+	const want = "1:LQU9qZlK+B5F3KDmev6m5PMibrg="
+	if got := communityID(a, b, 6); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if got := communityID(b, a, 6); got != want {
+		t.Errorf("the other way round %s, want %s", got, want)
+	}
+	if got := communityID(a, &pb.Endpoint{}, 6); got != "" {
+		t.Errorf("without an address %s", got)
+	}
 }

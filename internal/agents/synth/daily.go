@@ -93,12 +93,15 @@ func (g *Generator) flow() {
 	h, s := pick(g.rng, g.fleet.hosts), pick(g.rng, services())
 	to := g.outside()
 	to.Port = s.port
+	if to.GetHostname() != "" && g.rng.IntN(3) == 0 {
+		g.lookup(h, to)
+	}
 	took := g.length(8 * time.Second)
 	out, in := uint64(200+g.rng.IntN(20_000)), uint64(500+g.rng.IntN(2_000_000))
 	g.plannedFlow(h, to, s.app, "", took, out, in)
 }
 
-// plannedFlow plans the two events of a flow; anomaly labels them, if not empty.
+// plannedFlow plans the events of a flow; anomaly labels them, if not empty.
 func (g *Generator) plannedFlow(h *host, to *pb.Endpoint, app, anomaly string, took time.Duration, out, in uint64) {
 	from := h.endpoint(g.ephemeral())
 	begin := timestamppb.New(g.now)
@@ -110,10 +113,14 @@ func (g *Generator) plannedFlow(h *host, to *pb.Endpoint, app, anomaly string, t
 		EndTime: timestamppb.New(g.now.Add(took)), BytesOut: out, BytesIn: in, PacketsOut: out/900 + 3, PacketsIn: in/1200 + 3, EndReason: "fin",
 	}
 	if app == "https" {
-		tls := &pb.Tls{Version: "1.3", Sni: to.GetHostname(), Alpn: []string{"h2"}}
+		tls := g.secure(to)
 		first.Tls, last.Tls = tls, tls
 	}
+	for _, n := range []*pb.NetworkActivity{first, last} {
+		n.CommunityId, n.Category, n.Process = communityID(from, to, 6), category(app), h.shell
+	}
 	g.at(0, labelled(anomaly, &pb.Event{Type: event.TypeFlowCreated, Host: h.msg, Body: &pb.Event_Network{Network: first}}))
+	g.updates(h, anomaly, last, took)
 	g.at(took, labelled(anomaly, &pb.Event{Type: event.TypeFlowEnded, Host: h.msg, Body: &pb.Event_Network{Network: last}}))
 }
 

@@ -24,13 +24,14 @@ type Generator struct {
 	fleet   *fleet
 	ahead   timeline // events that were planned, such as the end of a flow
 	counter uint64
+	kind    string // of the agent, which the types of its findings name
 }
 
 // NewGenerator returns a generator whose first event is at or shortly after start.
 func NewGenerator(cfg Synthetic, start time.Time) *Generator {
 	rng := rand.New(rand.NewPCG(cfg.Seed, 0x616d6f736b7973)) //nolint:gosec // repeatable on purpose
 	start = start.UTC().Truncate(time.Microsecond)
-	return &Generator{rng: rng, cfg: cfg, start: start, now: start, fleet: newFleet(rng, cfg.Hosts, start)}
+	return &Generator{rng: rng, cfg: cfg, start: start, now: start, fleet: newFleet(rng, cfg.Hosts, start), kind: "synth"}
 }
 
 // Next returns the next event. It never ends. Events have every field that a hub

@@ -43,13 +43,16 @@ func (g *Generator) portScan(h *host) {
 		}))
 		at += g.length(40 * time.Millisecond)
 	}
+	g.finding(at, h, "port_scan", "T1046", pb.Severity_SEVERITY_MEDIUM, map[string]string{"source.ip": from.GetIp(), "destination.ip": h.ip})
 }
 
 // exfiltration sends out far more than comes back (T1048).
 func (g *Generator) exfiltration(h *host) {
 	to := g.hostile()
 	to.Port = 443
-	g.plannedFlow(h, to, "https", "exfiltration", g.length(40*time.Second), uint64(1+g.rng.IntN(9))<<30, 40_000)
+	took := g.length(40 * time.Second)
+	g.plannedFlow(h, to, "https", "exfiltration", took, uint64(1+g.rng.IntN(9))<<30, 40_000)
+	g.finding(took, h, "exfiltration", "T1048", pb.Severity_SEVERITY_HIGH, map[string]string{"source.ip": h.ip, "destination.ip": to.GetIp()})
 }
 
 // reverseShell connects a shell to the outside (T1059.004).

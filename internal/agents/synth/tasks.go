@@ -41,6 +41,7 @@ func (a *Agent) RunTask(ctx context.Context, c *task.Call) error {
 	}
 	total, rate := c.Values.Int("events"), c.Values.Int("rate")
 	g := NewGenerator(a.cfg, a.o.Now())
+	g.kind = a.o.Kind
 	tick := time.NewTicker(burstStep)
 	defer tick.Stop()
 	begin, sent := a.o.Now(), int64(0)

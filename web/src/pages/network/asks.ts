@@ -39,7 +39,7 @@ export function pairsQuery(flows: string): string {
     ...each('as.organization.name'),
     ...each('geo.country_iso_code'),
   ];
-  return `${flows} | stats by (source.ip, destination.ip, network.direction) count() flows, ${bytes}, ${names.join(', ')} | sort by (bytes desc, source.ip, destination.ip) limit ${mostPairs}`;
+  return `${flows} | stats by (source.ip, destination.ip, network.direction) count() flows, ${bytes}, uniq_values(network.application) limit 5 as applications, ${names.join(', ')} | sort by (bytes desc, source.ip, destination.ip) limit ${mostPairs}`;
 }
 
 /** All that the pairs are of, to know what they leave out. */

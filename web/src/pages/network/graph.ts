@@ -24,6 +24,8 @@ export interface MapEdge {
   bytes: number;
   flows: number;
   gravity: number;
+  /** The applications that were spoken, by the alphabet; not all where there are many. */
+  services: string[];
 }
 
 export interface Graph {
@@ -107,6 +109,17 @@ interface Pair {
   to: End;
   bytes: number;
   flows: number;
+  services: string[];
+}
+
+/** A list as the engine writes it; none where it is none. */
+function listOf(text: string): string[] {
+  try {
+    const list: unknown = JSON.parse(text);
+    return Array.isArray(list) ? list.map(String).filter(Boolean) : [];
+  } catch {
+    return [];
+  }
 }
 
 /** The rows of pairsQuery's answer. */
@@ -131,6 +144,7 @@ function pairsOf(answer: Pick<RowsResponse, 'columns' | 'rows'>): Pair[] {
       to: endOf(row, 'destination', ours),
       bytes: Number(row('bytes')) || 0,
       flows: Number(row('flows')) || 0,
+      services: listOf(row('applications')),
     }))
     .filter((pair) => pair.from.ip !== '' && pair.to.ip !== '');
 }
@@ -194,7 +208,9 @@ class Builder {
       node.flows += pair.flows;
     }
     const id = `${from.id}>${to.id}`;
-    const edge = this.edges.get(id) ?? { id, from: from.id, to: to.id, bytes: 0, flows: 0, gravity: 0 };
+    const none = { bytes: 0, flows: 0, gravity: 0, services: [] };
+    const edge = this.edges.get(id) ?? { id, from: from.id, to: to.id, ...none };
+    edge.services = [...new Set([...edge.services, ...pair.services])].sort();
     edge.bytes += pair.bytes;
     edge.flows += pair.flows;
     const gravity = (ip: string) => this.#marked.get(ip)?.gravity ?? 0;

@@ -1,29 +1,12 @@
 import { api } from '$lib/api/endpoints';
-import type { EventsResponse, Severity } from '$lib/api/types';
+import type { EventsResponse } from '$lib/api/types';
 import { sinceUntil } from '$lib/router/timerange';
 import { Loadable } from '$lib/stores/loadable.svelte';
 import { timeRange } from '$lib/stores/timerange.svelte';
-import { addressesOf, findingOf } from '../findings/finding';
-import type { Marked } from './graph';
+import { markedBy } from './gravity';
 
 const most = 500;
 const refreshEvery = 10_000;
-const steps: Severity[] = ['unknown', 'informational', 'low', 'medium', 'high', 'critical'];
-
-/** What findings name of addresses. */
-export function markedBy(events: EventsResponse['events']): Marked {
-  const marked = new Map<string, { count: number; gravity: number }>();
-  for (const event of events) {
-    for (const ip of addressesOf(findingOf(event))) {
-      const mark = marked.get(ip) ?? { count: 0, gravity: 0 };
-      mark.count += 1;
-      mark.gravity = Math.max(mark.gravity, 1, steps.indexOf(event.severity));
-      marked.set(ip, mark);
-    }
-  }
-  return marked;
-}
-
 /** The addresses that the newest findings of the chosen range name. */
 export class Marks {
   loaded = new Loadable<EventsResponse>(() => this.load());

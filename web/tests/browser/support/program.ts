@@ -25,8 +25,12 @@ export interface Program {
   stop(): Promise<void>;
 }
 
-/** Runs the whole system, hub to agents, on free ports in a folder of its own; hubSettings go to the hub's file. */
-export async function startProgram(program: string = binary, hubSettings = ''): Promise<Program> {
+/** Runs the whole system, hub to agents, on free ports in a folder of its own; hubSettings go to the hub's file, synthSettings to the synthetic agent's. */
+export async function startProgram(
+  program: string = binary,
+  hubSettings = '',
+  synthSettings = '',
+): Promise<Program> {
   const home = await mkdtemp(join(tmpdir(), 'amoskys-ui-'));
   const [hub, metrics, dashboard, proc, monitor, exported, synth, store, storeMetrics] = await freePorts(9);
   const connection = `hub: {port: ${hub}}\nhttp: {port: `;
@@ -38,7 +42,7 @@ export async function startProgram(program: string = binary, hubSettings = ''): 
     'node_config.yaml': `hub: {port: ${hub}}\nnode: {agents: [proc, eventbus, synth]}\n`,
     'agents/process_monitor_config.yaml': `agent: {interval_seconds: 1}\n${connection}${proc}}\n`,
     'agents/eventbus_agent_config.yaml': `monitoring: {eventbus_port: ${hub}, metrics_export_port: ${exported}}\n${connection}${monitor}}\n`,
-    'agents/mac_telemetry_config.yaml': `${connection}${synth}}\n`,
+    'agents/mac_telemetry_config.yaml': `${connection}${synth}}\n${synthSettings}`,
   };
   for (const [name, text] of Object.entries(files))
     await writeFile(join(home, 'config', name), text, { mode: 0o600 });
