@@ -32,6 +32,9 @@ else
   score ndpi 'both ndpi and ja4'
   score ja4 'both ndpi and ja4'
 fi
+if [[ -d $corpora/ndpi ]]; then
+  CAPTURE_CORPUS=$(realpath "$corpora/ndpi") go test -count=1 -run '^TestCorpus$' -v ./internal/flow/findings | sed -n 's/.*: findings: /ndpi           findings: /p'
+fi
 score community-id 'the flow engine (amoskys replay)'
 score sigma 'the detection engine (amoskys rules check, amoskys detect)'
 score snmprec 'the SNMP agent (amoskys snmp probe)'

@@ -34,6 +34,13 @@ type Config struct {
 	SlowScan     ScanConfig        `yaml:"slow_scan"`
 	Flood        FloodConfig       `yaml:"flood"`
 	Certificates CertificateConfig `yaml:"certificates"`
+	Beacon       BeaconConfig      `yaml:"beacon"`
+	DNSTunnel    TunnelConfig      `yaml:"dns_tunnel"`
+	DGA          DGAConfig         `yaml:"generated_domains"`
+	Upload       UploadConfig      `yaml:"upload"`
+
+	NewDestinations DestinationConfig `yaml:"new_destinations"`
+	Traffic         TrafficConfig     `yaml:"traffic"`
 }
 
 // ScanConfig says what a scan is. StealthProbes, PingHosts and PingFailedShare are of
@@ -79,10 +86,17 @@ func DefaultConfig() Config {
 			"fc00::/7", "fe80::/10", "::1/128",
 		},
 		MaxSources: 2048, MaxPerMinute: 30, WindowSeconds: 3600, UpdateSeconds: 30,
-		Scan:         ScanConfig{WindowSeconds: 60, Ports: 15, Hosts: 25, FailedShare: 0.7, StealthProbes: 5, PingHosts: 50, PingFailedShare: 0.3},
+		Scan:         ScanConfig{WindowSeconds: 60, Ports: 15, Hosts: 25, FailedShare: 0.7, StealthProbes: 3, PingHosts: 50, PingFailedShare: 0.3},
 		SlowScan:     ScanConfig{WindowSeconds: 14400, Ports: 40, Hosts: 100, FailedShare: 0.8},
 		Flood:        FloodConfig{WindowSeconds: 10, SYNPerSecond: 500, UDPPerSecond: 10000, ICMPPerSecond: 500},
 		Certificates: CertificateConfig{GraceHours: 24},
+		Beacon:       BeaconConfig{Connections: 12, MinIntervalSeconds: 10, MaxJitter: 0.2, MaxSizeSpread: 0.3},
+		DNSTunnel:    TunnelConfig{WindowSeconds: 300, Names: 40, MeanLength: 24, EntropyBits: 3.8},
+		DGA:          DGAConfig{WindowSeconds: 300, Domains: 15, MissingShare: 0.5, Randomness: 0.4},
+		Upload:       UploadConfig{WindowSeconds: 3600, LearnWindows: 24, MinMegabytes: 200, Factor: 5, UnlearntMegabytes: 5000},
+
+		NewDestinations: DestinationConfig{LearnHours: 168},
+		Traffic:         TrafficConfig{WindowSeconds: 300, MinFrames: 20, MinConnections: 20},
 	}
 }
 
@@ -110,6 +124,7 @@ func (c *Config) Validate(v *config.Check) {
 	f.Range("syn_per_second", c.Flood.SYNPerSecond, 1, 10_000_000)
 	f.Range("udp_per_second", c.Flood.UDPPerSecond, 1, 100_000_000)
 	f.Range("icmp_per_second", c.Flood.ICMPPerSecond, 1, 10_000_000)
+	c.validateHabits(v)
 	v.Under("certificates").Range("grace_hours", c.Certificates.GraceHours, 0, 24*365)
 }
 

@@ -46,7 +46,8 @@ func (w *Watch) certificate(f *track.Flow, t *dissect.TLS, more uint64) {
 	case !t.NotBefore.IsZero() && t.NotBefore.Sub(at) > grace:
 		raise(CertificateNotYetValid, t.NotBefore.Sub(at).Hours()/24)
 	}
-	if t.SelfSigned {
+	// WebRTC's are signed by themselves by design (RFC 8827, section 5).
+	if t.SelfSigned && f.Protocol == protoTCP {
 		raise(CertificateSelfSigned, 0)
 	}
 }

@@ -142,6 +142,12 @@ func (e *standing) observables() map[string]string {
 		o["network.transport"] = "icmp"
 	}
 	switch e.kind {
+	case DNSTunnel:
+		put("dns.question.name", e.name)
+	case GeneratedDomains:
+		put("dns.question.name", e.method)
+	case QuietInterface, OnlyBroadcasts, OneDirection:
+		put("observer.ingress.interface.name", e.name)
 	case CleartextLogin:
 		put("user.name", e.user)
 		put("network.protocol", e.method)

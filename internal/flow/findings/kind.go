@@ -26,6 +26,14 @@ const (
 	CertificateExpired
 	CertificateNotYetValid
 	CertificateSelfSigned
+	Beacon
+	DNSTunnel
+	GeneratedDomains
+	LargeUpload
+	NewDestination
+	QuietInterface
+	OnlyBroadcasts
+	OneDirection
 	kinds
 )
 
@@ -137,5 +145,42 @@ var profiles = [kinds]profile{
 		name: "certificate_self_signed", title: "Certificate signed by itself", severity: low, confidence: 0.9,
 		techniques: []string{"T1587.003"}, tactics: []string{"Resource Development"}, describe: describeCertificate,
 		falsePositives: []string{"Printers, switches and services of one's own often have such: disable the kind, or give them certificates of an own authority."},
+	},
+	Beacon: {
+		name: "beacon", title: "Connections at regular intervals", severity: medium, confidence: 0.6,
+		techniques: []string{"T1071", "T1029"}, tactics: []string{"Command and Control", "Exfiltration"}, describe: describeBeacon,
+		falsePositives: []string{"Programs that look for updates or news, monitoring from outside, clients that try a server which is away."},
+	},
+	DNSTunnel: {
+		name: "dns_tunnel", title: "Names that carry data", severity: high, confidence: 0.8,
+		techniques: []string{"T1071.004", "T1572"}, tactics: control, describe: describeTunnel,
+		falsePositives: []string{"Virus scanners, block lists and measurements that ask by DNS: name their domains in findings.dns_tunnel.trusted_domains."},
+	},
+	GeneratedDomains: {
+		name: "generated_domains", title: "Domains that look made up by a program", severity: high, confidence: 0.7,
+		techniques: []string{"T1568.002"}, tactics: control, describe: describeGenerated,
+		falsePositives: []string{"A program that tests whether a resolver lies about names that do not exist.", "A list of dead domains that somebody checks."},
+	},
+	LargeUpload: {
+		name: "large_upload", title: "Unusually large upload", severity: medium, confidence: 0.5,
+		techniques: []string{"T1048", "T1567"}, tactics: []string{"Exfiltration"}, describe: describeUpload,
+		falsePositives: []string{"A backup, a release or a video that goes out for the first time."},
+	},
+	NewDestination: {
+		name: "new_destination", title: "Destination that is new to a host", severity: low, confidence: 0.3,
+		techniques: []string{"T1071"}, tactics: control, describe: describeDestination,
+		falsePositives: []string{"People, and services that move: useful for servers with few peers alone."},
+	},
+	QuietInterface: {
+		name: "quiet_interface", title: "An interface gives no frames", severity: medium, confidence: 1, describe: describeQuiet,
+		falsePositives: []string{"An interface that is not in use."},
+	},
+	OnlyBroadcasts: {
+		name: "only_broadcasts", title: "An interface gives no conversations", severity: medium, confidence: 0.8, describe: describeBroadcasts,
+		falsePositives: []string{"A segment whose hosts are idle."},
+	},
+	OneDirection: {
+		name: "one_direction", title: "A capture sees one direction alone", severity: medium, confidence: 0.9, describe: describeDirection,
+		falsePositives: []string{"A segment that answers leave by another way: mirror both."},
 	},
 }

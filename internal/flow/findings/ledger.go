@@ -110,7 +110,7 @@ func (w *Watch) follow() {
 		switch {
 		case e.told == 0:
 			w.say(e, statusNew)
-		case (e.count > e.said || e.over) && w.now-e.told >= e.wait:
+		case e.over, e.count > e.said && w.now-e.told >= e.wait:
 			w.say(e, statusUpdate)
 		}
 		return w.now-e.last < w.window && !(e.over && e.told != 0)

@@ -53,6 +53,12 @@ type Watch struct {
 	scans      *scans
 	floods     *floods
 	visibility visibility
+	beats      *recent[beatKey, beat]
+	tunnels    *recent[tunnelKey, tunnel]
+	guesses    *recent[packet.Addr, guessing]
+	uploads    *recent[packet.Addr, uploads]
+	sent       *recent[flowKey, uint64]
+	acquainted *recent[packet.Addr, acquaintance]
 }
 
 var _ track.Consumer = (*Watch)(nil)
@@ -66,6 +72,13 @@ func New(cfg Config, tell func(*pb.Event)) *Watch {
 		trusted: prefixes(cfg.TrustedScanners), inside: prefixes(cfg.InternalNetworks),
 		standing: newRecent[subject, standing](maxStanding),
 		scans:    newScans(&cfg), floods: newFloods(&cfg),
+		beats:      newRecent[beatKey, beat](4 * cfg.MaxSources),
+		tunnels:    newRecent[tunnelKey, tunnel](cfg.MaxSources),
+		guesses:    newRecent[packet.Addr, guessing](cfg.MaxSources),
+		uploads:    newRecent[packet.Addr, uploads](cfg.MaxSources),
+		sent:       newRecent[flowKey, uint64](4 * cfg.MaxSources),
+		acquainted: newRecent[packet.Addr, acquaintance](cfg.MaxSources),
+		visibility: visibility{interfaces: newRecent[string, captured](64)},
 	}
 	for k := range kinds {
 		w.off[k] = !cfg.Enabled || slices.Contains(cfg.Disabled, k.String())
@@ -104,6 +117,7 @@ func (w *Watch) Opened(f *track.Flow) {
 	w.scan(f)
 	w.flood(f, true)
 	w.content(f, 1)
+	w.beacon(f, true)
 }
 
 // Updated looks at a flow that goes on.
@@ -111,8 +125,10 @@ func (w *Watch) Updated(f *track.Flow) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.pass(f.Last, false)
+	w.visibility.see(f)
 	w.flood(f, false)
 	w.content(f, 0)
+	w.upload(f, false)
 }
 
 // Ended looks at a flow for the last time.
@@ -123,6 +139,9 @@ func (w *Watch) Ended(f *track.Flow) {
 	w.scan(f)
 	w.flood(f, false)
 	w.content(f, 0)
+	w.beacon(f, false)
+	w.upload(f, true)
+	w.destination(f)
 }
 
 // DNS looks at a question and its answer; at is the time of the question in Unix
@@ -131,13 +150,15 @@ func (w *Watch) DNS(t dissect.Tuple, d *dissect.DNS, at int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.pass(at, false)
+	w.domain(t, d)
 }
 
 // Traffic is told what a source has captured since it was opened, once an interval.
 func (w *Watch) Traffic(interfaceName string, s capture.Stats, now int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.pass(now, false)
+	w.pass(now, true)
+	w.traffic(interfaceName, s)
 }
 
 // Advance lets time pass up to now, in Unix nanoseconds by the clock of the packets,
@@ -198,5 +219,6 @@ func toMany(f *track.Flow) bool {
 }
 
 func (w *Watch) forgotten() uint64 {
-	return w.standing.evicted + w.scans.forgotten() + w.floods.targets.evicted
+	return w.standing.evicted + w.scans.forgotten() + w.floods.targets.evicted + w.beats.evicted + w.tunnels.evicted +
+		w.guesses.evicted + w.uploads.evicted + w.sent.evicted + w.acquainted.evicted + w.visibility.interfaces.evicted
 }
