@@ -131,8 +131,8 @@ func equalFold(b []byte, word string) bool {
 // userOfPair decodes base64 and returns what stands before the separator; the rest
 // is a secret.
 func userOfPair(b []byte, separator byte) ([]byte, bool) {
-	var room [192]byte
-	b = b[:min(len(b), 256)/4*4]
+	var room [384]byte
+	b = b[:min(len(b), 512)/4*4]
 	n, err := base64.StdEncoding.Decode(room[:], b)
 	if err != nil && n == 0 {
 		return nil, false
