@@ -3,6 +3,7 @@
 # why it has none. A feature that a corpus measures brings its scorer here.
 set -euo pipefail
 corpora=${CORPORA:-../shared/corpora}
+failed=0
 
 # score NAME WHAT_SCORES_IT prints the line of one corpus.
 score() {
@@ -35,7 +36,14 @@ fi
 if [[ -d $corpora/ndpi ]]; then
   CAPTURE_CORPUS=$(realpath "$corpora/ndpi") go test -count=1 -run '^TestCorpus$' -v ./internal/flow/findings | sed -n 's/.*: findings: /ndpi           findings: /p'
 fi
-score community-id 'the flow engine (amoskys replay)'
+# Each fails where a score lies below its bar.
+if [[ -d $corpora/ndpi && -d $corpora/community-id ]]; then
+  said=$(CORPORA=$(cd "$corpora" && pwd) go test -count=1 -run '^TestConformance$' ./internal/flow/lane) || failed=1
+  grep -E '^(community-id|ndpi|---|FAIL| +conformance_test)' <<<"$said" || true
+else
+  score community-id 'both ndpi and community-id'
+fi
 score sigma 'the detection engine (amoskys rules check, amoskys detect)'
 score snmprec 'the SNMP agent (amoskys snmp probe)'
 score darpa 'the anomaly models (amoskys anomaly eval)'
+exit "$failed"

@@ -53,7 +53,7 @@ func newReplayCommand(env *cli.Env) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&r.speed, "speed", "max", "how fast: max, or a multiple of the time between the packets, such as 1x or 10x")
 	f.StringVar(&r.filter, "filter", "", "take only packets that this filter selects, in the language of tcpdump")
-	f.DurationVar(&r.timeout, "timeout", 0, "end a flow that is idle for so long (default 30s)")
+	f.DurationVar(&r.timeout, "timeout", 30*time.Second, "end a flow that is idle for so long, an established one of TCP for 10m at least; 0 never")
 	f.BoolVar(&r.vlan, "vlan", false, "take the same conversation in two VLANs for two flows")
 	f.Uint16Var(&r.seed, "seed", 0, "seed of Community IDs")
 	f.BoolVar(&r.asJSON, "json", false, "print JSON, one object a line")
@@ -76,6 +76,12 @@ func (r *replay) run(ctx context.Context, path string) (err error) {
 	speed, err := parseSpeed(r.speed)
 	if err != nil {
 		return err
+	}
+	if r.timeout < 0 {
+		return &cli.UsageError{Err: fmt.Errorf("--timeout %s: want 0 or more", r.timeout)}
+	}
+	if r.timeout == 0 {
+		r.timeout = -1
 	}
 	o := lane.Options{Table: track.Options{Consumer: r, Idle: r.timeout, Update: -1, VLAN: r.vlan, Seed: r.seed, OpenAfter: time.Hour}}
 	if r.filter != "" {

@@ -111,6 +111,7 @@ func decodeCases() []decodeCase {
 		{"OpenBSD loopback", LinkLoop, join(u32(2), inner()), inside},
 		{"PPP", LinkPPP, join([]byte{0xff, 3}, u16(pppIPv4), inner()), inside},
 		{"PPP in short", LinkPPP, join([]byte{pppIPv4}, inner()), inside},
+		{"HDLC as PPP", LinkPPP, join([]byte{0x8f, 0}, u16(etherIPv4), inner()), inside},
 		{"HDLC", LinkPPPHDLC, join([]byte{0x0f, 0}, u16(etherIPv4), inner()), inside},
 		{"raw IPv4", LinkRaw, inner(), inside},
 		{"raw IPv6", LinkIPv6, ipv6(protoTCP, tcp(hello)), "v6 proto 6 " + v6Ports + " ip 65 payload 5"},

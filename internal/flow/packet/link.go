@@ -20,9 +20,9 @@ func (d *Decoder) otherLink(p *Packet, link Link, data []byte, rest uint32) erro
 		return d.cooked(p, data, rest)
 	case LinkCooked2:
 		return d.cooked2(p, data, rest)
-	case LinkPPP:
-		return d.ppp(p, data, rest)
-	case LinkPPPHDLC:
+	case LinkPPP, LinkPPPHDLC:
+		// Cisco HDLC comes under both: its addresses (RFC 1547, section 4.3.1) are no
+		// beginning of PPP, of which no protocol begins with an odd octet.
 		if len(data) > 1 && (data[0] == 0x0f || data[0] == 0x8f) && data[1] == 0 {
 			return d.hdlc(p, data, rest)
 		}

@@ -16,7 +16,7 @@ type Link uint16
 const (
 	LinkNull     Link = 0   // BSD loopback, host byte order
 	LinkEthernet Link = 1   // IEEE 802.3
-	LinkPPP      Link = 9   // RFC 1661, with or without the header of RFC 1662
+	LinkPPP      Link = 9   // RFC 1661, with or without the header of RFC 1662, or Cisco HDLC
 	LinkPPPHDLC  Link = 50  // RFC 1662, or Cisco HDLC
 	LinkRaw      Link = 101 // IPv4 or IPv6
 	LinkHDLC     Link = 104 // Cisco HDLC (RFC 1547, section 4.3.1)

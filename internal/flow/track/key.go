@@ -2,7 +2,8 @@ package track
 
 import (
 	"encoding/binary"
-	"hash/maphash"
+	"math/bits"
+	"math/rand/v2"
 
 	"github.com/amoskys/amoskys/internal/flow/packet"
 )
@@ -99,7 +100,40 @@ func vlanOf(p *packet.Packet) uint16 {
 	return 0
 }
 
-func (k *key) hash(seed maphash.Seed) uint32 {
-	h := maphash.Comparable(seed, *k)
+// secret keys the hash, so that nobody outside can choose packets that collide.
+type secret [4]uint64
+
+func newSecret() secret {
+	// The top-level generator is seeded by the system and cannot be foretold (ChaCha8).
+	return secret{rand.Uint64() | 1, rand.Uint64() | 1, rand.Uint64(), rand.Uint64()}
+}
+
+// hash folds full products of the key's words with the secret, as wyhash does.
+func (k *key) hash(s *secret) uint32 {
+	w := k.words()
+	h := fold(w[0]^s[0], w[1]^s[1]) ^ fold(w[2]^s[2], w[3]^s[3])
+	h = fold(h^w[4]^s[1], w[5]^s[2])
+	h = fold(h^s[3], s[0])
 	return uint32(h>>32) ^ uint32(h)
+}
+
+func fold(a, b uint64) uint64 {
+	high, low := bits.Mul64(a, b)
+	return high ^ low
+}
+
+// words are all fields of a key.
+func (k *key) words() [6]uint64 {
+	le := binary.LittleEndian
+	return [6]uint64{
+		le.Uint64(k.first[:8]), le.Uint64(k.first[8:]), le.Uint64(k.second[:8]), le.Uint64(k.second[8:]),
+		uint64(k.firstPort) | uint64(k.secondPort)<<16 | uint64(k.id)<<32 | uint64(k.vlan)<<48,
+		uint64(k.protocol) | uint64(k.kind)<<8,
+	}
+}
+
+// equal is ==, by words instead of a call that compares memory.
+func (k *key) equal(other *key) bool {
+	a, b := k.words(), other.words()
+	return a[1] == b[1] && a[3] == b[3] && a[4] == b[4] && a[5] == b[5] && a[0] == b[0] && a[2] == b[2]
 }

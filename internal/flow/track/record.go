@@ -9,22 +9,22 @@ import (
 // counts are what one side sent.
 type counts struct{ packets, bytes, payload uint64 }
 
-// hot is what each packet of a flow touches: two cache lines.
+// hot is what each packet of a flow touches: two cache lines side by side, the first
+// with all that finds and judges the flow.
 type hot struct {
-	key   key
-	marks marks
-	seen  tick  // of the last packet
-	last  int64 // Unix nanoseconds of the latest packet
-	facts uint32
-	next  tick // when Opened or Updated is due
+	key    key
+	marks  marks
+	seen   tick  // of the last packet
+	last   int64 // Unix nanoseconds of the latest packet
+	facts  uint32
+	flags  [2]uint8
+	end    End
+	closer uint8 // side
 
 	sides    [2]counts
 	expected [2]uint32 // next sequence number of TCP
-	flags    [2]uint8
-	end      End
-	closer   uint8 // side
-	short    uint8 // packets while nobody answers
-	_        [3]uint8
+	next     tick      // when Opened or Updated is due
+	_        uint32
 }
 
 // cold is what few packets touch.
@@ -75,9 +75,26 @@ const (
 	inspected
 	// closing: somebody sent FIN or RST first, and closer says who.
 	closing
+	// used: the record is of a flow now.
+	used
 )
 
 func (m marks) has(x marks) bool { return m&x != 0 }
+
+// worthMost is what worth says of an established connection of TCP.
+const worthMost = 2
+
+// worth ranks flows by what is lost when they go: nothing of what is over, least of
+// what may come back at any time.
+func (h *hot) worth() int {
+	switch {
+	case h.end != Alive:
+		return 0
+	case h.key.protocol != protoTCP || !h.marks.has(established):
+		return 1
+	}
+	return worthMost
+}
 
 // initiator is the side that began.
 func (h *hot) initiator() uint8 {

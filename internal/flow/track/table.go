@@ -1,7 +1,6 @@
 package track
 
 import (
-	"hash/maphash"
 	"math/rand/v2"
 	"time"
 
@@ -24,7 +23,8 @@ type Engine interface {
 	End(s *dissect.State) *dissect.Facts
 }
 
-// Options set up a Table. Durations of 0 stand for their defaults.
+// Options set up a Table. Durations of 0 stand for their defaults; those below 0, and
+// those of more than a year, never pass.
 type Options struct {
 	// Consumer is told of flows. It is required.
 	Consumer Consumer
@@ -45,8 +45,9 @@ type Options struct {
 	// stands for 1 min.
 	Update time.Duration
 	// MaxFlows is how many flows there may be at once: 1,000,000. A further one makes
-	// one end: the oldest that nobody answered, else the one that was idle longest
-	// among a sample.
+	// one end: the oldest that nobody answered; else, among 16 that chance picks, one of
+	// TCP that is over, before others that are not established TCP, before those that
+	// are, and of these the one that was idle longest.
 	MaxFlows int
 	// MaxInspected is how many flows the Engine may be busy with: 100,000. A further
 	// one makes it give up the oldest.
@@ -80,7 +81,11 @@ func (o Options) withDefaults() Options {
 	if o.MaxInspected <= 0 {
 		o.MaxInspected = 100_000
 	}
-	o.Established = max(o.Established, o.Idle)
+	if o.Idle < 0 {
+		o.Established = o.Idle
+	} else if o.Established > 0 {
+		o.Established = max(o.Established, o.Idle)
+	}
 	return o
 }
 
@@ -93,6 +98,9 @@ type Stats struct {
 	Ended [Shutdown + 1]uint64
 	// GivenUp are flows that the Engine was not done with when its room was needed.
 	GivenUp uint64
+	// EvictedEstablished are those of Ended[Evicted] that were connections of TCP in use,
+	// since there was nothing better among what was compared.
+	EvictedEstablished uint64
 	// ClockSetBack is how often the time of packets went back for good.
 	ClockSetBack uint64
 	// Active is how many flows there are now.
@@ -103,7 +111,7 @@ type Stats struct {
 // usable.
 type Table struct {
 	o                                Options
-	seed                             maphash.Seed
+	secret                           secret
 	clock                            clock
 	now                              tick
 	turnedTo                         tick // the wheel has been turned up to here
@@ -126,7 +134,7 @@ const second = tick(1_000_000_000 >> tickShift)
 func New(o Options) *Table {
 	o = o.withDefaults()
 	t := &Table{
-		o: o, seed: maphash.MakeSeed(), index: newIndex(), now: 1, turnedTo: 1,
+		o: o, secret: newSecret(), index: newIndex(), now: 1, turnedTo: 1,
 		random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 	}
 	t.idle, t.long, t.linger = ticks(o.Idle), ticks(o.Established), ticks(o.Linger)
@@ -134,10 +142,13 @@ func New(o Options) *Table {
 	return t
 }
 
-// ticks rounds up, so that nothing ends early. Below 0 it is the longest.
+// never is the duration that does not pass.
+const never = tick(1 << 30)
+
+// ticks rounds up, so that nothing ends early.
 func ticks(d time.Duration) tick {
 	if d < 0 || d > 365*24*time.Hour {
-		return 1 << 30
+		return never
 	}
 	return tick((d + 1<<tickShift - 1) >> tickShift)
 }
@@ -164,7 +175,7 @@ func (t *Table) pass(at int64) {
 // Close ends all flows.
 func (t *Table) Close() {
 	for n := uint32(1); n <= t.records.made; n++ {
-		if h := t.records.hot(n); h.seen != 0 {
+		if h := t.records.hot(n); h.marks.has(used) {
 			t.end(n, h, Shutdown)
 		}
 	}
@@ -179,7 +190,7 @@ func (t *Table) Add(p *packet.Packet) {
 	}
 	t.stats.Packets++
 	k, isSecond := keyOf(p, t.o.VLAN)
-	hash := k.hash(t.seed)
+	hash := k.hash(&t.secret)
 	side := uint8(0)
 	if isSecond {
 		side = 1
@@ -205,7 +216,7 @@ func (t *Table) find(k *key, hash uint32) (uint32, *hot) {
 		if uint32(entry>>32) != hash {
 			continue
 		}
-		if h := t.records.hot(uint32(entry)); h.key == *k {
+		if h := t.records.hot(uint32(entry)); h.key.equal(k) {
 			return uint32(entry), h
 		}
 	}
@@ -218,7 +229,7 @@ func (t *Table) begin(k *key, hash uint32, side uint8, p *packet.Packet) (uint32
 	}
 	n := t.records.take()
 	h, c := t.records.hot(n), t.records.cold(n)
-	*h = hot{key: *k, seen: t.now, last: p.Time, next: t.now + t.open, marks: unanswered}
+	*h = hot{key: *k, seen: t.now, last: p.Time, next: t.now + t.open, marks: unanswered | used}
 	*c = cold{begun: p.Time, hash: hash, iface: p.Interface, tunnels: t.tunnels.number(p)}
 	c.mac[side], c.mac[1-side] = p.SrcMAC, p.DstMAC
 	began, certain := guess(p)
@@ -233,7 +244,7 @@ func (t *Table) begin(k *key, hash uint32, side uint8, p *packet.Packet) (uint32
 	}
 	t.index.put(hash, n)
 	t.waiting.append(&t.records, n)
-	t.wheel.put(&t.records, n, t.now, min(h.next, t.now+t.patience(h)))
+	t.wheel.put(&t.records, n, t.now, t.now+min(t.open, t.patience(h)))
 	t.stats.Opened++
 	return n, h
 }
@@ -290,7 +301,7 @@ func (t *Table) turn() {
 		from = t.now - wheelSlots + 1
 	}
 	t.turnedTo = t.now
-	for at := from; at <= t.now; at++ {
+	for at := from; at-1 != t.now; at++ {
 		// The slot is emptied first: what is put back for later may belong in it again.
 		n := t.wheel.heads[at%wheelSlots]
 		t.wheel.heads[at%wheelSlots] = 0
@@ -305,23 +316,27 @@ func (t *Table) turn() {
 // due looks at one record, which is in no slot.
 func (t *Table) due(n uint32) {
 	h := t.records.hot(n)
-	ends := h.seen + t.patience(h)
-	if t.now >= ends {
+	patience := t.patience(h)
+	// Ticks wrap around after nine years, so that differences are compared.
+	if patience != never && t.now-h.seen >= patience {
 		t.wheel.put(&t.records, n, t.now, t.now+1) // end takes it out
 		t.end(n, h, Idle)
 		return
 	}
-	if t.now >= h.next {
+	if t.reached(h.next) {
 		switch {
 		case !h.marks.has(told):
 			t.tell(n, h, Consumer.Opened)
-		case h.seen+t.update >= h.next: // A packet came since the last time.
+		case t.update != never && h.seen+t.update-h.next < never: // A packet came since the last time.
 			t.tell(n, h, Consumer.Updated)
 		}
 		h.next = t.now + t.update
 	}
-	t.wheel.put(&t.records, n, t.now, min(ends, h.next))
+	t.wheel.put(&t.records, n, t.now, t.now+min(patience-(t.now-h.seen), h.next-t.now))
 }
+
+// reached reports whether it is a tick's time, or past it.
+func (t *Table) reached(at tick) bool { return t.now-at < 1<<31 }
 
 // sample is how many records are compared to find one to evict.
 const sample = 16
@@ -330,15 +345,28 @@ const sample = 16
 func (t *Table) evict() {
 	n := t.waiting.oldest
 	if n == 0 {
+		// All records are taken, since there are as many flows as there may be.
 		for range sample {
 			candidate := 1 + t.random.Uint32N(t.records.made)
 			h := t.records.hot(candidate)
-			if h.seen != 0 && (n == 0 || h.seen < t.records.hot(n).seen) {
+			if h.marks.has(used) && (n == 0 || t.lessNeeded(h, t.records.hot(n))) {
 				n = candidate
 			}
 		}
 	}
-	t.end(n, t.records.hot(n), Evicted)
+	h := t.records.hot(n)
+	if h.worth() == worthMost {
+		t.stats.EvictedEstablished++
+	}
+	t.end(n, h, Evicted)
+}
+
+// lessNeeded reports whether a is to go before b.
+func (t *Table) lessNeeded(a, b *hot) bool {
+	if aw, bw := a.worth(), b.worth(); aw != bw {
+		return aw < bw
+	}
+	return t.now-a.seen > t.now-b.seen
 }
 
 // end tells of a flow for the last time and frees its record. why counts where the
@@ -348,10 +376,11 @@ func (t *Table) end(n uint32, h *hot, why End) {
 		h.end = why
 	}
 	t.conclude(h)
+	t.fill(n, h)
 	if !h.marks.has(told) {
-		t.tell(n, h, Consumer.Opened)
+		t.o.Consumer.Opened(&t.flow)
 	}
-	t.tell(n, h, Consumer.Ended)
+	t.o.Consumer.Ended(&t.flow)
 	t.stats.Ended[h.end]++
 	c := t.records.cold(n)
 	t.wheel.remove(&t.records, n)
@@ -361,6 +390,6 @@ func (t *Table) end(n uint32, h *hot, why End) {
 	t.index.remove(c.hash, n)
 	t.tunnels.release(c.tunnels)
 	t.forget(h)
-	h.seen = 0
+	h.marks = 0
 	t.records.give(n)
 }

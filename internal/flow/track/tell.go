@@ -6,9 +6,15 @@ import (
 	"github.com/amoskys/amoskys/internal/flow/packet"
 )
 
-// tell fills the Flow and gives it to the consumer.
+// tell gives the Flow to the consumer.
 func (t *Table) tell(n uint32, h *hot, whom func(Consumer, *Flow)) {
+	t.fill(n, h)
 	h.marks |= told
+	whom(t.o.Consumer, &t.flow)
+}
+
+// fill describes a flow. Only here is its Community ID made.
+func (t *Table) fill(n uint32, h *hot) {
 	c := t.records.cold(n)
 	i := h.initiator()
 	f := &t.flow
@@ -34,7 +40,6 @@ func (t *Table) tell(n uint32, h *hot, whom func(Consumer, *Flow)) {
 		}
 	}
 	f.CommunityID = t.communityID(h, f)
-	whom(t.o.Consumer, f)
 }
 
 func (h *hot) sent(c *cold, side uint8) Side {

@@ -1,7 +1,7 @@
 package track
 
 // tick is time as timers count it: 2^26 ns, about 67 ms, since the table began. It
-// lasts nine years.
+// wraps around after nine years, so that two are compared by their difference.
 type tick uint32
 
 const (
@@ -18,7 +18,7 @@ type wheel struct {
 
 // put adds a record to be looked at when due, which is after now.
 func (w *wheel) put(r *records, n uint32, now, due tick) {
-	if due <= now {
+	if due-now-1 >= 1<<31 { // It is past, or now.
 		due = now + 1
 	}
 	if due-now >= wheelSlots {
