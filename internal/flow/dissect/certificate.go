@@ -12,7 +12,33 @@ import (
 const (
 	maxCertificate = 12 << 10 // bytes
 	maxNames       = 32
+	// maxCertificates is how many certificates an Engine remembers: few servers make
+	// up most handshakes, and taking one apart costs more than all else of a flow.
+	maxCertificates = 512
 )
+
+// certificates remembers what certificates said, by their SHA-256. When it is full,
+// any one goes.
+type certificates map[[sha256.Size]byte]*TLS
+
+// fill writes what a certificate says into t. Names are shared between flows.
+func (c certificates) fill(t *TLS, der []byte) {
+	sum := sha256.Sum256(der)
+	known := c[sum]
+	if known == nil {
+		known = new(TLS)
+		readCertificate(known, der, sum)
+		if len(c) >= maxCertificates {
+			for one := range c {
+				delete(c, one)
+				break
+			}
+		}
+		c[sum] = known
+	}
+	t.Subject, t.Issuer, t.NotBefore, t.NotAfter = known.Subject, known.Issuer, known.NotBefore, known.NotAfter
+	t.SHA256, t.SelfSigned, t.Names = known.SHA256, known.SelfSigned, known.Names[:len(known.Names):len(known.Names)]
+}
 
 // leafCertificate returns the first certificate of the body of a Certificate message
 // of TLS 1.2 and older (RFC 5246, section 7.4.2), if all of it is there.
@@ -27,14 +53,13 @@ func leafCertificate(b []byte) ([]byte, bool) {
 // certificate fills Facts from a certificate in DER.
 func (r *reading) certificate(der []byte) {
 	t := r.tls()
-	readCertificate(t, der)
+	r.e.certificates.fill(t, der)
 	if r.s.service == "" && torNames(t.SNI, strings.TrimPrefix(t.Subject, "CN="), strings.TrimPrefix(t.Issuer, "CN=")) {
 		r.s.service = serviceTor
 	}
 }
 
-func readCertificate(t *TLS, der []byte) {
-	sum := sha256.Sum256(der)
+func readCertificate(t *TLS, der []byte, sum [sha256.Size]byte) {
 	t.SHA256 = hex.EncodeToString(sum[:])
 	c, err := x509.ParseCertificate(der)
 	if err != nil {

@@ -261,3 +261,18 @@ func TestSecretsAreNotKept(t *testing.T) {
 		})
 	}
 }
+
+// TestCertificates: what is remembered is what was read, and never more than the bound.
+func TestCertificates(t *testing.T) {
+	c := certificates{}
+	der := testCertificate(t).Certificate[0]
+	var first, again TLS
+	c.fill(&first, der)
+	for i := range maxCertificates + 10 {
+		c.fill(new(TLS), []byte{0x30, 3, byte(i), byte(i >> 8), 0})
+	}
+	c.fill(&again, der)
+	if len(c) > maxCertificates || !reflect.DeepEqual(first, again) || len(first.Names) != 2 {
+		t.Errorf("%d kept, %+v, %+v", len(c), first, again)
+	}
+}

@@ -51,7 +51,8 @@ type TLS struct {
 	JA4        string
 	JA3        string // MD5
 	ECH        bool
-	// Of the server's certificate, where it came in the clear.
+	// Of the server's certificate, where it came in the clear. Names are shared between
+	// flows and must not be changed.
 	Subject, Issuer     string
 	NotBefore, NotAfter time.Time
 	SHA256              string

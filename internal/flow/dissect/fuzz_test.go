@@ -205,7 +205,7 @@ func FuzzCertificate(f *testing.F) {
 	f.Add([]byte("\x30\x03\x30\x01\x00"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		x := new(TLS)
-		readCertificate(x, b)
+		certificates{}.fill(x, b)
 		looseCertificate(x, b)
 		sound(t, &Facts{TLS: x})
 		if len(x.Names) > maxNames || x.NotBefore.After(time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)) {
