@@ -25,7 +25,7 @@ type beat struct {
 }
 
 // quietPorts are those of protocols that ask at regular times by nature: DNS, DHCP, NTP.
-var quietPorts = []uint16{53, 67, 123, 853}
+var quietPorts = []uint16{53, 67, 123, 853} //nolint:gochecknoglobals // constant
 
 // beacon notes a connection and judges how regular those of its pair are.
 //

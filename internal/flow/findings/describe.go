@@ -100,6 +100,7 @@ func describeCertificate(e *standing) string {
 		what = fmt.Sprintf("expired %.0f days before", e.numbers[0])
 	case CertificateNotYetValid:
 		what = fmt.Sprintf("becomes valid %.0f days later", e.numbers[0])
+	default:
 	}
 	asked := ""
 	if e.user != "" {
@@ -155,6 +156,7 @@ func (e *standing) observables() map[string]string {
 		put("tls.server.hash.sha256", e.name)
 		put("tls.server.subject", e.method)
 		put("tls.client.server_name", e.user)
+	default:
 	}
 	return o
 }

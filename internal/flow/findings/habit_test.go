@@ -122,7 +122,7 @@ func TestNames(t *testing.T) {
 				l.ask(words[r.IntN(20)]+words[r.IntN(20)]+".com", "NXDOMAIN")
 			}
 		}, nil},
-		{"addresses in reverse", func(l *lab, r *rand.Rand) {
+		{"addresses in reverse", func(l *lab, _ *rand.Rand) {
 			for i := range 500 {
 				l.ask(fmt.Sprintf("%d.%d.0.10.in-addr.arpa", i%250, i/250), "NXDOMAIN")
 			}

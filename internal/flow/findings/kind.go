@@ -73,6 +73,7 @@ const (
 	high   = pb.Severity_SEVERITY_HIGH
 )
 
+//nolint:gochecknoglobals // constants
 var (
 	discovery  = []string{"Discovery"}
 	credential = []string{"Credential Access"}
@@ -84,7 +85,7 @@ var (
 	}
 )
 
-var profiles = [kinds]profile{
+var profiles = [kinds]profile{ //nolint:gochecknoglobals // constant
 	PortScan: {
 		name: "port_scan", title: "Port scan of a host", severity: medium, fromOutside: low, confidence: 0.9,
 		techniques: []string{"T1046"}, tactics: discovery, falsePositives: scanners, describe: describeScan,

@@ -11,11 +11,12 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/amoskys/amoskys/internal/flow/capture"
 	"github.com/amoskys/amoskys/internal/flow/packet"
 	"github.com/amoskys/amoskys/internal/flow/track"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
-	"golang.org/x/sys/unix"
 )
 
 // namespace is a network namespace that a test made. It ends with the test.

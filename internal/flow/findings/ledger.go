@@ -113,7 +113,7 @@ func (w *Watch) follow() {
 		case e.over, e.count > e.said && w.now-e.told >= e.wait:
 			w.say(e, statusUpdate)
 		}
-		return w.now-e.last < w.window && !(e.over && e.told != 0)
+		return w.now-e.last < w.window && (!e.over || e.told == 0)
 	})
 }
 

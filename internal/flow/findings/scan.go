@@ -233,6 +233,7 @@ func (w *Watch) attempt(in *recent[scanKey, scanner], key scanKey, f *track.Flow
 		s.halfOpen++
 	case empty:
 		s.empty++
+	default:
 	}
 	w.judgeScan(s, target, service, f, c)
 }

@@ -77,8 +77,11 @@ func TestContent(t *testing.T) {
 		{"expired", with(func(c *dissect.TLS) { c.NotAfter = at.AddDate(0, 0, -10) }), []string{"certificate_expired"}, "expired 10 days before"},
 		{"expired an hour ago", with(func(c *dissect.TLS) { c.NotAfter = at.Add(-time.Hour) }), nil, ""},
 		{"of tomorrow's tomorrow", with(func(c *dissect.TLS) { c.NotBefore = at.AddDate(0, 0, 2) }), []string{"certificate_not_yet_valid"}, "valid 2 days later"},
-		{"self-signed and expired", with(func(c *dissect.TLS) { c.SelfSigned, c.NotAfter = true, at.AddDate(-1, 0, 0) }),
-			[]string{"certificate_expired", "certificate_self_signed"}, "www.example.com"},
+		{
+			"self-signed and expired", with(func(c *dissect.TLS) { c.SelfSigned, c.NotAfter = true, at.AddDate(-1, 0, 0) }),
+			[]string{"certificate_expired", "certificate_self_signed"},
+			"www.example.com",
+		},
 		{"resumed", &dissect.Facts{App: "tls", TLS: &dissect.TLS{SNI: "www.example.com"}}, nil, ""},
 		{"login", &dissect.Facts{App: "ftp", Cleartext: &dissect.Cleartext{Protocol: "ftp", User: "alice"}}, []string{"cleartext_login"}, `by ftp as "alice"`},
 	} {
