@@ -149,6 +149,8 @@ type SaveOptions struct {
 	Name, Query, Since, Until string
 	Fields                    []string
 	Shared                    bool
+	// TypedShared says that Shared was typed: else a query that is replaced stays what it is.
+	TypedShared bool
 	// Replace changes the query of this name, if there is one.
 	Replace bool
 }
@@ -170,7 +172,9 @@ func Save(ctx context.Context, e *cli.Env, o SaveOptions, asJSON bool) error {
 		before, err := byName(list, o.Name)
 		var kept *pb.SavedQuery
 		if o.Replace && err == nil {
-			q.Id = before.GetId()
+			if q.Id = before.GetId(); !o.TypedShared {
+				q.Shared = before.GetShared()
+			}
 			var resp *pb.ChangeQueryResponse
 			resp, err = c.Saved.ChangeQuery(ctx, &pb.ChangeQueryRequest{Query: q})
 			kept = resp.GetQuery()
