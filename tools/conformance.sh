@@ -38,7 +38,7 @@ if [[ -d $corpora/ndpi ]]; then
 fi
 # Each fails where a score lies below its bar.
 if [[ -d $corpora/ndpi && -d $corpora/community-id ]]; then
-  said=$(CORPORA=$(cd "$corpora" && pwd) go test -count=1 -run '^TestConformance$' ./internal/flow/lane) || failed=1
+  said=$(CORPORA=$(cd "$corpora" && pwd) go test -count=1 -run '^TestConformance$' -v ./internal/flow/lane) || failed=1
   grep -E '^(community-id|ndpi|---|FAIL| +conformance_test)' <<<"$said" || true
 else
   score community-id 'both ndpi and community-id'
