@@ -1,16 +1,6 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  axe,
-  hasChromium,
-  launch,
-  need,
-  openTab,
-  type Scheme,
-  shot,
-  signIn,
-  type View,
-} from './support/browser';
+import { axe, hasChromium, launch, need, openTab, shot, signIn, type View } from './support/browser';
 import { hasProgram, type Program, startProgram } from './support/program';
 
 const ready = need(hasChromium, 'Chromium') && need(hasProgram, 'bin/amoskys (run make build)');
