@@ -17,8 +17,10 @@ import (
 	"github.com/amoskys/amoskys/internal/agent"
 	"github.com/amoskys/amoskys/internal/flow/capture"
 	"github.com/amoskys/amoskys/internal/flow/dissect"
+	"github.com/amoskys/amoskys/internal/flow/findings"
 	"github.com/amoskys/amoskys/internal/flow/lane"
 	"github.com/amoskys/amoskys/internal/flow/track"
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
 const (
@@ -40,6 +42,9 @@ type Agent struct {
 	taps    []*tap
 	lanes   []*lane.Lane
 	helm    *helm
+	// watch looks for findings; nil does not. Lanes share it.
+	watch *findings.Watch
+	told  int64 // when watch was told of the traffic
 }
 
 var _ agent.Agent = (*Agent)(nil)
@@ -54,6 +59,10 @@ func New(cfg Config, o agent.Options) (*Agent, error) {
 		find = newOwners(o.HostID, &a.own)
 	}
 	a.queue = newQueue(o, find, a.metrics)
+	if cfg.Findings.Enabled {
+		a.watch = findings.New(cfg.Findings, func(ev *pb.Event) { a.queue.put(told{event: ev}) })
+		a.metrics.found = a.watch.Stats
+	}
 	for i := range cfg.Capture.Fanout {
 		a.addLane(i)
 	}
@@ -70,7 +79,7 @@ func (a *Agent) addLane(number int) {
 	told := newTeller(a)
 	share := max(1, a.cfg.Aggregation.MaxFlows/a.cfg.Capture.Fanout)
 	identify := dissect.Options{MaxFlows: share, MaxBuffered: maxBuffered / a.cfg.Capture.Fanout}
-	if a.cfg.Enrichment.Hostnames {
+	if a.cfg.Enrichment.Hostnames || a.watch != nil {
 		identify.OnDNS = told.DNS
 	}
 	a.lanes = append(a.lanes, lane.New(lane.Options{
@@ -81,9 +90,23 @@ func (a *Agent) addLane(number int) {
 			MaxFlows:    share, MaxInspected: max(1, share/maxInspectedShare),
 			VLAN: a.cfg.Aggregation.TrackVLANs, Seed: uint16(a.cfg.Aggregation.CommunityIDSeed),
 		},
-		Every: func(c lane.Counts) { a.metrics.note(number, c) },
+		Every: func(c lane.Counts) { a.every(number, t, c) },
 	}))
 	a.taps = append(a.taps, t)
+}
+
+// every is called in the goroutine of a lane, ten times a second.
+func (a *Agent) every(number int, t *tap, c lane.Counts) {
+	a.metrics.note(number, c)
+	if a.watch == nil || number != 0 {
+		return
+	}
+	now := t.now().UnixNano()
+	a.watch.Advance(now)
+	if now-a.told >= int64(a.o.Interval) || now < a.told {
+		a.told = now
+		a.watch.Traffic(a.helm.name(), a.metrics.captured(), now)
+	}
 }
 
 // Run implements agent.Agent.

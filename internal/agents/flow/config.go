@@ -10,6 +10,7 @@ import (
 	"github.com/amoskys/amoskys/internal/config"
 	flowbpf "github.com/amoskys/amoskys/internal/flow/bpf"
 	"github.com/amoskys/amoskys/internal/flow/capture"
+	"github.com/amoskys/amoskys/internal/flow/findings"
 	"github.com/amoskys/amoskys/internal/flow/packet"
 )
 
@@ -26,9 +27,10 @@ const blocksPerMB = 2
 // Config is what users write in flowagent_config.yaml.
 type Config struct {
 	agent.Common `yaml:",inline"`
-	Capture      Capture     `yaml:"capture"`
-	Aggregation  Aggregation `yaml:"aggregation"`
-	Enrichment   Enrichment  `yaml:"enrichment"`
+	Capture      Capture         `yaml:"capture"`
+	Aggregation  Aggregation     `yaml:"aggregation"`
+	Enrichment   Enrichment      `yaml:"enrichment"`
+	Findings     findings.Config `yaml:"findings"`
 }
 
 // Capture says which frames are looked at.
@@ -63,6 +65,7 @@ func DefaultConfig() Config {
 		Capture:     Capture{Interface: capture.Auto, PacketBufferSize: capture.DefaultSnap, RingMB: 4, Fanout: 1},
 		Aggregation: Aggregation{TimeoutSeconds: 30, MinBytesThreshold: 10, MaxFlows: 200_000},
 		Enrichment:  Enrichment{Processes: true, Hostnames: true},
+		Findings:    findings.DefaultConfig(),
 	}
 }
 
@@ -80,6 +83,7 @@ func (c *Config) Validate(v *config.Check) {
 	flows := v.Under("aggregation")
 	flows.RangeFloat("timeout_seconds", c.Aggregation.TimeoutSeconds, 0.1, 86400)
 	flows.Range("max_flows", c.Aggregation.MaxFlows, 100, 10_000_000)
+	c.Findings.Validate(v.Under("findings"))
 	flows.Range("community_id_seed", c.Aggregation.CommunityIDSeed, 0, 65535)
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/amoskys/amoskys/internal/agent"
 	"github.com/amoskys/amoskys/internal/flow/capture"
+	"github.com/amoskys/amoskys/internal/flow/findings"
 	"github.com/amoskys/amoskys/internal/flow/lane"
 	"github.com/amoskys/amoskys/internal/flow/packet"
 	"github.com/amoskys/amoskys/internal/flow/track"
@@ -14,15 +15,16 @@ import (
 
 // metrics are of all flows together, never of one.
 type metrics struct {
-	traffic                       [4]*prometheus.CounterVec // as in traffic
-	duration                      prometheus.Histogram
-	suppressed, dropped           prometheus.Counter
-	frames, bytes, drops, frozen  *prometheus.Desc
-	faults, active, opened, ended *prometheus.Desc
-	givenUp, waiting              *prometheus.Desc
+	traffic                          [4]*prometheus.CounterVec // as in traffic
+	duration                         prometheus.Histogram
+	suppressed, dropped              prometheus.Counter
+	frames, bytes, drops, frozen     *prometheus.Desc
+	faults, active, opened, ended    *prometheus.Desc
+	givenUp, waiting, findings, held *prometheus.Desc
 
 	taps   []*tap
 	queued func() int
+	found  func() findings.Stats // nil looks for none
 
 	mu    sync.Mutex // guards what follows
 	lanes []lane.Counts
@@ -63,6 +65,8 @@ func newMetrics(o agent.Options, lanes int) *metrics {
 	m.opened = desc("amoskys_flow_opened_total", "Flows that began.")
 	m.ended = desc("amoskys_flow_ended_total", "Flows that ended, by reason; evicted ones had to make room.", "reason")
 	m.givenUp = desc("amoskys_flow_uninspected_total", "Flows whose content was not looked at to the end, for want of room.")
+	m.findings = desc("amoskys_flow_findings_total", "Findings told, updates among them.", "kind")
+	m.held = desc("amoskys_flow_findings_suppressed_total", "Findings and updates that were not told at once, for max_per_minute.")
 	m.waiting = desc("amoskys_flow_queue_events", "Events that wait to be published.")
 	return m
 }
@@ -95,7 +99,7 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, c := range m.own() {
 		c.Describe(ch)
 	}
-	for _, d := range []*prometheus.Desc{m.frames, m.bytes, m.drops, m.frozen, m.faults, m.active, m.opened, m.ended, m.givenUp, m.waiting} {
+	for _, d := range []*prometheus.Desc{m.frames, m.bytes, m.drops, m.frozen, m.faults, m.active, m.opened, m.ended, m.givenUp, m.findings, m.held, m.waiting} {
 		ch <- d
 	}
 }
@@ -128,6 +132,13 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	counter(m.givenUp, all.Table.GivenUp+all.Engine.Refused+all.Engine.Starved)
 	gauge(m.waiting, m.queued())
+	if m.found != nil {
+		found := m.found()
+		for kind, n := range found.Told {
+			counter(m.findings, n, findings.Kind(kind).String())
+		}
+		counter(m.held, found.Suppressed)
+	}
 }
 
 // sum adds the counts of the lanes.

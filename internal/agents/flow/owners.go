@@ -72,6 +72,9 @@ func (o *owners) name(ctx context.Context, batch []told, hurry func() bool) {
 	for i := range batch {
 		t := &batch[i]
 		a := t.event.GetNetwork()
+		if a == nil {
+			continue
+		}
 		key := flowKey{a.GetCommunityId(), t.first}
 		if s, known := o.sockets[inodes[i]]; a.GetProcess() == nil && known {
 			a.Process = s.process
@@ -89,6 +92,9 @@ func (o *owners) name(ctx context.Context, batch []told, hurry func() bool) {
 // socket, 0 without one.
 func (o *owners) look(t *told) uint64 {
 	a := t.event.GetNetwork()
+	if a == nil {
+		return 0 // a finding
+	}
 	if p, known := o.flows[flowKey{a.GetCommunityId(), t.first}]; known {
 		a.Process = p
 		return 0

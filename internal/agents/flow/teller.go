@@ -55,6 +55,9 @@ func (t *teller) enough(f *track.Flow) bool {
 
 // Opened implements track.Consumer.
 func (t *teller) Opened(f *track.Flow) {
+	if t.a.watch != nil {
+		t.a.watch.Opened(f)
+	}
 	if !t.enough(f) {
 		t.notes[flowKey{f.CommunityID, f.First}] = note{withheld: true}
 		return
@@ -64,6 +67,9 @@ func (t *teller) Opened(f *track.Flow) {
 
 // Updated implements track.Consumer.
 func (t *teller) Updated(f *track.Flow) {
+	if t.a.watch != nil {
+		t.a.watch.Updated(f)
+	}
 	key := flowKey{f.CommunityID, f.First}
 	n := t.notes[key]
 	if n.withheld && !t.enough(f) {
@@ -79,6 +85,9 @@ func (t *teller) Updated(f *track.Flow) {
 
 // Ended implements track.Consumer.
 func (t *teller) Ended(f *track.Flow) {
+	if t.a.watch != nil {
+		t.a.watch.Ended(f)
+	}
 	key := flowKey{f.CommunityID, f.First}
 	n := t.notes[key]
 	delete(t.notes, key)
@@ -95,7 +104,10 @@ func (t *teller) Ended(f *track.Flow) {
 }
 
 // DNS is told each question of the lane's flows, with its answer.
-func (t *teller) DNS(_ dissect.Tuple, d *dissect.DNS, at int64) {
+func (t *teller) DNS(tuple dissect.Tuple, d *dissect.DNS, at int64) {
+	if t.a.watch != nil {
+		t.a.watch.DNS(tuple, d, at)
+	}
 	t.a.names.learn(d, at)
 }
 

@@ -1,0 +1,247 @@
+package flow
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+
+	"github.com/amoskys/amoskys/internal/agent"
+	"github.com/amoskys/amoskys/internal/obs"
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+)
+
+// helperVariable makes the test's program the agent, which prints what it publishes.
+const helperVariable = "FLOW_TEST_HELPER"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(helperVariable) != "" {
+		if err := helper(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// line is what the helper prints: of an event, or of a condition.
+type line struct {
+	Type, Src, Dst, Process, Direction, Condition string
+	Port                                          uint32
+}
+
+type printer struct{ out *json.Encoder }
+
+func (p printer) Publish(_ context.Context, events ...*pb.Event) error {
+	for _, ev := range events {
+		n := ev.GetNetwork()
+		if err := p.out.Encode(line{
+			Type: ev.GetType(), Src: n.GetSrcEndpoint().GetIp(), Dst: n.GetDstEndpoint().GetIp(), Port: n.GetDstEndpoint().GetPort(),
+			Process: n.GetProcess().GetName(), Direction: n.GetDirection(),
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// helper runs the agent on the interface of the default route until it is interrupted.
+func helper() error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	cfg := DefaultConfig()
+	cfg.Capture.BPFFilter, cfg.Aggregation.TimeoutSeconds = "tcp", 1
+	out := printer{json.NewEncoder(os.Stdout)}
+	a, err := New(cfg, agent.Options{
+		ID: defaultID, Host: "h", HostID: "h", Interval: time.Minute, Logger: obs.Discard(),
+		Registerer: prometheus.NewRegistry(), Publisher: out,
+		Condition: func(name string, err error) {
+			if name != conditionCapture {
+				return
+			}
+			said := "captures"
+			if err != nil {
+				said = err.Error()
+			}
+			_ = out.out.Encode(line{Condition: said})
+		},
+	})
+	if err != nil {
+		return err
+	}
+	return a.Run(ctx)
+}
+
+// inNamespace runs f on a thread of a network namespace.
+func inNamespace(namespace *os.File, f func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread is of no use to others
+		err := unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET)
+		if err == nil {
+			err = f()
+		}
+		done <- err
+	}()
+	return <-done
+}
+
+func newNamespace(t *testing.T) *os.File {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to make network namespaces")
+	}
+	if _, err := exec.LookPath("ip"); err != nil {
+		t.Skip("needs the command ip of the Debian package iproute2")
+	}
+	var file *os.File
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		err := unix.Unshare(unix.CLONE_NEWNET)
+		if err == nil {
+			file, err = os.Open("/proc/thread-self/ns/net")
+		}
+		done <- err
+	}()
+	if err := <-done; errors.Is(err, unix.EPERM) {
+		t.Skip("needs CAP_SYS_ADMIN, to make network namespaces")
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = file.Close() })
+	return file
+}
+
+func ip(t *testing.T, namespace *os.File, commands ...string) {
+	t.Helper()
+	for _, c := range commands {
+		if err := inNamespace(namespace, func() error {
+			if out, err := exec.Command("ip", strings.Fields(c)...).CombinedOutput(); err != nil {
+				return fmt.Errorf("ip %s: %w: %s", c, err, out)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestNamespaces: the agent, of one host with a link to another, tells connections with
+// the process that has the socket, and goes on after the interface was down.
+func TestNamespaces(t *testing.T) {
+	here, there := newNamespace(t), newNamespace(t)
+	ip(t, here, "link set lo up", "link add a0 type veth peer name b0",
+		fmt.Sprintf("link set b0 netns /proc/%d/fd/%d", os.Getpid(), there.Fd()),
+		"address add 192.0.2.1/24 dev a0", "link set a0 up")
+	ip(t, there, "address add 192.0.2.2/24 dev b0", "link set b0 up")
+	ip(t, here, "route add default via 192.0.2.2")
+
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), helperVariable+"=1")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := inNamespace(here, cmd.Start); err != nil {
+		t.Fatal(err)
+	}
+	lines := make(chan line, 1000)
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		defer close(lines)
+		for s := bufio.NewScanner(out); s.Scan(); {
+			var l line
+			if json.Unmarshal(s.Bytes(), &l) == nil {
+				lines <- l
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		<-read
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("the agent: %v", err)
+		}
+	})
+	await := func(what string, ok func(line) bool) line {
+		t.Helper()
+		limit := time.After(20 * time.Second)
+		for {
+			select {
+			case l, open := <-lines:
+				if !open {
+					t.Fatalf("the agent ended before %s", what)
+				}
+				if ok(l) {
+					return l
+				}
+			case <-limit:
+				t.Fatalf("no %s", what)
+			}
+		}
+	}
+	captures := func(l line) bool { return l.Condition == "captures" }
+	of := func(kind string) func(line) bool { return func(l line) bool { return l.Type == kind } }
+
+	await("capture", captures)
+	for round := range 2 {
+		hold := connect(t, here, there)
+		created := await("flow.created", of("flow.created"))
+		hold()
+		ended := await("flow.ended", of("flow.ended"))
+		for _, l := range []line{created, ended} {
+			if l.Src != "192.0.2.1" || l.Dst != "192.0.2.2" || l.Direction != "outbound" || l.Process == "" {
+				t.Errorf("round %d: %+v", round, l)
+			}
+		}
+		if round == 0 {
+			ip(t, here, "link set a0 down")
+			await("an interface that is down", func(l line) bool {
+				return strings.Contains(l.Condition, "down or gone") || strings.Contains(l.Condition, "no interface")
+			})
+			ip(t, here, "link set a0 up", "route replace default via 192.0.2.2")
+			await("capture after the interface was down", captures)
+		}
+	}
+}
+
+// connect makes a connection from here to there, which the returned function ends.
+func connect(t *testing.T, here, there *os.File) (end func()) {
+	t.Helper()
+	var l net.Listener
+	var c net.Conn
+	if err := inNamespace(there, func() (err error) {
+		l, err = (&net.ListenConfig{}).Listen(t.Context(), "tcp4", "192.0.2.2:0")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := inNamespace(here, func() (err error) {
+		c, err = (&net.Dialer{}).DialContext(t.Context(), "tcp4", l.Addr().String())
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Write([]byte("hello\n")); err != nil {
+		t.Fatal(err)
+	}
+	return func() { _, _ = c.Close(), l.Close() }
+}
