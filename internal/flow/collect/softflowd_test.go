@@ -28,7 +28,7 @@ import (
 func frames(began int64) []packet.Frame {
 	var out []packet.Frame
 	at := began
-	add := func(v6 bool, from, to byte, protocol byte, body []byte) {
+	add := func(v6 bool, from, to, protocol byte, body []byte) {
 		at += 3e6
 		data := frame(v6, from, to, protocol, body)
 		out = append(out, packet.Frame{Time: at, Data: data, Wire: uint32(len(data)), Link: packet.LinkEthernet})
@@ -37,7 +37,7 @@ func frames(began int64) []packet.Frame {
 		v6 := i%4 == 3
 		client, server := byte(10+i), byte(200)
 		port := 40_000 + i
-		segment := func(out bool, flags byte, seq int, payload int) {
+		segment := func(out bool, flags byte, seq, payload int) {
 			if out {
 				add(v6, client, server, 6, tcp(port, 443, seq, flags, payload))
 			} else {

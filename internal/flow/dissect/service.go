@@ -26,6 +26,7 @@ func (s service) label(f *Facts) {
 		f.Category = categoryVPN
 	case "imaps", "pop3s", "smtps":
 		f.Category = categoryMail
+	default:
 	}
 }
 

@@ -103,6 +103,7 @@ func anyOf(b []byte, words ...string) answer {
 			return yes
 		case more:
 			best = more
+		default:
 		}
 	}
 	return best
@@ -117,6 +118,7 @@ func anyFold(b []byte, words ...string) answer {
 			return yes
 		case more:
 			best = more
+		default:
 		}
 	}
 	return best

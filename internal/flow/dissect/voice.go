@@ -228,6 +228,7 @@ func matchMGCP(l *look) answer {
 		return when(bytes.Contains(first, []byte(" MGCP ")), yes)
 	case more:
 		return no
+	default:
 	}
 	if len(first) < 5 || !l.ported(2427, 2727) {
 		return no

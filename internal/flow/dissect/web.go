@@ -48,6 +48,7 @@ func matchHTTPRequest(l *look) answer {
 		return yes
 	case more:
 		return more
+	default:
 	}
 	method := 0
 	best := no
@@ -57,6 +58,7 @@ func matchHTTPRequest(l *look) answer {
 			method = len(m)
 		case more:
 			best = more
+		default:
 		}
 	}
 	if method == 0 {

@@ -32,16 +32,22 @@ type element struct {
 // IPFIX information elements.
 func elements() []element {
 	return []element{
-		{id: 7, length: 2}, {id: 11, length: 2}, // ports
-		{id: 4, length: 1},                         // protocolIdentifier
-		{id: 136, length: 1},                       // flowEndReason
-		{id: 239, length: 1},                       // biflowDirection
-		{id: 152, length: 8}, {id: 153, length: 8}, // flowStart- and flowEndMilliseconds
-		{id: 1, length: 8}, {id: 2, length: 8}, // octets and packets
-		{id: 1, length: 8, reverse: true}, {id: 2, length: 8, reverse: true},
-		{id: 6, length: 1}, {id: 6, length: 1, reverse: true}, // tcpControlBits
-		{id: 58, length: 2},                      // vlanId
-		{id: 56, length: 6}, {id: 80, length: 6}, // MAC addresses
+		{id: 7, length: 2},
+		{id: 11, length: 2},  // ports
+		{id: 4, length: 1},   // protocolIdentifier
+		{id: 136, length: 1}, // flowEndReason
+		{id: 239, length: 1}, // biflowDirection
+		{id: 152, length: 8},
+		{id: 153, length: 8}, // flowStart- and flowEndMilliseconds
+		{id: 1, length: 8},
+		{id: 2, length: 8}, // octets and packets
+		{id: 1, length: 8, reverse: true},
+		{id: 2, length: 8, reverse: true},
+		{id: 6, length: 1},
+		{id: 6, length: 1, reverse: true}, // tcpControlBits
+		{id: 58, length: 2},               // vlanId
+		{id: 56, length: 6},
+		{id: 80, length: 6},        // MAC addresses
 		{id: 96, length: variable}, // applicationName
 	}
 }
@@ -189,6 +195,7 @@ func endReason(e track.End) byte {
 		return 4
 	case track.Evicted:
 		return 5
+	case track.Alive:
 	}
 	return 2 // It goes on: the active timeout.
 }

@@ -96,7 +96,7 @@ func (s *Sender) Run(ctx context.Context) error {
 		case <-tick.C:
 			out.flush(ctx)
 		case <-ctx.Done():
-			out.drain()
+			out.drain() //nolint:contextcheck // what is left is sent after the end of ctx
 			return nil
 		}
 	}

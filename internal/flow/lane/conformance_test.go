@@ -81,10 +81,10 @@ func scoreIDs(t *testing.T, dir, baseline string, seed uint16, verbose bool) {
 		}
 		others++
 		if verbose {
-			fmt.Printf("community-id: seed %d: %s of %s is not in %s\n", seed, l.CommunityID, l.Protocol, baseline)
+			fmt.Fprintf(os.Stdout, "community-id: seed %d: %s of %s is not in %s\n", seed, l.CommunityID, l.Protocol, baseline)
 		}
 	}
-	fmt.Printf("community-id   flows, seed %d: %d of %d ids, %d others\n", seed, len(found), len(want), others)
+	fmt.Fprintf(os.Stdout, "community-id   flows, seed %d: %d of %d ids, %d others\n", seed, len(found), len(want), others)
 	if len(found) != len(want) || others != 0 {
 		t.Errorf("seed %d: %d of %d Community IDs of %s, and %d that it has not", seed, len(found), len(want), baseline, others)
 	}
@@ -136,11 +136,11 @@ func scoreCounts(t *testing.T, dir string, verbose bool) {
 			excepted++
 		}
 		if verbose || !known {
-			fmt.Printf("ndpi           flows: %s has %d, nDPI %d; %s %v\n", name, len(ours), want, reason, readErr)
+			fmt.Fprintf(os.Stdout, "ndpi           flows: %s has %d, nDPI %d; %s %v\n", name, len(ours), want, reason, readErr)
 		}
 	}
 	share := float64(agreed) / float64(len(files))
-	fmt.Printf("ndpi           flows: as many as nDPI in %d of %d captures, %.1f %%; %d differences explained; %d flows in all\n",
+	fmt.Fprintf(os.Stdout, "ndpi           flows: as many as nDPI in %d of %d captures, %.1f %%; %d differences explained; %d flows in all\n",
 		agreed, len(files), 100*share, excepted, flows)
 	if share < leastAgreed {
 		t.Errorf("as many flows as nDPI in %.1f %% of captures, want %.0f %%", 100*share, 100*leastAgreed)

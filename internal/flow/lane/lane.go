@@ -118,8 +118,7 @@ func (l *Lane) take(ctx context.Context) error {
 	}
 	l.counts.Frames++
 	if err := l.decoder.Decode(&l.frame, &l.packet); err != nil {
-		var fault packet.Fault
-		if errors.As(err, &fault) {
+		if fault, ok := errors.AsType[packet.Fault](err); ok {
 			l.counts.Faults[fault]++
 		}
 		if l.packet.Version == 0 {

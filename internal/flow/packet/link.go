@@ -33,6 +33,7 @@ func (d *Decoder) otherLink(p *Packet, link Link, data []byte, rest uint32) erro
 		return d.wifi(p, data, rest, false)
 	case LinkRadiotap:
 		return d.radiotap(p, data, rest)
+	default:
 	}
 	return ErrLink
 }

@@ -4,6 +4,8 @@ package track
 type exchange struct{ ask, answer uint8 }
 
 // The pairs are those that Community ID (v1) takes as one flow.
+//
+//nolint:gochecknoglobals // tables that are only read, on the way of each packet
 var (
 	// RFC 792, RFC 950, RFC 1256.
 	exchanges4 = [...]exchange{{8, 0}, {10, 9}, {13, 14}, {15, 16}, {17, 18}}

@@ -135,7 +135,7 @@ func New(o Options) *Table {
 	o = o.withDefaults()
 	t := &Table{
 		o: o, secret: newSecret(), index: newIndex(), now: 1, turnedTo: 1,
-		random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+		random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), //nolint:gosec // samples, no secrets
 	}
 	t.idle, t.long, t.linger = ticks(o.Idle), ticks(o.Established), ticks(o.Linger)
 	t.open, t.update = ticks(o.OpenAfter), ticks(o.Update)

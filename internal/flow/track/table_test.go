@@ -55,7 +55,7 @@ func script(t *testing.T, text string) []packet.Packet {
 	t.Helper()
 	var out []packet.Packet
 	at := start
-	for _, line := range strings.Split(strings.TrimSpace(text), "\n") {
+	for line := range strings.SplitSeq(strings.TrimSpace(text), "\n") {
 		words := strings.Fields(line)
 		p := packet.Packet{Version: 4, Protocol: 6, HasPorts: true, Segments: 1, Src: client, Dst: server, SrcPort: 40000, DstPort: 443}
 		if words[0] == "<" {
@@ -329,7 +329,7 @@ func TestOpenedInTime(t *testing.T) {
 }
 
 func TestTimeouts(t *testing.T) {
-	udp := func(t *testing.T) []packet.Packet {
+	udp := func(*testing.T) []packet.Packet {
 		return []packet.Packet{{Version: 4, Protocol: 17, HasPorts: true, Src: client, Dst: server, SrcPort: 5000, DstPort: 53, Time: start, Segments: 1}}
 	}
 	tcp := func(text string) func(*testing.T) []packet.Packet {
