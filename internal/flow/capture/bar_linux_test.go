@@ -12,8 +12,9 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/amoskys/amoskys/internal/flow/packet"
 	"golang.org/x/sys/unix"
+
+	"github.com/amoskys/amoskys/internal/flow/packet"
 )
 
 // TestLiveBar holds capture against tcpdump at the rate that we promise: five runs,

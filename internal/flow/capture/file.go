@@ -7,9 +7,10 @@ import (
 	"io"
 	"os"
 
-	"github.com/amoskys/amoskys/internal/flow/packet"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/amoskys/amoskys/internal/flow/packet"
 )
 
 // MaxSnap is the most bytes of one frame that are read or kept; libpcap has the same
@@ -154,7 +155,7 @@ func (f *File) Stats() Stats {
 
 // Close closes the file that OpenFile had opened.
 func (f *File) Close() error {
-	var errs []error
+	errs := make([]error, 0, len(f.closed))
 	for _, c := range f.closed {
 		errs = append(errs, c.Close())
 	}

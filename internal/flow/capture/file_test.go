@@ -12,9 +12,10 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/amoskys/amoskys/internal/flow/packet"
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/amoskys/amoskys/internal/flow/packet"
 )
 
 // seen is a frame with a copy of its bytes.
@@ -185,8 +186,14 @@ func TestResolution(t *testing.T) {
 		ticks    uint64
 		want     int64
 	}{
-		{0, false, 5, 5e9}, {3, false, 5, 5e6}, {9, false, 5, 5}, {12, false, 5000, 5}, {19, false, 5e10, 5},
-		{0, true, 5, 5e9}, {32, true, 3 << 31, 1.5e9}, {63, true, 3 << 62, 1.5e9},
+		{0, false, 5, 5e9},
+		{3, false, 5, 5e6},
+		{9, false, 5, 5},
+		{12, false, 5000, 5},
+		{19, false, 5e10, 5},
+		{0, true, 5, 5e9},
+		{32, true, 3 << 31, 1.5e9},
+		{63, true, 3 << 62, 1.5e9},
 	} {
 		r := resolution{exponent: c.exponent, binary: c.binary}
 		if got := r.nanoseconds(c.ticks); got != c.want || !r.valid() {

@@ -23,8 +23,7 @@ func read(t *testing.T, data []byte) {
 		if errors.Is(err, io.EOF) {
 			return
 		}
-		var damage *DamageError
-		if errors.As(err, &damage) {
+		if damage, ok := errors.AsType[*DamageError](err); ok {
 			if damage.Offset < 0 || damage.Offset > int64(len(data)) {
 				t.Fatalf("damage at byte %d of %d", damage.Offset, len(data))
 			}

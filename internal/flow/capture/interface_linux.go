@@ -21,7 +21,7 @@ func Find(wanted string) (Interface, error) {
 	if err != nil {
 		return Interface{}, err
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	return find(fd, wanted)
 }
 
@@ -197,7 +197,7 @@ func Follow(ctx context.Context, wanted string, changed func(Interface)) error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(ask)
+	defer func() { _ = unix.Close(ask) }()
 	hear, err := routeSocket(unix.RTMGRP_LINK | unix.RTMGRP_IPV4_ROUTE | unix.RTMGRP_IPV6_ROUTE)
 	if err != nil {
 		return err

@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/amoskys/amoskys/internal/flow/packet"
 	"golang.org/x/net/bpf"
+
+	"github.com/amoskys/amoskys/internal/flow/packet"
 )
 
 // Auto asks for the interface of the default route.

@@ -7,9 +7,10 @@ import (
 	"os"
 	"unsafe"
 
-	"github.com/amoskys/amoskys/internal/flow/packet"
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
+
+	"github.com/amoskys/amoskys/internal/flow/packet"
 )
 
 // Open begins to capture, and gives o.Fanout sources that share the frames. They are
@@ -57,7 +58,7 @@ func Open(o Options) ([]Source, error) {
 }
 
 func closeRings(rings []*ring) error {
-	var errs []error
+	errs := make([]error, 0, len(rings))
 	for _, r := range rings {
 		errs = append(errs, r.Close())
 	}

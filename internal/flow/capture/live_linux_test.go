@@ -12,9 +12,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/amoskys/amoskys/internal/flow/packet"
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
+
+	"github.com/amoskys/amoskys/internal/flow/packet"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

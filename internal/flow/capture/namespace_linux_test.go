@@ -9,9 +9,10 @@ import (
 	"runtime"
 	"testing"
 
-	"github.com/amoskys/amoskys/internal/flow/packet"
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
+
+	"github.com/amoskys/amoskys/internal/flow/packet"
 )
 
 // namespace is a network namespace that a test made. It ends with the test.

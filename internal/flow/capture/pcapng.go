@@ -292,4 +292,6 @@ func (r resolution) nanoseconds(ticks uint64) int64 {
 }
 
 // powers are those of ten.
+//
+//nolint:gochecknoglobals // only read, for each frame
 var powers = [...]uint64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10}

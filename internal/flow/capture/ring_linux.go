@@ -8,8 +8,9 @@ import (
 	"sync/atomic"
 	"unsafe"
 
-	"github.com/amoskys/amoskys/internal/flow/packet"
 	"golang.org/x/sys/unix"
+
+	"github.com/amoskys/amoskys/internal/flow/packet"
 )
 
 // quietAfter is how long Next waits for frames, in milliseconds.
@@ -51,7 +52,7 @@ type ringStats struct {
 // status is the word by which a block changes hands.
 func (r *ring) status() *uint32 {
 	block := r.memory[r.block*r.size:]
-	return &(*unix.TpacketHdrV1)(unsafe.Pointer(&block[unsafe.Offsetof(unix.TpacketBlockDesc{}.Hdr)])).Block_status
+	return &(*unix.TpacketHdrV1)(unsafe.Pointer(&block[unsafe.Offsetof(unix.TpacketBlockDesc{}.Hdr)])).Block_status //nolint:gosec // within the ring: see above
 }
 
 // Next gives the next frame, which lies in the ring until Next is called again.
@@ -84,7 +85,7 @@ func (r *ring) Next(f *packet.Frame) error {
 // hold takes over a block that is ours.
 func (r *ring) hold() {
 	r.held = r.memory[r.block*r.size : (r.block+1)*r.size : (r.block+1)*r.size]
-	h := (*unix.TpacketHdrV1)(unsafe.Pointer(&r.held[unsafe.Offsetof(unix.TpacketBlockDesc{}.Hdr)]))
+	h := (*unix.TpacketHdrV1)(unsafe.Pointer(&r.held[unsafe.Offsetof(unix.TpacketBlockDesc{}.Hdr)])) //nolint:gosec // within the ring: see above
 	r.at, r.left = h.Offset_to_first_pkt, h.Num_pkts
 }
 
@@ -105,7 +106,7 @@ func (r *ring) take(f *packet.Frame) (taken bool, err error) {
 	if at+packetHeader > len(r.held) {
 		return false, fmt.Errorf("the ring of %s is not as the kernel promises: a frame at %d", r.on.Name, at)
 	}
-	h := (*unix.Tpacket3Hdr)(unsafe.Pointer(&r.held[at]))
+	h := (*unix.Tpacket3Hdr)(unsafe.Pointer(&r.held[at])) //nolint:gosec // within the ring: see above
 	r.at += h.Next_offset
 	r.left--
 
@@ -140,7 +141,7 @@ func (r *ring) take(f *packet.Frame) (taken bool, err error) {
 // outgoing says whether a frame was on its way out. The address lies behind the
 // frame's header, aligned to 16 bytes.
 func (r *ring) outgoing(at int) bool {
-	address := (*unix.RawSockaddrLinklayer)(unsafe.Pointer(&r.held[at+(packetHeader+15)&^15]))
+	address := (*unix.RawSockaddrLinklayer)(unsafe.Pointer(&r.held[at+(packetHeader+15)&^15])) //nolint:gosec // within the ring: see above
 	return address.Pkttype == unix.PACKET_OUTGOING
 }
 

@@ -81,7 +81,6 @@ func (c *cursor) u8() int {
 }
 
 func (c *cursor) u16() int { return int(u16(c.take(2), 0)) }
-func (c *cursor) u24() int { return u24(c.take(3), 0) }
 
 // decode64 decodes base64 of a login; nil if it is none.
 func decode64(b []byte) []byte {

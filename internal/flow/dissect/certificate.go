@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
+	"slices"
 	"strings"
 )
 
@@ -37,7 +38,7 @@ func (c certificates) fill(t *TLS, der []byte) {
 		c[sum] = known
 	}
 	t.Subject, t.Issuer, t.NotBefore, t.NotAfter = known.Subject, known.Issuer, known.NotBefore, known.NotAfter
-	t.SHA256, t.SelfSigned, t.Names = known.SHA256, known.SelfSigned, known.Names[:len(known.Names):len(known.Names)]
+	t.SHA256, t.SelfSigned, t.Names = known.SHA256, known.SelfSigned, slices.Clip(known.Names)
 }
 
 // leafCertificate returns the first certificate of the body of a Certificate message

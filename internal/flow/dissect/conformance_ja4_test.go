@@ -25,7 +25,7 @@ func (s *scorer) ja4(dir string) {
 		}
 		for _, block := range strings.Split(string(b), "- stream:")[1:] {
 			v := map[string]string{}
-			for _, l := range strings.Split(block, "\n") {
+			for l := range strings.SplitSeq(block, "\n") {
 				if k, val, ok := strings.Cut(strings.TrimSpace(l), ": "); ok {
 					v[k] = strings.Trim(val, `"'`)
 				}

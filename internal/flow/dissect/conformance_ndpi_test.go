@@ -102,8 +102,8 @@ func (s *scorer) ndpi(dir string) {
 					}
 					continue
 				}
-				switch {
-				case want == nil:
+				switch want {
+				case nil:
 					skipped++
 					s.say("%s: skipped %s as we say %q", name, e.proto, app)
 				default:
@@ -124,7 +124,7 @@ func (s *scorer) ndpi(dir string) {
 			}
 			if e.ja4 != "" {
 				ja4++
-				if tls != nil && (tls.JA4 == e.ja4 || asNDPI(tls, f.facts.QUIC != nil) == e.ja4) {
+				if tls != nil && (tls.JA4 == e.ja4 || asNDPI(tls) == e.ja4) {
 					if tls.JA4 != e.ja4 {
 						ja4Forms++
 					}
@@ -169,7 +169,7 @@ func sorted(m map[string]int) []string {
 //   - of the ALPN it takes the first two characters, not the first and the last;
 //   - the hash of no extensions is that of an empty text, not zeros;
 //   - the version of DTLS is the legacy one, and 0x0100 of an early OpenSSL is s3.
-func asNDPI(t *dissect.TLS, quic bool) string {
+func asNDPI(t *dissect.TLS) string {
 	j := []byte(t.JA4)
 	if len(j) < 36 {
 		return t.JA4

@@ -1,12 +1,13 @@
 package dissect
 
 import (
-	"crypto/md5" //nolint:gosec // HASSH is defined by it
+	"crypto/md5"
 	"crypto/tls"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,7 +32,7 @@ func kexInit(lists [10]string) string {
 // definition of HASSH says.
 func TestHASSH(t *testing.T) {
 	md5Of := func(s string) string {
-		sum := md5.Sum([]byte(s)) //nolint:gosec // see the import
+		sum := md5.Sum([]byte(s))
 		return hex.EncodeToString(sum[:])
 	}
 	lists := [10]string{"kex-1,kex-2", "ssh-ed25519", "aes-up", "aes-down", "mac-up", "mac-down", "none-up", "none-down", "", ""}
@@ -170,7 +171,7 @@ func TestChangeToTLS(t *testing.T) {
 		t.Run(c.app, func(t *testing.T) {
 			handshake := recordTLS(t, &tls.Config{ServerName: "inside.example"}, tls.VersionTLS12)
 			for _, size := range []int{1 << 16, 150} {
-				f := play(New(Options{}), tcpTuple(c.port), append(c.say[:len(c.say):len(c.say)], handshake...), size)
+				f := play(New(Options{}), tcpTuple(c.port), append(slices.Clip(c.say), handshake...), size)
 				if f == nil || f.App != c.app || f.TLS == nil || f.TLS.SNI != "inside.example" || f.TLS.Subject != "CN=www.example.com,O=Example" {
 					t.Errorf("segments of %d: %+v", size, f)
 				}
@@ -201,8 +202,8 @@ func holds(v reflect.Value, word string) bool {
 	case reflect.Pointer:
 		return !v.IsNil() && holds(v.Elem(), word)
 	case reflect.Struct:
-		for i := range v.NumField() {
-			if holds(v.Field(i), word) {
+		for _, field := range v.Fields() {
+			if holds(field, word) {
 				return true
 			}
 		}

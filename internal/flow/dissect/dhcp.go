@@ -169,8 +169,8 @@ func readDHCP6(r *reading) Verdict {
 		return Done
 	}
 	for c := (cursor{b: b[4:]}); len(c.b) >= 4; {
-		code, v := c.u16(), []byte(nil)
-		v = c.upTo(c.u16())
+		code := c.u16()
+		v := c.upTo(c.u16())
 		switch {
 		case code == 1 && len(v) == 14 && u16(v, 0) == 1: // A DUID of time and link-layer address.
 			d.MAC = macText(v[8:14])

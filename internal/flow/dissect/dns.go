@@ -57,7 +57,7 @@ func matchDNS(l *look) answer {
 	if !dnsHeader(b, 4) || l.ported(137) {
 		return when(l.ported(53) && len(b) >= 12 && u16(b, 2)&0x0070 == 0 && u16(b, 4) <= 1 && u16(b, 6) < 256, maybe)
 	}
-	end := skipName(b, 12)
+	end := skipName(b)
 	if end < 0 || end+4 > len(b) || u16(b, 4) != 1 {
 		return when(l.ported(53), maybe)
 	}
@@ -86,7 +86,7 @@ func matchDNSTCP(l *look) answer {
 		return no
 	}
 	message := b[2:min(len(b), 2+n)]
-	end := skipName(message, 12)
+	end := skipName(message)
 	if end == -2 || end >= 0 && end+4 > len(message) {
 		if len(message) == n {
 			return no
@@ -103,10 +103,11 @@ func matchDNSTCP(l *look) answer {
 	return yes
 }
 
-// skipName returns where the name at a place ends; -1 if it is malformed, -2 if b
-// ends before it.
-func skipName(b []byte, at int) int {
-	for labels := 0; labels < 128; labels++ {
+// skipName returns where the name behind a message's header ends; -1 if it is
+// malformed, -2 if b ends before it.
+func skipName(b []byte) int {
+	at := 12
+	for range 128 {
 		if at >= len(b) {
 			return -2
 		}

@@ -11,7 +11,7 @@ import (
 // dnsWire writes a name as labels.
 func dnsWire(name string) []byte {
 	var b []byte
-	for _, l := range strings.Split(name, ".") {
+	for l := range strings.SplitSeq(name, ".") {
 		b = append(append(b, byte(len(l))), l...)
 	}
 	return append(b, 0)

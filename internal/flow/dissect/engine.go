@@ -1,8 +1,6 @@
 package dissect
 
 import (
-	"time"
-
 	"github.com/amoskys/amoskys/internal/flow/packet"
 	"github.com/amoskys/amoskys/internal/mask"
 )
@@ -349,6 +347,3 @@ func (s *State) release(p *pool) {
 		s.quic = nil
 	}
 }
-
-// unixTime is the time of a packet.
-func unixTime(at int64) time.Time { return time.Unix(0, at).UTC() }

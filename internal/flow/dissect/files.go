@@ -1,6 +1,6 @@
 package dissect
 
-func fileProtocols() []protocol {
+func fileProtocols() []protocol { //nolint:funlen // a table
 	smb := signature{starts: "\x00", match: matchSMB}
 	rpc := signature{starts: "\x80", match: matchRPCRecord}
 	return []protocol{

@@ -122,15 +122,15 @@ func FuzzInspect(f *testing.F) {
 			t.Errorf("held after the end: %+v", s)
 		}
 		if tcp && len(parts) <= MaxPayloads {
-			if d := cmp.Diff(comparable(whole), comparable(pieces)); d != "" {
+			if d := cmp.Diff(uncut(whole), uncut(pieces)); d != "" {
 				t.Errorf("cut into %d parts (-whole +parts):\n%s", len(parts), d)
 			}
 		}
 	})
 }
 
-// comparable leaves out what depends on segments by its nature.
-func comparable(f *Facts) Facts {
+// uncut leaves out what depends on segments by its nature.
+func uncut(f *Facts) Facts {
 	if f == nil {
 		return Facts{}
 	}

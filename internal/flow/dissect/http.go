@@ -78,7 +78,7 @@ func (r *reading) httpRequest(h *HTTP) Verdict {
 		}
 	}())
 	h.URL = r.e.cleanURL(target)
-	if h.Method == "CONNECT" {
+	if h.Method == "CONNECT" { //nolint:usestdlibvars // net/http is not wanted here for a word
 		if h.Host == "" {
 			h.Host = hostName(target)
 		}

@@ -273,9 +273,9 @@ func matchSOCKSAnswer(l *look) answer {
 func readSOCKS(r *reading) Verdict {
 	b := r.b
 	if r.dir == FromInitiator {
-		at := 0
-		switch {
-		case b[0] == 4:
+		var at int
+		switch b[0] {
+		case 4:
 			at = 8
 			zeros := 1
 			if len(b) >= 9 && u24(b, 4) == 0 && b[7] != 0 { // Version 4A: a name behind.

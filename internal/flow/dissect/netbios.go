@@ -16,7 +16,7 @@ func matchMulticastDNS(l *look) answer {
 	if !dnsHeader(b, 256) {
 		return no
 	}
-	end := skipName(b, 12)
+	end := skipName(b)
 	if end < 0 || end+4 > len(b) || !knownType(u16(b, end)) {
 		return no
 	}
@@ -67,7 +67,7 @@ func readNetBIOSName(r *reading) Verdict {
 	name, suffix := netbiosName(b[13:45])
 	f := r.facts()
 	kind := "NB"
-	if end := skipName(b, 12); end > 0 && u16(b, end) == 33 {
+	if end := skipName(b); end > 0 && u16(b, end) == 33 {
 		kind = "NBSTAT"
 	}
 	if f.DNS == nil {

@@ -6,8 +6,8 @@ func contains(b []byte, word string) bool {
 	return bytes.Contains(b[:min(len(b), 1024)], []byte(word))
 }
 
-func networkProtocols() []protocol {
-	all := []protocol{
+func networkProtocols() []protocol { //nolint:funlen // a table
+	all := []protocol{ //nolint:prealloc // a table
 		{
 			name: "ntp", category: categoryNetwork, udp: []uint16{123}, datagram: signature{starts: "", match: matchNTP},
 		},
@@ -82,9 +82,26 @@ func networkProtocols() []protocol {
 		number uint8
 		name   string
 	}{
-		{1, "icmp"}, {2, "igmp"}, {4, "ipip"}, {8, "egp"}, {9, "igp"}, {33, "dccp"}, {41, "ipv6"}, {46, "rsvp"}, {47, "gre"},
-		{58, "icmpv6"}, {88, "eigrp"}, {89, "ospf"}, {94, "ipip"}, {97, "etherip"}, {103, "pim"}, {108, "ipcomp"},
-		{112, "vrrp"}, {124, "isis"}, {132, "sctp"}, {137, "mpls"},
+		{1, "icmp"},
+		{2, "igmp"},
+		{4, "ipip"},
+		{8, "egp"},
+		{9, "igp"},
+		{33, "dccp"},
+		{41, "ipv6"},
+		{46, "rsvp"},
+		{47, "gre"},
+		{58, "icmpv6"},
+		{88, "eigrp"},
+		{89, "ospf"},
+		{94, "ipip"},
+		{97, "etherip"},
+		{103, "pim"},
+		{108, "ipcomp"},
+		{112, "vrrp"},
+		{124, "isis"},
+		{132, "sctp"},
+		{137, "mpls"},
 	} {
 		all = append(all, protocol{name: p.name, category: categoryNetwork, ip: p.number})
 	}

@@ -376,7 +376,7 @@ func (q *quicState) open(e *Engine, packet []byte, at int) ([]byte, bool) {
 	n := int(header[0]&3) + 1
 	nonce := q.iv
 	for i := range n {
-		header[at+i] ^= mask[1+i]
+		header[at+i] ^= mask[1+i] //nolint:gosec // n is 1 to 4
 		nonce[12-n+i] ^= header[at+i]
 	}
 	header = header[:at+n]

@@ -10,17 +10,6 @@ func says(words ...string) signature {
 	return signature{starts: string(first), match: func(l *look) answer { return anyOf(l.b, words...) }}
 }
 
-// hints makes a signature of words that others say too: they are weak evidence.
-func hints(words ...string) signature {
-	s := says(words...)
-	return signature{starts: s.starts, match: func(l *look) answer {
-		if a := anyOf(l.b, words...); a != yes {
-			return a
-		}
-		return maybe
-	}}
-}
-
 // when asks on only where a condition holds.
 func when(ok bool, a answer) answer {
 	if ok {

@@ -163,7 +163,7 @@ func (r *reading) tlsFrom(base int) Verdict {
 		if complete {
 			body = body[:n]
 		}
-		if v := r.handshake(messages[0], body, complete, final, b); v == Done {
+		if v := r.handshake(messages[0], body, complete, final); v == Done {
 			return Done
 		}
 		if !complete {
@@ -186,7 +186,7 @@ func (r *reading) unseenTLS(b []byte) Verdict {
 }
 
 // handshake reads one message and reports whether there is more to learn.
-func (r *reading) handshake(kind byte, body []byte, complete, final bool, records []byte) Verdict {
+func (r *reading) handshake(kind byte, body []byte, complete, final bool) Verdict {
 	s := r.s
 	switch kind {
 	case handshakeClientHello:
@@ -261,10 +261,10 @@ func handshakeMessages(e *Engine, b []byte) (messages []byte, whole bool) {
 		n := int(u16(b, 3))
 		body := b[5:min(len(b), 5+n)]
 		partial := len(body) < n
-		switch {
-		case records == 0:
+		switch records {
+		case 0:
 			messages = body
-		case records == 1:
+		case 1:
 			e.scratch = append(append(e.scratch, messages...), body...)
 			messages = e.scratch
 		default:

@@ -85,7 +85,7 @@ func (e *Engine) show(s *State, dir Direction, n int, final bool) {
 func (e *Engine) startReading(s *State) {
 	s.reading = s.app != none && e.tables.protocols[s.app].read != nil
 	s.done = !s.reading
-	first := Direction(FromInitiator)
+	first := FromInitiator
 	if s.lengths[0] < 0 {
 		first = FromResponder
 	}

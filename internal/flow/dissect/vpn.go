@@ -4,8 +4,10 @@ func vpnProtocols() []protocol {
 	return []protocol{
 		{name: "wireguard", category: categoryVPN, udp: []uint16{51820}, datagram: signature{starts: "\x01\x02\x03\x04", match: matchWireGuard}},
 		{name: "isakmp", category: categoryVPN, udp: []uint16{500, 4500}, datagram: signature{starts: "", match: matchIKE}},
-		{name: "openvpn", category: categoryVPN, udp: []uint16{1194}, tcp: []uint16{1194}, datagram: signature{starts: "\x38\x40\x50\x3a\x42", match: func(l *look) answer { return matchOpenVPN(l, l.b, l.size) }},
-			client: signature{starts: "\x00", match: matchOpenVPNTCP}, server: signature{starts: "\x00", match: matchOpenVPNTCP}},
+		{
+			name: "openvpn", category: categoryVPN, udp: []uint16{1194}, tcp: []uint16{1194}, datagram: signature{starts: "\x38\x40\x50\x3a\x42", match: func(l *look) answer { return matchOpenVPN(l, l.b, l.size) }},
+			client: signature{starts: "\x00", match: matchOpenVPNTCP}, server: signature{starts: "\x00", match: matchOpenVPNTCP},
+		},
 		{name: "l2tp", category: categoryVPN, udp: []uint16{1701}, datagram: signature{starts: "\xc8\x00\x02\x40\x42\xca", match: func(l *look) answer {
 			b := l.b
 			if len(b) < 12 || b[1]&15 != 2 && b[1]&15 != 3 {

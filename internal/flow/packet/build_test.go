@@ -8,6 +8,7 @@ import (
 // What tests build frames of: each function puts a header before what it carries.
 
 func u16(v int) []byte { return binary.BigEndian.AppendUint16(nil, uint16(v)) }
+
 func u32(v uint32) []byte {
 	return binary.BigEndian.AppendUint32(nil, v)
 }

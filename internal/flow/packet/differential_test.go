@@ -12,10 +12,11 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/amoskys/amoskys/internal/flow/capture"
-	"github.com/amoskys/amoskys/internal/flow/packet"
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
+
+	"github.com/amoskys/amoskys/internal/flow/capture"
+	"github.com/amoskys/amoskys/internal/flow/packet"
 )
 
 // told is what two decoders must agree on.
@@ -97,7 +98,7 @@ func compare(d *packet.Decoder, f *packet.Frame) (differ string, compared bool) 
 // unread are samples with layers that gopacket does not read, or not at that place.
 var unread = []string{
 	"Ethernet over MPLS", "Ethernet over MPLS with control word", "PPTP", "ERSPAN I", "ERSPAN III", "VXLAN, group policy, VLAN inside", "Teredo", "L2TP",
-	"MPLS in IP", "PPP", "PPP in short", "HDLC", "cooked", "cooked, second version", "BSD loopback of the other order", "UDP-Lite", "PPPoE", "IPv6 whole packet with fragment header",
+	"MPLS in IP", "PPP", "PPP in short", "HDLC as PPP", "HDLC", "cooked", "cooked, second version", "BSD loopback of the other order", "UDP-Lite", "PPPoE", "IPv6 whole packet with fragment header",
 	"raw IPv6", "Wi-Fi", "Wi-Fi behind radiotap", // of Wi-Fi it takes the last bytes for a check sequence
 }
 
@@ -165,8 +166,7 @@ func TestCorpus(t *testing.T) {
 		var f packet.Frame
 		for err = file.Next(&f); err == nil; err = file.Next(&f) {
 			frames++
-			var fault packet.Fault
-			if errors.As(d.Decode(&f, &packet.Packet{}), &fault) {
+			if fault, ok := errors.AsType[packet.Fault](d.Decode(&f, &packet.Packet{})); ok {
 				faults[fault.Kind()]++
 				t.Logf("%s: frame %d: %v (link %d)", filepath.Base(path), frames, fault, f.Link)
 			}
@@ -187,5 +187,5 @@ func TestCorpus(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	fmt.Printf("%d captures, %d damaged, %d frames, faults %v; %d compared with gopacket, %d differ\n", read, damaged, frames, faults, compared, differing)
+	fmt.Fprintf(os.Stdout, "%d captures, %d damaged, %d frames, faults %v; %d compared with gopacket, %d differ\n", read, damaged, frames, faults, compared, differing)
 }

@@ -2,7 +2,7 @@ package packet
 
 // Fault is why a frame could not be read to its end. It is an error and small, so
 // that who counts faults can index an array of Faults elements by it.
-type Fault uint8
+type Fault uint8 //nolint:errname // the word for what a frame has
 
 // The faults that Decode returns.
 const (
