@@ -87,8 +87,7 @@ func (r *replay) run(ctx context.Context, path string) (err error) {
 	if r.filter != "" {
 		filter, err := lane.NewFilter(r.filter)
 		if err != nil {
-			var at *bpf.SyntaxError
-			if errors.As(err, &at) {
+			if _, ok := errors.AsType[*bpf.SyntaxError](err); ok {
 				return &cli.UsageError{Err: fmt.Errorf("--filter: %w", err)}
 			}
 			return fmt.Errorf("--filter: %w", err)

@@ -48,12 +48,12 @@ func (f *framer) frame(c *traced) []byte {
 // conversation is a TCP connection: a handshake, a question, its answer in many
 // segments with an acknowledgement for every second, and an end of both sides.
 func (f *framer) conversation(c *traced, port uint16) []byte {
-	question, answer := traceHello(c), f.some(16<<10)
+	var question, answer []byte
 	if c.kind == traceHTTP {
 		question = fmt.Appendf(nil, "GET /item/%d HTTP/1.1\r\nHost: www%d.example.net\r\nUser-Agent: trace/1\r\nAccept: */*\r\n\r\n", c.number, c.number%500)
 		answer = []byte("HTTP/1.1 200 OK\r\nServer: trace\r\nContent-Type: text/html\r\nContent-Length: 90000\r\n\r\n")
 	} else {
-		answer = traceServerHello(f.some(64))
+		question, answer = traceHello(c), traceServerHello(f.some(64))
 	}
 	const ack = packet.ACK
 	switch at := c.step; {

@@ -92,7 +92,7 @@ func (r *PipelineResult) Write(w io.Writer) error {
 	}
 	t.Row("store's lag", fmt.Sprintf("p50 %.1f s, p99 %.1f s, at most %.1f s; %.1f s for the rest", r.Lag.P50, r.Lag.P99, r.Lag.Max, r.BehindSeconds))
 	t.Row("a live page", fmt.Sprintf("%.0f events/s shown, which stand for %.0f", r.Live.ShownPerSecond, r.Live.CamePerSecond))
-	t.Row("memory", fmt.Sprintf("%s of all processes together (PSS, at most)", cli.Bytes(r.PSSBytes)))
+	t.Row("memory", cli.Bytes(r.PSSBytes)+" of all processes together (PSS, at most)")
 	t.Row("cpu", fmt.Sprintf("%.1f us an event, of all on %d processors", r.CPUPerEventAllMicros, r.CPUs))
 	t.Row("stored", fmt.Sprintf("%d of %d acknowledged", r.Stored, r.Acknowledged))
 	if err := t.Write(w); err != nil {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -140,8 +141,7 @@ func (s *benchSystem) ready(ctx context.Context) error {
 // stop ends the roles in order, the last first, as `amoskys down` does.
 func (s *benchSystem) stop() error {
 	var errs []error
-	for i := len(s.order) - 1; i >= 0; i-- {
-		role := s.order[i]
+	for _, role := range slices.Backward(s.order) {
 		cmd := s.procs[role]
 		delete(s.procs, role)
 		if err := errors.Join(cmd.Process.Signal(syscall.SIGTERM), cmd.Wait()); err != nil {
@@ -210,7 +210,7 @@ func (s *benchSystem) stored(ctx context.Context) (map[string]uint64, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer store.Close()
+	defer func() { _ = store.Close() }()
 	for {
 		counts, err := countByHost(ctx, store.Query)
 		if status.Code(err) != codes.ResourceExhausted && status.Code(err) != codes.Unavailable {

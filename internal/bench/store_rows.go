@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 
 	"github.com/amoskys/amoskys/internal/logsql/row"
 )
@@ -29,7 +30,7 @@ func WriteStoreRows(ctx context.Context, o StoreOptions, to io.Writer) error {
 				if err != nil {
 					return fmt.Errorf("make a row: %w", err)
 				}
-				line := map[string]string{row.Time: fmt.Sprint(r.Time)}
+				line := map[string]string{row.Time: strconv.FormatInt(r.Time, 10)}
 				for _, f := range r.Fields {
 					line[f.Name] = string(f.Value)
 				}

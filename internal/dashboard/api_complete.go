@@ -91,7 +91,7 @@ func (s *Server) completeStored(ctx context.Context, in *completeInput, found lo
 	case found.Field != "":
 		var values *pb.FieldValuesResponse
 		values, err = s.stored().FieldValues(ctx, &pb.FieldValuesRequest{
-			Field: found.Field, Prefix: found.Typed, Since: since, Until: until, Limit: uint32(in.Limit), //nolint:gosec // at most 100
+			Field: found.Field, Prefix: found.Typed, Since: since, Until: until, Limit: uint32(in.Limit),
 		})
 		if err == nil {
 			a.Options = withValues(a.Options, values.GetFacet().GetValues(), found)

@@ -19,7 +19,7 @@ func TestCompleteQuery(t *testing.T) {
 	}
 	s, stopStore := newStoreSite(t, st)
 	c := s.signedIn(t, "viewer")
-	complete := func(query string, cursor string, more string) (a dashboard.Completion, labels string) {
+	complete := func(query, cursor, more string) (a dashboard.Completion, labels string) {
 		t.Helper()
 		if code := c.do("GET", "/api/query/complete?query="+url.QueryEscape(query)+"&cursor="+cursor+more, nil, &a); code != http.StatusOK {
 			t.Fatalf("%s: %d", query, code)

@@ -2,6 +2,7 @@ package dashboard_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -17,9 +18,7 @@ func TestSavedQueries(t *testing.T) {
 	with := func(more map[string]any) map[string]any {
 		out := map[string]any{}
 		for _, m := range []map[string]any{text, more} {
-			for k, v := range m {
-				out[k] = v
-			}
+			maps.Copy(out, m)
 		}
 		return out
 	}

@@ -22,7 +22,7 @@ const (
 
 // Writer writes one file. It is for one goroutine.
 type Writer struct {
-	out     *parquet.Writer
+	out     *parquet.Writer //nolint:staticcheck // the newer one wants a Go type for its rows
 	columns []column
 	byField []int // place in columns, by FieldID; -1 for none
 	leaves  int
@@ -69,7 +69,7 @@ func (w *Writer) Write(e *pb.StoredEvent) error {
 	for i := range w.values {
 		w.values[i] = w.values[i][:0]
 	}
-	w.put(Offset, parquet.Int64Value(int64(e.GetOffset()))) //nolint:gosec // Parquet holds the bits of unsigned numbers so
+	w.put(Offset, parquet.Int64Value(int64(e.GetOffset())))
 	if n, ok := nanosOf(e.GetLoggedTime().AsTime()); ok && e.GetLoggedTime() != nil {
 		w.put(LoggedTime, parquet.Int64Value(n))
 	}
@@ -141,7 +141,7 @@ func valueOf(f form, v *event.Value) (parquet.Value, bool) {
 	case int64:
 		return parquet.Int64Value(x), f == formSigned
 	case uint64:
-		return parquet.Int64Value(int64(x)), f == formUnsigned //nolint:gosec // Parquet holds the bits of unsigned numbers so
+		return parquet.Int64Value(int64(x)), f == formUnsigned
 	case float64:
 		return parquet.DoubleValue(x), f == formDouble
 	case time.Time:

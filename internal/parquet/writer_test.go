@@ -3,8 +3,10 @@ package parquet_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"reflect"
 	"strings"
@@ -66,7 +68,7 @@ func read(t *testing.T, file []byte) []map[string]any {
 			for _, row := range buffer[:n] {
 				rows = append(rows, object(t, f.Schema(), row))
 			}
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			if err != nil {
@@ -108,9 +110,7 @@ func object(t *testing.T, schema *parquet.Schema, row parquet.Row) map[string]an
 				if err := decoder.Decode(&more); err != nil {
 					t.Fatal(err)
 				}
-				for k, v := range more {
-					out[k] = v
-				}
+				maps.Copy(out, more)
 			default:
 				list = append(list, x)
 			}

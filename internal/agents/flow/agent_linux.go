@@ -174,7 +174,7 @@ func processes() []int {
 	if err != nil {
 		return nil
 	}
-	defer dir.Close()
+	defer func() { _ = dir.Close() }()
 	list, err := dir.Readdirnames(-1)
 	if err != nil {
 		return nil
@@ -195,7 +195,7 @@ func (k *kernel) descriptors(pid int, wanted map[uint64]*pb.Process) (found int)
 	if err != nil {
 		return 0 // gone, or another user's
 	}
-	defer dir.Close()
+	defer func() { _ = dir.Close() }()
 	var target [64]byte
 	var process *pb.Process
 	for {

@@ -71,14 +71,6 @@ func (h *helm) name() string {
 	return ""
 }
 
-// index is its number, 0 while there is none.
-func (h *helm) index() int {
-	if on := h.on.Load(); on != nil {
-		return on.Index
-	}
-	return 0
-}
-
 // run follows the interface until ctx ends.
 func (h *helm) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)

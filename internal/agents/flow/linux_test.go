@@ -69,7 +69,8 @@ func TestOwners(t *testing.T) {
 func pair(t *testing.T, network string) (client, server interface {
 	LocalAddr() net.Addr
 	Close() error
-}) {
+},
+) {
 	t.Helper()
 	at := map[byte]string{'4': "127.0.0.1:0", '6': "[::1]:0"}[network[3]]
 	if network[0] == 'u' {

@@ -87,7 +87,8 @@ func (m *metrics) note(number int, c lane.Counts) {
 
 // own are the collectors that count by themselves.
 func (m *metrics) own() []prometheus.Collector {
-	all := []prometheus.Collector{m.duration, m.suppressed, m.dropped}
+	all := make([]prometheus.Collector, 0, 3+len(m.traffic))
+	all = append(all, m.duration, m.suppressed, m.dropped)
 	for _, c := range m.traffic {
 		all = append(all, c)
 	}

@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(helperVariable) != "" {
 		if err := helper(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+			os.Exit(1) //nolint:forbidigo // a main of its own
 		}
 		return
 	}

@@ -42,7 +42,7 @@ func communityID(a, b *pb.Endpoint, protocol byte) string {
 	if errA != nil || errB != nil || from.Is4() != to.Is4() {
 		return ""
 	}
-	fromPort, toPort := uint16(a.GetPort()), uint16(b.GetPort()) //nolint:gosec // ports are of 16 bits
+	fromPort, toPort := uint16(a.GetPort()), uint16(b.GetPort())
 	if c := from.Compare(to); c > 0 || c == 0 && fromPort > toPort {
 		from, to, fromPort, toPort = to, from, toPort, fromPort
 	}

@@ -3,6 +3,7 @@ package ask
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -121,7 +122,7 @@ func ListSaved(ctx context.Context, e *cli.Env, all, asJSON bool) error {
 			if s.Fault != "" {
 				text = "(can no longer be read: " + s.Fault + ") " + text
 			}
-			table.Row(fmt.Sprint(s.ID), cli.Clean(s.Name), to, cli.Clean(s.Owner), cli.Clean(rangeText(s)), cli.Clean(text))
+			table.Row(strconv.FormatUint(s.ID, 10), cli.Clean(s.Name), to, cli.Clean(s.Owner), cli.Clean(rangeText(s)), cli.Clean(text))
 		}
 		if asJSON {
 			return cli.WriteJSON(e.Stdout, map[string]any{"queries": queries})

@@ -209,7 +209,7 @@ func (s *Service) found(ctx context.Context, token string, id uint64) (caller, s
 	if err != nil {
 		return caller{}, state.SavedQuery{}, err
 	}
-	q, err := s.o.Store.SavedQuery(ctx, int64(id)) //nolint:gosec // what is too large is found nowhere
+	q, err := s.o.Store.SavedQuery(ctx, int64(id))
 	switch {
 	case err == nil && who.sees(q):
 		return who, q, nil
@@ -221,7 +221,7 @@ func (s *Service) found(ctx context.Context, token string, id uint64) (caller, s
 
 func (c caller) message(q state.SavedQuery) *pb.SavedQuery {
 	return &pb.SavedQuery{
-		Id: uint64(q.ID), Name: q.Name, Query: q.Query, Since: q.Since, Until: q.Until, Columns: q.Columns, Shared: q.Shared, //nolint:gosec // counts up from 1
+		Id: uint64(q.ID), Name: q.Name, Query: q.Query, Since: q.Since, Until: q.Until, Columns: q.Columns, Shared: q.Shared,
 		Owner: q.Owner, CreatedTime: timestamppb.New(q.Created), ChangedTime: timestamppb.New(q.Changed), ChangedBy: q.ChangedBy,
 		Mine: c.mayChange(q),
 	}

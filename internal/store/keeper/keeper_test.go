@@ -116,7 +116,7 @@ func TestWhatLiesWhereTheSocketIsToBe(t *testing.T) {
 	if err := k.Client().Barrier(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	place := func(path string, content string) {
+	place := func(path, content string) {
 		t.Helper()
 		err := os.Remove(o.Socket)
 		if err == nil && content != "" {
