@@ -20,7 +20,14 @@ function filesOf(key, seen = new Set()) {
 const page = readFileSync(new URL('index.html', dist), 'utf8');
 const inline = gzipSync(/<script>(.*?)<\/script>/s.exec(page)?.[1] ?? '', { level: 9 }).length;
 const weight = (file) => gzipSync(readFileSync(new URL(file, dist)), { level: 9 }).length;
-const pages = ['overview/Overview', 'agents/Agents', 'events/Events', 'network/Network', 'findings/Findings', 'settings/Settings'];
+const pages = [
+  'overview/Overview',
+  'agents/Agents',
+  'events/Events',
+  'network/Network',
+  'findings/Findings',
+  'settings/Settings',
+];
 let failed = false;
 for (const each of pages) {
   const files = new Set([...filesOf('index.html'), ...filesOf(`src/pages/${each}.svelte`)]);
