@@ -23,25 +23,25 @@ frames() {
   printf '%-14s frames: %s\n' "$name" "$said"
 }
 
+# scored runs the test TEST of PACKAGE over the corpora and prints its lines; a score
+# below its floor fails the test, and with it this script.
+scored() {
+  local package=$1 test=$2 lines=$3 said
+  said=$(CORPORA=$(realpath "$corpora") CAPTURE_CORPUS=$(realpath "$corpora/ndpi") go test -count=1 -run "^$test\$" -v "$package") || failed=1
+  grep -E "^($lines|---|FAIL)" <<<"$said" | grep -v -- '^--- PASS' || true
+}
+
 frames ndpi
 frames ja4
 frames community-id
-if [[ -d $corpora/ndpi && -d $corpora/ja4 ]]; then
-  # A score below its floor fails the test, and with it this script.
-  CORPORA=$(cd "$corpora" && pwd) go test -count=1 -run '^TestConformance$' ./internal/flow/dissect | grep -vE '^(PASS|ok )'
+if [[ -d $corpora/ndpi && -d $corpora/ja4 && -d $corpora/community-id ]]; then
+  scored ./internal/flow/dissect TestConformance 'ja4|ndpi'
+  scored ./internal/flow/lane TestConformance 'community-id|ndpi'
+  scored ./internal/flow/findings TestCorpus ' +[a-z_]*test.go.*findings:'
 else
-  score ndpi 'both ndpi and ja4'
-  score ja4 'both ndpi and ja4'
-fi
-if [[ -d $corpora/ndpi ]]; then
-  CAPTURE_CORPUS=$(realpath "$corpora/ndpi") go test -count=1 -run '^TestCorpus$' -v ./internal/flow/findings | sed -n 's/.*: findings: /ndpi           findings: /p'
-fi
-# Each fails where a score lies below its bar.
-if [[ -d $corpora/ndpi && -d $corpora/community-id ]]; then
-  said=$(CORPORA=$(cd "$corpora" && pwd) go test -count=1 -run '^TestConformance$' -v ./internal/flow/lane) || failed=1
-  grep -E '^(community-id|ndpi|---|FAIL| +conformance_test)' <<<"$said" || true
-else
-  score community-id 'both ndpi and community-id'
+  score ndpi 'ndpi, ja4 and community-id, all three'
+  score ja4 'ndpi, ja4 and community-id, all three'
+  score community-id 'ndpi, ja4 and community-id, all three'
 fi
 score sigma 'the detection engine (amoskys rules check, amoskys detect)'
 score snmprec 'the SNMP agent (amoskys snmp probe)'
