@@ -174,12 +174,12 @@ func only(kind uint32) func(packet.Link) ([]bpf.RawInstruction, error) {
 	}
 }
 
-// untilQuiet reads frames until none come for three waits, so that a busy machine may
+// untilQuiet reads frames until none come for six waits, so that a busy machine may
 // be late with some.
 func untilQuiet(t testing.TB, s Source, each func(*packet.Frame)) {
 	t.Helper()
 	var f packet.Frame
-	for quiet := 0; quiet < 3; {
+	for quiet := 0; quiet < 6; {
 		err := s.Next(&f)
 		if errors.Is(err, ErrQuiet) {
 			quiet++
