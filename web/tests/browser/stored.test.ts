@@ -146,9 +146,10 @@ describe.skipIf(!need(hasChromium, 'Chromium'))('Events of the store', () => {
     await page.getByRole('option', { name: /^deploy/ }).waitFor();
     await page.keyboard.press('Tab');
     await page.keyboard.type('| to');
-    await page.getByRole('option', { name: /^top 10 by/ }).waitFor();
+    await page.getByRole('option', { name: /^top/ }).waitFor();
     await page.keyboard.press('Tab');
-    await page.keyboard.type('process.na');
+    await page.keyboard.type('10 by (process.na');
+    await page.getByRole('option', { name: /^process\.name/ }).waitFor();
     await page.keyboard.press('Tab');
     await page.keyboard.type(')');
     await page.keyboard.press('Enter');
