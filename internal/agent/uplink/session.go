@@ -312,7 +312,6 @@ func (u *Uplink) noteCodec(c codec.Codec) {
 }
 
 func (u *Uplink) accept(ack *pb.PublishAck) {
-	u.o.Spool.Ack(ack.GetSequence())
 	u.mu.Lock()
 	u.careful = false
 	delete(u.short, ack.GetSequence())
@@ -327,6 +326,7 @@ func (u *Uplink) accept(ack *pb.PublishAck) {
 		u.state.Refused[reasonName(refused.GetReason())]++
 	}
 	u.mu.Unlock()
+	u.o.Spool.Ack(ack.GetSequence()) // After the counts: who sees an empty spool sees them.
 	for _, refused := range ack.GetRefused() {
 		reason := reasonName(refused.GetReason())
 		if u.logged[reason] {

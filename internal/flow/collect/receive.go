@@ -221,7 +221,7 @@ func (r *Receiver) ServeStream(ctx context.Context, l net.Listener, tell func(*R
 			unhook := context.AfterFunc(ctx, func() { _ = conn.Close() })
 			defer unhook()
 			defer func() { _ = conn.Close() }()
-			r.connection(conn, c, from, tell)
+			r.connection(ctx, conn, c, from, tell)
 		})
 	}
 }
@@ -265,7 +265,7 @@ func (r *Receiver) leave(c *Collector) {
 
 // connection reads messages until the stream ends, is silent, or is no IPFIX: then
 // nothing behind the fault can be found again.
-func (r *Receiver) connection(conn net.Conn, c *Collector, from netip.Addr, tell func(*Record)) {
+func (r *Receiver) connection(ctx context.Context, conn net.Conn, c *Collector, from netip.Addr, tell func(*Record)) {
 	buffer := make([]byte, 1<<16)
 	for {
 		if err := conn.SetReadDeadline(time.Now().Add(r.o.Silence)); err != nil {
@@ -278,8 +278,11 @@ func (r *Receiver) connection(conn net.Conn, c *Collector, from netip.Addr, tell
 		if be16(buffer) != 10 {
 			length = 4
 		}
-		n, _ := io.ReadFull(conn, buffer[4:length]) // What is cut is malformed below.
-		length = 4 + n
+		n, err := io.ReadFull(conn, buffer[4:length])
+		if err != nil && ctx.Err() != nil {
+			return // We cut it ourselves.
+		}
+		length = 4 + n // What the exporter cut is malformed.
 		if !r.message(c, from, buffer[:length], tell) {
 			return
 		}

@@ -79,7 +79,9 @@ func TestReadBack(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			go func() { done <- s.Run(ctx) }()
+			sending, sent := context.WithCancel(ctx)
+			defer sent()
+			go func() { done <- s.Run(sending) }()
 			list := flows()
 			for range 100 {
 				for i := range list {
@@ -97,8 +99,8 @@ func TestReadBack(t *testing.T) {
 					t.Fatalf("%d records came: %+v, %+v", n, s.Stats(), r.Stats())
 				}
 			}
-			cancel()
-			for range 2 {
+			for _, end := range []func(){sent, cancel} {
+				end()
 				if err := <-done; err != nil {
 					t.Error(err)
 				}
