@@ -161,8 +161,11 @@ type Task struct {
 	ResultType     string               `protobuf:"bytes,4,opt,name=result_type,json=resultType,proto3" json:"result_type,omitempty"`
 	MaxResultBytes uint64               `protobuf:"varint,5,opt,name=max_result_bytes,json=maxResultBytes,proto3" json:"max_result_bytes,omitempty"`
 	MaxDuration    *durationpb.Duration `protobuf:"bytes,6,opt,name=max_duration,json=maxDuration,proto3" json:"max_duration,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Why the agent cannot do it as it is set up, and what would help, for people; empty
+	// where it can, or where its node does not know.
+	Unavailable   string `protobuf:"bytes,7,opt,name=unavailable,proto3" json:"unavailable,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Task) Reset() {
@@ -235,6 +238,13 @@ func (x *Task) GetMaxDuration() *durationpb.Duration {
 		return x.MaxDuration
 	}
 	return nil
+}
+
+func (x *Task) GetUnavailable() string {
+	if x != nil {
+		return x.Unavailable
+	}
+	return ""
 }
 
 // TaskParameter is what a task can be told. Values travel as text.
@@ -1043,7 +1053,7 @@ var File_amoskys_v1_tasks_proto protoreflect.FileDescriptor
 const file_amoskys_v1_tasks_proto_rawDesc = "" +
 	"\n" +
 	"\x16amoskys/v1/tasks.proto\x12\n" +
-	"amoskys.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf8\x01\n" +
+	"amoskys.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9a\x02\n" +
 	"\x04Task\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\asummary\x18\x02 \x01(\tR\asummary\x129\n" +
@@ -1053,7 +1063,8 @@ const file_amoskys_v1_tasks_proto_rawDesc = "" +
 	"\vresult_type\x18\x04 \x01(\tR\n" +
 	"resultType\x12(\n" +
 	"\x10max_result_bytes\x18\x05 \x01(\x04R\x0emaxResultBytes\x12<\n" +
-	"\fmax_duration\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\vmaxDuration\"\xe2\x01\n" +
+	"\fmax_duration\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\vmaxDuration\x12 \n" +
+	"\vunavailable\x18\a \x01(\tR\vunavailable\"\xe2\x01\n" +
 	"\rTaskParameter\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\asummary\x18\x02 \x01(\tR\asummary\x121\n" +
