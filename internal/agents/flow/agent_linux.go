@@ -108,8 +108,7 @@ func question(protocol uint8, source, destination end) []byte {
 	id := q[8:]                                      // struct inet_diag_sockid
 	binary.BigEndian.PutUint16(id[0:], source.port)
 	binary.BigEndian.PutUint16(id[2:], destination.port)
-	v4 := mapped(source) || mapped(destination)
-	if v4 {
+	if source.addr.Is4() || destination.addr.Is4() {
 		q[0] = unix.AF_INET
 		copy(id[4:8], source.addr[12:])
 		copy(id[20:24], destination.addr[12:])
@@ -122,8 +121,6 @@ func question(protocol uint8, source, destination end) []byte {
 	}
 	return m
 }
-
-func mapped(e end) bool { return [12]byte(e.addr[:12]) == [12]byte{10: 0xff, 11: 0xff} }
 
 // socketOf reads the local port and the inode of an answer, 0 if it has none.
 func socketOf(m []byte) (port uint16, inode uint64) {

@@ -185,7 +185,7 @@ func TestTapIsQuietAmongFrames(t *testing.T) {
 // TestNames: an address has the name that was asked for, until its time is over.
 func TestNames(t *testing.T) {
 	var n names
-	addr := func(i int) packet.Addr { return packet.Addr{10: 0xff, 11: 0xff, 12: 10, 14: byte(i >> 8), 15: byte(i)} }
+	addr := func(i int) packet.Addr { return packet.Addr4([4]byte{10, 0, byte(i >> 8), byte(i)}) }
 	n.learn(&dissect.DNS{Query: "www.example.com", Answers: []dissect.DNSAnswer{
 		{Type: "CNAME", Data: "cdn.example.net"}, {Type: "A", TTL: 3600, Addr: addr(1)},
 	}}, 0)

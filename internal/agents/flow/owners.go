@@ -102,20 +102,11 @@ func (o *owners) look(t *told) uint64 {
 	local, remote := end{t.tuple.Src, t.tuple.SrcPort}, end{t.tuple.Dst, t.tuple.DstPort}
 	if !o.own.has(local.addr) {
 		local, remote = remote, local
-		if !o.own.has(local.addr) && !shared(local.addr) {
+		if !o.own.has(local.addr) && !local.addr.ToMany() {
 			return 0
 		}
 	}
 	return o.system.inode(t.tuple.Protocol, local, remote)
-}
-
-// shared reports whether an address may be that of several hosts at once: multicast or
-// limited broadcast.
-func shared(a packet.Addr) bool {
-	if v4 := [12]byte{10: 0xff, 11: 0xff}; [12]byte(a[:12]) == v4 {
-		return a[12] >= 224 && a[12] < 240 || [4]byte(a[12:]) == [4]byte{255, 255, 255, 255}
-	}
-	return a[0] == 0xff
 }
 
 // find looks up the processes of sockets that are not known.

@@ -295,17 +295,13 @@ func setAddress(a *packet.Addr, b []byte) {
 	switch len(b) {
 	case 4:
 		if be32(b) != 0 || *a == (packet.Addr{}) {
-			*a = mapped([4]byte(b))
+			*a = packet.Addr4([4]byte(b))
 		}
 	case 16:
 		if v6 := packet.Addr(b); v6 != (packet.Addr{}) {
 			*a = v6
 		}
 	}
-}
-
-func mapped(b [4]byte) packet.Addr {
-	return packet.Addr{10: 0xff, 11: 0xff, 12: b[0], 13: b[1], 14: b[2], 15: b[3]}
 }
 
 func setMAC(a *packet.MAC, b []byte) {

@@ -1,5 +1,7 @@
 package collect
 
+import "github.com/amoskys/amoskys/internal/flow/packet"
+
 // set notes a time, and reports whether the element is one.
 func (s *span) set(element uint16, b []byte) bool {
 	switch element {
@@ -197,7 +199,7 @@ func (m *message) netflow5(b []byte) error {
 func (m *message) record5(b *[record5]byte, rate uint64) {
 	r := &m.collector.reading.record
 	*r = Record{
-		Src: mapped([4]byte(b[0:4])), Dst: mapped([4]byte(b[4:8])),
+		Src: packet.Addr4([4]byte(b[0:4])), Dst: packet.Addr4([4]byte(b[4:8])),
 		Input: uint32(be16(b[12:])), Output: uint32(be16(b[14:])),
 		Out:     Count{Packets: uint64(be32(b[16:])), Bytes: uint64(be32(b[20:])), Flags: b[37]},
 		Start:   m.exported - before(m.uptime, be32(b[24:])),

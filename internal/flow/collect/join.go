@@ -284,7 +284,7 @@ func (r *Record) began(first, other int64) bool {
 		_, paired := track.Counterpart(r.Protocol, r.ICMPType)
 		return !paired || track.Asks(r.Protocol, r.ICMPType)
 	}
-	if !hasPorts(r.Protocol) || isMany(&r.Dst) {
+	if !hasPorts(r.Protocol) || r.Dst.ToMany() {
 		return first <= other
 	}
 	if r.Protocol == protoTCP {
@@ -303,10 +303,4 @@ func (r *Record) began(first, other int64) bool {
 		return r.SrcPort > r.DstPort
 	}
 	return first <= other
-}
-
-// isMany reports whether an address is multicast or broadcast.
-func isMany(a *packet.Addr) bool {
-	ip := netip.AddrFrom16(*a).Unmap()
-	return ip.IsMulticast() || ip == netip.AddrFrom4([4]byte{255, 255, 255, 255})
 }

@@ -65,7 +65,7 @@ func TestWhoMaySend(t *testing.T) {
 
 // half is a record of one direction, from port from to port to, that began at ms.
 func half(src, dst byte, from, to uint16, protocol, flags uint8, ms int64) *collect.Record {
-	addr := func(last byte) packet.Addr { return packet.Addr{10: 0xff, 11: 0xff, 12: 10, 15: last} }
+	addr := func(last byte) packet.Addr { return packet.Addr4([4]byte{10, 0, 0, last}) }
 	return &collect.Record{
 		Format: collect.NetFlow9, Exporter: router, Src: addr(src), Dst: addr(dst), SrcPort: from, DstPort: to, Protocol: protocol,
 		Start: ms * 1e6, End: ms*1e6 + 1e9, Received: 10e9, Out: collect.Count{Bytes: uint64(src), Packets: 1, Flags: flags}, SamplingRate: 1,

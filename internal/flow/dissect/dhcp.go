@@ -43,7 +43,7 @@ func readDHCP(r *reading) Verdict {
 		d.MAC = macText(b[28:34])
 	}
 	if b[0] == 2 && u32(b, 16) != 0 {
-		d.Assigned = mapped4(b[16:20])
+		d.Assigned = packet.Addr4([4]byte(b[16:20]))
 	}
 	if len(b) >= 240 && string(b[236:240]) == dhcpCookie {
 		r.dhcpOptions(d, b[240:])
@@ -76,7 +76,7 @@ func (r *reading) dhcpOptions(d *DHCP, b []byte) {
 			d.Hostname = text(v, maxName)
 		case 50:
 			if len(v) == 4 {
-				d.Requested = mapped4(v)
+				d.Requested = packet.Addr4([4]byte(v))
 			}
 		case 53:
 			if len(v) == 1 && int(v[0]) < len(dhcpMessages) {
@@ -84,7 +84,7 @@ func (r *reading) dhcpOptions(d *DHCP, b []byte) {
 			}
 		case 54:
 			if len(v) == 4 {
-				d.Server = mapped4(v)
+				d.Server = packet.Addr4([4]byte(v))
 			}
 		case 55:
 			d.Parameters = append([]uint8(nil), v...)
@@ -108,10 +108,6 @@ func fqdnOption(v []byte, wire bool) string {
 		return ""
 	}
 	return name
-}
-
-func mapped4(b []byte) packet.Addr {
-	return packet.Addr{10: 0xff, 11: 0xff, 12: b[0], 13: b[1], 14: b[2], 15: b[3]}
 }
 
 func macText(b []byte) string {

@@ -27,7 +27,7 @@ const began = int64(1_700_000_000_000_000_000)
 
 // flows are one of TCP over IPv4, one of UDP over IPv6, and a ping.
 func flows() []track.Flow {
-	v4 := func(last byte) packet.Addr { return packet.Addr{10: 0xff, 11: 0xff, 12: 192, 14: 2, 15: last} }
+	v4 := func(last byte) packet.Addr { return packet.Addr4([4]byte{192, 0, 2, last}) }
 	v6 := func(last byte) packet.Addr { return packet.Addr{0x20, 1, 0xd, 0xb8, 15: last} }
 	return []track.Flow{
 		{

@@ -5,7 +5,6 @@ package export
 import (
 	"encoding/binary"
 
-	"github.com/amoskys/amoskys/internal/flow/packet"
 	"github.com/amoskys/amoskys/internal/flow/track"
 )
 
@@ -155,7 +154,7 @@ func appendTemplate(b []byte, id, src, dst, length uint16) []byte {
 
 // appendRecord writes the fields of elements.
 func appendRecord(b []byte, f *track.Flow) (template uint16, record []byte) {
-	if isIPv4(f.Src) && isIPv4(f.Dst) {
+	if f.Src.Is4() && f.Dst.Is4() {
 		template = templateIPv4
 		b = append(append(b, f.Src[12:]...), f.Dst[12:]...)
 	} else {
@@ -181,8 +180,6 @@ func appendRecord(b []byte, f *track.Flow) (template uint16, record []byte) {
 	}
 	return template, append(append(b, byte(len(app))), app...)
 }
-
-func isIPv4(a packet.Addr) bool { return [12]byte(a[:12]) == [12]byte{10: 0xff, 11: 0xff} }
 
 // endReason is flowEndReason (IANA, IPFIX element 136).
 func endReason(e track.End) byte {

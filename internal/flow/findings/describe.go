@@ -32,7 +32,7 @@ func span(s float64) string {
 }
 
 func endpoint(a packet.Addr, port uint16) string {
-	addr := addrOf(a)
+	addr := a.IP()
 	if port == 0 {
 		return addr.String()
 	}
@@ -48,23 +48,23 @@ func describeScan(e *standing) string {
 	switch {
 	case e.name == "port_scan":
 		return fmt.Sprintf("%s tried %s ports of %s by %s within %s, and most led to no conversation; the last was port %d.",
-			addrOf(e.source), about(e.numbers[0]), addrOf(e.against), e.method, within, e.port) + e.so()
+			e.source.IP(), about(e.numbers[0]), e.against.IP(), e.method, within, e.port) + e.so()
 	case e.port != 0:
 		return fmt.Sprintf("%s tried port %d of %s hosts by %s within %s, and most led to no conversation; the last was %s.",
-			addrOf(e.source), e.port, about(e.numbers[0]), e.method, within, addrOf(e.against)) + e.so()
+			e.source.IP(), e.port, about(e.numbers[0]), e.method, within, e.against.IP()) + e.so()
 	}
 	return fmt.Sprintf("%s tried %s ports of %s hosts by %s within %s, and most led to no conversation; the last was %s.",
-		addrOf(e.source), about(e.numbers[3]), about(e.numbers[0]), e.method, within, addrOf(e.against)) + e.so()
+		e.source.IP(), about(e.numbers[3]), about(e.numbers[0]), e.method, within, e.against.IP()) + e.so()
 }
 
 func describeStealth(e *standing) string {
 	return fmt.Sprintf("%s sent %s ports segments with neither SYN nor ACK (%s) within %s; the last was %s.",
-		addrOf(e.source), about(e.numbers[0]), e.method, span(e.numbers[2]), endpoint(e.against, e.port)) + e.so()
+		e.source.IP(), about(e.numbers[0]), e.method, span(e.numbers[2]), endpoint(e.against, e.port)) + e.so()
 }
 
 func describePing(e *standing) string {
 	return fmt.Sprintf("%s pinged %s hosts within %s, of which %s answered; the last was %s.",
-		addrOf(e.source), about(e.numbers[0]), span(e.numbers[2]), about(e.numbers[1]), addrOf(e.against)) + e.so()
+		e.source.IP(), about(e.numbers[0]), span(e.numbers[2]), about(e.numbers[1]), e.against.IP()) + e.so()
 }
 
 func describeFlood(e *standing) string {
@@ -73,7 +73,7 @@ func describeFlood(e *standing) string {
 		what = "SYNs that open no connection"
 	}
 	return fmt.Sprintf("%s is sent %.0f %s a second, from %s sources, such as %s. Packets since %s: %d.",
-		endpoint(e.target, e.shownPort()), e.numbers[0], what, about(e.numbers[1]), addrOf(e.against),
+		endpoint(e.target, e.shownPort()), e.numbers[0], what, about(e.numbers[1]), e.against.IP(),
 		time.Unix(0, e.first).UTC().Format(time.RFC3339), e.count)
 }
 
@@ -90,7 +90,7 @@ func describeLogin(e *standing) string {
 		user = fmt.Sprintf("as %q", e.user)
 	}
 	return fmt.Sprintf("%s logged in to %s by %s %s, and the password could be read on the way. Logins: %d. The password is not kept.",
-		addrOf(e.source), endpoint(e.target, e.port), e.method, user, e.count)
+		e.source.IP(), endpoint(e.target, e.port), e.method, user, e.count)
 }
 
 func describeCertificate(e *standing) string {
@@ -107,7 +107,7 @@ func describeCertificate(e *standing) string {
 		asked = fmt.Sprintf(" (asked for as %s)", e.user)
 	}
 	return fmt.Sprintf("The certificate of %s%s, %q, %s. Connections: %d, such as from %s.",
-		endpoint(e.target, e.port), asked, e.method, what, e.count, addrOf(e.against))
+		endpoint(e.target, e.port), asked, e.method, what, e.count, e.against.IP())
 }
 
 // observables name the things of a finding by the attributes of events.
@@ -120,7 +120,7 @@ func (e *standing) observables() map[string]string {
 	}
 	address := func(key string, a packet.Addr) {
 		if a != (packet.Addr{}) {
-			o[key] = addrOf(a).String()
+			o[key] = a.IP().String()
 		}
 	}
 	source, target := e.source, e.target

@@ -4,17 +4,17 @@ import "fmt"
 
 func describeBeacon(e *standing) string {
 	return fmt.Sprintf("%s connected %d times to %s, every %s in the median; intervals spread by %.0f %% of that, bytes sent by %.0f %% of theirs.",
-		addrOf(e.source), e.count, endpoint(e.target, e.port), span(e.numbers[1]), 100*e.numbers[2], 100*e.numbers[3])
+		e.source.IP(), e.count, endpoint(e.target, e.port), span(e.numbers[1]), 100*e.numbers[2], 100*e.numbers[3])
 }
 
 func describeTunnel(e *standing) string {
 	return fmt.Sprintf("%s asked for %s names below %s, with %.0f characters before it in the mean, labels of up to %.0f, and %.1f bits a character. Questions: %d.",
-		addrOf(e.source), about(e.numbers[0]), e.name, e.numbers[1], e.numbers[3], e.numbers[2], e.count)
+		e.source.IP(), about(e.numbers[0]), e.name, e.numbers[1], e.numbers[3], e.numbers[2], e.count)
 }
 
 func describeGenerated(e *standing) string {
 	return fmt.Sprintf("%s asked for %s domains that do not exist within %s, and for %.0f names that do; they look %.0f %% random, such as %s.",
-		addrOf(e.source), about(e.numbers[0]), span(e.numbers[3]), e.numbers[2], 100*e.numbers[1], e.method)
+		e.source.IP(), about(e.numbers[0]), span(e.numbers[3]), e.numbers[2], 100*e.numbers[1], e.method)
 }
 
 func describeUpload(e *standing) string {
@@ -23,12 +23,12 @@ func describeUpload(e *standing) string {
 		usual = fmt.Sprintf("In the mean of %.0f windows before it sent %.1f MB.", e.numbers[3], e.numbers[1]/megabyte)
 	}
 	return fmt.Sprintf("%s sent %.0f MB out of the internal networks within %s, the last to %s. %s",
-		addrOf(e.source), e.numbers[0]/megabyte, span(e.numbers[2]), endpoint(e.against, e.port), usual)
+		e.source.IP(), e.numbers[0]/megabyte, span(e.numbers[2]), endpoint(e.against, e.port), usual)
 }
 
 func describeDestination(e *standing) string {
 	return fmt.Sprintf("%s spoke to %s, of a network that is new to it; in %.0f h it spoke to %.0f networks.",
-		addrOf(e.source), endpoint(e.target, e.port), e.numbers[1], e.numbers[0])
+		e.source.IP(), endpoint(e.target, e.port), e.numbers[1], e.numbers[0])
 }
 
 func describeQuiet(e *standing) string {

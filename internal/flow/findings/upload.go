@@ -91,7 +91,7 @@ func (w *Watch) destination(f *track.Flow) {
 		*s = acquaintance{since: w.now}
 	}
 	network := f.Dst
-	if addrOf(network).Is4() {
+	if network.Is4() {
 		network[15] = 0 // /24
 	} else {
 		network = packet.Addr{}

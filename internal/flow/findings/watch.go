@@ -202,10 +202,8 @@ func (w *Watch) elapsed(start, length int64) bool {
 	return age < 0 || age > length
 }
 
-func addrOf(a packet.Addr) netip.Addr { return netip.AddrFrom16(a).Unmap() }
-
 func within(list []netip.Prefix, a packet.Addr) bool {
-	addr := addrOf(a)
+	addr := a.IP()
 	return slices.ContainsFunc(list, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
@@ -214,8 +212,7 @@ func (w *Watch) internal(a packet.Addr) bool { return within(w.inside, a) }
 
 // toMany reports whether a flow goes to a group or to all on a link.
 func toMany(f *track.Flow) bool {
-	addr := addrOf(f.Dst)
-	return f.DstMAC[0]&1 != 0 || addr.IsMulticast() || addr == netip.AddrFrom4([4]byte{255, 255, 255, 255})
+	return f.DstMAC[0]&1 != 0 || f.Dst.ToMany()
 }
 
 func (w *Watch) forgotten() uint64 {

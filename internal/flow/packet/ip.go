@@ -1,7 +1,5 @@
 package packet
 
-import "encoding/binary"
-
 // Lengths of headers, in bytes, and how many may lie between IP and transport.
 const (
 	ipv4Length     = 20
@@ -52,8 +50,8 @@ func (d *Decoder) ipv4(p *Packet, data []byte, rest uint32) error {
 		return ErrLength
 	}
 	p.Version, p.TTL, p.IPBytes = 4, h[8], total
-	p.Src.mapIPv4(h[12:16])
-	p.Dst.mapIPv4(h[16:20])
+	p.Src = Addr4([4]byte(h[12:16]))
+	p.Dst = Addr4([4]byte(h[16:20]))
 	data, rest = beyond(carried(data, total), header), total-header
 
 	protocol := h[9]
@@ -62,12 +60,6 @@ func (d *Decoder) ipv4(p *Packet, data []byte, rest uint32) error {
 		return d.fragment(p, key, protocol, fragmentPlace{at: uint32(place&0x1fff) * 8, more: place&0x2000 != 0}, data, rest)
 	}
 	return d.transport(p, protocol, data, rest)
-}
-
-// mapIPv4 sets a to an IPv4 address, mapped into IPv6.
-func (a *Addr) mapIPv4(b []byte) {
-	binary.LittleEndian.PutUint64(a[0:8], 0)
-	binary.LittleEndian.PutUint64(a[8:16], 0xffff<<16|uint64(binary.LittleEndian.Uint32(b))<<32)
 }
 
 // ipv6 reads an IPv6 header (RFC 8200), extension headers and what they carry. A

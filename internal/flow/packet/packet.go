@@ -29,9 +29,6 @@ const (
 	LinkCooked2  Link = 276 // Linux SLL2
 )
 
-// Addr is an IP address in 16 bytes; IPv4 is mapped (::ffff:192.0.2.1, RFC 4291).
-type Addr [16]byte
-
 // MAC is an IEEE 802 address.
 type MAC [6]byte
 

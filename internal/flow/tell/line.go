@@ -4,7 +4,6 @@ package tell
 
 import (
 	"cmp"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -152,7 +151,7 @@ func (l *Line) Name() string {
 func stamp(at int64) string { return time.Unix(0, at).UTC().Format(time.RFC3339Nano) }
 
 // Address writes an address as people do, IPv4 without its mapping.
-func Address(a packet.Addr) string { return netip.AddrFrom16(a).Unmap().String() }
+func Address(a packet.Addr) string { return a.IP().String() }
 
 // Hardware writes an address of IEEE 802; empty where there is none.
 func Hardware(m packet.MAC) string {

@@ -16,7 +16,7 @@ import (
 // flow is a connection to which TLS and a login were read.
 func flow() track.Flow {
 	return track.Flow{
-		Tuple:       dissect.Tuple{Src: packet.Addr{10: 0xff, 11: 0xff, 12: 10, 15: 1}, Dst: packet.Addr{10: 0xff, 11: 0xff, 12: 192, 14: 2, 15: 1}, SrcPort: 40000, DstPort: 443, Protocol: 6},
+		Tuple:       dissect.Tuple{Src: packet.Addr4([4]byte{10, 0, 0, 1}), Dst: packet.Addr4([4]byte{192, 0, 2, 1}), SrcPort: 40000, DstPort: 443, Protocol: 6},
 		CommunityID: "1:x", First: 1_700_000_000_000_000_000, Last: 1_700_000_001_500_000_000,
 		Out:   track.Side{Packets: 3, Bytes: 300, Payload: 180, Retransmissions: 1, Flags: packet.SYN | packet.ACK},
 		In:    track.Side{Packets: 2, Bytes: 200, Payload: 120, Flags: packet.SYN | packet.ACK | packet.RST},

@@ -1,8 +1,6 @@
 package tell
 
 import (
-	"net/netip"
-
 	"github.com/amoskys/amoskys/internal/flow/packet"
 )
 
@@ -10,7 +8,7 @@ import (
 // route: private (RFC 1918, RFC 4193), link-local, loopback, shared (RFC 6598),
 // unspecified, multicast or limited broadcast.
 func private(a packet.Addr) bool {
-	ip := netip.AddrFrom16(a).Unmap()
-	return ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsMulticast() || ip.IsUnspecified() ||
-		ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}) || ip.Is4() && ip.As4()[0] == 100 && ip.As4()[1]&0xc0 == 64
+	ip := a.IP()
+	return ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsUnspecified() ||
+		a.ToMany() || ip.Is4() && ip.As4()[0] == 100 && ip.As4()[1]&0xc0 == 64
 }

@@ -48,7 +48,7 @@ func guess(p *packet.Packet) (began, certain bool) {
 	case p.Protocol == protoSCTP && len(p.Payload) > 0 && (p.Payload[0] == 1 || p.Payload[0] == 2):
 		return p.Payload[0] == 1, true
 	}
-	if !p.HasPorts || p.Dst[0] == 0xff || toMany(&p.Dst) {
+	if !p.HasPorts || p.Dst.ToMany() {
 		return true, false
 	}
 	from, to := Serves(p.SrcPort), Serves(p.DstPort)
@@ -59,14 +59,4 @@ func guess(p *packet.Packet) (began, certain bool) {
 		return p.SrcPort > p.DstPort, false
 	}
 	return true, false
-}
-
-// toMany reports whether an IPv4 address is multicast (RFC 5771) or limited
-// broadcast.
-func toMany(a *packet.Addr) bool {
-	return isIPv4(a) && (a[12]&0xf0 == 0xe0 || *a == packet.Addr{10: 0xff, 11: 0xff, 12: 0xff, 13: 0xff, 14: 0xff, 15: 0xff})
-}
-
-func isIPv4(a *packet.Addr) bool {
-	return [12]byte(a[:12]) == [12]byte{10: 0xff, 11: 0xff}
 }

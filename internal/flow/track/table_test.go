@@ -43,7 +43,7 @@ var (
 )
 
 func address(a, b, c, d byte) packet.Addr {
-	return packet.Addr{10: 0xff, 11: 0xff, 12: a, 13: b, 14: c, 15: d}
+	return packet.Addr4([4]byte{a, b, c, d})
 }
 
 // script makes packets of TCP out of words: direction, flags, and what follows.
@@ -221,7 +221,7 @@ func TestWhoBegan(t *testing.T) {
 			s := tt.first
 			if addresses == "against it" {
 				s.src, s.dst = s.dst, s.src
-				if toMany(&s.src) {
+				if s.src.ToMany() {
 					continue
 				}
 			}
