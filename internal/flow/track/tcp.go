@@ -90,7 +90,7 @@ func (c *cold) follow(h *hot, side uint8, p *packet.Packet, length uint32) {
 			c.skip(side, hole{h.expected[side], p.Seq})
 		}
 		h.expected[side] = end
-	case p.PayloadBytes == 0 || p.PayloadBytes == 1 && ahead == -1:
+	case length == 0 || length == 1 && p.PayloadBytes == 1 && ahead == -1:
 		// Nothing new is sent: an acknowledgement, or a probe of keep-alive.
 	default:
 		if !c.fill(side, hole{p.Seq, end}) {
