@@ -31,6 +31,9 @@ type Verdict uint8
 const (
 	// More wants the next payload too.
 	More Verdict = iota
+	// Enough knows what is worth telling now, and wants more all the same: a
+	// question of DNS was answered, and others may follow.
+	Enough
 	// Done knows enough: Inspect need not be called again.
 	Done
 )

@@ -190,12 +190,15 @@ func (e *Engine) Inspect(s *State, dir Direction, p *packet.Packet) Verdict {
 	for i := range s.streams {
 		s.streams[i].keep(&e.pool)
 	}
-	return More
+	return s.verdict()
 }
 
 func (s *State) verdict() Verdict {
-	if s.done {
+	switch f := s.facts; {
+	case s.done:
 		return Done
+	case f != nil && f.DNS != nil && (f.DNS.Response != "" || f.DNS.Multicast):
+		return Enough
 	}
 	return More
 }
@@ -275,7 +278,7 @@ func (e *Engine) End(s *State) *Facts {
 	}
 	s.finishDNS(e)
 	s.settle()
-	f := s.conclude(e)
+	f := s.describe(e, s.app)
 	s.release(&e.pool)
 	*s = State{}
 	if len(e.free) < 1<<16 {
@@ -284,6 +287,29 @@ func (e *Engine) End(s *State) *Facts {
 	e.stats.Flows--
 	e.stats.Starved = e.pool.starved
 	return f
+}
+
+// Known returns what was learnt so far of a flow that goes on; nil if nothing. Bytes
+// that wait for more of their kind are looked at as though the other side went on:
+// who asks has waited. The Facts grow with the flow, and are valid until the State is
+// used again.
+func (e *Engine) Known(s *State) *Facts {
+	if s == nil || s.payloads == 0 {
+		return nil
+	}
+	if s.tuple.Protocol == ipTCP {
+		for dir := range s.streams {
+			e.show(s, Direction(dir), len(s.streams[dir].view), false)
+		}
+	}
+	app := s.app
+	if app == none && s.likely() {
+		app = s.guess
+	}
+	if app == none && (s.denied || s.hints == [2]id{}) {
+		return nil
+	}
+	return s.describe(e, app)
 }
 
 // settle takes a guess for want of better: weak evidence, which the port may
@@ -299,9 +325,10 @@ func (s *State) likely() bool {
 	return s.guess != none && (s.guess == s.hints[0] || s.guess == s.hints[1])
 }
 
-// conclude makes the Facts.
-func (s *State) conclude(e *Engine) *Facts {
-	app, confidence := s.app, 1.0
+// describe makes the Facts of a flow that speaks app, or that is not known to speak
+// any.
+func (s *State) describe(e *Engine, app id) *Facts {
+	confidence := 1.0
 	byPort := s.hints[0]
 	if byPort == none {
 		byPort = s.hints[1]

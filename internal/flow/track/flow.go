@@ -55,7 +55,8 @@ type Flow struct {
 	// the Table's.
 	Tunnels        []packet.Tunnel
 	SrcMAC, DstMAC packet.MAC
-	Facts          *dissect.Facts
+	// Facts are what is known of the content by now; nil where that is nothing.
+	Facts *dissect.Facts
 }
 
 // ICMP returns type and code of an ICMP flow: of the question where there is one.

@@ -84,11 +84,12 @@ func (t *Table) inspect(n uint32, h *hot, side uint8, p *packet.Packet) {
 	if side != h.initiator() {
 		dir = dissect.FromResponder
 	}
-	if t.o.Engine.Inspect(state, dir, p) == dissect.Done {
+	verdict := t.o.Engine.Inspect(state, dir, p)
+	if verdict == dissect.Done {
 		t.conclude(h)
-		if !h.marks.has(told) {
-			t.tell(n, h, Consumer.Opened)
-		}
+	}
+	if verdict != dissect.More && !h.marks.has(told) {
+		t.tell(n, h, Consumer.Opened)
 	}
 }
 
@@ -132,12 +133,16 @@ func (t *Table) giveUp() {
 	}
 }
 
-// facts returns what is known of a flow's content.
+// facts returns what is known of a flow's content, so far or for good.
 func (t *Table) facts(h *hot) *dissect.Facts {
-	if h.facts == 0 {
+	switch i := &t.inspections.all; {
+	case h.facts == 0:
 		return nil
+	case (*i)[h.facts].state != nil:
+		return t.o.Engine.Known((*i)[h.facts].state)
+	default:
+		return (*i)[h.facts].facts
 	}
-	return t.inspections.all[h.facts].facts
 }
 
 // forget frees the inspection of a flow that ended.

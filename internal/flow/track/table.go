@@ -20,6 +20,7 @@ type Consumer interface {
 type Engine interface {
 	Begin(t dissect.Tuple) *dissect.State
 	Inspect(s *dissect.State, dir dissect.Direction, p *packet.Packet) dissect.Verdict
+	Known(s *dissect.State) *dissect.Facts
 	End(s *dissect.State) *dissect.Facts
 }
 
@@ -38,8 +39,9 @@ type Options struct {
 	// Linger is how long a TCP connection that was closed or reset stays, so that
 	// what comes late is still its own: 5 s.
 	Linger time.Duration
-	// OpenAfter is how old a flow is when Opened is told at the latest, though its
-	// content is not identified yet: 1 s.
+	// OpenAfter is how old a flow is when Opened is told at the latest, with what is
+	// known of its content by then: 1 s. It is told at once when all that can be known
+	// is, or the first question of DNS was answered.
 	OpenAfter time.Duration
 	// Update is how often Updated is told of a flow that goes on; below 0 never. 0
 	// stands for 1 min.

@@ -9,6 +9,9 @@ import (
 // tell gives the Flow to the consumer.
 func (t *Table) tell(n uint32, h *hot, whom func(Consumer, *Flow)) {
 	t.fill(n, h)
+	if !h.marks.has(told) { // An update is due that much later, however early this is.
+		h.next = t.now + t.update
+	}
 	h.marks |= told
 	whom(t.o.Consumer, &t.flow)
 }
