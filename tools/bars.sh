@@ -6,6 +6,9 @@
 #   tools/bars.sh       all bars
 #   tools/bars.sh store  only those of the store, beside its engine, and of the whole system at a rate;
 #                       prints them and writes nothing
+#   tools/bars.sh flow  only those of flows, beside ndpiReader and softflowd, and of live capture
+#                       beside tcpdump; prints them and writes nothing. It needs the Debian packages
+#                       libndpi-bin, softflowd and time; FLOW_LIVE=0 leaves out live capture
 #   tools/bars.sh log   only those of hub, log and readers, beside the commit that bench/against
 #                       names and beside others; prints them and writes nothing
 # ROUNDS (5) is how often contenders take turns.
@@ -142,6 +145,87 @@ verifying() {
   row 'verify, two processors to one (`BenchmarkVerify`)' "$ratio times, $(verdict "$ratio" ge 1.6)" '1.6 times'
 }
 
+# lacking COMMAND PACKAGE... says what to install, and fails where something is.
+lacking() {
+  local missing=()
+  while (($#)); do
+    command -v "$1" >/dev/null || missing+=("$2")
+    shift 2
+  done
+  ((${#missing[@]} == 0)) || {
+    echo "bars of flows need: apt-get install ${missing[*]}" >&2
+    return 1
+  }
+}
+
+# turn NAME COMMAND... runs a contender on one processor and notes its CPU seconds and
+# most resident KiB in a file of its name.
+turn() {
+  command time -a -o "$logs/$1" -f '%U %S %M' taskset -c 1 "${@:2}" >"$logs/out" 2>&1 || {
+    cat "$logs/out" >&2
+    return 1
+  }
+}
+
+# cpu_of NAME and rss_of NAME print the middle of its turns: seconds, and MB.
+cpu_of() { awk '{print $1 + $2}' "$logs/$1" | middle; }
+rss_of() { awk '{print $3 * 1024 / 1e6}' "$logs/$1" | middle; }
+middle() { sort -g | awk '{v[NR] = $1} END {printf "%.3f\n", v[int((NR + 1) / 2)]}'; }
+
+# ratio_of A B prints the middle, least and most of CPU of A to that of B, turn by turn.
+ratio_of() {
+  paste "$logs/$1" "$logs/$2" | awk '{print ($1 + $2) / ($4 + $5)}' | sort -g |
+    awk '{v[NR] = $1} END {printf "%.2f %.2f %.2f\n", v[int((NR + 1) / 2)], v[1], v[NR]}'
+}
+
+# quicker A B BAR prints how many times as much B takes, and whether that is enough.
+quicker() {
+  local middle least most
+  read -r middle least most < <(ratio_of "$2" "$1")
+  echo "$middle times ($least to $most), $(verdict "$middle" ge "$3")"
+}
+
+# flowing measures how fast packets become flows and events. All read the same capture
+# from memory on one processor, and take turns; CPU time is compared, since it says the
+# same while others use the machine.
+flowing() {
+  local trace=$logs/trace.pcap held=$logs/held.pcap cpu
+  lacking ndpiReader libndpi-bin softflowd softflowd /usr/bin/time time tcpdump tcpdump
+  bin/amoskys bench flow --generate --write "$trace" --json >/dev/null
+  for ((i = 0; i < ${ROUNDS:-5}; i++)); do
+    turn ours bin/amoskys bench flow "$trace" --json
+    turn ndpi ndpiReader -q -i "$trace"
+    turn plain bin/amoskys bench flow "$trace" --no-identify --json
+    turn softflowd softflowd -d -r "$trace" -n 127.0.0.1:9
+    turn softflowd_all softflowd -d -m 1000000 -r "$trace" -n 127.0.0.1:9
+  done
+  # per NAME prints what a packet of the 2 million takes.
+  per() { awk -v s="$(cpu_of "$1")" -v m="$(rss_of "$1")" 'BEGIN {printf "%.2f µs a packet, %.0f MB", s / 2, m}'; }
+  cpu=$(cpu_of ours)
+  row 'packets to flows and events, with what they speak (`bench flow`)' \
+    "$(per ours): $(awk -v s="$cpu" 'BEGIN {printf "%.2f", 2 / s}') million a second of CPU, $(verdict "$(awk -v s="$cpu" 'BEGIN {print 2 / s}')" ge 2)" '2 million a second'
+  row '`ndpiReader -q` on the same file' "$(per ndpi)" 'none'
+  row 'packets with what they speak, to `ndpiReader`' "$(quicker ours ndpi 3)" '3 times'
+  row 'memory in it, to `ndpiReader`' "$(awk -v a="$(rss_of ours)" -v b="$(rss_of ndpi)" 'BEGIN {printf "%.2f, %s", a / b, (a < b ? "held" : "**missed**")}')" 'less'
+  row 'packets to flows and events, without what they speak (`bench flow --no-identify`)' "$(per plain)" 'none'
+  row '`softflowd`, which holds 8,192 flows and ends others early' "$(per softflowd)" 'none'
+  row '`softflowd -m 1000000`, which holds as many as we do' "$(per softflowd_all)" 'none'
+  row 'packets to flows, to `softflowd`' "$(quicker plain softflowd 1.2)" '1.2 times'
+  row 'the same, to `softflowd -m 1000000`' "$(quicker plain softflowd_all 1.2)" 'none'
+  bin/amoskys bench flow --generate --flows 1000000 --packets 4000000 --no-identify --write "$held" --json >/dev/null
+  turn million bin/amoskys bench flow "$held" --hold --no-identify --json
+  row 'a million flows at once (`bench flow --hold --no-identify`)' "$(rss_of million | cut -d. -f1) MB, $(verdict "$(rss_of million)" le 400)" '400 MB'
+  turn million_read bin/amoskys bench flow "$held" --hold --json
+  row 'the same, with what was read of each (`bench flow --hold`)' "$(rss_of million_read | cut -d. -f1) MB" 'none'
+  rm -f "$trace" "$held"
+  [[ ${FLOW_LIVE:-1} == 0 ]] || full 'live capture at 500,000 frames/s, five runs of 10 s beside tcpdump' 'no drops in the best run, in none more than tcpdump' \
+    ./internal/flow/capture TestLiveBar CAPTURE_BAR="${FLOW_LIVE_FOR:-10s}"
+}
+
+if [[ $part == flow ]]; then
+  flowing
+  exit
+fi
 if [[ $part == store ]]; then
   piped
   stored
@@ -172,8 +256,7 @@ row 'attributes of an encoded event, against reflection over the decoded one (`B
 full 'each role and attack against a hub in 512 MiB (`test/hostile`)' 'below 400 MiB; p99 of another agent within 3 times, or 250 ms' \
   ./test/hostile TestHostile AMOSKYS_TEST_HOSTILE=5x16x5s
 full 'the hub away for 60 s under a seeded agent (`test/outage`)' 'every event once' ./test/outage TestOutage AMOSKYS_TEST_OUTAGE=60s
-full 'live capture at 500,000 frames/s, five runs of 10 s beside tcpdump' 'no drops in the best run, in none more than tcpdump' \
-  ./internal/flow/capture TestLiveBar CAPTURE_BAR=10s
+flowing
 full 'kill -9 of the hub under load, 100 times, and 100 times with packed batches' 'nothing lost, nothing twice' ./internal/hub TestKill
 ui=$(node web/scripts/ui-bench.mjs --json) || ui=${ui:-null} # it ends with 1 where a bar is missed
 for page in overview events; do

@@ -27,7 +27,9 @@ type FlowOptions struct {
 	Write    string // where the one that is made is kept; empty for nowhere
 	// NoIdentify leaves unread what flows speak.
 	NoIdentify bool
-	Dir        string // under which a capture is made that is not kept
+	// Hold ends no flow before the end, so that all are held at once.
+	Hold bool
+	Dir  string // under which a capture is made that is not kept
 }
 
 // Check returns what is wrong with the options.
@@ -53,16 +55,17 @@ type FlowResult struct {
 	Events           uint64  `json:"events"`
 	EventsPerSecond  float64 `json:"events_per_second"`
 	CPUSeconds       float64 `json:"cpu_seconds"`
-	RSSBytes         int64   `json:"rss_bytes"`  // most that was held, the making of the capture included
-	Identified       uint64  `json:"identified"` // flows of which it is known what they speak
+	MostAtOnce       int     `json:"most_at_once"` // flows that were held together, as seen every 8,192 packets
+	RSSBytes         int64   `json:"rss_bytes"`    // most that was held, the making of the capture included
+	Identified       uint64  `json:"identified"`   // flows of which it is known what they speak
 	EventBytes       uint64  `json:"event_bytes"`
 }
 
 // Write prints the result for people.
 func (r *FlowResult) Write(w io.Writer) error {
-	_, err := fmt.Fprintf(w, "%s of %s in %.2f s: %.0f packets a second, %.0f events a second\n%.2f s of CPU, %s resident; %d flows identified\n",
+	_, err := fmt.Fprintf(w, "%s of %s in %.2f s: %.0f packets a second, %.0f events a second\n%.2f s of CPU, %s resident, %s at once; %d flows identified\n",
 		cli.Counted(r.Packets, "packet", "packets"), cli.Counted(r.Flows, "flow", "flows"), r.Seconds, r.PacketsPerSecond, r.EventsPerSecond,
-		r.CPUSeconds, cli.Bytes(r.RSSBytes), r.Identified)
+		r.CPUSeconds, cli.Bytes(r.RSSBytes), cli.Counted(uint64(max(0, r.MostAtOnce)), "flow", "flows"), r.Identified)
 	if err != nil {
 		return fmt.Errorf("write result: %w", err)
 	}
@@ -99,6 +102,9 @@ func (e *encoder) Ended(f *track.Flow) {
 	e.result.EventBytes += uint64(len(out))
 }
 
+// maxHeld is how many flows are held at most where none ends before the end.
+const maxHeld = 4_000_000
+
 // RunFlow measures how fast packets become flows and events, in one goroutine. All
 // flows are ended within the time.
 func RunFlow(ctx context.Context, o FlowOptions) (*FlowResult, error) {
@@ -115,7 +121,14 @@ func RunFlow(ctx context.Context, o FlowOptions) (*FlowResult, error) {
 	}
 	r := &FlowResult{Bench: "flow"}
 	sink := &encoder{result: r}
-	l := lane.New(lane.Options{Table: track.Options{Consumer: sink, Update: -1, OpenAfter: time.Hour}, NoEngine: o.NoIdentify})
+	table := track.Options{Consumer: sink, Update: -1, OpenAfter: time.Hour}
+	if o.Hold {
+		table.Idle, table.Linger, table.MaxFlows = -1, -1, maxHeld
+	}
+	l := lane.New(lane.Options{
+		Table: table, NoEngine: o.NoIdentify,
+		Every: func(c lane.Counts) { r.MostAtOnce = max(r.MostAtOnce, c.Table.Active) },
+	})
 	cpu, began := cpuSeconds(), time.Now()
 	for _, path := range o.Files {
 		source, err := capture.OpenFile(path)
