@@ -76,6 +76,9 @@ type Options struct {
 	// Condition reports a fault that the agent lives with under a short name,
 	// and its end with nil: while one stands, the agent is degraded and says why.
 	Condition func(name string, err error)
+	// Note says something of what the agent does, under a short name, that is no fault: a
+	// line for people, in /status and in the lists. Empty takes it back.
+	Note func(name, text string)
 	// DialHub opens a connection to a hub the way the section hub says.
 	DialHub dial.Func
 	// AckTime is the running mean of the time from sending a batch to the hub's
@@ -115,6 +118,9 @@ type Loaded struct {
 	Common Common
 	// Config is the whole configuration, Common included, for showing it.
 	Config any
+	// WithoutPrivileges says that with this configuration the agent has work to do without
+	// the privileges of its definition, of which it then makes use where it has them.
+	WithoutPrivileges bool
 	// New makes the agent; it is called once.
 	New func(Options) (Agent, error)
 }

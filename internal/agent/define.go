@@ -19,6 +19,12 @@ type Deriver interface {
 	Derive(set map[string]string)
 }
 
+// Undemanding is a Config with which an agent may work without the privileges that its
+// Definition states.
+type Undemanding interface {
+	WorksWithoutPrivileges() bool
+}
+
 // Define completes d: its Load reads a C strictly over its defaults, and an agent
 // is made of that by create.
 func Define[C any, P Configuration[C]](d Definition, defaults func() C, create func(cfg C, o Options) (Agent, error)) Definition {
@@ -33,8 +39,9 @@ func Define[C any, P Configuration[C]](d Definition, defaults func() C, create f
 		if c, ok := any(&cfg).(Deriver); ok {
 			c.Derive(o.Sources)
 		}
+		u, lenient := any(&cfg).(Undemanding)
 		return Loaded{
-			Common: *P(&cfg).common(), Config: cfg,
+			Common: *P(&cfg).common(), Config: cfg, WithoutPrivileges: lenient && u.WorksWithoutPrivileges(),
 			New: func(o Options) (Agent, error) { return create(cfg, o) },
 		}, nil
 	}

@@ -220,7 +220,7 @@ func (r *runner) agentOptions() (Options, error) {
 	return Options{
 		ID: r.common.ID, Kind: r.o.Definition.Kind, Host: r.host.GetName(), HostID: r.host.GetId(),
 		Interval: r.common.Interval(), Logger: r.log, Home: r.o.Home, DataDir: dir,
-		Publisher: r.publish, DialHub: r.dial, Condition: r.state.condition, AckTime: r.ackTimes.mean, Now: r.now,
+		Publisher: r.publish, DialHub: r.dial, Condition: r.state.condition, Note: r.state.note, AckTime: r.ackTimes.mean, Now: r.now,
 	}, nil
 }
 

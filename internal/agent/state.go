@@ -40,6 +40,7 @@ type stateKeeper struct {
 	mu     sync.Mutex
 	phase  string
 	faults map[string]string
+	notes  map[string]string
 }
 
 func (k *stateKeeper) set(phase string) {
@@ -60,6 +61,31 @@ func (k *stateKeeper) condition(name string, err error) {
 		k.faults = map[string]string{}
 	}
 	k.faults[name] = plain(err.Error())
+}
+
+// note implements Options.Note.
+func (k *stateKeeper) note(name, text string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if text == "" {
+		delete(k.notes, name)
+		return
+	}
+	if k.notes == nil {
+		k.notes = map[string]string{}
+	}
+	k.notes[name] = plain(text)
+}
+
+// remarks returns what the agent says of what it does, ordered by name.
+func (k *stateKeeper) remarks() []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(k.notes)) {
+		all = append(all, name+": "+k.notes[name])
+	}
+	return all
 }
 
 // read returns the state and what is wrong, ordered by name.
@@ -87,10 +113,10 @@ func (r *runner) status(ctx context.Context) Status {
 	total, last, rate := r.meter.read(now)
 	sp, up := r.spool.Stats(), r.uplink.State()
 	cpu, rss := r.usage.read(now)
-	drops := r.dropsByReason()
+	drops, notes := r.dropsByReason(), r.state.remarks()
 	return Status{
 		ID: r.common.ID, Kind: r.o.Definition.Kind, Host: r.host.GetName(), Home: string(r.o.Home), Version: obs.ReadBuild().Version,
-		State: state, Detail: strings.Join(reasons, "; "),
+		State: state, Detail: strings.Join(slices.Concat(reasons, notes), "; "), Notes: notes,
 		PID: os.Getpid(), Port: r.port, Health: r.health(ctx), StartedTime: Since(r.started, now, now.Sub(r.started)), LastEventTime: optional(last),
 		EventsTotal: total, EventsPerSecond: rate, EventsAcked: sp.Acked,
 		EventsDropped: dropTotal(drops), DropsByReason: drops, EventsRefused: up.RefusedTotal(),

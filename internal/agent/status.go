@@ -16,7 +16,8 @@ type Status struct {
 	Home            string     `json:"home,omitempty"` // the folder it runs in: a machine may have several
 	Version         string     `json:"version"`
 	State           string     `json:"state"`            // starting, running, degraded, stopping
-	Detail          string     `json:"detail,omitempty"` // why it is degraded
+	Detail          string     `json:"detail,omitempty"` // why it is degraded, and the notes
+	Notes           []string   `json:"notes,omitempty"`  // what it says of what it does
 	PID             int        `json:"pid"`
 	Port            int        `json:"port"`
 	Health          obs.Health `json:"health"`

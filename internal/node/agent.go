@@ -63,6 +63,9 @@ func (m *managed) before(ctx context.Context) error {
 	m.mu.Lock()
 	m.settings, m.answered, m.report, m.problem = s, time.Time{}, report{}, ""
 	lacks := child.Missing(m.spec.Privileges)
+	if s.WithoutPrivileges {
+		lacks = nil
+	}
 	m.off = s.Enabled && len(lacks) > 0
 	m.mu.Unlock()
 	switch {
@@ -220,5 +223,5 @@ func (m *managed) runningCondition(s child.Status, now time.Time, interval time.
 	case !m.report.healthy():
 		return pb.AgentState_AGENT_STATE_DEGRADED, pb.AgentHealthLevel_AGENT_HEALTH_LEVEL_YELLOW, m.report.why()
 	}
-	return pb.AgentState_AGENT_STATE_RUNNING, pb.AgentHealthLevel_AGENT_HEALTH_LEVEL_GREEN, ""
+	return pb.AgentState_AGENT_STATE_RUNNING, pb.AgentHealthLevel_AGENT_HEALTH_LEVEL_GREEN, m.report.notes()
 }

@@ -49,6 +49,9 @@ type Agent struct {
 type Settings struct {
 	Addr    string // host:port of /status; port 0 means the agent is not watched
 	Enabled bool
+	// WithoutPrivileges says that the agent runs where the node cannot give it its
+	// Privileges, of which it only makes use then.
+	WithoutPrivileges bool
 }
 
 // Options says what a node runs and for whom.

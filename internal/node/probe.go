@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +33,7 @@ type report struct {
 		State   string   `json:"state"`
 		Reasons []string `json:"reasons"`
 	} `json:"health"`
+	Notes           []string  `json:"notes"`
 	EventsTotal     uint64    `json:"events_total"`
 	EventsPerSecond float64   `json:"events_per_second"`
 	DroppedTotal    uint64    `json:"events_dropped_total"`
@@ -54,8 +56,11 @@ func (r report) why() string {
 	if len(r.Health.Reasons) == 0 {
 		return r.Health.State
 	}
-	return strings.Join(r.Health.Reasons, "; ")
+	return strings.Join(slices.Concat(r.Health.Reasons, r.Notes), "; ")
 }
+
+// notes are what the agent says of what it does, on one line.
+func (r report) notes() string { return strings.Join(r.Notes, "; ") }
 
 // fill copies the figures into a status.
 func (r report) fill(s *pb.AgentStatus) {

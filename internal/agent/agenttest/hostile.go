@@ -205,6 +205,6 @@ func (s Suite) options(t *testing.T, c agent.Common, registry *prometheus.Regist
 	return agent.Options{
 		ID: s.Definition.ID, Kind: s.Definition.Kind, Host: "host.example.test", HostID: "0", Interval: c.Interval(),
 		Logger: obs.Discard(), Registerer: registry, Home: home, DataDir: string(home), Publisher: recorder,
-		Condition: func(string, error) {}, AckTime: func() time.Duration { return time.Millisecond }, Now: time.Now,
+		Condition: func(string, error) {}, Note: func(string, string) {}, AckTime: func() time.Duration { return time.Millisecond }, Now: time.Now,
 	}
 }

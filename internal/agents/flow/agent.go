@@ -1,6 +1,7 @@
 // Package flow is the agent for the network flows of this host: it captures from an
 // interface, and reports each conversation that begins, goes on and ends, with what
-// it speaks, and which process of the host speaks it.
+// it speaks, and which process of the host speaks it. It takes the flows that routers
+// export too, and gives its own to others.
 //
 // Frames go from the kernel's ring through a lane (see package lane) to a teller,
 // which makes events of flows, and from there by a bounded queue to the one goroutine
@@ -42,6 +43,9 @@ type Agent struct {
 	taps    []*tap
 	lanes   []*lane.Lane
 	helm    *helm
+	// collector takes flows of others, and outlet gives ours to others; nil does not.
+	collector *collector
+	outlet    *outlet
 	// watch looks for findings; nil does not. Lanes share it.
 	watch *findings.Watch
 	told  int64 // when watch was told of the traffic
@@ -53,6 +57,7 @@ var _ agent.Agent = (*Agent)(nil)
 func New(cfg Config, o agent.Options) (*Agent, error) {
 	a := &Agent{cfg: cfg, o: o}
 	a.helm = newHelm(cfg.Capture, o, &a.own)
+	a.helm.collects = cfg.collects()
 	a.metrics = newMetrics(o, cfg.Capture.Fanout)
 	var find *owners
 	if cfg.Enrichment.Processes {
@@ -63,8 +68,19 @@ func New(cfg Config, o agent.Options) (*Agent, error) {
 		a.watch = findings.New(cfg.Findings, func(ev *pb.Event) { a.queue.put(told{event: ev}) })
 		a.metrics.found = a.watch.Stats
 	}
+	var err error
+	if a.outlet, err = newOutlet(a); err != nil {
+		return nil, err
+	}
+	a.metrics.outlet = a.outlet
+	if cfg.collects() {
+		a.collector = newCollector(a)
+		a.metrics.collector = a.collector
+	}
 	for i := range cfg.Capture.Fanout {
-		a.addLane(i)
+		if cfg.captures() {
+			a.addLane(i)
+		}
 	}
 	a.metrics.taps, a.helm.taps = a.taps, a.taps
 	if err := o.Registerer.Register(a.metrics); err != nil {
@@ -105,7 +121,9 @@ func (a *Agent) every(number int, t *tap, c lane.Counts) {
 	a.watch.Advance(now)
 	if now-a.told >= int64(a.o.Interval) || now < a.told {
 		a.told = now
-		a.watch.Traffic(a.helm.name(), a.metrics.captured(), now)
+		if a.helm.works() {
+			a.watch.Traffic(a.helm.name(), a.metrics.captured(), now)
+		}
 	}
 }
 
@@ -120,7 +138,18 @@ func (a *Agent) Run(ctx context.Context) error {
 		}
 	}
 	publishing.Go(func() { fail(a.queue.run(ctx)) })
-	parts.Go(func() { fail(a.helm.run(ctx)) })
+	// Flows that end with us are exported still.
+	exporting, exported := context.WithCancel(context.WithoutCancel(ctx))
+	defer exported()
+	if a.outlet != nil {
+		publishing.Go(func() { fail(a.outlet.run(exporting)) })
+	}
+	if a.collector != nil {
+		parts.Go(func() { fail(a.collector.run(ctx)) })
+	}
+	if a.cfg.captures() {
+		parts.Go(func() { fail(a.helm.run(ctx)) })
+	}
 	for i, l := range a.lanes {
 		parts.Go(func() {
 			if err := l.Run(ctx); err != nil && ctx.Err() == nil {
@@ -133,6 +162,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	parts.Wait()
 	a.queue.end() // and what is in it is still published
+	exported()
 	publishing.Wait()
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
 		return cause

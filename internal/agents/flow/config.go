@@ -30,6 +30,8 @@ type Config struct {
 	Capture      Capture         `yaml:"capture"`
 	Aggregation  Aggregation     `yaml:"aggregation"`
 	Enrichment   Enrichment      `yaml:"enrichment"`
+	Collect      Collect         `yaml:"collect"`
+	Export       Export          `yaml:"export"`
 	Findings     findings.Config `yaml:"findings"`
 }
 
@@ -65,9 +67,15 @@ func DefaultConfig() Config {
 		Capture:     Capture{Interface: capture.Auto, PacketBufferSize: capture.DefaultSnap, RingMB: 4, Fanout: 1},
 		Aggregation: Aggregation{TimeoutSeconds: 30, MinBytesThreshold: 10, MaxFlows: 200_000},
 		Enrichment:  Enrichment{Processes: true, Hostnames: true},
+		Collect:     defaultCollect(),
+		Export:      defaultExport(),
 		Findings:    findings.DefaultConfig(),
 	}
 }
+
+// WorksWithoutPrivileges implements agent.Undemanding: collecting needs none, so that
+// where it is wanted the agent runs although it may not capture.
+func (c *Config) WorksWithoutPrivileges() bool { return c.collects() }
 
 // Validate reports every rule that c breaks.
 func (c *Config) Validate(v *config.Check) {
@@ -84,6 +92,11 @@ func (c *Config) Validate(v *config.Check) {
 	flows.RangeFloat("timeout_seconds", c.Aggregation.TimeoutSeconds, 0.1, 86400)
 	flows.Range("max_flows", c.Aggregation.MaxFlows, 100, 10_000_000)
 	c.Findings.Validate(v.Under("findings"))
+	c.Collect.validate(v.Under("collect"))
+	c.Export.validate(v.Under("export"))
+	if !c.captures() && !c.collects() {
+		in.Add("interface", "is none, and collect.listen is empty: the agent would do nothing")
+	}
 	flows.Range("community_id_seed", c.Aggregation.CommunityIDSeed, 0, 65535)
 }
 

@@ -44,6 +44,10 @@ type helm struct {
 	pause   time.Duration
 	retry   *time.Timer
 	worked  bool // once
+	// collects says that the agent has other work, so that it goes on where it may not
+	// capture.
+	collects bool
+	working  atomic.Bool // there are sources
 }
 
 type loss struct {
@@ -70,6 +74,9 @@ func (h *helm) name() string {
 	}
 	return ""
 }
+
+// works reports whether there are sources.
+func (h *helm) works() bool { return h.working.Load() }
 
 // run follows the interface until ctx ends.
 func (h *helm) run(ctx context.Context) error {
@@ -153,7 +160,11 @@ func (h *helm) begin() error {
 	sources, err := h.open(o)
 	var privilege *capture.PrivilegeError
 	if errors.As(err, &privilege) && !h.worked {
-		return err
+		if !h.collects {
+			return err
+		}
+		h.away(fmt.Errorf("%w; flows of exporters are collected all the same; capture.interface: none is for a host that does only that", err))
+		return nil // what is lacking comes with another start
 	}
 	if err != nil {
 		h.away(err)
@@ -161,6 +172,7 @@ func (h *helm) begin() error {
 		return nil
 	}
 	h.sources, h.pause, h.worked = sources, 0, true
+	h.working.Store(true)
 	for i, s := range sources {
 		h.taps[i].give(s)
 	}
@@ -201,6 +213,7 @@ func (h *helm) shut() {
 		t.give(nil)
 	}
 	h.sources = nil
+	h.working.Store(false)
 }
 
 // addresses reads those of the host.

@@ -21,10 +21,14 @@ type metrics struct {
 	frames, bytes, drops, frozen     *prometheus.Desc
 	faults, active, opened, ended    *prometheus.Desc
 	givenUp, waiting, findings, held *prometheus.Desc
+	wire                             wireMetrics
 
 	taps   []*tap
 	queued func() int
 	found  func() findings.Stats // nil looks for none
+	// nil collects, or exports, nothing
+	collector *collector
+	outlet    *outlet
 
 	mu    sync.Mutex // guards what follows
 	lanes []lane.Counts
@@ -67,6 +71,7 @@ func newMetrics(o agent.Options, lanes int) *metrics {
 	m.givenUp = desc("amoskys_flow_uninspected_total", "Flows whose content was not looked at to the end, for want of room.")
 	m.findings = desc("amoskys_flow_findings_total", "Findings told, updates among them.", "kind")
 	m.held = desc("amoskys_flow_findings_suppressed_total", "Findings and updates that were not told at once, for max_per_minute.")
+	m.wire = newWireMetrics(desc)
 	m.waiting = desc("amoskys_flow_queue_events", "Events that wait to be published.")
 	return m
 }
@@ -103,6 +108,7 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{m.frames, m.bytes, m.drops, m.frozen, m.faults, m.active, m.opened, m.ended, m.givenUp, m.findings, m.held, m.waiting} {
 		ch <- d
 	}
+	m.wire.describe(ch)
 }
 
 // Collect implements prometheus.Collector.
@@ -113,8 +119,8 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
 	}
-	gauge := func(d *prometheus.Desc, v int) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v))
+	gauge := func(d *prometheus.Desc, v int, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v), labels...)
 	}
 	c := m.captured()
 	counter(m.frames, c.Frames)
@@ -140,6 +146,8 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		}
 		counter(m.held, found.Suppressed)
 	}
+	m.wire.collect(m.collector, counter, gauge)
+	m.wire.export(m.outlet, counter)
 }
 
 // sum adds the counts of the lanes.

@@ -70,6 +70,7 @@ func helper() error {
 	a, err := New(cfg, agent.Options{
 		ID: defaultID, Host: "h", HostID: "h", Interval: time.Minute, Logger: obs.Discard(),
 		Registerer: prometheus.NewRegistry(), Publisher: out,
+		Note: func(string, string) {},
 		Condition: func(name string, err error) {
 			if name != conditionCapture {
 				return

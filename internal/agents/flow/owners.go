@@ -72,7 +72,7 @@ func (o *owners) name(ctx context.Context, batch []told, hurry func() bool) {
 	for i := range batch {
 		t := &batch[i]
 		a := t.event.GetNetwork()
-		if a == nil {
+		if a == nil || t.collected {
 			continue
 		}
 		key := flowKey{a.GetCommunityId(), t.first}
@@ -92,8 +92,8 @@ func (o *owners) name(ctx context.Context, batch []told, hurry func() bool) {
 // socket, 0 without one.
 func (o *owners) look(t *told) uint64 {
 	a := t.event.GetNetwork()
-	if a == nil {
-		return 0 // a finding
+	if a == nil || t.collected {
+		return 0 // a finding, or a flow of elsewhere
 	}
 	if p, known := o.flows[flowKey{a.GetCommunityId(), t.first}]; known {
 		a.Process = p

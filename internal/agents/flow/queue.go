@@ -26,6 +26,8 @@ type told struct {
 	event *pb.Event
 	tuple dissect.Tuple
 	first int64
+	// collected flows are no sockets of this host's, or were long ago.
+	collected bool
 }
 
 // queue holds events until they are published.
@@ -51,6 +53,10 @@ func (q *queue) put(t told) {
 		q.metrics.dropped.Inc()
 	}
 }
+
+// wait adds an event as soon as there is room. It never waits for long: run takes events
+// until the end, whatever becomes of them.
+func (q *queue) wait(t told) { q.events <- t }
 
 // end says that nothing is put any more.
 func (q *queue) end() { close(q.events) }

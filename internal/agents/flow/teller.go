@@ -101,6 +101,9 @@ func (t *teller) Ended(f *track.Flow) {
 		t.tell(f, event.TypeFlowCreated, f.First)
 	}
 	t.tell(f, event.TypeFlowEnded, f.Last)
+	if t.a.outlet != nil {
+		t.a.outlet.add(f)
+	}
 }
 
 // DNS is told each question of the lane's flows, with its answer.

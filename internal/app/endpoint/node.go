@@ -174,7 +174,7 @@ func settings(e *cli.Env, d agent.Definition) (node.Settings, error) {
 	if err != nil {
 		return node.Settings{}, err
 	}
-	return node.Settings{Addr: loaded.Common.HTTP.Addr(), Enabled: loaded.Common.Enabled}, nil
+	return node.Settings{Addr: loaded.Common.HTTP.Addr(), Enabled: loaded.Common.Enabled, WithoutPrivileges: loaded.WithoutPrivileges}, nil
 }
 
 // childLookup is the environment as an agent started by the node sees it.

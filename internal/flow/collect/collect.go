@@ -84,8 +84,8 @@ type Stats struct {
 	// made room, TemplatesWithdrawn were taken back.
 	Templates, TemplatesRefused, TemplatesEvicted, TemplatesWithdrawn uint64
 	// Waited are sets that came before their template and were kept; Unread those whose
-	// template did not come in time.
-	Waited, Unread uint64
+	// template did not come in time. Waiting is how many wait now.
+	Waited, Unread, Waiting uint64
 	// NoFlow are records that do not name two addresses, Options those of options.
 	NoFlow, Options uint64
 	// Counters are counter samples of sFlow, which are passed over.
@@ -146,7 +146,13 @@ func New(o Options) *Collector {
 }
 
 // Stats returns the counts.
-func (c *Collector) Stats() Stats { return c.stats }
+func (c *Collector) Stats() Stats {
+	s := c.stats
+	for e := c.exporters.order.Front(); e != nil; e = e.Next() {
+		s.Waiting += uint64(len(e.Value.(*held[netip.Addr, *exporter]).value.waiting))
+	}
+	return s
+}
 
 // Datagram reads what from sent, which came at received (Unix nanoseconds), and tells
 // each flow of it. The Record is the Collector's and valid during the call. Flows in

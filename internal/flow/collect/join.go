@@ -42,6 +42,8 @@ type JoinStats struct {
 	// Joined records have both directions, of two records or more; OneSided waited in
 	// vain; Early were told before their window ended, for want of room.
 	Joined, OneSided, Early uint64
+	// Held is how many records wait for their other direction now.
+	Held uint64
 }
 
 // joinKey is the same for both directions.
@@ -74,7 +76,11 @@ func NewJoiner(o JoinOptions) *Joiner {
 }
 
 // Stats returns the counts.
-func (j *Joiner) Stats() JoinStats { return j.stats }
+func (j *Joiner) Stats() JoinStats {
+	s := j.stats
+	s.Held = uint64(len(j.places))
+	return s
+}
 
 // Add takes a record, of which it keeps a copy, and tells what is complete. Records
 // that are told are the Joiner's and valid during the call.

@@ -46,7 +46,19 @@ type Receiver struct {
 	limits    *recent[netip.Addr, *allowance]
 	stats     ReceiverStats
 	streams   map[*Collector]struct{}
+	refused   *recent[netip.Addr, *Refusal]
 }
+
+// Refusal is somebody who sends and is not allowed to.
+type Refusal struct {
+	From netip.Addr
+	// Count is how often, in datagrams and connections; Last is when it was last.
+	Count uint64
+	Last  time.Time
+}
+
+// maxRefusals is how many who are refused are remembered, those that came last.
+const maxRefusals = 16
 
 // allowance is how many datagrams an exporter may send now.
 type allowance struct {
@@ -67,7 +79,8 @@ func NewReceiver(o ReceiverOptions) *Receiver {
 	}
 	return &Receiver{
 		o: o, collector: New(o.Collect), streams: map[*Collector]struct{}{}, joiner: NewJoiner(o.Join),
-		limits: newRecent[netip.Addr, *allowance](o.Collect.withDefaults().MaxExporters),
+		limits:  newRecent[netip.Addr, *allowance](o.Collect.withDefaults().MaxExporters),
+		refused: newRecent[netip.Addr, *Refusal](maxRefusals),
 	}
 }
 
@@ -82,6 +95,28 @@ func (r *Receiver) Stats() ReceiverStats {
 	}
 	s.JoinStats = r.joiner.Stats()
 	return s
+}
+
+// Refusals returns those who were refused last, the latest first.
+func (r *Receiver) Refusals() []Refusal {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := make([]Refusal, 0, len(r.refused.items))
+	for e := r.refused.order.Front(); e != nil; e = e.Next() {
+		out = append(out, *e.Value.(*held[netip.Addr, *Refusal]).value)
+	}
+	return out
+}
+
+// refuse remembers who was refused. The caller holds mu.
+func (r *Receiver) refuse(from netip.Addr, now time.Time) {
+	x, known := r.refused.find(from)
+	if !known {
+		x = &Refusal{From: from}
+		r.refused.put(from, x)
+	}
+	x.Count++
+	x.Last = now
 }
 
 // beat is how often time passes for the Joiner when nothing comes, and how soon Serve
@@ -147,6 +182,7 @@ func (r *Receiver) datagram(from netip.Addr, b []byte, now time.Time, tell func(
 	switch {
 	case !r.allows(from):
 		r.stats.Refused++
+		r.refuse(from, now)
 		return
 	case !r.spend(from, now.UnixNano()):
 		r.stats.Limited++
@@ -245,8 +281,11 @@ func (r *Receiver) pass(ctx context.Context, tell func(*Record)) {
 func (r *Receiver) admit(from netip.Addr) *Collector {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.allows(from) || len(r.streams) >= r.o.MaxConnections {
+	if allowed := r.allows(from); !allowed || len(r.streams) >= r.o.MaxConnections {
 		r.stats.RefusedConnections++
+		if !allowed {
+			r.refuse(from, time.Now())
+		}
 		return nil
 	}
 	o := r.o.Collect
@@ -260,7 +299,9 @@ func (r *Receiver) leave(c *Collector) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.streams, c)
-	r.stats.Stats = sum(r.stats.Stats, c.Stats())
+	gone := c.Stats()
+	gone.Unread, gone.Waiting = gone.Unread+gone.Waiting, 0 // Its templates end with it.
+	r.stats.Stats = sum(r.stats.Stats, gone)
 }
 
 // connection reads messages until the stream ends, is silent, or is no IPFIX: then
@@ -311,6 +352,7 @@ func sum(a, b Stats) Stats {
 	a.TemplatesWithdrawn += b.TemplatesWithdrawn
 	a.Waited += b.Waited
 	a.Unread += b.Unread
+	a.Waiting += b.Waiting
 	a.NoFlow += b.NoFlow
 	a.Options += b.Options
 	a.Counters += b.Counters

@@ -29,8 +29,10 @@ type SenderStats struct {
 	// Sent are flows in messages that were written. Dropped found no room, or were in a
 	// message that could not be written.
 	Sent, Dropped uint64
-	// Faults are attempts to dial or write that failed.
+	// Faults are attempts to dial or write that failed. Failed is the last of them, if
+	// nothing was written since.
 	Faults uint64
+	Failed error
 }
 
 // Sender sends flows that ended to a collector. Whoever adds flows never waits.
@@ -38,6 +40,7 @@ type Sender struct {
 	o                     SenderOptions
 	queue                 chan track.Flow
 	sent, dropped, faults atomic.Uint64
+	failed                atomic.Pointer[error]
 }
 
 // NewSender returns a Sender that sends once it runs.
@@ -59,7 +62,16 @@ func NewSender(o SenderOptions) (*Sender, error) {
 
 // Stats returns the counts.
 func (s *Sender) Stats() SenderStats {
-	return SenderStats{Sent: s.sent.Load(), Dropped: s.dropped.Load(), Faults: s.faults.Load()}
+	stats := SenderStats{Sent: s.sent.Load(), Dropped: s.dropped.Load(), Faults: s.faults.Load()}
+	if err := s.failed.Load(); err != nil {
+		stats.Failed = *err
+	}
+	return stats
+}
+
+func (s *Sender) fail(err error) {
+	s.faults.Add(1)
+	s.failed.Store(&err)
 }
 
 // Add copies a flow into the queue.
@@ -85,18 +97,24 @@ const writeWithin = 10 * time.Second
 // Run sends until ctx ends, and then what is in the queue. A collector that is away is
 // dialed again and again.
 func (s *Sender) Run(ctx context.Context) error {
-	out := &connection{s: s, message: NewMessage(s.o.Domain, s.o.Network == "udp")}
+	out := &connection{s: s, message: NewMessage(s.o.Domain, s.o.Network == "udp"), within: writeWithin}
 	defer out.close()
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case f := <-s.queue:
-			out.add(ctx, &f)
+			if !out.add(ctx, &f) {
+				if ctx.Err() != nil { // That is why, and not the collector.
+					out.drain(&f) //nolint:contextcheck // as below
+					return nil
+				}
+				s.dropped.Add(1)
+			}
 		case <-tick.C:
 			out.flush(ctx)
 		case <-ctx.Done():
-			out.drain() //nolint:contextcheck // what is left is sent after the end of ctx
+			out.drain(nil) //nolint:contextcheck // what is left is sent after the end of ctx
 			return nil
 		}
 	}
@@ -108,19 +126,21 @@ type connection struct {
 	conn    net.Conn
 	retry   time.Time
 	message *Message
-	waiting uint64 // flows in the message
+	waiting uint64        // flows in the message
+	within  time.Duration // in which a message must be written
 }
 
-func (c *connection) add(ctx context.Context, f *track.Flow) {
+// add puts a flow into the message, unless there is no connection.
+func (c *connection) add(ctx context.Context, f *track.Flow) bool {
 	if !c.dial(ctx) {
-		c.s.dropped.Add(1)
-		return
+		return false
 	}
 	if full := c.message.Add(f, time.Now().Unix()); full != nil {
 		c.write(full)
 		c.waiting = 0
 	}
 	c.waiting++
+	return true
 }
 
 func (c *connection) flush(ctx context.Context) {
@@ -133,14 +153,24 @@ func (c *connection) flush(ctx context.Context) {
 	}
 }
 
-// drain sends what is left, to a collector that is connected.
-func (c *connection) drain() {
+// drain sends what is left, the flow first that was taken from the queue last, if any,
+// within a second.
+func (c *connection) drain(first *track.Flow) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
+	c.within = time.Second
+	take := func(f *track.Flow) {
+		if !c.add(ctx, f) {
+			c.s.dropped.Add(1)
+		}
+	}
+	if first != nil {
+		take(first)
+	}
 	for {
 		select {
 		case f := <-c.s.queue:
-			c.add(ctx, &f)
+			take(&f)
 		default:
 			c.flush(ctx)
 			return
@@ -158,8 +188,11 @@ func (c *connection) dial(ctx context.Context) bool {
 	}
 	d := net.Dialer{Timeout: c.s.o.Retry}
 	conn, err := d.DialContext(ctx, c.s.o.Network, c.s.o.Address)
+	if err != nil && ctx.Err() != nil {
+		return false
+	}
 	if err != nil {
-		c.s.faults.Add(1)
+		c.s.fail(err)
 		c.retry = time.Now().Add(c.s.o.Retry)
 		return false
 	}
@@ -173,17 +206,18 @@ func (c *connection) dial(ctx context.Context) bool {
 // the address of a name may have changed.
 func (c *connection) write(b []byte) {
 	flows := c.waiting
-	err := c.conn.SetWriteDeadline(time.Now().Add(writeWithin))
+	err := c.conn.SetWriteDeadline(time.Now().Add(c.within))
 	if err == nil {
 		_, err = c.conn.Write(b)
 	}
 	if err != nil {
-		c.s.faults.Add(1)
+		c.s.fail(err)
 		c.s.dropped.Add(flows)
 		c.close()
 		c.retry = time.Now().Add(c.s.o.Retry)
 		return
 	}
+	c.s.failed.Store(nil)
 	c.s.sent.Add(flows)
 }
 
