@@ -359,9 +359,14 @@ type watched struct {
 	stats          capture.Stats
 	out, in        track.Side // of TCP
 	packets, bytes uint64     // of all flows
+	also           track.Consumer
 }
 
-func (*watched) Opened(*track.Flow)  {}
+func (w *watched) Opened(f *track.Flow) {
+	if w.also != nil {
+		w.also.Opened(f)
+	}
+}
 func (*watched) Updated(*track.Flow) {}
 
 func (w *watched) Ended(f *track.Flow) {
@@ -380,6 +385,12 @@ func (w *watched) Ended(f *track.Flow) {
 // six waits of the source, and closes it.
 func (l *lab) watch(in *os.File, name string) (stop func() *watched) {
 	l.t.Helper()
+	return l.watchFor(in, name, nil)
+}
+
+// watchFor is watch that also tells another of the flows, unless that is nil.
+func (l *lab) watchFor(in *os.File, name string, also track.Consumer) (stop func() *watched) {
+	l.t.Helper()
 	var sources []capture.Source
 	if err := inNamespace(in, func() (err error) {
 		sources, err = capture.Open(capture.Options{Interface: name, Snap: 256, Blocks: 64})
@@ -387,7 +398,7 @@ func (l *lab) watch(in *os.File, name string) (stop func() *watched) {
 	}); err != nil {
 		l.t.Fatal(err)
 	}
-	w := &watched{}
+	w := &watched{also: also}
 	ctx, cancel := context.WithCancel(l.t.Context())
 	var finish atomic.Bool
 	quiet, frames := 0, uint64(0)

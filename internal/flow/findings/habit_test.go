@@ -192,10 +192,16 @@ func TestNewDestination(t *testing.T) {
 
 func TestTraffic(t *testing.T) {
 	var s capture.Stats
-	step := func(l *lab, frames uint64) {
+	on := func(l *lab, name string, frames uint64) {
 		s.Frames += frames
 		l.wait(5 * time.Second)
-		l.Traffic("eth1", s, l.at)
+		l.Traffic(name, s, l.at)
+	}
+	step := func(l *lab, frames uint64) { on(l, "eth1", frames) }
+	broadcast := func(l *lab) {
+		f := l.udp("10.0.0.9", "10.0.0.255", 137, false)
+		f.DstMAC = packet.MAC{255, 255, 255, 255, 255, 255}
+		l.both(f)
 	}
 	for _, c := range []struct {
 		name string
@@ -209,12 +215,41 @@ func TestTraffic(t *testing.T) {
 		}, []string{"quiet_interface"}},
 		{"broadcasts alone", func(l *lab) {
 			for range 130 {
-				f := l.udp("10.0.0.9", "10.0.0.255", 137, false)
-				f.DstMAC = packet.MAC{255, 255, 255, 255, 255, 255}
-				l.both(f)
+				broadcast(l)
 				step(l, 3)
 			}
 		}, []string{"only_broadcasts"}},
+		{"a capture that moved to where broadcasts are alone", func(l *lab) {
+			for range 10 {
+				l.both(l.tcp("10.0.0.9", host(1), 443, "SF"))
+				on(l, "wlan0", 18)
+			}
+			for range 130 {
+				broadcast(l)
+				step(l, 3)
+			}
+		}, []string{"only_broadcasts"}},
+		{"two interfaces in turn", func(l *lab) {
+			for range 130 {
+				broadcast(l)
+				step(l, 3)
+				on(l, "wlan0", 3)
+			}
+		}, nil},
+		{"back after an hour", func(l *lab) {
+			step(l, 10)
+			for range 720 {
+				l.both(l.tcp("10.0.0.9", host(1), 443, "SF"))
+				on(l, "wlan0", 18)
+			}
+			step(l, 0)
+			step(l, 0)
+		}, nil},
+		{"no interface", func(l *lab) {
+			for range 130 {
+				on(l, "", 0)
+			}
+		}, nil},
 		{"one direction", func(l *lab) {
 			for i := range 130 {
 				f := l.tcp("10.0.0.9", host(i), 443, "S0")

@@ -13,6 +13,7 @@ type visibility struct {
 	both, single float64
 	window       sight
 	interfaces   *recent[string, captured]
+	current      string // the interface that the window is of
 }
 
 // sight counts flows in one window.
@@ -27,6 +28,7 @@ type sight struct {
 type captured struct {
 	frames  uint64
 	changed int64 // when frames grew last
+	told    int64 // when this was told last
 	ever    bool
 	quiet   bool
 }
@@ -59,13 +61,18 @@ func (v *visibility) see(f *track.Flow) {
 func (v *visibility) oneWay() bool { return v.single >= 8 && v.both < v.single/20 }
 
 // traffic judges what an interface gave: nothing for a while, groups and broadcasts
-// alone, or one direction.
+// alone, or one direction. Without a name nothing is captured, which is no finding:
+// the agent says so itself.
 func (w *Watch) traffic(name string, s capture.Stats) {
+	if name == "" {
+		return
+	}
 	v, window := &w.visibility, seconds(w.cfg.Traffic.WindowSeconds)
 	c, fresh := v.interfaces.use(name)
-	if fresh {
-		*c = captured{changed: w.now}
+	if fresh = fresh || name != v.current && w.elapsed(c.told, window); fresh { // What was long away begins anew.
+		*c = captured{changed: w.now, frames: s.Frames}
 	}
+	c.told = w.now
 	if w.now < c.changed {
 		c.changed = w.now
 	}
@@ -88,8 +95,11 @@ func (w *Watch) traffic(name string, s capture.Stats) {
 		found.numbers = [4]float64{float64(w.now-c.changed) / 1e9, float64(s.Frames)}
 		w.raise(found)
 	}
-	if fresh {
-		v.window = sight{start: w.now}
+	// Flows do not say of which interface they are. Where several are told of in turn
+	// no window comes to its end; where the capture moved to another, the window of that
+	// begins.
+	if fresh || name != v.current {
+		v.current, v.window = name, sight{start: w.now}
 		return
 	}
 	v.window.frames += grown
@@ -99,10 +109,9 @@ func (w *Watch) traffic(name string, s capture.Stats) {
 	}
 }
 
-// judgeSight judges a window. Flows do not say of which interface they are, so where
-// there are several nothing is said of one.
+// judgeSight judges a window.
 func (w *Watch) judgeSight(name string, s *sight) {
-	if len(w.visibility.interfaces.places) > 1 || s.frames == 0 {
+	if s.frames == 0 {
 		return
 	}
 	found := sighting{subject: subject{name: name}, count: 1, more: 1}
