@@ -3,11 +3,14 @@ package enginetest
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -32,7 +35,25 @@ func Main(m *testing.M) {
 		}
 		return
 	}
+	waitTogether()
 	goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) // the engine's packages start some when loaded
+}
+
+// together is how many tests that say t.Parallel run at once: an engine that starts, stops
+// or deletes has them wait more than work.
+const together = 4
+
+// waitTogether sets that, unless whoever runs the tests has said something else.
+func waitTogether() {
+	flag.Parse()
+	said := false
+	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
+	if said {
+		return
+	}
+	if err := flag.Set("test.parallel", strconv.Itoa(max(together, runtime.GOMAXPROCS(0)))); err != nil {
+		panic(err) // the flag is the testing package's own
+	}
 }
 
 // run is `amoskys store-engine`.

@@ -20,6 +20,7 @@ func TestADiskThatFills(t *testing.T) {
 	if testing.Short() {
 		t.Skip("left out with -short: it waits for engines that begin anew")
 	}
+	t.Parallel()
 	disk := t.TempDir()
 	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=96m"); err != nil {
 		t.Skipf("only who may mount can fill a disk: %v", err)
@@ -52,12 +53,14 @@ func TestADiskThatFills(t *testing.T) {
 	r.settled(t, l)
 
 	filler := filepath.Join(disk, "filler")
+	// So much less is left than the engine wants that its merges, and what it clears away
+	// when it starts, do not make enough room.
 	fill := func() {
 		free, err := vfs.OS{}.FreeBytes(disk)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filler, make([]byte, free-(30<<20)), 0o600); err != nil {
+		if err := os.WriteFile(filler, make([]byte, free-(12<<20)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -65,6 +68,11 @@ func TestADiskThatFills(t *testing.T) {
 		s := r.Status()
 		return s.GetState() == "degraded" && strings.Contains(s.GetReason(), "disk is nearly full")
 	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("engine %+v, status %v", r.keeper.State(), r.Status())
+		}
+	})
 	for _, kill := range []bool{false, true} {
 		fill()
 		until(t, "the store says that the disk is full", func() bool {
@@ -73,8 +81,13 @@ func TestADiskThatFills(t *testing.T) {
 		})
 		l.appendMany(t, 1000)
 		if kill {
+			kept := r.Place().Offset
 			killEngine(t, r)
+			until(t, "the engine that came after it was asked", func() bool { return r.epoch.Load() == r.keeper.State().Starts })
 			until(t, "it is full still", waits)
+			if now := r.Place().Offset; now != kept {
+				t.Errorf("the place moved from %d to %d on a full disk", kept, now)
+			}
 		}
 		if err := os.Remove(filler); err != nil {
 			t.Fatal(err)

@@ -207,12 +207,13 @@ func (in *Ingest) insertRows(ctx context.Context, r *vlogs.Rows) error {
 	began := in.o.now()
 	for {
 		err := in.o.insert(ctx, r)
-		if !errors.Is(err, vlogs.ErrReadOnly) {
+		if err == nil {
 			in.noteReadOnly(ctx, nil)
-			if err == nil {
-				in.metrics.inserted(r, in.o.now().Sub(began))
-			}
-			return err
+			in.metrics.inserted(r, in.o.now().Sub(began))
+			return nil
+		}
+		if !errors.Is(err, vlogs.ErrReadOnly) {
+			return err // which says nothing of the disk: an engine that ended may end for want of room
 		}
 		in.noteReadOnly(ctx, err)
 		if err := in.o.wait(ctx, in.o.fullPause); err != nil {

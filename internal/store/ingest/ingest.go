@@ -48,6 +48,8 @@ type Options struct {
 	now       func() time.Time                         // for delays
 	wait      func(context.Context, time.Duration) error
 	fullPause time.Duration // before a full disk is tried again
+	// readPause is the longest before the log is read again after a failure; 0 for the reader's own.
+	readPause time.Duration
 }
 
 func (o *Options) setDefaults() {
@@ -171,6 +173,7 @@ func (in *Ingest) Run(ctx context.Context) error {
 	r, err := reader.New(reader.Options{
 		Name: "store", Source: &source{Source: in.o.Source, in: in}, Consumer: in, Logger: in.o.Logger, Registerer: in.o.Registerer,
 		Cursor: in.o.Cursor, OwnPlace: true, Start: reader.Start{Offset: in.place.Offset}, Blocks: true, MaxEvents: in.o.BatchRows, Explicit: true,
+		Pause: in.o.readPause, MaxPause: in.o.readPause,
 	})
 	if err != nil {
 		return fmt.Errorf("read the log for the store: %w", err)

@@ -165,7 +165,7 @@ type running struct {
 func options(k *keeper.Keeper, source reader.Source, path string) Options {
 	return Options{
 		Keeper: k, Source: source, Path: path, BatchRows: 500, BatchDelay: 5 * time.Millisecond, BarrierEvery: 50 * time.Millisecond,
-		RetainEvery: time.Hour, fullPause: 10 * time.Millisecond,
+		RetainEvery: time.Hour, fullPause: 10 * time.Millisecond, readPause: 100 * time.Millisecond,
 	}
 }
 
@@ -288,6 +288,7 @@ func (l *logged) same(t testing.TB, got map[stream.Offset][]*pb.StoredEvent) {
 }
 
 func TestEventsAreStoredOnce(t *testing.T) {
+	t.Parallel()
 	l := newLogged(1)
 	path := t.TempDir()
 	l.appendMany(t, 3000)
@@ -311,6 +312,7 @@ func TestEventsAreStoredOnce(t *testing.T) {
 // TestStatusCountsWhatCanBeFound: what the engine was given counts as stored, however far
 // away the next barrier is, as it does for the lag.
 func TestStatusCountsWhatCanBeFound(t *testing.T) {
+	t.Parallel()
 	l := newLogged(7)
 	r := startFeed(t, l, t.TempDir(), func(o *Options) { o.BarrierEvery = time.Hour })
 	l.appendMany(t, 700)
@@ -322,6 +324,7 @@ func TestStatusCountsWhatCanBeFound(t *testing.T) {
 
 // TestTheLastBatchIsMadeDurableAtTheEnd: a stop in order leaves nothing to be read again.
 func TestTheLastBatchIsMadeDurableAtTheEnd(t *testing.T) {
+	t.Parallel()
 	l := newLogged(2)
 	path := t.TempDir()
 	l.appendMany(t, 1000)
@@ -337,6 +340,7 @@ func TestTheLastBatchIsMadeDurableAtTheEnd(t *testing.T) {
 
 // TestKillsOfTheEngine: whenever the engine is killed, each event is there once.
 func TestKillsOfTheEngine(t *testing.T) {
+	t.Parallel()
 	kills := many(t, "AMOSKYS_TEST_ENGINE_KILLS", 4)
 	l, path := newLogged(3), t.TempDir()
 	r := startFeed(t, l, path)
@@ -373,6 +377,7 @@ func TestKillsOfTheEngine(t *testing.T) {
 
 // TestStreamsThatBreak: what is read again when the hub goes away is not stored again.
 func TestStreamsThatBreak(t *testing.T) {
+	t.Parallel()
 	l := newLogged(4)
 	source := &breaking{Source: &reader.Local{Log: l.log}, every: 3}
 	l.appendMany(t, 5000)
@@ -409,8 +414,10 @@ func TestALogThatWasReplaced(t *testing.T) {
 	if testing.Short() {
 		t.Skip("left out with -short: it waits for engines that begin anew")
 	}
+	t.Parallel()
 	for name, n := range map[string]int{"by a shorter one": 100, "by a longer one": 4000, "by an empty one": 0} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			old := newLogged(5)
 			path := t.TempDir()
 			old.appendMany(t, 2000)

@@ -18,6 +18,7 @@ import (
 // TestADayOfWhichTheLogHasNothingIsNotWaitedFor: that it is gone is known at once, and not
 // only when the next event comes.
 func TestADayOfWhichTheLogHasNothingIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
 	l, path := newLogged(31), t.TempDir()
 	days(t, l, 300)
 	r := startFeed(t, l, path)
@@ -39,6 +40,7 @@ func TestADayOfWhichTheLogHasNothingIsNotWaitedFor(t *testing.T) {
 // many days were kept when it came. When its day is built again, it is there once, however
 // many are kept now.
 func TestRebuildsBelieveTheTimesThatWereBelieved(t *testing.T) {
+	t.Parallel()
 	l, path := newLogged(32), t.TempDir()
 	l.now = time.Now().UTC().Truncate(24 * time.Hour).Add(time.Second)
 	old := l.now.AddDate(0, 0, -20)
@@ -89,6 +91,7 @@ func (d *sharedDisk) UsedBytes(string) (uint64, error) { return d.used, nil }
 // TestADiskThatOthersFill: the store gives up days for room, but not its newest seven
 // where that would only feed what fills the disk; the status says who that is.
 func TestADiskThatOthersFill(t *testing.T) {
+	t.Parallel()
 	l := newLogged(33)
 	today := time.Now().UTC().Truncate(24 * time.Hour)
 	for back := 9; back >= 0; back-- {
@@ -129,6 +132,7 @@ func TestADiskThatOthersFill(t *testing.T) {
 
 // TestSinceWhenEventsAreKept is told to the event, after a start and a removal too.
 func TestSinceWhenEventsAreKept(t *testing.T) {
+	t.Parallel()
 	l, path := newLogged(34), t.TempDir()
 	days(t, l, 100)
 	oldest := func(from time.Time) (first time.Time) {

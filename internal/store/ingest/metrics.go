@@ -107,9 +107,7 @@ func (in *Ingest) toRebuild() float64 {
 }
 
 func (in *Ingest) isReadOnly() float64 {
-	in.view.Lock()
-	defer in.view.Unlock()
-	if in.view.readOnly {
+	if in.full() {
 		return 1
 	}
 	return 0

@@ -48,9 +48,10 @@ func (f *haltingFeed) Next(ctx context.Context) (*reader.Batch, error) {
 
 // TestADayThatIsSetAsideWhileItIsRebuilt begins anew: what was there again is gone, too.
 func TestADayThatIsSetAsideWhileItIsRebuilt(t *testing.T) {
+	t.Parallel()
 	l := newLogged(11)
 	path := t.TempDir()
-	days(t, l, 3000)
+	days(t, l, 1000)
 	r := startFeed(t, l, path)
 	r.settled(t, l)
 	before := r.Place().Days
@@ -58,7 +59,7 @@ func TestADayThatIsSetAsideWhileItIsRebuilt(t *testing.T) {
 	yesterday := time.Now().UTC().AddDate(0, 0, -1).Format(dayFormat)
 	spoil(t, path, yesterday)
 	r = startFeed(t, l, path, func(o *Options) {
-		o.BatchRows, o.Source = 100, &halting{&reader.Local{Log: l.log}, 30, nil}
+		o.BatchRows, o.Source = 100, &halting{&reader.Local{Log: l.log}, 12, nil}
 	})
 	until(t, "a part of the day is there again", func() bool {
 		l.appendMany(t, 1) // so that there are barriers
@@ -90,6 +91,7 @@ func TestARebuildThatBreaksBeginsAnew(t *testing.T) {
 	if testing.Short() {
 		t.Skip("left out with -short: it waits for engines that begin anew")
 	}
+	t.Parallel()
 	for name, breakIt := range map[string]func(*running, *failingFiles){
 		"a batch of the log fails":    func(r *running, _ *failingFiles) { r.flight.fail(errors.New("the batch failed")) },
 		"the place cannot be written": func(_ *running, f *failingFiles) { f.times.Store(1) },
@@ -102,9 +104,10 @@ func TestARebuildThatBreaksBeginsAnew(t *testing.T) {
 		"nor can it be, for some time": func(_ *running, f *failingFiles) { f.times.Store(3) },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			l := newLogged(12)
 			path := t.TempDir()
-			days(t, l, 3000)
+			days(t, l, 1000)
 			r := startFeed(t, l, path)
 			r.settled(t, l)
 			r.stop()
@@ -113,7 +116,7 @@ func TestARebuildThatBreaksBeginsAnew(t *testing.T) {
 			spoil(t, path, yesterday)
 			files, goOn := &failingFiles{FS: vfs.OS{}}, make(chan struct{})
 			r = startFeed(t, l, path, func(o *Options) {
-				o.BatchRows, o.BarrierEvery, o.FS, o.Source = 100, time.Hour, files, &halting{&reader.Local{Log: l.log}, 30, goOn}
+				o.BatchRows, o.BarrierEvery, o.FS, o.Source = 100, time.Hour, files, &halting{&reader.Local{Log: l.log}, 12, goOn}
 			})
 			until(t, "a part of the day is there again", func() bool {
 				r.view.Lock()

@@ -40,10 +40,11 @@ func TestADayThatIsSetAsideIsRebuilt(t *testing.T) {
 	if testing.Short() {
 		t.Skip("left out with -short: it waits for engines that begin anew")
 	}
+	t.Parallel()
 	for _, kill := range []bool{false, true} {
 		l := newLogged(9)
 		path := t.TempDir()
-		days(t, l, 3000)
+		days(t, l, 1000)
 		r := startFeed(t, l, path)
 		r.settled(t, l)
 		before := r.Place().Days
@@ -73,6 +74,7 @@ func TestADayThatIsSetAsideIsRebuilt(t *testing.T) {
 
 // TestWhatTheLogNoLongerHasIsALack: of a day that is rebuilt.
 func TestWhatTheLogNoLongerHasIsALack(t *testing.T) {
+	t.Parallel()
 	l := newLogged(10)
 	path := t.TempDir()
 	days(t, l, 1000)

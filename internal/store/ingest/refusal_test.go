@@ -83,6 +83,7 @@ func (l *logged) appendPoison(t *testing.T, n int) (first stream.Offset) {
 // stands around it; all others are there once, also after kills and when their day is
 // built again.
 func TestARowThatTheEngineRefuses(t *testing.T) {
+	t.Parallel()
 	l, path := newLogged(21), t.TempDir()
 	var r *running
 	c := &choosy{client: func() *vlogs.Client { return r.keeper.Client() }}
@@ -138,6 +139,7 @@ func TestARowThatTheEngineRefuses(t *testing.T) {
 
 // TestAnEngineThatRefusesAll loses no event: it is asked again until it takes them.
 func TestAnEngineThatRefusesAll(t *testing.T) {
+	t.Parallel()
 	l := newLogged(22)
 	c := &choosy{}
 	c.all.Store(true)

@@ -14,6 +14,7 @@ import (
 // TestALogThatIsReplacedWhileItIsRead: what of the new one is not durable when the engine
 // ends is read again.
 func TestALogThatIsReplacedWhileItIsRead(t *testing.T) {
+	t.Parallel()
 	old, l := newLogged(13), newLogged(14)
 	old.appendMany(t, 2000)
 	l.appendMany(t, 500)
@@ -37,6 +38,7 @@ func TestALogThatIsReplacedWhileItIsRead(t *testing.T) {
 
 // TestALogThatIsReplacedByALongerOneWhileItIsRead: its end alone does not tell.
 func TestALogThatIsReplacedByALongerOneWhileItIsRead(t *testing.T) {
+	t.Parallel()
 	old, l := newLogged(16), newLogged(17)
 	old.appendMany(t, 500)
 	l.appendMany(t, 4000)

@@ -23,6 +23,7 @@ func dayNamesOf(t *testing.T, c *vlogs.Client) []string {
 
 // TestRetention: days go by their names, on a time that both clocks believe.
 func TestRetention(t *testing.T) {
+	t.Parallel()
 	l := newLogged(11)
 	today := time.Now().UTC().Truncate(24 * time.Hour)
 	for back := 5; back >= 0; back-- {
@@ -87,6 +88,7 @@ func TestRetention(t *testing.T) {
 
 // TestOddEventsAreStored: none is lost, and none takes others with it.
 func TestOddEventsAreStored(t *testing.T) {
+	t.Parallel()
 	l := newLogged(12)
 	base := func(change func(ev *pb.Event)) {
 		ev := &pb.Event{Type: "test.odd", Severity: 1, Host: &pb.Host{Name: "h"}, Agent: &pb.Agent{Id: "a"}}
@@ -141,6 +143,7 @@ func long(n int) string {
 
 // TestAKillAfterMidnight: what is lost is of two days, and the second is new.
 func TestAKillAfterMidnight(t *testing.T) {
+	t.Parallel()
 	l := newLogged(13)
 	midnight := time.Now().UTC().Truncate(24 * time.Hour)
 	l.now = midnight.Add(-2 * time.Second)

@@ -274,7 +274,6 @@ func (in *Ingest) goTo(p Place) {
 // mend deletes what is behind the place. After a clean end nothing should be; but a
 // place file that could not be written leaves rows behind all the same.
 func (in *Ingest) mend(ctx context.Context, s keeper.State, again bool) error {
-	client := in.o.Keeper.Client()
 	filters := []string{in.place.behind()}
 	for i := range in.place.Rebuilds { // one that has not begun may have given rows to the engine since
 		f, err := in.place.Rebuilds[i].behind(&in.place)
@@ -283,33 +282,31 @@ func (in *Ingest) mend(ctx context.Context, s keeper.State, again bool) error {
 		}
 		filters = append(filters, f)
 	}
-	began, deleted := in.o.now(), 0
-	for _, f := range filters {
-		if !s.Unclean && !again {
-			n, err := in.count(ctx, f)
-			if err != nil {
-				return err
-			}
-			if n == 0 {
-				continue
-			}
+	all, needed := anyOf(filters), s.Unclean || again
+	if !needed {
+		n, err := in.count(ctx, all)
+		if err != nil {
+			return err
 		}
-		if deleted == 0 { // what is in the engine's memory is to be found, too
-			if err := client.Barrier(ctx); err != nil {
-				return err //nolint:wrapcheck // the caller says what for
-			}
-		}
-		if err := client.Delete(ctx, f); err != nil {
+		needed = n > 0
+	}
+	if needed {
+		began, client := in.o.now(), in.o.Keeper.Client()
+		if err := client.Barrier(ctx); err != nil { // what is in the engine's memory is to be found, too
 			return err //nolint:wrapcheck // the caller says what for
 		}
-		deleted++
-	}
-	if deleted > 0 {
+		if err := client.Delete(ctx, all); err != nil {
+			return err //nolint:wrapcheck // the caller says what for
+		}
 		in.o.Logger.InfoContext(ctx, "the store deleted what may be incomplete and reads it from the log again",
 			obs.KeyOffset, in.place.Offset, obs.KeyDuration, in.o.now().Sub(began).Round(time.Millisecond))
 	}
 	return in.o.Keeper.Mended(ctx, s) //nolint:wrapcheck // the caller says what for
 }
+
+// anyOf holds where one of the filters does. It is one deletion, as the engine begins one
+// a second.
+func anyOf(filters []string) string { return "(" + strings.Join(filters, ") or (") + ")" }
 
 // count counts rows.
 func (in *Ingest) count(ctx context.Context, filter string) (uint64, error) {

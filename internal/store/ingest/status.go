@@ -87,7 +87,7 @@ func (in *Ingest) Status() *pb.StoreStatus {
 	engine := in.o.Keeper.State()
 	in.view.Lock()
 	place, oldest := in.view.stored(), in.view.oldest
-	v := viewCopy{in.view.readOnly, in.view.trouble, in.view.freeing, in.view.crowded, in.view.rebuild}
+	v := viewCopy{false, in.view.trouble, in.view.freeing, in.view.crowded, in.view.rebuild}
 	in.view.Unlock()
 	next, tail := in.Inserted(), in.o.Source.Tail()
 	s := &pb.StoreStatus{
@@ -95,6 +95,7 @@ func (in *Ingest) Status() *pb.StoreStatus {
 		Retention:      durationpb.New(in.o.Retention.bounds().Past),
 		EngineRestarts: uint64(max(engine.Restarts, 0)),
 	}
+	v.readOnly = in.full()
 	if free, err := in.o.FS.FreeBytes(in.o.Path); err == nil {
 		s.FreeBytes = free
 	}
@@ -115,6 +116,15 @@ func (in *Ingest) Status() *pb.StoreStatus {
 	}
 	s.State, s.Reason = in.judge(&engine, &v, &place)
 	return s
+}
+
+// full reports whether events wait until there is room on the disk. Without any that
+// wait, the engine was not asked since and there may be room again.
+func (in *Ingest) full() bool {
+	in.view.Lock()
+	readOnly := in.view.readOnly
+	in.view.Unlock()
+	return readOnly && (in.o.Source.Tail() == 0 || in.Lag() > 0)
 }
 
 // stored is the place with all rows that the engine was given: a barrier may be a minute

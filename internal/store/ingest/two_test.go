@@ -13,6 +13,7 @@ import (
 // TestTwoStoresOnOneFolder: the second waits for the engine of the first, and goes on where
 // that one ended, not where it was when the second looked first.
 func TestTwoStoresOnOneFolder(t *testing.T) {
+	t.Parallel()
 	l := newLogged(15)
 	path := t.TempDir()
 	l.appendMany(t, 500)

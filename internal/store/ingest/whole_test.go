@@ -39,6 +39,7 @@ func TestKillsOfTheWhole(t *testing.T) {
 	if testing.Short() {
 		t.Skip("left out with -short: it waits for engines that begin anew")
 	}
+	t.Parallel()
 	kills := many(t, "AMOSKYS_TEST_WHOLE_KILLS", 3)
 	dir, random := t.TempDir(), rand.New(rand.NewPCG(7, 7))
 	for i := range kills {
