@@ -43,7 +43,7 @@ func Layers() []Layer {
 func foundations() []Layer { //nolint:funlen // a table
 	return []Layer{
 		{
-			Name: "ground", Packages: []string{"internal/pb/...", "internal/vfs/...", "internal/obs/...", "internal/limit/...", "internal/codec", "internal/mask", "internal/arch/...", "internal/identity/hostname", "web", "deploy/..."},
+			Name: "ground", Packages: []string{"internal/pb/...", "internal/vfs/...", "internal/obs/...", "internal/limit/...", "internal/codec", "internal/mask", "internal/arch/...", "internal/identity/hostname", "internal/unread", "web", "deploy/..."},
 			May: []string{"internal/vfs/...", "internal/obs/...", "internal/limit/..."},
 			Why: "it lies at the bottom and knows nothing of the rest",
 		},
@@ -130,7 +130,7 @@ func roles() []Layer {
 	return []Layer{
 		{
 			Name: "hub", Packages: []string{"internal/hub/..."},
-			May: []string{"internal/hub/...", "internal/clock", "internal/config/...", "internal/entity/...", "internal/event/...", "internal/identity/...", "internal/limit/...", "internal/obs/...", "internal/pb/...", "internal/state/...", "internal/codec", "internal/stream/...", "internal/vfs/..."}, Never: []string{engine},
+			May: []string{"internal/hub/...", "internal/clock", "internal/config/...", "internal/entity/...", "internal/event/...", "internal/identity/...", "internal/limit/...", "internal/obs/...", "internal/pb/...", "internal/state/...", "internal/codec", "internal/stream/...", "internal/unread", "internal/vfs/..."}, Never: []string{engine},
 			Why: "the hub knows neither its subscribers nor its agents, and links no engine",
 		},
 		{
@@ -145,7 +145,7 @@ func roles() []Layer {
 		},
 		{
 			Name: "subscribers", Packages: []string{"internal/store/...", "internal/metrics/...", "internal/detect/...", "internal/anomaly/...", "internal/live/..."},
-			May: []string{"internal/store/...", "internal/codec", "internal/config/...", "internal/dial/...", "internal/entity/...", "internal/event/...", "internal/identity/...", "internal/limit/...", "internal/logsql/...", "internal/node/child", "internal/obs/...", "internal/pb/...", "internal/reader/...", "internal/state/...", "internal/stream/...", "internal/vfs/..."},
+			May: []string{"internal/store/...", "internal/codec", "internal/config/...", "internal/dial/...", "internal/entity/...", "internal/event/...", "internal/identity/...", "internal/limit/...", "internal/logsql/...", "internal/node/child", "internal/obs/...", "internal/pb/...", "internal/reader/...", "internal/state/...", "internal/stream/...", "internal/unread", "internal/vfs/..."},
 			Why: "a subscriber follows the log and can be rebuilt from it; the hub must not need it",
 		},
 		{
