@@ -109,7 +109,7 @@ func foundations() []Layer { //nolint:funlen // a table
 		},
 		{
 			Name: "flow", Packages: []string{"internal/flow/..."},
-			May: []string{"internal/flow/...", "internal/config/...", "internal/entity/...", "internal/event/...", "internal/identity/hostname", "internal/mask", "internal/obs/...", "internal/pb/..."}, Never: []string{grpc},
+			May: []string{"internal/flow/...", "internal/config/...", "internal/entity/...", "internal/event/...", "internal/identity/hostname", "internal/mask", "internal/obs/...", "internal/pb/...", "internal/vfs/..."}, Never: []string{grpc},
 			Why: "packets and flows are the same from a wire, a file or a router; who publishes them is another's work",
 		},
 		{

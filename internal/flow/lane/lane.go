@@ -27,6 +27,9 @@ type Options struct {
 	NoEngine bool
 	// Keep says which frames are taken; nil takes all.
 	Keep func(f *packet.Frame) bool
+	// Kept is called with each frame in which there is an IP packet, after that was
+	// decoded, in the goroutine of Run; nil is not called. It must not wait.
+	Kept func(f *packet.Frame, p *packet.Packet)
 	// Pace is called with the time of each frame before it is taken, so that who
 	// replays may wait; nil waits for nothing. An error of it ends Run.
 	Pace func(ctx context.Context, at int64) error
@@ -124,6 +127,9 @@ func (l *Lane) take(ctx context.Context) error {
 		if l.packet.Version == 0 {
 			return nil
 		}
+	}
+	if l.o.Kept != nil {
+		l.o.Kept(&l.frame, &l.packet)
 	}
 	l.table.Add(&l.packet)
 	return nil
