@@ -47,6 +47,14 @@ type Tasker interface {
 	RunTask(ctx context.Context, c *task.Call) error
 }
 
+// TaskLimiter is a Tasker that, as it is set up, cannot do each of its tasks.
+type TaskLimiter interface {
+	Tasker
+	// TaskUnavailable says why it cannot do a task, and what to do, for people; empty
+	// where it can. It may be called concurrently.
+	TaskUnavailable(task string) string
+}
+
 // Publisher takes events on their way to the hub.
 type Publisher interface {
 	// Publish spools events: they survive a crash of the agent when it returns.

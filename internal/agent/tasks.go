@@ -29,9 +29,11 @@ func (r *runner) withTasks(ctx context.Context, a Agent, o Options) (Agent, erro
 	if !ok {
 		return nil, errors.New("its definition has tasks and the agent has no RunTask")
 	}
-	server, err := task.NewServer(task.Options{
-		AgentID: o.ID, Tasks: tasks, Run: tasker.RunTask, DataDir: o.DataDir, Logger: o.Logger, Now: o.Now,
-	})
+	options := task.Options{AgentID: o.ID, Tasks: tasks, Run: tasker.RunTask, DataDir: o.DataDir, Logger: o.Logger, Now: o.Now}
+	if l, ok := a.(TaskLimiter); ok {
+		options.Unavailable = l.TaskUnavailable
+	}
+	server, err := task.NewServer(options)
 	if err != nil {
 		return nil, err
 	}

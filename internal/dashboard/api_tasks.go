@@ -33,6 +33,8 @@ type AgentTask struct {
 	Parameters []TaskParameter `json:"parameters" nullable:"false"`
 	HasResult  bool            `json:"has_result"`
 	MaxSeconds float64         `json:"max_seconds"`
+	// Unavailable is for people.
+	Unavailable string `json:"unavailable" doc:"Why the agent cannot do it as it is set up, and what helps; empty where it can."`
 }
 
 // TaskParameter is one thing that a task can be told, as text.
@@ -84,7 +86,7 @@ func (s *Server) agentTasks(ctx context.Context, in *agentInput) (AgentTasks, er
 	for _, t := range list.GetTasks() {
 		task := AgentTask{
 			Name: t.GetName(), Summary: t.GetSummary(), Parameters: []TaskParameter{},
-			HasResult: t.GetResultType() != "", MaxSeconds: t.GetMaxDuration().AsDuration().Seconds(),
+			HasResult: t.GetResultType() != "", MaxSeconds: t.GetMaxDuration().AsDuration().Seconds(), Unavailable: t.GetUnavailable(),
 		}
 		for _, p := range t.GetParameters() {
 			task.Parameters = append(task.Parameters, TaskParameter{
@@ -199,15 +201,7 @@ func (s *Server) taskResult(ctx context.Context, in *resultInput) (*huma.StreamR
 		hc.SetHeader("Content-Length", strconv.FormatUint(chunk.GetInfo().GetBytes(), 10))
 		hc.SetHeader("Content-Disposition", fmt.Sprintf("attachment; filename=%q", fileOf(chunk.GetInfo())))
 		_, w := humago.Unwrap(hc)
-		flush := unhurried(w)
-		for {
-			if _, err := w.Write(chunk.GetData()); err != nil || flush() != nil {
-				return // the caller has left
-			}
-			if chunk, err = stream.Recv(); err != nil {
-				return // whole, or shorter than its length, which the browser tells
-			}
-		}
+		relayFile(w, chunk, stream)
 	}}, nil
 }
 
@@ -226,6 +220,8 @@ func fileOf(info *pb.TaskResultInfo) string {
 		return name + ".json"
 	case "text/plain":
 		return name + ".txt"
+	case packetsType:
+		return name + ".pcap"
 	}
 	return name + ".bin"
 }

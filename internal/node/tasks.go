@@ -94,7 +94,9 @@ func (s *session) taskCommand(ctx, limit context.Context, c *pb.NodeCommand) *pb
 	var err error
 	switch c.GetCommand() {
 	case pb.AgentCommand_AGENT_COMMAND_LIST_TASKS:
-		result.Tasks = task.Messages(m.spec.Tasks)
+		// An agent that does not run, or is of an earlier version, does not say.
+		lacks, _ := m.tasks.Unavailable(limit)
+		result.Tasks = task.Messages(m.spec.Tasks, lacks)
 	case pb.AgentCommand_AGENT_COMMAND_RUN_TASK:
 		err = s.runTask(ctx, m, c.GetTask())
 	case pb.AgentCommand_AGENT_COMMAND_CANCEL_TASK:

@@ -154,6 +154,23 @@ func (c *Client) Cancel(ctx context.Context, runID string) error {
 	return resp.Body.Close()
 }
 
+// Unavailable says, by name, why the agent cannot do tasks as it is set up.
+func (c *Client) Unavailable(ctx context.Context) (map[string]string, error) {
+	resp, err := c.do(ctx, http.MethodGet, "/tasks", http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	var l lacks
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxLacks)).Decode(&l); err != nil {
+		return nil, fmt.Errorf("read what tasks lack: %w", err)
+	}
+	return l.Unavailable, nil
+}
+
+// maxLacks bounds the answer to GET /tasks.
+const maxLacks = 256 << 10
+
 // Result opens the result of a run. The caller closes it.
 func (c *Client) Result(ctx context.Context, runID string) (*pb.TaskResultInfo, io.ReadCloser, error) {
 	resp, err := c.do(ctx, http.MethodGet, "/results/"+runID, http.NoBody)

@@ -27,10 +27,13 @@ type Options struct {
 	AgentID string
 	Tasks   []Task
 	// Run is the agent's own work. It returns soon after ctx has ended.
-	Run     func(ctx context.Context, c *Call) error
-	DataDir string // of the agent; results are kept below it
-	Logger  *slog.Logger
-	Now     func() time.Time
+	Run func(ctx context.Context, c *Call) error
+	// Unavailable says why the agent cannot do a task as it is set up, and what helps;
+	// empty where it can. Nil can do all.
+	Unavailable func(task string) string
+	DataDir     string // of the agent; results are kept below it
+	Logger      *slog.Logger
+	Now         func() time.Time
 }
 
 // Server runs an agent's tasks for its node. Over the agent's socket it answers:
@@ -39,6 +42,7 @@ type Options struct {
 //	                    final one; the run is cancelled when the caller leaves
 //	DELETE /runs/ID     cancels a run
 //	GET    /results/ID  the result of a run, as a file
+//	GET    /tasks       {"unavailable": {NAME: why}}: tasks that cannot be done
 //
 // Errors are {"error"}, for people. It is also the collector of its metrics.
 type Server struct {
@@ -135,7 +139,30 @@ func (s *Server) handler(ctx context.Context) http.Handler {
 	})
 	mux.HandleFunc("DELETE /runs/{id}", s.serveCancel)
 	mux.HandleFunc("GET /results/{id}", s.serveResult)
+	mux.HandleFunc("GET /tasks", s.serveTasks)
 	return mux
+}
+
+// lacks is the body of GET /tasks.
+type lacks struct {
+	Unavailable map[string]string `json:"unavailable"`
+}
+
+func (s *Server) serveTasks(w http.ResponseWriter, _ *http.Request) {
+	out := lacks{Unavailable: map[string]string{}}
+	for _, t := range s.o.Tasks {
+		if why := s.unavailable(t.Name); why != "" {
+			out.Unavailable[t.Name] = plain(why)
+		}
+	}
+	obs.WriteJSON(w, http.StatusOK, out)
+}
+
+func (s *Server) unavailable(task string) string {
+	if s.o.Unavailable == nil {
+		return ""
+	}
+	return s.o.Unavailable(task)
 }
 
 // maxRequest bounds POST /runs: the parameters, each byte of which may be escaped.
@@ -200,6 +227,9 @@ func (s *Server) begin(life context.Context, q request) (*run, int, error) {
 		return nil, http.StatusNotFound, s.unknownTask(q.Task)
 	}
 	t := &s.o.Tasks[i]
+	if why := s.unavailable(t.Name); why != "" {
+		return nil, http.StatusConflict, errors.New(why)
+	}
 	values, err := t.Parse(q.Parameters)
 	if err != nil {
 		return nil, http.StatusBadRequest, err

@@ -146,12 +146,12 @@ func (t *Task) duration() time.Duration {
 	return t.Duration
 }
 
-// Messages is the wire form of tasks.
-func Messages(tasks []Task) []*pb.Task {
+// Messages is the wire form of tasks. unavailable says why some cannot be done, by name.
+func Messages(tasks []Task, unavailable map[string]string) []*pb.Task {
 	out := make([]*pb.Task, 0, len(tasks))
 	for i := range tasks {
 		t := &tasks[i]
-		m := &pb.Task{Name: t.Name, Summary: t.Summary, ResultType: t.ResultType, MaxDuration: durationpb.New(t.duration())}
+		m := &pb.Task{Name: t.Name, Summary: t.Summary, ResultType: t.ResultType, MaxDuration: durationpb.New(t.duration()), Unavailable: plain(unavailable[t.Name])}
 		if t.ResultType != "" {
 			m.MaxResultBytes = uint64(t.resultBytes())
 		}

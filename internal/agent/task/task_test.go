@@ -36,6 +36,7 @@ func declared() []Task {
 		{Name: "deaf", Summary: "does not hear its cancellation", Duration: time.Minute},
 		{Name: "panics", Summary: "breaks down"},
 		{Name: "fails", Summary: "fails", ResultType: "text/plain"},
+		{Name: "absent", Summary: "cannot be done"},
 		{Name: "swells", Summary: "writes without end", ResultType: "text/plain", ResultBytes: 1000},
 	}
 }
@@ -76,7 +77,13 @@ func (f *fake) run(ctx context.Context, c *Call) error {
 func newServer(t *testing.T, now func() time.Time) (*Server, *fake) {
 	t.Helper()
 	f := &fake{hear: make(chan struct{})}
-	s, err := NewServer(Options{AgentID: "test_agent", Tasks: declared(), Run: f.run, DataDir: t.TempDir(), Logger: obs.Discard(), Now: now})
+	unavailable := func(task string) string {
+		if task == "absent" {
+			return "set the switch"
+		}
+		return ""
+	}
+	s, err := NewServer(Options{AgentID: "test_agent", Tasks: declared(), Run: f.run, Unavailable: unavailable, DataDir: t.TempDir(), Logger: obs.Discard(), Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,6 +128,18 @@ func toEnd(t *testing.T, c *Client, id, task string, parameters map[string]strin
 		t.Fatal(err)
 	}
 	return last, nil
+}
+
+// TestUnavailable: what an agent cannot do is said before and when it is asked for.
+func TestUnavailable(t *testing.T) {
+	c, _ := serve(t)
+	lacks, err := c.Unavailable(t.Context())
+	if err != nil || len(lacks) != 1 || lacks["absent"] != "set the switch" {
+		t.Errorf("%v, %v", lacks, err)
+	}
+	if _, err := toEnd(t, c, "00000001", "absent", nil); err == nil || err.Error() != "set the switch" {
+		t.Errorf("%v", err)
+	}
 }
 
 func TestRunsEnd(t *testing.T) {

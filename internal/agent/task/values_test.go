@@ -51,8 +51,8 @@ func TestValuesAndMessages(t *testing.T) {
 			t.Errorf("%v gives %v", bad, v)
 		}
 	}
-	m := Messages([]Task{task})[0]
-	if m.GetMaxResultBytes() != MaxResultBytes || m.GetMaxDuration().AsDuration() != DefaultDuration || len(m.GetParameters()) != 5 {
+	m := Messages([]Task{task}, map[string]string{task.Name: "not now"})[0]
+	if m.GetMaxResultBytes() != MaxResultBytes || m.GetMaxDuration().AsDuration() != DefaultDuration || len(m.GetParameters()) != 5 || m.GetUnavailable() != "not now" {
 		t.Errorf("%v", m)
 	}
 	for state := range map[State]bool{Running: true, Succeeded: true, Failed: true, Cancelled: true, TimedOut: true, Stuck: true} {

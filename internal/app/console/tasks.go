@@ -73,6 +73,9 @@ func ListTasks(ctx context.Context, e *cli.Env, agent, host string, asJSON bool)
 	t := cli.NewTable("TASK", "PARAMETER", "DEFAULT", "RESULT", "WHAT")
 	for _, task := range r.GetTasks() {
 		t.Row(task.GetName(), "", "", task.GetResultType(), task.GetSummary())
+		if why := task.GetUnavailable(); why != "" {
+			t.Row("", "", "", "", "not now: "+why)
+		}
 		for _, p := range task.GetParameters() {
 			t.Row("", p.GetName(), p.GetDefault(), "", p.GetSummary())
 		}
@@ -93,7 +96,7 @@ func tasksJSON(r *pb.ListTasksResponse) map[string]any {
 		}
 		list = append(list, map[string]any{
 			"name": task.GetName(), "summary": task.GetSummary(), "parameters": parameters, "result_type": task.GetResultType(),
-			"max_result_bytes": task.GetMaxResultBytes(), "max_seconds": task.GetMaxDuration().AsDuration().Seconds(),
+			"max_result_bytes": task.GetMaxResultBytes(), "max_seconds": task.GetMaxDuration().AsDuration().Seconds(), "unavailable": task.GetUnavailable(),
 		})
 	}
 	return map[string]any{"agent_id": r.GetAgentId(), "host": r.GetHost(), "tasks": list}
@@ -110,17 +113,11 @@ func RunTask(ctx context.Context, e *cli.Env, o TaskOptions) error {
 	if o.Agent, o.Host, err = named(ctx, c, o.Agent, o.Host); err != nil {
 		return err
 	}
-	stream, err := c.Tasks.RunTask(ctx, &pb.RunTaskRequest{AgentId: o.Agent, Host: o.Host, Task: o.Task, Parameters: o.Parameters, Actor: actor()})
-	var last *pb.TaskProgress
-	if err == nil {
-		last, err = followTask(stream, e, o)
+	last, err := runToEnd(ctx, e, c, o)
+	if err != nil {
+		return err
 	}
-	switch {
-	case ctx.Err() != nil:
-		return fmt.Errorf("%s of %s is cancelled", o.Task, o.Agent)
-	case err != nil:
-		return fmt.Errorf("%s of %s: %w", o.Task, o.Agent, c.Explain(err))
-	case last.GetState() != pb.TaskState_TASK_STATE_SUCCEEDED:
+	if last.GetState() != pb.TaskState_TASK_STATE_SUCCEEDED {
 		if o.JSON {
 			return cli.ErrSilent // the last line says it
 		}
@@ -138,6 +135,22 @@ func RunTask(ctx context.Context, e *cli.Env, o TaskOptions) error {
 			cli.Bytes(n), cli.Clean(last.GetHost()), cli.Clean(last.GetAgentId()), last.GetRunId())
 	}
 	return nil
+}
+
+// runToEnd runs a task, shows its progress and returns the last.
+func runToEnd(ctx context.Context, e *cli.Env, c *remote.Client, o TaskOptions) (*pb.TaskProgress, error) {
+	stream, err := c.Tasks.RunTask(ctx, &pb.RunTaskRequest{AgentId: o.Agent, Host: o.Host, Task: o.Task, Parameters: o.Parameters, Actor: actor()})
+	var last *pb.TaskProgress
+	if err == nil {
+		last, err = followTask(stream, e, o)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("%s of %s is cancelled", o.Task, o.Agent)
+	case err != nil:
+		return nil, fmt.Errorf("%s of %s: %w", o.Task, o.Agent, c.Explain(err))
+	}
+	return last, nil
 }
 
 // followTask shows progress until the last.

@@ -163,7 +163,11 @@ func (s *Service) RunTask(req *pb.RunTaskRequest, stream grpc.ServerStreamingSer
 		s.audit(ctx, act, wish, fmt.Errorf("%s: %s", outcome, last.GetText()))
 		return nil
 	}
-	s.audit(ctx, act, fmt.Sprintf("%s has %s with a result of %d bytes", wish, outcome, last.GetResultBytes()), nil)
+	done := fmt.Sprintf("%s has %s with a result of %d bytes", wish, outcome, last.GetResultBytes())
+	if text := clip(last.GetText()); text != "" {
+		done += ": " + text
+	}
+	s.audit(ctx, act, done, nil)
 	return nil
 }
 
