@@ -34,6 +34,14 @@ func answerTask(conn *grpc.ClientConn, say func(*pb.NodeMessage), c *pb.NodeComm
 			progress(pb.TaskState_TASK_STATE_RUNNING, 1, 0)
 		case "snapshot":
 			progress(pb.TaskState_TASK_STATE_SUCCEEDED, 2, 6)
+		case "packets_save":
+			if c.GetTask().GetParameters()["community_id"] == "1:gone" {
+				say(&pb.NodeMessage{Message: &pb.NodeMessage_Progress{Progress: &pb.TaskProgress{
+					RunId: c.GetTask().GetRunId(), State: pb.TaskState_TASK_STATE_FAILED, Text: "the ring has no packet of it",
+				}}})
+				return
+			}
+			progress(pb.TaskState_TASK_STATE_SUCCEEDED, 2, 6)
 		case "choosy":
 			result.Ok, result.Error, result.BadRequest = false, `parameter rate: "many" is no number`, true
 		default:
@@ -142,4 +150,30 @@ func TestTasksAreShared(t *testing.T) {
 	}
 	end()
 	eventually(t, "there is room again", func() bool { code, _ := open(c); return code == http.StatusOK })
+}
+
+// TestPackets: an analyst gets a flow's packets as a file, or is told why there are none.
+func TestPackets(t *testing.T) {
+	s := newSite(t)
+	s.hub.node(t, "h1")
+	c := s.signedIn(t, "analyst")
+	eventually(t, "the agent is known", func() bool { return c.do("GET", "/api/agents/proc_agent/tasks", nil, nil) == 200 })
+	wish := map[string]any{"agent": "proc_agent", "host": "h1", "community_id": "1:x", "since": "2026-01-02T03:04:05Z"}
+	file := c.send("POST", "/api/packets", wish)
+	defer file.Body.Close()
+	body, err := io.ReadAll(file.Body)
+	if err != nil || file.StatusCode != http.StatusOK || string(body) != "<b>hi\n" || file.Header.Get("Content-Type") != "application/vnd.tcpdump.pcap" ||
+		file.Header.Get("Packets-Saved") != "at work" || !strings.HasPrefix(file.Header.Get("Content-Disposition"), `attachment; filename="amoskys-packets-`) {
+		t.Errorf("%s: %q, %v, headers %v", file.Status, body, err, file.Header)
+	}
+	var p dashboard.Problem
+	if code := c.do("POST", "/api/packets", map[string]any{"agent": "proc_agent", "community_id": "1:gone"}, &p); code != http.StatusConflict || p.Detail != "the ring has no packet of it" {
+		t.Errorf("packets that are gone: %d %q", code, p.Detail)
+	}
+	if code := c.do("POST", "/api/packets", map[string]any{"agent": "none"}, nil); code != http.StatusNotFound {
+		t.Errorf("no such agent: %d", code)
+	}
+	if code := s.signedIn(t, "viewer").do("POST", "/api/packets", wish, nil); code != http.StatusForbidden {
+		t.Errorf("a viewer: %d", code)
+	}
 }

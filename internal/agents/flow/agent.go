@@ -20,6 +20,8 @@ import (
 	"github.com/amoskys/amoskys/internal/flow/dissect"
 	"github.com/amoskys/amoskys/internal/flow/findings"
 	"github.com/amoskys/amoskys/internal/flow/lane"
+	"github.com/amoskys/amoskys/internal/flow/packet"
+	"github.com/amoskys/amoskys/internal/flow/ring"
 	"github.com/amoskys/amoskys/internal/flow/track"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
@@ -49,9 +51,12 @@ type Agent struct {
 	// watch looks for findings; nil does not. Lanes share it.
 	watch *findings.Watch
 	told  int64 // when watch was told of the traffic
+	// ring keeps packets; nil keeps none. feeds are those of the lanes.
+	ring  *ring.Ring
+	feeds []*ring.Feed
 }
 
-var _ agent.Agent = (*Agent)(nil)
+var _ agent.TaskLimiter = (*Agent)(nil)
 
 // New returns an agent that captures nothing yet.
 func New(cfg Config, o agent.Options) (*Agent, error) {
@@ -77,6 +82,9 @@ func New(cfg Config, o agent.Options) (*Agent, error) {
 		a.collector = newCollector(a)
 		a.metrics.collector = a.collector
 	}
+	if err = a.openRing(); err != nil {
+		return nil, err
+	}
 	for i := range cfg.Capture.Fanout {
 		if cfg.captures() {
 			a.addLane(i)
@@ -98,8 +106,13 @@ func (a *Agent) addLane(number int) {
 	if a.cfg.Enrichment.Hostnames || a.watch != nil {
 		identify.OnDNS = told.DNS
 	}
+	var kept func(*packet.Frame, *packet.Packet)
+	if a.ring != nil {
+		a.feeds = append(a.feeds, a.ring.Feed())
+		kept = a.feeds[number].Add
+	}
 	a.lanes = append(a.lanes, lane.New(lane.Options{
-		Source: t, Now: t.now, Identify: identify,
+		Source: t, Now: t.now, Identify: identify, Kept: kept,
 		Table: track.Options{
 			Consumer: told, Idle: a.cfg.Aggregation.timeout(), Update: a.o.Interval,
 			Established: max(a.cfg.Aggregation.timeout(), 10*time.Minute),
@@ -114,6 +127,9 @@ func (a *Agent) addLane(number int) {
 // every is called in the goroutine of a lane, ten times a second.
 func (a *Agent) every(number int, t *tap, c lane.Counts) {
 	a.metrics.note(number, c)
+	if a.ring != nil {
+		a.feeds[number].Flush()
+	}
 	if a.watch == nil || number != 0 {
 		return
 	}
@@ -131,7 +147,7 @@ func (a *Agent) every(number int, t *tap, c lane.Counts) {
 func (a *Agent) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	var parts, publishing sync.WaitGroup
+	var parts, publishing, keeping sync.WaitGroup
 	fail := func(err error) {
 		if err != nil {
 			stop(err)
@@ -150,6 +166,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	if a.cfg.captures() {
 		parts.Go(func() { fail(a.helm.run(ctx)) })
 	}
+	if a.ring != nil {
+		keeping.Go(func() { a.keep() })
+	}
 	for i, l := range a.lanes {
 		parts.Go(func() {
 			if err := l.Run(ctx); err != nil && ctx.Err() == nil {
@@ -157,6 +176,9 @@ func (a *Agent) Run(ctx context.Context) error {
 			}
 			l.Close()
 			a.metrics.note(i, l.Counts())
+			if a.ring != nil {
+				a.feeds[i].Flush()
+			}
 			_ = a.taps[i].Close()
 		})
 	}
@@ -164,6 +186,10 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.queue.end() // and what is in it is still published
 	exported()
 	publishing.Wait()
+	if a.ring != nil {
+		a.ring.End()
+	}
+	keeping.Wait()
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
 		return cause
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/amoskys/amoskys/internal/flow/capture"
 	"github.com/amoskys/amoskys/internal/flow/findings"
 	"github.com/amoskys/amoskys/internal/flow/packet"
+	"github.com/amoskys/amoskys/internal/flow/ring"
 )
 
 // Defaults that the definition and the configuration share.
@@ -33,6 +34,14 @@ type Config struct {
 	Collect      Collect         `yaml:"collect"`
 	Export       Export          `yaml:"export"`
 	Findings     findings.Config `yaml:"findings"`
+	Packets      Packets         `yaml:"packets"`
+}
+
+// Packets says which packets are kept on disk, to be saved as a file when somebody asks.
+type Packets struct {
+	RingMB     int    `yaml:"ring_mb"`     // 0 keeps none
+	Path       string `yaml:"path"`        // empty is the agent's data folder
+	SnapLength int    `yaml:"snap_length"` // bytes kept of each frame
 }
 
 // Capture says which frames are looked at.
@@ -70,6 +79,7 @@ func DefaultConfig() Config {
 		Collect:     defaultCollect(),
 		Export:      defaultExport(),
 		Findings:    findings.DefaultConfig(),
+		Packets:     Packets{SnapLength: capture.DefaultSnap},
 	}
 }
 
@@ -98,6 +108,11 @@ func (c *Config) Validate(v *config.Check) {
 		in.Add("interface", "is none, and collect.listen is empty: the agent would do nothing")
 	}
 	flows.Range("community_id_seed", c.Aggregation.CommunityIDSeed, 0, 65535)
+	kept := v.Under("packets")
+	if c.Packets.RingMB != 0 {
+		kept.Range("ring_mb", c.Packets.RingMB, ring.LeastBytes>>20, 1<<20)
+	}
+	kept.Range("snap_length", c.Packets.SnapLength, 64, capture.MaxSnap)
 }
 
 // program compiles the filter for a link type; nil takes all.
@@ -136,6 +151,7 @@ func Definition() agent.Definition {
 		Kind: "flow", ID: defaultID, Port: defaultPort, ConfigName: "flowagent",
 		Summary:    "network flows of this host: who talks to whom, by which protocol and process",
 		Template:   ConfigTemplate,
+		Tasks:      tasks(),
 		Privileges: []string{"CAP_NET_RAW"},
 		// To see which sockets other users' processes have.
 		Uses: []string{"CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"},

@@ -10,6 +10,7 @@ import (
 	"github.com/amoskys/amoskys/internal/flow/findings"
 	"github.com/amoskys/amoskys/internal/flow/lane"
 	"github.com/amoskys/amoskys/internal/flow/packet"
+	"github.com/amoskys/amoskys/internal/flow/ring"
 	"github.com/amoskys/amoskys/internal/flow/track"
 )
 
@@ -22,6 +23,8 @@ type metrics struct {
 	faults, active, opened, ended    *prometheus.Desc
 	givenUp, waiting, findings, held *prometheus.Desc
 	wire                             wireMetrics
+	keptPackets, keptBytes           *prometheus.Desc
+	unkept, keptFaults, keptSince    *prometheus.Desc
 
 	taps   []*tap
 	queued func() int
@@ -29,6 +32,7 @@ type metrics struct {
 	// nil collects, or exports, nothing
 	collector *collector
 	outlet    *outlet
+	kept      func() ring.Stats // nil keeps no packets
 
 	mu    sync.Mutex // guards what follows
 	lanes []lane.Counts
@@ -72,6 +76,11 @@ func newMetrics(o agent.Options, lanes int) *metrics {
 	m.findings = desc("amoskys_flow_findings_total", "Findings told, updates among them.", "kind")
 	m.held = desc("amoskys_flow_findings_suppressed_total", "Findings and updates that were not told at once, for max_per_minute.")
 	m.wire = newWireMetrics(desc)
+	m.keptPackets = desc("amoskys_flow_kept_packets_total", "Packets written to the ring on disk.")
+	m.keptBytes = desc("amoskys_flow_kept_bytes", "Size of the ring on disk now.")
+	m.unkept = desc("amoskys_flow_unkept_packets_total", "Packets that the ring on disk lacks: the queue to it was full, the disk had little room, or writing failed.", "reason")
+	m.keptFaults = desc("amoskys_flow_kept_errors_total", "Writes to the ring on disk, and removals from it, that failed.")
+	m.keptSince = desc("amoskys_flow_kept_oldest_seconds", "Unix time of the oldest packet of the ring on disk; 0 without any.")
 	m.waiting = desc("amoskys_flow_queue_events", "Events that wait to be published.")
 	return m
 }
@@ -105,7 +114,7 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, c := range m.own() {
 		c.Describe(ch)
 	}
-	for _, d := range []*prometheus.Desc{m.frames, m.bytes, m.drops, m.frozen, m.faults, m.active, m.opened, m.ended, m.givenUp, m.findings, m.held, m.waiting} {
+	for _, d := range []*prometheus.Desc{m.frames, m.bytes, m.drops, m.frozen, m.faults, m.active, m.opened, m.ended, m.givenUp, m.findings, m.held, m.waiting, m.keptPackets, m.keptBytes, m.unkept, m.keptFaults, m.keptSince} {
 		ch <- d
 	}
 	m.wire.describe(ch)
@@ -139,6 +148,16 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	counter(m.givenUp, all.Table.GivenUp+all.Engine.Refused+all.Engine.Starved)
 	gauge(m.waiting, m.queued())
+	if m.kept != nil {
+		k := m.kept()
+		counter(m.keptPackets, k.Packets)
+		counter(m.unkept, k.DroppedQueue, "queue")
+		counter(m.unkept, k.DroppedDisk, "disk")
+		counter(m.unkept, k.DroppedError, "error")
+		counter(m.keptFaults, k.Errors)
+		gauge(m.keptBytes, int(k.Bytes))
+		gauge(m.keptSince, int(k.Oldest/1e9))
+	}
 	if m.found != nil {
 		found := m.found()
 		for kind, n := range found.Told {
