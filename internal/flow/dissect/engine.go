@@ -166,6 +166,9 @@ func (e *Engine) Inspect(s *State, dir Direction, p *packet.Packet) Verdict {
 	if len(p.Payload) == 0 {
 		return More
 	}
+	if p.Flags&packet.ACK != 0 {
+		s.streams[1-dir].agree(p.Ack)
+	}
 	seq := p.Seq
 	if p.Flags&packet.SYN != 0 {
 		seq++

@@ -3,6 +3,8 @@ package dissect
 import (
 	"strings"
 	"testing"
+
+	"github.com/amoskys/amoskys/internal/flow/packet"
 )
 
 // conversations are what protocols say, by their specifications.
@@ -155,6 +157,27 @@ func TestOrder(t *testing.T) {
 				t.Errorf("%+v", st)
 			}
 		})
+	}
+}
+
+// TestTwoAnswers: of two answers to a SYN, the one that the initiator goes on with
+// counts, whichever came last.
+func TestTwoAnswers(t *testing.T) {
+	for _, numbers := range [][2]uint32{{1000, 0x60000000}, {0x60000000, 1000}, {1000, 0xf0000000}} {
+		e := New(Options{})
+		s := e.Begin(tcpTuple(80))
+		for _, n := range numbers {
+			p := packet.Packet{Protocol: ipTCP, Seq: n, Flags: packet.SYN | packet.ACK}
+			e.Inspect(s, FromResponder, &p)
+		}
+		request := segmentAt(1, "GET / HTTP/1.1\r\nHost: example.com\r\n\r\n")
+		request.Flags, request.Ack = packet.ACK, 1001
+		e.Inspect(s, FromInitiator, &request)
+		answer := segmentAt(1001, "HTTP/1.1 204 No Content\r\n\r\n")
+		e.Inspect(s, FromResponder, &answer)
+		if f := e.End(s); f == nil || f.HTTP == nil || f.HTTP.Host != "example.com" || f.HTTP.Status != 204 {
+			t.Errorf("%x: %+v", numbers, f)
+		}
 	}
 }
 

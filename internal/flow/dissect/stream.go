@@ -79,6 +79,17 @@ func (st *stream) begin(seq uint32) {
 	}
 }
 
+// agree takes the number up to which the other side has what this one sent. Where
+// nothing came yet, and the number is far from where the stream was said to begin, a
+// SYN with another number was not the one that counted: one of two answers, or of
+// somebody else.
+func (st *stream) agree(ack uint32) {
+	away := int64(int32(ack - st.first))
+	if st.started && len(st.view) == 0 && len(st.held) == 0 && (away > maxStream || away < -maxStream) {
+		st.first = ack
+	}
+}
+
 // ended says that nothing will be added to view.
 func (st *stream) ended() bool { return st.broken || len(st.view) >= maxStream }
 
