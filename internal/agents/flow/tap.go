@@ -27,8 +27,9 @@ type tap struct {
 	mail chan capture.Source
 
 	source capture.Source
-	last   int64 // time of the last frame
-	due    int64 // when the tap is quiet by force
+	one    [1]packet.Frame // what Next reads into
+	last   int64           // time of the last frame
+	due    int64           // when the tap is quiet by force
 	forced bool
 
 	mu     sync.Mutex // guards what follows
@@ -55,29 +56,40 @@ func (t *tap) give(s capture.Source) {
 
 // Next implements capture.Source. It gives no error but ErrQuiet.
 func (t *tap) Next(f *packet.Frame) error {
+	_, err := t.Batch(t.one[:])
+	if err == nil {
+		*f = t.one[0]
+	}
+	return err
+}
+
+// Batch gives frames as the source does, for capture.Batch. It gives no error but
+// ErrQuiet.
+func (t *tap) Batch(frames []packet.Frame) (int, error) {
 	if t.source == nil {
 		select {
 		case s := <-t.mail:
 			t.take(s)
 		case <-time.After(awaySleep):
 		}
-		return t.quiet(false)
+		return 0, t.quiet(false)
 	}
 	if t.last >= t.due || t.due-t.last > quietEvery {
 		t.due = t.last + quietEvery
-		return t.quiet(true)
+		return 0, t.quiet(true)
 	}
-	switch err := t.source.Next(f); {
+	n, err := capture.Batch(t.source, frames)
+	switch {
 	case err == nil:
-		t.last = f.Time
-		return nil
+		t.last = frames[n-1].Time
+		return n, nil
 	case errors.Is(err, capture.ErrQuiet):
-		return t.quiet(false)
+		return 0, t.quiet(false)
 	default:
 		s := t.source
 		t.take(nil)
 		t.lost(s, err)
-		return t.quiet(false)
+		return 0, t.quiet(false)
 	}
 }
 

@@ -23,6 +23,24 @@ type Source interface {
 	Close() error
 }
 
+// Batch fills as many of frames as the source has at hand, at least one, and says how
+// many; all are valid until the source is read again. Errors are those of Next, and
+// come alone. Sources that hold one frame at a time give one.
+func Batch(s Source, frames []packet.Frame) (int, error) {
+	if b, can := s.(batcher); can {
+		return b.Batch(frames)
+	}
+	if err := s.Next(&frames[0]); err != nil {
+		return 0, err
+	}
+	return 1, nil
+}
+
+// batcher is a Source that holds many frames at once.
+type batcher interface {
+	Batch(frames []packet.Frame) (int, error)
+}
+
 // Stats are counts since a source was opened.
 type Stats struct {
 	Frames, Bytes uint64

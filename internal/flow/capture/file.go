@@ -51,11 +51,17 @@ type File struct {
 	closed []io.Closer
 }
 
-var _ Source = (*File)(nil)
+var (
+	_ Source  = (*File)(nil)
+	_ batcher = (*File)(nil)
+)
 
 // format reads the frames of one file format.
 type format interface {
 	next(w *window, f *packet.Frame) error
+	// held reads the next frame if all of it lies in the window, which then does not
+	// move.
+	held(w *window, f *packet.Frame) bool
 }
 
 // OpenFile opens a capture file; "-" is standard input. A FIFO is read as it is
@@ -146,6 +152,20 @@ func (f *File) Next(frame *packet.Frame) error {
 	f.stats.frames++
 	f.stats.bytes += uint64(frame.Wire)
 	return nil
+}
+
+// Batch gives the next frame, and those behind it that were read with it.
+func (f *File) Batch(frames []packet.Frame) (int, error) {
+	if err := f.Next(&frames[0]); err != nil {
+		return 0, err
+	}
+	n := 1
+	for n < len(frames) && f.format.held(&f.window, &frames[n]) {
+		f.stats.frames++
+		f.stats.bytes += uint64(frames[n].Wire)
+		n++
+	}
+	return n, nil
 }
 
 // Stats counts what was read; it may be some frames behind.

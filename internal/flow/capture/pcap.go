@@ -88,6 +88,18 @@ func (p *pcap) next(w *window, f *packet.Frame) error {
 	return nil
 }
 
+// held implements format. What is damaged is left to next.
+func (p *pcap) held(w *window, f *packet.Frame) bool {
+	at := w.at()
+	if len(at) < p.header {
+		return false
+	}
+	if kept := order32(at[8:12], p.big); kept > MaxSnap || len(at)-p.header < int(kept) {
+		return false
+	}
+	return p.next(w, f) == nil
+}
+
 // damaged says that something could not be read in full; it begins back bytes before
 // the place in the window.
 func damaged(w *window, back int, what string, err error) error {

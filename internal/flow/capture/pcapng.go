@@ -188,6 +188,9 @@ func (p *pcapng) known(kind uint32, body []byte, f *packet.Frame) (found bool, r
 	return true, p.framed(order32(body, p.big), body, f)
 }
 
+// held implements format. Blocks come in an order that only next follows.
+func (*pcapng) held(*window, *packet.Frame) bool { return false }
+
 // addInterface reads an Interface Description Block.
 func (p *pcapng) addInterface(body []byte) string {
 	if len(body) < ifaceFixed {

@@ -46,6 +46,9 @@ func (w *window) peek(n int) ([]byte, error) {
 	return w.fill(n)
 }
 
+// at gives what was read and is still to be used.
+func (w *window) at() []byte { return w.buf[w.from:w.to] }
+
 // advance passes n bytes that peek had given.
 func (w *window) advance(n int) { w.from += n }
 

@@ -57,8 +57,9 @@ type Lane struct {
 	table   *track.Table
 	engine  *dissect.Engine
 	counts  Counts
-	frame   packet.Frame
-	packet  packet.Packet
+	frames  [track.MaxBatch]packet.Frame
+	packets [track.MaxBatch]packet.Packet
+	room    []packet.Frame // what of frames is read into at once
 }
 
 // New returns a Lane that has read nothing.
@@ -71,6 +72,10 @@ func New(o Options) *Lane {
 	if l.o.Now == nil {
 		l.o.Now = time.Now
 	}
+	l.room = l.frames[:]
+	if o.Pace != nil {
+		l.room = l.frames[:1] // Each frame has its own time.
+	}
 	l.table = track.New(l.o.Table)
 	return l
 }
@@ -81,15 +86,17 @@ const often = 8192
 // Run reads the source until its end, which is no error, or until ctx ends. Flows go
 // on after it: a source that comes back can be given to Resume. Close ends them.
 func (l *Lane) Run(ctx context.Context) error {
-	for i := 1; ; i++ {
-		switch err := l.o.Source.Next(&l.frame); {
+	for since := 0; ; {
+		n, err := capture.Batch(l.o.Source, l.room)
+		switch {
 		case err == nil:
-			if err := l.take(ctx); err != nil {
+			if err := l.take(ctx, l.frames[:n]); err != nil {
 				return err
 			}
+			since += n
 		case errors.Is(err, capture.ErrQuiet):
 			l.table.Advance(l.o.Now().UnixNano())
-			i = 0 // look
+			since = often // look
 		case errors.Is(err, io.EOF):
 			l.look()
 			return nil
@@ -97,7 +104,8 @@ func (l *Lane) Run(ctx context.Context) error {
 			l.look()
 			return fmt.Errorf("capture: %w", err)
 		}
-		if i%often == 0 {
+		if since >= often {
+			since = 0
 			l.look()
 			if ctx.Err() != nil {
 				return fmt.Errorf("capture: %w", ctx.Err())
@@ -109,30 +117,44 @@ func (l *Lane) Run(ctx context.Context) error {
 // Resume takes another source for the one that ended.
 func (l *Lane) Resume(s capture.Source) { l.o.Source = s }
 
-func (l *Lane) take(ctx context.Context) error {
-	if l.o.Keep != nil && !l.o.Keep(&l.frame) {
-		l.counts.Filtered++
-		return nil
-	}
-	if l.o.Pace != nil {
-		if err := l.o.Pace(ctx, l.frame.Time); err != nil {
-			return err
+// take counts frames, which were read together, in their flows.
+func (l *Lane) take(ctx context.Context, frames []packet.Frame) error {
+	n := 0
+	for i := range frames {
+		f := &frames[i]
+		if l.o.Keep != nil && !l.o.Keep(f) {
+			l.counts.Filtered++
+			continue
 		}
-	}
-	l.counts.Frames++
-	if err := l.decoder.Decode(&l.frame, &l.packet); err != nil {
-		if fault, ok := errors.AsType[packet.Fault](err); ok {
-			l.counts.Faults[fault]++
+		if l.o.Pace != nil {
+			if err := l.o.Pace(ctx, f.Time); err != nil {
+				return err
+			}
 		}
-		if l.packet.Version == 0 {
-			return nil
+		l.counts.Frames++
+		p := &l.packets[n]
+		if !l.decode(f, p) {
+			continue
 		}
+		if l.o.Kept != nil {
+			l.o.Kept(f, p)
+		}
+		n++
 	}
-	if l.o.Kept != nil {
-		l.o.Kept(&l.frame, &l.packet)
-	}
-	l.table.Add(&l.packet)
+	l.table.AddAll(l.packets[:n])
 	return nil
+}
+
+// decode reports whether a frame is to be counted.
+func (l *Lane) decode(f *packet.Frame, p *packet.Packet) bool {
+	err := l.decoder.Decode(f, p)
+	if err == nil {
+		return true
+	}
+	if fault, ok := errors.AsType[packet.Fault](err); ok {
+		l.counts.Faults[fault]++
+	}
+	return p.Version != 0
 }
 
 func (l *Lane) look() {

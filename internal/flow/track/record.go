@@ -119,6 +119,7 @@ type chunk struct {
 // records are the chunks, and which of their records are free. Numbers begin at 1.
 type records struct {
 	chunks []*chunk
+	memory memory
 	free   []uint32
 	made   uint32
 }
@@ -140,7 +141,7 @@ func (r *records) take() uint32 {
 	}
 	r.made++
 	if int(r.made>>chunkBits) >= len(r.chunks) {
-		r.chunks = append(r.chunks, new(chunk))
+		r.chunks = append(r.chunks, r.memory.chunk())
 	}
 	return r.made
 }

@@ -2,6 +2,7 @@ package track
 
 import (
 	"math/rand/v2"
+	"runtime"
 	"time"
 
 	"github.com/amoskys/amoskys/internal/flow/dissect"
@@ -126,6 +127,7 @@ type Table struct {
 	tunnels                          tunnelSets
 	random                           *rand.Rand
 	stats                            Stats
+	batch                            batch
 	syn                              packet.Packet
 	flow                             Flow
 }
@@ -141,6 +143,7 @@ func New(o Options) *Table {
 	}
 	t.idle, t.long, t.linger = ticks(o.Idle), ticks(o.Established), ticks(o.Linger)
 	t.open, t.update = ticks(o.OpenAfter), ticks(o.Update)
+	t.records.memory.own(t)
 	return t
 }
 
@@ -165,7 +168,10 @@ func (t *Table) Stats() Stats {
 
 // Advance lets time pass up to now, in Unix nanoseconds by the clock of the packets,
 // when none come.
-func (t *Table) Advance(now int64) { t.pass(now) }
+func (t *Table) Advance(now int64) {
+	t.pass(now)
+	runtime.KeepAlive(t)
+}
 
 func (t *Table) pass(at int64) {
 	if now := t.clock.pass(at); now != t.now {
@@ -181,31 +187,17 @@ func (t *Table) Close() {
 			t.end(n, h, Shutdown)
 		}
 	}
+	runtime.KeepAlive(t)
 }
 
 // Add counts a packet in its flow. Nothing of p is kept.
 func (t *Table) Add(p *packet.Packet) {
-	t.pass(p.Time)
-	if p.Version == 0 {
-		t.stats.NotIP++
-		return
+	s := &t.batch.sought[0]
+	if p.Version != 0 {
+		t.seek(p, s)
 	}
-	t.stats.Packets++
-	k, isSecond := keyOf(p, t.o.VLAN)
-	hash := k.hash(&t.secret)
-	side := uint8(0)
-	if isSecond {
-		side = 1
-	}
-	n, h := t.find(&k, hash)
-	if h != nil && p.Protocol == protoTCP && t.begins(n, h, side, p) {
-		t.end(n, h, Idle)
-		h = nil
-	}
-	if h == nil {
-		n, h = t.begin(&k, hash, side, p)
-	}
-	t.count(n, h, side, p)
+	t.add(p, s)
+	runtime.KeepAlive(t) // Records may lie in memory that goes with it.
 }
 
 // find returns the record of a key, or nil.
