@@ -23,7 +23,6 @@ import (
 	"github.com/amoskys/amoskys/internal/flow/packet"
 	"github.com/amoskys/amoskys/internal/flow/ring"
 	"github.com/amoskys/amoskys/internal/flow/track"
-	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
 const (
@@ -70,7 +69,7 @@ func New(cfg Config, o agent.Options) (*Agent, error) {
 	}
 	a.queue = newQueue(o, find, a.metrics)
 	if cfg.Findings.Enabled {
-		a.watch = findings.New(cfg.Findings, func(ev *pb.Event) { a.queue.put(told{event: ev}) })
+		a.watch = findings.New(cfg.Findings, a.queue.putFinding)
 		a.metrics.found = a.watch.Stats
 	}
 	var err error

@@ -15,6 +15,9 @@ const (
 	// maxQueue is how many events may wait to be published; more are dropped and
 	// counted, as capture waits for nobody. Each has about 1 KiB.
 	maxQueue = 8192
+	// maxFindings is how many findings may wait beside them. They are few, and most when
+	// flows are too many for the queue: those must not crowd them out.
+	maxFindings = 256
 	// maxBatch is how many are published together.
 	maxBatch = 256
 	// lastWords is how long publishing goes on after the agent was asked to stop.
@@ -36,19 +39,25 @@ type queue struct {
 	owners  *owners // nil names no processes
 	metrics *metrics
 	events  chan told
+	found   chan told // findings, which go first
 	batch   []told
 }
 
 func newQueue(o agent.Options, find *owners, m *metrics) *queue {
-	q := &queue{o: o, owners: find, metrics: m, events: make(chan told, maxQueue)}
-	m.queued = func() int { return len(q.events) }
+	q := &queue{o: o, owners: find, metrics: m, events: make(chan told, maxQueue), found: make(chan told, maxFindings)}
+	m.queued = func() int { return len(q.events) + len(q.found) }
 	return q
 }
 
-// put adds an event, or drops and counts it where there is no room.
-func (q *queue) put(t told) {
+// put adds an event of a flow, or drops and counts it where there is no room.
+func (q *queue) put(t told) { q.offer(q.events, t) }
+
+// putFinding is put for a finding.
+func (q *queue) putFinding(ev *pb.Event) { q.offer(q.found, told{event: ev}) }
+
+func (q *queue) offer(to chan<- told, t told) {
 	select {
-	case q.events <- t:
+	case to <- t:
 	default:
 		q.metrics.dropped.Inc()
 	}
@@ -71,11 +80,9 @@ func (q *queue) run(ctx context.Context) error {
 		defer q.owners.system.close()
 	}
 	for {
-		first, open := <-q.events
-		if !open {
+		if !q.gather() {
 			return nil
 		}
-		q.gather(first)
 		if q.owners != nil {
 			q.owners.name(ctx, q.batch, func() bool { return len(q.events) > maxQueue/2 })
 		}
@@ -94,15 +101,42 @@ func (q *queue) run(ctx context.Context) error {
 	}
 }
 
-// gather takes what waits, up to a batch.
-func (q *queue) gather(first told) {
-	q.batch = append(q.batch[:0], first)
+// gather waits for an event and takes what waits, up to a batch, findings first. It
+// reports whether there was one before the end.
+func (q *queue) gather() bool {
+	q.batch = q.batch[:0]
+	open := true
+	q.takeFindings()
+	if len(q.batch) == 0 {
+		var t told
+		select {
+		case t = <-q.found:
+			q.batch = append(q.batch, t)
+		case t, open = <-q.events:
+			if open {
+				q.batch = append(q.batch, t)
+			}
+			q.takeFindings()
+		}
+	}
+	for open && len(q.batch) < maxBatch {
+		var t told
+		select {
+		case t, open = <-q.events:
+			if open {
+				q.batch = append(q.batch, t)
+			}
+		default:
+			return true
+		}
+	}
+	return len(q.batch) > 0
+}
+
+func (q *queue) takeFindings() {
 	for len(q.batch) < maxBatch {
 		select {
-		case t, open := <-q.events:
-			if !open {
-				return
-			}
+		case t := <-q.found:
 			q.batch = append(q.batch, t)
 		default:
 			return
@@ -115,6 +149,7 @@ func (q *queue) drain() {
 	for range q.events {
 		q.metrics.dropped.Inc()
 	}
+	q.metrics.dropped.Add(float64(len(q.found)))
 }
 
 // ended says whether an event is the last of its flow.
