@@ -29,24 +29,33 @@ type replay struct {
 	vlan    bool
 	timeout time.Duration
 	seed    uint16
+	publish bool
+	wait    time.Duration
 
 	out  *bufio.Writer
 	told uint64
-	err  error // of writing
+	err  error // of writing, or of publishing
+	// publication sends flows to the hub instead of printing them; nil does not.
+	publication *publication
 }
 
 func newReplayCommand(env *cli.Env) *cobra.Command {
 	r := replay{env: env}
 	cmd := &cobra.Command{
 		Use:   "replay FILE",
-		Short: "Show the flows of a capture file",
+		Short: "Show the flows of a capture file, or publish them",
 		Long: "Reads a capture (pcap or pcapng, packed by gzip or zstd or not; - is standard input) and prints a line for each\n" +
 			"flow when it ends: who spoke with whom, what protocol, how much, and what the content told. It needs no hub and\n" +
 			"no privilege. A flow ends as in the flow agent: closed, reset, or idle for --timeout; what is open at the end of\n" +
-			"the file ends there.",
+			"the file ends there.\n\n" +
+			"With --publish the flows go to the hub as events flow.ended, as the agent replay of this host, whose certificate\n" +
+			"the operator's certificate gets at the first time. They carry the time of their packets and the label capture with\n" +
+			"the file's name, and are about the capture, seen by this host: no host counts as alive by them. The same file,\n" +
+			"read with the same options by the same version, is stored once: run it again after an interruption, and it goes on.",
 		Example: "  amoskys replay capture.pcap\n" +
 			"  amoskys replay capture.pcapng.zst --json --filter 'tcp port 443'\n" +
-			"  tcpdump -w - -i eth0 | amoskys replay -",
+			"  tcpdump -w - -i eth0 | amoskys replay -\n" +
+			"  amoskys replay incident.pcap --publish && amoskys query 'labels.capture:=incident.pcap' --since 10m",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return r.run(cmd.Context(), args[0]) },
 	}
@@ -56,7 +65,9 @@ func newReplayCommand(env *cli.Env) *cobra.Command {
 	f.DurationVar(&r.timeout, "timeout", 30*time.Second, "end a flow that is idle for so long, an established one of TCP for 10m at least; 0 never")
 	f.BoolVar(&r.vlan, "vlan", false, "take the same conversation in two VLANs for two flows")
 	f.Uint16Var(&r.seed, "seed", 0, "seed of Community IDs")
-	f.BoolVar(&r.asJSON, "json", false, "print JSON, one object a line")
+	f.BoolVar(&r.publish, "publish", false, "send the flows to the hub instead of printing them")
+	f.DurationVar(&r.wait, "wait", time.Minute, "with --publish, how long the hub may be away before giving up")
+	f.BoolVar(&r.asJSON, "json", false, "print JSON, one object a line; with --publish one of what became of the flows")
 	return cmd
 }
 
@@ -94,6 +105,9 @@ func (r *replay) run(ctx context.Context, path string) (err error) {
 		}
 		o.Keep = filter.Keep
 	}
+	if r.wait <= 0 {
+		return &cli.UsageError{Err: fmt.Errorf("--wait %s: want more than 0", r.wait)}
+	}
 	source, err := capture.OpenFile(path)
 	if err != nil {
 		return err
@@ -103,21 +117,31 @@ func (r *replay) run(ctx context.Context, path string) (err error) {
 		o.Pace = pace(speed)
 	}
 	progress := cli.NewProgress(r.env.Stderr, r.env.Now)
+	if r.publish {
+		if r.publication, err = r.startPublishing(ctx, path, progress); err != nil {
+			return err
+		}
+		o.Pace = r.publication.pace(o.Pace)
+	}
 	var size int64
 	if info, statErr := os.Stat(path); statErr == nil && info.Mode().IsRegular() {
 		size = info.Size()
 	}
 	o.Source = source
 	o.Every = func(lane.Counts) {
-		progress.Update(path, int64(source.Stats().Bytes), max(size, int64(source.Stats().Bytes)))
+		progress.Update(r.label(path), int64(source.Stats().Bytes), max(size, int64(source.Stats().Bytes)))
 	}
 	r.out = bufio.NewWriterSize(r.env.Stdout, 64<<10)
-	if !r.asJSON {
+	if !r.asJSON && !r.publish {
 		r.heading()
 	}
 	l := lane.New(o)
 	began := r.env.Now()
 	readErr := l.Run(ctx)
+	if r.publish {
+		progress.Done()
+		return r.published(ctx, l, source.Stats(), size, readErr, began)
+	}
 	progress.Done()
 	l.Close()
 	if err := errors.Join(r.err, r.out.Flush()); err != nil {
@@ -163,6 +187,10 @@ func (r *replay) Ended(f *track.Flow) {
 		return
 	}
 	r.told++
+	if r.publication != nil {
+		r.err = r.publication.add(f)
+		return
+	}
 	line := tell.LineOf(f)
 	if r.asJSON {
 		r.err = cli.WriteJSONLine(r.out, &line)

@@ -12,6 +12,7 @@ import (
 	"github.com/amoskys/amoskys/internal/agent"
 	"github.com/amoskys/amoskys/internal/app/endpoint"
 	"github.com/amoskys/amoskys/internal/config"
+	"github.com/amoskys/amoskys/internal/event"
 	"github.com/amoskys/amoskys/internal/hub"
 	"github.com/amoskys/amoskys/internal/hub/certificates"
 	"github.com/amoskys/amoskys/internal/hub/enroll"
@@ -59,7 +60,7 @@ func newMembership(ctx context.Context, o membershipOptions) (*membership, error
 	return &membership{
 		revocations: revocations,
 		enroll: enroll.New(enroll.Options{
-			Store: o.db, Auditor: o.auditor, Issuer: issuer, Caller: callerName, Connected: o.connected, Kinds: endpoint.Observing(), Reach: o.reach, Now: o.now, Logger: o.logger,
+			Store: o.db, Auditor: o.auditor, Issuer: issuer, Caller: callerName, Connected: o.connected, Kinds: append(endpoint.Observing(), event.KindReplay), Reach: o.reach, Now: o.now, Logger: o.logger,
 		}),
 		certificates: certificates.New(certificates.Options{
 			Store: o.db, Issuer: issuer, Revocations: revocations, Auditor: o.auditor, Peers: o.peers, Caller: caller,

@@ -36,6 +36,10 @@ const (
 	TypeAudit             = "audit.activity"
 )
 
+// KindReplay is the kind, and the id, of the agent that a capture is published as: it
+// speaks of what others saw.
+const KindReplay = "replay"
+
 // Origin fills in what every event of one agent has in common.
 type Origin struct {
 	Agent *pb.Agent

@@ -147,7 +147,8 @@ const maxRSA = 8192
 // Enrolled is what a host that has enrolled writes to its certs/ folder.
 type Enrolled struct {
 	CA []byte
-	// Of pairs, CertPEM and KeyPEM are used.
+	// Of pairs, CertPEM and KeyPEM are used. A Node without a key is none: agents
+	// enrolled alone.
 	Node  KeyPair
 	Agent KeyPair // for every agent, unless each has its own
 	// Agents are those of agents that each have their own, by id.
@@ -164,7 +165,10 @@ type enrolled struct {
 // all are the certificates of host.
 func (e *Enrolled) all(host string) []enrolled {
 	host = hostname.Normal(host)
-	list := []enrolled{{RoleNode, host, "node", e.Node}}
+	var list []enrolled
+	if len(e.Node.KeyPEM) > 0 {
+		list = append(list, enrolled{RoleNode, host, "node", e.Node})
+	}
 	if len(e.Agents) == 0 {
 		return append(list, enrolled{RoleAgent, host, "agent", e.Agent})
 	}
@@ -291,6 +295,24 @@ func WriteEnrolled(dir string, e *Enrolled, force bool) (err error) {
 		}
 	}
 	return syncDir(dir)
+}
+
+// WriteAgent writes the certificate and key of one agent that enrolled alone, and
+// returns where they are. Those that were there are replaced.
+func WriteAgent(dir, id string, pair KeyPair) (f Files, err error) {
+	f = FilesFor(dir, AgentName(id))
+	if err := refuseOpenFolder(dir); err != nil {
+		return f, fmt.Errorf("certificates: %w", err)
+	}
+	unlock, err := lockFolder(dir)
+	if err != nil {
+		return f, err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	if err := finishSwaps(dir); err != nil {
+		return f, err
+	}
+	return f, swapPair(dir, AgentName(id), &pair)
 }
 
 // removeAgents removes certificates of agents that e does not replace: an agent

@@ -12,9 +12,11 @@ const (
 
 // EnrollRequest asks for a host's certificates. Keys stay where they were made.
 type EnrollRequest struct {
-	Token   string `json:"token"`
-	Host    string `json:"host"`
-	CSRNode string `json:"csr_node"` // PEM
+	Token string `json:"token"`
+	Host  string `json:"host"`
+	// CSRNode is empty where agents that each have their own certificate enrol alone,
+	// on a host that runs no node or has one already.
+	CSRNode string `json:"csr_node,omitempty"` // PEM
 	// CSRAgent is for the one certificate of all agents; empty when each of Agents
 	// gets its own.
 	CSRAgent string        `json:"csr_agent,omitempty"` // PEM
@@ -37,7 +39,7 @@ type EnrollAgent struct {
 // EnrollResponse is what a host gets, all PEM.
 type EnrollResponse struct {
 	CA        string `json:"ca"`
-	NodeCert  string `json:"node_cert"`
+	NodeCert  string `json:"node_cert,omitempty"`
 	AgentCert string `json:"agent_cert,omitempty"`
 	// AgentCerts are in the order of the request's Agents.
 	AgentCerts []string `json:"agent_certs,omitempty"`

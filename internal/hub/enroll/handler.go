@@ -166,6 +166,8 @@ func (s *Service) requests(ca *identity.CA, host string, req *identity.EnrollReq
 	switch {
 	case (req.CSRAgent == "") == (len(req.Agents) == 0):
 		return nil, refuse(http.StatusBadRequest, "agents share one certificate, or each has its own: the request wants neither or both")
+	case req.CSRNode == "" && len(req.Agents) == 0:
+		return nil, refuse(http.StatusBadRequest, "without a node's certificate, agents enrol with one each: the request names none")
 	case len(req.Agents) > identity.MaxEnrollAgents:
 		return nil, refuse(http.StatusBadRequest, "%d agents are more than %d", len(req.Agents), identity.MaxEnrollAgents)
 	case len(req.Machine) > maxMachine:
@@ -181,7 +183,10 @@ func (s *Service) requests(ca *identity.CA, host string, req *identity.EnrollReq
 			Origin: state.OriginEnrolment, For: by, Machine: strings.ToValidUTF8(req.Machine, "?"),
 		}
 	}
-	out := []certificates.Request{one(identity.RoleNode, host, req.CSRNode, nil)}
+	var out []certificates.Request
+	if req.CSRNode != "" {
+		out = append(out, one(identity.RoleNode, host, req.CSRNode, nil))
+	}
 	if req.CSRAgent != "" {
 		return append(out, one(identity.RoleAgent, host, req.CSRAgent, req.Observes)), nil
 	}
@@ -260,9 +265,11 @@ func (s *Service) issue(
 	if err != nil {
 		return nil, err
 	}
-	warning, err := s.rival(ctx, t, host, requests[0].Machine)
-	if err != nil {
-		return nil, err
+	warning := ""
+	if requests[0].ID.Role == identity.RoleNode { // An agent alone takes nobody's place.
+		if warning, err = s.rival(ctx, t, host, requests[0].Machine); err != nil {
+			return nil, err
+		}
 	}
 	err = s.o.Store.UseToken(ctx, t.ID, t.SecretHash, host, host+" from "+addr)
 	if errors.Is(err, state.ErrNotFound) {
@@ -274,14 +281,17 @@ func (s *Service) issue(
 	if err != nil {
 		return nil, err
 	}
-	resp := &identity.EnrollResponse{CA: string(roots), NodeCert: string(pairs[0].CertPEM)}
+	resp := &identity.EnrollResponse{CA: string(roots)}
 	if warning != "" {
 		act.Detail, resp.Warnings = warning, []string{warning}
 	}
-	for i, p := range pairs[1:] {
-		if requests[i+1].ID.AgentID() == "" {
+	for i, p := range pairs {
+		switch id := requests[i].ID; {
+		case id.Role == identity.RoleNode:
+			resp.NodeCert = string(p.CertPEM)
+		case id.AgentID() == "":
 			resp.AgentCert = string(p.CertPEM)
-		} else {
+		default:
 			resp.AgentCerts = append(resp.AgentCerts, string(p.CertPEM))
 		}
 	}
