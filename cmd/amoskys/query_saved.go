@@ -45,12 +45,15 @@ func newSavedSave(env *cli.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "save NAME QUERY", Short: "Save a query", Args: cobra.ExactArgs(2),
 		Long: `Saves a query for you, or with --shared for everybody. A name is there once among your
-own, and once among those that are shared. With --replace all of it is as it is typed now,
-but for whom it is, unless --shared or --shared=false says so.`,
+own, and once among those that are shared. With --replace its text is what is typed now, and
+its range, its fields and for whom it is are what they were, unless a flag says so: --since ""
+and --fields "" take them away, --shared=false makes it yours alone.`,
 		Example: `  amoskys query saved save grave 'severity:>=high' --since 7d --fields time,host,message
   amoskys query saved save grave 'severity:>=medium' --replace --shared`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o.Name, o.Query, o.TypedShared = args[0], args[1], cmd.Flags().Changed("shared")
+			typed := cmd.Flags().Changed
+			o.Name, o.Query, o.TypedShared = args[0], args[1], typed("shared")
+			o.TypedRange, o.TypedFields = typed("since") || typed("until"), typed("fields")
 			return ask.Save(cmd.Context(), env, o, asJSON)
 		},
 	}

@@ -3,6 +3,7 @@ package logsql
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/VictoriaMetrics/VictoriaMetrics/lib/regexutil"
 )
@@ -13,15 +14,18 @@ type cost struct {
 	program int
 	negated int
 	// read says what must be read; the first such filter.
-	read string
-	// narrow says that every event found has a word that the index knows.
-	narrow, either bool
+	read         string
+	bares, words int
+	// sieve are the filters, in the engine's words, that every event found passes and with
+	// which the index helps. either says that they need not hold.
+	sieve  []string
+	either bool
 }
 
 // word notes a filter that the index helps with.
 func (c *cost) word(depth int) {
 	if depth == 0 && c.negated == 0 {
-		c.narrow = true
+		c.words++
 	}
 }
 
@@ -33,6 +37,7 @@ func (c *cost) or(depth int) {
 }
 
 func (c *cost) bare(format string, args ...any) {
+	c.bares++
 	if c.read == "" {
 		c.read = fmt.Sprintf(format, args...)
 	}
@@ -64,10 +69,26 @@ func hasWholeWord(s string) bool {
 	return false
 }
 
+// sift reads a filter that stands at the top and notes it if the index helps with all of it.
+func (p *parser) sift(read func() *SyntaxError) *SyntaxError {
+	from, bares, words := p.out.engine.Len(), p.cost.bares, p.cost.words
+	err := read()
+	if err == nil && p.cost.bares == bares && p.cost.words > words {
+		p.cost.sieve = append(p.cost.sieve, p.out.engine.String()[from:])
+	}
+	return err
+}
+
 func (p *parser) costly() string {
-	c := p.cost
-	if c.read == "" || c.narrow && !c.either {
+	if p.cost.read == "" {
 		return ""
 	}
-	return c.read + " has no whole word in it that an index could look for, so every value is read: add a field:value, a word, or a shorter time range"
+	return p.cost.read + " has no whole word in it that an index could look for, so every value is read: add a field:value, a word, or a shorter time range"
+}
+
+func (p *parser) sieve() string {
+	if p.cost.either {
+		return ""
+	}
+	return strings.Join(p.cost.sieve, " ")
 }

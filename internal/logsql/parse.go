@@ -30,7 +30,9 @@ type parser struct {
 	piped bool
 	// subquery says that a filter needs the answer of another query.
 	subquery bool
-	cost     cost
+	// counted says that a pipe came that gives out few rows: filters behind it read little.
+	counted bool
+	cost    cost
 }
 
 func newParser(text string) *parser { return &parser{lexer: lexer{text: text}} }
@@ -170,7 +172,12 @@ func (p *parser) or(tg target, group bool) *SyntaxError {
 
 func (p *parser) and(tg target, group bool) *SyntaxError {
 	for {
-		if err := p.not(tg, group); err != nil {
+		read := func() *SyntaxError { return p.not(tg, group) }
+		if p.depth == 0 && p.pipes == 0 {
+			whole := read
+			read = func() *SyntaxError { return p.sift(whole) }
+		}
+		if err := read(); err != nil {
 			return err
 		}
 		t := p.peek(tg.context())

@@ -105,6 +105,7 @@ func (p *parser) pipe() *SyntaxError {
 	default:
 		p.at = t.end
 	}
+	p.counted = p.counted || p.depth == 0 && slices.Contains(fewRows(), name)
 	w := pipeWalk{p: p, name: name, kind: k, scope: p.names.clone()}
 	var err *SyntaxError
 	text := p.written(func() { err = w.walk() })
@@ -134,14 +135,22 @@ func pipeNames() []string {
 	return out
 }
 
+// fewRows are pipes that give out few rows, however many they are given.
+func fewRows() []string {
+	return []string{"stats", "top", "uniq", "limit", "head", "field_values", "field_names", "facets"}
+}
+
 func (p *parser) filterPipe(pos int) *SyntaxError {
 	p.at = pos
 	p.out.raw("filter ")
-	cost := p.cost // what is counted is read already
+	before := p.cost
 	err := p.or(target{}, false)
-	program := p.cost.program
-	p.cost = cost
-	p.cost.program = program
+	after := p.cost
+	p.cost = before
+	p.cost.program = after.program
+	if p.depth == 0 && !p.counted {
+		p.cost.read = after.read
+	}
 	return err
 }
 

@@ -27,6 +27,7 @@ type Query struct {
 	pipes    bool
 	subquery bool
 	costly   string
+	sieve    string
 }
 
 // Parse reads a query. An empty one matches all. The error is a *SyntaxError.
@@ -43,7 +44,7 @@ func Parse(text string) (*Query, error) {
 	}
 	q := &Query{
 		text: text, engine: p.out.engine.String(), live: p.out.live.String(),
-		pipes: p.piped, subquery: p.subquery, costly: p.costly(),
+		pipes: p.piped, subquery: p.subquery, costly: p.costly(), sieve: p.sieve(),
 	}
 	if _, err := logstorage.ParseQuery(q.engine); err != nil {
 		return nil, p.engineFault(err)
@@ -64,9 +65,14 @@ func (q *Query) Pipes() bool { return q.pipes }
 // All reports whether the query matches every event and changes none.
 func (q *Query) All() bool { return q.engine == matchAll }
 
-// Costly says why the query may take long over a long range; empty for one that an
-// index helps with.
+// Costly says why the query may take long over many events: the engine must read every
+// value of a field. Empty for one that an index helps with.
 func (q *Query) Costly() string { return q.costly }
+
+// Sieve is a filter, in the engine's words, with which the index helps and which every
+// event passes that the query finds: a Costly query reads values of no others. Empty
+// where there is none.
+func (q *Query) Sieve() string { return q.sieve }
 
 // invalidAt is where the first byte that is not UTF-8 stands.
 func invalidAt(q string) int {

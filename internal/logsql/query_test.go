@@ -142,26 +142,38 @@ func TestFaults(t *testing.T) {
 }
 
 func TestCostly(t *testing.T) {
-	for query, want := range map[string]bool{
-		`sshd`:                                          false,
-		`process.name:curl`:                             false,
-		`process.command_line:~"a.*b"`:                  true,
-		`process.command_line:~"-o /tmp/x "`:            false,
-		`type:process.execution process.name:~"a.*b"`:   false,
-		`type:process.execution or process.name:~"a.*"`: true,
-		`-type:x process.name:~"a.*b"`:                  true,
-		`i(root)`:                                       true,
-		`fail*`:                                         true,
-		`"user fail"*`:                                  false,
-		`process.name:fail*`:                            false,
-		`* | filter process.name:~"a.*"`:                false,
+	const no = "-"
+	for query, want := range map[string]string{ // what sieve it has, where it is costly
+		`sshd`:                                                         no,
+		`process.name:curl`:                                            no,
+		`process.command_line:~"a.*b"`:                                 "",
+		`process.command_line:~"-o /tmp/x "`:                           no,
+		`type:process.execution process.name:~"a.*b"`:                  `"type":"process.execution"`,
+		`process.name:~"a.*b" host:=web-1 -host:web-2`:                 `"host":="web-1"`,
+		`type:process.execution (process.name:~"a.*b" or host:=web-1)`: `"type":"process.execution"`,
+		`type:process.execution or process.name:~"a.*"`:                "",
+		`-type:x process.name:~"a.*b"`:                                 "",
+		`i(root)`:                                                      "",
+		`fail*`:                                                        "",
+		`"user fail"*`:                                                 no,
+		`process.name:fail*`:                                           no,
+		`* | filter process.name:~"a.*"`:                               "",
+		`host:=a | filter agent:=b | filter process.name:~"a.*"`:       `"host":="a"`,
+		`* | stats by (process.name) count() | filter process.name:~"a.*"`: no,
 	} {
 		q, err := Parse(query)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := q.Costly(); (got != "") != want {
-			t.Errorf("%s: got %q", query, got)
+		got := no
+		if q.Costly() != "" {
+			got = strings.TrimSpace(q.Sieve())
+		}
+		if got != want {
+			t.Errorf("%s: got %q, want %q", query, got, want)
+		}
+		if _, err := Parse(q.Sieve()); err != nil {
+			t.Errorf("%s: its sieve %q is no query: %v", query, q.Sieve(), err)
 		}
 	}
 }

@@ -150,8 +150,9 @@ type SaveOptions struct {
 	Name, Query, Since, Until string
 	Fields                    []string
 	Shared                    bool
-	// TypedShared says that Shared was typed: else a query that is replaced stays what it is.
-	TypedShared bool
+	// TypedRange, TypedFields and TypedShared say what was typed: of a query that is replaced
+	// the rest stays what it is.
+	TypedRange, TypedFields, TypedShared bool
 	// Replace changes the query of this name, if there is one.
 	Replace bool
 }
@@ -173,9 +174,7 @@ func Save(ctx context.Context, e *cli.Env, o SaveOptions, asJSON bool) error {
 		before, err := byName(list, o.Name)
 		var kept *pb.SavedQuery
 		if o.Replace && err == nil {
-			if q.Id = before.GetId(); !o.TypedShared {
-				q.Shared = before.GetShared()
-			}
+			o.keep(q, before)
 			var resp *pb.ChangeQueryResponse
 			resp, err = c.Saved.ChangeQuery(ctx, &pb.ChangeQueryRequest{Query: q})
 			kept = resp.GetQuery()
@@ -193,6 +192,21 @@ func Save(ctx context.Context, e *cli.Env, o SaveOptions, asJSON bool) error {
 		_, err = fmt.Fprintf(e.Stdout, "saved: amoskys query --saved %q\n", cli.Clean(kept.GetName()))
 		return err
 	})
+}
+
+// keep takes what was not typed from the query that q replaces. A range is one thing: who
+// types one bound means both.
+func (o *SaveOptions) keep(q, before *pb.SavedQuery) {
+	q.Id = before.GetId()
+	if !o.TypedRange {
+		q.Since, q.Until = before.GetSince(), before.GetUntil()
+	}
+	if !o.TypedFields {
+		q.Columns = before.GetColumns()
+	}
+	if !o.TypedShared {
+		q.Shared = before.GetShared()
+	}
 }
 
 // DeleteSaved removes a query by its name, or by its id where that is not 0, which

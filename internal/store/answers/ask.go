@@ -25,20 +25,19 @@ const (
 // the query says one. It returns nil only if every row was given out. What the rows
 // take together is bounded by Limits.Bytes, and noted in the question's account.
 func (s *Service) ask(ctx context.Context, q vlogs.Query, each func(row []vlogs.Field) error) error {
-	select {
-	case s.gate.engine <- struct{}{}:
-		defer func() { <-s.gate.engine }()
-	case <-ctx.Done():
-		return s.fault(ctx, ctx.Err())
+	account, release := s.accountOf(ctx)
+	defer release()
+	done, err := s.gate.turn(ctx, account.who)
+	if err != nil {
+		return s.fault(ctx, err)
 	}
+	defer done()
 	if until, ok := ctx.Deadline(); ok {
 		q.Timeout = time.Until(until)
 	}
 	q.Buffer = s.o.Limits.Bytes
-	account, release := s.accountOf(ctx)
-	defer release()
 	bytes, noted := 0, 0
-	err := s.o.Engine.Query(ctx, q, func(row []vlogs.Field) error {
+	err = s.o.Engine.Query(ctx, q, func(row []vlogs.Field) error {
 		for i := range row {
 			bytes += len(row[i].Name) + len(row[i].Value) + rowFieldBytes
 		}

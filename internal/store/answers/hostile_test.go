@@ -1,8 +1,11 @@
 package answers_test
 
 import (
+	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"math"
 	"path/filepath"
@@ -13,9 +16,11 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/amoskys/amoskys/internal/event"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/store/answers"
 	"github.com/amoskys/amoskys/internal/store/enginetest"
@@ -74,6 +79,15 @@ func TestHostileQueries(t *testing.T) {
 			t.Errorf("%s, as rows: %v", name, err)
 		}
 	}
+	// What leaves too many events is no help, by whichever way it comes; what leaves few is.
+	for _, f := range []*pb.Filter{query(`type:process.execution message:~"(a+)+$"`), {Query: `message:~"(a+)+$"`, Types: []string{"process.execution"}}} {
+		if _, err := c.SearchEvents(t.Context(), &pb.SearchEventsRequest{Filter: f}); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "5000 events") {
+			t.Errorf("%v: %v", f, err)
+		}
+	}
+	if got, err := c.SearchEvents(t.Context(), &pb.SearchEventsRequest{Filter: query(`host:=web-2 message:~"(a+)+$"`)}); err != nil || got.GetTotal() != 0 {
+		t.Errorf("of another host: %d, %v", got.GetTotal(), err)
+	}
 	// The same expression over little is answered.
 	if got, err := c.SearchEvents(t.Context(), &pb.SearchEventsRequest{Filter: query(`message:~"(a+)+$"`), Since: timestamppb.New(now.Add(-time.Hour))}); err != nil || got.GetTotal() != 61 {
 		t.Errorf("over an hour: %d, %v", got.GetTotal(), err)
@@ -105,6 +119,63 @@ func TestHostileQueries(t *testing.T) {
 	}
 	if _, err := c.Event(t.Context(), &pb.EventRequest{Offset: math.MaxUint64, Neighbours: math.MaxUint32}); status.Code(err) != codes.NotFound {
 		t.Errorf("the last offset: %v", err)
+	}
+}
+
+// forged is a page's token with other contents, which pass its checksum.
+func forged(t *testing.T, page string, f *pb.Filter, last, offset, next uint64) string {
+	t.Helper()
+	b, err := base64.RawURLEncoding.DecodeString(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b = b[:1]
+	for _, n := range []uint64{last, offset, next} {
+		b = binary.BigEndian.AppendUint64(b, n)
+	}
+	encoded, err := proto.MarshalOptions{Deterministic: true}.Marshal(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := crc32.MakeTable(crc32.Castagnoli)
+	return base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint32(b, crc32.Update(crc32.Checksum(b, table), table, encoded)))
+}
+
+// TestForgedPages have no other events than the search finds: a token says where to go on,
+// and what is asked stands in the request.
+func TestForgedPages(t *testing.T) {
+	st := newStore(t, answers.Limits{})
+	for i := range 20 {
+		st.add(t, execution(now.Add(-time.Duration(i)*time.Minute), []string{"web-1", "web-2"}[i%2], "curl"))
+	}
+	st.flush(t)
+	c := st.client(t)
+	req := &pb.SearchEventsRequest{Filter: &pb.Filter{Hosts: []string{"web-1"}}, Since: timestamppb.New(now.Add(-10*time.Minute - time.Second)), Limit: 2}
+	first, err := c.SearchEvents(t.Context(), req)
+	if err != nil || first.GetNextPage() == "" {
+		t.Fatal(first, err)
+	}
+	extremes := []uint64{0, 1, uint64(now.UnixNano()), math.MaxInt64, math.MaxInt64 + 1, math.MaxUint64}
+	req.Limit = 100
+	for _, last := range extremes {
+		for _, offset := range extremes {
+			for _, next := range []uint64{0, 5, math.MaxUint64} {
+				req.Page = forged(t, first.GetNextPage(), req.GetFilter(), last, offset, next)
+				got, err := c.SearchEvents(t.Context(), req)
+				if err != nil && status.Code(err) != codes.InvalidArgument {
+					t.Errorf("behind %d, %d of %d: %v", last, offset, next, err)
+				}
+				if len(got.GetEvents()) > 6 {
+					t.Errorf("behind %d, %d of %d: %d events", last, offset, next, len(got.GetEvents()))
+				}
+				for _, e := range got.GetEvents() {
+					ev, err := event.Decode(e.GetEvent())
+					if err != nil || ev.GetHost().GetName() != "web-1" || ev.GetTime().AsTime().Before(req.GetSince().AsTime()) {
+						t.Errorf("behind %d, %d of %d: %v, %v", last, offset, next, ev, err)
+					}
+				}
+			}
+		}
 	}
 }
 

@@ -20,7 +20,8 @@ type Limits struct {
 	// once; 2, and four times as many light ones. Waiting is how many more may wait for
 	// that; 64, as pages of several tabs ask at once.
 	Running, Waiting int
-	// Engine is how many queries of all callers the engine is given at once; 4.
+	// Engine is how many queries of all callers the engine is given at once; 4. One caller
+	// has at most half of them, so that others need not wait until theirs are answered.
 	Engine int
 	// Rows is how many rows a query with pipes may have; 100,000.
 	Rows uint32
@@ -32,9 +33,9 @@ type Limits struct {
 	// FacetRows is how many of the newest rows facets and values are counted over;
 	// 100,000.
 	FacetRows uint64
-	// Reads is how many events may lie in the range of a query of which the engine has
-	// to read every value, such as a regular expression without a word in it; 10 million,
-	// which take 12 s on two processors.
+	// Reads is of how many events at most the engine is made to read every value of a field,
+	// as for a regular expression without a word in it; 5 million, which take 6 s on two
+	// processors.
 	Reads uint64
 	// FlushEvery is how often at most the engine is made to show what it has, for it makes
 	// a small part of its data each time; 200 ms. Until then an answer is of what was
@@ -49,7 +50,7 @@ func (l Limits) orDefault() Limits {
 		Time: cmp.Or(l.Time, 30*time.Second), Running: cmp.Or(l.Running, 2), Waiting: cmp.Or(l.Waiting, 64),
 		Engine: cmp.Or(l.Engine, 4), Rows: cmp.Or(l.Rows, 100_000), Bytes: cmp.Or(l.Bytes, 32<<20),
 		Held: cmp.Or(l.Held, 256<<20), HeldOfCaller: cmp.Or(l.HeldOfCaller, 96<<20),
-		FacetRows: cmp.Or(l.FacetRows, 100_000), Reads: cmp.Or(l.Reads, 10_000_000), FlushEvery: cmp.Or(l.FlushEvery, 200*time.Millisecond),
+		FacetRows: cmp.Or(l.FacetRows, 100_000), Reads: cmp.Or(l.Reads, 5_000_000), FlushEvery: cmp.Or(l.FlushEvery, 200*time.Millisecond),
 		StatusAge: cmp.Or(l.StatusAge, time.Second),
 	}
 }
@@ -79,6 +80,7 @@ type gate struct {
 
 	mu      sync.Mutex
 	callers map[share]*caller
+	asking  map[string]*caller // by name: who has queries at the engine
 }
 
 // share is what of one caller is counted together.
@@ -94,7 +96,7 @@ type caller struct {
 }
 
 func newGate(l Limits) *gate {
-	return &gate{limits: l, engine: make(chan struct{}, l.Engine), callers: map[share]*caller{}}
+	return &gate{limits: l, engine: make(chan struct{}, l.Engine), callers: map[share]*caller{}, asking: map[string]*caller{}}
 }
 
 // enter waits until a caller may ask one more question. RESOURCE_EXHAUSTED: too many
@@ -131,6 +133,37 @@ func (g *gate) enter(ctx context.Context, who share) (leave func(), err error) {
 		}
 		return nil, status.FromContextError(ctx.Err()).Err()
 	}
+}
+
+// turn waits until the engine can be given one more query of who; done ends it.
+func (g *gate) turn(ctx context.Context, who string) (done func(), err error) {
+	g.mu.Lock()
+	c := g.asking[who]
+	if c == nil {
+		c = &caller{running: make(chan struct{}, max(1, g.limits.Engine/2))}
+		g.asking[who] = c
+	}
+	c.all++
+	g.mu.Unlock()
+	forget := func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if c.all--; c.all == 0 {
+			delete(g.asking, who)
+		}
+	}
+	for i, free := range []chan struct{}{c.running, g.engine} {
+		select {
+		case free <- struct{}{}:
+		case <-ctx.Done():
+			if i > 0 {
+				<-c.running
+			}
+			forget()
+			return nil, ctx.Err() //nolint:wrapcheck // the caller words it
+		}
+	}
+	return func() { <-g.engine; <-c.running; forget() }, nil
 }
 
 // begin bounds a question of ctx's caller by Limits.Time, and waits for its turn.

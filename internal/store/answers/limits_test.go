@@ -73,6 +73,53 @@ func TestGate(t *testing.T) {
 	})
 }
 
+// TestTurnsOfTheEngine: who asks much has half of them, and others need not wait for it.
+func TestTurnsOfTheEngine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(Limits{Engine: 4})
+		var done []func()
+		for range 2 {
+			d, err := g.turn(t.Context(), "a")
+			if err != nil {
+				t.Fatal(err)
+			}
+			done = append(done, d)
+		}
+		late := make(chan error)
+		gone, leave := context.WithCancel(t.Context())
+		for _, ctx := range []context.Context{gone, t.Context()} {
+			go func() {
+				d, err := g.turn(ctx, "a")
+				if err == nil {
+					d()
+				}
+				late <- err
+			}()
+			synctest.Wait()
+		}
+		for _, who := range []string{"b", "c"} {
+			d, err := g.turn(t.Context(), who)
+			if err != nil {
+				t.Fatal(err)
+			}
+			done = append(done, d)
+		}
+		leave()
+		if err := <-late; err == nil {
+			t.Error("one that left had its turn")
+		}
+		for _, d := range done {
+			d()
+		}
+		if err := <-late; err != nil {
+			t.Errorf("one that waited: %v", err)
+		}
+		if len(g.asking)+len(g.engine) > 0 {
+			t.Errorf("%d callers and %d turns are remembered", len(g.asking), len(g.engine))
+		}
+	})
+}
+
 func FuzzToken(f *testing.F) {
 	first := &pb.SearchEventsRequest{Filter: &pb.Filter{Query: "x"}}
 	f.Add(token{key{1, 2}, 3}.encode(first))

@@ -89,9 +89,13 @@ func rangeOf(since, until *timestamppb.Timestamp) span {
 	return r
 }
 
+// costs are why a question has the engine read every value of a field; of which events
+// says a filter in the engine's words, "" for all.
+type costs struct{ why, sieve string }
+
 // filterText writes what a filter asks for as LogsQL for the engine, "" for all, and
-// says why that is costly.
-func filterText(f *pb.Filter) (text, costly string, err error) {
+// says what is costly about it.
+func filterText(f *pb.Filter) (text string, costly costs, err error) {
 	var terms []string
 	if len(f.GetTypes()) > 0 {
 		types := make([]string, len(f.GetTypes()))
@@ -119,15 +123,13 @@ func filterText(f *pb.Filter) (text, costly string, err error) {
 	if strings.TrimSpace(f.GetQuery()) != "" {
 		q, err := logsql.Parse(f.GetQuery())
 		if err != nil {
-			return "", "", badQuery(err)
+			return "", costs{}, badQuery(err)
 		}
 		if q.Pipes() {
-			return "", "", status.Error(codes.InvalidArgument, "a query with pipes has rows, not events: it can be run by Rows (amoskys query), not here")
+			return "", costs{}, status.Error(codes.InvalidArgument, "a query with pipes has rows, not events: it can be run by Rows (amoskys query), not here")
 		}
+		costly = costs{q.Costly(), strings.TrimSpace(strings.Join(terms, " ") + " " + q.Sieve())}
 		terms = append(terms, "("+q.Engine()+")")
-		if len(f.GetTypes())+len(f.GetHosts())+len(f.GetAgents()) == 0 {
-			costly = q.Costly()
-		}
 	}
 	return strings.Join(terms, " "), costly, nil
 }

@@ -45,7 +45,7 @@ func (s *Service) Rows(req *pb.RowsRequest, stream grpc.ServerStreamingServer[pb
 	if err != nil {
 		return s.closing(err)
 	}
-	if err := s.afford(ctx, q, parsed.Costly()); err != nil {
+	if err := s.afford(ctx, q, costs{parsed.Costly(), parsed.Sieve()}); err != nil {
 		return s.closing(err)
 	}
 	limit := limitOf(req.GetLimit(), defaultRows, int(s.o.Limits.Rows))

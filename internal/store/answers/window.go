@@ -32,18 +32,24 @@ func (s *Service) question(ctx context.Context, f *pb.Filter, asked span) (*ques
 }
 
 // afford refuses what would have the engine read every value of a field of more than
-// Limits.Reads events: it would take all processors for minutes, or be cut.
-func (s *Service) afford(ctx context.Context, q *question, costly string) error {
-	if costly == "" {
+// Limits.Reads events: it would take all processors for minutes, or be cut. That so many
+// are in the range at all is known at once; only then is it asked how many the index
+// leaves.
+func (s *Service) afford(ctx context.Context, q *question, c costs) error {
+	if c.why == "" {
 		return nil
 	}
-	all := *q
-	all.filter = ""
-	n, err := s.total(ctx, &all, all.whole())
-	if err == nil && n > s.o.Limits.Reads {
-		err = status.Errorf(codes.InvalidArgument, "%s (%d events are in that time; at most %d can be read so)", costly, n, s.o.Limits.Reads)
+	read := *q
+	for _, read.filter = range []string{"", c.sieve} {
+		n, err := s.total(ctx, &read, read.whole())
+		if err != nil || n <= s.o.Limits.Reads {
+			return err
+		}
+		if read.filter == c.sieve {
+			return status.Errorf(codes.InvalidArgument, "%s (it would be of %d events in that time; at most %d can be read so)", c.why, n, s.o.Limits.Reads)
+		}
 	}
-	return err
+	return nil
 }
 
 // inWords is a question in the engine's words.
