@@ -103,7 +103,7 @@ func fqdnOption(v []byte, wire bool) string {
 	if !wire {
 		return hostName(v)
 	}
-	name, _, ok := dnsName(append(append([]byte(nil), v...), 0), 0)
+	name, _, ok := new(shared).dnsName(append(append([]byte(nil), v...), 0), 0)
 	if !ok || name == "." {
 		return ""
 	}

@@ -125,15 +125,24 @@ func skipName(b []byte) int {
 	return -1
 }
 
-// dnsName reads the name at a place, following pointers, each further back than the
-// one before (so that none loops), and returns where it ends in the message.
-func dnsName(b []byte, at int) (name string, end int, ok bool) {
+// dnsName reads the name at a place and returns where it ends in the message.
+func (x *shared) dnsName(b []byte, at int) (name string, end int, ok bool) {
 	var room [256]byte
-	out := room[:0]
+	out, end, ok := appendDNSName(room[:0], b, at)
+	if !ok {
+		return "", 0, false
+	}
+	return x.text(out, maxName), end, true
+}
+
+// appendDNSName appends the name at a place, in lower case, following pointers, each
+// further back than the one before (so that none loops), and returns where it ends in
+// the message.
+func appendDNSName(out, b []byte, at int) (name []byte, end int, ok bool) {
 	limit := at
 	for pointers := 0; ; {
 		if at >= len(b) {
-			return "", 0, false
+			return nil, 0, false
 		}
 		n := int(b[at])
 		switch {
@@ -142,24 +151,24 @@ func dnsName(b []byte, at int) (name string, end int, ok bool) {
 				end = at + 1
 			}
 			if len(out) == 0 {
-				return ".", end, true
+				return append(out, '.'), end, true
 			}
-			return text(lower(out[:len(out)-1]), maxName), end, true
+			return lower(out[:len(out)-1]), end, true
 		case n >= 0xc0:
 			if at+2 > len(b) {
-				return "", 0, false
+				return nil, 0, false
 			}
 			if end == 0 {
 				end = at + 2
 			}
 			target := int(u16(b, at) & 0x3fff)
 			if pointers++; pointers > maxPointers || target >= limit {
-				return "", 0, false
+				return nil, 0, false
 			}
 			at, limit = target, target
 			continue
 		case n > 63 || at+1+n > len(b) || len(out)+n+1 > 255:
-			return "", 0, false
+			return nil, 0, false
 		}
 		for _, c := range b[at+1 : at+1+n] {
 			if c == '.' { // Within a label; a name must not look like another.
@@ -182,14 +191,14 @@ func lower(b []byte) []byte {
 }
 
 // parseDNS reads a message: its first question and its answers.
-func parseDNS(b []byte, answers bool) (*DNS, bool) {
+func (x *shared) parseDNS(b []byte, answers bool) (*DNS, bool) {
 	if len(b) < 12 {
 		return nil, false
 	}
 	d := new(DNS)
 	at := 12
 	for i := range int(min(u16(b, 4), 16)) {
-		name, end, ok := dnsName(b, at)
+		name, end, ok := x.dnsName(b, at)
 		if !ok || end+4 > len(b) {
 			return d, i > 0
 		}
@@ -205,7 +214,7 @@ func parseDNS(b []byte, answers bool) (*DNS, bool) {
 		return d, true
 	}
 	for range int(min(u16(b, 6), maxAnswers)) {
-		a, end, ok := dnsRecord(b, at, d)
+		a, end, ok := x.dnsRecord(b, at, d)
 		if !ok {
 			break
 		}
@@ -217,8 +226,9 @@ func parseDNS(b []byte, answers bool) (*DNS, bool) {
 
 // dnsRecord reads a resource record. A message without a question (mDNS) is named by
 // its first record.
-func dnsRecord(b []byte, at int, d *DNS) (a DNSAnswer, end int, ok bool) {
-	name, at, ok := dnsName(b, at)
+func (x *shared) dnsRecord(b []byte, at int, d *DNS) (a DNSAnswer, end int, ok bool) {
+	var room [256]byte
+	name, at, ok := appendDNSName(room[:0], b, at)
 	if !ok || at+10 > len(b) {
 		return a, 0, false
 	}
@@ -229,7 +239,7 @@ func dnsRecord(b []byte, at int, d *DNS) (a DNSAnswer, end int, ok bool) {
 		return a, 0, false
 	}
 	if d.Query == "" {
-		d.Query, d.Type = name, a.Type
+		d.Query, d.Type = x.text(name, maxName), a.Type
 	}
 	data := b[at+10 : end]
 	switch {
@@ -240,15 +250,15 @@ func dnsRecord(b []byte, at int, d *DNS) (a DNSAnswer, end int, ok bool) {
 		addr := netip.AddrFrom16([16]byte(data))
 		a.Data, a.Addr = addr.String(), packet.Addr(addr.As16())
 	case kind == 2 || kind == 5 || kind == 12 || kind == 39:
-		a.Data, _, _ = dnsName(b[:end], at+10)
+		a.Data, _, _ = x.dnsName(b[:end], at+10)
 	case kind == 15 && n > 2:
-		host, _, _ := dnsName(b[:end], at+12)
+		host, _, _ := x.dnsName(b[:end], at+12)
 		a.Data = strconv.Itoa(int(u16(data, 0))) + " " + host
 	case kind == 33 && n > 6:
-		host, _, _ := dnsName(b[:end], at+16)
+		host, _, _ := x.dnsName(b[:end], at+16)
 		a.Data = host + ":" + strconv.Itoa(int(u16(data, 4)))
 	case kind == 6:
-		a.Data, _, _ = dnsName(b[:end], at+10)
+		a.Data, _, _ = x.dnsName(b[:end], at+10)
 	case kind == 16:
 		a.Data = dnsStrings(data)
 	}
@@ -306,7 +316,7 @@ func (r *reading) dnsMessage(b []byte, multicast bool) Verdict {
 	}
 	s := &r.s.dns
 	response, number := u16(b, 2)&0x8000 != 0, u16(b, 0)
-	d, ok := parseDNS(b, response)
+	d, ok := r.e.shared.parseDNS(b, response)
 	if !ok {
 		return More
 	}
@@ -374,7 +384,7 @@ func (r *reading) announced(source string) {
 	if u16(r.b, 2)&0x8000 == 0 {
 		return
 	}
-	d, ok := parseDNS(r.b, true)
+	d, ok := r.e.shared.parseDNS(r.b, true)
 	if !ok {
 		return
 	}

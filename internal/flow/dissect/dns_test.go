@@ -89,7 +89,7 @@ func TestDNSNames(t *testing.T) {
 		{"control characters", "\x03a\x01b\x00", "a?b", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, _, ok := dnsName(append(header, c.wire...), 12)
+			got, _, ok := new(shared).dnsName(append(header, c.wire...), 12)
 			if got != c.want || ok != c.ok {
 				t.Errorf("got %q %v", got, ok)
 			}

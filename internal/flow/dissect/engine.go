@@ -62,6 +62,8 @@ type Engine struct {
 	reading reading
 
 	certificates certificates
+	shared       shared
+	clients      clients
 }
 
 // New returns an Engine that knows all protocols.
@@ -76,7 +78,7 @@ func New(o Options) *Engine {
 	if err != nil {
 		panic(err) // The built-in rules are tested where they are kept.
 	}
-	return &Engine{o: o, tables: newTables(), pool: pool{room: o.MaxBuffered}, masker: m, certificates: certificates{}}
+	return &Engine{o: o, tables: newTables(), pool: pool{room: o.MaxBuffered}, masker: m, certificates: certificates{}, shared: newShared(), clients: newClients()}
 }
 
 // Stats returns the counts.

@@ -44,7 +44,7 @@ type Facts struct {
 type TLS struct {
 	Version string // "1.3"; the version agreed, or the highest offered
 	SNI     string
-	ALPN    []string // offered by the client
+	ALPN    []string // offered by the client; shared between flows, not to be changed
 	// ALPNChosen is the server's choice, where it is in the clear (TLS 1.2 and older).
 	ALPNChosen string
 	Cipher     string // IANA name of the suite chosen

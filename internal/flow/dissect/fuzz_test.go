@@ -153,7 +153,7 @@ func FuzzDNS(f *testing.F) {
 		for _, port := range []uint16{53, 5353, 5355, 137} {
 			sound(t, play(e, Tuple{SrcPort: port, DstPort: port, Protocol: ipUDP}, []message{{FromResponder, b}}, 1<<16))
 		}
-		if d, ok := parseDNS(b, true); ok {
+		if d, ok := new(shared).parseDNS(b, true); ok {
 			sound(t, &Facts{DNS: d})
 		}
 	})

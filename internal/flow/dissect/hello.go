@@ -149,17 +149,12 @@ func (r *reading) clientHello(b []byte, transport byte) {
 	if t.Version == "" {
 		t.Version = versionName(h.version)
 	}
-	t.SNI = hostName(h.sni)
-	for a := (cursor{b: h.alpn}); len(a.b) > 1 && len(t.ALPN) < maxALPN; {
-		if name := a.take(a.u8()); len(name) > 0 {
-			t.ALPN = append(t.ALPN, text(name, maxName))
-		}
-	}
+	t.SNI = r.e.shared.hostName(h.sni)
 	t.ECH = h.ech
-	t.JA4 = ja4(&h, transport)
-	t.JA3 = ja3(&h)
+	c := r.e.client(&h, transport)
+	t.ALPN, t.JA4, t.JA3 = c.protocols, c.ja4, c.ja3
 	if f := r.facts(); f.QUIC != nil && h.userAgent != nil {
-		f.QUIC.UserAgent = text(h.userAgent, maxText)
+		f.QUIC.UserAgent = r.e.shared.text(h.userAgent, maxText)
 	}
 	r.s.service = serviceOfTLS(r, t)
 }
@@ -194,7 +189,7 @@ func (r *reading) serverHello(b []byte) (retry bool) {
 			}
 		case extALPN:
 			body.u16()
-			t.ALPNChosen = text(body.take(body.u8()), maxName)
+			t.ALPNChosen = r.e.shared.text(body.take(body.u8()), maxName)
 		}
 	}
 	t.Version = versionName(version)

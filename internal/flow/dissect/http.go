@@ -25,6 +25,13 @@ func readHTTP(r *reading) Verdict {
 }
 
 func (r *reading) http() *HTTP {
+	if r.s.facts == nil {
+		both := new(struct {
+			f Facts
+			h HTTP
+		})
+		r.s.facts, both.f.HTTP = &both.f, &both.h
+	}
 	f := r.facts()
 	if f.HTTP == nil {
 		f.HTTP = new(HTTP)
@@ -67,8 +74,8 @@ func (r *reading) httpRequest(h *HTTP) Verdict {
 	}
 	method, rest := word(request)
 	target, version := word(rest)
-	h.Method = text(method, 32)
-	h.Version = text(bytes.TrimPrefix(version, []byte("HTTP/")), 8)
+	h.Method = r.e.shared.text(method, 32)
+	h.Version = r.e.shared.text(bytes.TrimPrefix(version, []byte("HTTP/")), 8)
 	lines(r.b[min(end, len(request)+1):end], func() func(l []byte) bool {
 		n := 0
 		return func(l []byte) bool {
@@ -106,9 +113,9 @@ func (r *reading) requestHeader(h *HTTP, l []byte) {
 	value = bytes.TrimLeft(value, " \t")
 	switch {
 	case equalFold(name, "HOST"):
-		h.Host = hostName(value)
+		h.Host = r.e.shared.hostName(value)
 	case equalFold(name, "USER-AGENT"):
-		h.UserAgent = text(value, maxText)
+		h.UserAgent = r.e.shared.text(value, maxText)
 	case equalFold(name, "AUTHORIZATION"), equalFold(name, "PROXY-AUTHORIZATION"):
 		scheme, secret := word(value)
 		if equalFold(scheme, "BASIC") {
@@ -118,7 +125,7 @@ func (r *reading) requestHeader(h *HTTP, l []byte) {
 		}
 	case equalFold(name, "CONTENT-TYPE"):
 		if h.ContentType == "" {
-			h.ContentType = text(value, maxName)
+			h.ContentType = r.e.shared.text(value, maxName)
 		}
 	}
 }
@@ -173,7 +180,7 @@ func (r *reading) httpResponse(h *HTTP) Verdict {
 	}
 	h.Status = n
 	if h.Version == "" || h.Version == "2" {
-		h.Version = text(bytes.TrimPrefix(version, []byte("HTTP/")), 8)
+		h.Version = r.e.shared.text(bytes.TrimPrefix(version, []byte("HTTP/")), 8)
 	}
 	count := 0
 	lines(r.b[min(end, len(status)+1):end], func(l []byte) bool {
@@ -182,9 +189,9 @@ func (r *reading) httpResponse(h *HTTP) Verdict {
 		switch value = bytes.TrimLeft(value, " \t"); {
 		case !ok:
 		case equalFold(name, "SERVER"):
-			h.Server = text(value, maxName)
+			h.Server = r.e.shared.text(value, maxName)
 		case equalFold(name, "CONTENT-TYPE"):
-			h.ContentType = text(value, maxName)
+			h.ContentType = r.e.shared.text(value, maxName)
 		case equalFold(name, "UPGRADE") && n == 101 && equalFold(value, "WEBSOCKET"):
 			r.s.app = r.e.tables.byName["websocket"]
 		}

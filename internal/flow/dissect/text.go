@@ -15,17 +15,20 @@ const (
 // text makes bytes of a packet into text for Facts: valid UTF-8 of at most limit
 // bytes, without control and format characters or space at its ends.
 func text(b []byte, limit int) string {
-	plain := true
-	for _, c := range b[:min(len(b), limit)] {
-		if c < 0x20 || c >= 0x7f {
-			plain = false
-			break
-		}
-	}
-	if plain {
+	if plain(b[:min(len(b), limit)]) {
 		return strings.TrimSpace(string(b[:min(len(b), limit)]))
 	}
 	return cleanText(string(b[:min(len(b), 4*limit)]), limit)
+}
+
+// plain says whether all of b are printable ASCII characters.
+func plain(b []byte) bool {
+	for _, c := range b {
+		if c < 0x20 || c >= 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 func cleanText(s string, limit int) string {

@@ -238,6 +238,13 @@ func (r *reading) afterServerHello() Verdict {
 func (r *reading) markTLS() { r.tls() }
 
 func (r *reading) tls() *TLS {
+	if r.s.facts == nil {
+		both := new(struct {
+			f Facts
+			t TLS
+		})
+		r.s.facts, both.f.TLS = &both.f, &both.t
+	}
 	f := r.facts()
 	if f.TLS == nil {
 		f.TLS = new(TLS)
