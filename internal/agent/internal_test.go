@@ -48,8 +48,17 @@ func TestStatesAndConditions(t *testing.T) {
 	}
 	k.condition("a", nil)
 	k.condition("b", nil)
+	k.note("b", "2 of them")
+	k.note("a", "1 of them")
 	if state, reasons := k.read(); state != "running" || reasons != nil {
 		t.Errorf("state %s, reasons %v", state, reasons)
+	}
+	if got := strings.Join(k.remarks(), ","); got != "a: 1 of them,b: 2 of them" {
+		t.Errorf("notes %s", got)
+	}
+	k.note("a", "")
+	if got := strings.Join(k.remarks(), ","); got != "b: 2 of them" {
+		t.Errorf("notes %s", got)
 	}
 }
 

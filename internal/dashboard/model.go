@@ -95,7 +95,7 @@ type Agent struct {
 	Version            string     `json:"version"`
 	State              string     `json:"state" enum:"starting,running,degraded,stopping,stopped,crashed,unknown"`
 	Health             string     `json:"health" enum:"green,yellow,red,unknown"`
-	Detail             string     `json:"detail" doc:"Why the health is not green."`
+	Detail             string     `json:"detail" doc:"Why the health is not green, and what the agent says of what it does."`
 	PID                uint32     `json:"pid"`
 	Port               uint32     `json:"port"`
 	StartedAt          *time.Time `json:"started_at" nullable:"true"`

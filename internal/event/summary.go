@@ -109,7 +109,11 @@ func networkSummary(n *pb.NetworkActivity) string {
 	if app := n.GetAppName(); app != "" {
 		s += " " + app
 	}
-	if total := n.GetBytesIn() + n.GetBytesOut(); total > 0 {
+	total := n.GetBytesIn() + n.GetBytesOut()
+	switch rate := n.GetSamplingRate(); {
+	case total > 0 && rate > 1:
+		s += ", about " + bytesText(total) + " (1 packet in " + strconv.FormatUint(rate, 10) + " counted)"
+	case total > 0:
 		s += ", " + bytesText(total)
 	}
 	return s

@@ -442,12 +442,21 @@ func (u *upload) CloseAndRecv() (*pb.SendResultResponse, error) {
 }
 
 // TestLackingPrivileges: an agent that needs what its node cannot give is off, says
-// what to do, and is nothing that is wrong.
+// what to do, and is nothing that is wrong; one whose configuration has other work runs.
 func TestLackingPrivileges(t *testing.T) {
 	needy := testAgent(t, "needy", "good")
 	needy.Privileges = []string{"CAP_OF_NO_KERNEL"}
-	n, _ := startNode(t, Options{Agents: []Agent{needy, testAgent(t, "good", "good")}})
+	lenient := testAgent(t, "lenient", "good")
+	lenient.Privileges = needy.Privileges
+	asked := lenient.Settings
+	lenient.Settings = func() (Settings, error) {
+		s, err := asked()
+		s.WithoutPrivileges = true
+		return s, err
+	}
+	n, _ := startNode(t, Options{Agents: []Agent{needy, lenient, testAgent(t, "good", "good")}})
 	await(t, n, "good", "running", inState(running))
+	await(t, n, "lenient", "running", inState(running))
 	s := await(t, n, "needy", "off", func(s *pb.AgentStatus) bool { return s.GetHealth() == pb.AgentHealthLevel_AGENT_HEALTH_LEVEL_GREY })
 	if s.GetState() != stopped || !strings.HasPrefix(s.GetDetail(), "off: needs CAP_OF_NO_KERNEL: ") || !strings.Contains(s.GetDetail(), os.Args[0]) {
 		t.Errorf("needy: %v", s)

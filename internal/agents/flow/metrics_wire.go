@@ -17,7 +17,7 @@ func newWireMetrics(desc func(name, help string, labels ...string) *prometheus.D
 		records:   desc("amoskys_flow_collect_records_total", "Records of flows in them."),
 		malformed: desc("amoskys_flow_collect_malformed_total", "Datagrams, messages and sets that could not be read, by kind: malformed ones end early or lie about lengths, unsupported ones are of another protocol.", "kind"),
 		lost:      desc("amoskys_flow_collect_lost_total", "What was sent and did not come, by gaps in the exporters' numbers: flows, packets or records, as the protocol counts."),
-		refused:   desc("amoskys_flow_collect_refused_total", "Datagrams and connections of exporters that are not allowed, by kind.", "kind"),
+		refused:   desc("amoskys_flow_collect_refused_total", "Datagrams of exporters that are not allowed, and connections of such or too many at once, by kind.", "kind"),
 		limited:   desc("amoskys_flow_collect_limited_total", "Datagrams above the rate that an exporter may send."),
 		waiting:   desc("amoskys_flow_collect_waiting", "What waits: records for their other direction, sets for their template.", "what"),
 		templates: desc("amoskys_flow_collect_templates_total", "Templates, by what became of them.", "state"),

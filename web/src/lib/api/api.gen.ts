@@ -398,6 +398,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/packets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Packets of a flow that an agent still has, as a pcap file
+         * @description For role analyst and up. A flow agent whose packets.ring_mb is set keeps the newest packets of its host; the answer is those of one flow, or between two ends, as a file of the classic pcap format with times in nanoseconds, of at most 64 MiB. It begins once the agent has searched. Packets-Saved says in words what is in it, and what the agent no longer has; 409 says that there is nothing, and why. Who asked for which packets, and how many they were, is in the audit trail.
+         */
+        post: operations["savePackets"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/password": {
         parameters: {
             query?: never;
@@ -601,7 +621,7 @@ export interface components {
              * @description Share of one core.
              */
             cpu_percent: number;
-            /** @description Why the health is not green. */
+            /** @description Why the health is not green, and what the agent says of what it does. */
             detail: string;
             enabled: boolean;
             /** Format: int64 */
@@ -675,6 +695,8 @@ export interface components {
             name: string;
             parameters: components["schemas"]["TaskParameter"][];
             summary: string;
+            /** @description Why the agent cannot do it as it is set up, and what helps; empty where it can. */
+            unavailable: string;
         };
         AgentTasks: {
             tasks: components["schemas"]["AgentTask"][];
@@ -1237,6 +1259,34 @@ export interface components {
             /** @description Hosts and agents that people should look at, worst first, at most 10. */
             troubles: components["schemas"]["Trouble"][];
             type: string;
+        };
+        PacketsInputBody: {
+            /** @description IP address of one end. */
+            address?: string;
+            /** @description Id of the agent that saw the flow, such as flow_agent. */
+            agent: string;
+            /** @description Of the flow. Without, an address is needed. */
+            community_id?: string;
+            /** @description Its host, where several have such an agent. */
+            host?: string;
+            /** @description IP address of the other end. */
+            peer?: string;
+            /**
+             * Format: int32
+             * @description Port at peer; 0 is any.
+             */
+            peer_port?: number;
+            /**
+             * Format: int32
+             * @description Port at address; 0 is any.
+             */
+            port?: number;
+            /** @enum {string} */
+            protocol?: "any" | "tcp" | "udp" | "icmp" | "icmpv6" | "sctp";
+            /** Format: date-time */
+            since?: string;
+            /** Format: date-time */
+            until?: string;
         };
         PasswordInputBody: {
             new_password: string;
@@ -3157,6 +3207,127 @@ export interface operations {
             };
             /** @description Service Unavailable */
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    savePackets: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PacketsInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Bad Gateway */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Gateway Timeout */
+            504: {
                 headers: {
                     [name: string]: unknown;
                 };

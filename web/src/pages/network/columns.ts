@@ -57,6 +57,9 @@ export const bytesOf = (fields: Fields) =>
 const packetsOf = (fields: Fields) =>
   numberOf(fields, 'source.packets') + numberOf(fields, 'destination.packets');
 
+/** Where an exporter sampled, amounts are estimates. */
+const estimate = (fields: Fields) => (numberOf(fields, 'network.sampling_rate') > 1 ? '≈ ' : '');
+
 /** What a column shows of a flow. */
 export function flowText(event: Event, key: string): string {
   const fields = event.fields ?? {};
@@ -71,9 +74,9 @@ export function flowText(event: Event, key: string): string {
     case 'category':
       return textOf(fields, 'network.category');
     case 'bytes':
-      return bytes(bytesOf(fields));
+      return estimate(fields) + bytes(bytesOf(fields));
     case 'packets':
-      return count(packetsOf(fields));
+      return estimate(fields) + count(packetsOf(fields));
     case 'duration':
       return durationText(durationOf(fields));
     case 'state':

@@ -107,6 +107,9 @@ describe('columns', () => {
       'fin',
     ]);
     expect(flowValue(flow, 'bytes')).toBe(3000);
+    const sampled = event({ 'source.bytes': '3000', 'network.sampling_rate': '100' });
+    expect(flowText(sampled, 'bytes')).toBe('≈ 3.0 kB');
+    expect(flowValue(sampled, 'bytes')).toBe(3000);
     expect(flowValue(flow, 'duration')).toBe(10);
   });
 
