@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/amoskys/amoskys/internal/cli"
 	"github.com/amoskys/amoskys/internal/flow/bpf"
 	"github.com/amoskys/amoskys/internal/flow/capture"
+	"github.com/amoskys/amoskys/internal/flow/geo"
 	"github.com/amoskys/amoskys/internal/flow/lane"
 	"github.com/amoskys/amoskys/internal/flow/tell"
 	"github.com/amoskys/amoskys/internal/flow/track"
@@ -31,6 +33,8 @@ type replay struct {
 	seed    uint16
 	publish bool
 	wait    time.Duration
+	geo     []string
+	atlas   *geo.Atlas // nil names no places
 
 	out  *bufio.Writer
 	told uint64
@@ -68,6 +72,7 @@ func newReplayCommand(env *cli.Env) *cobra.Command {
 	f.BoolVar(&r.publish, "publish", false, "send the flows to the hub instead of printing them")
 	f.DurationVar(&r.wait, "wait", time.Minute, "with --publish, how long the hub may be away before giving up")
 	f.BoolVar(&r.asJSON, "json", false, "print JSON, one object a line; with --publish one of what became of the flows")
+	f.StringArrayVar(&r.geo, "geo", nil, "tell countries and autonomous systems from this file of MaxMind's format; may be given twice")
 	return cmd
 }
 
@@ -107,6 +112,9 @@ func (r *replay) run(ctx context.Context, path string) (err error) {
 	}
 	if r.wait <= 0 {
 		return &cli.UsageError{Err: fmt.Errorf("--wait %s: want more than 0", r.wait)}
+	}
+	if err := r.openGeo(); err != nil {
+		return err
 	}
 	source, err := capture.OpenFile(path)
 	if err != nil {
@@ -151,6 +159,31 @@ func (r *replay) run(ctx context.Context, path string) (err error) {
 	return readErr
 }
 
+// openGeo opens the databases. One that is old is told; one that cannot be read is an
+// error.
+func (r *replay) openGeo() error {
+	if len(r.geo) == 0 {
+		return nil
+	}
+	r.atlas = geo.New(r.geo...)
+	err := r.atlas.Refresh(r.env.Now())
+	if err != nil && r.atlas.Ready() {
+		fmt.Fprintln(r.env.Stderr, "note:", cli.Clean(err.Error()))
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("--geo: %w", err)
+	}
+	return nil
+}
+
+// place adds what the databases know.
+func (r *replay) place(l *tell.Line, f *track.Flow) {
+	src, dst := r.atlas.Of(netip.AddrFrom16(f.Src)), r.atlas.Of(netip.AddrFrom16(f.Dst))
+	l.SrcCountry, l.SrcAS, l.SrcASName = src.Country, src.AS, src.Organization
+	l.DstCountry, l.DstAS, l.DstASName = dst.Country, dst.AS, dst.Organization
+}
+
 // pace waits for the time of each frame, counted from the first, at a multiple of
 // its speed. A leap back waits for nothing.
 func pace(speed float64) func(context.Context, int64) error {
@@ -192,6 +225,9 @@ func (r *replay) Ended(f *track.Flow) {
 		return
 	}
 	line := tell.LineOf(f)
+	if r.atlas != nil {
+		r.place(&line, f)
+	}
 	if r.asJSON {
 		r.err = cli.WriteJSONLine(r.out, &line)
 		return
@@ -216,8 +252,23 @@ func (r *replay) row(l *tell.Line) error {
 		app = "-"
 	}
 	_, err := fmt.Fprintf(r.out, columns, clock, l.Protocol, withPort(l.SrcIP, l.SrcPort), withPort(l.DstIP, l.DstPort), app,
-		cli.Count(l.Packets), cli.Bytes(l.Bytes), strconv.FormatFloat(l.Seconds, 'f', 3, 64), l.State, cli.Clean(l.Name()))
+		cli.Count(l.Packets), cli.Bytes(l.Bytes), strconv.FormatFloat(l.Seconds, 'f', 3, 64), l.State, cli.Clean(strings.TrimSpace(l.Name()+"  "+places(l))))
 	return err
+}
+
+// places says for people where the ends are.
+func places(l *tell.Line) string {
+	one := func(country string, as uint32, name string) string {
+		if as != 0 {
+			country = strings.TrimSpace(fmt.Sprintf("%s AS%d %s", country, as, name))
+		}
+		return strings.TrimSpace(country)
+	}
+	from, to := one(l.SrcCountry, l.SrcAS, l.SrcASName), one(l.DstCountry, l.DstAS, l.DstASName)
+	if from == "" {
+		return to
+	}
+	return from + " > " + to
 }
 
 func withPort(ip string, port uint16) string {

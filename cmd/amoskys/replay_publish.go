@@ -13,6 +13,7 @@ import (
 	"github.com/amoskys/amoskys/internal/flow/capture"
 	"github.com/amoskys/amoskys/internal/flow/lane"
 	"github.com/amoskys/amoskys/internal/flow/track"
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
 // lastAnswers is how long answers of the hub are waited for after Ctrl-C.
@@ -69,7 +70,12 @@ func (r *replay) startPublishing(ctx context.Context, path string, progress *cli
 		return nil, err
 	}
 	p := &publication{host: host, hub: hub, path: path, again: again, ended: make(chan error, 1)}
+	var add func(*pb.NetworkActivity)
+	if r.atlas != nil {
+		add = r.atlas.Fill
+	}
 	p.Publisher = publisher.NewPublisher(publisher.Options{
+		Add: add,
 		Hub: hub, Host: host, Files: files, Dial: dialer.Dial, Key: key, Path: path, Patience: r.wait, Now: r.env.Now,
 		Away: func(err error) {
 			progress.Done()

@@ -53,6 +53,8 @@ type Agent struct {
 	// ring keeps packets; nil keeps none. feeds are those of the lanes.
 	ring  *ring.Ring
 	feeds []*ring.Feed
+	// geoFault is what was told of the databases of places.
+	geoFault string
 }
 
 var _ agent.TaskLimiter = (*Agent)(nil)
@@ -81,6 +83,7 @@ func New(cfg Config, o agent.Options) (*Agent, error) {
 		a.collector = newCollector(a)
 		a.metrics.collector = a.collector
 	}
+	a.queue.atlas = newAtlas(a)
 	if err = a.openRing(); err != nil {
 		return nil, err
 	}
@@ -152,7 +155,13 @@ func (a *Agent) Run(ctx context.Context) error {
 			stop(err)
 		}
 	}
+	if a.queue.atlas != nil {
+		a.readPlaces() // so that the first flows have theirs
+	}
 	publishing.Go(func() { fail(a.queue.run(ctx)) })
+	if a.queue.atlas != nil {
+		parts.Go(func() { a.followPlaces(ctx) })
+	}
 	// Flows that end with us are exported still.
 	exporting, exported := context.WithCancel(context.WithoutCancel(ctx))
 	defer exported()

@@ -11,6 +11,7 @@ import (
 	flowbpf "github.com/amoskys/amoskys/internal/flow/bpf"
 	"github.com/amoskys/amoskys/internal/flow/capture"
 	"github.com/amoskys/amoskys/internal/flow/findings"
+	"github.com/amoskys/amoskys/internal/flow/geo"
 	"github.com/amoskys/amoskys/internal/flow/packet"
 	"github.com/amoskys/amoskys/internal/flow/ring"
 )
@@ -35,6 +36,7 @@ type Config struct {
 	Export       Export          `yaml:"export"`
 	Findings     findings.Config `yaml:"findings"`
 	Packets      Packets         `yaml:"packets"`
+	Geo          geo.Config      `yaml:"geo"`
 }
 
 // Packets says which packets are kept on disk, to be saved as a file when somebody asks.

@@ -16,6 +16,8 @@ import (
 	"github.com/amoskys/amoskys/internal/agent/task"
 	"github.com/amoskys/amoskys/internal/config"
 	"github.com/amoskys/amoskys/internal/flow/capture"
+	"github.com/amoskys/amoskys/internal/flow/geo"
+	"github.com/amoskys/amoskys/internal/flow/geo/geotest"
 	"github.com/amoskys/amoskys/internal/flow/packet"
 	"github.com/amoskys/amoskys/internal/obs"
 )
@@ -47,9 +49,15 @@ func newKeeper(t *testing.T, p Packets, dataDir string, source capture.Source) (
 	told := agenttest.NewRecorder()
 	cfg := DefaultConfig()
 	cfg.Packets, cfg.Capture.Interface = p, loopback(t)
+	cfg.Geo = geo.Config{CityOrCountryDB: "country.mmdb", ASNDB: "asn.mmdb"}
 	a, err := New(cfg, agent.Options{
 		ID: defaultID, Host: "h", HostID: "h", Interval: time.Minute, Logger: obs.Discard(), DataDir: dataDir,
-		Home: config.Home(dataDir), Registerer: prometheus.NewRegistry(), Publisher: told, Condition: func(string, error) {},
+		Home: config.Home(dataDir), Registerer: prometheus.NewRegistry(), Publisher: told, Condition: func(name string, err error) {
+			if err != nil && name == conditionGeo && !strings.Contains(err.Error(), "asn.mmdb: no such file") {
+				t.Errorf("%s: %v", name, err)
+			}
+		},
+		Now: time.Now,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -73,6 +81,10 @@ func ask(t *testing.T, a *Agent, given map[string]string) (file []byte, said str
 // and by its ends, until the ring is switched off.
 func TestSavesPackets(t *testing.T) {
 	dir := t.TempDir()
+	countries := geotest.Database("Country", time.Now(), geotest.Entry{Network: "192.0.2.2/32", Country: "NL"})
+	if err := os.WriteFile(filepath.Join(dir, "country.mmdb"), countries, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	source := &pings{left: 10, done: make(chan struct{})}
 	a, told := newKeeper(t, Packets{RingMB: 4, SnapLength: 50}, dir, source)
 	if why := a.TaskUnavailable(taskSave); why != "" {
@@ -87,6 +99,9 @@ func TestSavesPackets(t *testing.T) {
 		t.Fatal(err)
 	}
 	flow := told.Events()[0].GetNetwork().GetCommunityId() // as it is told, so it is found
+	if n := told.Events()[0].GetNetwork(); n.GetDstEndpoint().GetCountry() != "NL" || n.GetSrcEndpoint().GetCountry() != "" {
+		t.Errorf("it is in %q and %q", n.GetSrcEndpoint().GetCountry(), n.GetDstEndpoint().GetCountry())
+	}
 	ends := map[string]string{"address": "192.0.2.2", "port": "53", "peer": "192.0.2.1", "peer_port": "4097", "protocol": "udp"}
 	for name, given := range map[string]map[string]string{
 		"its ends":     ends,

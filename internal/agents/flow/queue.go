@@ -8,6 +8,7 @@ import (
 	"github.com/amoskys/amoskys/internal/agent"
 	"github.com/amoskys/amoskys/internal/event"
 	"github.com/amoskys/amoskys/internal/flow/dissect"
+	"github.com/amoskys/amoskys/internal/flow/geo"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
@@ -36,7 +37,8 @@ type told struct {
 // queue holds events until they are published.
 type queue struct {
 	o       agent.Options
-	owners  *owners // nil names no processes
+	owners  *owners    // nil names no processes
+	atlas   *geo.Atlas // nil names no places
 	metrics *metrics
 	events  chan told
 	found   chan told // findings, which go first
@@ -89,6 +91,9 @@ func (q *queue) run(ctx context.Context) error {
 		events := make([]*pb.Event, len(q.batch))
 		for i, t := range q.batch {
 			events[i] = t.event
+			if q.atlas != nil {
+				q.atlas.Fill(t.event.GetNetwork())
+			}
 		}
 		if err := q.o.Publisher.Publish(publishing, events...); err != nil {
 			q.metrics.dropped.Add(float64(len(events)))

@@ -102,12 +102,16 @@ func captureName(path string) string {
 func (p *Publisher) encode(f *track.Flow) ([]byte, error) {
 	at := time.Unix(0, f.Last)
 	id := p.o.Key.id(p.flows, at)
+	activity := tell.Surroundings{}.Activity(f)
+	if p.o.Add != nil {
+		p.o.Add(activity)
+	}
 	return event.Encode(&pb.Event{
 		Id: id[:], Time: timestamppb.New(at), Type: event.TypeFlowEnded, Severity: pb.Severity_SEVERITY_INFORMATIONAL,
 		Agent:    &pb.Agent{Id: event.KindReplay, Kind: event.KindReplay, Version: obs.ReadBuild().Version},
 		Observer: &pb.Host{Name: p.o.Host},
 		About:    &pb.Device{Name: p.capture, Type: captureLabel},
 		Labels:   map[string]string{captureLabel: p.capture},
-		Body:     &pb.Event_Network{Network: tell.Surroundings{}.Activity(f)},
+		Body:     &pb.Event_Network{Network: activity},
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/amoskys/amoskys/internal/dial"
 	"github.com/amoskys/amoskys/internal/flow/track"
 	"github.com/amoskys/amoskys/internal/identity"
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
 const (
@@ -35,6 +36,8 @@ type Options struct {
 	Now      func() time.Time
 	// Away is told each time that the hub is lost, and why.
 	Away func(error)
+	// Add adds to a flow what its packets do not tell; nil adds nothing.
+	Add func(*pb.NetworkActivity)
 }
 
 // Counts are flows, by what became of them.

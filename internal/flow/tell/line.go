@@ -85,6 +85,13 @@ type Line struct {
 	Cleartext   string  `json:"cleartext.protocol,omitempty"`
 	User        string  `json:"cleartext.user,omitempty"`
 	Entropy     float64 `json:"payload_entropy,omitempty"`
+	// From databases that the user provides.
+	SrcCountry string `json:"source.geo.country_iso_code,omitempty"`
+	SrcAS      uint32 `json:"source.as.number,omitempty"`
+	SrcASName  string `json:"source.as.organization.name,omitempty"`
+	DstCountry string `json:"destination.geo.country_iso_code,omitempty"`
+	DstAS      uint32 `json:"destination.as.number,omitempty"`
+	DstASName  string `json:"destination.as.organization.name,omitempty"`
 }
 
 // LineOf describes a flow.
