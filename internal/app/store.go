@@ -112,7 +112,7 @@ func runStore(ctx context.Context, home config.Home, cfg store.Config, logger *s
 func answersOptions(hub grpc.ClientConnInterface, engine *keeper.Keeper, feed *ingest.Ingest) answers.Options {
 	query := pb.NewQueryClient(hub)
 	return answers.Options{
-		Engine: engine.Client(), Status: feed.Status, Next: feed.Inserted, Log: feed.Log, Lacks: feed.Lacks, Version: obs.ReadBuild().Version,
+		Engine: engine.Client(), Status: feed.Status, Next: feed.Inserted, Offer: feed.Offer, Log: feed.Log, Lacks: feed.Lacks, Version: obs.ReadBuild().Version,
 		Hub: func(ctx context.Context) (*pb.StatusResponse, error) {
 			return query.Status(ctx, &pb.StatusRequest{})
 		},

@@ -40,6 +40,9 @@ type Options struct {
 	// already, so that a subscription which begins there joins without gap and repetition.
 	// Nil is Status().NextOffset.
 	Next func() uint64
+	// Offer has the engine given what was held back, as nobody had asked, and reports whether
+	// there was something. Nil: nothing is held back.
+	Offer func(context.Context) bool
 	// Log is the number of the log that Next is of (row.Writer.Log): offsets begin anew in
 	// each, and all events of those before count as stored. Nil: there is one alone, 0.
 	Log func() uint64
@@ -96,6 +99,9 @@ func New(o Options) *Service {
 	if o.Next == nil {
 		o.Next = func() uint64 { return o.Status().GetNextOffset() }
 	}
+	if o.Offer == nil {
+		o.Offer = func(context.Context) bool { return false }
+	}
 	if o.Log == nil {
 		o.Log = func() uint64 { return 0 }
 	}
@@ -142,11 +148,18 @@ func (k *known) note(s *pb.StoreStatus, at time.Time) {
 	}
 }
 
+// forget has the store asked anew.
+func (k *known) forget() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.status = nil
+}
+
 // isBehind says that something of what the log had behindAfter ago is not stored.
 func (k *known) isBehind() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return len(k.tails) > 0 && k.at.Sub(k.tails[0].at) >= behindAfter && k.status.GetNextOffset() < k.tails[0].next
+	return k.status != nil && len(k.tails) > 0 && k.at.Sub(k.tails[0].at) >= behindAfter && k.status.GetNextOffset() < k.tails[0].next
 }
 
 // stateOf says how the store is.
@@ -174,6 +187,9 @@ type place struct{ log, next uint64 }
 // stored is the offset before which queries find every event that the log had. One
 // caller has the engine show it, and the others wait for that no longer than they may.
 func (s *Service) stored(ctx context.Context) (place, error) {
+	if s.o.Offer(ctx) {
+		s.status.forget()
+	}
 	v := &s.visible
 	for {
 		v.mu.Lock()

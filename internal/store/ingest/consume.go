@@ -192,42 +192,92 @@ func (g *Gap) OfStore() bool {
 
 // tend hands over batches that nothing fills, and makes durable what is new.
 func (in *Ingest) tend(ctx context.Context) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
 	for {
+		var due <-chan time.Time
+		if after, more := in.look(ctx); more {
+			timer.Reset(after)
+			due = timer.C
+		}
 		select {
 		case <-in.news:
+		case <-due:
 		case <-ctx.Done():
 			return
-		}
-		for in.look(ctx) {
-			if in.o.wait(ctx, in.o.BatchDelay) != nil {
-				return
-			}
 		}
 	}
 }
 
-// look does what is due and reports whether something is still to be done.
-func (in *Ingest) look(ctx context.Context) bool {
+// quietRows is below how many rows a batch waits for QuietDelay.
+const quietRows = 100
+
+// batchDelay is how long the batch that is being filled waits for more.
+func (in *Ingest) batchDelay() time.Duration {
+	if in.rows.Len() < quietRows {
+		return in.o.QuietDelay
+	}
+	return in.o.BatchDelay
+}
+
+// look does what is due and says after what time more is, if anything is to be done.
+func (in *Ingest) look(ctx context.Context) (after time.Duration, more bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.flight.failure() != nil {
-		return false // begin sees to it
+		return 0, false // begin sees to it
 	}
 	now := in.o.now()
-	if in.rows != nil && in.rows.Len() > 0 && now.Sub(in.since) >= in.o.BatchDelay {
-		in.handOver()
+	after = in.o.BarrierEvery * quietTimes
+	if in.rows != nil && in.rows.Len() > 0 {
+		if wait := in.batchDelay() - now.Sub(in.since); wait <= 0 {
+			in.handOver()
+		} else {
+			after = min(after, wait)
+		}
 	}
 	if !in.unsettled() {
-		return false
+		return 0, false
 	}
-	if now.Sub(in.settled) < in.barrierDelay() {
-		return true
+	if wait := in.barrierDelay() - now.Sub(in.settled); wait > 0 {
+		return max(min(after, wait), time.Millisecond), true
 	}
 	if err := in.settle(ctx); err != nil && ctx.Err() == nil {
 		in.settled = now // not again at once
 		in.o.Logger.WarnContext(ctx, "the store cannot make its newest events durable yet", obs.KeyError, err)
 	}
-	return true
+	return in.o.BatchDelay, true
+}
+
+// Bounds on Offer: how often and after what pauses it tries to get at the batch, and how
+// long it waits for the engine to take it.
+const (
+	offerTries = 10
+	offerPause = 5 * time.Millisecond
+	offerTime  = 500 * time.Millisecond
+)
+
+// Offer gives the engine what waits for more to come with it, as somebody asks, and
+// returns once the engine has it, or when that takes long. It reports whether something
+// waited.
+func (in *Ingest) Offer(ctx context.Context) bool {
+	for try := 0; !in.mu.TryLock(); try++ { // whoever holds it long waits for the engine, with a batch that is full
+		if try == offerTries || in.o.wait(ctx, offerPause) != nil {
+			return false
+		}
+	}
+	waits := in.rows != nil && in.rows.Len() > 0 && in.rows.Len() < quietRows && in.flight.failure() == nil
+	next := in.next
+	if waits {
+		in.handOver()
+	}
+	in.mu.Unlock()
+	if waits {
+		ctx, cancel := context.WithTimeout(ctx, offerTime)
+		defer cancel()
+		in.flight.landedBefore(ctx, next)
+	}
+	return waits
 }
 
 // While fewer events than quietEvents are new, a barrier is made so many times more seldom:

@@ -166,6 +166,24 @@ func (f *flight) before() (next stream.Offset, ok bool) {
 	return f.inserted, f.err == nil
 }
 
+// landedBefore returns when the engine was given everything before next, something
+// failed, or ctx ends.
+func (f *flight) landedBefore(ctx context.Context, next stream.Offset) {
+	for {
+		f.mu.Lock()
+		done, changed := f.inserted >= next || f.err != nil, f.changed
+		f.mu.Unlock()
+		if done {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // wait returns when nothing flies.
 func (f *flight) wait(ctx context.Context) error {
 	for {

@@ -38,6 +38,10 @@ type Options struct {
 	// Batches end at so many rows or bytes, 2,000 and 1 MiB, or after BatchDelay, 200 ms.
 	BatchRows, BatchBytes int
 	BatchDelay            time.Duration
+	// QuietDelay is how long a batch of fewer than quietRows waits for more where nobody
+	// asks (Offer), 4 s: each makes the engine write a part of its data and merge it with
+	// others, which is most of what it does on a quiet host.
+	QuietDelay time.Duration
 	// BarrierEvery is how long what is new stays behind the place, 10 s; see barrierDelay.
 	BarrierEvery time.Duration
 	// RetainEvery is how often it is looked for what is too old, a minute.
@@ -68,6 +72,7 @@ func (o *Options) setDefaults() {
 	o.BatchRows = orElse(o.BatchRows, 2000)
 	o.BatchBytes = orElse(o.BatchBytes, 1<<20)
 	o.BatchDelay = orElse(o.BatchDelay, 200*time.Millisecond)
+	o.QuietDelay = max(orElse(o.QuietDelay, 4*time.Second), o.BatchDelay)
 	o.BarrierEvery = orElse(o.BarrierEvery, 10*time.Second)
 	o.RetainEvery = orElse(o.RetainEvery, time.Minute)
 	o.fullPause = orElse(o.fullPause, time.Second)

@@ -48,8 +48,8 @@ func (k *Keeper) watchHealth(ctx context.Context) {
 // machine, may need a moment; that it says nothing is told after silentAfter, which is
 // long before it is taken for hung and killed.
 const (
-	askEvery    = time.Second
-	silentAfter = 4 * time.Second
+	askEvery    = 2 * time.Second
+	silentAfter = 6 * time.Second
 )
 
 // watchSilence notes when the process that serves no longer answers, and when it does.
