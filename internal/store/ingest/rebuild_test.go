@@ -41,34 +41,37 @@ func TestADayThatIsSetAsideIsRebuilt(t *testing.T) {
 		t.Skip("left out with -short: it waits for engines that begin anew")
 	}
 	t.Parallel()
-	for _, kill := range []bool{false, true} {
-		l := newLogged(9)
-		path := t.TempDir()
-		days(t, l, 1000)
-		r := startFeed(t, l, path)
-		r.settled(t, l)
-		before := r.Place().Days
-		r.stop()
-		yesterday := time.Now().UTC().AddDate(0, 0, -1).Format(dayFormat)
-		spoil(t, path, yesterday)
-		r = startFeed(t, l, path, func(o *Options) { o.BatchRows = 100 })
-		l.appendMany(t, 1000)
-		if kill {
-			until(t, "the day is being rebuilt", func() bool { return len(r.Place().Rebuilds) > 0 })
-			killEngine(t, r)
-		}
-		r.settled(t, l)
-		if s := r.keeper.State(); len(s.SetAside) != 1 || s.SetAside[0].Day != yesterday {
-			t.Errorf("set aside: %+v", s.SetAside)
-		}
-		l.same(t, stored(t, r.keeper.Client(), "*"))
-		if p := r.Place(); p.Days[yesterday] != before[yesterday] || len(r.Lacks(time.Time{}, time.Time{})) > 0 {
-			t.Errorf("day %s has %d events, had %d; lacks %v", yesterday, p.Days[yesterday], before[yesterday], r.Lacks(time.Time{}, time.Time{}))
-		}
-		if s := r.Status(); s.GetState() != "ok" {
-			t.Errorf("status %v", s)
-		}
-		r.stop()
+	for name, kill := range map[string]bool{"in peace": false, "with a kill": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLogged(9)
+			path := t.TempDir()
+			days(t, l, 1000)
+			r := startFeed(t, l, path)
+			r.settled(t, l)
+			before := r.Place().Days
+			r.stop()
+			yesterday := time.Now().UTC().AddDate(0, 0, -1).Format(dayFormat)
+			spoil(t, path, yesterday)
+			r = startFeed(t, l, path, func(o *Options) { o.BatchRows = 100 })
+			l.appendMany(t, 1000)
+			if kill {
+				until(t, "the day is being rebuilt", func() bool { return len(r.Place().Rebuilds) > 0 })
+				killEngine(t, r)
+			}
+			r.settled(t, l)
+			if s := r.keeper.State(); len(s.SetAside) != 1 || s.SetAside[0].Day != yesterday {
+				t.Errorf("set aside: %+v", s.SetAside)
+			}
+			l.same(t, stored(t, r.keeper.Client(), "*"))
+			if p := r.Place(); p.Days[yesterday] != before[yesterday] || len(r.Lacks(time.Time{}, time.Time{})) > 0 {
+				t.Errorf("day %s has %d events, had %d; lacks %v", yesterday, p.Days[yesterday], before[yesterday], r.Lacks(time.Time{}, time.Time{}))
+			}
+			if s := r.Status(); s.GetState() != "ok" {
+				t.Errorf("status %v", s)
+			}
+			r.stop()
+		})
 	}
 }
 
