@@ -1,14 +1,35 @@
 import { defineConfig } from 'vitest/config';
 
-// One Chromium and one server at a time: the machines that run this have two cores.
+/** Files that measure speed: nothing else runs beside them. */
+const alone = 'tests/browser/speed.test.ts';
+
+const common = {
+  environment: 'node' as const,
+  globalSetup: ['tests/browser/support/build.ts'],
+  // One Chromium a process, which its files share: see support/browser.ts.
+  isolate: false,
+  testTimeout: 60_000,
+  hookTimeout: 120_000,
+};
+
 export default defineConfig({
   test: {
-    environment: 'node',
-    include: ['tests/browser/**/*.test.ts'],
-    globalSetup: ['tests/browser/support/build.ts'],
-    fileParallelism: false,
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
     reporters: ['default', './tests/summary-reporter.ts'],
+    projects: [
+      {
+        test: {
+          ...common,
+          name: 'pages',
+          include: ['tests/browser/**/*.test.ts'],
+          exclude: [alone],
+          // The machines that run this have two cores.
+          maxWorkers: 2,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        test: { ...common, name: 'speed', include: [alone], maxWorkers: 1, sequence: { groupOrder: 1 } },
+      },
+    ],
   },
 });

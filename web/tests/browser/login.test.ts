@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { fakeUser } from '../fake/server';
-import { hasChromium, need, openTab, signIn } from './support/browser';
+import { hasChromium, need, openTab, signInByForm } from './support/browser';
 import { useFake } from './support/fake';
 
 describe.skipIf(!need(hasChromium, 'Chromium'))('login', () => {
@@ -22,7 +22,7 @@ describe.skipIf(!need(hasChromium, 'Chromium'))('login', () => {
 
   it('leads back to where one wanted to go', async () => {
     const { page, context } = await openTab(stage.browser, stage.fake.address);
-    await signIn(page, fakeUser.name, fakeUser.password, '/dashboard/events?q=sshd&range=1h');
+    await signInByForm(page, fakeUser.name, fakeUser.password, '/dashboard/events?q=sshd&range=1h');
     expect(new URL(page.url()).search).toBe('?q=sshd&range=1h');
     expect(await page.getByRole('combobox', { name: 'Query' }).inputValue()).toBe('sshd');
     await context.close();
@@ -30,7 +30,7 @@ describe.skipIf(!need(hasChromium, 'Chromium'))('login', () => {
 
   it('does not lead to another site', async () => {
     const { page, context } = await openTab(stage.browser, stage.fake.address);
-    await signIn(page, fakeUser.name, fakeUser.password, '/login?next=//evil.example/dashboard');
+    await signInByForm(page, fakeUser.name, fakeUser.password, '/login?next=//evil.example/dashboard');
     expect(new URL(page.url()).pathname).toBe('/dashboard');
     await context.close();
   });

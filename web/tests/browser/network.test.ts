@@ -1,35 +1,22 @@
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { axe, hasChromium, launch, need, openTab, shot, signIn, type View } from './support/browser';
-import { hasProgram, type Program, startProgram } from './support/program';
+import type { Page } from 'playwright-core';
+import { describe, expect, it } from 'vitest';
+import { axe } from './support/axe';
+import { hasChromium, need, shot } from './support/browser';
+import { hasProgram } from './support/program';
+import { useProgram } from './support/real';
 
 const ready = need(hasChromium, 'Chromium') && need(hasProgram, 'bin/amoskys (run make build)');
 
 // The page Network over the real program, whose flows the synthetic agent makes.
 describe.skipIf(!ready)('Network', () => {
-  let program: Program;
-  let browser: Browser;
-
-  beforeAll(async () => {
-    const synthetic = 'synthetic: {rate: 200, anomalies_per_hour: 3000}\n';
-    [program, browser] = await Promise.all([startProgram(undefined, '', synthetic), launch()]);
-  });
-  afterAll(async () => {
-    await browser?.close();
-    await program?.stop();
-  });
-
-  const enter = async (path: string, view: View = {}) => {
-    const tab = await openTab(browser, program.address, { height: 900, ...view });
-    await signIn(tab.page, program.user, program.password, path);
-    return tab;
-  };
+  const stage = useProgram('', 'synthetic: {rate: 200, anomalies_per_hour: 3000}\n');
+  const enter = (path: string) => stage.enter(path, { height: 900 });
   const ended = (page: Page) => page.getByRole('grid', { name: 'Flows that ended' });
   const map = (page: Page) => page.getByRole('listbox', { name: /^Map of hosts/ });
   const pairs = (page: Page) => page.getByRole('grid', { name: 'Who talks to whom' });
 
   it('draws who talks to whom, and what is chosen filters the flows', async () => {
-    const { page, faults, context } = await enter('/dashboard/network');
+    const { page, faults } = await enter('/dashboard/network');
     await ended(page).locator('.row').first().waitFor();
     await map(page).getByRole('option').first().waitFor();
     await pairs(page).locator('.row').first().waitFor();
@@ -64,13 +51,10 @@ describe.skipIf(!ready)('Network', () => {
     await page.getByRole('button', { name: 'Zoom in' }).click();
     await page.getByRole('button', { name: 'All', exact: true }).click();
     expect(faults).toEqual([]);
-    await context.close();
   });
 
   it('opens the timeline of a flow, which leads to its events', async () => {
-    const { page, faults, context } = await enter(
-      '/dashboard/network?tab=flows&q=network.application:=https',
-    );
+    const { page, faults } = await enter('/dashboard/network?tab=flows&q=network.application:=https');
     // Rows that come would move the one that is clicked.
     await ended(page).locator('.row').first().waitFor();
     await page.keyboard.press('p');
@@ -90,11 +74,10 @@ describe.skipIf(!ready)('Network', () => {
     await page.goto(link);
     await happened.getByRole('link', { name: 'flow.ended' }).first().waitFor();
     expect(faults).toEqual([]);
-    await context.close();
   });
 
   it('takes flows apart, and a value becomes a filter', async () => {
-    const { page, faults, context } = await enter('/dashboard/network?tab=apps');
+    const { page, faults } = await enter('/dashboard/network?tab=apps');
     const table = (name: string) => page.getByRole('region', { name, exact: true });
     await table('Categories').getByRole('button', { name: 'web' }).waitFor();
     await table('Applications').getByRole('button', { name: 'ssh' }).click();
@@ -115,11 +98,10 @@ describe.skipIf(!ready)('Network', () => {
     await page.getByRole('grid', { name: 'Open flows' }).locator('.row').first().waitFor();
     await page.getByText('not ended; in no sum').waitFor();
     expect(faults).toEqual([]);
-    await context.close();
   });
 
   it('marks in the map what findings name, and lists them', async () => {
-    const { page, faults, context } = await enter('/dashboard/findings');
+    const { page, faults } = await enter('/dashboard/findings');
     const list = page.getByRole('list', { name: 'Findings' });
     await list
       .getByRole('link', { name: /^Made up: / })
@@ -135,11 +117,10 @@ describe.skipIf(!ready)('Network', () => {
     await page.getByRole('tab', { name: 'Findings' }).click();
     await page.getByRole('list', { name: 'Findings' }).waitFor();
     expect(faults).toEqual([]);
-    await context.close();
   });
 
   it('says what is wrong with a query, in its place, and what there is nothing of', async () => {
-    const { page, context } = await enter('/dashboard/network?q=app:ssh%20proces.name:x');
+    const { page } = await enter('/dashboard/network?q=app:ssh%20proces.name:x');
     const alert = page.getByRole('alert');
     await alert.waitFor();
     expect(await alert.textContent()).toContain('at character 9');
@@ -147,11 +128,10 @@ describe.skipIf(!ready)('Network', () => {
     await page.getByText('No flow matches in this time range').waitFor();
     await page.goto('/dashboard/network?from=2020-01-01T00:00:00Z&to=2020-01-01T01:00:00Z');
     await page.getByText('No flow ended in this time range').waitFor();
-    await context.close();
   });
 
   it('draws the pairs of 100,000 flows, and moves them', { timeout: 120_000 }, async () => {
-    const { page, context } = await enter('/dashboard/network?tab=flows');
+    const { page } = await enter('/dashboard/network?tab=flows');
     await page.route(/\/api\/query\/rows\?.*network\.direction/, (route) =>
       route.fulfill({ json: manyPairs() }),
     );
@@ -186,11 +166,10 @@ describe.skipIf(!ready)('Network', () => {
       `map of 100,000 flows while it is moved: median frame ${seconds.median.toFixed(1)} ms, worst ${seconds.worst.toFixed(0)} ms, of ${seconds.count}`,
     );
     expect(await map(page).getByRole('option').count()).toBeLessThanOrEqual(200);
-    await context.close();
   });
 
   it('says that the store is away, and is whole again by itself', async () => {
-    const { page, context } = await enter('/dashboard/network?tab=apps');
+    const { page } = await enter('/dashboard/network?tab=apps');
     await page
       .getByRole('region', { name: 'Applications', exact: true })
       .getByRole('button')
@@ -210,7 +189,6 @@ describe.skipIf(!ready)('Network', () => {
       .first()
       .waitFor();
     await ended(page).locator('.row').first().waitFor();
-    await context.close();
   });
 });
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { hasChromium, need } from './support/browser';
+import { fakeUser } from '../fake/server';
+import { hasChromium, need, openTab, signInByForm } from './support/browser';
 import { useFake } from './support/fake';
 
 describe.skipIf(!need(hasChromium, 'Chromium'))('Overview', () => {
@@ -68,7 +69,10 @@ describe.skipIf(!need(hasChromium, 'Chromium'))('Overview', () => {
   it('shows grey rows while it waits, what failed, and takes another try', async () => {
     stage.fake.delay = 600;
     stage.fake.failing.add('/api/overview');
-    const { page } = await stage.tab();
+    // By the form: a page that is opened anew asks for all at once, and has the
+    // answer as soon as it knows who is there.
+    const { page } = await openTab(stage.browser, stage.fake.address);
+    await signInByForm(page, fakeUser.name, fakeUser.password, '/dashboard');
     await page.getByRole('status', { name: 'Loading the state of the hub' }).waitFor();
     await page.getByText('The state of the hub could not be read').waitFor();
     await page.getByText('connection refused').waitFor();

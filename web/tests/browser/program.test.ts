@@ -2,33 +2,23 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtemp, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { axe, hasChromium, launch, need, openTab, type Scheme, shot, signIn } from './support/browser';
-import { hasProgram, type Program, startProgram } from './support/program';
+import type { Page } from 'playwright-core';
+import { afterAll, describe, expect, it } from 'vitest';
+import { look, viewOf } from './support/axe';
+import { hasChromium, need, openTab, shot, signIn } from './support/browser';
+import { hasProgram } from './support/program';
+import { useProgram } from './support/real';
 
 const ready = need(hasChromium, 'Chromium') && need(hasProgram, 'bin/amoskys (run make build)');
 
 // The whole system, as people run it: hub, log, dashboard, node and agents.
 describe.skipIf(!ready)('the real program', () => {
-  let program: Program;
-  let browser: Browser;
+  const stage = useProgram();
+  const { enter } = stage;
   const children: ChildProcess[] = [];
-
-  beforeAll(async () => {
-    [program, browser] = await Promise.all([startProgram(), launch()]);
-  });
-  afterAll(async () => {
+  afterAll(() => {
     for (const child of children) child.kill();
-    await browser?.close();
-    await program?.stop();
   });
-
-  const enter = async (path = '/dashboard', scheme: Scheme = 'dark') => {
-    const tab = await openTab(browser, program.address, { scheme });
-    await signIn(tab.page, program.user, program.password, path);
-    return tab;
-  };
 
   /** Runs a program of a name that nothing else has. */
   const run = async (name: string) => {
@@ -47,18 +37,20 @@ describe.skipIf(!ready)('the real program', () => {
       return answer.agents.find((agent) => agent.id === wanted);
     }, id);
 
-  it('refuses a wrong password', async () => {
-    const { page, context } = await openTab(browser, program.address);
+  it('refuses a wrong password, and takes the right one', async () => {
+    const { page } = await openTab(stage.browser, stage.program.address);
     await page.goto('/dashboard');
-    await page.getByLabel('Name').fill(program.user);
+    await page.getByLabel('Name').fill(stage.program.user);
     await page.getByLabel('Password').fill('not this');
     await page.keyboard.press('Enter');
     await page.getByText('That name and password do not match').waitFor();
-    await context.close();
+    await page.getByLabel('Password').fill(stage.program.password);
+    await page.keyboard.press('Enter');
+    await page.locator('main#page').waitFor();
   });
 
   it('shows a process of this machine while one looks', async () => {
-    const { page, faults, context } = await enter('/dashboard/events?q=canary');
+    const { page, faults } = await enter('/dashboard/events?q=canary');
     await page.getByRole('button', { name: 'Live' }).waitFor();
     const child = await run(`canary-${process.pid}`);
     const row = page.getByRole('row').filter({ hasText: `canary-${process.pid}` });
@@ -76,20 +68,18 @@ describe.skipIf(!ready)('the real program', () => {
     await page.goto(link);
     await page.getByRole('tabpanel').getByText('"type": "process.execution"').waitFor();
     expect(faults).toEqual([]);
-    await context.close();
   });
 
   it('marks what is wrong with a query, in its place', async () => {
-    const { page, context } = await enter('/dashboard/events?q=host:=x%20AND%20proces.name:sshd');
+    const { page } = await enter('/dashboard/events?q=host:=x%20AND%20proces.name:sshd');
     const alert = page.getByRole('alert');
     await alert.waitFor();
     expect(await alert.textContent()).toContain('process.name');
     expect(await alert.textContent()).toContain('at character 13');
-    await context.close();
   });
 
   it('stops and starts a real agent', async () => {
-    const { page, context } = await enter('/dashboard/agents');
+    const { page } = await enter('/dashboard/agents');
     const row = page.getByRole('row').filter({ hasText: 'synth_agent' });
     await row.getByText('running', { exact: true }).waitFor();
     const before = await agentOf(page, 'synth_agent');
@@ -113,12 +103,11 @@ describe.skipIf(!ready)('the real program', () => {
       .getByText(/synth_agent/)
       .first()
       .waitFor();
-    await context.close();
   });
 
   it('shows a viewer what they may not do, and why', async () => {
-    const password = await program.addUser('vera', 'viewer');
-    const { page, context } = await openTab(browser, program.address);
+    const password = await stage.program.addUser('vera', 'viewer');
+    const { page } = await openTab(stage.browser, stage.program.address);
     await signIn(page, 'vera', password, '/dashboard/agents');
     const stop = page
       .getByRole('row')
@@ -142,11 +131,10 @@ describe.skipIf(!ready)('the real program', () => {
     expect(code).toBe(403);
     await page.goto('/dashboard/events');
     await page.locator('main#page .row').first().waitFor();
-    await context.close();
   });
 
   it('is light: at most 90 kB of JavaScript until Overview is shown', async () => {
-    const { page, context } = await enter();
+    const { page } = await enter();
     await page.goto('/dashboard');
     await page.locator('.u-over').first().waitFor({ state: 'attached' });
     const bytes = await page.evaluate(() =>
@@ -157,33 +145,29 @@ describe.skipIf(!ready)('the real program', () => {
     console.log(`first load of Overview: ${(bytes / 1000).toFixed(1)} kB of JavaScript`);
     expect(bytes).toBeGreaterThan(10_000);
     expect(bytes).toBeLessThanOrEqual(90_000);
-    await context.close();
   });
 
-  it.each(['dark', 'light'] as Scheme[])('has pages that axe finds nothing on, in %s', async (scheme) => {
-    const { page, faults, context } = await enter('/dashboard', scheme);
+  it('has pages that axe finds nothing on, in both themes', async () => {
+    const { page, faults } = await enter('/dashboard', viewOf('wide'));
     const found: Record<string, string[]> = {};
     for (const path of ['/dashboard', '/dashboard/agents', '/dashboard/events']) {
       await page.goto(path);
       await page.locator('main#page').locator('.row, .u-over').first().waitFor({ state: 'attached' });
-      await page.waitForTimeout(1500);
-      await shot(page, `real${path.replaceAll('/', '-')}-${scheme}`);
-      const violations = await axe(page);
-      if (violations.length > 0) found[path] = violations;
+      await page.getByText('Live', { exact: true }).first().waitFor();
+      Object.assign(found, await look(page, `real${path.replaceAll('/', '-')}`, 'wide'));
     }
     expect(found).toEqual({});
     expect(faults).toEqual([]);
-    await context.close();
   });
 
   it('says so when the hub is gone, and goes on when it is back', async () => {
-    const { page, context } = await enter('/dashboard/events?q=revenant');
+    const { page } = await enter('/dashboard/events?q=revenant');
     await page.getByRole('button', { name: 'Live' }).waitFor();
     // It comes back within a second: so it is killed until a person would notice.
     const line = page.getByText(/^Not live since/);
     let killed = 0;
     while (!(await line.isVisible())) {
-      const hub = program.pidOf('hub');
+      const hub = stage.program.pidOf('hub');
       if (hub !== killed) process.kill(hub, 'SIGKILL');
       killed = hub;
       await page.waitForTimeout(100);
@@ -198,6 +182,5 @@ describe.skipIf(!ready)('the real program', () => {
       .filter({ hasText: `revenant-${process.pid}` })
       .first()
       .waitFor({ timeout: 60_000 });
-    await context.close();
   }, 180_000);
 });

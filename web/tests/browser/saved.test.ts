@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { axe, hasChromium, need } from './support/browser';
+import { axe } from './support/axe';
+import { hasChromium, need } from './support/browser';
 import { useFake } from './support/fake';
 
 describe.skipIf(!need(hasChromium, 'Chromium'))('Saved queries', () => {

@@ -1,18 +1,16 @@
 import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
-import { hasChromium, need, type Scheme, shot } from './support/browser';
+import { hasChromium, need, shot } from './support/browser';
 import { useFake } from './support/fake';
 
 const rows = (page: Page) => page.locator('[role="grid"] .row');
 
 describe.skipIf(!need(hasChromium, 'Chromium'))('what is shown', () => {
   const stage = useFake({ history: 4000, agents: 8, eventsPerSecond: 20 });
-  const views = [390, 800, 1024, 1440].flatMap((width) =>
-    (['dark', 'light'] as Scheme[]).map((scheme) => ({ width, scheme })),
-  );
 
-  it.each(views)('shows what happened at $width px, in $scheme', async ({ width, scheme }) => {
-    const { page } = await stage.tab('/dashboard/events', { width, height: 844, scheme });
+  // Places do not hang on the theme.
+  it.each([390, 800, 1024, 1440])('shows what happened at %d px', async (width) => {
+    const { page } = await stage.tab('/dashboard/events', { width, height: 844 });
     await rows(page).first().waitFor();
     const heads = await page.getByRole('columnheader').allTextContents();
     const message = rows(page)
@@ -28,7 +26,8 @@ describe.skipIf(!need(hasChromium, 'Chromium'))('what is shown', () => {
     if (width > 900)
       for (const found of await page.locator('aside .found').all())
         expect((await found.boundingBox())?.height).toBeLessThan(24);
-    await shot(page, `shown-${width}-${scheme}`);
+    await shot(page, `shown-${width}`);
+    await shot(page, `shown-${width}-light`, { scheme: 'light' });
   });
 
   it('folds readings away until they are asked for', async () => {
@@ -66,13 +65,17 @@ describe.skipIf(!need(hasChromium, 'Chromium'))('what is shown', () => {
   });
 
   it('closes an event by Escape, and keeps an opened row in sight under load', async () => {
-    stage.fake.world.options.eventsPerSecond = 400;
     const { page } = await stage.tab('/dashboard/events');
     await rows(page).nth(8).click();
     await page.getByRole('tabpanel').waitFor();
+    stage.fake.world.options.eventsPerSecond = 400;
     await page.keyboard.press('p');
     await page.getByRole('button', { name: 'Live', exact: true }).waitFor();
-    await page.waitForTimeout(1500);
+    // So many came above it that it stands where it stood only if the list follows it.
+    await page.waitForFunction(
+      () =>
+        Number(document.querySelector('[role="grid"] .row.open')?.getAttribute('aria-rowindex') ?? 999) > 300,
+    );
     const box = await page.locator('[role="grid"] .row.open').boundingBox();
     expect(box?.y).toBeGreaterThan(0);
     expect(box?.y).toBeLessThan(760);
@@ -90,14 +93,6 @@ describe.skipIf(!need(hasChromium, 'Chromium'))('what is shown', () => {
     await page.getByText('Stopped').waitFor();
     expect(await rows(page).count()).toBe(0);
     expect(await page.getByRole('button', { name: 'Live', exact: true }).count()).toBe(0);
-  });
-
-  it('is live without sampling at 1,000 events a second', async () => {
-    stage.fake.world.options.eventsPerSecond = 1000;
-    const { page } = await stage.tab('/dashboard/events?readings=1');
-    await rows(page).first().waitFor();
-    await page.waitForTimeout(3000);
-    expect(await page.getByText(/showing 1 in/).count()).toBe(0);
   });
 
   it('shows marks that nobody sees', async () => {

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { axe, hasChromium, need, type Scheme, shot } from './support/browser';
+import { axe } from './support/axe';
+import { hasChromium, need, shot } from './support/browser';
 import { useFake } from './support/fake';
 
 const away = 'the store does not answer (connection refused). amoskys status says how it is';
@@ -53,22 +54,11 @@ describe.skipIf(!need(hasChromium, 'Chromium'))('Events of the store', () => {
   });
 
   it('shows the table and the bars of a query with pipes, and leads to the events', async () => {
-    for (const scheme of ['dark', 'light'] as Scheme[]) {
-      for (const width of [1280, 360, 2560]) {
-        const { page, faults } = await stage.tab(`/dashboard/events?q=${counted}`, {
-          scheme,
-          width,
-          height: 900,
-        });
-        await page.getByRole('region', { name: 'events, as bars' }).waitFor();
-        await page.getByRole('columnheader', { name: 'host' }).waitFor();
-        await shot(page, `stored-rows-${width}-${scheme}`);
-        expect(await axe(page)).toEqual([]);
-        expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
-        expect(faults).toEqual([]);
-      }
-    }
-    const { page } = await stage.tab(`/dashboard/events?q=${counted}`);
+    // How it looks in both themes and all widths is seen in looks.test.ts.
+    const { page, faults } = await stage.tab(`/dashboard/events?q=${counted}`);
+    await page.getByRole('region', { name: 'events, as bars' }).waitFor();
+    await page.getByRole('columnheader', { name: 'host' }).waitFor();
+    expect(faults).toEqual([]);
     const grid = page.getByRole('grid', { name: 'Rows' });
     await grid.waitFor();
     await grid.getByRole('button', { name: 'events' }).click();
