@@ -144,14 +144,19 @@ func ip(t *testing.T, namespace *os.File, commands ...string) {
 }
 
 // TestNamespaces: the agent, of one host with a link to another, tells connections with
-// the process that has the socket, and goes on after the interface was down.
+// the process that has the socket, and goes on after the interface was down, and after it
+// was removed and another came.
 func TestNamespaces(t *testing.T) {
 	here, there := newNamespace(t), newNamespace(t)
-	ip(t, here, "link set lo up", "link add a0 type veth peer name b0",
-		fmt.Sprintf("link set b0 netns /proc/%d/fd/%d", os.Getpid(), there.Fd()),
-		"address add 192.0.2.1/24 dev a0", "link set a0 up")
-	ip(t, there, "address add 192.0.2.2/24 dev b0", "link set b0 up")
-	ip(t, here, "route add default via 192.0.2.2")
+	join := func(name string) {
+		ip(t, here, "link add "+name+" type veth peer name b0",
+			fmt.Sprintf("link set b0 netns /proc/%d/fd/%d", os.Getpid(), there.Fd()),
+			"address add 192.0.2.1/24 dev "+name, "link set "+name+" up")
+		ip(t, there, "address add 192.0.2.2/24 dev b0", "link set b0 up")
+		ip(t, here, "route add default via 192.0.2.2")
+	}
+	ip(t, here, "link set lo up")
+	join("a0")
 
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), helperVariable+"=1")
@@ -203,23 +208,33 @@ func TestNamespaces(t *testing.T) {
 	of := func(kind string) func(line) bool { return func(l line) bool { return l.Type == kind } }
 
 	await("capture", captures)
-	for round := range 2 {
+	for round := range 3 {
 		hold := connect(t, here, there)
 		created := await("flow.created", of("flow.created"))
 		hold()
-		ended := await("flow.ended", of("flow.ended"))
-		for _, l := range []line{created, ended} {
+		told := []line{created}
+		if round == 0 { // an end takes five seconds to be sure
+			told = append(told, await("flow.ended", of("flow.ended")))
+		}
+		for _, l := range told {
 			if l.Src != "192.0.2.1" || l.Dst != "192.0.2.2" || l.Direction != "outbound" || l.Process == "" {
 				t.Errorf("round %d: %+v", round, l)
 			}
 		}
-		if round == 0 {
+		away := func(l line) bool {
+			return strings.Contains(l.Condition, "down or gone") || strings.Contains(l.Condition, "no interface")
+		}
+		switch round {
+		case 0:
 			ip(t, here, "link set a0 down")
-			await("an interface that is down", func(l line) bool {
-				return strings.Contains(l.Condition, "down or gone") || strings.Contains(l.Condition, "no interface")
-			})
+			await("an interface that is down", away)
 			ip(t, here, "link set a0 up", "route replace default via 192.0.2.2")
 			await("capture after the interface was down", captures)
+		case 1:
+			ip(t, here, "link delete a0")
+			await("an interface that is gone", away)
+			join("other0")
+			await("capture after another came", captures)
 		}
 	}
 }
