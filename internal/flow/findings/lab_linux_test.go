@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/amoskys/amoskys/internal/flow/capture"
+	"github.com/amoskys/amoskys/internal/flow/dissect"
 	"github.com/amoskys/amoskys/internal/flow/packet"
 	"github.com/amoskys/amoskys/internal/flow/track"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
@@ -108,6 +109,8 @@ func TestScannersAreFound(t *testing.T) {
 		{StealthScan, "nmap -n -Pn -sN 192.0.2.2"},
 		{StealthScan, "nmap -n -Pn -sX 192.0.2.2"},
 		{UDPScan, "nmap -n -Pn -sU 192.0.2.2"},
+		{PortScan, "nmap -f -n -Pn -sS 192.0.2.2"},
+		{UDPScan, "nmap -g 53 -n -Pn -sU 192.0.2.2"},
 		{NetworkSweep, "masscan 198.51.100.0/24 -p22 --rate 500 --wait 0 --interface a0 --source-ip 192.0.2.1 --router-mac 02:00:00:00:00:0b"},
 	} {
 		t.Run(c.command[:min(18, len(c.command))], func(t *testing.T) {
@@ -148,7 +151,7 @@ func watchUntil(t *testing.T, s capture.Source, want Kind, ended chan struct{}) 
 			told = e
 		}
 	})
-	table := track.New(track.Options{Consumer: w})
+	table := track.New(track.Options{Consumer: w, Engine: dissect.New(dissect.Options{})})
 	var decoder packet.Decoder
 	var frame packet.Frame
 	var p packet.Packet
@@ -168,7 +171,8 @@ func watchUntil(t *testing.T, s capture.Source, want Kind, ended chan struct{}) 
 			continue
 		case err != nil:
 			t.Fatal(err)
-		case decoder.Decode(&frame, &p) != nil:
+		}
+		if decoder.Decode(&frame, &p) != nil && p.Version == 0 {
 			continue
 		}
 		if first == 0 && p.Version == 4 {

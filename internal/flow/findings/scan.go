@@ -22,13 +22,14 @@ const (
 	// undecided: too early to say, or nothing to learn from.
 	undecided answer = iota
 	// unanswered, refused, halfOpen (the initiator reset what was agreed to), empty
-	// (closed by the initiator, who had sent nothing) and acknowledged (reset on an
-	// ACK that belonged to nothing) are probes.
+	// (closed by the initiator, who had sent nothing), acknowledged (reset on an
+	// ACK that belonged to nothing) and finished (the same on a FIN with ACK) are probes.
 	unanswered
 	refused
 	halfOpen
 	empty
 	acknowledged
+	finished
 	// conversed: both had something to say.
 	conversed
 )
@@ -40,24 +41,24 @@ const (
 //	SYN, SYN ACK, then RST without ACK     halfOpen
 //	open, nothing sent, initiator closes   empty
 //	ACK alone, reset                       acknowledged
+//	FIN with ACK alone, reset              finished
 //	payload                                conversed
+//
+// A SYN may carry payload, which says nothing as long as no ACK follows.
 func tcpAnswer(f *track.Flow) answer {
 	const shown = packet.FIN | packet.SYN | packet.RST | packet.PSH | packet.ACK | packet.URG
 	out, in := f.Out.Flags&shown, f.In.Flags&shown
 	switch {
 	case f.In.Payload > 0 && f.Out.Payload > 0:
 		return conversed
-	case f.Out.Payload > 0 || f.Out.Packets == 0:
+	case f.Out.Payload > 0 && out&packet.ACK != 0, f.Out.Packets == 0:
 		return undecided
 	case f.Midstream:
-		if out == packet.ACK && in == packet.RST {
-			return acknowledged
-		}
-		return undecided
+		return strayAnswer(f, out, in)
 	}
 	switch f.State {
 	case "S0":
-		if out == packet.SYN {
+		if out&^(packet.PSH|packet.URG) == packet.SYN {
 			return unanswered
 		}
 	case "REJ":
@@ -77,6 +78,19 @@ func tcpAnswer(f *track.Flow) answer {
 	return undecided
 }
 
+// strayAnswer judges segments of a connection that was not seen to begin.
+func strayAnswer(f *track.Flow, out, in uint8) answer {
+	switch {
+	case in != packet.RST || f.Out.Payload > 0:
+		return undecided
+	case out == packet.ACK:
+		return acknowledged
+	case out == packet.FIN|packet.ACK && f.Out.Packets <= fewPackets:
+		return finished
+	}
+	return undecided
+}
+
 // Ports that traceroute counts up from, one for each hop and try (its manual).
 const (
 	traceFirst = 33434
@@ -86,9 +100,6 @@ const (
 const (
 	// fewPackets is how many a probe by UDP has at most.
 	fewPackets = 3
-	// quicFloor is what QUIC pads a first datagram to, bytes (RFC 9000, section 14.1):
-	// no probe is that large, and a browser behind a firewall sends many.
-	quicFloor = 1200
 )
 
 // udpAnswer judges an exchange of datagrams.
@@ -97,15 +108,14 @@ func udpAnswer(f *track.Flow) answer {
 	case f.In.Packets > 0 && f.Out.Packets > 0:
 		return conversed
 	case f.Out.Packets == 0, f.Out.Packets > fewPackets, f.SrcPort == f.DstPort,
-		f.DstPort >= traceFirst && f.DstPort <= traceLast,
-		f.Out.Payload >= quicFloor*f.Out.Packets, sprinkles(f):
+		f.DstPort >= traceFirst && f.DstPort <= traceLast, sprinkles(f):
 		return undecided
 	}
 	return unanswered
 }
 
 // sprinkles reports whether a flow speaks a protocol whose peers come and go, so that
-// many of them never answer.
+// many of them never answer, or QUIC, which a browser behind a firewall tries often.
 func sprinkles(f *track.Flow) bool {
 	if f.Facts == nil || f.Facts.Confidence <= 0.5 {
 		return false
@@ -114,7 +124,21 @@ func sprinkles(f *track.Flow) bool {
 	case "p2p", "voice", "game":
 		return true
 	}
-	return false
+	return f.Facts.App == "quic"
+}
+
+// fromService turns a flow of datagrams around of which only the side with a server's
+// port has sent. It was taken for the one that answers; but nobody had asked, and who
+// scans may send from any port. What speaks its protocol is a late answer.
+func fromService(f *track.Flow) *track.Flow {
+	if f.Out.Packets > 0 || f.Facts != nil && f.Facts.Confidence == 1 {
+		return f
+	}
+	turned := *f
+	turned.Src, turned.Dst, turned.SrcPort, turned.DstPort = f.Dst, f.Src, f.DstPort, f.SrcPort
+	turned.SrcMAC, turned.DstMAC = f.DstMAC, f.SrcMAC
+	turned.Out, turned.In = f.In, f.Out
+	return &turned
 }
 
 // scans are the sources that try ports and hosts.
@@ -194,6 +218,7 @@ func (w *Watch) scan(f *track.Flow) {
 		}
 		w.try(f, tcpAnswer(f))
 	case f.Protocol == protoUDP && !w.visibility.oneWay():
+		f = fromService(f)
 		w.try(f, udpAnswer(f))
 	case f.Protocol == protoICMP && f.SrcPort == 8, f.Protocol == protoICMPv6 && f.SrcPort == 128:
 		w.ping(f)
@@ -223,11 +248,13 @@ func (w *Watch) attempt(in *recent[scanKey, scanner], key scanKey, f *track.Flow
 		service.good.add(host)
 		return
 	}
-	s.hosts.add(host)
-	s.ports.add(port)
-	s.pairs.add(mix(host ^ port))
 	target.probed.add(port)
-	service.probed.add(host)
+	if a != finished { // who wakes up ends connections that many servers have forgotten
+		s.hosts.add(host)
+		s.ports.add(port)
+		s.pairs.add(mix(host ^ port))
+		service.probed.add(host)
+	}
 	switch a {
 	case halfOpen:
 		s.halfOpen++

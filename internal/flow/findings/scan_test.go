@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/amoskys/amoskys/internal/flow/dissect"
 	"github.com/amoskys/amoskys/internal/flow/packet"
 	"github.com/amoskys/amoskys/internal/flow/track"
 )
@@ -62,6 +63,26 @@ func TestScans(t *testing.T) {
 			f.Midstream, f.Out.Flags, f.In = true, packet.ACK, track.Side{Packets: 1, Flags: packet.RST}
 			l.both(f)
 		}), []string{"port_scan"}, ""},
+		{"FIN and ACK", each(50, 0, func(l *lab, i int) {
+			f := l.tcp(attacker, "10.0.0.1", uint16(1+i), "OTH")
+			f.Midstream, f.Out.Flags, f.In = true, packet.FIN|packet.ACK, track.Side{Packets: 1, Flags: packet.RST}
+			l.both(f)
+		}), []string{"port_scan"}, ""},
+		{"SYN with payload", each(50, 0, func(l *lab, i int) {
+			f := l.tcp(attacker, "10.0.0.1", uint16(1+i), "S0")
+			f.Out.Payload, f.Out.Flags = 20, packet.SYN|packet.PSH
+			l.both(f)
+		}), []string{"port_scan"}, ""},
+		{"large datagrams", each(50, 0, func(l *lab, i int) {
+			f := l.udp(attacker, "10.0.0.1", uint16(1+i*3), false)
+			f.Out.Payload = 1300
+			l.both(f)
+		}), []string{"udp_scan"}, ""},
+		{"UDP from port 53, taken for answers", each(50, 0, func(l *lab, i int) {
+			f := l.udp("10.0.0.1", attacker, 53, false)
+			f.SrcPort, f.Out, f.In = uint16(1025+i), track.Side{}, f.Out
+			l.both(f)
+		}), []string{"udp_scan"}, ""},
 		{"UDP scan", each(100, time.Millisecond, func(l *lab, i int) { l.both(l.udp(attacker, "10.0.0.1", uint16(1+i*3), false)) }), []string{"udp_scan"}, "by UDP"},
 		{"UDP sweep for SNMP", each(100, time.Millisecond, func(l *lab, i int) { l.both(l.udp(attacker, host(i), 161, i%10 == 0)) }), []string{"udp_scan"}, "port 161"},
 		{"slow scan of ports", port("REJ", 200, time.Minute), []string{"slow_scan"}, ""},
@@ -112,8 +133,24 @@ func TestNoScans(t *testing.T) {
 			for i := range 100 {
 				f := l.udp(client, fmt.Sprintf("93.184.%d.%d", i/6, i), 443, false)
 				f.Out.Packets, f.Out.Payload = 3, 3*1250
+				f.Facts = &dissect.Facts{App: "quic", Category: "web", Confidence: 1}
 				l.both(f)
 				l.both(l.tcp(client, fmt.Sprintf("93.184.%d.%d", i/6, i), 443, "SF"))
+			}
+		}},
+		{"waking up: what servers have forgotten is ended", func(l *lab) {
+			for i := range 100 {
+				f := l.tcp(client, fmt.Sprintf("93.184.%d.%d", i/6, i), 443, "OTH")
+				f.Midstream, f.Out.Flags, f.In = true, packet.FIN|packet.ACK, track.Side{Packets: 1, Flags: packet.RST}
+				l.both(f)
+			}
+		}},
+		{"answers of DNS that come late", func(l *lab) {
+			for i := range 100 {
+				f := l.udp(client, "9.9.9.9", 53, false)
+				f.SrcPort, f.Out, f.In = uint16(20000+i), track.Side{}, f.Out
+				f.Facts = &dissect.Facts{App: "dns", Category: "name", Confidence: 1}
+				l.both(f)
 			}
 		}},
 		{"CDN: one client, 500 edges on one port", func(l *lab) {

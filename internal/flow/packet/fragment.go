@@ -49,6 +49,10 @@ type datagram struct {
 	srcPort, dstPort uint16
 	began, touched   int64
 	part             [fragmentParts]fragmentPart
+	// head is the beginning of a header of TCP that the first fragment was too short
+	// for, and headBytes how much of it is known.
+	head      [tcpLength]byte
+	headBytes uint8
 }
 
 // fragments is the table.
@@ -83,6 +87,7 @@ func (d *Decoder) fragment(p *Packet, key fragmentKey, protocol byte, place frag
 		p.Payload, p.PayloadBytes = data, rest
 		if g.hasFirst {
 			p.Protocol, p.HasPorts, p.SrcPort, p.DstPort = g.protocol, g.hasPorts, g.srcPort, g.dstPort
+			g.continueHead(p, place.at)
 		} else {
 			table.stats.Unknown++
 		}
@@ -98,8 +103,31 @@ func (d *Decoder) fragment(p *Packet, key fragmentKey, protocol byte, place frag
 	if !g.hasFirst {
 		g.hasFirst, g.protocol = true, p.Protocol
 		g.hasPorts, g.srcPort, g.dstPort = p.HasPorts, p.SrcPort, p.DstPort
+		if protocol == protoTCP && rest < tcpLength {
+			g.headBytes = uint8(copy(g.head[:], data))
+		}
 	}
 	return err
+}
+
+// tcpFlagsAt is where the flags lie in a header of TCP.
+const tcpFlagsAt = 13
+
+// continueHead takes what a later fragment has of a header of TCP. Nobody cuts so short
+// but who wants to hide the flags (RFC 1858, section 3): the fragment in which they are
+// has them.
+func (g *datagram) continueHead(p *Packet, at uint32) {
+	if g.headBytes == 0 || g.headBytes == tcpLength || at != uint32(g.headBytes) {
+		return
+	}
+	n := copy(g.head[g.headBytes:], p.Payload)
+	had := g.headBytes
+	g.headBytes += uint8(n)
+	p.Payload, p.PayloadBytes = p.Payload[n:], p.PayloadBytes-uint32(n)
+	if had <= tcpFlagsAt && g.headBytes > tcpFlagsAt {
+		p.Flags = g.head[tcpFlagsAt]
+		p.Seq, p.Ack = be32(g.head[4:8]), be32(g.head[8:12])
+	}
 }
 
 // datagram finds or makes a datagram's entry.

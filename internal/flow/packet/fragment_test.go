@@ -79,6 +79,33 @@ func TestFragmentOverlap(t *testing.T) {
 	}
 }
 
+// TestFragmentWithinHeader: flags of TCP are seen though the header is cut before them.
+func TestFragmentWithinHeader(t *testing.T) {
+	header := tcpWith(SYN, nil, []byte("after"))
+	var d Decoder
+	var p Packet
+	flags, payload := uint8(0), ""
+	for at := 0; at < len(header); at += 8 {
+		end := min(at+8, len(header))
+		more := 0x2000
+		if end == len(header) {
+			more = 0
+		}
+		_ = d.Decode(&Frame{Data: ether(0x800, ipv4With(protoTCP, more|at/8, nil, header[at:end])), Link: LinkEthernet}, &p)
+		if !p.HasPorts || p.Flags != 0 && p.Seq != be32(header[4:8]) {
+			t.Errorf("the fragment at %d: %s", at, summary(&p))
+		}
+		if p.Flags != 0 && at != 8 {
+			t.Errorf("flags in the fragment at %d", at)
+		}
+		flags |= p.Flags
+		payload += string(p.Payload)
+	}
+	if flags != SYN || payload != "after" {
+		t.Errorf("flags %#x, payload %q", flags, payload)
+	}
+}
+
 // TestFragmentTable: it forgets what is old, and stays as large as it is.
 func TestFragmentTable(t *testing.T) {
 	first := join(u16(1111), u16(2222), u16(8+2000), u16(0), make([]byte, 992))

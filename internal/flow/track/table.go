@@ -233,8 +233,8 @@ func (t *Table) begin(k *key, hash uint32, side uint8, p *packet.Packet) (uint32
 	if certain {
 		h.marks |= sure
 	}
-	if p.Protocol == protoTCP && p.HasPorts && p.Flags&packet.SYN == 0 {
-		h.marks |= midstream
+	if p.Protocol == protoTCP && p.HasPorts && p.Flags&packet.SYN == 0 && (p.Flags != 0 || !p.Fragment) {
+		h.marks |= midstream // Of a header cut before its flags, the next fragment has them.
 	}
 	t.index.put(hash, n)
 	t.waiting.append(&t.records, n)
