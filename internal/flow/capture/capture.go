@@ -8,8 +8,9 @@ import (
 	"github.com/amoskys/amoskys/internal/flow/packet"
 )
 
-// ErrQuiet says that no frame came for a while: a live source returns it at least
-// ten times a second, so that who reads can let time pass.
+// ErrQuiet says that no frame came for a while: a live source returns it ten times a
+// second, and four times when it has been quiet for long, so that who reads can let
+// time pass.
 var ErrQuiet = errors.New("no frame for now")
 
 // Source gives frames one after the other. One goroutine uses it.

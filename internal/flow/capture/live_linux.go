@@ -118,6 +118,9 @@ func openRing(on Interface, o Options, link packet.Link, cooked bool) (r *ring, 
 	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: networkOrder(unix.ETH_P_ALL), Ifindex: on.Index}); err != nil {
 		return nil, fmt.Errorf("bind: %w", err)
 	}
+	if err := r.watch(); err != nil {
+		return nil, err
+	}
 	return r, nil
 }
 

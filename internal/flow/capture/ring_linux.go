@@ -4,8 +4,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -13,8 +16,13 @@ import (
 	"github.com/amoskys/amoskys/internal/flow/packet"
 )
 
-// quietAfter is how long Next waits for frames, in milliseconds.
-const quietAfter = 100
+const (
+	// quietAfter is how long Next waits for frames, and quietLater how long when none
+	// came the last quietOften times.
+	quietAfter = 100 * time.Millisecond
+	quietLater = 250 * time.Millisecond
+	quietOften = 10
+)
 
 // ring is a source whose frames the kernel writes into memory that is shared with it,
 // in blocks. A block belongs to the kernel or to us, as its status says:
@@ -22,6 +30,9 @@ const quietAfter = 100
 //	kernel ──(full, or 20 ms old)──▶ ours ──(all its frames were read)──▶ kernel
 type ring struct {
 	fd       int
+	socket   *os.File        // of fd, which the runtime watches
+	conn     syscall.RawConn // the same, to wait on
+	quiet    int             // how often in a row no frame came
 	on       Interface
 	link     packet.Link
 	segments bool // a virtio_net_hdr lies before each frame
@@ -58,6 +69,9 @@ func (r *ring) status() *uint32 {
 	return &(*unix.TpacketHdrV1)(unsafe.Pointer(&block[unsafe.Offsetof(unix.TpacketBlockDesc{}.Hdr)])).Block_status //nolint:gosec // within the ring: see above
 }
 
+// ours says whether the block is.
+func (r *ring) ours() bool { return atomic.LoadUint32(r.status())&unix.TP_STATUS_USER != 0 }
+
 // Next gives the next frame, which lies in the ring until Next is called again.
 func (r *ring) Next(f *packet.Frame) error {
 	for {
@@ -73,14 +87,16 @@ func (r *ring) Next(f *packet.Frame) error {
 			}
 		}
 		r.release()
-		if atomic.LoadUint32(r.status())&unix.TP_STATUS_USER == 0 {
+		if !r.ours() {
 			if err := r.wait(); err != nil {
 				return err
 			}
-			if atomic.LoadUint32(r.status())&unix.TP_STATUS_USER == 0 {
+			if !r.ours() {
+				r.quiet++
 				return ErrQuiet
 			}
 		}
+		r.quiet = 0
 		r.hold()
 	}
 }
@@ -192,29 +208,60 @@ func putTag(b []byte, tpid, tci uint16) {
 	binary.BigEndian.PutUint16(b[14:16], tci)
 }
 
+// watch has the runtime watch the socket: a thread that sits in poll(2) would be
+// noticed, and its processor given away and taken back, each time.
+func (r *ring) watch() error {
+	if err := unix.SetNonblock(r.fd, true); err != nil {
+		return fmt.Errorf("set non-blocking: %w", err)
+	}
+	r.socket = os.NewFile(uintptr(r.fd), "packet socket")
+	conn, err := r.socket.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("watch the socket: %w", err)
+	}
+	r.conn = conn
+	return nil
+}
+
 // wait sleeps until a block is ours, or for a while. It wakes too when the interface
 // goes down.
 func (r *ring) wait() error {
-	ready := []unix.PollFd{{Fd: int32(r.fd), Events: unix.POLLIN | unix.POLLERR}}
-	n, err := unix.Poll(ready, quietAfter)
-	if err != nil && !errors.Is(err, unix.EINTR) {
-		return fmt.Errorf("wait for frames of %s: %w", r.on.Name, err)
+	long := quietAfter
+	if r.quiet >= quietOften {
+		long = quietLater
 	}
-	if n < 1 || ready[0].Revents&(unix.POLLERR|unix.POLLNVAL) == 0 {
-		return nil
+	var failure unix.Errno
+	err := r.socket.SetReadDeadline(time.Now().Add(long))
+	if err == nil {
+		err = r.conn.Read(func(uintptr) bool {
+			failure = r.failure()
+			return failure != 0 || r.ours()
+		})
 	}
-	code, err := unix.GetsockoptInt(r.fd, unix.SOL_SOCKET, unix.SO_ERROR)
-	if err != nil {
-		return fmt.Errorf("wait for frames of %s: %w", r.on.Name, err)
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) { // The runtime cannot, so we do.
+		ready := []unix.PollFd{{Fd: int32(r.fd), Events: unix.POLLIN | unix.POLLERR}}
+		if _, err := unix.Poll(ready, int(long.Milliseconds())); err != nil && !errors.Is(err, unix.EINTR) {
+			return fmt.Errorf("wait for frames of %s: %w", r.on.Name, err)
+		}
+		failure = r.failure()
 	}
-	switch e := unix.Errno(code); e {
+	switch failure {
 	case 0:
 		return nil
 	case unix.ENETDOWN, unix.ENODEV, unix.ENXIO:
 		return fmt.Errorf("interface %s: %w", r.on.Name, ErrInterfaceDown)
 	default:
-		return fmt.Errorf("wait for frames of %s: %w", r.on.Name, e)
+		return fmt.Errorf("wait for frames of %s: %w", r.on.Name, failure)
 	}
+}
+
+// failure takes what went wrong with the socket, 0 if nothing.
+func (r *ring) failure() unix.Errno {
+	code, err := unix.GetsockoptInt(r.fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if errno, is := errors.AsType[unix.Errno](err); is {
+		return errno
+	}
+	return unix.Errno(code)
 }
 
 func (s *ringStats) publish() {
@@ -261,5 +308,8 @@ func (r *ring) Close() error {
 		err = unix.Munmap(r.memory)
 		r.memory, r.held, r.left = nil, nil, 0
 	}
-	return errors.Join(err, unix.Close(r.fd))
+	if r.socket == nil {
+		return errors.Join(err, unix.Close(r.fd))
+	}
+	return errors.Join(err, r.socket.Close())
 }

@@ -109,7 +109,7 @@ func (s Surroundings) Direction(src, dst packet.Addr) string {
 // setTime sets a time in Unix nanoseconds.
 func setTime(t *timestamppb.Timestamp, at int64) {
 	when := time.Unix(0, at)
-	t.Seconds, t.Nanos = when.Unix(), int32(when.Nanosecond()) //nolint:gosec // below a billion
+	t.Seconds, t.Nanos = when.Unix(), int32(when.Nanosecond())
 }
 
 // learn adds what the content told.
