@@ -65,14 +65,33 @@ describe.skipIf(!ready)('Network', () => {
     await happened.getByRole('link', { name: 'flow.created' }).first().waitFor();
     await happened.getByRole('link', { name: 'flow.ended' }).first().waitFor();
     await detail.getByText('Community ID').waitFor();
+    // Who keeps no packets says so; then an agent that does, without its capture.
+    await detail.getByText('Not now: this agent keeps no packets').waitFor();
+    expect(await detail.getByRole('button', { name: 'Save packets' }).getAttribute('aria-disabled')).toBe(
+      'true',
+    );
     await shot(page, 'network-flow-dark');
     const link = page.url();
     await detail.getByRole('link', { name: 'Its events' }).click();
     await page.waitForURL(/dashboard\/events\?.*community_id/);
     await page.getByRole('grid', { name: 'Events' }).locator('.row').first().waitFor();
     // The address alone brings the flow back.
+    const keeps = [{ name: 'packets_save', unavailable: '' }];
+    await page.route('**/api/agents/*/tasks?*', (route) => route.fulfill({ json: { tasks: keeps } }));
+    await page.route('**/api/packets', (route) =>
+      route.fulfill({
+        body: route.request().postData() ?? '',
+        headers: { 'Content-Disposition': 'attachment; filename="a.pcap"', 'Packets-Saved': '7 packets' },
+      }),
+    );
     await page.goto(link);
     await happened.getByRole('link', { name: 'flow.ended' }).first().waitFor();
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      detail.locator('button[aria-disabled=false]', { hasText: 'Save packets' }).click(),
+    ]);
+    expect(download.suggestedFilename()).toBe('a.pcap');
+    await detail.getByText('7 packets').waitFor();
     expect(faults).toEqual([]);
   });
 

@@ -63,6 +63,18 @@ export async function requestLines<T>(
   }
 }
 
+/** Calls the API for a file: its name, and what a header says of it. */
+export async function requestFile(
+  path: string,
+  options: RequestOptions,
+  header: string,
+): Promise<{ name: string; blob: Blob; said: string }> {
+  const response = await call(path, options);
+  const name = /filename="([^"]+)"/.exec(response.headers.get('Content-Disposition') ?? '')?.[1];
+  const said = response.headers.get(header) ?? '';
+  return { name: name ?? 'file', blob: await response.blob(), said };
+}
+
 async function call(path: string, options: RequestOptions): Promise<Response> {
   const method = options.method ?? 'GET';
   const headers: Record<string, string> = { Accept: 'application/json' };

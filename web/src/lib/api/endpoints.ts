@@ -1,4 +1,5 @@
-import { queryString, request, requestLines } from './client';
+import type { PacketsWish } from '../packets/packets';
+import { queryString, request, requestFile, requestLines } from './client';
 import type {
   Agent,
   AgentsStatus,
@@ -105,6 +106,8 @@ export const api = {
     ),
   resultAddress: (id: string, host: string, run: string) =>
     `/api/agents/${encodeURIComponent(id)}/results/${run}${queryString({ host })}`,
+  savePackets: (wish: PacketsWish, signal: AbortSignal) =>
+    requestFile('/api/packets', { method: 'POST', body: wish, signal }, 'Packets-Saved'),
   events: (query: EventsQuery, signal?: AbortSignal) =>
     request<EventsResponse>('/api/events', { query: { ...query }, signal }),
   event: (offset: number, neighbours: number, signal?: AbortSignal) =>

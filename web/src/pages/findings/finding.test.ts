@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Event } from '$lib/api/types';
-import { addressesOf, evidenceQuery, findingOf, flowsQuery, isAddress } from './finding';
+import { addressesOf, evidenceQuery, findingOf, flowsQuery, isAddress, packetsOfFinding } from './finding';
 
 const finding = (fields: Event['fields']) =>
   findingOf({ message: 'a message', type: 'finding.synth.x', fields } as Event);
@@ -31,6 +31,38 @@ describe('findings', () => {
   it('lead to the one flow where they name it', () => {
     const found = finding({ 'finding.observables.network.community_id': '1:abc=' });
     expect(flowsQuery(found)).toBe('network.community_id:="1:abc="');
+  });
+
+  it('lead to the packets of their flow, or between the ends that they name', () => {
+    const packets = (fields: Event['fields'], kind = 'flow') => {
+      const event = {
+        type: 'finding.flow.x',
+        time: '2026-01-01T12:00:00Z',
+        agent: 'a',
+        agent_kind: kind,
+        host: 'h',
+        observer: '',
+        fields,
+      };
+      return packetsOfFinding(event as Event, finding(fields));
+    };
+    const span = {
+      agent: 'a',
+      host: 'h',
+      since: '2026-01-01T11:00:00.000Z',
+      until: '2026-01-01T12:00:05.000Z',
+    };
+    const ends = {
+      'finding.observables.source.ip': '192.0.2.1',
+      'finding.observables.destination.ip': '192.0.2.2',
+    };
+    expect(packets(ends)).toEqual({ ...span, address: '192.0.2.1', peer: '192.0.2.2' });
+    expect(packets({ ...ends, 'finding.observables.network.community_id': '1:x' })).toEqual({
+      ...span,
+      community_id: '1:x',
+    });
+    expect(packets({ 'finding.observables.observer.ingress.interface.name': 'eth0' })).toBeNull();
+    expect(packets(ends, 'hub')).toBeNull();
   });
 
   it.each([

@@ -1,4 +1,6 @@
 import type { Event, FieldValue } from '$lib/api/types';
+import { instant } from '$lib/format/time';
+import { keeper, type PacketsWish } from '$lib/packets/packets';
 import { quote } from '$lib/query/edit';
 
 const list = (value: FieldValue | undefined): string[] => {
@@ -33,6 +35,27 @@ export function findingOf(event: Event): Finding {
 /** The query of Events that finds a finding's evidence; empty for none. */
 export function evidenceQuery(finding: Finding): string {
   return finding.evidence.length > 0 ? `id:in(${finding.evidence.slice(0, 50).map(quote).join(',')})` : '';
+}
+
+/** A finding tells of what came before it; so much of that is asked for, in milliseconds. */
+const foundWithin = 3_600_000;
+/** What comes late, in milliseconds. */
+const slack = 5_000;
+
+/** The packets that a finding tells of: of its flow, or of the addresses that it names; null for none. */
+export function packetsOfFinding(event: Event, finding: Finding): PacketsWish | null {
+  const own = instant(event.time);
+  if (own === null || event.agent_kind !== 'flow') return null;
+  const wish = {
+    ...keeper(event),
+    since: new Date(own - foundWithin).toISOString(),
+    until: new Date(own + slack).toISOString(),
+  };
+  const community = new Map(finding.observables).get('network.community_id');
+  if (community) return { ...wish, community_id: community };
+  const [address, peer] = addressesOf(finding);
+  if (!address) return null;
+  return peer ? { ...wish, address, peer } : { ...wish, address };
 }
 
 /** Whether a text is an address of IPv4 or IPv6. */

@@ -15,6 +15,7 @@ export const flowColumns: readonly GridColumn[] = [
   { key: 'duration', label: 'Duration', width: 84, number: true },
   { key: 'packets', label: 'Packets', width: 80, number: true },
   { key: 'category', label: 'Category', width: 104 },
+  { key: 'place', label: 'Network', width: 150 },
 ];
 
 type Fields = Event['fields'];
@@ -60,6 +61,19 @@ const packetsOf = (fields: Fields) =>
 /** Where an exporter sampled, amounts are estimates. */
 const estimate = (fields: Fields) => (numberOf(fields, 'network.sampling_rate') > 1 ? '≈ ' : '');
 
+/** Country and autonomous system of the peer: the destination's, or else the source's. */
+export function place(fields: Fields): string {
+  for (const side of ['destination', 'source']) {
+    const parts = [
+      textOf(fields, `${side}.geo.country_iso_code`),
+      textOf(fields, `${side}.as.organization.name`) ||
+        textOf(fields, `${side}.as.number`).replace(/^(?=\d)/, 'AS'),
+    ].filter(Boolean);
+    if (parts.length > 0) return parts.join(' ');
+  }
+  return '';
+}
+
 /** What a column shows of a flow. */
 export function flowText(event: Event, key: string): string {
   const fields = event.fields ?? {};
@@ -81,6 +95,8 @@ export function flowText(event: Event, key: string): string {
       return durationText(durationOf(fields));
     case 'state':
       return textOf(fields, 'event.reason', 'network.tcp_state');
+    case 'place':
+      return place(fields);
     case 'process':
       return textOf(fields, 'network.process.name');
     case 'name':

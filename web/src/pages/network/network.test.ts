@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { Event } from '$lib/api/types';
+import { packetsOfFlow } from '$lib/packets/packets';
 import { breakdowns, ended, flowQuery, openQuery, pairsQuery } from './asks';
-import { bytesOf, durationOf, durationText, endpoint, flowText, flowValue } from './columns';
+import { bytesOf, durationOf, durationText, endpoint, flowText, flowValue, place } from './columns';
 import { openFlows } from './open';
 import { parseSelection, selectionFilter, selectionName } from './selection';
 import { cellText } from './tabletext';
@@ -23,6 +24,37 @@ const event = (fields: Event['fields'], more: Partial<Event> = {}): Event => ({
   message: '',
   fields,
   ...more,
+});
+
+describe('packets and places', () => {
+  it('asks for the packets of a flow while it went on, of who saw it', () => {
+    const fields = { 'network.community_id': '1:x', 'event.start': '2026-01-01T12:00:00Z' };
+    const ended = event(fields, { observer: 'gate' });
+    expect(packetsOfFlow(ended)).toEqual({
+      agent: 'synth_agent',
+      host: 'gate',
+      community_id: '1:x',
+      since: '2026-01-01T11:59:55.000Z',
+      until: '2026-01-01T12:00:15.000Z',
+    });
+    expect(packetsOfFlow(event(fields, { type: 'flow.created' }))?.until).toBeUndefined();
+    expect(packetsOfFlow(event({}))).toBeNull();
+    expect(packetsOfFlow(event({ ...fields, 'network.exporter.ip': '192.0.2.1' }))).toBeNull();
+  });
+
+  it('names the network of the peer', () => {
+    expect(place({})).toBe('');
+    expect(
+      place({
+        'source.geo.country_iso_code': 'DE',
+        'destination.geo.country_iso_code': 'NL',
+        'destination.as.number': 64496,
+      }),
+    ).toBe('NL AS64496');
+    expect(place({ 'source.as.organization.name': 'Example Net', 'source.as.number': 64496 })).toBe(
+      'Example Net',
+    );
+  });
 });
 
 describe('questions', () => {
