@@ -2,6 +2,7 @@ package dissect
 
 import (
 	"encoding/hex"
+	"slices"
 	"testing"
 )
 
@@ -52,6 +53,25 @@ func TestQUIC(t *testing.T) {
 	f := play(New(Options{}), udpTuple(443), []message{{FromInitiator, packet}}, 1<<16)
 	if f == nil || f.App != "quic" || f.QUIC.Version != "1" || f.TLS == nil || f.TLS.SNI != "example.com" || f.TLS.ALPN[0] != "alpn" || f.TLS.JA4[:10] != "q13d0211an" {
 		t.Fatalf("%+v", f)
+	}
+}
+
+// TestQUICServer: the server's side alone has a name and a version, and before the
+// client's it hides nothing of that.
+func TestQUICServer(t *testing.T) {
+	server := sealInitial(quicV1, saltV1, []byte("of another"), 0, []byte{framePing})
+	copy(server[6:], "not theirs") // the server's packets name the client's choice of an id
+	client := message{FromInitiator, rfc9001Initial()}
+	for name, messages := range map[string][]message{
+		"alone":         {{FromResponder, server}, {FromResponder, server}},
+		"first":         {{FromResponder, server}, client},
+		"in between":    {client, {FromResponder, server}},
+		"six before it": append(slices.Repeat([]message{{FromResponder, server}}, 6), client),
+	} {
+		f := play(New(Options{}), udpTuple(443), messages, 1<<16)
+		if f == nil || f.App != "quic" || f.QUIC.Version != "1" || (name != "alone") != (f.TLS != nil && f.TLS.SNI == "example.com") {
+			t.Errorf("%s: %+v", name, f)
+		}
 	}
 }
 

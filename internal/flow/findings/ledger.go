@@ -79,12 +79,13 @@ const (
 )
 
 // say publishes a finding unless too many were in this minute: it waits then, and is
-// counted.
+// counted. One of each kind is always published, so that nobody hides one thing behind
+// many of another.
 func (w *Watch) say(e *standing, status string) {
 	if minute := w.now / int64(time.Minute); minute != w.minute {
-		w.minute, w.inMinute = minute, 0
+		w.minute, w.inMinute, w.heard = minute, 0, [kinds]bool{}
 	}
-	if w.inMinute >= w.cfg.MaxPerMinute {
+	if w.inMinute >= w.cfg.MaxPerMinute && w.heard[e.kind] {
 		if !e.silent {
 			e.silent = true
 			w.stats.Suppressed++
@@ -92,6 +93,7 @@ func (w *Watch) say(e *standing, status string) {
 		return
 	}
 	w.inMinute++
+	w.heard[e.kind] = true
 	if e.told != 0 {
 		e.wait = min(2*e.wait, w.window)
 	}

@@ -43,8 +43,9 @@ type Watch struct {
 	followed   int64
 	minute     int64
 	inMinute   int
-	window     int64 // nanoseconds
-	update     int64 // nanoseconds
+	heard      [kinds]bool // in this minute
+	window     int64       // nanoseconds
+	update     int64       // nanoseconds
 	off        [kinds]bool
 	trusted    []netip.Prefix
 	inside     []netip.Prefix

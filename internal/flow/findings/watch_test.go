@@ -159,6 +159,24 @@ func TestFloodOfFindings(t *testing.T) {
 	}
 }
 
+// TestNothingHides: however many findings of one kind there are, the first of another is
+// told at once.
+func TestNothingHides(t *testing.T) {
+	l := newLab()
+	for i := range 200 {
+		f := l.tcp("10.0.0.66", "10.0.0.1", 21, "SF")
+		f.Facts = &dissect.Facts{App: "ftp", Confidence: 1, Cleartext: &dissect.Cleartext{Protocol: "ftp", User: fmt.Sprint("user", i)}}
+		l.both(f)
+	}
+	logins := len(l.told)
+	for port := range uint16(20) {
+		l.both(l.tcp("10.0.0.77", "10.0.0.1", 1000+port, "REJ"))
+	}
+	if got := l.found(); logins != DefaultConfig().MaxPerMinute || !slices.Contains(got, "port_scan") {
+		t.Errorf("%d logins told, then %v", logins, got)
+	}
+}
+
 // TestClockSetBack: after the clock went back, windows begin anew and go on.
 func TestClockSetBack(t *testing.T) {
 	l := newLab()
