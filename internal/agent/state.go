@@ -81,7 +81,10 @@ func (k *stateKeeper) note(name, text string) {
 func (k *stateKeeper) remarks() []string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	var all []string
+	if len(k.notes) == 0 {
+		return nil
+	}
+	all := make([]string, 0, len(k.notes))
 	for _, name := range slices.Sorted(maps.Keys(k.notes)) {
 		all = append(all, name+": "+k.notes[name])
 	}

@@ -243,20 +243,24 @@ func (c *collector) describe(s collect.ReceiverStats) string {
 	if s.Datagrams == 0 {
 		return ""
 	}
-	text := fmt.Sprintf("%s from %s", obs.Counted(flows, "flow", "flows"), obs.Counted(uint64(len(c.exporters)), "exporter", "exporters"))
+	var text strings.Builder
+	fmt.Fprintf(&text, "%s from %s", obs.Counted(flows, "flow", "flows"), obs.Counted(uint64(len(c.exporters)), "exporter", "exporters"))
 	for _, also := range []struct {
 		n    uint64
 		what string
 	}{
-		{sampled, "estimates of sampled traffic"}, {s.Lost, "lost on the way"}, {s.Malformed + s.Unsupported, "datagrams not readable"},
-		{s.Unread, "sets whose template did not come"}, {s.Limited, "datagrams above collect.rate_per_second"},
+		{sampled, "estimates of sampled traffic"},
+		{s.Lost, "lost on the way"},
+		{s.Malformed + s.Unsupported, "datagrams not readable"},
+		{s.Unread, "sets whose template did not come"},
+		{s.Limited, "datagrams above collect.rate_per_second"},
 		{s.Refused + s.RefusedConnections, "refused"},
 	} {
 		if also.n > 0 {
-			text += fmt.Sprintf(", %d %s", also.n, also.what)
+			fmt.Fprintf(&text, ", %d %s", also.n, also.what)
 		}
 	}
-	return text
+	return text.String()
 }
 
 // counts are those by exporter, for metrics.

@@ -48,10 +48,10 @@ func (s *said) note(name, text string) {
 	s.notes[name] = text
 }
 
-func (s *said) of(name string) (error, string) {
+func (s *said) of(name string) (note string, fault error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.conditions[name], s.notes[name]
+	return s.notes[name], s.conditions[name]
 }
 
 // wired is an agent that runs, and what it says.
@@ -181,7 +181,7 @@ func TestCollectsFromSoftflowd(t *testing.T) {
 		}
 	}
 	w.collector.look(time.Now())
-	if err, note := w.of(conditionCollect); err != nil || !strings.HasPrefix(note, "4 flows from 1 exporter") {
+	if note, err := w.of(conditionCollect); err != nil || !strings.HasPrefix(note, "4 flows from 1 exporter") {
 		t.Errorf("condition %v, note %q", err, note)
 	}
 	if err := w.stop(); err != nil {
@@ -212,7 +212,7 @@ func TestSaysWhoIsRefused(t *testing.T) {
 		continue
 	}
 	w.collector.look(time.Now())
-	err, _ := w.of(conditionCollect)
+	_, err := w.of(conditionCollect)
 	if err == nil || !strings.Contains(err.Error(), "collect.allow: 127.0.0.1") {
 		t.Errorf("condition %v", err)
 	}
@@ -251,7 +251,7 @@ func TestCollectsWithoutCapture(t *testing.T) {
 		}
 	})
 	for tick := time.Tick(time.Millisecond); ; <-tick {
-		if err, _ := w.of(conditionCapture); err != nil {
+		if _, err := w.of(conditionCapture); err != nil {
 			if !strings.Contains(err.Error(), "CAP_NET_RAW") || !strings.Contains(err.Error(), "capture.interface: none") {
 				t.Error(err)
 			}
