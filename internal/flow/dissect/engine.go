@@ -63,6 +63,7 @@ type Engine struct {
 
 	certificates certificates
 	shared       shared
+	answer       DNS // of what is being read
 	clients      clients
 }
 
