@@ -118,6 +118,7 @@ func FuzzInspect(f *testing.F) {
 		parts := cut(messages, seed)
 		pieces := play(e, tuple, parts, 1<<16)
 		sound(t, pieces)
+		sound(t, playAsked(e, tuple, parts, 1<<16, func(known *Facts) { sound(t, known) }))
 		if s := e.Stats(); s.Flows != 0 || s.Buffered != 0 {
 			t.Errorf("held after the end: %+v", s)
 		}
