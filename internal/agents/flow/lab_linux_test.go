@@ -282,10 +282,11 @@ func (l *lab) tcpCounts(of *os.File) map[string]uint64 {
 	return counts
 }
 
-// interfaceCounts reads the counters of an interface, both directions together.
-func (l *lab) interfaceCounts(of *os.File, name string) (frames, bytes uint64) {
+// countsOfA reads the counters of a's interface, both directions together.
+func (l *lab) countsOfA() (frames, bytes uint64) {
 	l.t.Helper()
-	if err := inNamespace(of, func() error {
+	const name = "a0"
+	if err := inNamespace(l.a, func() error {
 		table, err := os.ReadFile("/proc/thread-self/net/dev")
 		if err != nil {
 			return err

@@ -80,12 +80,14 @@ func TestToldByContent(t *testing.T) {
 		updates int           // within ten minutes
 	}{
 		"answered question": {
-			[]packet.Packet{says(udp, question), says(back, answer)}, "dns",
+			[]packet.Packet{says(udp, question), says(back, answer)},
+			"dns",
 			func(f *dissect.Facts) bool { return f.DNS.Response == "NOERROR" && len(f.DNS.Answers) == 1 },
 			100 * time.Millisecond, 0,
 		},
 		"question alone": {
-			[]packet.Packet{says(udp, question)}, "dns",
+			[]packet.Packet{says(udp, question)},
+			"dns",
 			func(f *dissect.Facts) bool { return f.DNS.Query == "example.com" }, 1100 * time.Millisecond, 0,
 		},
 		"request without answer": {
