@@ -21,6 +21,8 @@ const (
 	conditionCollect = "collect"
 	// collectLook is how often the collector looks whether it hears anything.
 	collectLook = 5 * time.Second
+	// listenAgain is after how long a port that was taken is tried again.
+	listenAgain = 5 * time.Second
 	// silentAfter is after how long without a datagram the collector says so: routers
 	// send at least once a minute, templates if nothing else.
 	silentAfter = 5 * time.Minute
@@ -40,6 +42,7 @@ type collector struct {
 	receiver *collect.Receiver
 	events   collect.EventOptions
 	opened   func(net.Addr) // told where it listens; nil is not
+	again    time.Duration  // after which a port that was taken is tried again
 
 	mu        sync.Mutex // guards what follows
 	exporters map[netip.Addr]*exporterCounts
@@ -57,20 +60,42 @@ type exporterCounts struct {
 
 func newCollector(a *Agent) *collector {
 	return &collector{
-		a: a, events: collect.EventOptions{Seed: uint16(a.cfg.Aggregation.CommunityIDSeed)},
+		a: a, again: listenAgain, events: collect.EventOptions{Seed: uint16(a.cfg.Aggregation.CommunityIDSeed)},
 		receiver:  collect.NewReceiver(collect.ReceiverOptions{Allow: a.cfg.Collect.allowed(), Rate: a.cfg.Collect.RatePerSecond}),
 		exporters: map[netip.Addr]*exporterCounts{},
 	}
 }
 
-// run listens until ctx ends. A port that is taken is a fault at the start, as it is for
-// people to mend.
+// listen opens the ports, as soon as that can be done: one that is taken costs what
+// would be collected, and not what is captured. It fails when ctx ends.
+func (c *collector) listen(ctx context.Context) (*net.UDPConn, net.Listener, error) {
+	said := ""
+	for {
+		packets, streams, err := listenBoth(ctx, c.a.cfg.Collect.Listen)
+		if err == nil {
+			return packets, streams, nil
+		}
+		err = fmt.Errorf("collects nothing on %s: %w: set collect.listen to another address, or stop what holds it", c.a.cfg.Collect.Listen, err)
+		c.a.o.Condition(conditionCollect, err)
+		if err.Error() != said {
+			said = err.Error()
+			c.a.o.Logger.Warn("collects nothing", obs.KeyError, err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil, fmt.Errorf("collect flows: %w", ctx.Err())
+		case <-time.After(c.again):
+		}
+	}
+}
+
+// run listens until ctx ends.
 func (c *collector) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	packets, streams, err := listenBoth(ctx, c.a.cfg.Collect.Listen)
+	packets, streams, err := c.listen(ctx)
 	if err != nil {
-		return fmt.Errorf("collect flows on %s: %w: set collect.listen to another address, or stop what holds it", c.a.cfg.Collect.Listen, err)
+		return nil //nolint:nilerr // ctx has ended
 	}
 	defer func() { _ = packets.Close() }() // Nothing was written.
 	c.began = c.a.o.Now()

@@ -218,6 +218,27 @@ func TestSaysWhoIsRefused(t *testing.T) {
 	}
 }
 
+// TestWaitsForItsPort: a port that is taken is said, and opened once it is free.
+func TestWaitsForItsPort(t *testing.T) {
+	taken, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := wire(t, "127.0.0.1", func(a *Agent) {
+		a.cfg.Collect.Listen, a.collector.again = taken.LocalAddr().String(), time.Millisecond
+		condition := a.o.Condition
+		a.o.Condition = func(name string, err error) {
+			condition(name, err)
+			if err != nil && strings.Contains(err.Error(), "set collect.listen to another address") {
+				_ = taken.Close()
+			}
+		}
+	})
+	if w.address != taken.LocalAddr().String() {
+		t.Errorf("listens on %s", w.address)
+	}
+}
+
 func TestSilence(t *testing.T) {
 	began := time.Unix(1_700_000_000, 0)
 	refusal := []collect.Refusal{{From: netip.MustParseAddr("192.0.2.7"), Count: 1, Last: began.Add(time.Second)}}
