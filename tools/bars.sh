@@ -76,6 +76,21 @@ stored() {
     "1.3 times and 3 ms"] | @tsv' <<<"$out")
 }
 
+# peers asks the store and SQLite the same questions about the same rows, one after the other.
+peers() {
+  local out other events=${PEERED:-300000}
+  out=$(bin/amoskys bench store --events "$events" --span 72h --rounds 1 --asks 30 --json)
+  bin/amoskys bench store --events "$events" --span 72h --rows-to "$logs/rows"
+  other=$(go -C bench run ./peers -rows "$logs/rows" -asks 30 -json)
+  rm -f "$logs/rows"
+  row "stored beside SQLite with FTS5 (\`bench/peers\`), $(field "$other" '.rows') rows" \
+    "$(field "$out" '.cases[1] | "\(.events_per_second | floor) ev/s, \(.cpu_us_per_event | round) µs of CPU and \(.disk_bytes_per_event | round) B an event"'); SQLite $(field "$other" '"\(.rows_per_second | floor) rows/s, \(.cpu_us_per_row | round) µs and \(.disk_bytes_per_row | round) B"')" 'none'
+  while IFS=$'\t' read -r what measured; do
+    row "$what" "$measured" 'none'
+  done < <(jq -r --argjson other "$other" '.questions[] | .name as $name | ($other.questions[] | select(.name == $name)) as $o |
+    [.name + " (`bench/peers`)", "\(.p50_ms) and \(.p95_ms) ms; SQLite \($o.p50_ms) and \($o.p95_ms) ms"] | @tsv' <<<"$out")
+}
+
 # piped measures the whole system at a rate.
 piped() {
   local out ok=0
@@ -232,6 +247,7 @@ fi
 if [[ $part == store ]]; then
   piped
   stored
+  peers
   exit
 fi
 beside
@@ -243,6 +259,7 @@ if [[ $part == log ]]; then
 fi
 piped
 stored
+peers
 bench_hub '`bench hub --size 400`: synthetic events, not packed' 'none' --size 400
 bench_hub '`bench hub --inflight 8`' 'none' --inflight 8
 bench_hub '`bench hub --unary --agents 1`' 'p99 5 ms' --unary --agents 1

@@ -29,14 +29,15 @@ func main() {
 	rows := flag.String("rows", "", "file of JSON lines that `amoskys bench store --rows-to` wrote")
 	dir := flag.String("dir", "", "folder for the database (default the system's for temporary files)")
 	asks := flag.Int("asks", 30, "how often each question is asked")
+	asJSON := flag.Bool("json", false, "print one JSON object")
 	flag.Parse()
-	if err := run(context.Background(), *rows, *dir, *asks); err != nil {
+	if err := run(context.Background(), *rows, *dir, *asks, *asJSON); err != nil {
 		fmt.Fprintln(os.Stderr, "peers:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, rows, dir string, asks int) error {
+func run(ctx context.Context, rows, dir string, asks int, asJSON bool) error {
 	dir, err := os.MkdirTemp(dir, "peers-")
 	if err != nil {
 		return fmt.Errorf("make a folder: %w", err)
@@ -47,10 +48,42 @@ func run(ctx context.Context, rows, dir string, asks int) error {
 		return err
 	}
 	defer s.db.Close()
-	if err := s.feed(ctx, rows); err != nil {
+	var out result
+	if err := s.feed(ctx, rows, &out); err != nil {
 		return err
 	}
-	return s.ask(ctx, asks)
+	if err := s.ask(ctx, asks, &out); err != nil {
+		return err
+	}
+	if asJSON {
+		return json.NewEncoder(os.Stdout).Encode(&out)
+	}
+	out.print()
+	return nil
+}
+
+// result is what was measured.
+type result struct {
+	Rows          int      `json:"rows"`
+	RowsPerSecond float64  `json:"rows_per_second"`
+	CPUUsPerRow   float64  `json:"cpu_us_per_row"`
+	DiskPerRow    float64  `json:"disk_bytes_per_row"`
+	Questions     []answer `json:"questions"`
+}
+
+type answer struct {
+	Name  string  `json:"name"`
+	Rows  int     `json:"rows"`
+	P50Ms float64 `json:"p50_ms"`
+	P95Ms float64 `json:"p95_ms"`
+}
+
+func (r *result) print() {
+	fmt.Printf("SQLite with FTS5: %d rows, %.0f rows/s, %.1f µs of CPU and %.1f B of disk a row\n\n", r.Rows, r.RowsPerSecond, r.CPUUsPerRow, r.DiskPerRow)
+	fmt.Println("| question | SQLite p50, p95, ms | rows |\n| --- | --- | --- |")
+	for _, q := range r.Questions {
+		fmt.Printf("| %s | %.1f, %.1f | %d |\n", q.Name, q.P50Ms, q.P95Ms, q.Rows)
+	}
 }
 
 // sqlite is a table with a column for each field, indexes by time, by agent and by id, and
@@ -147,7 +180,7 @@ func each(path string, most int, do func(row map[string]string) error) error {
 const rowsTogether = 2000 // of one transaction
 
 // feed stores all rows. What reading them costs is not counted.
-func (s *sqlite) feed(ctx context.Context, rows string) error {
+func (s *sqlite) feed(ctx context.Context, rows string, out *result) error {
 	var portion []map[string]string
 	var wall time.Duration
 	var cpu float64
@@ -186,7 +219,8 @@ func (s *sqlite) feed(ctx context.Context, rows string) error {
 	if err != nil || n == 0 {
 		return errors.Join(err, errNoRows(n))
 	}
-	fmt.Printf("SQLite with FTS5: %d rows, %.0f rows/s, %.1f µs of CPU and %.1f B of disk a row\n\n", n, float64(n)/wall.Seconds(), cpu*1e6/float64(n), float64(info.Size())/float64(n))
+	out.Rows, out.RowsPerSecond = n, float64(n)/wall.Seconds()
+	out.CPUUsPerRow, out.DiskPerRow = cpu*1e6/float64(n), float64(info.Size())/float64(n)
 	return nil
 }
 
@@ -254,11 +288,23 @@ func questions() []question {
 		{"top 10 of host", `SELECT host, count(*) FROM events WHERE _time >= ? GROUP BY 1 ORDER BY 2 DESC LIMIT 10`, 0},
 		{"count of all", `SELECT count(*) FROM events WHERE _time >= ?`, 0},
 		{"live window of 15 s", `SELECT * FROM events WHERE 1` + newest + `1000`, 15 * time.Second},
+		{"facets of five fields, ten minutes", facets("host", "type", "agent", "process.name", "severity"), 10 * time.Minute},
+		{"event by its id", `SELECT * FROM events WHERE id = (SELECT id FROM events WHERE rowid = 777) AND _time >= ?`, 0},
+		{"event by its place in the log", `SELECT * FROM events WHERE rowid = 777 AND _time >= ?`, 0},
 	}
 }
 
-func (s *sqlite) ask(ctx context.Context, asks int) error {
-	fmt.Println("| question | SQLite p50, p95, ms | rows |\n| --- | --- | --- |")
+// facets asks for the ten most frequent values of each of some columns.
+func facets(names ...string) string {
+	parts := make([]string, len(names))
+	for i, name := range names {
+		// ?1 is the one argument, however often it stands there.
+		parts[i] = fmt.Sprintf(`SELECT * FROM (SELECT '%s', %s, count(*) FROM events WHERE _time >= ?1 GROUP BY 2 ORDER BY 3 DESC LIMIT 10)`, name, quoted(name))
+	}
+	return strings.Join(parts, " UNION ALL ")
+}
+
+func (s *sqlite) ask(ctx context.Context, asks int, out *result) error {
 	for _, q := range questions() {
 		var took []float64
 		n := 0
@@ -275,7 +321,7 @@ func (s *sqlite) ask(ctx context.Context, asks int) error {
 			took = append(took, float64(time.Since(began).Microseconds())/1000)
 		}
 		slices.Sort(took)
-		fmt.Printf("| %s | %.1f, %.1f | %d |\n", q.name, took[len(took)/2], took[min(len(took)-1, len(took)*95/100)], n)
+		out.Questions = append(out.Questions, answer{q.name, n, took[len(took)/2], took[min(len(took)-1, len(took)*95/100)]})
 	}
 	return nil
 }

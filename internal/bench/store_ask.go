@@ -18,11 +18,16 @@ import (
 	"github.com/amoskys/amoskys/internal/store/vlogs"
 )
 
-// storeQuestion is what is asked; Back is how far back in time, 0 for everything.
+// storeQuestion is what is asked; back is how far back in time, 0 for everything.
 type storeQuestion struct {
 	name, text string
 	back       time.Duration
 	limit      int
+	// facets are fields whose most frequent values a page shows beside its events; of the
+	// engine they are asked one by one.
+	facets []string
+	// id asks for one event by its id, offset by its place in the log.
+	id, offset bool
 }
 
 // storeQuestions are what people ask, in the engine's words.
@@ -38,6 +43,9 @@ func storeQuestions() []storeQuestion {
 		{name: "top 10 of host", text: `* | top 10 by (host)`},
 		{name: "count of all", text: `* | count()`},
 		{name: "live window of 15 s", text: `*`, back: 15 * time.Second, limit: 1000},
+		{name: "facets of five fields, ten minutes", text: `*`, back: 10 * time.Minute, facets: []string{"host", "type", "agent", "process.name", "severity"}},
+		{name: "event by its id", id: true, limit: 1},
+		{name: "event by its place in the log", offset: true, limit: 1},
 	}
 }
 
@@ -58,6 +66,9 @@ func (o *StoreOptions) ask(ctx context.Context, engine *vlogs.Client) (out []Sto
 	a := &storeAsker{engine: engine, store: pb.NewQueryClient(conn), end: time.Now()}
 	for _, q := range storeQuestions() {
 		o.tell("ask: %s", q.name)
+		if err := a.choose(ctx, &q); err != nil {
+			return nil, err
+		}
 		one := StoreQuestion{Name: q.name, Query: q.text}
 		var engine, store []float64
 		for range o.Asks {
@@ -129,7 +140,39 @@ func (a *storeAsker) since(q *storeQuestion) time.Time {
 	return a.end.Add(-q.back)
 }
 
+// theOne is the place in the log of the event that is asked for alone.
+const theOne = 777
+
+// choose writes the text of a question about one event.
+func (a *storeAsker) choose(ctx context.Context, q *storeQuestion) error {
+	at := fmt.Sprintf(`"offset":=%d`, theOne)
+	if q.offset {
+		q.text = at
+	}
+	if !q.id {
+		return nil
+	}
+	//nolint:wrapcheck // it says what failed
+	return a.engine.Query(ctx, vlogs.Query{Text: at + " | fields id"}, func(row []vlogs.Field) error {
+		for _, f := range row {
+			q.text = fmt.Sprintf("id:=%q", f.Value)
+		}
+		return nil
+	})
+}
+
 func (a *storeAsker) askEngine(ctx context.Context, q *storeQuestion) (rows int, err error) {
+	if len(q.facets) > 0 {
+		for _, name := range q.facets {
+			one := storeQuestion{text: fmt.Sprintf("%s | top 10 by (%s)", q.text, name), back: q.back}
+			values, err := a.askEngine(ctx, &one)
+			if err != nil {
+				return 0, err
+			}
+			rows += min(values, 1)
+		}
+		return rows, nil
+	}
 	ask := vlogs.Query{Text: q.text, Start: a.since(q), End: a.end, Limit: q.limit}
 	err = a.engine.Query(ctx, ask, func([]vlogs.Field) error { rows++; return nil })
 	if q.limit > 0 && errors.Is(err, vlogs.ErrLimit) {
@@ -143,7 +186,19 @@ func (a *storeAsker) askStore(ctx context.Context, q *storeQuestion) (rows int, 
 	if q.back > 0 {
 		since = timestamppb.New(a.since(q))
 	}
-	if q.limit > 0 {
+	switch {
+	case q.offset:
+		found, err := a.store.Event(ctx, &pb.EventRequest{Offset: theOne})
+		return min(len(found.GetEvent().GetEvent()), 1), err //nolint:wrapcheck // it says what failed
+	case len(q.facets) > 0:
+		found, err := a.store.SearchEvents(ctx, &pb.SearchEventsRequest{
+			Filter: &pb.Filter{Query: q.text}, Since: since, Until: timestamppb.New(a.end), Limit: 1, NoTotal: true, Facets: q.facets,
+		})
+		for _, f := range found.GetFacets() {
+			rows += min(len(f.GetValues()), 1)
+		}
+		return rows, err //nolint:wrapcheck // it says what failed
+	case q.limit > 0:
 		found, err := a.store.SearchEvents(ctx, &pb.SearchEventsRequest{
 			Filter: &pb.Filter{Query: q.text}, Since: since, Until: timestamppb.New(a.end), Limit: uint32(q.limit), NoTotal: true,
 		})
