@@ -39,8 +39,8 @@ type packetsInput struct {
 		Port        uint16    `json:"port,omitempty" doc:"Port at address; 0 is any."`
 		PeerPort    uint16    `json:"peer_port,omitempty" doc:"Port at peer; 0 is any."`
 		Protocol    string    `json:"protocol,omitempty" enum:"any,tcp,udp,icmp,icmpv6,sctp"`
-		Since       time.Time `json:"since,omitempty"`
-		Until       time.Time `json:"until,omitempty"`
+		Since       time.Time `json:"since,omitzero" required:"false"`
+		Until       time.Time `json:"until,omitzero" required:"false"`
 	}
 }
 

@@ -50,7 +50,7 @@ func apiRoutes() []route {
 		{get, "/api/agents/{id}/tasks", "agentTasks", "What an agent can be asked to do", "agents", viewer, agentRefused, answers((*Server).agentTasks)},
 		{post, "/api/agents/{id}/tasks/{task}", "runTask", "Run a task; the answer is lines of its progress", "agents", analyst, agentRefused, responds((*Server).runTask)},
 		{get, "/api/agents/{id}/results/{run}", "taskResult", "The result of a task, which its agent keeps for an hour", "agents", analyst, agentRefused, responds((*Server).taskResult)},
-		{post, "/api/packets", "savePackets", "Packets of a flow that an agent still has, as a pcap file", "agents", analyst, append(agentRefused, http.StatusBadRequest, http.StatusTooManyRequests), described(packetsDescription, patient((*Server).savePackets))},
+		{post, "/api/packets", "savePackets", "Packets of a flow that an agent still has, as a pcap file", "agents", analyst, slices.Concat(agentRefused, []int{http.StatusBadRequest, http.StatusTooManyRequests}), described(packetsDescription, patient((*Server).savePackets))},
 
 		{get, "/api/events", "searchEvents", "Search events, newest first", "events", viewer, badRequest, answers((*Server).searchEvents)},
 		{get, "/api/events/{offset}", "event", "One event and what surrounds it", "events", viewer, []int{http.StatusNotFound}, answers((*Server).oneEvent)},

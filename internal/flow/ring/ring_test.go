@@ -250,8 +250,8 @@ func TestTornTail(t *testing.T) {
 		}
 	}
 	for i, g := range x.segments {
-		if g.known == (i == len(x.segments)) {
-			t.Errorf("of segment %d is known: %v", i, g.known)
+		if !g.known {
+			t.Errorf("segment %d was searched, and its flows are not known", i)
 		}
 	}
 	x.add(t, datagram(1000, 9, 500))
@@ -381,10 +381,18 @@ func TestFaultsOfTheDisk(t *testing.T) {
 		t.Fatalf("%+v, told %v", s, told)
 	}
 	add(1) // not tried, and so no further error
+	for range 3 {
+		left = fileHead // and no frame
+		now = now.Add(time.Minute)
+		add(1)
+	}
+	if n := len(x.segments); n != 1 || x.Stats().Errors != 4 {
+		t.Errorf("%d segments, %+v", n, x.Stats())
+	}
 	left = 1 << 30
 	now = now.Add(time.Minute)
 	add(10)
-	if s = x.Stats(); s.Packets != 210 || s.DroppedError != 201 || s.Errors != 1 || len(told) != 2 || told[1] != nil {
+	if s = x.Stats(); s.Packets != 210 || s.DroppedError != 204 || s.Errors != 4 || len(told) != 2 || told[1] != nil {
 		t.Errorf("%+v, told %v", s, told)
 	}
 	if saved, frames := save(t, x.Ring, Query{}); len(frames) != 210 || saved.Damaged != 0 {

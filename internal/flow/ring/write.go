@@ -49,6 +49,7 @@ func (r *Ring) write(c *chunk) {
 		r.pause = min(max(2*r.pause, retryLeast), retryMost)
 		r.retry = now.Add(r.pause)
 		_ = r.seal() // another segment is tried
+		r.dropEmpty()
 		r.condition(fmt.Errorf("packets are not kept: %w", err))
 		return
 	}
@@ -185,6 +186,20 @@ func (r *Ring) seal() error {
 		return fmt.Errorf("close packets: %w", err)
 	}
 	return nil
+}
+
+// dropEmpty removes the newest segment where a fault has left it without a frame, so that
+// they do not grow in number while the fault lasts.
+func (r *Ring) dropEmpty() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last := len(r.segments) - 1
+	if last < 0 || r.segments[last].bytes > fileHead {
+		return
+	}
+	_ = os.Remove(r.segments[last].path) // the next start does
+	r.segments = r.segments[:last]
+	r.total -= fileHead
 }
 
 // makeRoom removes the oldest segments until n bytes more are within the limit. It is
