@@ -12,3 +12,6 @@ func (k *Keeper) CheckAll(ctx context.Context) bool {
 
 // Scan brings the checksums up to date.
 func (k *Keeper) Scan(ctx context.Context) error { return k.scan(ctx) }
+
+// ScanRunning is what is done now and then.
+func (k *Keeper) ScanRunning(ctx context.Context) error { return k.scanRunning(ctx) }

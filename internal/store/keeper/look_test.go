@@ -102,6 +102,25 @@ func TestALookBeforeTheEngineOpens(t *testing.T) {
 	}
 }
 
+// TestNothingIsNotedBeforeTheLook: damage that lies there at the start does not become
+// what is known of a day before it was looked at.
+func TestNothingIsNotedBeforeTheLook(t *testing.T) {
+	t.Parallel()
+	dir, days, _ := template(t)
+	lists := filepath.Join(dir, "engine", "partitions", days[0], "datadb", "parts.json")
+	if err := os.WriteFile(lists, []byte("[]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o := enginetest.Options(t, dir)
+	if err := keeper.New(o).ScanRunning(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	k, _ := enginetest.Run(t, o)
+	if aside := k.State().SetAside; len(aside) != 1 || aside[0].Day != days[0] {
+		t.Errorf("set aside %+v", aside)
+	}
+}
+
 // double makes a list of parts name each twice.
 func double(path string) error {
 	b, err := os.ReadFile(path)

@@ -22,6 +22,10 @@ const (
 
 // tend keeps the ledgers up to date and compares contents, slowly, until ctx ends.
 func (k *Keeper) tend(ctx context.Context) {
+	// Before the first look what lies there may be damaged, and must not become what is known.
+	if _, err := k.Wait(ctx, 0); err != nil {
+		return
+	}
 	began, looked := time.Now(), time.Time{}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -31,7 +35,7 @@ func (k *Keeper) tend(ctx context.Context) {
 			return
 		case <-timer.C:
 		}
-		if err := k.scan(ctx); err != nil && ctx.Err() == nil {
+		if err := k.scanRunning(ctx); err != nil && ctx.Err() == nil {
 			k.logger.Warn("checksums of the store's files cannot be brought up to date", obs.KeyError, err)
 		}
 		if time.Since(looked) > checkLook {
@@ -50,6 +54,22 @@ func (k *Keeper) tend(ctx context.Context) {
 func (k *Keeper) scan(ctx context.Context) error {
 	k.files.Lock()
 	defer k.files.Unlock()
+	return k.scanLocked(ctx)
+}
+
+// scanRunning is scan while a process runs: what the last one left is looked at first
+// (look), which needs the ledgers as they were.
+func (k *Keeper) scanRunning(ctx context.Context) error {
+	k.files.Lock()
+	defer k.files.Unlock()
+	if k.State().PID == 0 {
+		return nil
+	}
+	return k.scanLocked(ctx)
+}
+
+// scanLocked is scan for a holder of files.
+func (k *Keeper) scanLocked(ctx context.Context) error {
 	days, err := k.days()
 	if err != nil {
 		return err
