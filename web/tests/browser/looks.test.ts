@@ -38,6 +38,8 @@ const looks: Look[] = [
     name: 'events-rows',
     path: '/dashboard/events?q=*%20%7C%20stats%20by%20(host)%20count()%20events%20%7C%20sort%20by%20(events%20desc)',
   },
+  { name: 'network-empty', path: '/dashboard/network' },
+  { name: 'findings-empty', path: '/dashboard/findings' },
   { name: 'settings', path: '/dashboard/settings' },
   { name: 'palette', path: '/dashboard/agents', act: (page) => page.keyboard.press('Control+k') },
   { name: 'keys', path: '/dashboard/events', act: (page) => page.keyboard.press('?') },
@@ -61,7 +63,10 @@ async function openRow(page: Page): Promise<void> {
 
 /** Pages differ in what says that they are there. */
 async function ready(page: Page): Promise<void> {
-  const there = page.locator('main#page').locator('.row, .u-over, [role=alert], [role=region]').first();
+  const there = page
+    .locator('main#page')
+    .locator('.row, .u-over, [role=alert], [role=region], .message')
+    .first();
   await there.waitFor({ state: 'attached' });
 }
 
