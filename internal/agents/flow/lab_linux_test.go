@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -195,7 +196,6 @@ func (l *lab) transfers(connections, size int) {
 	}); err != nil {
 		l.t.Fatal(err)
 	}
-	defer server.Close()
 	var running sync.WaitGroup
 	errs := make(chan error, 2*connections)
 	for range connections {
@@ -211,6 +211,38 @@ func (l *lab) transfers(connections, size int) {
 			l.t.Error(err)
 		}
 	}
+	if err := server.Close(); err != nil {
+		l.t.Error(err)
+	}
+	l.ended(l.a)
+	l.ended(l.b)
+}
+
+// ended waits until no connection of a host sends anything by itself: a kernel goes on
+// with its last segment after the program closed. In TIME_WAIT (6) it only answers.
+func (l *lab) ended(in *os.File) {
+	l.t.Helper()
+	var open []string
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); <-tick.C {
+		open = nil
+		if err := inNamespace(in, func() error {
+			table, err := os.ReadFile("/proc/thread-self/net/tcp")
+			for _, line := range strings.Split(strings.TrimSpace(string(table)), "\n")[1:] {
+				if state := strings.Fields(line)[3]; state != "06" {
+					open = append(open, line)
+				}
+			}
+			return err
+		}); err != nil {
+			l.t.Fatal(err)
+		}
+		if open == nil {
+			return
+		}
+	}
+	l.t.Fatalf("connections that do not end:\n%s", strings.Join(open, "\n"))
 }
 
 func answer(server net.Listener, size int) error {
