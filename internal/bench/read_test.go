@@ -13,6 +13,9 @@ import (
 // TestRunRead: every case reads, over packed and other records, beside another hub and
 // without one, and nothing is left behind.
 func TestRunRead(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: much work of one kind")
+	}
 	for _, packed := range []codec.Codec{codec.S2, codec.None} {
 		o := ReadOptions{
 			Events: 2000, Batch: 50, Codec: packed, Readers: 2, Rounds: 2, Duration: 50 * time.Millisecond,

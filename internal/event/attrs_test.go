@@ -232,6 +232,9 @@ func TestAttrsOfOddEncodings(t *testing.T) {
 
 // TestAttrsOfMutatedEvents: whatever the hub admits reads as it decodes.
 func TestAttrsOfMutatedEvents(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: one goroutine")
+	}
 	random := rand.New(rand.NewPCG(1, 2))
 	events := eventtest.Filled()
 	admitted := 0

@@ -15,6 +15,9 @@ import (
 
 // TestAddressPatterns holds the expressions for networks against netip.
 func TestAddressPatterns(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: one goroutine")
+	}
 	r := rand.New(rand.NewPCG(1, 2))
 	groups := []uint16{0, 0, 0, 0, 1, 0x20, 0x2001, 0xdb8, 0xfe80, 0xff}
 	address := func() netip.Addr {
@@ -54,6 +57,9 @@ func TestAddressPatterns(t *testing.T) {
 
 // TestNumberPatterns holds the expressions for comparisons against arithmetic.
 func TestNumberPatterns(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: one goroutine")
+	}
 	r := rand.New(rand.NewPCG(3, 4))
 	number := func() float64 {
 		x := float64(r.IntN(2000)-1000) / []float64{1, 1, 10, 100, 1e3, 1e9}[r.IntN(6)] * []float64{1, 1, 1, 1e6, 1e20}[r.IntN(5)]

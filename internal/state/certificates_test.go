@@ -57,6 +57,9 @@ func TestCertificates(t *testing.T) {
 // TestNotedCertificatesAreBounded: whoever has the authority's key cannot fill the
 // database with certificates.
 func TestNotedCertificatesAreBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: one goroutine")
+	}
 	db := open(t, filepath.Join(t.TempDir(), "state.db"))
 	many := make([]state.Certificate, 10_010)
 	for i := range many {

@@ -4,9 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"reflect"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/amoskys/amoskys/internal/flow/packet"
 )
@@ -33,8 +32,13 @@ func TestBatch(t *testing.T) {
 	for _, data := range [][]byte{whole, whole[:len(whole)-3]} { // the second is cut
 		one, oneErr := readBy(t, data, 1)
 		many, manyErr := readBy(t, data, 32)
-		if diff := cmp.Diff(one, many); diff != "" || len(one) < 2999 {
-			t.Errorf("%d frames; (-one +many):\n%s", len(one), diff)
+		if len(one) < 2999 || len(one) != len(many) {
+			t.Fatalf("%d frames one by one, %d together", len(one), len(many))
+		}
+		for i := range one { // as cmp would, in a hundredth of the time
+			if !reflect.DeepEqual(one[i], many[i]) {
+				t.Fatalf("frame %d is %+v one by one, and together %+v", i, one[i], many[i])
+			}
 		}
 		if (oneErr == nil) != (manyErr == nil) {
 			t.Errorf("one by one: %v; many: %v", oneErr, manyErr)

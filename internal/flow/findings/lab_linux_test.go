@@ -90,6 +90,9 @@ func (n *namespace) ip(args ...string) {
 
 // TestScannersAreFound lets real scanners loose on a host in a network of two.
 func TestScannersAreFound(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: a lab with real scanners")
+	}
 	scanner, victim := newNamespace(t), newNamespace(t)
 	scanner.ip("link", "add", "a0", "address", "02:00:00:00:00:0a", "type", "veth", "peer", "name", "b0", "address", "02:00:00:00:00:0b")
 	scanner.ip("link", "set", "b0", "netns", fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), victim.file.Fd()))

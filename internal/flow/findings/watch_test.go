@@ -142,6 +142,9 @@ func TestToldOnce(t *testing.T) {
 
 // TestFloodOfFindings: ten thousand scanners are told in turn, bounded and counted.
 func TestFloodOfFindings(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: one goroutine")
+	}
 	l := newLab()
 	for s := range 10000 {
 		for p := range 20 {

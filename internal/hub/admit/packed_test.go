@@ -310,6 +310,9 @@ func TestPackedAgainIsItsOwn(t *testing.T) {
 // batch that may be on its way, and a small message unpacks to a megabyte, or has
 // thousands of events refused.
 func TestLittleIsKept(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: one goroutine")
+	}
 	large := changed(func(e *pb.Event) { e.Message = strings.Repeat("m", 1<<20) })
 	another := changed(func(e *pb.Event) { e.Host.Name = "other" })
 	rules := rules

@@ -158,6 +158,9 @@ func copyPath(to, from protoreflect.Message, path []string) bool {
 // TestRecordedEventsAreWholeByTheirAttributes: the bytes of an event in its row would
 // take twice the disk.
 func TestRecordedEventsAreWholeByTheirAttributes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: one goroutine")
+	}
 	w := row.NewWriter(bounds())
 	all, err := corpus.Recorded()
 	if err != nil {
@@ -288,6 +291,9 @@ func TestTimesOutOfBounds(t *testing.T) {
 }
 
 func TestLargeEvents(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: one goroutine")
+	}
 	w := row.NewWriter(bounds())
 	received := time.Unix(1_700_000_001, 0)
 	for name, c := range map[string]struct {

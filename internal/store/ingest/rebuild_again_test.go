@@ -48,6 +48,9 @@ func (f *haltingFeed) Next(ctx context.Context) (*reader.Batch, error) {
 
 // TestADayThatIsSetAsideWhileItIsRebuilt begins anew: what was there again is gone, too.
 func TestADayThatIsSetAsideWhileItIsRebuilt(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: days of events")
+	}
 	t.Parallel()
 	l := newLogged(11)
 	path := t.TempDir()

@@ -83,6 +83,9 @@ func (l *logged) appendPoison(t *testing.T, n int) (first stream.Offset) {
 // stands around it; all others are there once, also after kills and when their day is
 // built again.
 func TestARowThatTheEngineRefuses(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: many engines, one after the other")
+	}
 	t.Parallel()
 	l, path := newLogged(21), t.TempDir()
 	var r *running

@@ -23,6 +23,9 @@ func dayNamesOf(t *testing.T, c *vlogs.Client) []string {
 
 // TestRetention: days go by their names, on a time that both clocks believe.
 func TestRetention(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: days of events")
+	}
 	t.Parallel()
 	l := newLogged(11)
 	today := time.Now().UTC().Truncate(24 * time.Hour)
