@@ -40,6 +40,9 @@ func valuesOf(t *testing.T, encoded []byte) map[event.FieldID][]value {
 // TestEveryField asks for each field of the catalogue by a value that an event has: as a
 // whole, by a word of it, whether it is there, and in order where the field has one.
 func TestEveryField(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: one goroutine, and an engine that is a process of its own")
+	}
 	events := append(eventtest.Filled(), eventtest.Filled()...)
 	for i, ev := range events {
 		ev.Id = nil

@@ -14,6 +14,9 @@ import (
 // TestWordsOfRecordedEvents asks for words, phrases, beginnings and parts of what events
 // of a real host hold, in any field and in theirs.
 func TestWordsOfRecordedEvents(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: one goroutine, and an engine that is a process of its own")
+	}
 	recorded, err := corpus.Recorded()
 	if err != nil {
 		t.Fatal(err)
