@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/amoskys/amoskys/internal/flow/dissect"
 	"github.com/amoskys/amoskys/internal/flow/export"
 	"github.com/amoskys/amoskys/internal/flow/track"
 	"github.com/amoskys/amoskys/internal/obs"
@@ -166,13 +165,8 @@ func (l *connLog) stats() export.SenderStats {
 }
 
 func (l *connLog) add(f *track.Flow) {
-	kept := *f
-	kept.Tunnels = nil
-	if f.Facts != nil { // They are used again for another flow.
-		kept.Facts = &dissect.Facts{App: f.Facts.App}
-	}
 	select {
-	case l.queue <- kept:
+	case l.queue <- export.Copy(f):
 	default:
 		l.dropped.Add(1)
 	}

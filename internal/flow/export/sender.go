@@ -74,15 +74,21 @@ func (s *Sender) fail(err error) {
 	s.failed.Store(&err)
 }
 
-// Add copies a flow into the queue.
-func (s *Sender) Add(f *track.Flow) {
+// Copy returns what is exported of a flow, which stays when the flow's own facts are used
+// again for another.
+func Copy(f *track.Flow) track.Flow {
 	kept := *f
 	kept.Tunnels = nil
-	if f.Facts != nil { // They are used again for another flow.
+	if f.Facts != nil {
 		kept.Facts = &dissect.Facts{App: f.Facts.App}
 	}
+	return kept
+}
+
+// Add copies a flow into the queue.
+func (s *Sender) Add(f *track.Flow) {
 	select {
-	case s.queue <- kept:
+	case s.queue <- Copy(f):
 	default:
 		s.dropped.Add(1)
 	}
