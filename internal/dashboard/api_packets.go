@@ -76,24 +76,12 @@ func (s *Server) savePackets(ctx context.Context, in *packetsInput) (*huma.Strea
 		return nil, err
 	}
 	file, saved, err := s.packetFile(ctx, pb.NewTasksClient(conn), in)
-	var chunk *pb.TaskChunk
-	if err == nil {
-		chunk, err = file.Recv()
-	}
-	if err != nil {
-		end()
-		return nil, err
-	}
 	name := "amoskys-packets-" + s.o.Now().UTC().Format("2006-01-02T150405") + ".pcap"
-	return &huma.StreamResponse{Body: func(hc huma.Context) {
-		defer end()
+	return resultFile(end, file, err, func(hc huma.Context, _ *pb.TaskResultInfo) {
 		hc.SetHeader("Content-Type", packetsType)
-		hc.SetHeader("Content-Length", strconv.FormatUint(chunk.GetInfo().GetBytes(), 10))
 		hc.SetHeader("Content-Disposition", fmt.Sprintf("attachment; filename=%q", name))
 		hc.SetHeader("Packets-Saved", headerText(saved))
-		_, w := humago.Unwrap(hc)
-		relayFile(w, chunk, file)
-	}}, nil
+	})
 }
 
 // packetFile runs the task to its end and asks for its result. saved says what is in it.
@@ -133,20 +121,6 @@ func headerText(text string) string {
 		}
 		return r
 	}, text)
-}
-
-// relayFile writes a result as it comes.
-func relayFile(w http.ResponseWriter, chunk *pb.TaskChunk, file grpc.ServerStreamingClient[pb.TaskChunk]) {
-	flush := unhurried(w)
-	for {
-		if _, err := w.Write(chunk.GetData()); err != nil || flush() != nil {
-			return // the caller has left
-		}
-		var err error
-		if chunk, err = file.Recv(); err != nil {
-			return // whole, or shorter than its length, which the browser tells
-		}
-	}
 }
 
 // patience is how long an answer that is made by others may not have begun.

@@ -186,23 +186,47 @@ func (s *Server) taskResult(ctx context.Context, in *resultInput) (*huma.StreamR
 	stream, err := pb.NewTasksClient(conn).TaskResult(ctx, &pb.TaskResultRequest{
 		AgentId: in.ID, Host: in.Host, RunId: in.Run, Actor: sessionOf(ctx).user,
 	})
+	return resultFile(end, stream, err, func(hc huma.Context, info *pb.TaskResultInfo) {
+		// As a file, whatever the agent calls it: nothing of it is shown or run here.
+		hc.SetHeader("Content-Type", "application/octet-stream")
+		hc.SetHeader("Content-Disposition", fmt.Sprintf("attachment; filename=%q", fileOf(info)))
+	})
+}
+
+// resultFile answers with a result as it comes, if there was no fault in asking for it;
+// label says in headers what it is. The stream of the user's share ends with the answer.
+func resultFile(
+	end func(), file grpc.ServerStreamingClient[pb.TaskChunk], fault error, label func(huma.Context, *pb.TaskResultInfo),
+) (*huma.StreamResponse, error) {
 	var chunk *pb.TaskChunk
-	if err == nil {
-		chunk, err = stream.Recv()
+	if fault == nil {
+		chunk, fault = file.Recv()
 	}
-	if err != nil {
+	if fault != nil {
 		end()
-		return nil, err
+		return nil, fault
 	}
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		defer end()
-		// As a file, whatever the agent calls it: nothing of it is shown or run here.
-		hc.SetHeader("Content-Type", "application/octet-stream")
+		label(hc, chunk.GetInfo())
 		hc.SetHeader("Content-Length", strconv.FormatUint(chunk.GetInfo().GetBytes(), 10))
-		hc.SetHeader("Content-Disposition", fmt.Sprintf("attachment; filename=%q", fileOf(chunk.GetInfo())))
 		_, w := humago.Unwrap(hc)
-		relayFile(w, chunk, stream)
+		relayFile(w, chunk, file)
 	}}, nil
+}
+
+// relayFile writes a result as it comes.
+func relayFile(w http.ResponseWriter, chunk *pb.TaskChunk, file grpc.ServerStreamingClient[pb.TaskChunk]) {
+	flush := unhurried(w)
+	for {
+		if _, err := w.Write(chunk.GetData()); err != nil || flush() != nil {
+			return // the caller has left
+		}
+		var err error
+		if chunk, err = file.Recv(); err != nil {
+			return // whole, or shorter than its length, which the browser tells
+		}
+	}
 }
 
 // fileOf is a file name of letters and digits for a result.
