@@ -2403,400 +2403,6 @@ func (x *Authentication) GetLogonType() string {
 	return ""
 }
 
-// DeviceInventory is OCSF class 5001: what the scanner knows of a device.
-type DeviceInventory struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	Uid       string                 `protobuf:"bytes,1,opt,name=uid,proto3" json:"uid,omitempty"`
-	Ip        []string               `protobuf:"bytes,2,rep,name=ip,proto3" json:"ip,omitempty"`
-	Mac       []string               `protobuf:"bytes,3,rep,name=mac,proto3" json:"mac,omitempty"`
-	Hostname  string                 `protobuf:"bytes,4,opt,name=hostname,proto3" json:"hostname,omitempty"`
-	Vendor    string                 `protobuf:"bytes,5,opt,name=vendor,proto3" json:"vendor,omitempty"`
-	OsName    string                 `protobuf:"bytes,6,opt,name=os_name,json=osName,proto3" json:"os_name,omitempty"`
-	OsVersion string                 `protobuf:"bytes,7,opt,name=os_version,json=osVersion,proto3" json:"os_version,omitempty"`
-	// "server", "printer", "router", "camera", …
-	DeviceClass   string                 `protobuf:"bytes,8,opt,name=device_class,json=deviceClass,proto3" json:"device_class,omitempty"`
-	Ports         []*Port                `protobuf:"bytes,9,rep,name=ports,proto3" json:"ports,omitempty"`
-	FirstSeenTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=first_seen_time,json=firstSeenTime,proto3" json:"first_seen_time,omitempty"`
-	LastSeenTime  *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=last_seen_time,json=lastSeenTime,proto3" json:"last_seen_time,omitempty"`
-	// What differs from the last report, by attribute name.
-	Changed []string `protobuf:"bytes,12,rep,name=changed,proto3" json:"changed,omitempty"`
-	// How sure the classification is, from 0 to 1.
-	Confidence    float64 `protobuf:"fixed64,13,opt,name=confidence,proto3" json:"confidence,omitempty"`
-	Subnet        string  `protobuf:"bytes,14,opt,name=subnet,proto3" json:"subnet,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *DeviceInventory) Reset() {
-	*x = DeviceInventory{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *DeviceInventory) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*DeviceInventory) ProtoMessage() {}
-
-func (x *DeviceInventory) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use DeviceInventory.ProtoReflect.Descriptor instead.
-func (*DeviceInventory) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{15}
-}
-
-func (x *DeviceInventory) GetUid() string {
-	if x != nil {
-		return x.Uid
-	}
-	return ""
-}
-
-func (x *DeviceInventory) GetIp() []string {
-	if x != nil {
-		return x.Ip
-	}
-	return nil
-}
-
-func (x *DeviceInventory) GetMac() []string {
-	if x != nil {
-		return x.Mac
-	}
-	return nil
-}
-
-func (x *DeviceInventory) GetHostname() string {
-	if x != nil {
-		return x.Hostname
-	}
-	return ""
-}
-
-func (x *DeviceInventory) GetVendor() string {
-	if x != nil {
-		return x.Vendor
-	}
-	return ""
-}
-
-func (x *DeviceInventory) GetOsName() string {
-	if x != nil {
-		return x.OsName
-	}
-	return ""
-}
-
-func (x *DeviceInventory) GetOsVersion() string {
-	if x != nil {
-		return x.OsVersion
-	}
-	return ""
-}
-
-func (x *DeviceInventory) GetDeviceClass() string {
-	if x != nil {
-		return x.DeviceClass
-	}
-	return ""
-}
-
-func (x *DeviceInventory) GetPorts() []*Port {
-	if x != nil {
-		return x.Ports
-	}
-	return nil
-}
-
-func (x *DeviceInventory) GetFirstSeenTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.FirstSeenTime
-	}
-	return nil
-}
-
-func (x *DeviceInventory) GetLastSeenTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.LastSeenTime
-	}
-	return nil
-}
-
-func (x *DeviceInventory) GetChanged() []string {
-	if x != nil {
-		return x.Changed
-	}
-	return nil
-}
-
-func (x *DeviceInventory) GetConfidence() float64 {
-	if x != nil {
-		return x.Confidence
-	}
-	return 0
-}
-
-func (x *DeviceInventory) GetSubnet() string {
-	if x != nil {
-		return x.Subnet
-	}
-	return ""
-}
-
-type Port struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Port          uint32                 `protobuf:"varint,1,opt,name=port,proto3" json:"port,omitempty"`
-	Protocol      string                 `protobuf:"bytes,2,opt,name=protocol,proto3" json:"protocol,omitempty"`
-	Service       string                 `protobuf:"bytes,3,opt,name=service,proto3" json:"service,omitempty"`
-	Product       string                 `protobuf:"bytes,4,opt,name=product,proto3" json:"product,omitempty"`
-	Version       string                 `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`
-	Banner        string                 `protobuf:"bytes,6,opt,name=banner,proto3" json:"banner,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Port) Reset() {
-	*x = Port{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[16]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Port) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Port) ProtoMessage() {}
-
-func (x *Port) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[16]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Port.ProtoReflect.Descriptor instead.
-func (*Port) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{16}
-}
-
-func (x *Port) GetPort() uint32 {
-	if x != nil {
-		return x.Port
-	}
-	return 0
-}
-
-func (x *Port) GetProtocol() string {
-	if x != nil {
-		return x.Protocol
-	}
-	return ""
-}
-
-func (x *Port) GetService() string {
-	if x != nil {
-		return x.Service
-	}
-	return ""
-}
-
-func (x *Port) GetProduct() string {
-	if x != nil {
-		return x.Product
-	}
-	return ""
-}
-
-func (x *Port) GetVersion() string {
-	if x != nil {
-		return x.Version
-	}
-	return ""
-}
-
-func (x *Port) GetBanner() string {
-	if x != nil {
-		return x.Banner
-	}
-	return ""
-}
-
-// SnmpReading is one poll of one device.
-type SnmpReading struct {
-	state        protoimpl.MessageState `protogen:"open.v1"`
-	Target       string                 `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
-	SysName      string                 `protobuf:"bytes,2,opt,name=sys_name,json=sysName,proto3" json:"sys_name,omitempty"`
-	SysObjectId  string                 `protobuf:"bytes,3,opt,name=sys_object_id,json=sysObjectId,proto3" json:"sys_object_id,omitempty"`
-	Vendor       string                 `protobuf:"bytes,4,opt,name=vendor,proto3" json:"vendor,omitempty"`
-	OsName       string                 `protobuf:"bytes,5,opt,name=os_name,json=osName,proto3" json:"os_name,omitempty"`
-	OsVersion    string                 `protobuf:"bytes,6,opt,name=os_version,json=osVersion,proto3" json:"os_version,omitempty"`
-	Hardware     string                 `protobuf:"bytes,7,opt,name=hardware,proto3" json:"hardware,omitempty"`
-	Uptime       *durationpb.Duration   `protobuf:"bytes,8,opt,name=uptime,proto3" json:"uptime,omitempty"`
-	Interfaces   []*SnmpInterface       `protobuf:"bytes,9,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
-	CpuPercent   []float64              `protobuf:"fixed64,10,rep,packed,name=cpu_percent,json=cpuPercent,proto3" json:"cpu_percent,omitempty"`
-	Memory       []*SnmpMemory          `protobuf:"bytes,11,rep,name=memory,proto3" json:"memory,omitempty"`
-	ResponseTime *durationpb.Duration   `protobuf:"bytes,12,opt,name=response_time,json=responseTime,proto3" json:"response_time,omitempty"`
-	// Set when the poll failed.
-	Error         string `protobuf:"bytes,13,opt,name=error,proto3" json:"error,omitempty"`
-	Location      string `protobuf:"bytes,14,opt,name=location,proto3" json:"location,omitempty"`
-	Contact       string `protobuf:"bytes,15,opt,name=contact,proto3" json:"contact,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *SnmpReading) Reset() {
-	*x = SnmpReading{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SnmpReading) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SnmpReading) ProtoMessage() {}
-
-func (x *SnmpReading) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[17]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SnmpReading.ProtoReflect.Descriptor instead.
-func (*SnmpReading) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{17}
-}
-
-func (x *SnmpReading) GetTarget() string {
-	if x != nil {
-		return x.Target
-	}
-	return ""
-}
-
-func (x *SnmpReading) GetSysName() string {
-	if x != nil {
-		return x.SysName
-	}
-	return ""
-}
-
-func (x *SnmpReading) GetSysObjectId() string {
-	if x != nil {
-		return x.SysObjectId
-	}
-	return ""
-}
-
-func (x *SnmpReading) GetVendor() string {
-	if x != nil {
-		return x.Vendor
-	}
-	return ""
-}
-
-func (x *SnmpReading) GetOsName() string {
-	if x != nil {
-		return x.OsName
-	}
-	return ""
-}
-
-func (x *SnmpReading) GetOsVersion() string {
-	if x != nil {
-		return x.OsVersion
-	}
-	return ""
-}
-
-func (x *SnmpReading) GetHardware() string {
-	if x != nil {
-		return x.Hardware
-	}
-	return ""
-}
-
-func (x *SnmpReading) GetUptime() *durationpb.Duration {
-	if x != nil {
-		return x.Uptime
-	}
-	return nil
-}
-
-func (x *SnmpReading) GetInterfaces() []*SnmpInterface {
-	if x != nil {
-		return x.Interfaces
-	}
-	return nil
-}
-
-func (x *SnmpReading) GetCpuPercent() []float64 {
-	if x != nil {
-		return x.CpuPercent
-	}
-	return nil
-}
-
-func (x *SnmpReading) GetMemory() []*SnmpMemory {
-	if x != nil {
-		return x.Memory
-	}
-	return nil
-}
-
-func (x *SnmpReading) GetResponseTime() *durationpb.Duration {
-	if x != nil {
-		return x.ResponseTime
-	}
-	return nil
-}
-
-func (x *SnmpReading) GetError() string {
-	if x != nil {
-		return x.Error
-	}
-	return ""
-}
-
-func (x *SnmpReading) GetLocation() string {
-	if x != nil {
-		return x.Location
-	}
-	return ""
-}
-
-func (x *SnmpReading) GetContact() string {
-	if x != nil {
-		return x.Contact
-	}
-	return ""
-}
-
 // MetricBatch carries samples under Prometheus names.
 type MetricBatch struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2807,7 +2413,7 @@ type MetricBatch struct {
 
 func (x *MetricBatch) Reset() {
 	*x = MetricBatch{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[18]
+	mi := &file_amoskys_v1_event_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2819,7 +2425,7 @@ func (x *MetricBatch) String() string {
 func (*MetricBatch) ProtoMessage() {}
 
 func (x *MetricBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[18]
+	mi := &file_amoskys_v1_event_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2832,7 +2438,7 @@ func (x *MetricBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetricBatch.ProtoReflect.Descriptor instead.
 func (*MetricBatch) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{18}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *MetricBatch) GetMetrics() []*Metric {
@@ -2856,7 +2462,7 @@ type Metric struct {
 
 func (x *Metric) Reset() {
 	*x = Metric{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[19]
+	mi := &file_amoskys_v1_event_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2868,7 +2474,7 @@ func (x *Metric) String() string {
 func (*Metric) ProtoMessage() {}
 
 func (x *Metric) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[19]
+	mi := &file_amoskys_v1_event_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2881,7 +2487,7 @@ func (x *Metric) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Metric.ProtoReflect.Descriptor instead.
 func (*Metric) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{19}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Metric) GetName() string {
@@ -2944,7 +2550,7 @@ type DetectionFinding struct {
 
 func (x *DetectionFinding) Reset() {
 	*x = DetectionFinding{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[20]
+	mi := &file_amoskys_v1_event_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2956,7 +2562,7 @@ func (x *DetectionFinding) String() string {
 func (*DetectionFinding) ProtoMessage() {}
 
 func (x *DetectionFinding) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[20]
+	mi := &file_amoskys_v1_event_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2969,7 +2575,7 @@ func (x *DetectionFinding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetectionFinding.ProtoReflect.Descriptor instead.
 func (*DetectionFinding) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{20}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DetectionFinding) GetUid() string {
@@ -3089,7 +2695,7 @@ type AgentHealth struct {
 
 func (x *AgentHealth) Reset() {
 	*x = AgentHealth{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[21]
+	mi := &file_amoskys_v1_event_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3101,7 +2707,7 @@ func (x *AgentHealth) String() string {
 func (*AgentHealth) ProtoMessage() {}
 
 func (x *AgentHealth) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[21]
+	mi := &file_amoskys_v1_event_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3114,7 +2720,7 @@ func (x *AgentHealth) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentHealth.ProtoReflect.Descriptor instead.
 func (*AgentHealth) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{21}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *AgentHealth) GetState() AgentState {
@@ -3210,7 +2816,7 @@ type HubHealth struct {
 
 func (x *HubHealth) Reset() {
 	*x = HubHealth{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[22]
+	mi := &file_amoskys_v1_event_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3222,7 +2828,7 @@ func (x *HubHealth) String() string {
 func (*HubHealth) ProtoMessage() {}
 
 func (x *HubHealth) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[22]
+	mi := &file_amoskys_v1_event_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3235,7 +2841,7 @@ func (x *HubHealth) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubHealth.ProtoReflect.Descriptor instead.
 func (*HubHealth) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{22}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *HubHealth) GetEndpoint() string {
@@ -3347,7 +2953,7 @@ type AuditActivity struct {
 
 func (x *AuditActivity) Reset() {
 	*x = AuditActivity{}
-	mi := &file_amoskys_v1_event_proto_msgTypes[23]
+	mi := &file_amoskys_v1_event_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3359,7 +2965,7 @@ func (x *AuditActivity) String() string {
 func (*AuditActivity) ProtoMessage() {}
 
 func (x *AuditActivity) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_event_proto_msgTypes[23]
+	mi := &file_amoskys_v1_event_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3372,7 +2978,7 @@ func (x *AuditActivity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditActivity.ProtoReflect.Descriptor instead.
 func (*AuditActivity) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{23}
+	return file_amoskys_v1_event_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *AuditActivity) GetActor() string {
@@ -3422,7 +3028,7 @@ var File_amoskys_v1_event_proto protoreflect.FileDescriptor
 const file_amoskys_v1_event_proto_rawDesc = "" +
 	"\n" +
 	"\x16amoskys/v1/event.proto\x12\n" +
-	"amoskys.v1\x1a\x1aamoskys/v1/protocols.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcc\b\n" +
+	"amoskys.v1\x1a\x1aamoskys/v1/inventory.proto\x1a\x1aamoskys/v1/protocols.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcc\b\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x12\n" +
@@ -3623,54 +3229,7 @@ const file_amoskys_v1_event_proto_rawDesc = "" +
 	"\rauth_protocol\x18\a \x01(\tR\fauthProtocol\x12)\n" +
 	"\x05actor\x18\b \x01(\v2\x13.amoskys.v1.ProcessR\x05actor\x12\x1d\n" +
 	"\n" +
-	"logon_type\x18\t \x01(\tR\tlogonType\"\xd4\x03\n" +
-	"\x0fDeviceInventory\x12\x10\n" +
-	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x0e\n" +
-	"\x02ip\x18\x02 \x03(\tR\x02ip\x12\x10\n" +
-	"\x03mac\x18\x03 \x03(\tR\x03mac\x12\x1a\n" +
-	"\bhostname\x18\x04 \x01(\tR\bhostname\x12\x16\n" +
-	"\x06vendor\x18\x05 \x01(\tR\x06vendor\x12\x17\n" +
-	"\aos_name\x18\x06 \x01(\tR\x06osName\x12\x1d\n" +
-	"\n" +
-	"os_version\x18\a \x01(\tR\tosVersion\x12!\n" +
-	"\fdevice_class\x18\b \x01(\tR\vdeviceClass\x12&\n" +
-	"\x05ports\x18\t \x03(\v2\x10.amoskys.v1.PortR\x05ports\x12B\n" +
-	"\x0ffirst_seen_time\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\rfirstSeenTime\x12@\n" +
-	"\x0elast_seen_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\flastSeenTime\x12\x18\n" +
-	"\achanged\x18\f \x03(\tR\achanged\x12\x1e\n" +
-	"\n" +
-	"confidence\x18\r \x01(\x01R\n" +
-	"confidence\x12\x16\n" +
-	"\x06subnet\x18\x0e \x01(\tR\x06subnet\"\x9c\x01\n" +
-	"\x04Port\x12\x12\n" +
-	"\x04port\x18\x01 \x01(\rR\x04port\x12\x1a\n" +
-	"\bprotocol\x18\x02 \x01(\tR\bprotocol\x12\x18\n" +
-	"\aservice\x18\x03 \x01(\tR\aservice\x12\x18\n" +
-	"\aproduct\x18\x04 \x01(\tR\aproduct\x12\x18\n" +
-	"\aversion\x18\x05 \x01(\tR\aversion\x12\x16\n" +
-	"\x06banner\x18\x06 \x01(\tR\x06banner\"\x9b\x04\n" +
-	"\vSnmpReading\x12\x16\n" +
-	"\x06target\x18\x01 \x01(\tR\x06target\x12\x19\n" +
-	"\bsys_name\x18\x02 \x01(\tR\asysName\x12\"\n" +
-	"\rsys_object_id\x18\x03 \x01(\tR\vsysObjectId\x12\x16\n" +
-	"\x06vendor\x18\x04 \x01(\tR\x06vendor\x12\x17\n" +
-	"\aos_name\x18\x05 \x01(\tR\x06osName\x12\x1d\n" +
-	"\n" +
-	"os_version\x18\x06 \x01(\tR\tosVersion\x12\x1a\n" +
-	"\bhardware\x18\a \x01(\tR\bhardware\x121\n" +
-	"\x06uptime\x18\b \x01(\v2\x19.google.protobuf.DurationR\x06uptime\x129\n" +
-	"\n" +
-	"interfaces\x18\t \x03(\v2\x19.amoskys.v1.SnmpInterfaceR\n" +
-	"interfaces\x12\x1f\n" +
-	"\vcpu_percent\x18\n" +
-	" \x03(\x01R\n" +
-	"cpuPercent\x12.\n" +
-	"\x06memory\x18\v \x03(\v2\x16.amoskys.v1.SnmpMemoryR\x06memory\x12>\n" +
-	"\rresponse_time\x18\f \x01(\v2\x19.google.protobuf.DurationR\fresponseTime\x12\x14\n" +
-	"\x05error\x18\r \x01(\tR\x05error\x12\x1a\n" +
-	"\blocation\x18\x0e \x01(\tR\blocation\x12\x18\n" +
-	"\acontact\x18\x0f \x01(\tR\acontact\";\n" +
+	"logon_type\x18\t \x01(\tR\tlogonType\";\n" +
 	"\vMetricBatch\x12,\n" +
 	"\ametrics\x18\x01 \x03(\v2\x12.amoskys.v1.MetricR\ametrics\"\xe5\x01\n" +
 	"\x06Metric\x12\x12\n" +
@@ -3815,7 +3374,7 @@ func file_amoskys_v1_event_proto_rawDescGZIP() []byte {
 }
 
 var file_amoskys_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_amoskys_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_amoskys_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_amoskys_v1_event_proto_goTypes = []any{
 	(Severity)(0),                 // 0: amoskys.v1.Severity
 	(ProcessAction)(0),            // 1: amoskys.v1.ProcessAction
@@ -3840,102 +3399,92 @@ var file_amoskys_v1_event_proto_goTypes = []any{
 	(*FileActivity)(nil),          // 20: amoskys.v1.FileActivity
 	(*File)(nil),                  // 21: amoskys.v1.File
 	(*Authentication)(nil),        // 22: amoskys.v1.Authentication
-	(*DeviceInventory)(nil),       // 23: amoskys.v1.DeviceInventory
-	(*Port)(nil),                  // 24: amoskys.v1.Port
-	(*SnmpReading)(nil),           // 25: amoskys.v1.SnmpReading
-	(*MetricBatch)(nil),           // 26: amoskys.v1.MetricBatch
-	(*Metric)(nil),                // 27: amoskys.v1.Metric
-	(*DetectionFinding)(nil),      // 28: amoskys.v1.DetectionFinding
-	(*AgentHealth)(nil),           // 29: amoskys.v1.AgentHealth
-	(*HubHealth)(nil),             // 30: amoskys.v1.HubHealth
-	(*AuditActivity)(nil),         // 31: amoskys.v1.AuditActivity
-	nil,                           // 32: amoskys.v1.Event.LabelsEntry
-	nil,                           // 33: amoskys.v1.Metric.LabelsEntry
-	nil,                           // 34: amoskys.v1.DetectionFinding.ObservablesEntry
-	(*timestamppb.Timestamp)(nil), // 35: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 36: google.protobuf.Duration
-	(*Tls)(nil),                   // 37: amoskys.v1.Tls
-	(*DnsAnswer)(nil),             // 38: amoskys.v1.DnsAnswer
-	(*Http)(nil),                  // 39: amoskys.v1.Http
-	(*Ssh)(nil),                   // 40: amoskys.v1.Ssh
-	(*Dhcp)(nil),                  // 41: amoskys.v1.Dhcp
-	(*Quic)(nil),                  // 42: amoskys.v1.Quic
-	(*SnmpInterface)(nil),         // 43: amoskys.v1.SnmpInterface
-	(*SnmpMemory)(nil),            // 44: amoskys.v1.SnmpMemory
+	(*MetricBatch)(nil),           // 23: amoskys.v1.MetricBatch
+	(*Metric)(nil),                // 24: amoskys.v1.Metric
+	(*DetectionFinding)(nil),      // 25: amoskys.v1.DetectionFinding
+	(*AgentHealth)(nil),           // 26: amoskys.v1.AgentHealth
+	(*HubHealth)(nil),             // 27: amoskys.v1.HubHealth
+	(*AuditActivity)(nil),         // 28: amoskys.v1.AuditActivity
+	nil,                           // 29: amoskys.v1.Event.LabelsEntry
+	nil,                           // 30: amoskys.v1.Metric.LabelsEntry
+	nil,                           // 31: amoskys.v1.DetectionFinding.ObservablesEntry
+	(*timestamppb.Timestamp)(nil), // 32: google.protobuf.Timestamp
+	(*DeviceInventory)(nil),       // 33: amoskys.v1.DeviceInventory
+	(*SnmpReading)(nil),           // 34: amoskys.v1.SnmpReading
+	(*durationpb.Duration)(nil),   // 35: google.protobuf.Duration
+	(*Tls)(nil),                   // 36: amoskys.v1.Tls
+	(*DnsAnswer)(nil),             // 37: amoskys.v1.DnsAnswer
+	(*Http)(nil),                  // 38: amoskys.v1.Http
+	(*Ssh)(nil),                   // 39: amoskys.v1.Ssh
+	(*Dhcp)(nil),                  // 40: amoskys.v1.Dhcp
+	(*Quic)(nil),                  // 41: amoskys.v1.Quic
 }
 var file_amoskys_v1_event_proto_depIdxs = []int32{
-	35, // 0: amoskys.v1.Event.time:type_name -> google.protobuf.Timestamp
+	32, // 0: amoskys.v1.Event.time:type_name -> google.protobuf.Timestamp
 	0,  // 1: amoskys.v1.Event.severity:type_name -> amoskys.v1.Severity
 	10, // 2: amoskys.v1.Event.agent:type_name -> amoskys.v1.Agent
 	11, // 3: amoskys.v1.Event.host:type_name -> amoskys.v1.Host
-	32, // 4: amoskys.v1.Event.labels:type_name -> amoskys.v1.Event.LabelsEntry
+	29, // 4: amoskys.v1.Event.labels:type_name -> amoskys.v1.Event.LabelsEntry
 	11, // 5: amoskys.v1.Event.observer:type_name -> amoskys.v1.Host
 	12, // 6: amoskys.v1.Event.about:type_name -> amoskys.v1.Device
 	13, // 7: amoskys.v1.Event.process:type_name -> amoskys.v1.ProcessActivity
 	18, // 8: amoskys.v1.Event.network:type_name -> amoskys.v1.NetworkActivity
 	20, // 9: amoskys.v1.Event.file:type_name -> amoskys.v1.FileActivity
 	22, // 10: amoskys.v1.Event.authentication:type_name -> amoskys.v1.Authentication
-	23, // 11: amoskys.v1.Event.device:type_name -> amoskys.v1.DeviceInventory
-	25, // 12: amoskys.v1.Event.snmp:type_name -> amoskys.v1.SnmpReading
-	26, // 13: amoskys.v1.Event.metrics:type_name -> amoskys.v1.MetricBatch
-	28, // 14: amoskys.v1.Event.finding:type_name -> amoskys.v1.DetectionFinding
-	29, // 15: amoskys.v1.Event.agent_health:type_name -> amoskys.v1.AgentHealth
-	30, // 16: amoskys.v1.Event.hub_health:type_name -> amoskys.v1.HubHealth
-	31, // 17: amoskys.v1.Event.audit:type_name -> amoskys.v1.AuditActivity
+	33, // 11: amoskys.v1.Event.device:type_name -> amoskys.v1.DeviceInventory
+	34, // 12: amoskys.v1.Event.snmp:type_name -> amoskys.v1.SnmpReading
+	23, // 13: amoskys.v1.Event.metrics:type_name -> amoskys.v1.MetricBatch
+	25, // 14: amoskys.v1.Event.finding:type_name -> amoskys.v1.DetectionFinding
+	26, // 15: amoskys.v1.Event.agent_health:type_name -> amoskys.v1.AgentHealth
+	27, // 16: amoskys.v1.Event.hub_health:type_name -> amoskys.v1.HubHealth
+	28, // 17: amoskys.v1.Event.audit:type_name -> amoskys.v1.AuditActivity
 	1,  // 18: amoskys.v1.ProcessActivity.action:type_name -> amoskys.v1.ProcessAction
 	14, // 19: amoskys.v1.ProcessActivity.process:type_name -> amoskys.v1.Process
 	14, // 20: amoskys.v1.ProcessActivity.parent:type_name -> amoskys.v1.Process
 	17, // 21: amoskys.v1.ProcessActivity.usage:type_name -> amoskys.v1.ProcessUsage
-	35, // 22: amoskys.v1.Process.created_time:type_name -> google.protobuf.Timestamp
+	32, // 22: amoskys.v1.Process.created_time:type_name -> google.protobuf.Timestamp
 	15, // 23: amoskys.v1.Process.user:type_name -> amoskys.v1.User
 	16, // 24: amoskys.v1.Process.hash:type_name -> amoskys.v1.Hash
 	2,  // 25: amoskys.v1.ProcessUsage.state:type_name -> amoskys.v1.ProcessState
-	36, // 26: amoskys.v1.ProcessUsage.cpu_user:type_name -> google.protobuf.Duration
-	36, // 27: amoskys.v1.ProcessUsage.cpu_system:type_name -> google.protobuf.Duration
+	35, // 26: amoskys.v1.ProcessUsage.cpu_user:type_name -> google.protobuf.Duration
+	35, // 27: amoskys.v1.ProcessUsage.cpu_system:type_name -> google.protobuf.Duration
 	19, // 28: amoskys.v1.NetworkActivity.src_endpoint:type_name -> amoskys.v1.Endpoint
 	19, // 29: amoskys.v1.NetworkActivity.dst_endpoint:type_name -> amoskys.v1.Endpoint
-	35, // 30: amoskys.v1.NetworkActivity.start_time:type_name -> google.protobuf.Timestamp
-	35, // 31: amoskys.v1.NetworkActivity.end_time:type_name -> google.protobuf.Timestamp
-	37, // 32: amoskys.v1.NetworkActivity.tls:type_name -> amoskys.v1.Tls
-	38, // 33: amoskys.v1.NetworkActivity.dns_answers:type_name -> amoskys.v1.DnsAnswer
+	32, // 30: amoskys.v1.NetworkActivity.start_time:type_name -> google.protobuf.Timestamp
+	32, // 31: amoskys.v1.NetworkActivity.end_time:type_name -> google.protobuf.Timestamp
+	36, // 32: amoskys.v1.NetworkActivity.tls:type_name -> amoskys.v1.Tls
+	37, // 33: amoskys.v1.NetworkActivity.dns_answers:type_name -> amoskys.v1.DnsAnswer
 	14, // 34: amoskys.v1.NetworkActivity.process:type_name -> amoskys.v1.Process
-	36, // 35: amoskys.v1.NetworkActivity.round_trip_time:type_name -> google.protobuf.Duration
-	39, // 36: amoskys.v1.NetworkActivity.http:type_name -> amoskys.v1.Http
-	40, // 37: amoskys.v1.NetworkActivity.ssh:type_name -> amoskys.v1.Ssh
-	41, // 38: amoskys.v1.NetworkActivity.dhcp:type_name -> amoskys.v1.Dhcp
-	42, // 39: amoskys.v1.NetworkActivity.quic:type_name -> amoskys.v1.Quic
-	36, // 40: amoskys.v1.NetworkActivity.dns_latency:type_name -> google.protobuf.Duration
+	35, // 35: amoskys.v1.NetworkActivity.round_trip_time:type_name -> google.protobuf.Duration
+	38, // 36: amoskys.v1.NetworkActivity.http:type_name -> amoskys.v1.Http
+	39, // 37: amoskys.v1.NetworkActivity.ssh:type_name -> amoskys.v1.Ssh
+	40, // 38: amoskys.v1.NetworkActivity.dhcp:type_name -> amoskys.v1.Dhcp
+	41, // 39: amoskys.v1.NetworkActivity.quic:type_name -> amoskys.v1.Quic
+	35, // 40: amoskys.v1.NetworkActivity.dns_latency:type_name -> google.protobuf.Duration
 	3,  // 41: amoskys.v1.FileActivity.action:type_name -> amoskys.v1.FileAction
 	21, // 42: amoskys.v1.FileActivity.file:type_name -> amoskys.v1.File
 	21, // 43: amoskys.v1.FileActivity.file_result:type_name -> amoskys.v1.File
 	14, // 44: amoskys.v1.FileActivity.actor:type_name -> amoskys.v1.Process
 	15, // 45: amoskys.v1.File.owner:type_name -> amoskys.v1.User
-	35, // 46: amoskys.v1.File.modified_time:type_name -> google.protobuf.Timestamp
+	32, // 46: amoskys.v1.File.modified_time:type_name -> google.protobuf.Timestamp
 	16, // 47: amoskys.v1.File.hash:type_name -> amoskys.v1.Hash
 	4,  // 48: amoskys.v1.Authentication.action:type_name -> amoskys.v1.AuthAction
 	5,  // 49: amoskys.v1.Authentication.status:type_name -> amoskys.v1.AuthStatus
 	15, // 50: amoskys.v1.Authentication.user:type_name -> amoskys.v1.User
 	19, // 51: amoskys.v1.Authentication.src_endpoint:type_name -> amoskys.v1.Endpoint
 	14, // 52: amoskys.v1.Authentication.actor:type_name -> amoskys.v1.Process
-	24, // 53: amoskys.v1.DeviceInventory.ports:type_name -> amoskys.v1.Port
-	35, // 54: amoskys.v1.DeviceInventory.first_seen_time:type_name -> google.protobuf.Timestamp
-	35, // 55: amoskys.v1.DeviceInventory.last_seen_time:type_name -> google.protobuf.Timestamp
-	36, // 56: amoskys.v1.SnmpReading.uptime:type_name -> google.protobuf.Duration
-	43, // 57: amoskys.v1.SnmpReading.interfaces:type_name -> amoskys.v1.SnmpInterface
-	44, // 58: amoskys.v1.SnmpReading.memory:type_name -> amoskys.v1.SnmpMemory
-	36, // 59: amoskys.v1.SnmpReading.response_time:type_name -> google.protobuf.Duration
-	27, // 60: amoskys.v1.MetricBatch.metrics:type_name -> amoskys.v1.Metric
-	33, // 61: amoskys.v1.Metric.labels:type_name -> amoskys.v1.Metric.LabelsEntry
-	6,  // 62: amoskys.v1.Metric.type:type_name -> amoskys.v1.MetricType
-	34, // 63: amoskys.v1.DetectionFinding.observables:type_name -> amoskys.v1.DetectionFinding.ObservablesEntry
-	7,  // 64: amoskys.v1.AgentHealth.state:type_name -> amoskys.v1.AgentState
-	36, // 65: amoskys.v1.AgentHealth.uptime:type_name -> google.protobuf.Duration
-	36, // 66: amoskys.v1.HubHealth.probe_latency:type_name -> google.protobuf.Duration
-	67, // [67:67] is the sub-list for method output_type
-	67, // [67:67] is the sub-list for method input_type
-	67, // [67:67] is the sub-list for extension type_name
-	67, // [67:67] is the sub-list for extension extendee
-	0,  // [0:67] is the sub-list for field type_name
+	24, // 53: amoskys.v1.MetricBatch.metrics:type_name -> amoskys.v1.Metric
+	30, // 54: amoskys.v1.Metric.labels:type_name -> amoskys.v1.Metric.LabelsEntry
+	6,  // 55: amoskys.v1.Metric.type:type_name -> amoskys.v1.MetricType
+	31, // 56: amoskys.v1.DetectionFinding.observables:type_name -> amoskys.v1.DetectionFinding.ObservablesEntry
+	7,  // 57: amoskys.v1.AgentHealth.state:type_name -> amoskys.v1.AgentState
+	35, // 58: amoskys.v1.AgentHealth.uptime:type_name -> google.protobuf.Duration
+	35, // 59: amoskys.v1.HubHealth.probe_latency:type_name -> google.protobuf.Duration
+	60, // [60:60] is the sub-list for method output_type
+	60, // [60:60] is the sub-list for method input_type
+	60, // [60:60] is the sub-list for extension type_name
+	60, // [60:60] is the sub-list for extension extendee
+	0,  // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_amoskys_v1_event_proto_init() }
@@ -3943,6 +3492,7 @@ func file_amoskys_v1_event_proto_init() {
 	if File_amoskys_v1_event_proto != nil {
 		return
 	}
+	file_amoskys_v1_inventory_proto_init()
 	file_amoskys_v1_protocols_proto_init()
 	file_amoskys_v1_event_proto_msgTypes[0].OneofWrappers = []any{
 		(*Event_Process)(nil),
@@ -3965,7 +3515,7 @@ func file_amoskys_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amoskys_v1_event_proto_rawDesc), len(file_amoskys_v1_event_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   27,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -563,222 +563,6 @@ func (x *DnsAnswer) GetTtl() uint32 {
 	return 0
 }
 
-type SnmpInterface struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Index         uint32                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Alias         string                 `protobuf:"bytes,3,opt,name=alias,proto3" json:"alias,omitempty"`
-	SpeedBps      uint64                 `protobuf:"varint,4,opt,name=speed_bps,json=speedBps,proto3" json:"speed_bps,omitempty"`
-	AdminStatus   string                 `protobuf:"bytes,5,opt,name=admin_status,json=adminStatus,proto3" json:"admin_status,omitempty"`
-	OperStatus    string                 `protobuf:"bytes,6,opt,name=oper_status,json=operStatus,proto3" json:"oper_status,omitempty"`
-	BytesIn       uint64                 `protobuf:"varint,7,opt,name=bytes_in,json=bytesIn,proto3" json:"bytes_in,omitempty"`
-	BytesOut      uint64                 `protobuf:"varint,8,opt,name=bytes_out,json=bytesOut,proto3" json:"bytes_out,omitempty"`
-	PacketsIn     uint64                 `protobuf:"varint,9,opt,name=packets_in,json=packetsIn,proto3" json:"packets_in,omitempty"`
-	PacketsOut    uint64                 `protobuf:"varint,10,opt,name=packets_out,json=packetsOut,proto3" json:"packets_out,omitempty"`
-	ErrorsIn      uint64                 `protobuf:"varint,11,opt,name=errors_in,json=errorsIn,proto3" json:"errors_in,omitempty"`
-	ErrorsOut     uint64                 `protobuf:"varint,12,opt,name=errors_out,json=errorsOut,proto3" json:"errors_out,omitempty"`
-	DiscardsIn    uint64                 `protobuf:"varint,13,opt,name=discards_in,json=discardsIn,proto3" json:"discards_in,omitempty"`
-	DiscardsOut   uint64                 `protobuf:"varint,14,opt,name=discards_out,json=discardsOut,proto3" json:"discards_out,omitempty"`
-	Mac           string                 `protobuf:"bytes,15,opt,name=mac,proto3" json:"mac,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *SnmpInterface) Reset() {
-	*x = SnmpInterface{}
-	mi := &file_amoskys_v1_protocols_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SnmpInterface) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SnmpInterface) ProtoMessage() {}
-
-func (x *SnmpInterface) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_protocols_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SnmpInterface.ProtoReflect.Descriptor instead.
-func (*SnmpInterface) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_protocols_proto_rawDescGZIP(), []int{6}
-}
-
-func (x *SnmpInterface) GetIndex() uint32 {
-	if x != nil {
-		return x.Index
-	}
-	return 0
-}
-
-func (x *SnmpInterface) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-func (x *SnmpInterface) GetAlias() string {
-	if x != nil {
-		return x.Alias
-	}
-	return ""
-}
-
-func (x *SnmpInterface) GetSpeedBps() uint64 {
-	if x != nil {
-		return x.SpeedBps
-	}
-	return 0
-}
-
-func (x *SnmpInterface) GetAdminStatus() string {
-	if x != nil {
-		return x.AdminStatus
-	}
-	return ""
-}
-
-func (x *SnmpInterface) GetOperStatus() string {
-	if x != nil {
-		return x.OperStatus
-	}
-	return ""
-}
-
-func (x *SnmpInterface) GetBytesIn() uint64 {
-	if x != nil {
-		return x.BytesIn
-	}
-	return 0
-}
-
-func (x *SnmpInterface) GetBytesOut() uint64 {
-	if x != nil {
-		return x.BytesOut
-	}
-	return 0
-}
-
-func (x *SnmpInterface) GetPacketsIn() uint64 {
-	if x != nil {
-		return x.PacketsIn
-	}
-	return 0
-}
-
-func (x *SnmpInterface) GetPacketsOut() uint64 {
-	if x != nil {
-		return x.PacketsOut
-	}
-	return 0
-}
-
-func (x *SnmpInterface) GetErrorsIn() uint64 {
-	if x != nil {
-		return x.ErrorsIn
-	}
-	return 0
-}
-
-func (x *SnmpInterface) GetErrorsOut() uint64 {
-	if x != nil {
-		return x.ErrorsOut
-	}
-	return 0
-}
-
-func (x *SnmpInterface) GetDiscardsIn() uint64 {
-	if x != nil {
-		return x.DiscardsIn
-	}
-	return 0
-}
-
-func (x *SnmpInterface) GetDiscardsOut() uint64 {
-	if x != nil {
-		return x.DiscardsOut
-	}
-	return 0
-}
-
-func (x *SnmpInterface) GetMac() string {
-	if x != nil {
-		return x.Mac
-	}
-	return ""
-}
-
-type SnmpMemory struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	UsedBytes     uint64                 `protobuf:"varint,2,opt,name=used_bytes,json=usedBytes,proto3" json:"used_bytes,omitempty"`
-	TotalBytes    uint64                 `protobuf:"varint,3,opt,name=total_bytes,json=totalBytes,proto3" json:"total_bytes,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *SnmpMemory) Reset() {
-	*x = SnmpMemory{}
-	mi := &file_amoskys_v1_protocols_proto_msgTypes[7]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SnmpMemory) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SnmpMemory) ProtoMessage() {}
-
-func (x *SnmpMemory) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_protocols_proto_msgTypes[7]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SnmpMemory.ProtoReflect.Descriptor instead.
-func (*SnmpMemory) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_protocols_proto_rawDescGZIP(), []int{7}
-}
-
-func (x *SnmpMemory) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-func (x *SnmpMemory) GetUsedBytes() uint64 {
-	if x != nil {
-		return x.UsedBytes
-	}
-	return 0
-}
-
-func (x *SnmpMemory) GetTotalBytes() uint64 {
-	if x != nil {
-		return x.TotalBytes
-	}
-	return 0
-}
-
 var File_amoskys_v1_protocols_proto protoreflect.FileDescriptor
 
 const file_amoskys_v1_protocols_proto_rawDesc = "" +
@@ -837,36 +621,7 @@ const file_amoskys_v1_protocols_proto_rawDesc = "" +
 	"\tDnsAnswer\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x14\n" +
 	"\x05rdata\x18\x02 \x01(\tR\x05rdata\x12\x10\n" +
-	"\x03ttl\x18\x03 \x01(\rR\x03ttl\"\xba\x03\n" +
-	"\rSnmpInterface\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\rR\x05index\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
-	"\x05alias\x18\x03 \x01(\tR\x05alias\x12\x1b\n" +
-	"\tspeed_bps\x18\x04 \x01(\x04R\bspeedBps\x12!\n" +
-	"\fadmin_status\x18\x05 \x01(\tR\vadminStatus\x12\x1f\n" +
-	"\voper_status\x18\x06 \x01(\tR\n" +
-	"operStatus\x12\x19\n" +
-	"\bbytes_in\x18\a \x01(\x04R\abytesIn\x12\x1b\n" +
-	"\tbytes_out\x18\b \x01(\x04R\bbytesOut\x12\x1d\n" +
-	"\n" +
-	"packets_in\x18\t \x01(\x04R\tpacketsIn\x12\x1f\n" +
-	"\vpackets_out\x18\n" +
-	" \x01(\x04R\n" +
-	"packetsOut\x12\x1b\n" +
-	"\terrors_in\x18\v \x01(\x04R\berrorsIn\x12\x1d\n" +
-	"\n" +
-	"errors_out\x18\f \x01(\x04R\terrorsOut\x12\x1f\n" +
-	"\vdiscards_in\x18\r \x01(\x04R\n" +
-	"discardsIn\x12!\n" +
-	"\fdiscards_out\x18\x0e \x01(\x04R\vdiscardsOut\x12\x10\n" +
-	"\x03mac\x18\x0f \x01(\tR\x03mac\"`\n" +
-	"\n" +
-	"SnmpMemory\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
-	"\n" +
-	"used_bytes\x18\x02 \x01(\x04R\tusedBytes\x12\x1f\n" +
-	"\vtotal_bytes\x18\x03 \x01(\x04R\n" +
-	"totalBytesB=Z;github.com/amoskys/amoskys/internal/pb/amoskys/v1;amoskysv1b\x06proto3"
+	"\x03ttl\x18\x03 \x01(\rR\x03ttlB=Z;github.com/amoskys/amoskys/internal/pb/amoskys/v1;amoskysv1b\x06proto3"
 
 var (
 	file_amoskys_v1_protocols_proto_rawDescOnce sync.Once
@@ -880,7 +635,7 @@ func file_amoskys_v1_protocols_proto_rawDescGZIP() []byte {
 	return file_amoskys_v1_protocols_proto_rawDescData
 }
 
-var file_amoskys_v1_protocols_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_amoskys_v1_protocols_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_amoskys_v1_protocols_proto_goTypes = []any{
 	(*Http)(nil),                  // 0: amoskys.v1.Http
 	(*Ssh)(nil),                   // 1: amoskys.v1.Ssh
@@ -888,13 +643,11 @@ var file_amoskys_v1_protocols_proto_goTypes = []any{
 	(*Quic)(nil),                  // 3: amoskys.v1.Quic
 	(*Tls)(nil),                   // 4: amoskys.v1.Tls
 	(*DnsAnswer)(nil),             // 5: amoskys.v1.DnsAnswer
-	(*SnmpInterface)(nil),         // 6: amoskys.v1.SnmpInterface
-	(*SnmpMemory)(nil),            // 7: amoskys.v1.SnmpMemory
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
 }
 var file_amoskys_v1_protocols_proto_depIdxs = []int32{
-	8, // 0: amoskys.v1.Tls.certificate_not_after:type_name -> google.protobuf.Timestamp
-	8, // 1: amoskys.v1.Tls.certificate_not_before:type_name -> google.protobuf.Timestamp
+	6, // 0: amoskys.v1.Tls.certificate_not_after:type_name -> google.protobuf.Timestamp
+	6, // 1: amoskys.v1.Tls.certificate_not_before:type_name -> google.protobuf.Timestamp
 	2, // [2:2] is the sub-list for method output_type
 	2, // [2:2] is the sub-list for method input_type
 	2, // [2:2] is the sub-list for extension type_name
@@ -913,7 +666,7 @@ func file_amoskys_v1_protocols_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amoskys_v1_protocols_proto_rawDesc), len(file_amoskys_v1_protocols_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
