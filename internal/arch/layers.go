@@ -113,8 +113,13 @@ func foundations() []Layer { //nolint:funlen // a table
 			Why: "packets and flows are the same from a wire, a file or a router; who publishes them is another's work",
 		},
 		{
+			Name: "scan", Packages: []string{"internal/scan/..."},
+			May: []string{"internal/scan/...", "internal/entity/...", "internal/event/...", "internal/flow/packet", "internal/obs/...", "internal/pb/...", "internal/vfs/..."}, Never: []string{grpc},
+			Why: "what is found on a network is the same for a command and an agent",
+		},
+		{
 			Name: "agents", Packages: []string{"internal/agents/..."},
-			May: []string{"internal/agent", "internal/agent/...", "internal/config/...", "internal/entity/...", "internal/event/...", "internal/flow/...", "internal/identity/...", "internal/mask", "internal/obs/...", "internal/pb/..."}, Never: []string{grpc},
+			May: []string{"internal/agent", "internal/agent/...", "internal/config/...", "internal/entity/...", "internal/event/...", "internal/flow/...", "internal/identity/...", "internal/mask", "internal/obs/...", "internal/pb/...", "internal/scan/..."}, Never: []string{grpc},
 			Why: "an agent publishes through agent.Publisher and knows no other agent",
 		},
 		{

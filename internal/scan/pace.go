@@ -1,0 +1,163 @@
+package scan
+
+import (
+	"math"
+	"sync"
+	"time"
+)
+
+const (
+	// windowFirst and windowMost bound how many probes may be unanswered at once, of
+	// hosts that answer at all; muteWindow does of hosts that have answered nothing.
+	windowFirst, windowLeast, windowMost = 1024, 16, 16384
+	muteWindow                           = 8192
+	// hostWindow is the same for one host, and hostFirst until it has answered.
+	hostWindow, hostFirst = 1024, 64
+	// muteAfter is how many probes a host leaves unanswered before it counts as mute.
+	muteAfter = 32
+	// triesLeast and triesMost are how often a probe is sent that nobody answers. Three
+	// bits of our port say which time an answer is for.
+	triesLeast, triesMost = 2, 7
+	// waitLeast is the shortest wait for an answer, waitFirst that before any came.
+	waitLeast, waitFirst = 100 * time.Millisecond, 500 * time.Millisecond
+	// lossHeavy is the share of answers that came only to a second try at which a
+	// network is taken to be congested. Radio loses some percent on a good day.
+	lossHeavy = 0.05
+	// missRisk is the chance of missing any answer by loss that we put up with.
+	missRisk = 0.01
+)
+
+// pace says how fast one network is probed, in the manner of TCP (RFC 5681, RFC 6298):
+// an estimate of the time of answers, and a window of probes that may be unanswered.
+//
+//	answer to a first try          window grows by one, and by more where few probes
+//	                               are answered at all
+//	answer to a later try          a loss: counted, no growth
+//	losses above lossHeavy         window shrinks to 0.6, once in two waits
+//	silence                        says nothing by itself: closed networks are silent
+type pace struct {
+	window  float64
+	slow    bool // the window has shrunk before: it grows slowly now
+	srtt    time.Duration
+	rttvar  time.Duration
+	longest time.Duration // of a wait
+	recent  float64       // share of losses among recent answers
+	cutAt   time.Duration
+
+	sent, answered, lost uint64
+}
+
+func newPace(longest time.Duration) pace { return pace{window: windowFirst, longest: longest} }
+
+// heard notes an answer to a try that took so long.
+func (p *pace) heard(now, rtt time.Duration, try int) {
+	p.answered++
+	p.measure(rtt)
+	const weight = 1.0 / 256
+	if try > 1 {
+		p.lost++
+		p.recent += (1 - p.recent) * weight
+		if p.recent > lossHeavy && now-p.cutAt > 2*p.wait(1) {
+			p.window, p.slow, p.cutAt = max(windowLeast, p.window*0.6), true, now
+		}
+		return
+	}
+	p.recent -= p.recent * weight
+	growth := min(8, float64(p.sent)/float64(p.answered))
+	if p.slow {
+		growth *= 32 / p.window
+	}
+	p.window = min(windowMost, p.window+growth)
+}
+
+// mistaken takes back that an answer to a later try was a loss: one to an earlier try
+// came after all.
+func (p *pace) mistaken() {
+	if p.lost > 0 {
+		p.lost--
+	}
+}
+
+// blind lets the window grow where a probe ended in silence, up to what suits a network
+// that never answers.
+func (p *pace) blind() {
+	if p.window < windowFirst*4 && !p.slow {
+		p.window += 0.25
+	}
+}
+
+func (p *pace) measure(rtt time.Duration) {
+	if p.srtt == 0 {
+		p.srtt, p.rttvar = rtt, rtt/2
+		return
+	}
+	p.rttvar += ((p.srtt - rtt).Abs() - p.rttvar) / 4
+	p.srtt += (rtt - p.srtt) / 8
+}
+
+// wait is how long an answer to a try is waited for.
+func (p *pace) wait(try int) time.Duration {
+	w := waitFirst
+	if p.srtt > 0 {
+		w = max(waitLeast, p.srtt+4*p.rttvar)
+	}
+	return min(p.longest, w+w/2*time.Duration(try-1))
+}
+
+// loss is the share of probes that were lost, of at least 100 that one thinks of as
+// answered with one of them lost.
+func (p *pace) loss() float64 {
+	return min(0.5, (float64(p.lost)+1)/(float64(p.answered)+100))
+}
+
+// tries is how often probes are to be sent of which silent got no answer, so that
+// chance leaves hardly any of them unanswered.
+func (p *pace) tries(silent int) int {
+	if silent == 0 {
+		return triesLeast
+	}
+	n := math.Ceil(math.Log(float64(silent)/missRisk) / -math.Log(p.loss()))
+	return max(triesLeast, min(triesMost, int(n)))
+}
+
+// limiter holds all that send to one rate.
+type limiter struct {
+	every time.Duration // 0 is no limit
+	mu    sync.Mutex
+	next  time.Duration // when the next packet may go
+}
+
+func newLimiter(rate int) *limiter {
+	if rate <= 0 {
+		return &limiter{}
+	}
+	return &limiter{every: time.Second / time.Duration(rate)}
+}
+
+// burst is for how long a sender that was late may catch up.
+const burst = 10 * time.Millisecond
+
+// take asks for n packets and says how many may go now; of none, until when to wait.
+func (l *limiter) take(now time.Duration, n int) (granted int, until time.Duration) {
+	if l.every == 0 {
+		return n, now
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.next = max(l.next, now-burst)
+	for granted < n && l.next <= now {
+		l.next += l.every
+		granted++
+	}
+	return granted, l.next
+}
+
+// back gives back what was granted and not needed.
+func (l *limiter) back(n int) {
+	if l.every == 0 || n <= 0 {
+		return
+	}
+	l.mu.Lock()
+	l.next -= time.Duration(n) * l.every
+	l.mu.Unlock()
+}

@@ -1,0 +1,17 @@
+//go:build !linux
+
+package scan
+
+import (
+	"context"
+	"errors"
+)
+
+// rawPossible says why raw sockets cannot be used.
+func rawPossible() error { return errors.New("raw sockets are used on Linux alone") }
+
+func (s *scanner) discoverRaw(context.Context, chan<- candidate) error { return rawPossible() }
+
+func (s *scanner) askRaw(context.Context, <-chan candidate, chan<- *Host) error {
+	return rawPossible()
+}
