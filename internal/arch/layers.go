@@ -118,8 +118,13 @@ func foundations() []Layer { //nolint:funlen // a table
 			Why: "what is found on a network is the same for a command and an agent",
 		},
 		{
+			Name: "snmp", Packages: []string{"internal/snmp/..."},
+			May: []string{"internal/snmp/...", "internal/config/...", "internal/entity/...", "internal/event/...", "internal/obs/...", "internal/pb/..."}, Never: []string{grpc},
+			Why: "a device is read the same for an agent, a command or a test; who publishes what is read is another's work",
+		},
+		{
 			Name: "agents", Packages: []string{"internal/agents/..."},
-			May: []string{"internal/agent", "internal/agent/...", "internal/config/...", "internal/entity/...", "internal/event/...", "internal/flow/...", "internal/identity/...", "internal/mask", "internal/obs/...", "internal/pb/...", "internal/scan/..."}, Never: []string{grpc},
+			May: []string{"internal/agent", "internal/agent/...", "internal/config/...", "internal/entity/...", "internal/event/...", "internal/flow/...", "internal/identity/...", "internal/mask", "internal/obs/...", "internal/pb/...", "internal/scan/...", "internal/snmp/..."}, Never: []string{grpc},
 			Why: "an agent publishes through agent.Publisher and knows no other agent",
 		},
 		{

@@ -1,0 +1,12 @@
+//go:build !linux
+
+package snmptest
+
+import (
+	"errors"
+	"net"
+)
+
+func newAddressed(*net.UDPConn) (wire, error) {
+	return nil, errors.New("telling devices apart by address works on Linux alone")
+}
