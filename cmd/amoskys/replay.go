@@ -16,6 +16,7 @@ import (
 	"github.com/amoskys/amoskys/internal/cli"
 	"github.com/amoskys/amoskys/internal/flow/bpf"
 	"github.com/amoskys/amoskys/internal/flow/capture"
+	"github.com/amoskys/amoskys/internal/flow/findings"
 	"github.com/amoskys/amoskys/internal/flow/geo"
 	"github.com/amoskys/amoskys/internal/flow/lane"
 	"github.com/amoskys/amoskys/internal/flow/tell"
@@ -36,9 +37,13 @@ type replay struct {
 	geo     []string
 	atlas   *geo.Atlas // nil names no places
 
-	out  *bufio.Writer
-	told uint64
-	err  error // of writing, or of publishing
+	// findingsOnly prints what the detectors find, and no flows.
+	findingsOnly bool
+	watch        *findings.Watch // nil looks for nothing
+
+	out            *bufio.Writer
+	told, findings uint64
+	err            error // of writing, or of publishing
 	// publication sends flows to the hub instead of printing them; nil does not.
 	publication *publication
 }
@@ -52,13 +57,16 @@ func newReplayCommand(env *cli.Env) *cobra.Command {
 			"flow when it ends: who spoke with whom, what protocol, how much, and what the content told. It needs no hub and\n" +
 			"no privilege. A flow ends as in the flow agent: closed, reset, or idle for --timeout; what is open at the end of\n" +
 			"the file ends there.\n\n" +
-			"With --publish the flows go to the hub as events flow.ended, as the agent replay of this host, whose certificate\n" +
-			"the operator's certificate gets at the first time. They carry the time of their packets and the label capture with\n" +
+			"With --findings it prints what looks like an attack or a fault instead: the detectors of the flow agent look at\n" +
+			"the capture as they would have at the time.\n\n" +
+			"With --publish the flows go to the hub as events flow.ended, and what is found in them as finding.replay.KIND, as the\n" +
+			"agent replay of this host, whose certificate the operator's certificate gets at the first time. They carry the time of their packets and the label capture with\n" +
 			"the file's name, and are about the capture, seen by this host: no host counts as alive by them. The same file,\n" +
 			"read with the same options by the same version, is stored once: run it again after an interruption, and it goes on.",
 		Example: "  amoskys replay capture.pcap\n" +
 			"  amoskys replay capture.pcapng.zst --json --filter 'tcp port 443'\n" +
 			"  tcpdump -w - -i eth0 | amoskys replay -\n" +
+			"  amoskys replay capture.pcap --findings\n" +
 			"  amoskys replay incident.pcap --publish && amoskys query 'labels.capture:=incident.pcap' --since 10m",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return r.run(cmd.Context(), args[0]) },
@@ -70,6 +78,7 @@ func newReplayCommand(env *cli.Env) *cobra.Command {
 	f.BoolVar(&r.vlan, "vlan", false, "take the same conversation in two VLANs for two flows")
 	f.Uint16Var(&r.seed, "seed", 0, "seed of Community IDs")
 	f.BoolVar(&r.publish, "publish", false, "send the flows to the hub instead of printing them")
+	f.BoolVar(&r.findingsOnly, "findings", false, "print scans, floods, beacons, tunnels and the like that are found in it, instead of flows")
 	f.DurationVar(&r.wait, "wait", time.Minute, "with --publish, how long the hub may be away before giving up")
 	f.BoolVar(&r.asJSON, "json", false, "print JSON, one object a line; with --publish one of what became of the flows")
 	f.StringArrayVar(&r.geo, "geo", nil, "tell countries and autonomous systems from this file of MaxMind's format; may be given twice")
@@ -112,6 +121,12 @@ func (r *replay) run(ctx context.Context, path string) (err error) {
 	}
 	if r.wait <= 0 {
 		return &cli.UsageError{Err: fmt.Errorf("--wait %s: want more than 0", r.wait)}
+	}
+	if r.findingsOnly && r.publish {
+		return &cli.UsageError{Err: errors.New("--findings prints what is found, --publish sends it along with the flows: say one of them")}
+	}
+	if r.findingsOnly || r.publish {
+		r.detect(&o)
 	}
 	if err := r.openGeo(); err != nil {
 		return err
@@ -208,18 +223,8 @@ func pace(speed float64) func(context.Context, int64) error {
 	}
 }
 
-// Opened implements track.Consumer.
-func (r *replay) Opened(*track.Flow) {}
-
-// Updated implements track.Consumer.
-func (r *replay) Updated(*track.Flow) {}
-
-// Ended implements track.Consumer: it prints the flow.
-func (r *replay) Ended(f *track.Flow) {
-	if r.err != nil {
-		return
-	}
-	r.told++
+// flow shows or sends a flow that ended.
+func (r *replay) flow(f *track.Flow) {
 	if r.publication != nil {
 		r.err = r.publication.add(f)
 		return
@@ -239,6 +244,10 @@ func (r *replay) Ended(f *track.Flow) {
 const columns = "%-15s  %-9s  %-41s  %-41s  %-14s  %8s  %10s  %8s  %-6s  %s\n"
 
 func (r *replay) heading() {
+	if r.findingsOnly {
+		_, r.err = fmt.Fprintf(r.out, findingColumns, "TIME", "SEVERITY", "FINDING", "TECHNIQUE", "WHAT")
+		return
+	}
 	_, r.err = fmt.Fprintf(r.out, columns, "START", "PROTOCOL", "SOURCE", "DESTINATION", "APPLICATION", "PACKETS", "BYTES", "SECONDS", "STATE", "NAME")
 }
 
@@ -284,6 +293,9 @@ func withPort(ip string, port uint16) string {
 // summary says on stderr what was read, and what could not be.
 func (r *replay) summary(c lane.Counts, s capture.Stats, took time.Duration) {
 	pps := float64(s.Frames) / max(took.Seconds(), 1e-6)
+	if r.findingsOnly {
+		fmt.Fprintf(r.env.Stderr, "%s in ", cli.Counted(r.findings, "finding", "findings"))
+	}
 	fmt.Fprintf(r.env.Stderr, "%s of %s in %s of %s, %s a second", cli.Counted(r.told, "flow", "flows"), cli.Counted(s.Frames, "packet", "packets"),
 		took.Round(time.Millisecond), cli.Bytes(s.Bytes), cli.Count(int64(pps)))
 	var faulty uint64
@@ -302,5 +314,3 @@ func (r *replay) summary(c lane.Counts, s capture.Stats, took time.Duration) {
 	}
 	fmt.Fprintln(r.env.Stderr)
 }
-
-var _ track.Consumer = (*replay)(nil)

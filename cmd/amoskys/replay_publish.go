@@ -97,6 +97,14 @@ func (p *publication) add(f *track.Flow) error {
 	return p.Flow(f)
 }
 
+// finding sends what was found, unless nothing more is sent.
+func (p *publication) finding(ev *pb.Event) error {
+	if p.stopped {
+		return nil
+	}
+	return p.Finding(ev)
+}
+
 // pace tells the publisher the time of each packet, beside who else wants it.
 func (p *publication) pace(then func(context.Context, int64) error) func(context.Context, int64) error {
 	return func(ctx context.Context, at int64) error {

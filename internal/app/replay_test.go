@@ -11,10 +11,13 @@ import (
 	"time"
 
 	"github.com/amoskys/amoskys/internal/app/endpoint"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/amoskys/amoskys/internal/app/replay"
 	"github.com/amoskys/amoskys/internal/cli"
 	"github.com/amoskys/amoskys/internal/event"
 	"github.com/amoskys/amoskys/internal/flow/dissect"
+	"github.com/amoskys/amoskys/internal/flow/findings"
 	"github.com/amoskys/amoskys/internal/flow/packet"
 	"github.com/amoskys/amoskys/internal/flow/track"
 	"github.com/amoskys/amoskys/internal/identity"
@@ -53,6 +56,15 @@ func (h *enrolHub) replayed(t *testing.T, key replay.Key, n int, interrupted boo
 			t.Fatal(err)
 		}
 	}
+	if !interrupted {
+		scan := &pb.Event{
+			Time: timestamppb.New(time.Unix(0, long)), Type: findings.TypePrefix + "port_scan", Severity: pb.Severity_SEVERITY_MEDIUM,
+			Body: &pb.Event_Finding{Finding: &pb.DetectionFinding{Uid: "1"}},
+		}
+		if err := p.Finding(scan); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if interrupted {
 		p.Abandon()
 	} else if err := p.Finish(); err != nil {
@@ -81,15 +93,19 @@ func TestReplayPublishes(t *testing.T) {
 		interrupted bool
 		counts      replay.Counts
 	}{
-		{300, true, replay.Counts{Stored: 256}}, // a batch that is not full is not sent
-		{600, false, replay.Counts{Stored: 344, Duplicates: 256}},
-		{600, false, replay.Counts{Duplicates: 600}},
+		{300, true, replay.Counts{Stored: 256}},                   // a batch that is not full is not sent
+		{600, false, replay.Counts{Stored: 345, Duplicates: 256}}, // with what was found at its end
+		{600, false, replay.Counts{Duplicates: 601}},
 	} {
 		if got := h.replayed(t, key, want.flows, want.interrupted); got != want.counts {
 			t.Errorf("replay %d: %+v, want %+v", i, got, want.counts)
 		}
 	}
-	events := h.flows(t)
+	found := h.published(t, "finding.replay.port_scan")
+	if len(found) != 1 || found[0].GetObserver().GetName() != "hub1" || found[0].GetLabels()["capture"] != "old.pcap" || found[0].GetFinding().GetUid() != "1" {
+		t.Errorf("findings: %v", found)
+	}
+	events := h.published(t, event.TypeFlowEnded)
 	ids := map[string]bool{}
 	for i, ev := range events {
 		ids[string(ev.GetId())] = true
@@ -101,7 +117,7 @@ func TestReplayPublishes(t *testing.T) {
 	if len(events) != 600 || len(ids) != 600 {
 		t.Errorf("%d events with %d ids", len(events), len(ids))
 	}
-	if got := h.replayed(t, replay.Key{2}, 1, false); got.Stored != 1 {
+	if got := h.replayed(t, replay.Key{2}, 1, false); got.Stored != 2 {
 		t.Errorf("another capture: %+v", got)
 	}
 	fleet := pb.NewFleetClient(h.dial(t, identity.FilesFor(h.home.Certs(), "operator")))
@@ -114,12 +130,12 @@ func TestReplayPublishes(t *testing.T) {
 	}
 }
 
-// flows are the events flow.ended of the hub's log.
-func (h *enrolHub) flows(t *testing.T) []*pb.Event {
+// published are the events of a type in the hub's log.
+func (h *enrolHub) published(t *testing.T, typ string) []*pb.Event {
 	t.Helper()
 	bus := pb.NewEventBusClient(h.dial(t, identity.FilesFor(h.home.Certs(), "operator")))
 	s, err := bus.Subscribe(t.Context(), &pb.SubscribeRequest{
-		Start: &pb.SubscribeRequest_FromOffset{}, NoFollow: true, Filter: &pb.Filter{Types: []string{event.TypeFlowEnded}},
+		Start: &pb.SubscribeRequest_FromOffset{}, NoFollow: true, Filter: &pb.Filter{Types: []string{typ}},
 	})
 	if err != nil {
 		t.Fatal(err)

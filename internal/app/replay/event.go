@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/amoskys/amoskys/internal/event"
+	"github.com/amoskys/amoskys/internal/flow/findings"
 	"github.com/amoskys/amoskys/internal/flow/tell"
 	"github.com/amoskys/amoskys/internal/flow/track"
 	"github.com/amoskys/amoskys/internal/obs"
@@ -42,7 +43,7 @@ func KeyOf(path, how string, progress func(done, total int64)) (k Key, again boo
 	}
 	defer func() { _ = f.Close() }() // It was read only.
 	h := sha256.New()
-	fmt.Fprintf(h, "amoskys replay 1\n%s\n%s\n", obs.ReadBuild().Version, how)
+	fmt.Fprintf(h, "amoskys replay 2\n%s\n%s\n", obs.ReadBuild().Version, how)
 	var done int64
 	block := make([]byte, 1<<20)
 	for {
@@ -69,10 +70,10 @@ func (k Key) producer(n uint64) [16]byte {
 // perProducer is how many batches are numbered under one id.
 const perProducer = 1000
 
-// id is that of the n-th flow, which ended at a time: a UUIDv7 (RFC 9562, section 5.7)
-// whose random bits are of the key.
-func (k Key) id(n uint64, at time.Time) event.ID {
-	h := sha256.Sum256(binary.BigEndian.AppendUint64(append(k[:], "event"...), n))
+// id is that of the n-th event of a series, which happened at a time: a UUIDv7 (RFC 9562,
+// section 5.7) whose random bits are of the key.
+func (k Key) id(series string, n uint64, at time.Time) event.ID {
+	h := sha256.Sum256(binary.BigEndian.AppendUint64(append(k[:], series...), n))
 	var id event.ID
 	copy(id[:], h[:])
 	var stamp [8]byte
@@ -100,18 +101,31 @@ func captureName(path string) string {
 
 // encode makes the event of a flow that ended.
 func (p *Publisher) encode(f *track.Flow) ([]byte, error) {
-	at := time.Unix(0, f.Last)
-	id := p.o.Key.id(p.flows, at)
 	activity := tell.Surroundings{}.Activity(f)
 	if p.o.Add != nil {
 		p.o.Add(activity)
 	}
-	return event.Encode(&pb.Event{
-		Id: id[:], Time: timestamppb.New(at), Type: event.TypeFlowEnded, Severity: pb.Severity_SEVERITY_INFORMATIONAL,
-		Agent:    &pb.Agent{Id: event.KindReplay, Kind: event.KindReplay, Version: obs.ReadBuild().Version},
-		Observer: &pb.Host{Name: p.o.Host},
-		About:    &pb.Device{Name: p.capture, Type: captureLabel},
-		Labels:   map[string]string{captureLabel: p.capture},
-		Body:     &pb.Event_Network{Network: activity},
+	return p.encodeEvent(p.o.Key.id("event", p.flows, time.Unix(0, f.Last)), &pb.Event{
+		Time: timestamppb.New(time.Unix(0, f.Last)), Type: event.TypeFlowEnded, Severity: pb.Severity_SEVERITY_INFORMATIONAL,
+		Body: &pb.Event_Network{Network: activity},
 	})
+}
+
+// encodeFinding makes the event of something that was found.
+func (p *Publisher) encodeFinding(ev *pb.Event) ([]byte, error) {
+	ev.Type = findingPrefix + strings.TrimPrefix(ev.GetType(), findings.TypePrefix)
+	return p.encodeEvent(p.o.Key.id("finding", p.found, ev.GetTime().AsTime()), ev)
+}
+
+// findingPrefix begins the type of what this agent finds.
+const findingPrefix = "finding." + event.KindReplay + "."
+
+// encodeEvent adds who saw it, and in what.
+func (p *Publisher) encodeEvent(id event.ID, ev *pb.Event) ([]byte, error) {
+	ev.Id = id[:]
+	ev.Agent = &pb.Agent{Id: event.KindReplay, Kind: event.KindReplay, Version: obs.ReadBuild().Version}
+	ev.Observer = &pb.Host{Name: p.o.Host}
+	ev.About = &pb.Device{Name: p.capture, Type: captureLabel}
+	ev.Labels = map[string]string{captureLabel: p.capture}
+	return event.Encode(ev)
 }

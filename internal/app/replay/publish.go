@@ -40,14 +40,14 @@ type Options struct {
 	Add func(*pb.NetworkActivity)
 }
 
-// Counts are flows, by what became of them.
+// Counts are flows and findings, by what became of them.
 type Counts struct {
 	Stored     uint64 `json:"stored"`
 	Duplicates uint64 `json:"stored_before"`
 	Refused    uint64 `json:"refused"`
 }
 
-// Publisher sends flows to the hub. Flow, Pass, Finish and Abandon are called by one
+// Publisher sends flows and findings to the hub. Flow, Finding, Pass, Finish and Abandon are called by one
 // goroutine, Run by another.
 type Publisher struct {
 	o       Options
@@ -57,6 +57,7 @@ type Publisher struct {
 	events  [][]byte      // of the batch that is being made
 	began   int64         // time of the capture when it was begun
 	flows   uint64
+	found   uint64
 	batches uint64
 
 	mu      sync.Mutex // guards what follows
@@ -104,7 +105,22 @@ func (p *Publisher) Flow(f *track.Flow) error {
 		return err
 	}
 	p.flows++
-	p.events = append(p.events, b)
+	return p.add(b)
+}
+
+// Finding adds what was found in the flows so far: an event that lacks what is ours. Its
+// type becomes finding.replay.KIND, as findings are named after who makes them.
+func (p *Publisher) Finding(ev *pb.Event) error {
+	b, err := p.encodeFinding(ev)
+	if err != nil {
+		return err
+	}
+	p.found++
+	return p.add(b)
+}
+
+func (p *Publisher) add(event []byte) error {
+	p.events = append(p.events, event)
 	if len(p.events) >= batchEvents {
 		return p.flush()
 	}
