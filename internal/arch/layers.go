@@ -114,7 +114,7 @@ func foundations() []Layer { //nolint:funlen // a table
 		},
 		{
 			Name: "scan", Packages: []string{"internal/scan/..."},
-			May: []string{"internal/scan/...", "internal/entity/...", "internal/event/...", "internal/flow/packet", "internal/obs/...", "internal/pb/...", "internal/vfs/..."}, Never: []string{grpc},
+			May: []string{"internal/scan/...", "internal/config/...", "internal/entity/...", "internal/event/...", "internal/flow/...", "internal/inventory/...", "internal/obs/...", "internal/pb/...", "internal/vfs/..."}, Never: []string{grpc},
 			Why: "what is found on a network is the same for a command and an agent",
 		},
 		{
@@ -123,8 +123,13 @@ func foundations() []Layer { //nolint:funlen // a table
 			Why: "a device is read the same for an agent, a command or a test; who publishes what is read is another's work",
 		},
 		{
+			Name: "inventory", Packages: []string{"internal/inventory/..."},
+			May: []string{"internal/inventory/...", "internal/entity/...", "internal/event/...", "internal/pb/..."}, Never: []string{grpc},
+			Why: "who a device is does not depend on who saw it or who asks",
+		},
+		{
 			Name: "agents", Packages: []string{"internal/agents/..."},
-			May: []string{"internal/agent", "internal/agent/...", "internal/config/...", "internal/entity/...", "internal/event/...", "internal/flow/...", "internal/identity/...", "internal/mask", "internal/obs/...", "internal/pb/...", "internal/scan/...", "internal/snmp/..."}, Never: []string{grpc},
+			May: []string{"internal/agent", "internal/agent/...", "internal/config/...", "internal/entity/...", "internal/event/...", "internal/flow/...", "internal/identity/...", "internal/inventory/...", "internal/mask", "internal/obs/...", "internal/pb/...", "internal/scan/...", "internal/snmp/..."}, Never: []string{grpc},
 			Why: "an agent publishes through agent.Publisher and knows no other agent",
 		},
 		{
