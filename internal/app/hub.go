@@ -26,6 +26,7 @@ import (
 	"github.com/amoskys/amoskys/internal/hub/certificates"
 	"github.com/amoskys/amoskys/internal/hub/fleet"
 	"github.com/amoskys/amoskys/internal/hub/keeping"
+	"github.com/amoskys/amoskys/internal/hub/marks"
 	"github.com/amoskys/amoskys/internal/hub/own"
 	"github.com/amoskys/amoskys/internal/hub/query"
 	"github.com/amoskys/amoskys/internal/hub/saved"
@@ -114,6 +115,7 @@ type services struct {
 	tasks     *tasks.Service
 	accounts  *accounts.Service
 	saved     *saved.Service
+	marks     *marks.Service
 	keeping   *keeping.Service
 	*membership
 	query    *query.Service
@@ -158,6 +160,7 @@ func newServices(
 	s.keeping = keeping.New(keeping.Options{Losses: log, Clock: storage.Clock, Auditor: trail, Caller: callerName})
 	s.accounts = accounts.New(accounts.Options{Store: db, Auditor: trail, Caller: callerName, Logger: logger})
 	s.saved = saved.New(saved.Options{Store: db, Sessions: s.accounts, Auditor: trail, Operator: operatorName, Logger: logger})
+	s.marks = marks.New(marks.Options{Store: db, Sessions: s.accounts, Auditor: trail, Operator: operatorName, Logger: logger})
 	s.membership, err = newMembership(ctx, membershipOptions{
 		home: home, files: cfg.Files(home), db: db, auditor: trail, logger: logger,
 		peers:     func() certificates.Peers { return s.hub },
@@ -202,6 +205,7 @@ func (s *services) register(r grpc.ServiceRegistrar) {
 	pb.RegisterLogServer(r, s.keeping)
 	pb.RegisterAccountsServer(r, s.accounts)
 	pb.RegisterSavedQueriesServer(r, s.saved)
+	pb.RegisterDeviceMarksServer(r, s.marks)
 	pb.RegisterEnrollmentServer(r, s.enroll)
 	pb.RegisterCertificatesServer(r, s.certificates)
 }

@@ -164,13 +164,18 @@ func roles() []Layer {
 			Why: "a subscriber follows the log and can be rebuilt from it; the hub must not need it",
 		},
 		{
+			Name: "tell", Packages: []string{"internal/devices/tell"},
+			May: []string{"internal/pb/..."}, Never: []string{grpc},
+			Why: "what is said of a device does not depend on where it was asked",
+		},
+		{
 			Name: "clients", Packages: []string{"internal/tail/..."},
 			May: []string{"internal/tail/...", "internal/logsql/...", "internal/cli/...", "internal/config/...", "internal/dial/...", "internal/entity/...", "internal/event/...", "internal/identity/...", "internal/obs/...", "internal/pb/...", "internal/reader"},
 			Why: "a client knows the hub by gRPC only, so that it works from anywhere",
 		},
 		{
 			Name: "dashboard", Packages: []string{"internal/dashboard/..."},
-			May: []string{"internal/dashboard/...", "internal/logsql/...", "internal/config/...", "internal/dial/...", "internal/entity/...", "internal/event/...", "internal/identity/...", "internal/limit/...", "internal/obs/...", "internal/parquet", "internal/pb/...", "internal/reader", "web"},
+			May: []string{"internal/dashboard/...", "internal/devices/tell", "internal/logsql/...", "internal/config/...", "internal/dial/...", "internal/entity/...", "internal/event/...", "internal/identity/...", "internal/limit/...", "internal/obs/...", "internal/parquet", "internal/pb/...", "internal/reader", "web"},
 			Why: "a dashboard reads through gRPC only, so that replicas run anywhere",
 		},
 	}

@@ -65,6 +65,13 @@ func apiRoutes() []route {
 		{get, "/api/fields/{name}/values", "fieldValues", "Values of a field, the most frequent first", "events", viewer, badRequest, answers((*Server).fieldValues)},
 		{get, "/api/store", "store", "How the store is, and what it holds of each day", "events", viewer, nil, answers((*Server).store)},
 
+		{get, "/api/devices", "devices", "What is on the network, those seen last first", "devices", viewer, badRequest, answers((*Server).listDevices)},
+		{get, "/api/devices/topology", "deviceTopology", "Which devices are linked with which", "devices", viewer, []int{http.StatusNotFound}, answers((*Server).topology)},
+		{get, "/api/devices/where", "deviceWhere", "Where an address or a name is plugged in", "devices", viewer, []int{http.StatusBadRequest, http.StatusNotFound}, answers((*Server).whereIs)},
+		{get, "/api/devices/export", "exportDevices", "Every device that matches, as a file", "devices", viewer, []int{http.StatusBadRequest, http.StatusTooManyRequests}, described(deviceExportDescription, responds((*Server).exportDevices))},
+		{get, "/api/devices/{uid}", "device", "One device, its ports, interfaces and history", "devices", viewer, []int{http.StatusNotFound}, answers((*Server).oneDevice)},
+		{post, "/api/devices/marks", "markDevices", "Say of devices that they are known, whose they are, and tag them", "devices", analyst, []int{http.StatusBadRequest, http.StatusConflict}, long(maxMarksBody, answers((*Server).markDevices))},
+
 		{get, "/api/series", "series", "Recent time series", "metrics", viewer, badRequest, answers((*Server).series)},
 		{get, "/api/metrics", "metrics", "The hub's own metrics", "metrics", viewer, nil, answers((*Server).metrics)},
 	}

@@ -35,6 +35,7 @@ import (
 	"github.com/amoskys/amoskys/internal/hub/accounts"
 	"github.com/amoskys/amoskys/internal/hub/audit"
 	"github.com/amoskys/amoskys/internal/hub/fleet"
+	"github.com/amoskys/amoskys/internal/hub/marks"
 	"github.com/amoskys/amoskys/internal/hub/query"
 	"github.com/amoskys/amoskys/internal/hub/saved"
 	"github.com/amoskys/amoskys/internal/hub/tasks"
@@ -61,6 +62,9 @@ type fakeHub struct {
 	registry *prometheus.Registry
 	bus      *memoryBus
 	services func(grpc.ServiceRegistrar)
+
+	// devices are what the store knows of devices.
+	devices listedDevices
 
 	// addr is where a dashboard connects, nodes where a node does.
 	addr, nodes string
@@ -116,6 +120,10 @@ func newHub(t testing.TB) *fakeHub {
 		pb.RegisterSavedQueriesServer(s, saved.New(saved.Options{
 			Store: h.db, Sessions: people, Auditor: trail, Operator: func(context.Context) string { return "" },
 		}))
+		pb.RegisterDevicesServer(s, &h.devices)
+		pb.RegisterDeviceMarksServer(s, marks.New(marks.Options{
+			Store: h.db, Sessions: people, Auditor: trail, Operator: func(context.Context) string { return "" },
+		}))
 		pb.RegisterFleetServer(s, fl)
 		pb.RegisterTasksServer(s, jobs)
 		pb.RegisterEnrollmentServer(s, enroller{})
@@ -153,7 +161,7 @@ func (h *fakeHub) serve(addr string, role identity.Role) (at string, stop func()
 		h.t.Fatal(err)
 	}
 	authorise := func(method string) error {
-		if !rights.Hub().Allows(role, method) {
+		if !rights.Hub().Allows(role, method) && !rights.Store().Allows(role, method) {
 			return status.Errorf(codes.PermissionDenied, "%s is not for %s", method, role)
 		}
 		return nil

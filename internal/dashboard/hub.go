@@ -30,6 +30,7 @@ type hub struct {
 	streams    []*streamConn
 	accounts   pb.AccountsClient
 	saved      pb.SavedQueriesClient
+	marks      pb.DeviceMarksClient
 	fleet      pb.FleetClient
 	enrollment pb.EnrollmentClient
 	query      pb.QueryClient
@@ -110,7 +111,7 @@ func dialHub(o Options) (*hub, error) {
 	if h.store, err = dialStore(o); err != nil {
 		return nil, errors.Join(err, h.close())
 	}
-	h.enrollment, h.saved = pb.NewEnrollmentClient(h.conn), pb.NewSavedQueriesClient(h.conn)
+	h.enrollment, h.saved, h.marks = pb.NewEnrollmentClient(h.conn), pb.NewSavedQueriesClient(h.conn), pb.NewDeviceMarksClient(h.conn)
 	h.accounts, h.fleet, h.query = pb.NewAccountsClient(h.signing), pb.NewFleetClient(h.conn), pb.NewQueryClient(h.conn)
 	return h, nil
 }

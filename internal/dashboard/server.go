@@ -80,10 +80,12 @@ type Server struct {
 	// exportSlots bound exports under way.
 	exportSlots *limit.Slots
 	// names are fields of ranges, for completion.
-	names    keptNames
-	tabs     tabs
-	stopping chan struct{}
-	stopOnce sync.Once
+	names keptNames
+	// keptMarks are what people say of devices.
+	keptMarks keptMarks
+	tabs      tabs
+	stopping  chan struct{}
+	stopOnce  sync.Once
 }
 
 // New binds the port and prepares the connection to the hub, which need not be

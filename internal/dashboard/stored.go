@@ -31,6 +31,7 @@ const (
 type store struct {
 	ask, stream *grpc.ClientConn
 	query       pb.QueryClient
+	devices     pb.DevicesClient
 }
 
 var _ grpc.ClientConnInterface = (*store)(nil)
@@ -67,7 +68,7 @@ func dialStore(o Options) (*store, error) {
 			return nil, errors.Join(err, s.close())
 		}
 	}
-	s.query = pb.NewQueryClient(s)
+	s.query, s.devices = pb.NewQueryClient(s), pb.NewDevicesClient(s)
 	return s, nil
 }
 

@@ -34,7 +34,8 @@ func newAnswers() *answers {
 // largeAnswers says whether a method may take much memory for its answer: what
 // searches, or lists what a whole fleet has.
 func largeAnswers(method string) bool {
-	return strings.HasPrefix(method, "/"+pb.Query_ServiceDesc.ServiceName+"/") || method == pb.Fleet_ListAgents_FullMethodName
+	return strings.HasPrefix(method, "/"+pb.Query_ServiceDesc.ServiceName+"/") ||
+		method == pb.Fleet_ListAgents_FullMethodName || method == pb.DeviceMarks_ListMarks_FullMethodName
 }
 
 // begin waits for a turn of the caller to have an answer made.

@@ -30,6 +30,7 @@ func otherServices(o *Options, _ *StorageOptions) {
 		pb.RegisterCertificatesServer(r, pb.UnimplementedCertificatesServer{})
 		pb.RegisterLogServer(r, pb.UnimplementedLogServer{})
 		pb.RegisterSavedQueriesServer(r, pb.UnimplementedSavedQueriesServer{})
+		pb.RegisterDeviceMarksServer(r, pb.UnimplementedDeviceMarksServer{})
 	}
 }
 
@@ -56,6 +57,8 @@ func TestRoles(t *testing.T) {
 		"/amoskys.v1.SavedQueries/SaveQuery":                             "dashboard operator",
 		"/amoskys.v1.SavedQueries/ChangeQuery":                           "dashboard operator",
 		"/amoskys.v1.SavedQueries/DeleteQuery":                           "dashboard operator",
+		"/amoskys.v1.DeviceMarks/ListMarks":                              "dashboard operator",
+		"/amoskys.v1.DeviceMarks/SetMarks":                               "dashboard operator",
 		"/amoskys.v1.Enrollment/CreateToken":                             "dashboard operator",
 		"/amoskys.v1.Enrollment/ListTokens":                              "dashboard operator",
 		"/amoskys.v1.Enrollment/RevokeToken":                             "dashboard operator",

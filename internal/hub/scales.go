@@ -30,6 +30,8 @@ func messageBounds() map[protoreflect.FullName]messageBound {
 		"amoskys.v1.TaskChunk": {wire: 264 << 10, decoded: 512 << 10},
 		// 256 certificates, each with a signing request.
 		"amoskys.v1.RenewCertificatesRequest": {wire: 768 << 10, decoded: 1 << 20},
+		// 10,000 uids of devices.
+		"amoskys.v1.SetMarksRequest": {wire: 1 << 20, decoded: 3 << 20},
 	}
 }
 
@@ -39,6 +41,8 @@ func listBounds() map[protoreflect.FullName]int {
 		"amoskys.v1.NodeHello.agents":    256,
 		"amoskys.v1.AgentReport.agents":  256,
 		"amoskys.v1.CommandResult.lines": 2000,
+
+		"amoskys.v1.SetMarksRequest.device_uids": 10_000,
 	}
 }
 

@@ -1,7 +1,7 @@
 // Package state keeps what must survive a restart and is not an event: users,
 // their sessions, the audit trail, the hosts and agents that the fleet has known, the tokens
-// with which hosts join, the certificates that were issued and revoked, and the queries
-// that people saved.
+// with which hosts join, the certificates that were issued and revoked, the queries
+// that people saved, and what they say of devices.
 //
 // It is one SQLite file in WAL mode, opened by the hub alone. Every method is
 // safe for concurrent use; writes are durable when they return. Passwords are
@@ -274,6 +274,16 @@ CREATE TABLE saved_queries (
 ) STRICT;
 CREATE UNIQUE INDEX saved_queries_owner ON saved_queries (owner, name) WHERE owner <> '';
 CREATE UNIQUE INDEX saved_queries_shared ON saved_queries (name) WHERE shared = 1;
+`, `
+CREATE TABLE device_marks (
+	uid TEXT PRIMARY KEY,
+	known INTEGER NOT NULL,
+	owner TEXT NOT NULL,
+	tags TEXT NOT NULL,
+	note TEXT NOT NULL,
+	changed INTEGER NOT NULL,
+	changed_by TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 `}
 }
 

@@ -59,6 +59,8 @@ func Hub() Table {
 		"/amoskys.v1.SavedQueries/SaveQuery",
 		"/amoskys.v1.SavedQueries/ChangeQuery",
 		"/amoskys.v1.SavedQueries/DeleteQuery",
+		"/amoskys.v1.DeviceMarks/ListMarks",
+		"/amoskys.v1.DeviceMarks/SetMarks",
 		"/amoskys.v1.Enrollment/CreateToken",
 		"/amoskys.v1.Enrollment/ListTokens",
 		"/amoskys.v1.Enrollment/RevokeToken",
@@ -85,7 +87,13 @@ func Hub() Table {
 // Store returns the rights at the store's port.
 func Store() Table {
 	t := Table{}
-	t.allow([]identity.Role{identity.RoleDashboard, identity.RoleOperator, identity.RoleAnalysis}, queries()...)
+	askers := []identity.Role{identity.RoleDashboard, identity.RoleOperator, identity.RoleAnalysis}
+	t.allow(askers, queries()...)
+	t.allow(askers,
+		"/amoskys.v1.Devices/ListDevices",
+		"/amoskys.v1.Devices/FindDevice",
+		"/amoskys.v1.Devices/Topology",
+	)
 	t.allowAlways()
 	return t
 }

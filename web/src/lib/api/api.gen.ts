@@ -164,6 +164,126 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/devices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What is on the network, those seen last first
+         * @description For role viewer and up.
+         */
+        get: operations["devices"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/devices/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Every device that matches, as a file
+         * @description For role viewer and up. Every device that matches, as a file that comes as it is read: CSV with what people say of each, JSON with one object of GET /api/devices a line, or nmap's XML. One that breaks off has its connection cut, so that browsers and curl report a failed download.
+         */
+        get: operations["exportDevices"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/devices/marks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Say of devices that they are known, whose they are, and tag them
+         * @description For role analyst and up.
+         */
+        post: operations["markDevices"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/devices/topology": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Which devices are linked with which
+         * @description For role viewer and up.
+         */
+        get: operations["deviceTopology"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/devices/where": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Where an address or a name is plugged in
+         * @description For role viewer and up.
+         */
+        get: operations["deviceWhere"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/devices/{uid}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One device, its ports, interfaces and history
+         * @description For role viewer and up.
+         */
+        get: operations["device"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/events": {
         parameters: {
             query?: never;
@@ -775,6 +895,242 @@ export interface components {
             /** @description What to write. */
             text: string;
         };
+        Device: {
+            /**
+             * Format: double
+             * @description How sure operating system and class are, from 0 to 1.
+             */
+            confidence: number;
+            /** @description server, workstation, phone, printer, camera, switch, router, …; empty where nobody knows. */
+            device_class: string;
+            /**
+             * Format: int32
+             * @description Findings about it in the last 24 hours.
+             */
+            findings: number;
+            /** Format: date-time */
+            first_seen: string | null;
+            /** @description uids that it had before. */
+            former_uids: string[];
+            /** @description The name of its own host, where an agent runs there; else empty. */
+            host: string;
+            ip: string[];
+            /** Format: date-time */
+            last_seen: string | null;
+            mac: string[];
+            /** @description Its MAC addresses are locally administered, as randomised ones are. */
+            mac_randomized: boolean;
+            /** @description What people say of it. */
+            mark: components["schemas"]["DeviceMark"];
+            model: string;
+            /** @description What people know it by: its best name, else an address. */
+            name: string;
+            /** @description All its names, the best first. */
+            names: string[];
+            /** @description Hosts whose agents saw it. */
+            observers: string[];
+            open_ports: components["schemas"]["OpenPort"][];
+            os_name: string;
+            os_version: string;
+            /** @description Where it is plugged in, the present place first, then those before it. */
+            plugged: components["schemas"]["SwitchPort"][];
+            serial_number: string;
+            /** @description It has been read by SNMP. */
+            snmp: boolean;
+            /** @description How it is known: arp, dhcp, mdns, snmp, … */
+            sources: string[];
+            subnet: string;
+            /** @description Its name for good, as docs/entities.md says. */
+            uid: string;
+            /** @description It answered or was heard within the time that its observers keep to. */
+            up: boolean;
+            vendor: string;
+        };
+        DeviceAnswer: {
+            device: components["schemas"]["DeviceDetail"];
+            /** @description What happened to it, the newest first, at most 500. */
+            history: components["schemas"]["DeviceChange"][];
+            /** @description Other devices of that name or address. */
+            others: components["schemas"]["Device"][];
+        };
+        DeviceChange: {
+            /** @description One line for people. */
+            message: string;
+            /**
+             * Format: int64
+             * @description Of the event in the log.
+             */
+            offset: number;
+            /** Format: date-time */
+            time: string;
+            /** @description Of the event, such as device.moved. */
+            type: string;
+            uid: string;
+        };
+        DeviceCount: {
+            /** Format: int32 */
+            devices: number;
+            name: string;
+        };
+        DeviceDetail: {
+            /** @description DHCP client ids, mDNS and SSDP ids. */
+            aliases: string[];
+            /**
+             * Format: double
+             * @description How sure operating system and class are, from 0 to 1.
+             */
+            confidence: number;
+            /** @description CPE 2.3 names of its system and hardware. */
+            cpe: string[];
+            /** @description server, workstation, phone, printer, camera, switch, router, …; empty where nobody knows. */
+            device_class: string;
+            /** @description Of its SNMP engine, hexadecimal (RFC 3411). */
+            engine_id: string;
+            /** @description Why it is thought to be what it is, one sentence each. */
+            evidence: string[];
+            /**
+             * Format: int32
+             * @description Findings about it in the last 24 hours.
+             */
+            findings: number;
+            /** Format: date-time */
+            first_seen: string | null;
+            /** @description uids that it had before. */
+            former_uids: string[];
+            /** @description The name of its own host, where an agent runs there; else empty. */
+            host: string;
+            ip: string[];
+            /** Format: date-time */
+            last_seen: string | null;
+            /** @description Its neighbours, as LLDP, CDP or a route tells. */
+            links: components["schemas"]["DeviceLink"][];
+            mac: string[];
+            /** @description Its MAC addresses are locally administered, as randomised ones are. */
+            mac_randomized: boolean;
+            /** @description What people say of it. */
+            mark: components["schemas"]["DeviceMark"];
+            model: string;
+            /** @description What people know it by: its best name, else an address. */
+            name: string;
+            /** @description All its names, the best first. */
+            names: string[];
+            /** @description Hosts whose agents saw it. */
+            observers: string[];
+            open_ports: components["schemas"]["OpenPort"][];
+            os_name: string;
+            os_version: string;
+            /** @description Where it is plugged in, the present place first, then those before it. */
+            plugged: components["schemas"]["SwitchPort"][];
+            /** @description Its open ports with all that is known of them. */
+            ports: components["schemas"]["DevicePort"][];
+            /** @description Finds its events, in the language of docs/query.md. */
+            query: string;
+            /** @description The newest reading of it by SNMP; absent without. */
+            reading?: components["schemas"]["SNMPReading"];
+            serial_number: string;
+            /** @description It has been read by SNMP. */
+            snmp: boolean;
+            /** @description How it is known: arp, dhcp, mdns, snmp, … */
+            sources: string[];
+            subnet: string;
+            /** @description Its name for good, as docs/entities.md says. */
+            uid: string;
+            /** @description It answered or was heard within the time that its observers keep to. */
+            up: boolean;
+            vendor: string;
+            /** @description Where it is plugged in, as a sentence. Times are UTC. */
+            where: string;
+        };
+        DeviceLink: {
+            /** @description bridge, router, wlan, telephone, … */
+            capabilities: string[];
+            description: string;
+            /** Format: int32 */
+            if_index: number;
+            ip: string;
+            mac: string;
+            name: string;
+            /** @description Of this device. */
+            port: string;
+            remote_port: string;
+            /** @description lldp, cdp, fdb, arp or traceroute. */
+            source: string;
+            /** @description Of the neighbour, where it is known. */
+            uid: string;
+        };
+        DeviceMark: {
+            /**
+             * Format: date-time
+             * @description Null where nobody has said anything of it.
+             */
+            changed_at: string | null;
+            changed_by: string;
+            /** @description Somebody knows it and says that it belongs here. */
+            known: boolean;
+            note: string;
+            /** @description Who answers for it. */
+            owner: string;
+            tags: string[];
+        };
+        DevicePort: {
+            banner: string;
+            certificate_issuer: string;
+            /** Format: date-time */
+            certificate_not_after: string | null;
+            certificate_self_signed: boolean;
+            certificate_sha256: string;
+            certificate_subject: string;
+            cpe: string;
+            favicon_sha256: string;
+            /** @description Of SSH, as ssh-keygen prints it. */
+            host_key: string;
+            /** Format: int32 */
+            port: number;
+            product: string;
+            /** @description tcp or udp. */
+            protocol: string;
+            /** @description Such as: anonymous login. */
+            remarks: string[];
+            server: string;
+            /** @description Its name by IANA, such as ssh. */
+            service: string;
+            /** @description Of its page, where it speaks HTTP. */
+            title: string;
+            tls_version: string;
+            version: string;
+        };
+        DeviceWhere: {
+            device: components["schemas"]["Device"];
+            /** @description A sentence. Times are UTC. */
+            where: string;
+        };
+        DevicesAnswer: {
+            /** @description Devices that match by class, the most frequent first. */
+            classes: components["schemas"]["DeviceCount"][];
+            /**
+             * Format: int64
+             * @description Events before this offset of the log are in it.
+             */
+            complete_to_offset: number;
+            /** @description Those seen last first. */
+            devices: components["schemas"]["Device"][];
+            /** @description Why something may lack, and what to do, one sentence each; none: nothing does. */
+            lacks: string[];
+            /**
+             * Format: int32
+             * @description How many match the filter in all, whatever people say of them.
+             */
+            matching: number;
+            /** @description The value of page for the next page, with all else as it was; empty on the last. */
+            next_page: string;
+            services: components["schemas"]["DeviceCount"][];
+            /**
+             * Format: int32
+             * @description How many devices there are.
+             */
+            total: number;
+            vendors: components["schemas"]["DeviceCount"][];
+        };
         Entity: {
             /** @description KIND:ID, the same in every event that names it. */
             key: string;
@@ -1149,6 +1505,25 @@ export interface components {
             /** @description The secret itself. It is told this once: the hub keeps a hash. */
             token: string;
         };
+        MarkDevicesInputBody: {
+            add_tags?: string[];
+            /** @description Whether somebody knows them; absent: as before. */
+            known?: boolean;
+            /** @description Absent: as before. */
+            note?: string;
+            /** @description Who answers for them; empty is nobody, absent: as before. */
+            owner?: string;
+            remove_tags?: string[];
+            /** @description Of the devices. */
+            uids: string[];
+        };
+        MarkedAnswer: {
+            /**
+             * Format: int32
+             * @description Devices whose marks are others than before.
+             */
+            changed: number;
+        };
         Mend: {
             /**
              * Format: int64
@@ -1213,6 +1588,16 @@ export interface components {
             silent: number;
             /** Format: int64 */
             total: number;
+        };
+        OpenPort: {
+            /** Format: int32 */
+            port: number;
+            product: string;
+            /** @description tcp or udp. */
+            protocol: string;
+            /** @description Its name by IANA, such as ssh. */
+            service: string;
+            version: string;
         };
         Overview: {
             agents: components["schemas"]["AgentCounts"];
@@ -1335,6 +1720,95 @@ export interface components {
             parameters?: {
                 [key: string]: string;
             };
+        };
+        SNMPInterface: {
+            admin_status: string;
+            alias: string;
+            /** Format: int64 */
+            bytes_in: number;
+            /** Format: double */
+            bytes_in_per_second: number;
+            /** Format: int64 */
+            bytes_out: number;
+            /** Format: double */
+            bytes_out_per_second: number;
+            /** Format: int64 */
+            discards_in: number;
+            /** Format: int64 */
+            discards_out: number;
+            /** Format: int64 */
+            errors_in: number;
+            /** Format: int64 */
+            errors_out: number;
+            /** Format: double */
+            errors_per_second: number;
+            /** Format: int32 */
+            index: number;
+            mac: string;
+            name: string;
+            oper_status: string;
+            /** Format: int64 */
+            packets_in: number;
+            /** Format: int64 */
+            packets_out: number;
+            /** Format: double */
+            poe_watts: number;
+            /** Format: int64 */
+            speed_bps: number;
+            type: string;
+        };
+        SNMPMemory: {
+            name: string;
+            /** Format: int64 */
+            total_bytes: number;
+            /** Format: int64 */
+            used_bytes: number;
+        };
+        SNMPPeer: {
+            /** Format: int32 */
+            asn: number;
+            /** Format: double */
+            established_seconds: number;
+            ip: string;
+            state: string;
+        };
+        SNMPReading: {
+            bgp_peers: components["schemas"]["SNMPPeer"][];
+            contact: string;
+            cpu_percent: number[];
+            /** @description Why the newest poll failed; empty where it did not. */
+            error: string;
+            hardware: string;
+            /** @description Tables that were not read or not whole, and why. */
+            incomplete: string[];
+            interfaces: components["schemas"]["SNMPInterface"][];
+            location: string;
+            memory: components["schemas"]["SNMPMemory"][];
+            /** Format: double */
+            response_seconds: number;
+            sensors: components["schemas"]["SNMPSensor"][];
+            storage: components["schemas"]["SNMPMemory"][];
+            sys_descr: string;
+            sys_name: string;
+            sys_object_id: string;
+            /** @description The address that is polled. */
+            target: string;
+            /**
+             * Format: double
+             * @description 0 where it is not known.
+             */
+            uptime_seconds: number;
+        };
+        SNMPSensor: {
+            /** @description temperature, fan, power, voltage, current, humidity, battery, optical or supply. */
+            kind: string;
+            name: string;
+            /** @description ok, unavailable, nonoperational, warning or critical. */
+            status: string;
+            /** @description UCUM, such as Cel. */
+            unit: string;
+            /** Format: double */
+            value: number;
         };
         SavedQueriesAnswer: {
             queries: components["schemas"]["SavedQuery"][];
@@ -1530,6 +2004,31 @@ export interface components {
             /** @description ok, behind, waiting (it will be tried again) or stopped (nobody reads in its name). */
             state: string;
         };
+        SwitchPort: {
+            /** Format: int32 */
+            if_index: number;
+            /** @description The MAC address that was seen there. */
+            mac: string;
+            /** @description ifName, such as Gi1/0/7. */
+            port: string;
+            /** Format: date-time */
+            since: string | null;
+            /** @description How it is known: fdb, lldp, cdp or arp. */
+            source: string;
+            switch_ip: string;
+            switch_name: string;
+            switch_uid: string;
+            /**
+             * Format: date-time
+             * @description Null where it is there now.
+             */
+            until: string | null;
+            /**
+             * Format: int32
+             * @description 0 where it is not known.
+             */
+            vlan: number;
+        };
         TaskParameter: {
             default: string;
             name: string;
@@ -1580,6 +2079,34 @@ export interface components {
             rss_bytes: number;
             uid: string;
         };
+        TopologyAnswer: {
+            /**
+             * Format: int32
+             * @description Devices that were left out, since there are too many to draw.
+             */
+            left_out: number;
+            links: components["schemas"]["TopologyLink"][];
+            nodes: components["schemas"]["TopologyNode"][];
+        };
+        TopologyLink: {
+            /** @description uid. */
+            from: string;
+            from_port: string;
+            /** @description lldp, cdp, fdb, arp or traceroute. */
+            source: string;
+            /** @description uid. */
+            to: string;
+            to_port: string;
+        };
+        TopologyNode: {
+            device_class: string;
+            /** Format: int32 */
+            findings: number;
+            ip: string;
+            name: string;
+            uid: string;
+            up: boolean;
+        };
         Trouble: {
             agent: string;
             detail: string;
@@ -1610,6 +2137,10 @@ export interface components {
             name: string;
             /** @enum {string} */
             role: "viewer" | "analyst" | "admin";
+        };
+        WhereAnswer: {
+            /** @description Every device of that name or address. */
+            found: components["schemas"]["DeviceWhere"][];
         };
     };
     responses: never;
@@ -2407,6 +2938,465 @@ export interface operations {
             };
             /** @description Gateway Timeout */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    devices: {
+        parameters: {
+            query?: {
+                /** @description Words that each have to be in a name, address, fact or service; class:, vendor:, os:, service:, port:, subnet:, up:, plugged: look in one fact alone (docs/devices.md). */
+                filter?: string;
+                limit?: number;
+                /** @description next_page of the page before; all else as it was. */
+                page?: string;
+                /** @description Whether somebody knows them. A page may then have fewer devices than asked for. */
+                known?: "any" | "yes" | "no";
+                /** @description Whole name of who answers for them. */
+                owner?: string;
+                /** @description A tag that they have. */
+                tag?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DevicesAnswer"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    exportDevices: {
+        parameters: {
+            query?: {
+                format?: "csv" | "json" | "nmap-xml";
+                /** @description As of GET /api/devices. */
+                filter?: string;
+                /** @description Whether somebody knows them. A page may then have fewer devices than asked for. */
+                known?: "any" | "yes" | "no";
+                /** @description Whole name of who answers for them. */
+                owner?: string;
+                /** @description A tag that they have. */
+                tag?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    markDevices: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MarkDevicesInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MarkedAnswer"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    deviceTopology: {
+        parameters: {
+            query?: {
+                /** @description Only what is within two links of this device. */
+                uid?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TopologyAnswer"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    deviceWhere: {
+        parameters: {
+            query: {
+                /** @description An IP or MAC address, a name or a uid. */
+                q: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WhereAnswer"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    device: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A uid, also a former one, an IP or MAC address, or a name. */
+                uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeviceAnswer"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -1,0 +1,137 @@
+package dashboard
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/status"
+
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+)
+
+// MarkedAnswer says what became of marks.
+type MarkedAnswer struct {
+	Changed uint32 `json:"changed" doc:"Devices whose marks are others than before."`
+}
+
+type markDevicesInput struct {
+	Body struct {
+		UIDs       []string `json:"uids" nullable:"false" minItems:"1" maxItems:"10000" doc:"Of the devices."`
+		Known      *bool    `json:"known,omitempty" doc:"Whether somebody knows them; absent: as before."`
+		Owner      *string  `json:"owner,omitempty" maxLength:"200" doc:"Who answers for them; empty is nobody, absent: as before."`
+		AddTags    []string `json:"add_tags,omitempty" nullable:"false" maxItems:"16"`
+		RemoveTags []string `json:"remove_tags,omitempty" nullable:"false" maxItems:"16"`
+		Note       *string  `json:"note,omitempty" maxLength:"1000" doc:"Absent: as before."`
+	}
+}
+
+// maxMarksBody bounds the body of a request to mark devices, in bytes: 10,000 uids.
+const maxMarksBody = 2 << 20
+
+// markDevices answers POST /api/devices/marks.
+func (s *Server) markDevices(ctx context.Context, in *markDevicesInput) (MarkedAnswer, error) {
+	ctx, cancel := s.hub.call(ctx)
+	defer cancel()
+	done, err := s.hub.marks.SetMarks(ctx, &pb.SetMarksRequest{
+		Token: sessionOf(ctx).token, DeviceUids: in.Body.UIDs, Known: in.Body.Known, Owner: in.Body.Owner,
+		AddTags: in.Body.AddTags, RemoveTags: in.Body.RemoveTags, Note: in.Body.Note,
+	})
+	s.keptMarks.forget()
+	if err != nil {
+		return MarkedAnswer{}, err
+	}
+	return MarkedAnswer{done.GetChanged()}, nil
+}
+
+// keptMarks are the marks of all devices, which are the same for everybody who may see
+// devices, for as long as marksAge.
+type keptMarks struct {
+	mu    sync.Mutex
+	table *markTable
+	at    time.Time
+	turn  uint64 // counts changes, so that none is overwritten by an older answer
+}
+
+// marksAge is how old marks of others may be; one's own are seen at once.
+const marksAge = 3 * time.Second
+
+func (k *keptMarks) forget() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.table = nil
+	k.turn++
+}
+
+// readMarks returns what people say of devices, and why that is not known, where it is
+// not.
+func (s *Server) readMarks(ctx context.Context) (marks *markTable, lack string) {
+	k := &s.keptMarks
+	k.mu.Lock()
+	table, turn := k.table, k.turn
+	if table != nil && s.o.Now().Sub(k.at) < marksAge {
+		k.mu.Unlock()
+		return table, ""
+	}
+	k.mu.Unlock()
+	ctx, cancel := s.hub.call(ctx)
+	defer cancel()
+	found, err := s.hub.marks.ListMarks(ctx, &pb.ListMarksRequest{Token: sessionOf(ctx).token})
+	if err != nil {
+		return nil, "what people say of devices cannot be read from the hub: " + status.Convert(err).Message()
+	}
+	table = newMarkTable(found.GetMarks())
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.turn == turn {
+		k.table, k.at = table, s.o.Now()
+	}
+	return table, ""
+}
+
+// markTable finds marks by the uids that they were given to. Nil has none.
+type markTable struct{ byUID map[string]*pb.DeviceMark }
+
+func newMarkTable(list []*pb.DeviceMark) *markTable {
+	t := &markTable{make(map[string]*pb.DeviceMark, len(list))}
+	for _, m := range list {
+		t.byUID[m.GetDeviceUid()] = m
+	}
+	return t
+}
+
+// of returns what people say of a device: by its uid, and by those that it had where
+// nothing was said since. Nil: nothing.
+func (t *markTable) of(d *pb.DeviceInventory) *pb.DeviceMark {
+	if t == nil || len(t.byUID) == 0 {
+		return nil
+	}
+	for _, uid := range append([]string{d.GetUid()}, d.GetFormerUids()...) {
+		if m := t.byUID[uid]; m != nil {
+			return m
+		}
+	}
+	return nil
+}
+
+func newMark(m *pb.DeviceMark) DeviceMark {
+	return DeviceMark{m.GetKnown(), m.GetOwner(), texts(m.GetTags()), m.GetNote(), instant(m.GetChangedTime()), m.GetChangedBy()}
+}
+
+// chooses says whether devices are chosen by marks at all.
+func (in *MarkChoice) chooses() bool {
+	return in.Known == "yes" || in.Known == "no" || in.Owner != "" || in.Tag != ""
+}
+
+// takes says whether a device with such a mark is wanted.
+func (in *MarkChoice) takes(m *DeviceMark) bool {
+	switch {
+	case in.Known == "yes" && !m.Known, in.Known == "no" && m.Known:
+		return false
+	case in.Owner != "" && !strings.EqualFold(in.Owner, m.Owner):
+		return false
+	}
+	return in.Tag == "" || slices.ContainsFunc(m.Tags, func(t string) bool { return strings.EqualFold(t, in.Tag) })
+}
