@@ -108,3 +108,26 @@ func fill(open []*Variable, answer []gosnmp.SnmpPDU) {
 		}
 	}
 }
+
+// Next returns the first variable behind an OID, whatever table it is of; it is
+// Missing, as EndOfMIB, where there is none.
+func (c *Client) Next(ctx context.Context, oid string) (Variable, error) {
+	oid, err := ParseOID(oid)
+	if err != nil {
+		return Variable{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	answer, err := c.next(ctx, oid)
+	if err != nil {
+		return Variable{}, fmt.Errorf("read behind %s: %w", oid, err)
+	}
+	if len(answer) == 0 {
+		return Variable{OID: oid, Type: EndOfMIB}, nil
+	}
+	v := convert(answer[0])
+	if !v.Type.absent() && CompareOIDs(v.OID, oid) <= 0 {
+		return Variable{}, fmt.Errorf("read behind %s: %w: %s follows", oid, ErrLoop, v.OID)
+	}
+	return v, nil
+}

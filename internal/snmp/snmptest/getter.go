@@ -58,3 +58,20 @@ func below(root, name []uint32) bool {
 	}
 	return true
 }
+
+// Next returns the first variable behind an OID; it is Missing, as EndOfMIB, where
+// there is none.
+func (r *Record) Next(ctx context.Context, oid string) (snmp.Variable, error) {
+	if err := ctx.Err(); err != nil {
+		return snmp.Variable{}, err
+	}
+	oid, err := snmp.ParseOID(oid)
+	if err != nil {
+		return snmp.Variable{}, err
+	}
+	arcs, _ := snmp.Arcs(oid)
+	if i := r.next(arcs); i < len(r.entries) {
+		return r.entries[i].variable(), nil
+	}
+	return snmp.Variable{OID: oid, Type: snmp.EndOfMIB}, nil
+}

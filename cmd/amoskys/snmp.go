@@ -1,0 +1,76 @@
+package main
+
+import (
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/amoskys/amoskys/internal/app/console"
+	"github.com/amoskys/amoskys/internal/cli"
+	"github.com/amoskys/amoskys/internal/snmp"
+)
+
+func newSNMPCommand(e *cli.Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "snmp", Short: "Ask one network device by SNMP",
+		Long: "Asks one device, from here and now, whatever the SNMP agent does. Secrets may be written as file:PATH or env:NAME,\n" +
+			"so that neither the list of processes nor the shell's history holds them.",
+		Example: "  amoskys snmp walk 192.0.2.7 --community file:community.txt\n" +
+			"  amoskys snmp get 192.0.2.7 1.3.6.1.2.1.1.5.0",
+	}
+	cmd.AddCommand(newSNMPWalk(e), newSNMPGet(e))
+	return cmd
+}
+
+func newSNMPWalk(e *cli.Env) *cobra.Command {
+	var o console.SNMPOptions
+	cmd := &cobra.Command{
+		Use: "walk HOST[:PORT] [OID]", Short: "Print all that a device has below an OID", Args: cobra.RangeArgs(1, 2),
+		Long: "Prints all that a device has below an OID, without one all of the internet's, 1.3.6.1. How much is asked for at once\n" +
+			"follows what the device can bear. What was read before a fault is printed too.",
+		Example: "  amoskys snmp walk 192.0.2.7 1.3.6.1.2.1.2.2\n" +
+			"  amoskys snmp walk switch.example.org:1161 --user monitor --auth SHA-256 --auth-password file:pw --json",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			root := "1.3.6.1"
+			if len(args) == 2 {
+				root = args[1]
+			}
+			o.Host = args[0]
+			return console.SNMPWalk(cmd.Context(), e, o, root)
+		},
+	}
+	snmpFlags(cmd, &o)
+	return cmd
+}
+
+func newSNMPGet(e *cli.Env) *cobra.Command {
+	var o console.SNMPOptions
+	cmd := &cobra.Command{
+		Use: "get HOST[:PORT] OID...", Short: "Print variables of a device", Args: cobra.MinimumNArgs(2),
+		Example: "  amoskys snmp get 192.0.2.7 1.3.6.1.2.1.1.1.0 1.3.6.1.2.1.1.3.0\n" +
+			"  amoskys snmp get 192.0.2.7 1.3.6.1.2.1.1.5.0 --version 1 --community env:COMMUNITY --json",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Host = args[0]
+			return console.SNMPGet(cmd.Context(), e, o, args[1:])
+		},
+	}
+	snmpFlags(cmd, &o)
+	return cmd
+}
+
+// snmpFlags are those that say how a device is asked.
+func snmpFlags(cmd *cobra.Command, o *console.SNMPOptions) {
+	f := cmd.Flags()
+	f.StringVar(&o.Version, "version", "", "1, 2c or 3 (default 3 with --user, else 2c)")
+	f.StringVar((*string)(&o.Community), "community", "", "community of versions 1 and 2c, or file:PATH, env:NAME (default public)")
+	f.StringVar(&o.User, "user", "", "user of version 3")
+	f.StringVar(&o.Auth, "auth", "", "authentication: MD5, SHA, SHA-224, SHA-256, SHA-384 or SHA-512 (default none)")
+	f.StringVar((*string)(&o.AuthPassword), "auth-password", "", "password for it, or file:PATH, env:NAME")
+	f.StringVar(&o.Privacy, "privacy", "", "encryption: DES, AES, AES-192, AES-256, AES-192-C or AES-256-C (default none)")
+	f.StringVar((*string)(&o.PrivacyPassword), "privacy-password", "", "password for it, or file:PATH, env:NAME")
+	f.StringVar(&o.Context, "context", "", "context of version 3")
+	f.DurationVar(&o.Timeout, "timeout", 2*time.Second, "how long one try waits")
+	f.IntVar(&o.Retries, "retries", 2, "how often a request without an answer is sent again")
+	f.IntVar(&o.Rows, "rows", snmp.DefaultRepetitions, "how many rows one request asks for at most")
+	f.BoolVar(&o.JSON, "json", false, "print JSON")
+}

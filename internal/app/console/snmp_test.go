@@ -1,0 +1,129 @@
+package console
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amoskys/amoskys/internal/cli"
+	"github.com/amoskys/amoskys/internal/config"
+	"github.com/amoskys/amoskys/internal/snmp"
+	"github.com/amoskys/amoskys/internal/snmp/snmptest"
+)
+
+const aDevice = `1.3.6.1.2.1.1.1.0|4x|61206465766963651b5b6d
+1.3.6.1.2.1.1.5.0|4|sw-1
+1.3.6.1.2.1.2.2.1.6.1|4x|0000c0ffee00
+1.3.6.1.2.1.31.1.1.1.6.1|70|18446744073709551615
+`
+
+// askDevice runs a command against a device with the community "c0mmunity".
+func askDevice(t *testing.T, o SNMPOptions, run func(context.Context, *cli.Env, SNMPOptions) error) (stdout, stderr string, err error) {
+	t.Helper()
+	device := snmptest.NewDevice("c0mmunity", snmptest.Load(t, aDevice))
+	device.Users = []snmp.Credential{{Version: snmp.V3, User: "monitor", Auth: snmp.SHA, AuthPassword: "authent1cation"}}
+	_, at := snmptest.Start(t, device)
+	o.Host, o.Timeout = at.String(), 200*time.Millisecond
+	var out, complaints bytes.Buffer
+	e := &cli.Env{Stdout: &out, Stderr: &complaints, Now: time.Now}
+	err = run(t.Context(), e, o)
+	return out.String(), complaints.String(), err
+}
+
+func walkFrom(root string) func(context.Context, *cli.Env, SNMPOptions) error {
+	return func(ctx context.Context, e *cli.Env, o SNMPOptions) error { return SNMPWalk(ctx, e, o, root) }
+}
+
+func TestSNMPWalkPrintsATable(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "community")
+	if err := os.WriteFile(file, []byte("c0mmunity\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, _, err := askDevice(t, SNMPOptions{Community: config.Secret("file:" + file)}, walkFrom("1.3.6.1"))
+	want := `OID                       TYPE          VALUE
+1.3.6.1.2.1.1.1.0         OCTET STRING  61:20:64:65:76:69:63:65:1b:5b:6d
+1.3.6.1.2.1.1.5.0         OCTET STRING  sw-1
+1.3.6.1.2.1.2.2.1.6.1     OCTET STRING  00:00:c0:ff:ee:00
+1.3.6.1.2.1.31.1.1.1.6.1  Counter64     18446744073709551615
+`
+	if err != nil || got != want {
+		t.Errorf("got %v\n%s", err, got)
+	}
+}
+
+func TestSNMPWalkPrintsOneVariable(t *testing.T) {
+	t.Parallel()
+	got, _, err := askDevice(t, SNMPOptions{Community: "c0mmunity", JSON: true}, walkFrom("1.3.6.1.2.1.1.5.0"))
+	if err != nil || got != `{"oid":"1.3.6.1.2.1.1.5.0","type":"OCTET STRING","value":"sw-1"}`+"\n" {
+		t.Errorf("got %v\n%s", err, got)
+	}
+	got, complaint, err := askDevice(t, SNMPOptions{Community: "c0mmunity"}, walkFrom("1.3.6.1.9"))
+	if err != nil || got != "" || !strings.Contains(complaint, "nothing at or below 1.3.6.1.9") {
+		t.Errorf("got %v\n%s%s", err, got, complaint)
+	}
+}
+
+func TestSNMPGetPrintsJSON(t *testing.T) {
+	t.Parallel()
+	o := SNMPOptions{User: "monitor", Auth: "sha", AuthPassword: "authent1cation", JSON: true}
+	got, _, err := askDevice(t, o, func(ctx context.Context, e *cli.Env, o SNMPOptions) error {
+		return SNMPGet(ctx, e, o, []string{"1.3.6.1.2.1.31.1.1.1.6.1", ".1.3.6.1.2.1.2.2.1.6.1", "1.3.6.1.2.1.1.9.0"})
+	})
+	want := `{"oid":"1.3.6.1.2.1.31.1.1.1.6.1","type":"Counter64","value":18446744073709551615}
+{"oid":"1.3.6.1.2.1.2.2.1.6.1","type":"OCTET STRING","value":null,"hex":"0000c0ffee00"}
+{"oid":"1.3.6.1.2.1.1.9.0","type":"noSuchInstance","value":null}
+`
+	if err != nil || got != want {
+		t.Errorf("got %v\n%s", err, got)
+	}
+}
+
+func TestSNMPSaysWhatToDoNext(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		options SNMPOptions
+		want    string
+		usage   bool
+	}{
+		"wrong community":   {SNMPOptions{Community: "s3cret"}, "a wrong community looks the same", false},
+		"wrong password":    {SNMPOptions{User: "monitor", Auth: "SHA", AuthPassword: "s3cret s3cret"}, "check --auth and --auth-password", false},
+		"unknown user":      {SNMPOptions{User: "nobody", Auth: "SHA", AuthPassword: "s3cret s3cret"}, "check --user", false},
+		"password too weak": {SNMPOptions{User: "monitor", Auth: "SHA", AuthPassword: "s3cret"}, "less than 8 bytes", true},
+		"no such protocol":  {SNMPOptions{User: "monitor", Auth: "ROT13"}, "--auth: authentication protocol \"ROT13\"", true},
+		"both":              {SNMPOptions{User: "monitor", Version: "2c"}, "for version 3", true},
+		"no such file":      {SNMPOptions{Community: "file:/nonexistent/s3cret"}, "--community: read secret", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, _, err := askDevice(t, test.options, walkFrom("1.3.6.1"))
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Fatalf("got %v", err)
+			}
+			if strings.Contains(strings.ReplaceAll(err.Error(), "/nonexistent/s3cret", ""), "s3cret") {
+				t.Errorf("a secret is told: %v", err)
+			}
+			if _, usage := errors.AsType[*cli.UsageError](err); usage != test.usage {
+				t.Errorf("called wrongly: %t, want %t", usage, test.usage)
+			}
+		})
+	}
+}
+
+func TestResolveDevice(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"127.0.0.1": "127.0.0.1:161", "127.0.0.1:1161": "127.0.0.1:1161", "::1": "[::1]:161", "[::1]:1161": "[::1]:1161",
+		"127.0.0.1:0": "", "127.0.0.1:99999": "", ":161": "", "": "",
+	} {
+		at, err := resolveDevice(t.Context(), text)
+		if want == "" && err == nil || want != "" && at.String() != want {
+			t.Errorf("%q: %s, %v; want %s", text, at, err, want)
+		}
+	}
+}
