@@ -356,7 +356,7 @@ func (e *engine) settle(s *subject) {
 	if s.finished || !s.idle() {
 		return
 	}
-	if n := len(s.silent); n > 0 && s.stubborn(e.pace.tries(n*max(1, e.total))) {
+	if len(s.silent) > 0 && !e.first && s.stubborn(e.pace.tries(len(s.state)*e.total)) {
 		return
 	}
 	e.finish(s)

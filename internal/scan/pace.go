@@ -110,13 +110,10 @@ func (p *pace) loss() float64 {
 	return min(0.5, (float64(p.lost)+1)/(float64(p.answered)+100))
 }
 
-// tries is how often probes are to be sent of which silent got no answer, so that
-// chance leaves hardly any of them unanswered.
-func (p *pace) tries(silent int) int {
-	if silent == 0 {
-		return triesLeast
-	}
-	n := math.Ceil(math.Log(float64(silent)/missRisk) / -math.Log(p.loss()))
+// tries is how often a silent probe is to be sent where there are so many probes in all,
+// so that chance leaves hardly any of them unanswered that would be answered.
+func (p *pace) tries(probes int) int {
+	n := math.Ceil(math.Log(float64(probes)/missRisk) / -math.Log(p.loss()))
 	return max(triesLeast, min(triesMost, int(n)))
 }
 

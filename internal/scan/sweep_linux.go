@@ -16,7 +16,7 @@ const (
 	sweepTries = 2
 	// sweepWait is the wait after the first round, sweepLast that after the last one:
 	// radios that sleep answer late.
-	sweepWait, sweepLast = 100 * time.Millisecond, 170 * time.Millisecond
+	sweepWait, sweepLast = 80 * time.Millisecond, 150 * time.Millisecond
 	// sweepRate is how many requests are sent in a second, since a segment hears each of
 	// them, in bursts of sweepBurst.
 	sweepRate, sweepBurst = 10_000, 256

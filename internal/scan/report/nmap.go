@@ -1,0 +1,378 @@
+package report
+
+import (
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Bounds of what is read of a file that claims to be nmap's.
+const (
+	mostHost  = 64 << 20 // bytes between two hosts, and of one
+	mostPorts = 2 * 65_535
+	mostText  = 512
+)
+
+// The parts of nmap's XML (nmap.dtd 1.05) that are read or written.
+type nmapHost struct {
+	XMLName   xml.Name       `xml:"host"`
+	Status    nmapState      `xml:"status"`
+	Addresses []nmapAddress  `xml:"address"`
+	Hostnames []nmapHostname `xml:"hostnames>hostname"`
+	Ports     nmapPorts      `xml:"ports"`
+	OS        *nmapOS        `xml:"os,omitempty"`
+	Times     *nmapTimes     `xml:"times,omitempty"`
+}
+
+type nmapState struct {
+	State  string `xml:"state,attr"`
+	Reason string `xml:"reason,attr"`
+}
+
+type nmapAddress struct {
+	Addr   string `xml:"addr,attr"`
+	Type   string `xml:"addrtype,attr"`
+	Vendor string `xml:"vendor,attr,omitempty"`
+}
+
+type nmapHostname struct {
+	Name string `xml:"name,attr"`
+	Type string `xml:"type,attr"`
+}
+
+type nmapPorts struct {
+	Extra []nmapExtra `xml:"extraports"`
+	Ports []nmapPort  `xml:"port"`
+}
+
+type nmapExtra struct {
+	State string `xml:"state,attr"`
+	Count int    `xml:"count,attr"`
+}
+
+type nmapPort struct {
+	Protocol string       `xml:"protocol,attr"`
+	ID       string       `xml:"portid,attr"`
+	State    nmapState    `xml:"state"`
+	Service  *nmapService `xml:"service,omitempty"`
+}
+
+type nmapService struct {
+	Name    string   `xml:"name,attr"`
+	Product string   `xml:"product,attr,omitempty"`
+	Version string   `xml:"version,attr,omitempty"`
+	Tunnel  string   `xml:"tunnel,attr,omitempty"`
+	OSType  string   `xml:"ostype,attr,omitempty"`
+	Method  string   `xml:"method,attr"`
+	Conf    int      `xml:"conf,attr"`
+	CPE     []string `xml:"cpe"`
+}
+
+type nmapOS struct {
+	Matches []nmapMatch `xml:"osmatch"`
+}
+
+type nmapMatch struct {
+	Name     string      `xml:"name,attr"`
+	Accuracy string      `xml:"accuracy,attr"`
+	Classes  []nmapClass `xml:"osclass"`
+}
+
+type nmapClass struct {
+	Type   string   `xml:"type,attr"`
+	Vendor string   `xml:"vendor,attr"`
+	Family string   `xml:"osfamily,attr"`
+	CPE    []string `xml:"cpe"`
+}
+
+type nmapTimes struct {
+	SRTT string `xml:"srtt,attr"`
+	Var  string `xml:"rttvar,attr"`
+	To   string `xml:"to,attr"`
+}
+
+// ErrNotNmap says that a file is not what nmap -oX writes.
+var ErrNotNmap = errors.New("not XML as nmap -oX writes it: it has no element nmaprun")
+
+// ReadNmapXML reads what nmap -oX wrote and calls each for every host that was up. A
+// file that is cut, as of a scan that was stopped, gives its hosts and then an error.
+func ReadNmapXML(r io.Reader, each func(Device) error) error {
+	limited := &io.LimitedReader{R: r, N: mostHost}
+	d := xml.NewDecoder(limited)
+	d.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil }
+	begun := false
+	for {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) && begun && limited.N > 0 {
+			return nil
+		}
+		if err != nil {
+			if !begun {
+				return ErrNotNmap
+			}
+			return fmt.Errorf("read nmap's XML: after byte %d: %w", d.InputOffset(), err)
+		}
+		start, is := token.(xml.StartElement)
+		switch {
+		case !is:
+			continue
+		case start.Name.Local == "nmaprun":
+			begun = true
+			continue
+		case !begun:
+			return ErrNotNmap
+		case start.Name.Local != "host":
+			continue
+		}
+		var h nmapHost
+		if err := d.DecodeElement(&h, &start); err != nil {
+			return fmt.Errorf("read nmap's XML: host at byte %d: %w", d.InputOffset(), err)
+		}
+		limited.N = mostHost
+		if device, ok := h.device(); ok {
+			if err := each(device); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// device is what a host of nmap's is in our form; ok is false for one that is down or
+// has no address.
+func (h *nmapHost) device() (d Device, ok bool) {
+	d.Ports = []Port{}
+	for _, a := range h.Addresses {
+		switch a.Type {
+		case "mac":
+			if mac, err := net.ParseMAC(a.Addr); err == nil {
+				d.MAC, d.Vendor = mac.String(), text(a.Vendor)
+			}
+		default:
+			if ip, err := netip.ParseAddr(a.Addr); err == nil && d.IP == "" {
+				d.IP = ip.Unmap().String()
+			}
+		}
+	}
+	if d.IP == "" || h.Status.State != "" && h.Status.State != "up" {
+		return d, false
+	}
+	for _, n := range h.Hostnames {
+		if name := text(n.Name); name != "" && !slices.Contains(d.Names, name) && len(d.Names) < 32 {
+			d.Names = append(d.Names, name)
+		}
+	}
+	if len(d.Names) > 0 {
+		d.Hostname = d.Names[0]
+	}
+	d.How = []string{"nmap"}
+	for _, e := range h.Ports.Extra {
+		h.count(&d, e.State, max(0, min(e.Count, mostPorts)))
+	}
+	for _, p := range h.Ports.Ports[:min(len(h.Ports.Ports), mostPorts)] {
+		number, err := strconv.ParseUint(p.ID, 10, 16)
+		if err != nil || p.Protocol != "tcp" && p.Protocol != "udp" {
+			continue
+		}
+		if p.State.State != "open" {
+			h.count(&d, p.State.State, 1)
+			continue
+		}
+		d.Ports = append(d.Ports, p.port(uint16(number)))
+	}
+	h.system(&d)
+	return d, true
+}
+
+func (h *nmapHost) count(d *Device, state string, n int) {
+	switch state {
+	case "closed":
+		d.Closed += n
+	case "filtered", "open|filtered":
+		d.Filtered += n
+	}
+}
+
+func (p *nmapPort) port(number uint16) Port {
+	out := Port{Port: number, Protocol: p.Protocol}
+	if s := p.Service; s != nil {
+		out.Service, out.Product, out.Version = text(s.Name), text(s.Product), text(s.Version)
+		if s.Tunnel == "ssl" && out.Service == "http" {
+			out.Service = "https"
+		}
+		for _, c := range s.CPE {
+			if strings.HasPrefix(c, "cpe:/a:") {
+				out.CPE = text(c)
+				break
+			}
+		}
+	}
+	return out
+}
+
+// system takes nmap's best guess of an operating system.
+func (h *nmapHost) system(d *Device) {
+	if h.OS == nil || len(h.OS.Matches) == 0 {
+		return
+	}
+	best := h.OS.Matches[0]
+	d.OS = text(best.Name)
+	for _, c := range best.Classes[:min(len(best.Classes), 8)] {
+		if d.Class == "" {
+			d.Class = classOf(c.Type)
+		}
+		for _, name := range c.CPE[:min(len(c.CPE), 8)] {
+			if name = text(name); name != "" && !slices.Contains(d.CPE, name) {
+				d.CPE = append(d.CPE, name)
+			}
+		}
+	}
+}
+
+// classOf names nmap's types of devices by our classes. What nmap calls general purpose
+// says nothing.
+func classOf(kind string) string {
+	switch kind {
+	case "router", "broadband router":
+		return "router"
+	case "switch", "bridge", "hub":
+		return "switch"
+	case "WAP":
+		return "access_point"
+	case "printer", "print server":
+		return "printer"
+	case "phone":
+		return "phone"
+	case "webcam":
+		return "camera"
+	case "storage-misc":
+		return "storage"
+	case "firewall":
+		return "firewall"
+	}
+	return ""
+}
+
+// text bounds a text of the file.
+func text(s string) string {
+	s = strings.TrimSpace(s)
+	if len(s) > mostText {
+		s = strings.ToValidUTF8(s[:mostText], "")
+	}
+	return s
+}
+
+// Run is what is said of a scan in nmap's XML.
+type Run struct {
+	Version     string
+	Arguments   string
+	Start, End  time.Time
+	Total, Down uint64
+}
+
+// WriteNmapXML writes devices in the form that nmap -oX writes, for what reads that.
+func WriteNmapXML(w io.Writer, run Run, devices []Device) error {
+	type stats struct {
+		XMLName  xml.Name `xml:"runstats"`
+		Finished struct {
+			Time    int64  `xml:"time,attr"`
+			TimeStr string `xml:"timestr,attr"`
+			Elapsed string `xml:"elapsed,attr"`
+			Exit    string `xml:"exit,attr"`
+		} `xml:"finished"`
+		Hosts struct {
+			Up    int    `xml:"up,attr"`
+			Down  uint64 `xml:"down,attr"`
+			Total uint64 `xml:"total,attr"`
+		} `xml:"hosts"`
+	}
+	type root struct {
+		XMLName   xml.Name   `xml:"nmaprun"`
+		Scanner   string     `xml:"scanner,attr"`
+		Args      string     `xml:"args,attr"`
+		Start     int64      `xml:"start,attr"`
+		Version   string     `xml:"version,attr"`
+		XMLFormat string     `xml:"xmloutputversion,attr"`
+		Hosts     []nmapHost `xml:"host"`
+		Stats     stats
+	}
+	out := root{Scanner: "amoskys", Args: run.Arguments, Start: run.Start.Unix(), Version: run.Version, XMLFormat: "1.05"}
+	for i := range devices {
+		out.Hosts = append(out.Hosts, nmapOf(&devices[i]))
+	}
+	out.Stats.Finished.Time, out.Stats.Finished.TimeStr = run.End.Unix(), run.End.UTC().Format(time.RFC3339)
+	out.Stats.Finished.Elapsed, out.Stats.Finished.Exit = strconv.FormatFloat(run.End.Sub(run.Start).Seconds(), 'f', 2, 64), "success"
+	out.Stats.Hosts.Up, out.Stats.Hosts.Down, out.Stats.Hosts.Total = len(devices), run.Down, run.Total
+	if _, err := io.WriteString(w, xml.Header+"<!DOCTYPE nmaprun>\n"); err != nil {
+		return fmt.Errorf("write XML: %w", err)
+	}
+	e := xml.NewEncoder(w)
+	e.Indent("", " ")
+	if err := e.Encode(out); err != nil {
+		return fmt.Errorf("write XML: %w", err)
+	}
+	if _, err := io.WriteString(w, "\n"); err != nil {
+		return fmt.Errorf("write XML: %w", err)
+	}
+	return nil
+}
+
+func nmapOf(d *Device) nmapHost {
+	h := nmapHost{Status: nmapState{State: "up", Reason: "unknown-response"}}
+	reasons := map[string]string{"arp": "arp-response", "ndp": "nd-response", "icmp": "echo-reply", "tcp": "syn-ack", "udp": "udp-response", "self": "localhost-response"}
+	if len(d.How) > 0 && reasons[d.How[0]] != "" {
+		h.Status.Reason = reasons[d.How[0]]
+	}
+	kind := "ipv4"
+	if strings.Contains(d.IP, ":") {
+		kind = "ipv6"
+	}
+	h.Addresses = append(h.Addresses, nmapAddress{Addr: d.IP, Type: kind})
+	if d.MAC != "" {
+		h.Addresses = append(h.Addresses, nmapAddress{Addr: strings.ToUpper(d.MAC), Type: "mac", Vendor: d.Vendor})
+	}
+	for _, n := range d.Names {
+		h.Hostnames = append(h.Hostnames, nmapHostname{Name: n, Type: "PTR"})
+	}
+	for state, n := range map[string]int{"closed": d.Closed, "filtered": d.Filtered} {
+		if n > 0 {
+			h.Ports.Extra = append(h.Ports.Extra, nmapExtra{State: state, Count: n})
+		}
+	}
+	slices.SortFunc(h.Ports.Extra, func(a, b nmapExtra) int { return strings.Compare(a.State, b.State) })
+	for _, p := range d.Ports {
+		h.Ports.Ports = append(h.Ports.Ports, p.nmap())
+	}
+	if d.OS != "" {
+		h.OS = &nmapOS{Matches: []nmapMatch{{Name: d.OS, Accuracy: "90"}}}
+	}
+	if d.RTTMS > 0 {
+		us := strconv.FormatFloat(d.RTTMS*1000, 'f', 0, 64)
+		h.Times = &nmapTimes{SRTT: us, Var: us, To: "100000"}
+	}
+	return h
+}
+
+func (p *Port) nmap() nmapPort {
+	out := nmapPort{Protocol: p.Protocol, ID: strconv.Itoa(int(p.Port)), State: nmapState{State: "open", Reason: "syn-ack"}}
+	if p.Protocol == "udp" {
+		out.State.Reason = "udp-response"
+	}
+	if p.Service == "" {
+		return out
+	}
+	out.Service = &nmapService{Name: p.Service, Product: p.Product, Version: p.Version, Method: "probed", Conf: 10}
+	if p.Service == "https" {
+		out.Service.Name, out.Service.Tunnel = "http", "ssl"
+	}
+	if p.CPE != "" {
+		out.Service.CPE = []string{p.CPE}
+	}
+	return out
+}

@@ -1,0 +1,140 @@
+// Package report writes what a scan found as JSON lines, CSV, a table or nmap's XML, and
+// reads nmap's XML into the same form.
+package report
+
+import (
+	"cmp"
+	"encoding/csv"
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/amoskys/amoskys/internal/scan"
+)
+
+// Device is a host as scans print it.
+type Device struct {
+	IP       string `json:"ip"`
+	MAC      string `json:"mac,omitempty"`
+	Vendor   string `json:"vendor,omitempty"`
+	Hostname string `json:"hostname,omitempty"`
+	OS       string `json:"os,omitempty"`
+	Class    string `json:"class,omitempty"`
+	// Ports are the open ones, in order.
+	Ports []Port `json:"ports"`
+	// Names are all names, Hostname the first of them.
+	Names []string `json:"names,omitempty"`
+	// How are the ways by which it answered.
+	How []string `json:"how,omitempty"`
+	// RTTMS is the time of its quickest answer in milliseconds.
+	RTTMS float64 `json:"rtt_ms,omitempty"`
+	// AllOpen marks one that accepts on all ports, which are not listed then.
+	AllOpen bool `json:"all_ports_open,omitempty"`
+	// Closed and Filtered count ports of TCP.
+	Closed   int      `json:"closed,omitempty"`
+	Filtered int      `json:"filtered,omitempty"`
+	CPE      []string `json:"cpe,omitempty"`
+}
+
+// Port is an open port.
+type Port struct {
+	Port     uint16 `json:"port"`
+	Protocol string `json:"protocol"`
+	Service  string `json:"service,omitempty"`
+	Product  string `json:"product,omitempty"`
+	Version  string `json:"version,omitempty"`
+	CPE      string `json:"cpe,omitempty"`
+	Title    string `json:"title,omitempty"`
+}
+
+// Of is what is told of a host before anything is known of its services.
+func Of(h *scan.Host) Device {
+	d := Device{
+		IP: h.IP.String(), How: h.How, RTTMS: float64(h.RTT.Microseconds()) / 1000, AllOpen: h.AllOpen,
+		Closed: h.Closed, Filtered: h.Filtered, Ports: make([]Port, 0, len(h.Ports)),
+	}
+	if h.MAC != nil {
+		d.MAC = h.MAC.String()
+	}
+	for _, n := range h.Names {
+		d.Names = append(d.Names, n.Name)
+	}
+	if len(d.Names) > 0 {
+		d.Hostname = d.Names[0]
+	}
+	for _, p := range h.Ports {
+		d.Ports = append(d.Ports, Port{Port: p.Port, Protocol: p.Protocol})
+	}
+	return d
+}
+
+// Sort puts devices in the order of their addresses.
+func Sort(devices []Device) {
+	slices.SortStableFunc(devices, func(a, b Device) int {
+		x, errX := netip.ParseAddr(a.IP)
+		y, errY := netip.ParseAddr(b.IP)
+		if errX != nil || errY != nil {
+			return cmp.Compare(a.IP, b.IP)
+		}
+		return x.Compare(y)
+	})
+}
+
+// Summary is the ports of a device for one cell of a table.
+func (d *Device) Summary() string {
+	if d.AllOpen && len(d.Ports) == 0 {
+		return "accepts on all ports"
+	}
+	out := make([]string, 0, len(d.Ports))
+	for _, p := range d.Ports {
+		text := strconv.Itoa(int(p.Port))
+		if p.Protocol != "tcp" {
+			text += "/" + p.Protocol
+		}
+		if name := strings.TrimSpace(cmp.Or(p.Product, p.Service) + " " + p.Version); name != "" {
+			text += " " + name
+		}
+		out = append(out, text)
+	}
+	return strings.Join(out, ", ")
+}
+
+// WriteCSV writes a heading and a row for each open port; a device without any has one
+// row with no port. Cells that a spreadsheet would take for a formula begin with an
+// apostrophe, since they come from strangers.
+func WriteCSV(w io.Writer, devices []Device) error {
+	c := csv.NewWriter(w)
+	if err := c.Write([]string{"ip", "mac", "vendor", "hostname", "os", "class", "port", "protocol", "service", "product", "version"}); err != nil {
+		return fmt.Errorf("write CSV: %w", err)
+	}
+	for i := range devices {
+		d := &devices[i]
+		ports := d.Ports
+		if len(ports) == 0 {
+			ports = []Port{{}}
+		}
+		for _, p := range ports {
+			number := ""
+			if p.Port != 0 {
+				number = strconv.Itoa(int(p.Port))
+			}
+			row := []string{d.IP, d.MAC, d.Vendor, d.Hostname, d.OS, d.Class, number, p.Protocol, p.Service, p.Product, p.Version}
+			for j, cell := range row {
+				if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
+					row[j] = "'" + cell
+				}
+			}
+			if err := c.Write(row); err != nil {
+				return fmt.Errorf("write CSV: %w", err)
+			}
+		}
+	}
+	c.Flush()
+	if err := c.Error(); err != nil {
+		return fmt.Errorf("write CSV: %w", err)
+	}
+	return nil
+}
