@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/amoskys/amoskys/internal/app/endpoint"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/amoskys/amoskys/internal/app/endpoint"
 	"github.com/amoskys/amoskys/internal/app/replay"
 	"github.com/amoskys/amoskys/internal/cli"
 	"github.com/amoskys/amoskys/internal/event"

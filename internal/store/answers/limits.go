@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"time"
 
@@ -99,29 +100,36 @@ func newGate(l Limits) *gate {
 	return &gate{limits: l, engine: make(chan struct{}, l.Engine), callers: map[share]*caller{}, asking: map[string]*caller{}}
 }
 
+// join adds one to what a caller runs or waits for, of which running go on at once; nil
+// where there are most already. forget takes it away again.
+func join[K comparable](mu *sync.Mutex, all map[K]*caller, who K, running, most int) (c *caller, forget func()) {
+	mu.Lock()
+	defer mu.Unlock()
+	if c = all[who]; c == nil {
+		c = &caller{running: make(chan struct{}, running)}
+		all[who] = c
+	}
+	if c.all >= most {
+		return nil, nil
+	}
+	c.all++
+	return c, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if c.all--; c.all == 0 {
+			delete(all, who)
+		}
+	}
+}
+
 // enter waits until a caller may ask one more question. RESOURCE_EXHAUSTED: too many
 // wait already. The caller calls leave when the question is answered.
 func (g *gate) enter(ctx context.Context, who share) (leave func(), err error) {
 	running := g.limits.running(who.kind)
-	g.mu.Lock()
-	c := g.callers[who]
+	c, forget := join(&g.mu, g.callers, who, running, running+g.limits.Waiting)
 	if c == nil {
-		c = &caller{running: make(chan struct{}, running)}
-		g.callers[who] = c
-	}
-	if c.all >= running+g.limits.Waiting {
-		g.mu.Unlock()
 		return nil, status.Errorf(codes.ResourceExhausted,
 			"%d questions of yours are being answered and %d wait: wait for them, or end some", running, g.limits.Waiting)
-	}
-	c.all++
-	g.mu.Unlock()
-	forget := func() {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		if c.all--; c.all == 0 {
-			delete(g.callers, who)
-		}
 	}
 	select {
 	case c.running <- struct{}{}:
@@ -137,21 +145,7 @@ func (g *gate) enter(ctx context.Context, who share) (leave func(), err error) {
 
 // turn waits until the engine can be given one more query of who; done ends it.
 func (g *gate) turn(ctx context.Context, who string) (done func(), err error) {
-	g.mu.Lock()
-	c := g.asking[who]
-	if c == nil {
-		c = &caller{running: make(chan struct{}, max(1, g.limits.Engine/2))}
-		g.asking[who] = c
-	}
-	c.all++
-	g.mu.Unlock()
-	forget := func() {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		if c.all--; c.all == 0 {
-			delete(g.asking, who)
-		}
-	}
+	c, forget := join(&g.mu, g.asking, who, max(1, g.limits.Engine/2), math.MaxInt)
 	for i, free := range []chan struct{}{c.running, g.engine} {
 		select {
 		case free <- struct{}{}:
