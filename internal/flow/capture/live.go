@@ -49,8 +49,9 @@ type Options struct {
 	// beyond Snap is cut to it. Linux takes the outermost VLAN tag off before the
 	// program sees a frame.
 	Filter func(packet.Link) ([]bpf.RawInstruction, error)
-	// Promiscuous takes frames to other hosts too.
-	Promiscuous bool
+	// Promiscuous takes frames to other hosts too. AllMulticast takes those to all groups,
+	// of which an interface by itself takes those that a program of this host joined.
+	Promiscuous, AllMulticast bool
 }
 
 // filled gives the options with defaults, or what is wrong with them.

@@ -148,10 +148,20 @@ func (r *ring) configure(o Options) error {
 	if err != nil {
 		return fmt.Errorf("make a ring of %d MiB: %w", o.Blocks*blockSize>>20, err)
 	}
-	if o.Promiscuous {
-		member := unix.PacketMreq{Ifindex: int32(r.on.Index), Type: unix.PACKET_MR_PROMISC}
+	for _, m := range []struct {
+		wanted bool
+		kind   uint16
+		what   string
+	}{
+		{o.Promiscuous, unix.PACKET_MR_PROMISC, "promiscuous mode"},
+		{o.AllMulticast, unix.PACKET_MR_ALLMULTI, "frames to all groups"},
+	} {
+		if !m.wanted {
+			continue
+		}
+		member := unix.PacketMreq{Ifindex: int32(r.on.Index), Type: m.kind}
 		if err := unix.SetsockoptPacketMreq(r.fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &member); err != nil {
-			return fmt.Errorf("promiscuous mode: %w", err)
+			return fmt.Errorf("%s: %w", m.what, err)
 		}
 	}
 	return nil

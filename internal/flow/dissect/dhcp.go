@@ -1,6 +1,7 @@
 package dissect
 
 import (
+	"encoding/hex"
 	"fmt"
 
 	"github.com/amoskys/amoskys/internal/flow/packet"
@@ -30,23 +31,13 @@ var dhcpMessages = [...]string{ //nolint:gochecknoglobals // constant
 
 // readDHCP reads what the client says of itself and what it is given.
 func readDHCP(r *reading) Verdict {
-	b := r.b
 	f := r.facts()
 	if f.DHCP == nil {
 		f.DHCP = new(DHCP)
 	}
 	d := f.DHCP
-	if len(b) < 236 {
+	if !d.read(r.b) {
 		return More
-	}
-	if b[2] == 6 {
-		d.MAC = macText(b[28:34])
-	}
-	if b[0] == 2 && u32(b, 16) != 0 {
-		d.Assigned = packet.Addr4([4]byte(b[16:20]))
-	}
-	if len(b) >= 240 && string(b[236:240]) == dhcpCookie {
-		r.dhcpOptions(d, b[240:])
 	}
 	if d.Hostname != "" && r.e.o.OnName != nil && d.Message != "DISCOVER" {
 		addr := d.Assigned
@@ -61,7 +52,36 @@ func readDHCP(r *reading) Verdict {
 	return More
 }
 
-func (r *reading) dhcpOptions(d *DHCP, b []byte) {
+// ReadDHCP reads one message of DHCP or BOOTP; ok is false where it is none.
+func ReadDHCP(b []byte) (d DHCP, ok bool) {
+	if len(b) < 236 || b[0] == 0 || b[0] > 2 {
+		return d, false
+	}
+	return d, d.read(b)
+}
+
+// read adds what a message says, and reports whether it is long enough for one.
+func (d *DHCP) read(b []byte) bool {
+	if len(b) < 236 {
+		return false
+	}
+	if b[2] == 6 {
+		d.MAC = macText(b[28:34])
+	}
+	d.FromServer = b[0] == 2
+	if u32(b, 12) != 0 {
+		d.Client = packet.Addr4([4]byte(b[12:16]))
+	}
+	if b[0] == 2 && u32(b, 16) != 0 {
+		d.Assigned = packet.Addr4([4]byte(b[16:20]))
+	}
+	if len(b) >= 240 && string(b[236:240]) == dhcpCookie {
+		d.readOptions(b[240:])
+	}
+	return true
+}
+
+func (d *DHCP) readOptions(b []byte) {
 	for c := (cursor{b: b}); len(c.b) > 0; {
 		code := c.u8()
 		if code == 0 {
@@ -90,6 +110,8 @@ func (r *reading) dhcpOptions(d *DHCP, b []byte) {
 			d.Parameters = append([]uint8(nil), v...)
 		case 60:
 			d.VendorClass = text(v, maxName)
+		case 61:
+			d.ClientID = hex.EncodeToString(v)
 		case 81: // Client FQDN (RFC 4702).
 			if len(v) > 3 && d.Hostname == "" {
 				d.Hostname = fqdnOption(v[3:], v[0]&4 != 0)
@@ -149,24 +171,43 @@ var dhcp6Messages = [...]string{ //nolint:gochecknoglobals // constant
 
 // readDHCP6 reads the client's identifier, name and vendor class.
 func readDHCP6(r *reading) Verdict {
-	b := r.b
 	f := r.facts()
 	if f.DHCP == nil {
 		f.DHCP = new(DHCP)
 	}
-	d := f.DHCP
-	if len(b) < 4 {
+	if !f.DHCP.read6(r.b) {
 		return More
+	}
+	return Done
+}
+
+// ReadDHCP6 reads one message of DHCPv6 (RFC 8415, section 8); ok is false where it is
+// none. Of what relays pass on it reads nothing.
+func ReadDHCP6(b []byte) (d DHCP, ok bool) {
+	if len(b) < 4 || int(b[0]) >= len(dhcp6Messages) || b[0] == 0 {
+		return d, false
+	}
+	return d, d.read6(b)
+}
+
+// read6 adds what a message says, and reports whether it is long enough for one.
+func (d *DHCP) read6(b []byte) bool {
+	if len(b) < 4 {
+		return false
 	}
 	if int(b[0]) < len(dhcp6Messages) {
 		d.Message = dhcp6Messages[b[0]]
 	}
+	d.FromServer = b[0] == 2 || b[0] == 7 || b[0] == 10
 	if b[0] == 12 || b[0] == 13 {
-		return Done
+		return true
 	}
 	for c := (cursor{b: b[4:]}); len(c.b) >= 4; {
 		code := c.u16()
 		v := c.upTo(c.u16())
+		if code == 1 {
+			d.ClientID = hex.EncodeToString(v[:min(len(v), 130)]) // RFC 8415, section 11.1
+		}
 		switch {
 		case code == 1 && len(v) == 14 && u16(v, 0) == 1: // A DUID of time and link-layer address.
 			d.MAC = macText(v[8:14])
@@ -184,5 +225,5 @@ func readDHCP6(r *reading) Verdict {
 			copy(d.Assigned[:], v[16:32])
 		}
 	}
-	return Done
+	return true
 }

@@ -101,6 +101,11 @@ type DHCP struct {
 	Message, MAC, Hostname, VendorClass string
 	Requested, Assigned, Server         packet.Addr
 	Parameters                          []uint8
+	// ClientID is the client's identifier (RFC 2132, section 9.14; the DUID of DHCPv6) in
+	// hexadecimal, and Client the address that it has already.
+	ClientID   string
+	Client     packet.Addr
+	FromServer bool
 }
 
 // Cleartext is a login seen in the clear; the secret itself is never kept.

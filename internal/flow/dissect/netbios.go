@@ -83,6 +83,34 @@ func readNetBIOSName(r *reading) Verdict {
 	return r.doneUnlessTold()
 }
 
+// NetBIOSName is a name that a host registers, with its 16th byte, which says what for,
+// and whether it is of a group of hosts.
+type NetBIOSName struct {
+	Name   string
+	Suffix byte
+	Group  bool
+}
+
+// ReadNetBIOSName reads the name in a registration or a refresh of one (RFC 1002,
+// sections 4.2.2 and 4.2.4); ok is false for all else.
+func ReadNetBIOSName(b []byte) (n NetBIOSName, ok bool) {
+	if len(b) < 46 || b[12] != 32 || u16(b, 2)&0x8000 != 0 {
+		return n, false
+	}
+	if op := u16(b, 2) >> 11 & 15; op != 5 && op != 8 && op != 9 {
+		return n, false
+	}
+	for _, c := range b[13:45] {
+		if c < 'A' || c > 'P' {
+			return n, false
+		}
+	}
+	n.Name, n.Suffix = netbiosName(b[13:45])
+	// The flags lie before the address at the end of the record (section 4.2.2).
+	n.Group = len(b) >= 52 && b[len(b)-6]&0x80 != 0
+	return n, n.Name != ""
+}
+
 // srcOf is who sent the datagram.
 func srcOf(r *reading) packet.Addr {
 	if r.dir == FromInitiator {
