@@ -1,0 +1,136 @@
+package identify
+
+import (
+	"cmp"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+	"github.com/amoskys/amoskys/internal/snmp/module"
+)
+
+// complete adds what tables say of the device itself: facts of modules, the chassis of
+// ENTITY-MIB, and the class by what it has.
+func (id *Identity) complete(tables *module.Tables, known module.Known) {
+	if id.OSVersion == "" {
+		id.OSVersion = known["version"]
+	}
+	id.Hardware = cmp.Or(id.Hardware, known["hardware"])
+	id.Serial = cmp.Or(id.Serial, known["serial"])
+	id.Name = cmp.Or(id.Name, known["name"])
+	if os := known["os"]; os != "" {
+		id.OS = os
+	}
+	id.chassis(tables.Rows("entPhysicalTable"))
+	if id.Class == "" {
+		id.Class = class(tables)
+	}
+}
+
+// chassis takes model, serial number and version from the part that holds all others,
+// and where that one lacks them, from the first part that has them.
+func (id *Identity) chassis(parts *module.Rows) {
+	if len(parts.List) == 0 {
+		return
+	}
+	const most = 64 // behind these come ports and power supplies
+	var order []*module.Row
+	for _, class := range []string{"stack", "chassis", "module"} {
+		for i := range parts.List {
+			if row := &parts.List[i]; len(order) < most && parts.Text(row, "entPhysicalClass") == class {
+				order = append(order, row)
+			}
+		}
+	}
+	first := func(columns ...string) string {
+		for _, row := range order {
+			for _, column := range columns {
+				if text := meaningful(parts.Text(row, column)); text != "" {
+					return text
+				}
+			}
+		}
+		return ""
+	}
+	id.Hardware = cmp.Or(id.Hardware, first("entPhysicalModelName"), first("entPhysicalDescr", "entPhysicalName"))
+	id.Serial = cmp.Or(id.Serial, first("entPhysicalSerialNum"))
+	id.OSVersion = cmp.Or(id.OSVersion, first("entPhysicalSoftwareRev"), first("entPhysicalFirmwareRev"))
+	id.Vendor = cmp.Or(id.Vendor, first("entPhysicalMfgName"))
+}
+
+// meaningful leaves out what agents write where they know nothing.
+func meaningful(text string) string {
+	switch strings.ToLower(strings.Trim(text, " .-_\"")) {
+	case "", "n/a", "na", "none", "null", "unknown", "not specified", "to be filled by o.e.m", "default string", "0", "empty":
+		return ""
+	}
+	return text
+}
+
+// class tells what a device is by what it has, where no fact says so.
+func class(tables *module.Tables) string {
+	has := func(names ...string) bool {
+		for _, name := range names {
+			rows := tables.Rows(name)
+			for i := range rows.List {
+				for _, value := range rows.List[i].Values {
+					if value.Known {
+						return true
+					}
+				}
+			}
+		}
+		return false
+	}
+	switch {
+	case has("prtMarkerSuppliesTable", "prtMarkerTable"):
+		return "printer"
+	case has("upsBattery"):
+		return "power"
+	case has("dot1dBasePortTable", "dot1qTpFdbTable", "dot1dTpFdbTable"):
+		return "switch"
+	case has("bgpPeerTable"):
+		return "router"
+	case has("hrProcessorTable", "hrStorageTable", "memGroup"):
+		return "server"
+	default:
+		return ""
+	}
+}
+
+// system writes sysUpTime, contact and location.
+func system(tables *module.Tables, r *pb.SnmpReading) {
+	rows := tables.Rows("system")
+	if len(rows.List) == 0 {
+		return
+	}
+	row := &rows.List[0]
+	r.Contact, r.Location = rows.Text(row, "sysContact"), rows.Text(row, "sysLocation")
+	if name := rows.Text(row, "sysName"); name != "" {
+		r.SysName = name
+	}
+	if up := rows.Value(row, "sysUpTime"); up.Known {
+		r.Uptime = durationpb.New(time.Duration(up.Uint) * 10 * time.Millisecond)
+	}
+}
+
+// peers are the neighbours by BGP.
+func peers(tables *module.Tables) []*pb.SnmpPeer {
+	const most = 4096
+	rows := tables.Rows("bgpPeerTable")
+	var out []*pb.SnmpPeer
+	for i := range rows.List[:min(len(rows.List), most)] {
+		row := &rows.List[i]
+		peer := &pb.SnmpPeer{
+			Ip: rows.Part(row, "bgpPeerRemoteAddr"), State: rows.Text(row, "bgpPeerState"),
+			Asn: uint32(rows.Value(row, "bgpPeerRemoteAs").Uint),
+		}
+		if since := rows.Value(row, "bgpPeerFsmEstablishedTime"); since.Known && peer.State == "established" {
+			peer.Established = durationpb.New(time.Duration(since.Uint&0xffff_ffff) * time.Second)
+		}
+		out = append(out, peer)
+	}
+	return out
+}

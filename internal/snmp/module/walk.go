@@ -1,0 +1,178 @@
+package module
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/amoskys/amoskys/internal/snmp"
+)
+
+// Bounds of a walk.
+const (
+	// MaxRows is how many rows of one table are kept, unless Options say otherwise.
+	MaxRows = 65_536
+	// getAtOnce is how many scalars one request asks for. Weak agents refuse more
+	// (tooBig), and some of them do not even say so.
+	getAtOnce = 12
+	// silentTables is after how many tables in a row without any answer a device is
+	// taken to be gone.
+	silentTables = 3
+)
+
+// Options say how much is read.
+type Options struct {
+	// MaxRows bounds each table; 0 is MaxRows.
+	MaxRows int
+	// NoSlow leaves out tables that change slowly.
+	NoSlow bool
+}
+
+// Walk reads the groups and tables of modules, in order. A table that fails costs
+// itself alone: what was read of it is kept, and Incomplete says why. The error is that
+// of ctx, or the last one of a device that answers no more.
+func Walk(ctx context.Context, g snmp.Getter, modules []*Module, o Options) (*Tables, error) {
+	if o.MaxRows <= 0 {
+		o.MaxRows = MaxRows
+	}
+	w := &walk{getter: g, options: o, tables: NewTables()}
+	for _, m := range modules {
+		if err := w.groups(ctx, m); err != nil {
+			return w.tables, err
+		}
+	}
+	for _, m := range modules {
+		for i := range m.Tables {
+			if m.Tables[i].Slow && o.NoSlow {
+				continue
+			}
+			if err := w.table(ctx, m, &m.Tables[i]); err != nil {
+				return w.tables, err
+			}
+		}
+	}
+	return w.tables, nil
+}
+
+type walk struct {
+	getter  snmp.Getter
+	options Options
+	tables  *Tables
+	silent  int // tables in a row that failed without any answer
+}
+
+// failed notes why something is not whole. It returns an error where nothing more is to
+// be expected.
+func (w *walk) failed(ctx context.Context, what string, answers int, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("read %s: %w", what, err)
+	}
+	w.tables.Incomplete = append(w.tables.Incomplete, fmt.Sprintf("%s: %v", what, err))
+	if answers > 0 {
+		w.silent = 0
+		return nil
+	}
+	if w.silent++; w.silent >= silentTables {
+		return fmt.Errorf("read %s: %w", what, err)
+	}
+	return nil
+}
+
+// groups reads all scalars of a module.
+func (w *walk) groups(ctx context.Context, m *Module) error {
+	type place struct {
+		rows   *Rows
+		column int
+	}
+	var oids []string
+	var places []place
+	for i := range m.Groups {
+		group := &m.Groups[i]
+		rows := newRows(m, group.Name, group.OID, group.Columns)
+		rows.Into = group.Into
+		w.tables.add(rows)
+		rows.row("", 1)
+		for column := range group.Columns {
+			oids = append(oids, group.OID+"."+group.Columns[column].ID+".0")
+			places = append(places, place{rows, column})
+		}
+	}
+	for start := 0; start < len(oids); start += getAtOnce {
+		end := min(start+getAtOnce, len(oids))
+		got, err := w.getter.Get(ctx, oids[start:end]...)
+		if err != nil {
+			if stop := w.failed(ctx, m.Name, len(got), err); stop != nil {
+				return stop
+			}
+			continue
+		}
+		w.silent = 0
+		for i, v := range got[:min(len(got), end-start)] {
+			if v.OID == oids[start+i] {
+				p := places[start+i]
+				p.rows.List[0].Values[p.column] = p.rows.Columns[p.column].read(v)
+			}
+		}
+	}
+	return nil
+}
+
+var errTooMany = errors.New("more rows than are kept")
+
+// table walks the columns of a table, one after another.
+func (w *walk) table(ctx context.Context, m *Module, table *Table) error {
+	rows := newRows(m, table.Name, table.OID, table.Columns)
+	rows.Index, rows.Labels, rows.Into = table.Index, table.Labels, table.Into
+	w.tables.add(rows)
+	for column := range table.Columns {
+		c := &table.Columns[column]
+		if c.Unless != "" && w.needless(rows, c.Unless) {
+			continue
+		}
+		answers := 0
+		root := table.OID + "." + c.ID
+		err := w.getter.Walk(ctx, root, func(v snmp.Variable) error {
+			answers++
+			return w.take(rows, column, root, v)
+		})
+		if err == nil || errors.Is(err, ErrStop) {
+			w.silent = 0
+			continue
+		}
+		// The columns that are left would wait for the same time-outs.
+		return w.failed(ctx, table.Name, answers, err)
+	}
+	return nil
+}
+
+// needless reports whether another column has a value for each row that this table has.
+func (w *walk) needless(rows *Rows, name string) bool {
+	other, column := w.tables.column(rows, name)
+	have := other.has(column)
+	return have > 0 && have >= len(rows.List)
+}
+
+// take stores one variable.
+func (w *walk) take(rows *Rows, column int, root string, v snmp.Variable) error {
+	index, below := strings.CutPrefix(v.OID, root+".")
+	if !below {
+		return ErrStop
+	}
+	value := rows.Columns[column].read(v)
+	if _, have := rows.at[index]; !have {
+		parts, err := DecodeIndex(rows.Index, index)
+		if err != nil {
+			w.tables.LeftOut++
+			return nil //nolint:nilerr // counted; the rows behind it are wanted
+		}
+		row := rows.row(index, w.options.MaxRows)
+		if row == nil {
+			w.tables.LeftOut++
+			return errTooMany
+		}
+		row.Parts = parts
+	}
+	rows.List[rows.at[index]].Values[column] = value
+	return nil
+}
