@@ -9,8 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
@@ -20,6 +22,7 @@ import (
 	"github.com/amoskys/amoskys/internal/cli"
 	"github.com/amoskys/amoskys/internal/clock"
 	"github.com/amoskys/amoskys/internal/config"
+	"github.com/amoskys/amoskys/internal/devices"
 	"github.com/amoskys/amoskys/internal/dial"
 	"github.com/amoskys/amoskys/internal/identity"
 	"github.com/amoskys/amoskys/internal/node/child"
@@ -31,6 +34,7 @@ import (
 	"github.com/amoskys/amoskys/internal/store/answers"
 	"github.com/amoskys/amoskys/internal/store/ingest"
 	"github.com/amoskys/amoskys/internal/store/keeper"
+	"github.com/amoskys/amoskys/internal/stream"
 )
 
 // LoadStoreConfig reads the store's configuration under home.
@@ -95,16 +99,22 @@ func runStore(ctx context.Context, home config.Home, cfg store.Config, logger *s
 	if err != nil {
 		return err
 	}
-	service := answers.New(answersOptions(conn, engine, feed))
+	options := answersOptions(conn, engine, feed)
+	var inventory *devices.Inventory
+	options.Status = func() *pb.StoreStatus { return withDevices(feed.Status(), inventory) }
+	service := answers.New(options)
+	if inventory, err = newInventory(conn, home, service, believed, registry, logger); err != nil {
+		return err
+	}
 	server, err := store.New(store.Options{ //nolint:contextcheck // it opens its ports and returns
 		Config: cfg, Home: home, Logger: logger, Registry: registry,
-		Query: service, Memory: service.Memory(),
+		Query: service, Devices: inventory, Memory: service.Memory(),
 		Revoked: follower.List.Refusal, Ready: func() bool { s := engine.State(); return s.Running && s.Silent == 0 },
 	})
 	if err != nil {
 		return err
 	}
-	p := &storeParts{clock: believed, server: server, follower: follower, engine: engine, feed: feed}
+	p := &storeParts{clock: believed, server: server, follower: follower, engine: engine, feed: feed, devices: inventory, logger: logger}
 	return p.run(ctx)
 }
 
@@ -134,6 +144,8 @@ type storeParts struct {
 	follower *store.Follower
 	engine   *keeper.Keeper
 	feed     *ingest.Ingest
+	devices  *devices.Inventory
+	logger   *slog.Logger
 }
 
 // run serves until ctx ends, and stops in order: the server, so that nobody asks
@@ -158,6 +170,7 @@ func (p *storeParts) run(ctx context.Context) error {
 		begin("clock", p.clock.Run),
 		begin("engine", p.engine.Run),
 		begin("reading the log", p.feed.Run),
+		begin("devices", p.runDevices),
 		begin("revocations", func(ctx context.Context) error { return p.follower.Run(ctx, p.server.CutRevoked) }),
 		begin("server", p.server.Run),
 	}
@@ -170,6 +183,42 @@ func (p *storeParts) run(ctx context.Context) error {
 }
 
 var errEnded = errors.New("it ended by itself")
+
+// newInventory returns what makes the inventory of devices out of the log.
+func newInventory(
+	hub grpc.ClientConnInterface, home config.Home, stored *answers.Service, believed *clock.Clock, registry *prometheus.Registry, logger *slog.Logger,
+) (*devices.Inventory, error) {
+	query := pb.NewQueryClient(hub)
+	return devices.New(devices.Options{
+		Source: reader.NewRemote(hub), Path: home.Path("data/devices"), Logger: logger, Registerer: registry, Now: believed.Now, Earlier: stored,
+		LogBegins: func(ctx context.Context) (stream.Offset, error) {
+			s, err := query.Status(ctx, &pb.StatusRequest{})
+			return s.GetLog().GetFirstOffset(), err
+		},
+		Caller: func(ctx context.Context) string { return store.CallerOf(ctx).Key() },
+	})
+}
+
+// withDevices adds to the store's status that the inventory of devices has a fault.
+func withDevices(s *pb.StoreStatus, inventory *devices.Inventory) *pb.StoreStatus {
+	if state, reason := inventory.Status(); state != "ok" {
+		if s.GetState() == "ok" {
+			s.State = state
+		}
+		s.Reason = strings.TrimPrefix(s.GetReason()+"; "+reason, "; ")
+	}
+	return s
+}
+
+// runDevices makes the inventory of devices until ctx ends. Events can be searched
+// whatever becomes of it, so that nothing there ends the store.
+func (p *storeParts) runDevices(ctx context.Context) error {
+	if err := p.devices.Run(ctx); err != nil {
+		p.logger.ErrorContext(ctx, "the inventory of devices has ended: the rest of the store goes on", obs.KeyError, err)
+	}
+	<-ctx.Done()
+	return nil
+}
 
 // maxSocketPath bounds the path of a Unix socket, in bytes (sun_path in unix(7)).
 const maxSocketPath = 100

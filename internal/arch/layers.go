@@ -159,8 +159,8 @@ func roles() []Layer {
 			Why: "a reader's runtime knows the log by its interface, and the hub by gRPC only",
 		},
 		{
-			Name: "subscribers", Packages: []string{"internal/store/...", "internal/metrics/...", "internal/detect/...", "internal/anomaly/...", "internal/live/..."},
-			May: []string{"internal/store/...", "internal/codec", "internal/config/...", "internal/dial/...", "internal/entity/...", "internal/event/...", "internal/identity/...", "internal/limit/...", "internal/logsql/...", "internal/node/child", "internal/obs/...", "internal/pb/...", "internal/reader/...", "internal/state/...", "internal/stream/...", "internal/unread", "internal/vfs/..."},
+			Name: "subscribers", Packages: []string{"internal/store/...", "internal/metrics/...", "internal/detect/...", "internal/anomaly/...", "internal/live/...", "internal/devices"},
+			May: []string{"internal/store/...", "internal/inventory/...", "internal/codec", "internal/config/...", "internal/dial/...", "internal/entity/...", "internal/event/...", "internal/identity/...", "internal/limit/...", "internal/logsql/...", "internal/node/child", "internal/obs/...", "internal/pb/...", "internal/reader/...", "internal/state/...", "internal/stream/...", "internal/unread", "internal/vfs/..."},
 			Why: "a subscriber follows the log and can be rebuilt from it; the hub must not need it",
 		},
 		{

@@ -9,7 +9,7 @@ const (
 	rankScan      = 25 // nmap, dns
 	rankBanner    = 30 // tcp, udp
 	rankHeard     = 35 // dhcp, mdns, ssdp, netbios
-	rankProved    = 40 // ssh, tls
+	rankProved    = 40 // ssh, tls, and agent: an agent of ours on the device itself
 	rankNeighbour = 45 // lldp, cdp
 	rankManaged   = 50 // snmp alone
 )
@@ -26,7 +26,7 @@ func rankOf(sources []string) int {
 		switch s {
 		case "lldp", "cdp":
 			rank = max(rank, rankNeighbour)
-		case "ssh", "tls", "snmp":
+		case "ssh", "tls", "snmp", "agent":
 			rank = max(rank, rankProved)
 		case "dhcp", "mdns", "ssdp", "netbios":
 			rank = max(rank, rankHeard)
@@ -56,7 +56,7 @@ func nameRankOf(sources []string) int {
 	rank := 10
 	for _, s := range sources {
 		switch s {
-		case "snmp", "lldp", "cdp":
+		case "snmp", "lldp", "cdp", "agent":
 			rank = max(rank, 60)
 		case "dns":
 			rank = max(rank, 50)

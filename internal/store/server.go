@@ -38,6 +38,8 @@ type Options struct {
 	Home   config.Home
 	// Query answers. Who asks is [CallerOf] its contexts.
 	Query pb.QueryServer
+	// Devices answers what is on the network; nil: this store does not know.
+	Devices pb.DevicesServer
 	// Memory is what answers may hold, those that are not read included: that of Query.
 	Memory   *limit.Budget
 	Logger   *slog.Logger
@@ -99,6 +101,10 @@ func New(o Options) (*Server, error) {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	)
 	pb.RegisterQueryServer(s.grpc, o.Query)
+	if o.Devices == nil {
+		o.Devices = pb.UnimplementedDevicesServer{}
+	}
+	pb.RegisterDevicesServer(s.grpc, o.Devices)
 	healthpb.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
 	return s, nil

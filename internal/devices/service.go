@@ -1,0 +1,257 @@
+package devices
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/amoskys/amoskys/internal/limit"
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+)
+
+var _ pb.DevicesServer = (*Inventory)(nil)
+
+// Bounds on questions: how many are answered at once, of all and of one caller. Each
+// takes the inventory for itself for a moment.
+const (
+	maxQuestions      = 64
+	maxQuestionsOfOne = 8
+)
+
+// Bounds on answers.
+const (
+	defaultLimit = 200
+	maxLimit     = 1000
+	maxPageBytes = 8 << 20 // one device always fits
+	maxCounts    = 50      // of each kind
+	maxFound     = 50
+	maxChanges   = 500
+	maxText      = 512 // of what is looked for, in bytes
+)
+
+// begin lets a question in, until end is called.
+func (in *Inventory) begin(ctx context.Context) (end func(), err error) {
+	slot, err := in.slots.Take(limit.Claim{Key: in.o.Caller(ctx), Known: true, Most: maxQuestionsOfOne})
+	switch {
+	case errors.Is(err, limit.ErrShare):
+		return nil, status.Errorf(codes.ResourceExhausted, "%d questions of yours about devices are being answered: wait for them", maxQuestionsOfOne)
+	case err != nil:
+		return nil, status.Error(codes.ResourceExhausted, "too many questions about devices are being answered: ask again in a moment")
+	}
+	return slot.Release, nil
+}
+
+// ListDevices implements pb.DevicesServer.
+func (in *Inventory) ListDevices(ctx context.Context, req *pb.ListDevicesRequest) (*pb.ListDevicesResponse, error) {
+	f, err := parseFilter(req.GetFilter())
+	if err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	token, err := parseToken(req)
+	if err != nil {
+		return nil, err
+	}
+	end, err := in.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	limit := int(cmp.Or(min(req.GetLimit(), maxLimit), defaultLimit))
+	resp := &pb.ListDevicesResponse{Lacks: in.lacks()}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	found := in.matching(f)
+	resp.Matching, resp.Total, resp.CompleteTo = uint32(len(found)), uint32(in.state.book.Len()), uint64(in.state.place)
+	in.count(found, resp)
+	list, from := in.pages.from(token, found)
+	bytes := 0
+	for i, k := range list[min(from, len(list)):] {
+		shown := in.brief(k)
+		if bytes += proto.Size(shown); i >= limit || i > 0 && bytes > maxPageBytes {
+			resp.NextPageToken = in.pages.next(token, req, list, from+i)
+			break
+		}
+		resp.Devices = append(resp.Devices, shown)
+	}
+	return resp, nil
+}
+
+// matching are the devices that a filter takes, those seen last first. They belong to
+// the Book. The caller holds mu.
+func (in *Inventory) matching(f filter) []*pb.DeviceInventory {
+	now := in.o.Now()
+	found := make([]*pb.DeviceInventory, 0, min(in.state.book.Len(), 4096))
+	for d := range in.state.book.Devices() {
+		if len(f) > 0 {
+			m := in.beside(d.GetUid())
+			if m.text == "" {
+				m.text = textOf(d, m)
+			}
+			if !f.takes(&shown{d: d, m: m, up: in.isUp(d), now: now, text: m.text}) {
+				continue
+			}
+		}
+		found = append(found, d)
+	}
+	slices.SortFunc(found, bySeen)
+	return found
+}
+
+// bySeen orders devices: those seen last first, and of equal ones by uid.
+func bySeen(a, b *pb.DeviceInventory) int {
+	return cmp.Or(
+		cmp.Compare(b.GetLastSeenTime().GetSeconds(), a.GetLastSeenTime().GetSeconds()),
+		strings.Compare(a.GetUid(), b.GetUid()),
+	)
+}
+
+func (in *Inventory) isUp(d *pb.DeviceInventory) bool { return !in.state.book.Gone(d.GetUid()) }
+
+// count counts what devices have in common.
+func (in *Inventory) count(found []*pb.DeviceInventory, resp *pb.ListDevicesResponse) {
+	classes, vendors, services := map[string]uint32{}, map[string]uint32{}, map[string]uint32{}
+	var own []string
+	for _, d := range found {
+		if c := d.GetDeviceClass(); c != "" {
+			classes[c]++
+		}
+		if v := d.GetVendor(); v != "" {
+			vendors[v]++
+		}
+		own = own[:0]
+		for _, p := range d.GetPorts() {
+			if s := p.GetService(); s != "" && !slices.Contains(own, s) {
+				own = append(own, s)
+				services[s]++
+			}
+		}
+	}
+	resp.Classes, resp.Vendors, resp.Services = topOf(classes), topOf(vendors), topOf(services)
+}
+
+// topOf lists counts, the most frequent first.
+func topOf(counts map[string]uint32) []*pb.DeviceCount {
+	names := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		return cmp.Or(cmp.Compare(counts[b], counts[a]), strings.Compare(a, b))
+	})
+	out := make([]*pb.DeviceCount, 0, min(len(names), maxCounts))
+	for _, name := range names[:min(len(names), maxCounts)] {
+		out = append(out, &pb.DeviceCount{Name: name, Devices: counts[name]})
+	}
+	return out
+}
+
+// known is all that is known of a device, copied. The caller holds mu.
+func (in *Inventory) known(d *pb.DeviceInventory) *pb.KnownDevice {
+	k := &pb.KnownDevice{Device: proto.CloneOf(d), Up: in.isUp(d), Observers: in.observersOf(d)}
+	if m := in.state.more[d.GetUid()]; m != nil {
+		k.Host, k.Findings = m.host, m.found.count(in.o.Now())
+		if m.reading != nil {
+			k.Snmp = proto.CloneOf(m.reading)
+		}
+	}
+	return k
+}
+
+// brief is what a list shows of a device: of ports what listens there, of a reading that
+// there is one, and no links. FindDevice has the rest.
+func (in *Inventory) brief(d *pb.DeviceInventory) *pb.KnownDevice {
+	k := &pb.KnownDevice{Up: in.isUp(d), Observers: in.observersOf(d), Device: &pb.DeviceInventory{
+		Uid: d.GetUid(), Ip: d.GetIp(), Mac: d.GetMac(), Hostname: d.GetHostname(), Vendor: d.GetVendor(), OsName: d.GetOsName(),
+		OsVersion: d.GetOsVersion(), DeviceClass: d.GetDeviceClass(), FirstSeenTime: d.GetFirstSeenTime(), LastSeenTime: d.GetLastSeenTime(),
+		Confidence: d.GetConfidence(), Subnet: d.GetSubnet(), Model: d.GetModel(), SerialNumber: d.GetSerialNumber(), Names: d.GetNames(),
+		Sources: d.GetSources(), MacRandomized: d.GetMacRandomized(), Plugged: d.GetPlugged(), FormerUids: d.GetFormerUids(),
+	}}
+	for _, p := range d.GetPorts() {
+		k.Device.Ports = append(k.Device.Ports, &pb.Port{
+			Port: p.GetPort(), Protocol: p.GetProtocol(), Service: p.GetService(), Product: p.GetProduct(), Version: p.GetVersion(), Cpe: p.GetCpe(),
+		})
+	}
+	k.Device = proto.CloneOf(k.Device)
+	if m := in.state.more[d.GetUid()]; m != nil {
+		k.Host, k.Findings = m.host, m.found.count(in.o.Now())
+		if m.reading != nil {
+			k.Snmp = &pb.SnmpReading{Target: m.reading.GetTarget(), SysName: m.reading.GetSysName(), Error: m.reading.GetError()}
+		}
+	}
+	return k
+}
+
+// observersOf are the hosts whose agents saw a device.
+func (in *Inventory) observersOf(d *pb.DeviceInventory) []string {
+	var hosts []string
+	for _, name := range in.state.book.Observers(d.GetUid()) {
+		host, _, _ := strings.Cut(name, "/")
+		if !slices.Contains(hosts, host) {
+			hosts = append(hosts, host)
+		}
+	}
+	slices.Sort(hosts)
+	return hosts
+}
+
+// FindDevice implements pb.DevicesServer.
+func (in *Inventory) FindDevice(ctx context.Context, req *pb.FindDeviceRequest) (*pb.FindDeviceResponse, error) {
+	text := strings.TrimSpace(req.GetText())
+	if text == "" || len(text) > maxText {
+		return nil, status.Errorf(codes.InvalidArgument, "name a device by its uid, address or name, in at most %d bytes", maxText)
+	}
+	end, err := in.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	lacks := in.lacks()
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	found := slices.Clone(in.state.book.Find(text))
+	if host := in.state.hosts[strings.ToLower(text)]; host != nil && len(found) == 0 {
+		found = slices.Clone(in.state.book.Find(host.uid))
+	}
+	if len(found) == 0 {
+		return nil, status.Error(codes.NotFound, notFound(text, lacks))
+	}
+	slices.SortFunc(found, bySeen)
+	resp := &pb.FindDeviceResponse{}
+	for _, d := range found[:min(len(found), maxFound)] {
+		resp.Devices = append(resp.Devices, in.known(d))
+		resp.History = append(resp.History, in.historyOf(d.GetUid())...)
+	}
+	slices.SortStableFunc(resp.GetHistory(), func(a, b *pb.DeviceChange) int {
+		return cmp.Or(cmp.Compare(b.GetTime().GetSeconds(), a.GetTime().GetSeconds()), cmp.Compare(b.GetOffset(), a.GetOffset()))
+	})
+	resp.History = resp.GetHistory()[:min(len(resp.GetHistory()), maxChanges)]
+	return resp, nil
+}
+
+// notFound says that nobody knows a device, and why that may be.
+func notFound(text string, lacks []string) string {
+	why := "no device has the uid, address or name \"" + text + "\""
+	if len(lacks) > 0 {
+		why += " (" + lacks[0] + ")"
+	}
+	return why
+}
+
+func (in *Inventory) historyOf(uid string) []*pb.DeviceChange {
+	m := in.state.more[uid]
+	if m == nil {
+		return nil
+	}
+	out := make([]*pb.DeviceChange, 0, len(m.history))
+	for _, l := range m.history {
+		out = append(out, &pb.DeviceChange{
+			Time: timestamppb.New(time.Unix(l.At, 0)), DeviceUid: uid, Type: l.Type, Message: l.Text, Offset: l.Offset,
+		})
+	}
+	return out
+}

@@ -1,0 +1,187 @@
+package devices
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+)
+
+// Bounds on a topology: more cannot be drawn.
+const (
+	maxNodes = 2000
+	maxHops  = 2
+	maxEdges = 10_000
+)
+
+// Topology implements pb.DevicesServer: links that LLDP, CDP or a route tell, and the
+// ports of switches that devices are plugged into. Where both ends tell of one link it is
+// there once.
+func (in *Inventory) Topology(ctx context.Context, req *pb.TopologyRequest) (*pb.TopologyResponse, error) {
+	end, err := in.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	g := in.graph()
+	keep := slices.Collect(maps.Keys(g.near))
+	if text := req.GetDeviceUid(); text != "" {
+		found := in.state.book.Find(text)
+		if len(found) == 0 {
+			return nil, status.Error(codes.NotFound, notFound(text, nil))
+		}
+		keep = g.around(found[0].GetUid())
+	}
+	return in.draw(g, keep), nil
+}
+
+// graph is who is linked with whom, by uid.
+type graph struct {
+	near  map[string]map[string]bool
+	links map[[2]string][]*pb.TopologyLink // by both ends, the smaller uid first
+	n     int
+}
+
+// graph makes the graph of all devices. The caller holds mu.
+func (in *Inventory) graph() *graph {
+	g := &graph{near: map[string]map[string]bool{}, links: map[[2]string][]*pb.TopologyLink{}}
+	for d := range in.state.book.Devices() {
+		uid := d.GetUid()
+		for _, l := range d.GetLinks() {
+			if other := in.otherEnd(l); other != "" {
+				g.add(&pb.TopologyLink{FromUid: uid, ToUid: other, FromPort: l.GetPort(), ToPort: l.GetRemotePort(), Source: l.GetSource()})
+			}
+		}
+		for _, p := range d.GetPlugged() {
+			if p.GetUntilTime() != nil {
+				continue
+			}
+			if other := in.one(p.GetDeviceUid(), p.GetDeviceIp()); other != "" {
+				g.add(&pb.TopologyLink{FromUid: uid, ToUid: other, ToPort: p.GetPort(), Source: p.GetSource()})
+			}
+		}
+	}
+	return g
+}
+
+// otherEnd is the uid of a neighbour; empty where it is not known.
+func (in *Inventory) otherEnd(l *pb.DeviceLink) string {
+	return in.one(l.GetDeviceUid(), l.GetMac(), l.GetIp(), l.GetName())
+}
+
+// one is the uid of the first device that one of the texts names alone.
+func (in *Inventory) one(texts ...string) string {
+	for _, t := range texts {
+		if t == "" {
+			continue
+		}
+		if found := in.state.book.Find(t); len(found) == 1 {
+			return found[0].GetUid()
+		}
+	}
+	return ""
+}
+
+// add adds a link, unless it is there already, told by its other end or by a worse
+// source. What two ends say of one link is joined.
+func (g *graph) add(l *pb.TopologyLink) {
+	if l.GetFromUid() == l.GetToUid() || g.n >= maxEdges {
+		return
+	}
+	if l.GetFromUid() > l.GetToUid() {
+		l.FromUid, l.ToUid, l.FromPort, l.ToPort = l.GetToUid(), l.GetFromUid(), l.GetToPort(), l.GetFromPort()
+	}
+	key := [2]string{l.GetFromUid(), l.GetToUid()}
+	for _, old := range g.links[key] {
+		if alike(old.GetFromPort(), l.GetFromPort()) && alike(old.GetToPort(), l.GetToPort()) {
+			old.FromPort, old.ToPort = cmp.Or(old.GetFromPort(), l.GetFromPort()), cmp.Or(old.GetToPort(), l.GetToPort())
+			if sureness(l.GetSource()) > sureness(old.GetSource()) {
+				old.Source = l.GetSource()
+			}
+			return
+		}
+	}
+	g.links[key] = append(g.links[key], l)
+	g.n++
+	for _, ends := range [][2]string{key, {key[1], key[0]}} {
+		if g.near[ends[0]] == nil {
+			g.near[ends[0]] = map[string]bool{}
+		}
+		g.near[ends[0]][ends[1]] = true
+	}
+}
+
+// alike says that two names of a port may be of one: one end often does not know the
+// other's.
+func alike(a, b string) bool { return a == "" || b == "" || strings.EqualFold(a, b) }
+
+// sureness orders the sources of links.
+func sureness(source string) int {
+	return slices.Index([]string{"traceroute", "arp", "fdb", "cdp", "lldp"}, source)
+}
+
+// around are the devices within maxHops links of one.
+func (g *graph) around(uid string) []string {
+	seen := map[string]bool{uid: true}
+	edge := []string{uid}
+	for range maxHops {
+		var next []string
+		for _, at := range edge {
+			for other := range g.near[at] {
+				if !seen[other] {
+					seen[other] = true
+					next = append(next, other)
+				}
+			}
+		}
+		edge = next
+	}
+	return slices.Collect(maps.Keys(seen))
+}
+
+// draw makes the answer of the devices to keep: those with the most links where there
+// are too many.
+func (in *Inventory) draw(g *graph, keep []string) *pb.TopologyResponse {
+	slices.SortFunc(keep, func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(g.near[b]), len(g.near[a])), strings.Compare(a, b))
+	})
+	resp := &pb.TopologyResponse{}
+	if n := len(keep) - maxNodes; n > 0 {
+		keep, resp.LeftOut = keep[:maxNodes], uint32(n)
+	}
+	shown := make(map[string]bool, len(keep))
+	now := in.o.Now()
+	for _, uid := range keep {
+		if found := in.state.book.Find(uid); len(found) > 0 {
+			d := found[0]
+			n := &pb.TopologyNode{DeviceUid: uid, Name: nameOf(d), DeviceClass: d.GetDeviceClass(), Up: in.isUp(d)}
+			if len(d.GetIp()) > 0 {
+				n.Ip = d.GetIp()[0]
+			}
+			if m := in.state.more[uid]; m != nil {
+				n.Findings = m.found.count(now)
+			}
+			resp.Nodes = append(resp.Nodes, n)
+			shown[uid] = true
+		}
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(g.links), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
+		if shown[key[0]] && shown[key[1]] {
+			resp.Links = append(resp.Links, g.links[key]...)
+		}
+	}
+	return resp
+}
+
+func nameOf(d *pb.DeviceInventory) string {
+	texts := slices.Concat([]string{d.GetHostname()}, d.GetIp(), d.GetMac(), []string{d.GetUid()})
+	return cmp.Or(texts...)
+}
