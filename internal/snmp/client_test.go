@@ -50,7 +50,7 @@ func start(t *testing.T, recording string, edit func(*snmp.Target)) (*snmptest.D
 
 func open(t *testing.T, at netip.AddrPort, edit func(*snmp.Target)) *snmp.Client {
 	t.Helper()
-	target := snmp.Target{Addr: at, Credential: snmp.Credential{Community: "public"}, Timeout: 100 * time.Millisecond}
+	target := snmp.Target{Addr: at, Credential: snmp.Credential{Community: "public"}, Timeout: 10 * time.Second}
 	if edit != nil {
 		edit(&target)
 	}
@@ -166,7 +166,7 @@ func TestWalkAsksWeakDevicesForLess(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d, c := start(t, interfaces(40), func(target *snmp.Target) { target.Timeout = 30 * time.Millisecond })
+			d, c := start(t, interfaces(40), func(target *snmp.Target) { target.Timeout = 200 * time.Millisecond })
 			d.Break(test.faults)
 			lines, err := walked(t.Context(), c, "1.3.6.1.2.1.2.2.1.2")
 			if err != nil || len(lines) != 40 {
@@ -196,7 +196,7 @@ func interfaces(n int) string {
 
 func TestTableThatTimesOutCostsOnlyItself(t *testing.T) {
 	t.Parallel()
-	d, c := start(t, small+interfaces(20), func(target *snmp.Target) { target.Timeout, target.MaxRepetitions = 30*time.Millisecond, 4 })
+	d, c := start(t, small+interfaces(20), func(target *snmp.Target) { target.Timeout, target.MaxRepetitions = 250*time.Millisecond, 4 })
 	d.Break(snmptest.Faults{SilentBelow: "1.3.6.1.2.1.2.2.1.10"})
 	lines, err := walked(t.Context(), c, "1.3.6.1.2.1.2")
 	var walk *snmp.WalkError
@@ -228,7 +228,7 @@ func TestWalksEnd(t *testing.T) {
 		"circle":        {snmptest.Faults{LoopBelow: "1.3.6.1.2.1.2.2.1.2"}, snmp.Limits{}, snmp.ErrLoop, 1},
 		"too many rows": {snmptest.Faults{EndlessBelow: "1.3.6.1.2.1.2.2.1.2"}, snmp.Limits{Rows: 1000}, snmp.ErrEndless, 1000},
 		"too much text": {snmptest.Faults{EndlessBelow: "1.3.6.1.2.1.2.2.1.2"}, snmp.Limits{Bytes: 3000}, snmp.ErrEndless, 50},
-		"too long":      {snmptest.Faults{EndlessBelow: "1.3.6.1.2.1.2.2.1.2", Delay: 20 * time.Millisecond}, snmp.Limits{Time: 50 * time.Millisecond}, snmp.ErrEndless, 1},
+		"too long":      {snmptest.Faults{EndlessBelow: "1.3.6.1.2.1.2.2.1.2", Delay: 20 * time.Millisecond}, snmp.Limits{Time: 300 * time.Millisecond}, snmp.ErrEndless, 1},
 	} {
 		for _, rows := range []int{1, 10} {
 			t.Run(fmt.Sprintf("%s/%d", name, rows), func(t *testing.T) {
@@ -258,7 +258,7 @@ func TestWhatIsNoAnswerIsToldApart(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d, c := start(t, small, nil)
+			d, c := start(t, small, func(target *snmp.Target) { target.Timeout = 100 * time.Millisecond })
 			d.Break(test.faults)
 			_, err := c.Get(t.Context(), system+".3.0")
 			if !errors.Is(err, test.cause) {

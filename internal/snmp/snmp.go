@@ -89,6 +89,9 @@ type Manners struct {
 	Repetitions int `json:"repetitions,omitempty"`
 	// Batch is how many variables one request may name; 0 is not known.
 	Batch int `json:"batch,omitempty"`
+	// Together is how many variables an answer for several columns may hold; 1 is
+	// that the device does not bear to be asked for several, 0 is not known.
+	Together int `json:"together,omitempty"`
 }
 
 // Counts say what a Client has sent and met.

@@ -30,17 +30,7 @@ func (c *Client) Walk(ctx context.Context, root string, each func(Variable) erro
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, c.limits.Time, fmt.Errorf("%w after %s", ErrEndless, c.limits.Time))
 	defer cancel()
-	w := &walk{root: root, last: root, limits: c.limits}
-	for !w.done {
-		answer, err := c.after(ctx, w.last)
-		if err != nil {
-			return &WalkError{Root: root, Rows: w.rows, Err: err}
-		}
-		if err := w.take(answer, each); err != nil {
-			return err
-		}
-	}
-	return nil
+	return c.walkAlone(ctx, &walk{root: root, last: root, limits: c.limits}, each)
 }
 
 // after asks for what follows oid. An empty answer is the end of all there is.
@@ -99,10 +89,14 @@ type walk struct {
 	rows       int
 	bytes      int
 	done       bool
+	broken     error // why it cannot go on
 }
 
 // take hands the variables of one answer on, as far as they are below the root.
 func (w *walk) take(answer []gosnmp.SnmpPDU, each func(Variable) error) error {
+	if w.done || w.broken != nil {
+		return nil
+	}
 	if len(answer) == 0 {
 		w.done = true
 		return nil
@@ -132,7 +126,8 @@ func (w *walk) take(answer []gosnmp.SnmpPDU, each func(Variable) error) error {
 	return nil
 }
 
-// fail is the error after the last variable that was handed on.
+// fail ends the walk after the last variable that was handed on.
 func (w *walk) fail(err error) error {
-	return &WalkError{Root: w.root, Rows: w.rows, Err: err}
+	w.broken = &WalkError{Root: w.root, Rows: w.rows, Err: err}
+	return w.broken
 }
