@@ -101,7 +101,7 @@ func newEngine(w wire, base uint16, asks []ask, longest time.Duration) *engine {
 
 // Bounds of what is asked at once.
 const (
-	mostProbes   = 4 << 20
+	mostProbes   = 2 << 20
 	mostSubjects = 4096
 	// idleMost is the longest that an engine waits without looking whether something
 	// else has come up.
@@ -270,6 +270,12 @@ func (e *engine) fits(s *subject) bool {
 func (e *engine) launch(s *subject, index uint32, now time.Duration) {
 	try := int(s.state[index]>>triesShift&triesBits) + 1
 	s.state[index] = uint8(try<<triesShift) | waitingBit
+	if try > 1 {
+		if s.before == nil {
+			s.before = make([]uint32, len(s.sent))
+		}
+		s.before[index] = s.sent[index]
+	}
 	s.sent[index] = uint32(now / tick)
 	s.outstanding++
 	e.waiting[muteIndex(s.mute)]++

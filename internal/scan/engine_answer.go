@@ -54,11 +54,14 @@ func (e *engine) answer(packet []byte, now time.Duration) {
 	}
 	e.conclude(s, index, &a)
 	rtt := time.Duration(uint32(now/tick)-s.sent[index]) * tick
-	if try < last { // it took the wait for this try besides
-		rtt += e.pace.wait(try)
-		try = 1
+	lostAt := now
+	if last > 1 {
+		lostAt = now - time.Duration(uint32(now/tick)-s.before[index])*tick
 	}
-	e.note(s, now, rtt, try)
+	if try < last { // late, not lost
+		rtt, try = now-lostAt, 1
+	}
+	e.note(s, now, rtt, lostAt, try)
 }
 
 // locate says which probe an answer is about, -1 if about none that could be ours.
@@ -103,8 +106,8 @@ func (e *engine) conclude(s *subject, index int32, a *probe.Answer) {
 }
 
 // note adjusts the pace, and ends a subject of which enough is known.
-func (e *engine) note(s *subject, now, rtt time.Duration, try int) {
-	e.pace.heard(now, rtt, try)
+func (e *engine) note(s *subject, now, rtt, lostAt time.Duration, try int) {
+	e.pace.heard(now, rtt, lostAt, try)
 	e.count.heard.Add(1)
 	if try > 1 {
 		e.count.lost.Add(1)

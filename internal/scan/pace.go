@@ -9,7 +9,7 @@ import (
 const (
 	// windowFirst and windowMost bound how many probes may be unanswered at once, of
 	// hosts that answer at all; muteWindow does of hosts that have answered nothing.
-	windowFirst, windowLeast, windowMost = 1024, 16, 16384
+	windowFirst, windowLeast, windowMost = 1024, 16, 8192
 	muteWindow                           = 8192
 	// hostWindow is the same for one host, and hostFirst until it has answered.
 	hostWindow, hostFirst = 1024, 64
@@ -33,7 +33,8 @@ const (
 //	answer to a first try          window grows by one, and by more where few probes
 //	                               are answered at all
 //	answer to a later try          a loss: counted, no growth
-//	losses above lossHeavy         window shrinks to 0.6, once in two waits
+//	losses above lossHeavy         window shrinks to 0.6 or to what the network has
+//	                               carried in the time of an answer, once in two waits
 //	silence                        says nothing by itself: closed networks are silent
 type pace struct {
 	window  float64
@@ -44,30 +45,50 @@ type pace struct {
 	recent  float64       // share of losses among recent answers
 	cutAt   time.Duration
 
+	markAt time.Duration // when the rate of answers is measured from, and
+	mark   uint64        // how many there were then
+
 	sent, answered, lost uint64
 }
 
 func newPace(longest time.Duration) pace { return pace{window: windowFirst, longest: longest} }
 
-// heard notes an answer to a try that took so long.
-func (p *pace) heard(now, rtt time.Duration, try int) {
+// heard notes an answer to a try that took so long. Of a later try lostAt is when the
+// one before was sent: what was lost before the window shrank says nothing of now.
+func (p *pace) heard(now, rtt, lostAt time.Duration, try int) {
 	p.answered++
 	p.measure(rtt)
 	const weight = 1.0 / 256
 	if try > 1 {
 		p.lost++
+		if lostAt < p.cutAt {
+			return
+		}
 		p.recent += (1 - p.recent) * weight
 		if p.recent > lossHeavy && now-p.cutAt > 2*p.wait(1) {
-			p.window, p.slow, p.cutAt = max(windowLeast, p.window*0.6), true, now
+			p.cut(now)
 		}
 		return
 	}
 	p.recent -= p.recent * weight
+	if now-p.markAt > time.Second/4 {
+		p.markAt, p.mark = now, p.answered
+	}
 	growth := min(8, float64(p.sent)/float64(p.answered))
 	if p.slow {
-		growth *= 32 / p.window
+		growth *= 4 / p.window
 	}
 	p.window = min(windowMost, p.window+growth)
+}
+
+// cut shrinks the window.
+func (p *pace) cut(now time.Duration) {
+	smaller := p.window * 0.6
+	if passed := now - p.markAt; passed > waitLeast/2 {
+		smaller = min(smaller, float64(p.answered-p.mark)*float64(p.srtt)/float64(passed))
+	}
+	p.window, p.slow, p.cutAt = max(windowLeast, smaller), true, now
+	p.markAt, p.mark, p.recent = now, p.answered, 0
 }
 
 // mistaken takes back that an answer to a later try was a loss: one to an earlier try

@@ -33,6 +33,7 @@ type subject struct {
 	silent      []uint32 // got no answer
 	state       []uint8
 	sent        []uint32 // when each was sent last, in units of tick
+	before      []uint32 // when those that were sent again were sent before that
 	outstanding int
 	expired     int
 	open        int
