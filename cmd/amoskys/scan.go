@@ -89,7 +89,10 @@ func (s *scanCommand) run(ctx context.Context, args []string) error {
 	} else {
 		err = s.scan(ctx, args)
 	}
-	return errors.Join(err, s.finish())
+	if err != nil && len(s.devices) == 0 {
+		return err
+	}
+	return errors.Join(err, s.finish()) // what was found before it was interrupted, too
 }
 
 // read takes hosts from a file of nmap's.

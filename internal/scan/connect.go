@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/amoskys/amoskys/internal/scan/probe"
 )
 
 const (
@@ -98,9 +100,14 @@ func (s *scanner) discoverConnect(ctx context.Context, found chan<- candidate) e
 	return nil
 }
 
+// pass gives a host that was found to the next stage, with the Ethernet address that the
+// system learnt of it.
 func (s *scanner) pass(ctx context.Context, found chan<- candidate, h *Host) error {
 	if len(h.How) > 0 {
 		s.count.hosts.Add(1)
+		if mac, is := s.known.of(h.IP); is {
+			h.MAC = net.HardwareAddr(mac[:])
+		}
 	}
 	select {
 	case found <- candidate{host: h}:
@@ -108,6 +115,24 @@ func (s *scanner) pass(ctx context.Context, found chan<- candidate, h *Host) err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// neighbours is the system's table of Ethernet addresses, read at most ten times a second.
+type neighbours struct {
+	mu    sync.Mutex
+	at    time.Time
+	table map[netip.Addr]probe.MAC
+}
+
+func (n *neighbours) of(a netip.Addr) (probe.MAC, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	mac, is := n.table[a]
+	if !is && time.Since(n.at) > 100*time.Millisecond {
+		n.table, n.at = arpTable(), time.Now()
+		mac, is = n.table[a]
+	}
+	return mac, is
 }
 
 // knock tries ports that are often open until one is taken or refused.

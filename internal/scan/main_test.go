@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,7 +47,7 @@ func helper(text string) error {
 	if err := json.Unmarshal([]byte(text), &o); err != nil {
 		return err
 	}
-	targets, err := ParseTargets(o.Targets)
+	targets, err := ParseTargets(strings.Split(o.Targets, ", ")...)
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,9 @@ func rawPossible() error {
 	return w.Close()
 }
 
+// arpTable gives the Ethernet addresses of neighbours that the system knows.
+func arpTable() map[netip.Addr]probe.MAC { return probe.Neighbours() }
+
 // network is what packets of one engine have in common.
 type network struct {
 	index   int
@@ -236,7 +239,7 @@ func (s *scanner) askRaw(ctx context.Context, found <-chan candidate, asked chan
 				if inputs[key] == nil {
 					inputs[key] = make(chan candidate, queued)
 					g.Go(func() error {
-						return s.engine(ctx, c.path, order, inputs[key], nil, func(one *subject) error { return s.report1(ctx, one, asked) })
+						return s.engine(ctx, c.path, order, inputs[key], nil, func(one *subject) error { return s.tell(ctx, one, asked) })
 					})
 				}
 				in = inputs[key]
@@ -252,8 +255,8 @@ func (s *scanner) askRaw(ctx context.Context, found <-chan candidate, asked chan
 	return g.Wait()
 }
 
-// report1 makes of a subject what is told of its host.
-func (s *scanner) report1(ctx context.Context, one *subject, asked chan<- *Host) error {
+// tell makes of a subject what is told of its host.
+func (s *scanner) tell(ctx context.Context, one *subject, asked chan<- *Host) error {
 	h := one.host
 	if len(h.How) == 0 && one.answered() == 0 {
 		return nil // taken for a host, and none

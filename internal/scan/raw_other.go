@@ -5,6 +5,9 @@ package scan
 import (
 	"context"
 	"errors"
+	"net/netip"
+
+	"github.com/amoskys/amoskys/internal/scan/probe"
 )
 
 // rawPossible says why raw sockets cannot be used.
@@ -15,3 +18,5 @@ func (s *scanner) discoverRaw(context.Context, chan<- candidate) error { return 
 func (s *scanner) askRaw(context.Context, <-chan candidate, chan<- *Host) error {
 	return rawPossible()
 }
+
+func arpTable() map[netip.Addr]probe.MAC { return nil }

@@ -23,6 +23,7 @@ type scanner struct {
 	began time.Time
 	each  func(Host)
 	now   func() time.Time
+	known neighbours
 
 	mu     sync.Mutex // guards what follows
 	phase  Phase

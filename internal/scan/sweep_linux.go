@@ -206,7 +206,7 @@ func (s *scanner) everyone(ctx context.Context, segments []probe.Segment, found 
 			return err
 		}
 		// Hosts spread their answers to what went to many.
-		for end := began + 500*time.Millisecond; s.clock() < end; {
+		for end := began + 300*time.Millisecond; s.clock() < end; {
 			n, err := w.Receive(hear)
 			if err := errors.Join(err, failure, ctx.Err()); err != nil {
 				return err
