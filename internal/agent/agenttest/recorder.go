@@ -28,6 +28,14 @@ type Recorder struct {
 
 var _ agent.Publisher = (*Recorder)(nil)
 
+// NewRecorderOf returns an empty Recorder of an agent of this kind, which may make
+// findings of it.
+func NewRecorderOf(kind string) *Recorder {
+	r := NewRecorder()
+	r.origin.Agent = &pb.Agent{Id: "test", Kind: kind}
+	return r
+}
+
 // NewRecorder returns an empty Recorder. It takes events about other hosts and
 // devices: what an agent's Definition allows is for Suite to check.
 func NewRecorder() *Recorder {

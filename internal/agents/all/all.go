@@ -6,6 +6,7 @@ import (
 	"github.com/amoskys/amoskys/internal/agents/eventbus"
 	"github.com/amoskys/amoskys/internal/agents/flow"
 	"github.com/amoskys/amoskys/internal/agents/proc"
+	"github.com/amoskys/amoskys/internal/agents/snmp"
 	"github.com/amoskys/amoskys/internal/agents/synth"
 )
 
@@ -16,6 +17,7 @@ func Definitions() []agent.Definition {
 		eventbus.Definition(),
 		proc.Definition(),
 		flow.Definition(),
+		snmp.Definition(),
 		synth.MacDefinition(),
 		synth.Definition(),
 	}

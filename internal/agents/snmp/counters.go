@@ -1,0 +1,288 @@
+package snmp
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/amoskys/amoskys/internal/snmp"
+)
+
+// Columns of ifTable and ifXTable (RFC 2863).
+const (
+	ifTable  = "1.3.6.1.2.1.2.2.1."
+	ifXTable = "1.3.6.1.2.1.31.1.1.1."
+)
+
+// port is what is kept of an interface between polls. One is kept of every interface of
+// every device, so it is small.
+type port struct {
+	index       uint32
+	kind        uint16 // IANAifType
+	admin, oper uint8  // RFC 2863: 1 is up, 2 down, 3 testing, 7 lowerLayerDown …
+	name, alias string
+	mac         string // six octets, or none
+	speed       uint64 // bits per second
+	sample      sample
+	// Counters as they are, for events and metrics.
+	packetsIn, packetsOut   uint64
+	errorsIn, errorsOut     uint64
+	discardsIn, discardsOut uint64
+	rates                   rates
+}
+
+// column reads one column into the ports of a device.
+type column struct {
+	oid string
+	set func(p *port, v snmp.Variable)
+}
+
+func number(set func(p *port, n uint64)) func(*port, snmp.Variable) {
+	return func(p *port, v snmp.Variable) {
+		if n, ok := v.Uint(); ok {
+			set(p, n)
+		}
+	}
+}
+
+// counterColumns are read at each poll. Of the columns of 32 bits those are read of which
+// no interface has 64.
+func counterColumns() []column {
+	return []column{
+		{ifTable + "8", number(func(p *port, n uint64) { p.oper = uint8(min(n, 255)) })},
+		{ifTable + "7", number(func(p *port, n uint64) { p.admin = uint8(min(n, 255)) })},
+		{ifXTable + "6", number(func(p *port, n uint64) { p.sample.in, p.sample.wide, p.sample.known = n, true, true })},
+		{ifXTable + "10", number(func(p *port, n uint64) { p.sample.out = n })},
+		{ifXTable + "7", number(func(p *port, n uint64) { p.packetsIn = n })},
+		{ifXTable + "11", number(func(p *port, n uint64) { p.packetsOut = n })},
+		{ifTable + "14", number(func(p *port, n uint64) { p.errorsIn = n; p.sample.errors += n })},
+		{ifTable + "20", number(func(p *port, n uint64) { p.errorsOut = n; p.sample.errors += n })},
+		{ifTable + "13", number(func(p *port, n uint64) { p.discardsIn = n })},
+		{ifTable + "19", number(func(p *port, n uint64) { p.discardsOut = n })},
+		{ifXTable + "19", number(func(p *port, n uint64) { p.sample.discontinuity = uint32(n) })},
+	}
+}
+
+// narrowColumns are those of 32 bits, which interfaces without ones of 64 need.
+func narrowColumns() []column {
+	narrow := func(set func(p *port, n uint64)) func(*port, snmp.Variable) {
+		return number(func(p *port, n uint64) {
+			if !p.sample.wide {
+				set(p, n)
+			}
+		})
+	}
+	return []column{
+		{ifTable + "10", narrow(func(p *port, n uint64) { p.sample.in, p.sample.known = n, true })},
+		{ifTable + "16", narrow(func(p *port, n uint64) { p.sample.out = n })},
+		{ifTable + "11", narrow(func(p *port, n uint64) { p.packetsIn = n })},
+		{ifTable + "17", narrow(func(p *port, n uint64) { p.packetsOut = n })},
+	}
+}
+
+// nameColumns change seldom and are read with the inventory. Speed is the better of two:
+// ifSpeed ends at 4.29 Gbit/s, ifHighSpeed counts millions.
+func nameColumns() []column {
+	return []column{
+		{ifTable + "2", func(p *port, v snmp.Variable) { p.name = cmp.Or(p.name, text(v, 64)) }},
+		{ifXTable + "1", func(p *port, v snmp.Variable) { p.name = cmp.Or(text(v, 64), p.name) }},
+		{ifXTable + "18", func(p *port, v snmp.Variable) { p.alias = text(v, 128) }},
+		{ifTable + "3", number(func(p *port, n uint64) { p.kind = uint16(min(n, 1<<16-1)) })},
+		{ifTable + "5", number(func(p *port, n uint64) {
+			if n < 1<<32-1 {
+				p.speed = n
+			}
+		})},
+		{ifXTable + "15", number(func(p *port, n uint64) {
+			if n > 0 && n < 1<<32 {
+				p.speed = max(p.speed, n*1_000_000)
+			}
+		})},
+		{ifTable + "6", func(p *port, v snmp.Variable) {
+			if b := v.Bytes(); len(b) == 6 {
+				p.mac = string(b)
+			}
+		}},
+	}
+}
+
+// text is a text of a device, at a bounded length, without what a terminal obeys.
+func text(v snmp.Variable, most int) string {
+	b := v.Bytes()
+	if len(b) > 4*most { // of which some may be dropped
+		v.Value = b[:4*most]
+	}
+	s := strings.TrimSpace(strings.Map(printable, strings.ToValidUTF8(v.Text(), "·")))
+	if len(s) <= most {
+		return s
+	}
+	for most > 0 && !utf8.RuneStart(s[most]) {
+		most--
+	}
+	return s[:most]
+}
+
+// walker reads columns into ports.
+type walker struct {
+	getter  snmp.Getter
+	ports   []port
+	at      map[uint32]int // in ports, by ifIndex
+	most    int
+	leftOut int
+	faults  []string // columns that failed, for SnmpReading.incomplete
+}
+
+// read walks columns, in order. A column that fails costs itself alone, unless nothing at
+// all is answered, or ctx has ended.
+func (w *walker) read(ctx context.Context, columns []column) error {
+	silent := 0
+	for _, c := range columns {
+		rows := 0
+		err := w.getter.Walk(ctx, c.oid, func(v snmp.Variable) error {
+			rows++
+			w.take(c, v)
+			return nil
+		})
+		switch {
+		case err == nil:
+			silent = 0
+			continue
+		case ctx.Err() != nil:
+			return fmt.Errorf("read interfaces: %w", ctx.Err())
+		case rows > 0:
+			silent = 0
+		default:
+			silent++
+		}
+		if silent == 2 {
+			return fmt.Errorf("read interfaces: %w", err)
+		}
+		w.faults = append(w.faults, "interfaces: "+columnName(c.oid)+": "+cause(err))
+	}
+	return nil
+}
+
+// take puts a variable into its port.
+func (w *walker) take(c column, v snmp.Variable) {
+	index, ok := snmp.Index(c.oid, v.OID)
+	if !ok {
+		return
+	}
+	n, err := strconv.ParseUint(index, 10, 32) // up to 2^32-1
+	if err != nil || v.Missing() {
+		return
+	}
+	i, have := w.at[uint32(n)]
+	if !have {
+		if len(w.ports) >= w.most {
+			w.leftOut++
+			return
+		}
+		i = len(w.ports)
+		w.at[uint32(n)] = i
+		w.ports = append(w.ports, port{index: uint32(n)})
+	}
+	c.set(&w.ports[i], v)
+}
+
+// columnName names a column for people.
+func columnName(oid string) string {
+	return strings.NewReplacer(ifTable, "ifTable column ", ifXTable, "ifXTable column ").Replace(oid)
+}
+
+// cause is what went wrong, without how far it came.
+func cause(err error) string {
+	var walk *snmp.WalkError
+	if errors.As(err, &walk) {
+		err = walk.Err
+	}
+	return err.Error()
+}
+
+// readPorts reads the counters of a device's interfaces; names are those of before, unless
+// whole. ports that are gone are so in what it returns.
+func readPorts(ctx context.Context, g snmp.Getter, before []port, whole bool, most int) ([]port, *walker, error) {
+	w := &walker{getter: g, at: make(map[uint32]int, len(before)), most: most, ports: make([]port, 0, len(before))}
+	if err := w.read(ctx, counterColumns()); err != nil {
+		return nil, w, err
+	}
+	if !allWide(w.ports) {
+		if err := w.read(ctx, narrowColumns()); err != nil {
+			return nil, w, err
+		}
+	}
+	old := make(map[uint32]*port, len(before))
+	for i := range before {
+		old[before[i].index] = &before[i]
+	}
+	fresh := whole
+	for i := range w.ports {
+		if was := old[w.ports[i].index]; was != nil {
+			w.ports[i].keepNames(was)
+		} else {
+			fresh = true // an interface that is new has a name
+		}
+	}
+	if fresh {
+		if err := w.read(ctx, nameColumns()); err != nil {
+			return nil, w, err
+		}
+	}
+	return w.ports, w, nil
+}
+
+// keepNames takes over what is not read at each poll.
+func (p *port) keepNames(was *port) {
+	p.name, p.alias, p.kind, p.mac, p.speed = was.name, was.alias, was.kind, was.mac, was.speed
+}
+
+func allWide(ports []port) bool {
+	for i := range ports {
+		if !ports[i].sample.wide {
+			return false
+		}
+	}
+	return len(ports) > 0
+}
+
+// label is the name of the interface, or its number.
+func (p *port) label() string {
+	if p.name == "" {
+		return "if" + strconv.FormatUint(uint64(p.index), 10)
+	}
+	return p.name
+}
+
+func (p *port) macText() string {
+	if p.mac == "" {
+		return ""
+	}
+	return net.HardwareAddr(p.mac).String()
+}
+
+// statusName is an ifOperStatus or ifAdminStatus as RFC 2863 names it.
+func statusName(n uint8) string {
+	names := [...]string{"", "up", "down", "testing", "unknown", "dormant", "notPresent", "lowerLayerDown"}
+	if int(n) >= len(names) {
+		return ""
+	}
+	return names[n]
+}
+
+// kindName names the types that are met most (IANAifType-MIB); others by number.
+func kindName(n uint16) string {
+	name := map[uint16]string{
+		1: "other", 6: "ethernetCsmacd", 23: "ppp", 24: "softwareLoopback", 37: "atm", 39: "sonet", 53: "propVirtual", 71: "ieee80211",
+		117: "gigabitEthernet", 131: "tunnel", 135: "l2vlan", 136: "l3ipvlan", 142: "ipForward", 150: "mplsTunnel", 161: "ieee8023adLag",
+		166: "mpls", 209: "bridge", 244: "wwanPP2",
+	}[n]
+	if name == "" && n != 0 {
+		return "ifType " + strconv.Itoa(int(n))
+	}
+	return name
+}

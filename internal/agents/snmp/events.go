@@ -1,0 +1,270 @@
+package snmp
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/amoskys/amoskys/internal/entity"
+	"github.com/amoskys/amoskys/internal/event"
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+)
+
+// Bounds of one event.
+const (
+	// maxEventPorts is how many interfaces one reading holds: an event may have 1 MiB, and
+	// of the thousands of a large router few are looked at.
+	maxEventPorts = 512
+	// maxLinkEvents is how many interfaces of one poll are told of, up or down.
+	maxLinkEvents = 64
+)
+
+// word is how a device is called in messages. d is locked, or its own.
+func (d *device) word() string { return cmp.Or(d.Name, d.target, d.at.String()) }
+
+func joined(words ...string) string { return joinedBy(" ", words...) }
+
+func joinedBy(between string, words ...string) string {
+	return strings.Join(slices.DeleteFunc(slices.Clone(words), func(w string) bool { return w == "" }), between)
+}
+
+// readingEvent is a poll that worked. d is locked.
+func readingEvent(d *device, r *result) *pb.Event {
+	rd := r.reading
+	rd.Interfaces, rd.Incomplete = interfaces(r.ports, rd.GetIncomplete())
+	if r.leftOut > 0 {
+		rd.Incomplete = append(rd.Incomplete, fmt.Sprintf("interfaces: %d more than polling.max_interfaces are not followed", r.leftOut))
+	}
+	// The event has its own: what is kept of the reading changes.
+	return &pb.Event{
+		Type: event.TypeSNMPReading, Time: timestamppb.New(d.readAt), About: d.about(),
+		Body: &pb.Event_Snmp{Snmp: copyReading(rd)},
+	}
+}
+
+// copyReading shares the parts, which nobody changes, and none of the lists' heads.
+func copyReading(r *pb.SnmpReading) *pb.SnmpReading {
+	c := basis(r)
+	c.Target, c.Uptime, c.ResponseTime, c.Error = r.GetTarget(), r.GetUptime(), r.GetResponseTime(), r.GetError()
+	c.Interfaces, c.Neighbors, c.Incomplete = r.GetInterfaces(), r.GetNeighbors(), r.GetIncomplete()
+	return c
+}
+
+// interfaces are the ports of a reading: all, or the busiest of those that are up.
+func interfaces(ports []port, incomplete []string) ([]*pb.SnmpInterface, []string) {
+	order := make([]int, len(ports))
+	for i := range order {
+		order[i] = i
+	}
+	if len(ports) > maxEventPorts {
+		slices.SortStableFunc(order, func(x, y int) int {
+			a, b := &ports[x], &ports[y]
+			return cmp.Or(
+				cmp.Compare(b.rates.errors, a.rates.errors), compareUp(a, b),
+				cmp.Compare(b.rates.in+b.rates.out, a.rates.in+a.rates.out), cmp.Compare(a.index, b.index),
+			)
+		})
+		order = order[:maxEventPorts]
+		slices.Sort(order)
+		incomplete = append(incomplete, fmt.Sprintf("interfaces: the %d of %d that are up and busiest are told", maxEventPorts, len(ports)))
+	}
+	out := make([]*pb.SnmpInterface, 0, len(order))
+	for _, i := range order {
+		out = append(out, ports[i].message())
+	}
+	return out, incomplete
+}
+
+func compareUp(a, b *port) int {
+	switch {
+	case a.oper == b.oper:
+		return 0
+	case a.oper == 1:
+		return -1
+	case b.oper == 1:
+		return 1
+	default:
+		return 0
+	}
+}
+
+// message is an interface as events have it.
+func (p *port) message() *pb.SnmpInterface {
+	m := &pb.SnmpInterface{
+		Index: p.index, Name: p.name, Alias: p.alias, SpeedBps: p.speed,
+		AdminStatus: statusName(p.admin), OperStatus: statusName(p.oper), Mac: p.macText(), Type: kindName(p.kind),
+		BytesIn: p.sample.in, BytesOut: p.sample.out, PacketsIn: p.packetsIn, PacketsOut: p.packetsOut,
+		ErrorsIn: p.errorsIn, ErrorsOut: p.errorsOut, DiscardsIn: p.discardsIn, DiscardsOut: p.discardsOut,
+	}
+	if p.rates.ok {
+		m.BytesInPerSecond, m.BytesOutPerSecond, m.ErrorsPerSecond = p.rates.in, p.rates.out, p.rates.errors
+	}
+	return m
+}
+
+// failureEvent is the first poll of a row that did not work. d is locked.
+func failureEvent(d *device, err error) *pb.Event {
+	return &pb.Event{
+		Type: event.TypeSNMPReading, Severity: pb.Severity_SEVERITY_LOW, About: d.about(),
+		Message: fmt.Sprintf("%s does not answer SNMP: %s", d.word(), cause(err)),
+		Body:    &pb.Event_Snmp{Snmp: &pb.SnmpReading{Target: d.at.String(), SysName: d.Name, Error: err.Error()}},
+	}
+}
+
+// rebootEvent says that a device has begun anew. d is locked.
+func rebootEvent(d *device, r *result) *pb.Event {
+	up := time.Duration(r.uptime) * 10 * time.Millisecond
+	return &pb.Event{
+		Type: event.TypeSNMPReboot, Severity: pb.Severity_SEVERITY_MEDIUM, About: d.about(),
+		Message: fmt.Sprintf("%s has started %s ago, after it had been up for %s", d.word(), span(up), span(time.Duration(d.Uptime)*10*time.Millisecond)),
+		Body: &pb.Event_Snmp{Snmp: &pb.SnmpReading{
+			Target: d.at.String(), SysName: r.reading.GetSysName(), SysObjectId: r.reading.GetSysObjectId(), Vendor: r.reading.GetVendor(),
+			OsName: r.reading.GetOsName(), OsVersion: r.reading.GetOsVersion(), Uptime: durationpb.New(up),
+		}},
+	}
+}
+
+func span(d time.Duration) string {
+	if d > 48*time.Hour {
+		return fmt.Sprintf("%d days", d/(24*time.Hour))
+	}
+	return d.Round(time.Second).String()
+}
+
+// linkEvents tell which interfaces went up or down since the poll before. d is locked.
+func linkEvents(d *device, before, now []port, r *result) []*pb.Event {
+	var out []*pb.Event
+	more := 0
+	for i := range now {
+		p := &now[i]
+		at, ok := slices.BinarySearchFunc(before, p.index, func(b port, n uint32) int { return cmp.Compare(b.index, n) })
+		if !ok || before[at].oper == p.oper || before[at].oper == 0 || p.oper == 0 {
+			continue
+		}
+		up, was := p.oper == 1, before[at].oper == 1
+		if up == was {
+			continue // from one way of not working to another
+		}
+		if len(out) == maxLinkEvents {
+			more++
+			continue
+		}
+		out = append(out, linkEvent(d, p, up, r))
+	}
+	if more > 0 {
+		r.reading.Incomplete = append(r.reading.Incomplete, fmt.Sprintf("events of interfaces: %d more went up or down", more))
+	}
+	return out
+}
+
+func linkEvent(d *device, p *port, up bool, r *result) *pb.Event {
+	typ, word, severity := event.TypeSNMPInterfaceDown, "down", pb.Severity_SEVERITY_LOW
+	switch {
+	case up:
+		typ, word, severity = event.TypeSNMPInterfaceUp, "up", pb.Severity_SEVERITY_INFORMATIONAL
+	case p.admin == 2:
+		word, severity = "down, switched off by its administrator", pb.Severity_SEVERITY_INFORMATIONAL
+	}
+	name := p.label()
+	if p.alias != "" {
+		name += " (" + p.alias + ")"
+	}
+	return &pb.Event{
+		Type: typ, Severity: severity, About: d.about(), Message: fmt.Sprintf("%s of %s is %s", name, d.word(), word),
+		Body: &pb.Event_Snmp{Snmp: &pb.SnmpReading{
+			Target: d.at.String(), SysName: r.reading.GetSysName(), Interfaces: []*pb.SnmpInterface{p.message()},
+		}},
+	}
+}
+
+// tellTraps publishes traps, and has their senders polled soon where it matters.
+func (a *Agent) tellTraps(ctx context.Context, traps []trap) {
+	events := make([]*pb.Event, 0, len(traps))
+	for i := range traps {
+		t := &traps[i]
+		if t.name == "" {
+			t.name = a.surveyor.trap(t.oid)
+		}
+		d := a.book.heard(t.whom())
+		events = append(events, trapEvent(t, d))
+		a.metrics.trapped(t.name)
+		switch t.name {
+		case trapLinkDown, trapLinkUp, trapColdStart, trapWarmStart:
+			if d != nil {
+				a.soon(d, t.at)
+			}
+		}
+	}
+	_ = a.o.Publisher.Publish(ctx, events...) // an error means that ctx has ended
+}
+
+// Objects in traps that messages name (RFC 2863).
+const (
+	oidIfIndex = "1.3.6.1.2.1.2.2.1.1"
+	oidIfDescr = "1.3.6.1.2.1.2.2.1.2"
+	oidIfName  = "1.3.6.1.2.1.31.1.1.1.1"
+)
+
+// trapEvent is one trap; d is the device that sent it, nil where it is not known.
+func trapEvent(t *trap, d *device) *pb.Event {
+	about := &pb.Device{Ip: []string{t.whom().String()}, Uid: entity.DeviceUID(entity.DeviceFacts{IP: t.whom().String()})}
+	who := t.whom().String()
+	name := ""
+	if d != nil {
+		d.mu.Lock()
+		about, who, name = d.about(), d.word(), d.portName(t)
+		d.mu.Unlock()
+	}
+	r := &pb.SnmpReading{Target: t.from.String(), SysName: about.GetName(), TrapOid: t.oid, TrapName: t.name}
+	if len(t.engine) > 0 {
+		r.EngineId = fmt.Sprintf("%x", t.engine)
+	}
+	if t.uptime > 0 {
+		r.Uptime = durationpb.New(t.uptime)
+	}
+	for _, v := range t.values {
+		r.TrapValues = append(r.TrapValues, v.oid+"="+v.text)
+	}
+	if t.leftOut > 0 {
+		r.Incomplete = append(r.Incomplete, fmt.Sprintf("values: %d more than %d are not told", t.leftOut, maxTrapValues))
+	}
+	message, severity := t.describe(who, name)
+	return &pb.Event{
+		Type: event.TypeSNMPTrap, Time: timestamppb.New(t.at), Severity: severity, About: about, Message: message,
+		Body: &pb.Event_Snmp{Snmp: r},
+	}
+}
+
+// portName is the interface that a trap speaks of, as the trap or the last poll names it.
+func (d *device) portName(t *trap) string {
+	index := t.value(oidIfIndex)
+	for i := range d.ports {
+		if fmt.Sprint(d.ports[i].index) == index {
+			return d.ports[i].label()
+		}
+	}
+	return ""
+}
+
+// describe is a line for people, and how bad it is.
+func (t *trap) describe(who, port string) (string, pb.Severity) {
+	port = cmp.Or(port, t.value(oidIfName), t.value(oidIfDescr), "interface "+t.value(oidIfIndex))
+	switch t.name {
+	case trapLinkDown:
+		return port + " of " + who + " is down, it says", pb.Severity_SEVERITY_LOW
+	case trapLinkUp:
+		return port + " of " + who + " is up, it says", pb.Severity_SEVERITY_INFORMATIONAL
+	case trapColdStart, trapWarmStart:
+		return who + " has started, it says (" + t.name + ")", pb.Severity_SEVERITY_LOW
+	case trapAuthFailure:
+		return "somebody asked " + who + " with a wrong community or user, it says", pb.Severity_SEVERITY_LOW
+	default:
+		return who + " sends " + t.word(), pb.Severity_SEVERITY_INFORMATIONAL
+	}
+}

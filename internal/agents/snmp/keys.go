@@ -1,0 +1,111 @@
+package snmp
+
+import (
+	"crypto/md5"  //nolint:gosec // what SNMPv3 has (RFC 3414, section 6)
+	"crypto/sha1" //nolint:gosec // what SNMPv3 has (RFC 3414, section 7)
+	"crypto/sha256"
+	"crypto/sha512"
+	"hash"
+
+	"github.com/amoskys/amoskys/internal/snmp"
+)
+
+// user is a credential of SNMPv3 whose passwords were stretched once: that takes a
+// megabyte of hashing each, which nobody may cause again and again by sending traps in the
+// name of ever new engines.
+type user struct {
+	snmp.Credential
+	hash          func() hash.Hash
+	auth, privacy []byte // keys that belong to no engine yet (RFC 3414, section A.2)
+}
+
+func newUser(c snmp.Credential) user {
+	u := user{Credential: c, hash: hashOf(c.Auth)}
+	if c.Auth != snmp.NoAuth {
+		u.auth = stretch(u.hash(), c.AuthPassword)
+	}
+	if c.Privacy != snmp.NoPrivacy {
+		u.privacy = stretch(u.hash(), c.PrivacyPassword)
+	}
+	return u
+}
+
+// hashOf is the hash of a protocol of authentication (RFC 3414, RFC 7860).
+func hashOf(a snmp.Auth) func() hash.Hash {
+	switch a {
+	case snmp.MD5:
+		return md5.New
+	case snmp.SHA224:
+		return sha256.New224
+	case snmp.SHA256:
+		return sha256.New
+	case snmp.SHA384:
+		return sha512.New384
+	case snmp.SHA512:
+		return sha512.New
+	default:
+		return sha1.New
+	}
+}
+
+// stretched is how much of a repeated password is hashed, in octets.
+const stretched = 1 << 20
+
+// stretch makes a key of a password, or of another key.
+func stretch(h hash.Hash, password string) []byte {
+	if password == "" {
+		return nil
+	}
+	chunk := make([]byte, 0, 64*len(password)) // whole passwords, so that each chunk goes on where the last ended
+	for range 64 {
+		chunk = append(chunk, password...)
+	}
+	for left := stretched; left > 0; left -= len(chunk) {
+		_, _ = h.Write(chunk[:min(left, len(chunk))]) // A hash takes anything.
+	}
+	return h.Sum(nil)
+}
+
+// keys are those of the user at an engine. For ciphers with longer keys than the hash
+// gives they are made longer, as Blumenthal's draft has it, or Reeder's, which Cisco uses.
+func (u *user) keys(engine string) (auth, privacy []byte) {
+	if u.auth != nil {
+		auth = u.localize(u.auth, engine)
+	}
+	if u.privacy == nil {
+		return auth, nil
+	}
+	privacy = u.localize(u.privacy, engine)
+	size := privacySize(u.Privacy)
+	for len(privacy) < size {
+		if u.Privacy == snmp.AES192Cisco || u.Privacy == snmp.AES256Cisco {
+			privacy = append(privacy, u.localize(stretch(u.hash(), string(privacy)), engine)...)
+			continue
+		}
+		h := u.hash()
+		_, _ = h.Write(privacy) // A hash takes anything.
+		privacy = h.Sum(privacy)
+	}
+	return auth, privacy[:size]
+}
+
+// localize binds a key to an engine (RFC 3414, section 2.6).
+func (u *user) localize(key []byte, engine string) []byte {
+	h := u.hash()
+	_, _ = h.Write(key) // A hash takes anything.
+	_, _ = h.Write([]byte(engine))
+	_, _ = h.Write(key)
+	return h.Sum(nil)
+}
+
+// privacySize is the length of a key, in octets.
+func privacySize(p snmp.Privacy) int {
+	switch p {
+	case snmp.AES192, snmp.AES192Cisco:
+		return 24
+	case snmp.AES256, snmp.AES256Cisco:
+		return 32
+	default:
+		return 16
+	}
+}

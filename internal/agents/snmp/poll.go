@@ -1,0 +1,276 @@
+package snmp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+	"github.com/amoskys/amoskys/internal/snmp"
+)
+
+// Objects that each poll begins with (RFC 3418).
+const (
+	oidSysObjectID = "1.3.6.1.2.1.1.2.0"
+	oidSysName     = "1.3.6.1.2.1.1.5.0"
+)
+
+// result is what one poll read.
+type result struct {
+	reading *pb.SnmpReading // without interfaces
+	ports   []port
+	uptime  uint32
+	hasTime bool // uptime was answered
+	whole   bool // the device was read whole
+	survey  survey
+	engine  []byte
+	where   *whereabouts // nil was not read
+	leftOut int          // interfaces that were too many
+	aliases []string     // other addresses of the device
+}
+
+// errNoCredentials says that nothing opens any device.
+var errNoCredentials = errors.New("none of the credentials in the configuration can be used: see the condition credentials")
+
+// poll reads a device once, tells what is new, and says when it is due again.
+func (a *Agent) poll(ctx context.Context, d *device) {
+	d.work.Lock()
+	defer d.work.Unlock()
+	began := a.o.Now()
+	r, err := a.open(ctx, d, began)
+	now := a.o.Now()
+	if ctx.Err() != nil {
+		return
+	}
+	a.metrics.polled(err, now.Sub(began))
+	if err != nil {
+		a.failed(ctx, d, now, err)
+		return
+	}
+	events := a.settle(d, r, began, now)
+	_ = a.o.Publisher.Publish(ctx, events...) // an error means that ctx has ended
+}
+
+// failed notes a poll that read nothing. The first of a row is told.
+func (a *Agent) failed(ctx context.Context, d *device, now time.Time, err error) {
+	d.mu.Lock()
+	d.failures++
+	first := d.failures == 1 && !d.LastSeen.IsZero()
+	d.fault = err.Error()
+	d.took = 0
+	d.next = d.due(now, a.o.Interval)
+	ev := failureEvent(d, err)
+	uid := d.UID
+	d.mu.Unlock()
+	if first {
+		_ = a.o.Publisher.Publish(ctx, ev)          // an error means that ctx has ended
+		for _, alias := range a.book.aliases(uid) { // the device may answer at another address
+			alias.mu.Lock()
+			alias.AliasOf, alias.next = "", now
+			alias.mu.Unlock()
+		}
+	}
+}
+
+// open finds a credential and reads the device with it.
+//
+//	the credential of before | other credentials are tried
+//	-------------------------+------------------------------------------
+//	none                     | now, in order
+//	answers                  | never
+//	is refused, or silent    | seldom: see tryOthers
+func (a *Agent) open(ctx context.Context, d *device, now time.Time) (result, error) {
+	d.mu.Lock()
+	name, failures, asked := d.Credential, d.failures, d.asked
+	d.mu.Unlock()
+	if len(a.credentials) == 0 {
+		return result{}, errNoCredentials
+	}
+	c, known := a.credential(name)
+	var err error
+	if known {
+		var r result
+		if r, err = a.read(ctx, d, c, now); err == nil {
+			a.search.right(d.at, c.name)
+			return r, nil
+		}
+		if snmp.Refused(err) {
+			a.search.refuse(d.at, c.name, now)
+		}
+	}
+	if known && !tryOthers(failures, asked, now) {
+		return result{}, err
+	}
+	d.mu.Lock()
+	d.asked = now
+	d.mu.Unlock()
+	found, tryErr := a.search.try(ctx, d.at, name, now)
+	if tryErr != nil {
+		return result{}, cmpError(err, tryErr)
+	}
+	d.mu.Lock()
+	d.Credential = found.name
+	d.mu.Unlock()
+	return a.read(ctx, d, found, now)
+}
+
+// tryOthers says whether a device whose credential works no more is asked with the others:
+// after the third failure in a row, and then once in six hours.
+func tryOthers(failures int, asked, now time.Time) bool {
+	return failures >= 2 && now.Sub(asked) >= 6*time.Hour
+}
+
+// cmpError is the error of the credential that worked once, else the other.
+func cmpError(first, second error) error {
+	if first != nil {
+		return first
+	}
+	return second
+}
+
+// target is how a device is asked.
+func (a *Agent) target(d *device, c credential, now time.Time) snmp.Target {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if now.Sub(d.Learned) > mannersLife {
+		d.Manners, d.Learned = snmp.Manners{}, now
+	}
+	return snmp.Target{
+		Addr: d.at, Credential: c.Credential, Timeout: seconds(a.cfg.Polling.TimeoutSeconds), Retries: a.cfg.Polling.Retries,
+		MaxRepetitions: a.cfg.Polling.MaxRepetitions, Manners: d.Manners,
+		Limits: snmp.Limits{Rows: maxForwards, Time: time.Minute},
+	}
+}
+
+// read reads a device with a credential. What it learns of its manners is kept whatever
+// comes of it.
+func (a *Agent) read(ctx context.Context, d *device, c credential, now time.Time) (result, error) {
+	target := a.target(d, c, now)
+	client, err := snmp.Open(ctx, target)
+	if err != nil {
+		return result{}, fmt.Errorf("open: %w", err)
+	}
+	defer client.Close()
+	defer func() {
+		d.mu.Lock()
+		d.Manners = client.Manners()
+		d.mu.Unlock()
+		a.metrics.asked(client.Counts())
+	}()
+	r, err := a.readWith(ctx, d, client, now)
+	if err != nil {
+		return result{}, err
+	}
+	r.engine = client.Engine()
+	if a.plugs != nil && a.plugs.due(d, now) {
+		w := readWhereabouts(ctx, client, r.reading.GetSysObjectId(), inVLAN(ctx, target))
+		r.where = &w
+		r.reading.Incomplete = append(r.reading.Incomplete, w.faults...)
+	}
+	return r, nil
+}
+
+// readWith reads a device through an open client.
+func (a *Agent) readWith(ctx context.Context, d *device, g snmp.Getter, now time.Time) (result, error) {
+	began := time.Now()
+	first, err := g.Get(ctx, oidSysUpTime, oidSysObjectID, oidSysName)
+	if err != nil {
+		return result{}, fmt.Errorf("read system: %w", err)
+	}
+	took := time.Since(began)
+	var r result
+	object, name := "", ""
+	for _, v := range first {
+		switch v.OID {
+		case oidSysUpTime:
+			if n, ok := v.Uint(); ok {
+				r.uptime, r.hasTime = uint32(n), true
+			}
+		case oidSysObjectID:
+			object = v.Text()
+		case oidSysName:
+			name = text(v, 255)
+		}
+	}
+	before, p, inventory := d.was()
+	r.whole = before == nil || now.Sub(inventory) >= seconds(a.cfg.Polling.InventorySeconds) ||
+		r.hasTime && d.hasRebooted(r.uptime, now) || object != before.GetSysObjectId()
+	if r.whole {
+		if r.survey, err = a.surveyor.survey(ctx, g); err != nil {
+			return result{}, err
+		}
+		r.reading = r.survey.reading
+		r.reading.SysObjectId = object
+	} else {
+		r.reading = basis(before)
+		a.surveyor.load(ctx, g, p, r.reading)
+	}
+	r.reading.SysName, r.reading.ResponseTime = name, durationpb.New(took)
+	r.reading.Target = d.at.String()
+	if r.hasTime {
+		r.reading.Uptime = durationpb.New(time.Duration(r.uptime) * 10 * time.Millisecond)
+	}
+	ports, w, err := readPorts(ctx, g, d.portsBefore(), r.whole, a.cfg.Polling.MaxInterfaces)
+	r.reading.Incomplete = append(r.reading.Incomplete, w.faults...)
+	switch {
+	case ctx.Err() != nil:
+		return result{}, fmt.Errorf("read interfaces: %w", ctx.Err())
+	case err != nil: // the rest is good
+		r.reading.Incomplete = append(r.reading.Incomplete, "interfaces: "+cause(err))
+	}
+	slices.SortFunc(ports, func(x, y port) int { return int(int64(x.index) - int64(y.index)) })
+	r.ports, r.leftOut = ports, w.leftOut
+	return r, nil
+}
+
+// basis is what of a reading stays until the device is read whole again.
+func basis(r *pb.SnmpReading) *pb.SnmpReading {
+	return &pb.SnmpReading{
+		SysName: r.GetSysName(), SysObjectId: r.GetSysObjectId(), Vendor: r.GetVendor(), OsName: r.GetOsName(), OsVersion: r.GetOsVersion(),
+		Hardware: r.GetHardware(), Location: r.GetLocation(), Contact: r.GetContact(), SerialNumber: r.GetSerialNumber(),
+		EngineId: r.GetEngineId(), SysDescr: r.GetSysDescr(), Storage: r.GetStorage(), Sensors: r.GetSensors(),
+		CpuPercent: r.GetCpuPercent(), Memory: r.GetMemory(), BgpPeers: r.GetBgpPeers(),
+	}
+}
+
+// was is what the poll before knew.
+func (d *device) was() (*pb.SnmpReading, *plan, time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.reading, d.plan, d.inventory
+}
+
+func (d *device) portsBefore() []port {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.ports // which is replaced, never changed
+}
+
+// hasRebooted compares sysUpTime with that of the last poll.
+func (d *device) hasRebooted(uptime uint32, now time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !d.UptimeAt.IsZero() && rebooted(d.Uptime, uptime, now.Sub(d.UptimeAt))
+}
+
+// inVLAN opens a device within a VLAN, as switches of Cisco have it.
+func inVLAN(ctx context.Context, t snmp.Target) func(vlan uint16) (snmp.Getter, func(), error) {
+	return func(vlan uint16) (snmp.Getter, func(), error) {
+		inside := t
+		if t.Credential.Version == snmp.V3 {
+			inside.Credential.Context = vlanContext(vlan)
+		} else {
+			inside.Credential.Community = fmt.Sprintf("%s@%d", t.Credential.Community, vlan)
+		}
+		inside.Retries = 0
+		client, err := snmp.Open(ctx, inside)
+		if err != nil {
+			return nil, nil, fmt.Errorf("open VLAN %d: %w", vlan, err)
+		}
+		return client, client.Close, nil
+	}
+}

@@ -1,0 +1,374 @@
+package snmp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/amoskys/amoskys/internal/obs"
+	"github.com/amoskys/amoskys/internal/snmp"
+)
+
+// search looks for devices in the subnets, at a bounded rate, and remembers which
+// credentials were refused.
+//
+// An address that is silent is asked again after an hour, then two, four … at most a day.
+// A credential that a device refuses is tried there again after six hours, then twelve …
+// at most a week, so that nobody is locked out.
+type search struct {
+	a         *Agent
+	addresses []netip.Addr
+	networks  []netip.Prefix
+	without   []netip.Prefix
+	pace      *pace
+	probes    atomic.Uint64 // requests sent
+	refused   atomic.Uint64 // credentials that a device refused
+
+	running sync.Mutex // one search at a time
+
+	mu     sync.Mutex // guards what follows
+	silent map[netip.Addr]silence
+	wrong  map[trial]wrong
+	names  map[string]string // targets that are no addresses, and why they are not found
+}
+
+// silence is an address that did not answer.
+type silence struct {
+	times uint8
+	until int64 // Unix seconds
+}
+
+// trial is a credential at a device.
+type trial struct {
+	at         netip.AddrPort
+	credential string
+}
+
+// Bounds and waits of the search.
+const (
+	silentFirst  = time.Hour
+	silentMost   = 24 * time.Hour
+	wrongFirst   = 6 * time.Hour
+	wrongMost    = 7 * 24 * time.Hour
+	maxWrong     = 10_000
+	maxAtOnce    = 256
+	resolveEvery = 5 * time.Minute
+)
+
+func newSearch(a *Agent) (*search, error) {
+	list, err := addresses(a.cfg.SNMP.ScanSubnets, a.cfg.SNMP.Exclude, a.cfg.Discovery.MaxAddresses)
+	if err != nil {
+		return nil, fmt.Errorf("snmp.scan_subnets: %w", err)
+	}
+	s := &search{
+		a: a, addresses: list, pace: newPace(a.cfg.Discovery.RatePerSecond),
+		silent: map[netip.Addr]silence{}, wrong: map[trial]wrong{}, names: map[string]string{},
+	}
+	s.networks, s.without = prefixes(a.cfg.SNMP.ScanSubnets), prefixes(a.cfg.SNMP.Exclude)
+	return s, nil
+}
+
+func prefixes(texts []string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, text := range texts {
+		if p, err := parseNetwork(text); err == nil { // Validate has seen to it
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// covers says whether the configuration, as it is now, lets an address be asked because
+// of its subnets. Targets are added on their own.
+func (s *search) covers(at netip.AddrPort) bool {
+	in := func(p netip.Prefix) bool { return p.Contains(at.Addr()) }
+	return slices.ContainsFunc(s.networks, in) && !slices.ContainsFunc(s.without, in)
+}
+
+// addTarget adds a device that the configuration names, if its name can be found now.
+func (s *search) addTarget(target string) {
+	host, port, err := splitTarget(target, s.a.cfg.SNMP.Port)
+	if err != nil {
+		return // Validate has seen to it
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		s.mu.Lock()
+		s.names[target] = "not looked up yet"
+		s.mu.Unlock()
+		return
+	}
+	if d, _ := s.a.book.add(netip.AddrPortFrom(addr, port), target); d == nil {
+		s.a.o.Logger.Warn("a target has no room", obs.KeyHost, target, obs.KeyReason, "polling.max_devices")
+	}
+}
+
+// run searches now and then until ctx ends.
+func (s *search) run(ctx context.Context) {
+	next := s.a.o.Now()
+	tick := time.NewTimer(0)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		wait := resolveEvery
+		s.resolve(ctx)
+		if now := s.a.o.Now(); len(s.addresses) > 0 && !now.Before(next) {
+			s.sweep(ctx, s.addresses, false, nil, nil)
+			next = now.Add(seconds(s.a.cfg.Discovery.IntervalSeconds))
+		}
+		if len(s.addresses) > 0 {
+			wait = min(wait, max(next.Sub(s.a.o.Now()), time.Second))
+		}
+		tick.Reset(wait)
+	}
+}
+
+// resolve looks up targets that are names.
+func (s *search) resolve(ctx context.Context) {
+	s.mu.Lock()
+	names := make([]string, 0, len(s.names))
+	for name := range s.names {
+		names = append(names, name)
+	}
+	s.mu.Unlock()
+	slices.Sort(names)
+	var faults []error
+	for _, target := range names {
+		host, port, _ := splitTarget(target, s.a.cfg.SNMP.Port)
+		found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil || len(found) == 0 {
+			faults = append(faults, fmt.Errorf("target %s: its address is not found: %w", target, err))
+			continue
+		}
+		s.mu.Lock()
+		delete(s.names, target)
+		s.mu.Unlock()
+		s.a.book.add(netip.AddrPortFrom(found[0].Unmap(), port), target)
+	}
+	s.a.o.Condition("targets", errors.Join(faults...))
+}
+
+// sweep asks each of a list of addresses, those that were silent only where eager or when
+// their time has come. progress is told how far it is, found each device; both may be nil.
+func (s *search) sweep(ctx context.Context, list []netip.Addr, eager bool, progress func(done, found int), found func(*device)) {
+	s.running.Lock()
+	defer s.running.Unlock()
+	began := s.a.o.Now()
+	atOnce := min(max(int(s.a.cfg.Discovery.RatePerSecond*s.a.cfg.Discovery.TimeoutSeconds), 1), maxAtOnce)
+	group, inner := errgroup.WithContext(ctx)
+	group.SetLimit(atOnce)
+	var done, devices atomic.Int64
+	for _, addr := range list {
+		if ctx.Err() != nil {
+			break
+		}
+		group.Go(func() error {
+			if d := s.visit(inner, addr, eager, began); d != nil {
+				devices.Add(1)
+				if found != nil {
+					found(d)
+				}
+			}
+			if n := done.Add(1); progress != nil {
+				progress(int(n), int(devices.Load()))
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // nobody fails
+	if n := devices.Load(); n > 0 {
+		s.a.o.Logger.Info("devices were found", obs.KeyCount, n, obs.KeyDuration, s.a.o.Now().Sub(began).String())
+	}
+}
+
+// visit asks one address, and returns the device if it is new.
+func (s *search) visit(ctx context.Context, addr netip.Addr, eager bool, now time.Time) *device {
+	at := netip.AddrPortFrom(addr.Unmap(), uint16(s.a.cfg.SNMP.Port))
+	if s.a.book.at(at) != nil || !eager && s.isSilent(at.Addr(), now) {
+		return nil
+	}
+	c, err := s.try(ctx, at, "", now)
+	if ctx.Err() != nil {
+		return nil
+	}
+	s.note(at.Addr(), err == nil, now)
+	if err != nil {
+		return nil
+	}
+	d, fresh := s.a.book.add(at, "")
+	if d == nil || !fresh {
+		return nil
+	}
+	d.mu.Lock()
+	d.Credential = c.name
+	d.mu.Unlock()
+	return d
+}
+
+func (s *search) isSilent(addr netip.Addr, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return now.Unix() < s.silent[addr].until
+}
+
+// note remembers whether an address answered.
+func (s *search) note(addr netip.Addr, answered bool, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if answered {
+		delete(s.silent, addr)
+		return
+	}
+	was := s.silent[addr]
+	wait := min(silentFirst<<min(was.times, 8), silentMost)
+	s.silent[addr] = silence{times: min(was.times+1, 8), until: now.Add(wait).Unix()}
+}
+
+// try asks a device with each credential but one, in order, until one is taken. Those that
+// it has refused lately are left out.
+func (s *search) try(ctx context.Context, at netip.AddrPort, but string, now time.Time) (credential, error) {
+	err := fmt.Errorf("%w to any of the credentials", snmp.ErrTimeout)
+	for _, c := range s.a.credentials {
+		if c.name == but || s.isRefused(at, c.name, now) {
+			continue
+		}
+		tryErr := s.knock(ctx, at, c)
+		switch {
+		case tryErr == nil:
+			s.right(at, c.name)
+			return c, nil
+		case ctx.Err() != nil:
+			return credential{}, tryErr
+		case snmp.Refused(tryErr):
+			s.refuse(at, c.name, now)
+			err = tryErr
+		case errors.Is(tryErr, snmp.ErrRefused), errors.Is(tryErr, snmp.ErrUnreachable):
+			return credential{}, tryErr // another credential changes nothing
+		}
+	}
+	return credential{}, err
+}
+
+// knock asks for sysObjectID with one credential. Each packet takes its turn.
+func (s *search) knock(ctx context.Context, at netip.AddrPort, c credential) error {
+	client, err := snmp.Open(ctx, snmp.Target{Addr: at, Credential: c.Credential, Timeout: seconds(s.a.cfg.Discovery.TimeoutSeconds)})
+	if err != nil {
+		return fmt.Errorf("open: %w", err)
+	}
+	defer client.Close()
+	packets := 1
+	if c.Version == snmp.V3 {
+		packets = 2 // the engine is asked for first
+	}
+	for range 1 + s.a.cfg.Discovery.Retries {
+		if waitErr := s.pace.wait(ctx, packets); waitErr != nil {
+			return waitErr
+		}
+		s.probes.Add(1)
+		if _, err = client.Get(ctx, oidSysObjectID); !errors.Is(err, snmp.ErrTimeout) {
+			break
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("ask: %w", err)
+	}
+	return nil
+}
+
+func (s *search) isRefused(at netip.AddrPort, name string, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return now.Before(s.wrong[trial{at, name}].Until)
+}
+
+// refuse remembers that a device does not take a credential.
+func (s *search) refuse(at netip.AddrPort, name string, now time.Time) {
+	s.refused.Add(1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := trial{at, name}
+	was, known := s.wrong[t]
+	if !known && len(s.wrong) >= maxWrong {
+		return // and the search is as slow as silence makes it
+	}
+	wait := min(wrongFirst<<min(was.Tries, 8), wrongMost)
+	s.wrong[t] = wrong{Addr: at.String(), Credential: name, Tries: was.Tries + 1, Until: now.Add(wait)}
+}
+
+// right forgets that a device did not take a credential.
+func (s *search) right(at netip.AddrPort, name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.wrong, trial{at, name})
+}
+
+// kept is what outlasts a restart.
+func (s *search) kept() []wrong {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]wrong, 0, len(s.wrong))
+	for _, w := range s.wrong {
+		out = append(out, w)
+	}
+	slices.SortFunc(out, func(x, y wrong) int {
+		return slices.Compare([]string{x.Addr, x.Credential}, []string{y.Addr, y.Credential})
+	})
+	return out
+}
+
+func (s *search) restore(list []wrong) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, w := range list[:min(len(list), maxWrong)] {
+		if at, err := netip.ParseAddrPort(w.Addr); err == nil && w.Tries > 0 {
+			s.wrong[trial{at, w.Credential}] = w
+		}
+	}
+}
+
+// pace lets through so many a second.
+type pace struct {
+	every time.Duration
+
+	mu   sync.Mutex // guards next
+	next time.Time
+}
+
+func newPace(perSecond float64) *pace {
+	return &pace{every: time.Duration(float64(time.Second) / perSecond)}
+}
+
+// wait takes n turns and waits until they come, or ctx ends.
+func (p *pace) wait(ctx context.Context, n int) error {
+	p.mu.Lock()
+	now := time.Now()
+	if p.next.Before(now) {
+		p.next = now
+	}
+	until := p.next
+	p.next = p.next.Add(time.Duration(n) * p.every)
+	p.mu.Unlock()
+	timer := time.NewTimer(until.Sub(now))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("wait for a turn: %w", ctx.Err())
+	case <-timer.C:
+		return nil
+	}
+}

@@ -1,0 +1,207 @@
+package snmp
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/amoskys/amoskys/internal/config"
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+	"github.com/amoskys/amoskys/internal/snmp"
+	"github.com/amoskys/amoskys/internal/snmp/identify"
+	"github.com/amoskys/amoskys/internal/snmp/module"
+)
+
+// surveyor reads devices whole, with walk modules, and knows what of them is read at each
+// poll.
+type surveyor struct {
+	know func() (knowledge, error)
+
+	mu    sync.Mutex // guards what follows
+	plans map[string]*plan
+}
+
+// knowledge is what is known of makers and tables.
+type knowledge struct {
+	prober  *identify.Prober
+	modules *module.Set
+}
+
+// plan is what is read of a device at each poll beside its interfaces: the tables that
+// tell of processors and memory. Devices of a kind share one.
+type plan struct{ modules []*module.Module }
+
+// survey is what a whole reading says beside interfaces.
+type survey struct {
+	reading  *pb.SnmpReading
+	identity identify.Identity
+	plan     *plan
+}
+
+// maxPlans bounds the kinds of devices that share plans; others have their own.
+const maxPlans = 1024
+
+// newSurveyor reads the user's modules. Those that are part of the program are read when
+// they are needed: an agent that asks nobody does without.
+func newSurveyor(folder string) (*surveyor, error) {
+	s := &surveyor{plans: map[string]*plan{}}
+	s.know = sync.OnceValues(func() (knowledge, error) {
+		facts, err := identify.BuiltIn()
+		if err != nil {
+			return knowledge{}, fmt.Errorf("read facts: %w", err)
+		}
+		set, err := module.Load(folder)
+		if err != nil {
+			return knowledge{}, fmt.Errorf("read modules: %w", err)
+		}
+		return knowledge{identify.New(facts, set), set}, nil
+	})
+	if folder == "" {
+		return s, nil
+	}
+	_, err := s.know()
+	return s, err
+}
+
+// trap names a trap as modules do; empty where none does.
+func (s *surveyor) trap(oid string) string {
+	k, err := s.know()
+	if err != nil {
+		return ""
+	}
+	return k.modules.Trap(oid)
+}
+
+// modules is the folder of the user's walk modules, empty for none.
+func (c *Config) modules(home config.Home) string {
+	if c.SNMP.Modules == "" {
+		return ""
+	}
+	return home.Path(c.SNMP.Modules)
+}
+
+// survey reads a device whole, without interfaces and without what places need.
+func (s *surveyor) survey(ctx context.Context, g snmp.Getter) (survey, error) {
+	k, err := s.know()
+	if err != nil {
+		return survey{}, err
+	}
+	id, err := k.prober.Identify(ctx, moduleGetter{g})
+	if err != nil {
+		return survey{}, fmt.Errorf("identify: %w", err)
+	}
+	modules := namesOnly(k.prober.Modules(id))
+	o, err := k.prober.Read(ctx, moduleGetter{g}, &id, modules, module.Options{NoSlow: true})
+	if ctx.Err() != nil {
+		return survey{}, fmt.Errorf("survey: %w", ctx.Err())
+	}
+	_ = err // it stands in the reading's incomplete, and what was read is good
+	return survey{reading: o.Reading, identity: id, plan: s.plan(modules, o.Tables)}, nil
+}
+
+// namesOnly are modules that read of interfaces their names alone, which neighbours are
+// known by: the rest is read by readPorts.
+func namesOnly(modules []*module.Module) []*module.Module {
+	out := make([]*module.Module, 0, len(modules))
+	for _, m := range modules {
+		c := *m
+		c.Tables = slices.Clone(m.Tables)
+		for i := range c.Tables {
+			if t := &c.Tables[i]; t.Name == "ifTable" || t.Name == "ifXTable" {
+				t.Columns = slices.DeleteFunc(slices.Clone(t.Columns), func(c module.Column) bool { return c.Name != "ifDescr" && c.Name != "ifName" })
+			}
+		}
+		out = append(out, &c)
+	}
+	return out
+}
+
+// plan keeps of modules the tables and groups that told something of processors or memory.
+func (s *surveyor) plan(modules []*module.Module, found *module.Tables) *plan {
+	var kept []*module.Module
+	var words []string
+	for _, m := range modules {
+		c := *m
+		c.Groups = slices.DeleteFunc(slices.Clone(m.Groups), func(g module.Group) bool { return !loads(g.Into) || !answered(found.Rows(g.Name)) })
+		c.Tables = slices.DeleteFunc(slices.Clone(m.Tables), func(t module.Table) bool { return !loads(t.Into) || !answered(found.Rows(t.Name)) })
+		if len(c.Groups)+len(c.Tables) == 0 {
+			continue
+		}
+		kept = append(kept, &c)
+		for _, g := range c.Groups {
+			words = append(words, m.Name+"."+g.Name)
+		}
+		for _, t := range c.Tables {
+			words = append(words, m.Name+"."+t.Name)
+		}
+	}
+	name := strings.Join(words, " ")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.plans[name]
+	if p == nil {
+		p = &plan{modules: kept}
+		if len(s.plans) < maxPlans {
+			s.plans[name] = p
+		}
+	}
+	return p
+}
+
+func loads(into []module.Into) bool {
+	return slices.ContainsFunc(into, func(i module.Into) bool { return i.CPU != "" || i.IdleCPU != "" || i.Memory != nil })
+}
+
+func answered(rows *module.Rows) bool {
+	for i := range rows.List {
+		for _, v := range rows.List[i].Values {
+			if v.Known {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// load reads processors and memory into r.
+func (s *surveyor) load(ctx context.Context, g snmp.Getter, p *plan, r *pb.SnmpReading) {
+	if p == nil || len(p.modules) == 0 {
+		return
+	}
+	tables, err := module.Walk(ctx, moduleGetter{g}, p.modules, module.Options{NoSlow: true})
+	if tables == nil {
+		return
+	}
+	r.CpuPercent, r.Memory = nil, nil
+	fresh := &pb.SnmpReading{}
+	tables.Fill(fresh)
+	r.CpuPercent, r.Memory = fresh.GetCpuPercent(), fresh.GetMemory()
+	r.Incomplete = append(r.Incomplete, tables.Incomplete...)
+	if err != nil && len(tables.Incomplete) == 0 {
+		r.Incomplete = append(r.Incomplete, "processors and memory: "+cause(err))
+	}
+}
+
+// moduleGetter reads for modules.
+type moduleGetter struct{ g snmp.Getter }
+
+var _ module.Getter = moduleGetter{}
+
+// Get implements module.Getter.
+func (m moduleGetter) Get(ctx context.Context, oids ...string) ([]module.Variable, error) {
+	got, err := m.g.Get(ctx, oids...)
+	out := make([]module.Variable, len(got))
+	for i, v := range got {
+		out[i] = module.Variable{OID: v.OID, Value: v.Value}
+	}
+	return out, err //nolint:wrapcheck // the same errors
+}
+
+// Walk implements module.Getter.
+func (m moduleGetter) Walk(ctx context.Context, root string, each func(module.Variable) error) error {
+	return m.g.Walk(ctx, root, func(v snmp.Variable) error { //nolint:wrapcheck // the same errors
+		return each(module.Variable{OID: v.OID, Value: v.Value})
+	})
+}

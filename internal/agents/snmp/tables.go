@@ -1,0 +1,281 @@
+package snmp
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"github.com/amoskys/amoskys/internal/snmp"
+	"github.com/amoskys/amoskys/internal/snmp/place"
+)
+
+// Objects that say where addresses are.
+const (
+	oidBridgeAddress = "1.3.6.1.2.1.17.1.1.0"            // dot1dBaseBridgeAddress, RFC 4188
+	oidBridgePort    = "1.3.6.1.2.1.17.1.4.1.2"          // dot1dBasePortIfIndex
+	oidFDBPort       = "1.3.6.1.2.1.17.4.3.1.2"          // dot1dTpFdbPort
+	oidFDBStatus     = "1.3.6.1.2.1.17.4.3.1.3"          // dot1dTpFdbStatus
+	oidVLANFDBPort   = "1.3.6.1.2.1.17.7.1.2.2.1.2"      // dot1qTpFdbPort, RFC 4363
+	oidVLANFDBStatus = "1.3.6.1.2.1.17.7.1.2.2.1.3"      // dot1qTpFdbStatus
+	oidVLANFDB       = "1.3.6.1.2.1.17.7.1.4.2.1.3"      // dot1qVlanFdbId
+	oidARP           = "1.3.6.1.2.1.4.22.1.2"            // ipNetToMediaPhysAddress, RFC 4293
+	oidNeighbors     = "1.3.6.1.2.1.4.35.1.4"            // ipNetToPhysicalPhysAddress
+	oidAggregate     = "1.2.840.10006.300.43.1.2.1.1.13" // dot3adAggPortAttachedAggID, IEEE 802.3ad
+	oidCiscoVLAN     = "1.3.6.1.4.1.9.9.46.1.3.1.1.2"    // vtpVlanState
+	ciscoEnterprise  = "1.3.6.1.4.1.9."
+)
+
+// Bounds of what one device may say.
+const (
+	maxForwards = 65_536
+	maxARP      = 65_536
+	// maxVLANs is of how many VLANs a switch of Cisco is asked on its own.
+	maxVLANs = 256
+)
+
+// States of an entry (RFC 4188, dot1dTpFdbStatus).
+const (
+	fdbInvalid = 2
+	fdbSelf    = 4
+)
+
+// whereabouts are what the tables of one device say of others.
+type whereabouts struct {
+	bridge    place.MAC // its own; zero where it does not bridge
+	forwards  []place.Entry
+	addresses []place.Address
+	members   map[uint32]uint32
+	faults    []string // for SnmpReading.incomplete
+	leftOut   int
+}
+
+// readWhereabouts reads the forwarding and address tables of a device. inVLAN opens the
+// device within a VLAN, as switches of Cisco want it that keep a table for each
+// (community@VLAN, or the context vlan-N); nil does not. A table that fails costs itself.
+func readWhereabouts(ctx context.Context, g snmp.Getter, object string, inVLAN func(vlan uint16) (snmp.Getter, func(), error)) whereabouts {
+	w := whereabouts{members: map[uint32]uint32{}}
+	if got, err := g.Get(ctx, oidBridgeAddress); err == nil && len(got) == 1 {
+		w.bridge, _ = macOf(got[0].Bytes())
+	}
+	ports := w.bridgePorts(ctx, g)
+	if len(ports) > 0 {
+		w.perVLAN(ctx, g, ports)
+		if len(w.forwards) == 0 {
+			w.plain(ctx, g, ports, 0)
+		}
+	}
+	if inVLAN != nil && len(object) > len(ciscoEnterprise) && object[:len(ciscoEnterprise)] == ciscoEnterprise && !w.hasVLANs() {
+		w.cisco(ctx, g, inVLAN)
+	}
+	w.walk(ctx, g, "aggregates", oidAggregate, 1, func(arcs []uint32, v snmp.Variable) {
+		if n, ok := v.Uint(); ok && n != 0 && n < 1<<32 && uint32(n) != arcs[0] {
+			w.members[arcs[0]] = uint32(n)
+		}
+	})
+	w.arp(ctx, g)
+	return w
+}
+
+func (w *whereabouts) hasVLANs() bool {
+	return slices.ContainsFunc(w.forwards, func(e place.Entry) bool { return e.VLAN != 0 })
+}
+
+// walk calls each for every row whose index has at least so many arcs.
+func (w *whereabouts) walk(ctx context.Context, g snmp.Getter, what, oid string, arcs int, each func(arcs []uint32, v snmp.Variable)) {
+	err := g.Walk(ctx, oid, func(v snmp.Variable) error {
+		index, below := snmp.Index(oid, v.OID)
+		if !below {
+			return nil
+		}
+		if list, ok := snmp.Arcs(index); ok && len(list) >= arcs {
+			each(list, v)
+		}
+		return nil
+	})
+	if err != nil {
+		w.faults = append(w.faults, what+": "+cause(err))
+	}
+}
+
+// bridgePorts are the ifIndex of the ports of a bridge.
+func (w *whereabouts) bridgePorts(ctx context.Context, g snmp.Getter) map[uint32]uint32 {
+	ports := map[uint32]uint32{}
+	w.walk(ctx, g, "ports of the bridge", oidBridgePort, 1, func(arcs []uint32, v snmp.Variable) {
+		if n, ok := v.Uint(); ok && n < 1<<32 && len(ports) < maxForwards {
+			ports[arcs[0]] = uint32(n)
+		}
+	})
+	return ports
+}
+
+// perVLAN reads the table that names VLANs (Q-BRIDGE-MIB), by filtering databases.
+func (w *whereabouts) perVLAN(ctx context.Context, g snmp.Getter, ports map[uint32]uint32) {
+	skip := map[string]bool{}
+	w.walk(ctx, g, "states of the forwarding table", oidVLANFDBStatus, 7, func(arcs []uint32, v snmp.Variable) {
+		if n, _ := v.Int(); (n == fdbInvalid || n == fdbSelf) && len(skip) < maxForwards {
+			skip[key(arcs)] = true
+		}
+	})
+	databases := map[uint32]uint16{}
+	found := false
+	w.walk(ctx, g, "forwarding table", oidVLANFDBPort, 7, func(arcs []uint32, v snmp.Variable) {
+		if !found { // only now is it worth to ask
+			found = true
+		}
+		if skip[key(arcs)] {
+			return
+		}
+		w.forward(arcs[1:7], arcs[0], v, ports)
+	})
+	if !found {
+		return
+	}
+	w.walk(ctx, g, "VLANs of the forwarding table", oidVLANFDB, 2, func(arcs []uint32, v snmp.Variable) {
+		n, ok := v.Uint()
+		if _, have := databases[uint32(n)]; ok && n < 1<<32 && arcs[1] < 4096 && !have && len(databases) < 4096 {
+			databases[uint32(n)] = uint16(arcs[1])
+		}
+	})
+	for i := range w.forwards { // forward has kept the database
+		if vlan, ok := databases[uint32(w.forwards[i].VLAN)]; ok {
+			w.forwards[i].VLAN = vlan
+		}
+	}
+}
+
+// plain reads the table that knows no VLANs (BRIDGE-MIB).
+func (w *whereabouts) plain(ctx context.Context, g snmp.Getter, ports map[uint32]uint32, vlan uint32) {
+	skip := map[string]bool{}
+	w.walk(ctx, g, "states of the forwarding table", oidFDBStatus, 6, func(arcs []uint32, v snmp.Variable) {
+		if n, _ := v.Int(); (n == fdbInvalid || n == fdbSelf) && len(skip) < maxForwards {
+			skip[key(arcs)] = true
+		}
+	})
+	w.walk(ctx, g, "forwarding table", oidFDBPort, 6, func(arcs []uint32, v snmp.Variable) {
+		if !skip[key(arcs)] {
+			w.forward(arcs[:6], vlan, v, ports)
+		}
+	})
+}
+
+func key(arcs []uint32) string {
+	b := make([]byte, 0, 4*len(arcs))
+	for _, a := range arcs {
+		b = append(b, byte(a>>24), byte(a>>16), byte(a>>8), byte(a))
+	}
+	return string(b)
+}
+
+// forward takes an entry. A port that is no interface (0 is the switch itself) is none.
+func (w *whereabouts) forward(mac []uint32, vlan uint32, v snmp.Variable, ports map[uint32]uint32) {
+	n, ok := v.Uint()
+	address, isMAC := macOfArcs(mac)
+	if !ok || !isMAC || n == 0 || n >= 1<<32 {
+		return
+	}
+	if len(w.forwards) >= maxForwards {
+		w.leftOut++
+		return
+	}
+	index, known := ports[uint32(n)]
+	if !known {
+		index = uint32(n)
+	}
+	w.forwards = append(w.forwards, place.Entry{MAC: address, VLAN: uint16(min(vlan, 1<<16-1)), Port: index})
+}
+
+// cisco reads the table of each VLAN on its own.
+func (w *whereabouts) cisco(ctx context.Context, g snmp.Getter, inVLAN func(vlan uint16) (snmp.Getter, func(), error)) {
+	var vlans []uint16
+	w.walk(ctx, g, "VLANs", oidCiscoVLAN, 2, func(arcs []uint32, v snmp.Variable) {
+		vlan := arcs[len(arcs)-1]
+		if n, _ := v.Int(); n == 1 && vlan > 0 && vlan < 4095 && (vlan < 1002 || vlan > 1005) {
+			vlans = append(vlans, uint16(vlan))
+		}
+	})
+	if len(vlans) > maxVLANs {
+		w.faults = append(w.faults, fmt.Sprintf("forwarding tables: %d of %d VLANs are read", maxVLANs, len(vlans)))
+		vlans = vlans[:maxVLANs]
+	}
+	plain := w.forwards
+	w.forwards = nil
+	for _, vlan := range vlans {
+		before := len(w.faults)
+		inside, done, err := inVLAN(vlan)
+		if err != nil {
+			continue // a device that is not asked that way
+		}
+		if ports := w.bridgePorts(ctx, inside); len(ports) > 0 {
+			w.plain(ctx, inside, ports, uint32(vlan))
+		}
+		done()
+		if ctx.Err() != nil || len(w.faults) > before { // it does not know of VLANs
+			break
+		}
+	}
+	if len(w.forwards) == 0 {
+		w.forwards = plain
+	}
+}
+
+// arp reads both address tables: the one for IPv4 alone, and the one for both.
+func (w *whereabouts) arp(ctx context.Context, g snmp.Getter) {
+	note := func(octets []uint32, v snmp.Variable) {
+		mac, ok := macOf(v.Bytes())
+		ip, valid := addressOfArcs(octets)
+		switch {
+		case !ok || !valid:
+		case len(w.addresses) >= maxARP:
+			w.leftOut++
+		default:
+			w.addresses = append(w.addresses, place.Address{MAC: mac, IP: ip})
+		}
+	}
+	w.walk(ctx, g, "ARP table", oidARP, 5, func(arcs []uint32, v snmp.Variable) { note(arcs[1:5], v) })
+	w.walk(ctx, g, "neighbour table", oidNeighbors, 7, func(arcs []uint32, v snmp.Variable) {
+		// ifIndex, type of address, length, octets (RFC 4001)
+		if n := int(arcs[2]); n == len(arcs)-3 && (n == 4 || n == 16 || n == 20) {
+			note(arcs[3:3+n], v)
+		}
+	})
+}
+
+func macOf(b []byte) (place.MAC, bool) {
+	if len(b) != 6 {
+		return place.MAC{}, false
+	}
+	return place.MAC(b), true
+}
+
+func macOfArcs(arcs []uint32) (place.MAC, bool) {
+	var m place.MAC
+	if len(arcs) != len(m) {
+		return m, false
+	}
+	for i, a := range arcs {
+		if a > 255 {
+			return m, false
+		}
+		m[i] = byte(a)
+	}
+	return m, true
+}
+
+func addressOfArcs(arcs []uint32) (netip.Addr, bool) {
+	if len(arcs) == 20 { // with a zone behind
+		arcs = arcs[:16]
+	}
+	b := make([]byte, len(arcs))
+	for i, a := range arcs {
+		if a > 255 {
+			return netip.Addr{}, false
+		}
+		b[i] = byte(a)
+	}
+	return netip.AddrFromSlice(b)
+}
+
+// vlanContext is the name of the context of SNMPv3 in which Cisco keeps a VLAN's table.
+func vlanContext(vlan uint16) string { return "vlan-" + strconv.Itoa(int(vlan)) }
