@@ -115,7 +115,7 @@ func (a *Agent) look(ctx context.Context) {
 // describe is the note for people.
 func (a *Agent) describe() {
 	c := a.book.count()
-	text := fmt.Sprintf("polls %s", obs.Counted(uint64(c.devices), "device", "devices"))
+	text := "polls " + obs.Counted(uint64(c.devices), "device", "devices")
 	if c.silent > 0 {
 		text += fmt.Sprintf(", of which %d do not answer", c.silent)
 	}

@@ -70,17 +70,17 @@ const edgeSwitch = `1.3.6.1.2.1.1.1.0|4|Test switch, version 1.2
 `
 
 // starting is the configuration of an agent that polls one address and settles at once.
-func starting(at netip.AddrPort, more string) string {
+func starting(at netip.AddrPort) string {
 	return "agent: {interval_seconds: 0.2}\nsnmp: {targets: ['" + at.String() + "'], community: opensesame}\n" +
 		"polling: {timeout_seconds: 1, retries: 1}\nplaces: {interval_seconds: 1}\n" +
-		"traps: {listen: '127.0.0.1:0'}\n" + more
+		"traps: {listen: '127.0.0.1:0'}\n"
 }
 
 func TestConformance(t *testing.T) {
 	_, at := snmptest.Start(t, snmptest.NewDevice("opensesame", snmptest.Load(t, edgeSwitch)))
 	reader := testReader()
 	agenttest.Suite{
-		Definition: Definition(), Config: starting(at, ""),
+		Definition: Definition(), Config: starting(at),
 		Types: []string{event.TypeSNMPReading, event.TypeDeviceDiscovered, event.TypeDeviceMoved},
 		Metrics: []string{
 			"snmp_up", "snmp_system_uptime", "snmp_interface_bytes_in", "snmp_interface_bytes_out", "snmp_interface_errors",

@@ -197,8 +197,7 @@ func columnName(oid string) string {
 
 // cause is what went wrong, without how far it came.
 func cause(err error) string {
-	var walk *snmp.WalkError
-	if errors.As(err, &walk) {
+	if walk, ok := errors.AsType[*snmp.WalkError](err); ok {
 		err = walk.Err
 	}
 	return err.Error()

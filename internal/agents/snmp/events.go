@@ -3,6 +3,7 @@ package snmp
 import (
 	"cmp"
 	"context"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -223,7 +224,7 @@ func trapEvent(t *trap, d *device) *pb.Event {
 	}
 	r := &pb.SnmpReading{Target: t.from.String(), SysName: about.GetName(), TrapOid: t.oid, TrapName: t.name}
 	if len(t.engine) > 0 {
-		r.EngineId = fmt.Sprintf("%x", t.engine)
+		r.EngineId = hex.EncodeToString(t.engine)
 	}
 	if t.uptime > 0 {
 		r.Uptime = durationpb.New(t.uptime)
@@ -245,7 +246,7 @@ func trapEvent(t *trap, d *device) *pb.Event {
 func (d *device) portName(t *trap) string {
 	index := t.value(oidIfIndex)
 	for i := range d.ports {
-		if fmt.Sprint(d.ports[i].index) == index {
+		if number32(d.ports[i].index) == index {
 			return d.ports[i].label()
 		}
 	}

@@ -38,7 +38,7 @@ func (a *Agent) exposed(d *device, now time.Time) *pb.Event {
 		Tactics: []string{"Collection", "Discovery"}, Techniques: []string{"T1602.001"},
 		Confidence: 1, RiskScore: 60, Status: status,
 		FalsePositives: []string{"A device that answers only the addresses that poll it: keep it, and mark the finding as known."},
-		Observables:    map[string]string{"device.id": d.UID, "destination.ip": ip, "destination.port": fmt.Sprint(d.at.Port()), "network.protocol": "snmp"},
+		Observables:    map[string]string{"device.id": d.UID, "destination.ip": ip, "destination.port": number32(uint32(d.at.Port())), "network.protocol": "snmp"},
 	}
 	return &pb.Event{
 		Type: TypePrefix + findingCommunity, Severity: pb.Severity_SEVERITY_MEDIUM, About: d.about(),

@@ -98,10 +98,10 @@ func (l *lab) wait(t *testing.T, typ string, ok func(*pb.Event) bool) *pb.Event 
 
 func whatever(*pb.Event) bool { return true }
 
-// change is a recording with some lines in place of others.
-func change(t *testing.T, text string, pairs ...string) *snmptest.Record {
+// change is the recording of the switch with some lines in place of others.
+func change(t *testing.T, pairs ...string) *snmptest.Record {
 	t.Helper()
-	return snmptest.Load(t, strings.NewReplacer(pairs...).Replace(text))
+	return snmptest.Load(t, strings.NewReplacer(pairs...).Replace(edgeSwitch))
 }
 
 // TestLife: a device is found out about, read with rates, seen to lose a link and to
@@ -110,7 +110,7 @@ func TestLife(t *testing.T) {
 	d := snmptest.NewDevice("opensesame", snmptest.Load(t, edgeSwitch))
 	_, at := snmptest.Start(t, d)
 	before := goleak.IgnoreCurrent()
-	l := start(t, t.TempDir(), starting(at, ""))
+	l := start(t, t.TempDir(), starting(at))
 	inv := l.wait(t, event.TypeDeviceDiscovered, whatever)
 	body := inv.GetDevice()
 	if body.GetHostname() != "edge-1" || body.GetUid() != "mac-00005e005301" || inv.GetAbout().GetUid() != body.GetUid() {
@@ -124,7 +124,7 @@ func TestLife(t *testing.T) {
 		t.Errorf("first reading of Gi24 %v", got)
 	}
 	// Gi1 counts on, Gi24 wraps, Gi2 comes up.
-	d.Replay(change(t, edgeSwitch, "1.6.1|70|10000000000", "1.6.1|70|10000060000", ".10.24|65|4294967000", ".10.24|65|5000", "2.1.8.2|2|2", "2.1.8.2|2|1"))
+	d.Replay(change(t, "1.6.1|70|10000000000", "1.6.1|70|10000060000", ".10.24|65|4294967000", ".10.24|65|5000", "2.1.8.2|2|2", "2.1.8.2|2|1"))
 	moved := l.wait(t, event.TypeSNMPReading, func(ev *pb.Event) bool { return ev.GetSnmp().GetInterfaces()[0].GetBytesInPerSecond() > 0 }).GetSnmp()
 	if got := moved.GetInterfaces()[2].GetBytesInPerSecond(); got <= 0 {
 		t.Errorf("a wrapped counter has the rate %v", got)
@@ -132,7 +132,7 @@ func TestLife(t *testing.T) {
 	if ev := l.wait(t, event.TypeSNMPInterfaceUp, whatever); ev.GetSnmp().GetInterfaces()[0].GetName() != "Gi2" {
 		t.Errorf("up %v", ev)
 	}
-	d.Replay(change(t, edgeSwitch, "67|360000", "67|100", "1.6.1|70|10000000000", "1.6.1|70|5"))
+	d.Replay(change(t, "67|360000", "67|100", "1.6.1|70|10000000000", "1.6.1|70|5"))
 	if ev := l.wait(t, event.TypeSNMPReboot, whatever); ev.GetSnmp().GetUptime().AsDuration() != time.Second {
 		t.Errorf("reboot %v", ev)
 	}
@@ -151,7 +151,7 @@ func TestWhere(t *testing.T) {
 	_, edgeAt := snmptest.Start(t, edge)
 	_, coreAt := snmptest.Start(t, hub)
 	dir := t.TempDir()
-	yaml := starting(edgeAt, "")
+	yaml := starting(edgeAt)
 	yaml = strings.Replace(yaml, "'], community", "', '"+coreAt.String()+"'], community", 1)
 	l := start(t, dir, yaml)
 	of := func(mac string) func(*pb.Event) bool {
@@ -165,7 +165,7 @@ func TestWhere(t *testing.T) {
 		t.Errorf("addresses %v", ip)
 	}
 	l.wait(t, event.TypeDeviceMoved, of("00:00:5e:00:53:12"))
-	edge.Replay(change(t, edgeSwitch, "83.17|2|1", "83.17|2|2"))
+	edge.Replay(change(t, "83.17|2|1", "83.17|2|2"))
 	moved := l.wait(t, event.TypeDeviceMoved, func(ev *pb.Event) bool { return len(ev.GetDevice().GetPlugged()) == 2 })
 	if p := moved.GetDevice().GetPlugged(); p[0].GetPort() != "Gi2" || p[1].GetPort() != "Gi1" || !strings.Contains(moved.GetMessage(), "192.0.2.17") {
 		t.Errorf("moved %v", moved)
@@ -189,7 +189,7 @@ func TestSearch(t *testing.T) {
 	user := monitor()
 	secret := snmptest.NewDevice("", snmptest.Load(t, edgeSwitch))
 	secret.Users, secret.Addr = []snmp.Credential{user}, netip.MustParseAddr("127.0.3.1")
-	plain := snmptest.NewDevice("public", change(t, edgeSwitch, "edge-1", "open", "00005e0053", "00005e0054"))
+	plain := snmptest.NewDevice("public", change(t, "edge-1", "open", "00005e0053", "00005e0054"))
 	plain.Addr = netip.MustParseAddr("127.0.3.2")
 	_, at := snmptest.Start(t, secret, plain)
 	yaml := fmt.Sprintf(`agent: {interval_seconds: 0.3}
@@ -242,9 +242,9 @@ traps: {listen: ""}
 // TestTrapToEvent: a trap over UDP becomes an event about the device that sent it, and an
 // inform is confirmed; what is no trap is counted, and who sends too many is cut off.
 func TestTrapToEvent(t *testing.T) {
-	d := snmptest.NewDevice("opensesame", change(t, edgeSwitch, "2.1.1.2|2|2", "2.1.1.2|2|2"))
+	d := snmptest.NewDevice("opensesame", change(t, "2.1.1.2|2|2", "2.1.1.2|2|2"))
 	_, at := snmptest.Start(t, d)
-	l := prepare(t, t.TempDir(), starting(at, ""))
+	l := prepare(t, t.TempDir(), starting(at))
 	opened := make(chan net.Addr, 1)
 	l.traps.opened = func(a net.Addr) { opened <- a }
 	ctx, cancel := context.WithCancel(t.Context())
@@ -291,7 +291,7 @@ func TestTrapToEvent(t *testing.T) {
 // TestTasks: one device is polled and walked on demand, and nobody else is asked.
 func TestTasks(t *testing.T) {
 	_, at := snmptest.Start(t, snmptest.NewDevice("opensesame", snmptest.Load(t, edgeSwitch)))
-	l := prepare(t, t.TempDir(), starting(at, ""))
+	l := prepare(t, t.TempDir(), starting(at))
 	run := func(name string, values task.Values) (string, error) {
 		var out strings.Builder
 		err := l.RunTask(t.Context(), task.NewCall(name, values, &out, nil))

@@ -1,6 +1,7 @@
 package snmp
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -249,7 +250,7 @@ func (m *metrics) device(w sink, d *device, most int) int {
 
 func (m *metrics) port(w sink, p *port, name, ip string) {
 	labels := []string{name, ip, number32(p.index), p.name, p.alias}
-	with := func(direction string) []string { return append(labels[:len(labels):len(labels)], direction) }
+	with := func(direction string) []string { return append(slices.Clip(labels), direction) }
 	up := 0.0
 	if p.oper == 1 {
 		up = 1

@@ -158,7 +158,7 @@ func (p *plugs) step(now time.Time) []*pb.Event {
 		p.a.metrics.moved(p.pending)
 	}
 	n := min(len(p.pending), maxMovesAtOnce)
-	var events []*pb.Event
+	events := make([]*pb.Event, 0, n)
 	for _, mv := range p.pending[:n] {
 		events = append(events, moveEvent(mv, now))
 	}
@@ -234,7 +234,7 @@ func moveEvent(mv place.Move, now time.Time) *pb.Event {
 		who = inv.GetIp()[0] + " (" + mac + ")"
 	}
 	at := mv.New.Port + " of " + mv.New.SwitchName
-	typ, severity, message := event.TypeDeviceMoved, pb.Severity_SEVERITY_INFORMATIONAL, ""
+	typ, severity, message := event.TypeDeviceMoved, pb.Severity_SEVERITY_INFORMATIONAL, who+" is plugged in at "+at
 	switch mv.Kind {
 	case place.Moved:
 		message = fmt.Sprintf("%s is plugged in at %s, before at %s of %s", who, at, mv.Old.Port, mv.Old.SwitchName)
@@ -243,10 +243,8 @@ func moveEvent(mv place.Move, now time.Time) *pb.Event {
 		inv.Changed = []string{"plugged", "flapping"}
 		message = fmt.Sprintf("%s goes to and fro between %s and %s of %s: a loop, or the same address twice", who, at, mv.Old.Port, mv.Old.SwitchName)
 	case place.Appeared:
-		message = who + " is plugged in at " + at
 	default:
 		typ, inv.Changed = event.TypeDeviceChanged, []string{"refresh"}
-		message = who + " is plugged in at " + at
 	}
 	if mv.Old.SwitchUID != "" {
 		inv.Plugged = append(inv.Plugged, switchPort(mv.Old, mac))
