@@ -88,12 +88,12 @@ func (s *surveyor) survey(ctx context.Context, g snmp.Getter) (survey, error) {
 	if err != nil {
 		return survey{}, err
 	}
-	id, err := k.prober.Identify(ctx, moduleGetter{g})
+	id, err := k.prober.Identify(ctx, g)
 	if err != nil {
 		return survey{}, fmt.Errorf("identify: %w", err)
 	}
 	modules := namesOnly(k.prober.Modules(id))
-	o, err := k.prober.Read(ctx, moduleGetter{g}, &id, modules, module.Options{NoSlow: true})
+	o, err := k.prober.Read(ctx, g, &id, modules, module.Options{NoSlow: true})
 	if ctx.Err() != nil {
 		return survey{}, fmt.Errorf("survey: %w", ctx.Err())
 	}
@@ -170,7 +170,7 @@ func (s *surveyor) load(ctx context.Context, g snmp.Getter, p *plan, r *pb.SnmpR
 	if p == nil || len(p.modules) == 0 {
 		return
 	}
-	tables, err := module.Walk(ctx, moduleGetter{g}, p.modules, module.Options{NoSlow: true})
+	tables, err := module.Walk(ctx, g, p.modules, module.Options{NoSlow: true})
 	if tables == nil {
 		return
 	}
@@ -182,26 +182,4 @@ func (s *surveyor) load(ctx context.Context, g snmp.Getter, p *plan, r *pb.SnmpR
 	if err != nil && len(tables.Incomplete) == 0 {
 		r.Incomplete = append(r.Incomplete, "processors and memory: "+cause(err))
 	}
-}
-
-// moduleGetter reads for modules.
-type moduleGetter struct{ g snmp.Getter }
-
-var _ module.Getter = moduleGetter{}
-
-// Get implements module.Getter.
-func (m moduleGetter) Get(ctx context.Context, oids ...string) ([]module.Variable, error) {
-	got, err := m.g.Get(ctx, oids...)
-	out := make([]module.Variable, len(got))
-	for i, v := range got {
-		out[i] = module.Variable{OID: v.OID, Value: v.Value}
-	}
-	return out, err //nolint:wrapcheck // the same errors
-}
-
-// Walk implements module.Getter.
-func (m moduleGetter) Walk(ctx context.Context, root string, each func(module.Variable) error) error {
-	return m.g.Walk(ctx, root, func(v snmp.Variable) error { //nolint:wrapcheck // the same errors
-		return each(module.Variable{OID: v.OID, Value: v.Value})
-	})
 }
