@@ -113,6 +113,8 @@ type Inventory struct {
 	mu    sync.Mutex // guards what follows
 	state state
 	pages pages
+	// listings are the newest answers, the oldest first.
+	listings []*listing
 }
 
 // state is all that events make.

@@ -69,59 +69,41 @@ func (t token) encode(req *pb.ListDevicesRequest) string {
 	return base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint32(b, tokenSum(b, req)))
 }
 
-// from returns the list that a page is of, and where it begins in it. found is what
-// matches now.
-func (p *pages) from(t token, found []*pb.DeviceInventory) (list []*pb.DeviceInventory, from int) {
-	if t == (token{}) {
-		return found, 0
-	}
-	uids, ok := p.lists[t.list]
-	if !ok {
-		for i, d := range found {
-			if d.GetLastSeenTime().GetSeconds() <= t.seen {
-				return found, i
-			}
-		}
-		return found, len(found)
-	}
-	now := make(map[string]*pb.DeviceInventory, len(found))
-	for _, d := range found {
-		now[d.GetUid()] = d
-	}
-	rest := uids[min(int(t.at), len(uids)):]
-	list = make([]*pb.DeviceInventory, 0, len(rest))
-	for _, uid := range rest {
-		if d := now[uid]; d != nil { // else it is gone, or matches no more
-			list = append(list, d)
-		}
-	}
-	return list, 0
+// page is the rest of a list from where a page begins.
+type page struct {
+	list uint64 // its number; 0 where it is not remembered yet
+	at   int    // index of uids[0] in it
+	uids []string
 }
 
-// next is the token of the page that begins at an index of a list. It remembers the list
-// where that is not yet.
-func (p *pages) next(t token, req *pb.ListDevicesRequest, list []*pb.DeviceInventory, at int) string {
-	next := token{list: t.list, seen: list[at].GetLastSeenTime().GetSeconds()}
-	uids, kept := p.lists[t.list]
-	if !kept || t == (token{}) {
-		next.list = rand.Uint64() | 1 //nolint:gosec // a name, not a secret
-		uids = make([]string, len(list))
-		for i, d := range list {
-			uids[i] = d.GetUid()
+// page returns what a page is of: of the list that its token names; where that is
+// forgotten, of the present one from the first device that was not seen since.
+func (p *pages) page(t token, now *listing, seen func(uid string) int64) page {
+	if t == (token{}) {
+		return page{uids: now.uids}
+	}
+	if uids, ok := p.lists[t.list]; ok {
+		at := min(int(t.at), len(uids))
+		return page{t.list, at, uids[at:]}
+	}
+	for i, uid := range now.uids {
+		if seen(uid) <= t.seen {
+			return page{uids: now.uids[i:]}
 		}
+	}
+	return page{}
+}
+
+// next is the token of the page that begins at index i of the rest of a list, with a
+// device last seen then. It remembers the list where that is not yet.
+func (p *pages) next(of page, i int, seen int64, req *pb.ListDevicesRequest) string {
+	if of.list == 0 {
+		of.list, of.at = rand.Uint64()|1, 0 //nolint:gosec // a name, not a secret
 		if len(p.order) >= maxLists {
 			delete(p.lists, p.order[0])
 			p.order = p.order[1:]
 		}
-		p.lists[next.list], p.order = uids, append(p.order, next.list)
-		next.at = uint32(at)
-		return next.encode(req)
+		p.lists[of.list], p.order = of.uids, append(p.order, of.list)
 	}
-	for i := int(t.at); i < len(uids); i++ {
-		if uids[i] == list[at].GetUid() {
-			next.at = uint32(i)
-			break
-		}
-	}
-	return next.encode(req)
+	return token{of.list, uint32(of.at + i), seen}.encode(req)
 }

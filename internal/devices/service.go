@@ -69,20 +69,85 @@ func (in *Inventory) ListDevices(ctx context.Context, req *pb.ListDevicesRequest
 	resp := &pb.ListDevicesResponse{Lacks: in.lacks()}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	found := in.matching(f)
-	resp.Matching, resp.Total, resp.CompleteTo = uint32(len(found)), uint32(in.state.book.Len()), uint64(in.state.place)
-	in.count(found, resp)
-	list, from := in.pages.from(token, found)
+	l := in.listing(req.GetFilter(), f)
+	resp.Matching, resp.Total, resp.CompleteTo = uint32(len(l.uids)), uint32(in.state.book.Len()), uint64(in.state.place)
+	resp.Classes, resp.Vendors, resp.Services = l.classes, l.vendors, l.services
+	p := in.pages.page(token, l, in.seenBy)
 	bytes := 0
-	for i, k := range list[min(from, len(list)):] {
-		shown := in.brief(k)
-		if bytes += proto.Size(shown); i >= limit || i > 0 && bytes > maxPageBytes {
-			resp.NextPageToken = in.pages.next(token, req, list, from+i)
+	for i, uid := range p.uids {
+		d := in.exact(uid)
+		if d == nil || p.list != 0 && !in.takes(f, d, in.o.Now()) {
+			continue // it was forgotten, or joined another, or matches no more
+		}
+		shown := in.brief(d)
+		if bytes += proto.Size(shown); len(resp.GetDevices()) >= limit || len(resp.GetDevices()) > 0 && bytes > maxPageBytes {
+			resp.NextPageToken = in.pages.next(p, i, d.GetLastSeenTime().GetSeconds(), req)
 			break
 		}
 		resp.Devices = append(resp.Devices, shown)
 	}
 	return resp, nil
+}
+
+// listing is what a filter chooses, those seen last first, as of a moment ago.
+type listing struct {
+	filter                     string
+	at                         time.Time
+	uids                       []string
+	classes, vendors, services []*pb.DeviceCount
+}
+
+// Bounds on listings: how long one is used, as one of 100,000 devices takes a tenth of a
+// second, and how many are kept.
+const (
+	listingAge  = time.Second
+	maxListings = 8
+)
+
+// listing is what a filter chooses now. The caller holds mu.
+func (in *Inventory) listing(text string, f filter) *listing {
+	now := time.Now()
+	in.listings = slices.DeleteFunc(in.listings, func(l *listing) bool { return now.Sub(l.at) >= listingAge })
+	for _, l := range in.listings {
+		if l.filter == text && in.state.book.Len() > smallBook {
+			return l
+		}
+	}
+	found := in.matching(f)
+	l := &listing{filter: strings.Clone(text), at: now, uids: make([]string, len(found))}
+	for i, d := range found {
+		l.uids[i] = d.GetUid()
+	}
+	in.count(found, l)
+	in.listings = append(in.listings[max(0, len(in.listings)-maxListings+1):], l)
+	return l
+}
+
+// smallBook is of how many devices a list is made anew each time.
+const smallBook = 2000
+
+// exact is the device of a uid that it has now; nil where there is none.
+func (in *Inventory) exact(uid string) *pb.DeviceInventory {
+	for _, d := range in.state.book.Find(uid) {
+		if d.GetUid() == uid {
+			return d
+		}
+	}
+	return nil
+}
+
+// seenBy is when the device of a uid was last seen, Unix seconds; 0 where there is none.
+func (in *Inventory) seenBy(uid string) int64 {
+	return in.exact(uid).GetLastSeenTime().GetSeconds()
+}
+
+// takes reports whether a filter takes a device.
+func (in *Inventory) takes(f filter, d *pb.DeviceInventory, now time.Time) bool {
+	m := in.beside(d.GetUid())
+	if m.text == "" {
+		m.text = textOf(d, m)
+	}
+	return f.takes(&shown{d: d, m: m, up: in.isUp(d), now: now, text: m.text})
 }
 
 // matching are the devices that a filter takes, those seen last first. They belong to
@@ -91,14 +156,8 @@ func (in *Inventory) matching(f filter) []*pb.DeviceInventory {
 	now := in.o.Now()
 	found := make([]*pb.DeviceInventory, 0, min(in.state.book.Len(), 4096))
 	for d := range in.state.book.Devices() {
-		if len(f) > 0 {
-			m := in.beside(d.GetUid())
-			if m.text == "" {
-				m.text = textOf(d, m)
-			}
-			if !f.takes(&shown{d: d, m: m, up: in.isUp(d), now: now, text: m.text}) {
-				continue
-			}
+		if len(f) > 0 && !in.takes(f, d, now) {
+			continue
 		}
 		found = append(found, d)
 	}
@@ -117,7 +176,7 @@ func bySeen(a, b *pb.DeviceInventory) int {
 func (in *Inventory) isUp(d *pb.DeviceInventory) bool { return !in.state.book.Gone(d.GetUid()) }
 
 // count counts what devices have in common.
-func (in *Inventory) count(found []*pb.DeviceInventory, resp *pb.ListDevicesResponse) {
+func (in *Inventory) count(found []*pb.DeviceInventory, l *listing) {
 	classes, vendors, services := map[string]uint32{}, map[string]uint32{}, map[string]uint32{}
 	var own []string
 	for _, d := range found {
@@ -135,7 +194,7 @@ func (in *Inventory) count(found []*pb.DeviceInventory, resp *pb.ListDevicesResp
 			}
 		}
 	}
-	resp.Classes, resp.Vendors, resp.Services = topOf(classes), topOf(vendors), topOf(services)
+	l.classes, l.vendors, l.services = topOf(classes), topOf(vendors), topOf(services)
 }
 
 // topOf lists counts, the most frequent first.

@@ -41,6 +41,7 @@ type Client struct {
 	Query        pb.QueryClient
 	Accounts     pb.AccountsClient
 	Saved        pb.SavedQueriesClient
+	Marks        pb.DeviceMarksClient
 	Enrollment   pb.EnrollmentClient
 	Certificates pb.CertificatesClient
 	Cursors      pb.CursorsClient
@@ -103,7 +104,7 @@ func Dial(e *cli.Env, addr string) (*Client, error) {
 	conn := l.conn
 	return &Client{
 		Fleet: pb.NewFleetClient(conn), Tasks: pb.NewTasksClient(conn), Query: pb.NewQueryClient(conn),
-		Accounts: pb.NewAccountsClient(conn), Saved: pb.NewSavedQueriesClient(conn), Enrollment: pb.NewEnrollmentClient(conn), Certificates: pb.NewCertificatesClient(conn),
+		Accounts: pb.NewAccountsClient(conn), Saved: pb.NewSavedQueriesClient(conn), Marks: pb.NewDeviceMarksClient(conn), Enrollment: pb.NewEnrollmentClient(conn), Certificates: pb.NewCertificatesClient(conn),
 		Cursors: pb.NewCursorsClient(conn), Log: pb.NewLogClient(conn), Addr: addr, Proxy: l.proxy,
 		line: l,
 	}, nil

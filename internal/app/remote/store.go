@@ -14,8 +14,9 @@ import (
 type Store struct {
 	*line
 
-	Query pb.QueryClient
-	Addr  string // host:port
+	Query   pb.QueryClient
+	Devices pb.DevicesClient
+	Addr    string // host:port
 }
 
 // StoreAddress is where the store of e.Home is reached from here: from the
@@ -42,7 +43,7 @@ func DialStore(e *cli.Env, addr string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{line: l, Query: pb.NewQueryClient(l.conn), Addr: addr}, nil
+	return &Store{line: l, Query: pb.NewQueryClient(l.conn), Devices: pb.NewDevicesClient(l.conn), Addr: addr}, nil
 }
 
 // StoreStatus is the store's part of `amoskys status --json`. State is ok, degraded,

@@ -1,0 +1,272 @@
+// Package lookup is what `amoskys devices` and `amoskys where` do: they ask a store what is
+// on the network and a hub what people say of it, and print that as tables and sentences
+// for people, or as JSON for programs.
+package lookup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/amoskys/amoskys/internal/app/remote"
+	"github.com/amoskys/amoskys/internal/cli"
+	"github.com/amoskys/amoskys/internal/devices/tell"
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+)
+
+// askTimeout bounds one question.
+const askTimeout = 20 * time.Second
+
+// pageSize is how many devices are asked for at once.
+const pageSize = 1000
+
+// ListOptions are the arguments of `amoskys devices`.
+type ListOptions struct {
+	Filter string
+	Limit  int // 0 for all
+	JSON   bool
+	// Unknown leaves out devices that somebody knows.
+	Unknown bool
+}
+
+// List prints devices, those seen last first. What the answer lacks is said on standard
+// error.
+func List(ctx context.Context, e *cli.Env, o ListOptions) error {
+	store, err := remote.DialStore(e, "")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = store.Close() }() // nothing more is asked
+	marks, trouble := readMarks(ctx, e)
+	if trouble != nil && o.Unknown {
+		return trouble
+	}
+	p := printer{e: e, json: o.JSON, table: cli.NewTable("NAME", "IP", "MAC", "VENDOR", "CLASS", "OS", ">PORTS", "LAST SEEN", "STATE", "OWNER")}
+	req := &pb.ListDevicesRequest{Filter: o.Filter, Limit: pageSize}
+	var last *pb.ListDevicesResponse
+	more := false
+	for !more {
+		if o.Limit > 0 && !o.Unknown {
+			req.Limit = uint32(min(pageSize, o.Limit-p.shown))
+		}
+		if last, err = page(ctx, store, req); err != nil {
+			return store.Explain(err)
+		}
+		for _, k := range last.GetDevices() {
+			mark := marks.of(k.GetDevice())
+			if o.Unknown && mark.GetKnown() {
+				continue
+			}
+			if more = o.Limit > 0 && p.shown >= o.Limit; more {
+				break
+			}
+			if err := p.device(k, mark); err != nil {
+				return err
+			}
+		}
+		if req.PageToken = last.GetNextPageToken(); req.PageToken == "" {
+			break
+		}
+		more = more || o.Limit > 0 && p.shown >= o.Limit
+	}
+	if err := p.end(); err != nil {
+		return err
+	}
+	tellRest(e, o, last, p.shown, more, trouble)
+	return nil
+}
+
+func page(ctx context.Context, store *remote.Store, req *pb.ListDevicesRequest) (*pb.ListDevicesResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	return store.Devices.ListDevices(ctx, req) //nolint:wrapcheck // the caller explains it
+}
+
+// tellRest says on standard error what was not shown, and what the answer lacks.
+func tellRest(e *cli.Env, o ListOptions, last *pb.ListDevicesResponse, shown int, more bool, trouble error) {
+	switch {
+	case more && !o.JSON:
+		fmt.Fprintf(e.Stderr, "these are %d of %s: --limit 0 for all\n", shown, cli.Counted(uint64(last.GetMatching()), "device", "devices"))
+	case shown == 0 && last.GetTotal() > 0 && !o.JSON:
+		fmt.Fprintf(e.Stderr, "none of %s matches\n", cli.Counted(uint64(last.GetTotal()), "device", "devices"))
+	case shown == 0 && !o.JSON:
+		fmt.Fprintln(e.Stderr, "no device is known yet")
+	}
+	if trouble != nil {
+		fmt.Fprintln(e.Stderr, "what people say of devices is not known:", trouble)
+	}
+	for _, lack := range last.GetLacks() {
+		fmt.Fprintln(e.Stderr, "note:", cli.Clean(lack))
+	}
+}
+
+// printer prints devices as rows of a table, or as lines of JSON.
+type printer struct {
+	e     *cli.Env
+	json  bool
+	table *cli.Table
+	shown int
+}
+
+func (p *printer) device(k *pb.KnownDevice, mark *pb.DeviceMark) error {
+	p.shown++
+	if p.json {
+		return cli.WriteJSONLine(p.e.Stdout, newDevice(k, mark))
+	}
+	d := k.GetDevice()
+	state := "up"
+	if !k.GetUp() {
+		state = "down"
+	}
+	if n := k.GetFindings(); n > 0 {
+		state += ", " + cli.Counted(uint64(n), "finding", "findings")
+	}
+	p.table.Row(tell.Name(d), first(d.GetIp()), first(d.GetMac()), d.GetVendor(), d.GetDeviceClass(), tell.System(d), len(d.GetPorts()),
+		p.ago(d), state, mark.GetOwner())
+	return nil
+}
+
+func (p *printer) ago(d *pb.DeviceInventory) string {
+	if !d.GetLastSeenTime().IsValid() {
+		return ""
+	}
+	return cli.Duration(max(p.e.Now().Sub(d.GetLastSeenTime().AsTime()), 0).Round(time.Second)) + " ago"
+}
+
+func (p *printer) end() error {
+	if p.json || p.shown == 0 {
+		return nil
+	}
+	return p.table.Write(p.e.Stdout)
+}
+
+// first is the first text of a list, and how many more there are.
+func first(list []string) string {
+	switch len(list) {
+	case 0:
+		return ""
+	case 1:
+		return list[0]
+	}
+	return fmt.Sprintf("%s +%d", list[0], len(list)-1)
+}
+
+// marks are what people say of devices, by uid.
+type marks map[string]*pb.DeviceMark
+
+// readMarks asks the hub. Without it the rest is shown.
+func readMarks(ctx context.Context, e *cli.Env) (marks, error) {
+	c, err := remote.Dial(e, "")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = c.Close() }() // nothing more is asked
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	resp, err := c.Marks.ListMarks(ctx, &pb.ListMarksRequest{})
+	if err != nil {
+		return nil, c.Explain(err)
+	}
+	m := marks{}
+	for _, one := range resp.GetMarks() {
+		m[one.GetDeviceUid()] = one
+	}
+	return m, nil
+}
+
+// of is what people say of a device; nil is nothing.
+func (m marks) of(d *pb.DeviceInventory) *pb.DeviceMark {
+	for _, uid := range slices.Concat([]string{d.GetUid()}, d.GetFormerUids()) {
+		if mark := m[uid]; mark != nil {
+			return mark
+		}
+	}
+	return nil
+}
+
+// find asks for the devices that a text names.
+func find(ctx context.Context, store *remote.Store, text string) (*pb.FindDeviceResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	resp, err := store.Devices.FindDevice(ctx, &pb.FindDeviceRequest{Text: text})
+	if status.Code(err) == codes.NotFound {
+		return nil, errors.New(status.Convert(err).Message())
+	}
+	if err != nil {
+		return nil, store.Explain(err)
+	}
+	return resp, nil
+}
+
+// Where says where the devices that a text names are plugged in.
+func Where(ctx context.Context, e *cli.Env, text string, asJSON bool) error {
+	store, err := remote.DialStore(e, "")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = store.Close() }() // nothing more is asked
+	resp, err := find(ctx, store, text)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		out := []Place{}
+		for _, k := range resp.GetDevices() {
+			out = append(out, newPlace(k.GetDevice()))
+		}
+		return cli.WriteJSON(e.Stdout, map[string]any{"found": out})
+	}
+	for _, k := range resp.GetDevices() {
+		fmt.Fprintln(e.Stdout, cli.Clean(tell.Where(k.GetDevice(), time.Local)))
+		if err := placeTable(e, k.GetDevice()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// placeTable prints where a device is and was.
+func placeTable(e *cli.Env, d *pb.DeviceInventory) error {
+	if len(d.GetPlugged()) == 0 {
+		return nil
+	}
+	t := cli.NewTable("SWITCH", "ADDRESS", "PORT", ">VLAN", "SINCE", "UNTIL", "KNOWN BY", "MAC")
+	for _, p := range d.GetPlugged() {
+		until := "now"
+		if p.GetUntilTime().IsValid() {
+			until = p.GetUntilTime().AsTime().Local().Format(time.DateTime)
+		}
+		since := ""
+		if p.GetSinceTime().IsValid() {
+			since = p.GetSinceTime().AsTime().Local().Format(time.DateTime)
+		}
+		vlan := ""
+		if p.GetVlan() > 0 {
+			vlan = fmt.Sprint(p.GetVlan())
+		}
+		t.Row(p.GetDeviceName(), p.GetDeviceIp(), p.GetPort(), vlan, since, until, p.GetSource(), p.GetMac())
+	}
+	return t.Write(e.Stdout)
+}
+
+// oneOf is the uid of the one device that a text names.
+func oneOf(ctx context.Context, store *remote.Store, text string) (string, error) {
+	resp, err := find(ctx, store, text)
+	if err != nil {
+		return "", err
+	}
+	if n := len(resp.GetDevices()); n > 1 {
+		var uids []string
+		for _, k := range resp.GetDevices() {
+			uids = append(uids, k.GetDevice().GetUid())
+		}
+		return "", fmt.Errorf("%q is %d devices: name one of %s", text, n, strings.Join(uids, ", "))
+	}
+	return resp.GetDevices()[0].GetDevice().GetUid(), nil
+}
