@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -270,16 +271,47 @@ func (b *Book) applyLists(r *record, o *sighting, t *tally) {
 		}
 	}
 	slices.Sort(d.Sources)
-	if s := &r.Facts[factEvidence]; (len(o.in.GetEvidence()) > 0 || len(o.in.GetCpe()) > 0) && s.yields(confident(o.rank, o.in.GetConfidence()), o) {
+	b.applyEvidence(r, o)
+	if s := &r.Facts[factCPE]; len(o.in.GetCpe()) > 0 && s.yields(confident(o.rank, o.in.GetConfidence()), o) {
 		*s = standing{Rank: confident(o.rank, o.in.GetConfidence()), Observer: o.observer, At: o.now}
-		if e := b.some(o.in.GetEvidence(), b.o.MaxNames, clean); len(e) > 0 {
-			d.Evidence = e
-		}
 		if c := b.some(o.in.GetCpe(), b.o.MaxNames, clean); len(c) > 0 && !slices.Equal(c, d.GetCpe()) {
 			d.Cpe = c
 			t.note("cpe", "is %s", c[0])
 		}
 	}
+}
+
+// applyEvidence keeps sentences for people. What a device says of itself stands beside
+// what scans conclude, and a newer sentence of the same beginning takes the place of an
+// older one; conclusions of a scan take the place of all before.
+func (b *Book) applyEvidence(r *record, o *sighting) {
+	in := b.some(o.in.GetEvidence(), b.o.MaxNames, clean)
+	if len(in) == 0 {
+		return
+	}
+	begins := func(s string) string {
+		words := strings.SplitN(s, " ", 4)
+		return strings.Join(words[:min(3, len(words))], " ")
+	}
+	kept := slices.DeleteFunc(r.d.GetEvidence(), func(s string) bool {
+		if o.whole || o.scanned && !isClaim(s) {
+			return true
+		}
+		return slices.ContainsFunc(in, func(n string) bool { return begins(n) == begins(s) })
+	})
+	kept = append(kept, in...)
+	if over := len(kept) - b.o.MaxNames; over > 0 {
+		kept = kept[over:]
+	}
+	r.d.Evidence = slices.Clone(kept)
+}
+
+// isClaim reports whether a sentence tells what a device says of itself, as those of
+// package hear do.
+func isClaim(s string) bool {
+	return slices.ContainsFunc([]string{"announces by ", "names itself ", "asks by ", "says by ", "advertises itself "}, func(p string) bool {
+		return strings.HasPrefix(s, p)
+	})
 }
 
 // applyPlaces keeps where it is plugged in, the present place first.

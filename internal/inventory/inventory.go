@@ -119,11 +119,20 @@ func New(o Options) *Book {
 // Private IP addresses are those of the host's surroundings, so that two hosts may know
 // different devices at one address. Nothing of d is kept or changed.
 func (b *Book) Observe(now time.Time, observer string, d *pb.DeviceInventory) []Change {
-	return b.fold(now, observer, d, nothing, false)
+	return b.fold(now, observer, d, nothing, partial)
 }
 
 // Scanned says whether a port was looked for: "tcp" or "udp", and its number.
 type Scanned func(protocol string, port uint32) bool
+
+// extent is how much of a device an observation tells.
+type extent uint8
+
+const (
+	partial extent = iota
+	scanned
+	whole
+)
 
 func nothing(string, uint32) bool    { return false }
 func everything(string, uint32) bool { return true }
@@ -131,23 +140,23 @@ func everything(string, uint32) bool { return true }
 // ObserveScan is Observe of a scan: ports that were looked for and are not in d are
 // closed, whoever saw them open.
 func (b *Book) ObserveScan(now time.Time, observer string, d *pb.DeviceInventory, looked Scanned) []Change {
-	return b.fold(now, observer, d, looked, false)
+	return b.fold(now, observer, d, looked, scanned)
 }
 
 // ObserveState is Observe of all that observer knows of a device, as device.discovered
 // and device.changed of a scanner tell it: ports and IP addresses that it told before
 // and does not any more are no longer.
 func (b *Book) ObserveState(now time.Time, observer string, d *pb.DeviceInventory) []Change {
-	return b.fold(now, observer, d, everything, true)
+	return b.fold(now, observer, d, everything, whole)
 }
 
-func (b *Book) fold(now time.Time, observer string, d *pb.DeviceInventory, looked Scanned, whole bool) []Change {
+func (b *Book) fold(now time.Time, observer string, d *pb.DeviceInventory, looked Scanned, e extent) []Change {
 	o := b.sight(now, observer, d)
 	if o == nil {
 		b.stats.Unidentified++
 		return nil
 	}
-	o.looked, o.whole = looked, whole
+	o.looked, o.whole, o.scanned = looked, e == whole, e == scanned
 	r, same := b.match(o)
 	fresh := r == nil
 	if fresh {

@@ -83,7 +83,7 @@ const (
 	factSerial
 	factEngine
 	factSubnet
-	factEvidence
+	factCPE
 	facts
 )
 

@@ -34,7 +34,7 @@ type sighting struct {
 	announced      bool // names are the device's own words
 	listed         bool // addresses are a list by the device itself
 	looked         Scanned
-	whole          bool
+	whole, scanned bool
 }
 
 // Bounds of what is taken of one text.

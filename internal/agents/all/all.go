@@ -6,6 +6,7 @@ import (
 	"github.com/amoskys/amoskys/internal/agents/eventbus"
 	"github.com/amoskys/amoskys/internal/agents/flow"
 	"github.com/amoskys/amoskys/internal/agents/proc"
+	"github.com/amoskys/amoskys/internal/agents/scanner"
 	"github.com/amoskys/amoskys/internal/agents/snmp"
 	"github.com/amoskys/amoskys/internal/agents/synth"
 )
@@ -18,6 +19,7 @@ func Definitions() []agent.Definition {
 		proc.Definition(),
 		flow.Definition(),
 		snmp.Definition(),
+		scanner.Definition(),
 		synth.MacDefinition(),
 		synth.Definition(),
 	}

@@ -67,7 +67,7 @@ func TestDHCPv4(t *testing.T) {
 	}
 	want := DHCP{
 		Message: "ACK", MAC: "02:00:5e:00:53:01", Hostname: "desk", VendorClass: "udhcp",
-		Assigned: packet.Addr4([4]byte{192, 0, 2, 33}), Server: packet.Addr4([4]byte{192, 0, 2, 1}), Parameters: []uint8{1, 3, 6},
+		Assigned: packet.Addr4([4]byte{192, 0, 2, 33}), Server: packet.Addr4([4]byte{192, 0, 2, 1}), Parameters: []uint8{1, 3, 6}, FromServer: true,
 	}
 	if !reflect.DeepEqual(*f.DHCP, want) || named != "dhcp desk \xc0\x00\x02\x21" {
 		t.Errorf("%+v, named %q", *f.DHCP, named)
