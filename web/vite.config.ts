@@ -46,15 +46,16 @@ function firstThings(): Plugin {
   };
 }
 
-/** The files that each page's code is in, by the page's path. */
+/** The files that each page's code is in, by the page's path; what it loads later by that and a name. */
 function pageFiles(bundle: Rolldown.OutputBundle): Record<string, string[]> {
   const files: Record<string, string[]> = {};
   for (const chunk of Object.values(bundle)) {
     if (chunk.type !== 'chunk') continue;
-    const name = /src\/pages\/(\w+)\/\w+\.svelte$/.exec(chunk.facadeModuleId ?? '')?.[1];
-    if (!name || !chunk.isDynamicEntry) continue;
+    const [, name, part] = /src\/pages\/(\w+)\/(\w+)\.svelte$/.exec(chunk.facadeModuleId ?? '') ?? [];
+    if (!name || !part || !chunk.isDynamicEntry) continue;
     const path = name === 'overview' ? '/dashboard' : `/dashboard/${name}`;
-    files[path] = [chunk.fileName, ...chunk.imports].map((each) => `/${each}`);
+    const whole = part.toLowerCase() === name;
+    files[whole ? path : `${path}#${part}`] = [chunk.fileName, ...chunk.imports].map((each) => `/${each}`);
   }
   return files;
 }

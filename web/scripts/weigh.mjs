@@ -25,6 +25,7 @@ const pages = [
   'agents/Agents',
   'events/Events',
   'network/Network',
+  'devices/Devices',
   'findings/Findings',
   'settings/Settings',
 ];

@@ -58,6 +58,15 @@ export const routes: readonly Route[] = [
     load: () => import('./pages/network/Network.svelte'),
   },
   {
+    path: '/dashboard/devices',
+    title: 'Devices',
+    icon: 'devices',
+    key: 'd',
+    timed: false,
+    role: 'viewer',
+    load: () => import('./pages/devices/Devices.svelte'),
+  },
+  {
     path: '/dashboard/findings',
     title: 'Findings',
     icon: 'findings',

@@ -8,6 +8,7 @@ import { WebSocketServer } from 'ws';
 import type { Entity, Event } from '../../src/lib/api/types';
 import { completion } from './complete';
 import { fieldList } from './data';
+import { deviceRoute, scanRoute } from './devices';
 import { LiveClient } from './live';
 import { QueryFault } from './query';
 import { savedRoute } from './saved';
@@ -20,6 +21,7 @@ export interface FakeOptions {
   agents?: number;
   eventsPerSecond?: number;
   history?: number;
+  devices?: number;
 }
 
 export interface FakeServer {
@@ -67,7 +69,12 @@ function policyFor(page: string): string {
 export async function startFakeServer(options: FakeOptions = {}): Promise<FakeServer> {
   const rate = options.eventsPerSecond ?? 40;
   const world = new World(
-    { agents: options.agents ?? 8, eventsPerSecond: rate, history: options.history ?? 20_000 },
+    {
+      agents: options.agents ?? 8,
+      eventsPerSecond: rate,
+      history: options.history ?? 20_000,
+      devices: options.devices,
+    },
     Date.now(),
   );
   const clients = new Set<LiveClient>();
@@ -144,7 +151,7 @@ export async function startFakeServer(options: FakeOptions = {}): Promise<FakeSe
 }
 
 /** What the store answers. */
-const storePaths = /^\/api\/(events|query\/rows|fields\/.+|store)(\/|$)/;
+const storePaths = /^\/api\/(events|devices|query\/rows|fields\/.+|store)(\/|$)/;
 
 const signedIn = (request: IncomingMessage) => /amoskys_session=yes/.test(request.headers.cookie ?? '');
 
@@ -176,6 +183,14 @@ function route(
   if (agent && agent[2] !== 'logs' && world.role !== 'admin')
     return problem(response, 403, `this needs role admin, and you have ${world.role}`);
   if (agent) return agentRoute(response, url, decodeURIComponent(agent[1] ?? ''), agent[2] ?? '', world);
+  if (/^\/api\/devices(\/|$)/.test(url.pathname)) {
+    const { status, value } = deviceRoute(request.method ?? 'GET', url, body, world.devices);
+    if (status >= 400) problem(response, status, String(value));
+    else json(response, value);
+    return;
+  }
+  if (/^\/api\/agents\/device_scanner\/tasks/.test(url.pathname))
+    return scanRoute(request.method ?? 'GET', response, body, world.devices);
   const field = /^\/api\/fields\/([^/]+)\/values$/.exec(url.pathname);
   if (field)
     return json(response, fieldValues(world, decodeURIComponent(field[1] ?? ''), url.searchParams, now));

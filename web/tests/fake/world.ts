@@ -8,6 +8,7 @@ import type {
   Trouble,
 } from '../../src/lib/api/types';
 import { makeAgents, makeEvent } from './data';
+import { FakeDevices, makeScanner } from './devices';
 import { calmStore, type FakeStore } from './store';
 
 export interface WorldOptions {
@@ -15,6 +16,8 @@ export interface WorldOptions {
   eventsPerSecond: number;
   /** How many events lie in the past when it starts. */
   history: number;
+  /** How many devices its scanner knows; without, there is no scanner. */
+  devices?: number | undefined;
 }
 
 /** The made-up system behind the fake server. */
@@ -31,11 +34,14 @@ export class World {
   refuse: string | null = null;
   readonly options: WorldOptions;
   readonly started: number;
+  readonly devices: FakeDevices;
 
   constructor(options: WorldOptions, now: number) {
     this.options = options;
     this.started = now;
     this.agents = makeAgents(options.agents, now);
+    this.devices = new FakeDevices(options.devices ?? 0, now);
+    if (options.devices !== undefined) this.agents.push(makeScanner(now));
     const gap = 1000 / Math.max(1, options.eventsPerSecond);
     for (let offset = 0; offset < options.history; offset += 1) {
       this.events.push(makeEvent(offset, now - (options.history - offset) * gap, options.agents / 2));

@@ -21,6 +21,8 @@ export interface GridProps<Row> {
   sort?: string;
   onsort?: (key: string) => void;
   onopen: (row: Row) => void;
+  /** Selects a row, or drops it: by the key x, and with Shift all rows up to it. */
+  onselect?: (row: Row, extend: boolean) => void;
   /** Called when the last rows come into sight. */
   onend?: () => void;
   onscrolled?: (atTop: boolean) => void;

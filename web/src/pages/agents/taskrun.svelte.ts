@@ -10,7 +10,8 @@ export class TaskRun {
   error = $state('');
   #asking: AbortController | null = null;
 
-  start(id: string, host: string, task: string, parameters: Record<string, string>): void {
+  /** Returns when the run has ended, whichever way. */
+  async start(id: string, host: string, task: string, parameters: Record<string, string>): Promise<void> {
     if (this.running) return;
     const asking = new AbortController();
     this.#asking = asking;
@@ -18,10 +19,12 @@ export class TaskRun {
     const take = (line: TaskProgress) => {
       if (this.#asking === asking) this.progress = line;
     };
-    api.runTask(id, host, task, parameters, take, asking.signal).then(
-      () => this.#end(asking, ''),
-      (error: unknown) => this.#end(asking, isAbort(error) ? 'cancelled' : explain(error)),
-    );
+    try {
+      await api.runTask(id, host, task, parameters, take, asking.signal);
+      this.#end(asking, '');
+    } catch (error) {
+      this.#end(asking, isAbort(error) ? 'cancelled' : explain(error));
+    }
   }
 
   cancel(): void {

@@ -1,0 +1,53 @@
+/**
+ * The language of the server's filter: words, and "key:value" that looks in one fact
+ * alone, a value with blanks in quotes. All of them have to be met.
+ */
+export const filterKeys = ['class', 'port', 'vendor', 'os', 'service', 'subnet', 'up', 'plugged'] as const;
+export type FilterKey = (typeof filterKeys)[number];
+
+export interface Term {
+  /** Empty for a plain word. */
+  key: string;
+  value: string;
+  start: number;
+  end: number;
+}
+
+/** Reads a filter as far as it has to be known to change it; the server alone says what it means. */
+export function terms(filter: string): Term[] {
+  const found: Term[] = [];
+  const pattern = /(?:([a-z]+):)?("[^"]*"?|\S+)/gi;
+  for (const match of filter.matchAll(pattern)) {
+    found.push({
+      key: (match[1] ?? '').toLowerCase(),
+      value: (match[2] ?? '').replace(/^"|"$/g, ''),
+      start: match.index,
+      end: match.index + match[0].length,
+    });
+  }
+  return found;
+}
+
+/** A value as the language writes it. */
+export function quoted(value: string): string {
+  return /[\s"]/.test(value) ? `"${value.replaceAll('"', '')}"` : value;
+}
+
+/** The value that a filter asks of a fact; empty where it asks none. */
+export function wantedOf(filter: string, key: FilterKey): string {
+  return terms(filter).find((term) => term.key === key)?.value ?? '';
+}
+
+/** A filter that asks this value of a fact and no other; empty asks none. */
+export function withValue(filter: string, key: FilterKey, value: string): string {
+  let rest = '';
+  let at = 0;
+  for (const term of terms(filter)) {
+    if (term.key !== key) continue;
+    rest += filter.slice(at, term.start);
+    at = term.end;
+  }
+  rest = `${rest}${filter.slice(at)}`.replace(/\s+/g, ' ').trim();
+  const wanted = value === '' ? '' : `${key}:${quoted(value)}`;
+  return [rest, wanted].filter(Boolean).join(' ');
+}
