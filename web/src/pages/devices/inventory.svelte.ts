@@ -15,6 +15,8 @@ const firstPage = 200;
 const otherPages = 1000;
 /** A tab holds so many devices; of more it shows those seen last. */
 export const mostDevices = 20_000;
+/** The server takes so many at once. */
+const mostMarked = 10_000;
 const refreshEvery = 15_000;
 /** What goes silent is not among those seen last: now and then all are asked for. */
 const allEvery = 300_000;
@@ -111,7 +113,8 @@ export class InventoryList {
     }
     this.#show(this.#known);
     try {
-      await deviceApi.mark(change);
+      for (let at = 0; at < change.uids.length; at += mostMarked)
+        await deviceApi.mark({ ...change, uids: change.uids.slice(at, at + mostMarked) });
       return true;
     } catch (error) {
       for (const [uid, mark] of before) {
