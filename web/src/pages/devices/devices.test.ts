@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Device } from '$lib/api/devices';
-import { makeDevices } from '../../../tests/fake/devices';
+import { makeDevices } from '../../../tests/fake/makedevices';
 import { classWord } from './classes';
 import { sorted } from './columns';
 import { certificateState, flowsOf, isNew, placeOf, placeText } from './device';
