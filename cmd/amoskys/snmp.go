@@ -15,10 +15,25 @@ func newSNMPCommand(e *cli.Env) *cobra.Command {
 		Use: "snmp", Short: "Ask one network device by SNMP",
 		Long: "Asks one device, from here and now, whatever the SNMP agent does. Secrets may be written as file:PATH or env:NAME,\n" +
 			"so that neither the list of processes nor the shell's history holds them.",
-		Example: "  amoskys snmp walk 192.0.2.7 --community file:community.txt\n" +
-			"  amoskys snmp get 192.0.2.7 1.3.6.1.2.1.1.5.0",
+		Example: "  amoskys snmp probe 192.0.2.7 --community file:community.txt\n" +
+			"  amoskys snmp walk 192.0.2.7 1.3.6.1.2.1.1",
 	}
-	cmd.AddCommand(newSNMPWalk(e), newSNMPGet(e))
+	cmd.AddCommand(newSNMPProbe(e), newSNMPWalk(e), newSNMPGet(e))
+	return cmd
+}
+
+func newSNMPProbe(e *cli.Env) *cobra.Command {
+	var o console.SNMPOptions
+	cmd := &cobra.Command{
+		Use: "probe HOST[:PORT]", Short: "Print what a device is: maker, system, interfaces, CPU, memory", Args: cobra.ExactArgs(1),
+		Example: "  amoskys snmp probe 192.0.2.7 --community file:community.txt\n" +
+			"  amoskys snmp probe 192.0.2.7 --user monitor --auth SHA --auth-password env:AUTH --privacy AES --privacy-password env:PRIVACY --json",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Host = args[0]
+			return console.SNMPProbe(cmd.Context(), e, o)
+		},
+	}
+	snmpFlags(cmd, &o)
 	return cmd
 }
 

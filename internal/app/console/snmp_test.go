@@ -3,6 +3,7 @@ package console
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -124,6 +125,47 @@ func TestResolveDevice(t *testing.T) {
 		at, err := resolveDevice(t.Context(), text)
 		if want == "" && err == nil || want != "" && at.String() != want {
 			t.Errorf("%q: %s, %v; want %s", text, at, err, want)
+		}
+	}
+}
+
+func TestSNMPProbe(t *testing.T) {
+	t.Parallel()
+	device := snmptest.NewDevice("public", snmptest.Switch("sw-1", 2, 1000))
+	_, at := snmptest.Start(t, device)
+	var out, complaints bytes.Buffer
+	e := &cli.Env{Stdout: &out, Stderr: &complaints, Now: time.Now}
+	if err := SNMPProbe(t.Context(), e, SNMPOptions{Host: at.String(), JSON: true}); err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		SysObjectID string `json:"sys_object_id"`
+		Interfaces  []struct {
+			Index uint32 `json:"index"`
+			Name  string `json:"name"`
+			Speed uint64 `json:"speed"`
+		} `json:"interfaces"`
+		CPU    []float64 `json:"cpu_percent"`
+		Memory []struct {
+			Name  string `json:"name"`
+			Used  uint64 `json:"used_bytes"`
+			Total uint64 `json:"total_bytes"`
+		} `json:"memory"`
+	}
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.SysObjectID != "1.3.6.1.4.1.8072.3.2.10" || len(got.Interfaces) != 2 || got.Interfaces[1].Name != "Gi0/2" || got.Interfaces[1].Speed != 1_000_000_000 ||
+		len(got.CPU) != 1 || got.CPU[0] != 7 || len(got.Memory) != 1 || got.Memory[0].Total != 512<<20 || got.Memory[0].Used != 128<<20 {
+		t.Errorf("got %+v", got)
+	}
+	out.Reset()
+	if err := SNMPProbe(t.Context(), e, SNMPOptions{Host: at.String()}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"sw-1", "cpu %", "INTERFACE", "Gi0/2", "1,000,000,000", "512.0 MiB"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in\n%s", want, out.String())
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/amoskys/amoskys/internal/snmp"
@@ -120,30 +121,54 @@ func (w *walk) groups(ctx context.Context, m *Module) error {
 
 var errTooMany = errors.New("more rows than are kept")
 
-// table walks the columns of a table, one after another.
+// table walks the columns of a table: those that are always wanted, then those that
+// are wanted where another lacks values.
 func (w *walk) table(ctx context.Context, m *Module, table *Table) error {
 	rows := newRows(m, table.Name, table.OID, table.Columns)
 	rows.Index, rows.Labels, rows.Into = table.Index, table.Labels, table.Into
 	w.tables.add(rows)
+	defer rows.order()
+	var always, perhaps []int
 	for column := range table.Columns {
-		c := &table.Columns[column]
-		if c.Unless != "" && w.needless(rows, c.Unless) {
-			continue
+		if table.Columns[column].Unless == "" {
+			always = append(always, column)
+		} else {
+			perhaps = append(perhaps, column)
 		}
+	}
+	if stop, err := w.columns(ctx, rows, table, always); stop {
+		return err
+	}
+	perhaps = slices.DeleteFunc(perhaps, func(column int) bool { return w.needless(rows, table.Columns[column].Unless) })
+	_, err := w.columns(ctx, rows, table, perhaps)
+	return err
+}
+
+// columns walks some columns of a table, at once where the Getter can. It reports
+// whether the table's other columns are to be left, as they would wait for the same
+// time-outs, and returns an error where nothing more is to be expected at all.
+func (w *walk) columns(ctx context.Context, rows *Rows, table *Table, columns []int) (stop bool, err error) {
+	if g, ok := w.getter.(columnWalker); ok && len(columns) > 1 {
+		answers, err := w.together(ctx, g, rows, table, columns)
+		if err != nil {
+			return true, w.failed(ctx, table.Name, answers, err)
+		}
+		w.silent = 0
+		return false, nil
+	}
+	for _, column := range columns {
 		answers := 0
-		root := table.OID + "." + c.ID
+		root := table.OID + "." + table.Columns[column].ID
 		err := w.getter.Walk(ctx, root, func(v snmp.Variable) error {
 			answers++
 			return w.take(rows, column, root, v)
 		})
-		if err == nil || errors.Is(err, ErrStop) {
-			w.silent = 0
-			continue
+		if err != nil && !errors.Is(err, ErrStop) {
+			return true, w.failed(ctx, table.Name, answers, err)
 		}
-		// The columns that are left would wait for the same time-outs.
-		return w.failed(ctx, table.Name, answers, err)
+		w.silent = 0
 	}
-	return nil
+	return false, nil
 }
 
 // needless reports whether another column has a value for each row that this table has.

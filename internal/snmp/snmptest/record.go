@@ -90,16 +90,21 @@ func parseLine(line string) (entry, error) {
 	if !found || !found2 {
 		return entry{}, errors.New("it takes OID|TAG|VALUE")
 	}
+	encoded, err := encodeValue(tag, value)
+	if err != nil {
+		return entry{}, fmt.Errorf("%.200s: %w", name, err)
+	}
+	return named(name, encoded)
+}
+
+// named joins a name, written in numbers, and an encoded value.
+func named(name string, value []byte) (entry, error) {
 	oid, err := snmp.ParseOID(name)
 	if err != nil {
 		return entry{}, err
 	}
 	arcs, _ := snmp.Arcs(oid)
-	encoded, err := encodeValue(tag, value)
-	if err != nil {
-		return entry{}, fmt.Errorf("%s: %w", oid, err)
-	}
-	return newEntry(arcs, encoded), nil
+	return newEntry(arcs, value), nil
 }
 
 // newEntry joins a name and an encoded value.
