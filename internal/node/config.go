@@ -38,7 +38,7 @@ type Supervision struct {
 // DefaultConfig returns the configuration that applies where the file is silent.
 func DefaultConfig() Config {
 	return Config{
-		Node:        Section{Agents: []string{"proc", "eventbus", "flow", "snmp"}, HTTP: config.HTTPConfig{Host: "127.0.0.1"}},
+		Node:        Section{Agents: []string{"proc", "eventbus", "flow", "scanner", "snmp"}, HTTP: config.HTTPConfig{Host: "127.0.0.1"}},
 		Hub:         dial.DefaultHub("node"),
 		Supervision: Supervision{IntervalSeconds: 2, StopTimeoutSeconds: 10, BackoffMinSeconds: 0.5, BackoffMaxSeconds: 30},
 		Logging:     config.DefaultLogging(),

@@ -103,7 +103,7 @@ func makeHome(ts *testscript.TestScript, _ bool, _ []string) {
 
 // writeHome writes configuration with free ports below home, and returns them by name.
 func writeHome(home string) (map[string]int, error) {
-	names := []string{"HUB", "WEB", "METRICS", "PROC", "FLOW", "SNMP", "MONITOR", "MONITORMETRICS", "SYNTH", "STORE", "STOREMETRICS"}
+	names := []string{"HUB", "WEB", "METRICS", "PROC", "FLOW", "SNMP", "SCANNER", "MONITOR", "MONITORMETRICS", "SYNTH", "STORE", "STOREMETRICS"}
 	ports, err := freePorts(len(names))
 	if err != nil {
 		return nil, err
@@ -122,6 +122,7 @@ func writeHome(home string) (map[string]int, error) {
 		"agents/process_monitor_config.yaml": fmt.Sprintf("agent: {interval_seconds: 1}\nhttp: {port: %d}\n", port["PROC"]) + hub,
 		"agents/flowagent_config.yaml":       fmt.Sprintf("http: {port: %d}\n", port["FLOW"]) + hub,
 		"agents/snmp_agent_config.yaml":      fmt.Sprintf("http: {port: %d}\ntraps: {listen: '127.0.0.1:0'}\n", port["SNMP"]) + hub,
+		"agents/device_scanner_config.yaml":  fmt.Sprintf("http: {port: %d}\n", port["SCANNER"]) + hub,
 		"agents/mac_telemetry_config.yaml":   fmt.Sprintf("http: {port: %d}\n", port["SYNTH"]) + hub,
 		"agents/eventbus_agent_config.yaml": fmt.Sprintf("http: {port: %d}\nmonitoring: {eventbus_port: %d, metrics_export_port: %d}\n",
 			port["MONITOR"], port["HUB"], port["MONITORMETRICS"]) + hub,

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	xbpf "golang.org/x/net/bpf"
 	"golang.org/x/net/dns/dnsmessage"
 	"google.golang.org/protobuf/testing/protocmp"
 
@@ -235,12 +236,17 @@ func TestFrames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(program) == 0 {
-		t.Fatal("the filter takes all")
+	instructions, known := xbpf.Disassemble(program)
+	vm, err := xbpf.NewVM(instructions)
+	if err != nil || !known {
+		t.Fatalf("%v, %t", err, known)
 	}
 	for _, tt := range frames(t) {
 		t.Run(tt.name, func(t *testing.T) {
 			var got *pb.DeviceInventory
+			if n, err := vm.Run(tt.frame); err != nil || n == 0 {
+				t.Errorf("the filter takes %d bytes, error %v", n, err)
+			}
 			l := New(Options{Device: func(_ time.Time, d *pb.DeviceInventory) { got = d }, Interface: "eth0", Host: "here"})
 			f := packet.Frame{Time: int64(time.Hour), Data: tt.frame, Wire: uint32(len(tt.frame)), Link: packet.LinkEthernet}
 			l.Frame(&f)
@@ -257,6 +263,28 @@ func TestFrames(t *testing.T) {
 				l.Frame(&f)
 			}
 		})
+	}
+}
+
+// TestFilterLeavesOut: what is none of a listener's business does not wake it.
+func TestFilterLeavesOut(t *testing.T) {
+	program, err := bpf.Compile(Filter, packet.LinkEthernet, 65535)
+	if err != nil {
+		t.Fatal(err)
+	}
+	instructions, _ := xbpf.Disassemble(program)
+	vm, err := xbpf.NewVM(instructions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, f := range map[string][]byte{
+		"DNS":              udp(t, macB, macA, "192.0.2.1", "192.0.2.2", 40000, 53, []byte("x")),
+		"a ping of IPv6":   icmp6(t, macA, "fe80::1", 64, []byte{128, 0, 0, 0, 0, 0, 0, 0}),
+		"another protocol": frame(t, macB, macA, 0x88cd, make([]byte, 46)),
+	} {
+		if n, err := vm.Run(f); err != nil || n != 0 {
+			t.Errorf("%s: %d bytes, error %v", name, n, err)
+		}
 	}
 }
 
