@@ -266,27 +266,27 @@ export function scanRoute(
 ): void {
   if (method === 'GET') {
     const parameters = [
-      { ...parameter, name: 'subnet', summary: 'Such as 192.168.1.0/24.', required: true },
-      { ...parameter, name: 'ports', default: '1-1000' },
+      { ...parameter, name: 'targets', summary: 'networks, such as 10.0.0.0/24; empty is discovery.subnets' },
+      { ...parameter, name: 'ports', summary: 'TCP ports; empty is discovery.port_range' },
     ];
     const task = {
-      name: 'scan',
+      name: 'device_scan',
       summary: 'Looks for devices and open ports.',
       parameters,
-      has_result: false,
+      has_result: true,
       max_seconds: 3600,
       unavailable: '',
     };
     response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify({ tasks: [task] }));
     return;
   }
-  const { subnet = '' } = (JSON.parse(body) as { parameters: Record<string, string> }).parameters;
+  const { targets = '' } = (JSON.parse(body) as { parameters: Record<string, string> }).parameters;
   response.writeHead(200, { 'Content-Type': 'application/jsonl' });
   const tell = (state: string, done: number, text: string) =>
     response.write(`${JSON.stringify({ run_id: 'r1', state, done, total: 254, text, result_bytes: 0 })}\n`);
-  tell('running', 0, `asking ${subnet}`);
+  tell('running', 0, `asking ${targets}`);
   // A run of 198.51.100.0/24 waits until somebody cancels it.
-  if (subnet.startsWith('198.51.100.')) return;
+  if (targets.startsWith('198.51.100.')) return;
   setTimeout(() => {
     devices.find(Date.now());
     tell('succeeded', 254, '1 device answers, 1 port is open');

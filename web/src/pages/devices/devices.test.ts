@@ -5,7 +5,7 @@ import { classWord } from './classes';
 import { sorted } from './columns';
 import { certificateState, flowsOf, isNew, placeOf, placeText } from './device';
 import { facetsOf, narrowed } from './facets';
-import { terms, wantedOf, withValue } from './filter';
+import { isUnfinished, terms, wantedOf, withValue } from './filter';
 import { applied, tagsOf } from './marking';
 import { ratesOf } from './rates.svelte';
 import { Selected } from './selection.svelte';
@@ -25,6 +25,11 @@ describe('the filter', () => {
   ] as const)('of %j with %s %j is %j', (before, key, value, after) => {
     expect(withValue(before, key, value)).toBe(after);
     expect(wantedOf(after, key)).toBe(value);
+  });
+
+  it('waits for the end of a word', () => {
+    const unfinished = ['class:', 'a vendor:', '-os:', 'vendor:"Cis'];
+    expect([...unfinished, 'class:a', 'fe80:', '', '"a b"'].filter(isUnfinished)).toEqual(unfinished);
   });
 
   it('reads words and quotes', () => {

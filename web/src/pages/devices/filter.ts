@@ -1,8 +1,24 @@
 /**
  * The language of the server's filter: words, and "key:value" that looks in one fact
- * alone, a value with blanks in quotes. All of them have to be met.
+ * alone, a value with blanks in quotes, and a minus before what must not hold. All of
+ * them have to be met.
  */
-export const filterKeys = ['class', 'port', 'vendor', 'os', 'service', 'subnet', 'up', 'plugged'] as const;
+export const filterKeys = [
+  'class',
+  'port',
+  'vendor',
+  'os',
+  'service',
+  'subnet',
+  'up',
+  'plugged',
+  'name',
+  'ip',
+  'mac',
+  'model',
+  'host',
+  'findings',
+] as const;
 export type FilterKey = (typeof filterKeys)[number];
 
 export interface Term {
@@ -26,6 +42,12 @@ export function terms(filter: string): Term[] {
     });
   }
   return found;
+}
+
+/** Whether somebody is in the middle of a word: a key without its value, a quote without its second. */
+export function isUnfinished(filter: string): boolean {
+  const key = /(?:^|\s)-?([a-z]+):$/i.exec(filter)?.[1]?.toLowerCase();
+  return filterKeys.some((each) => each === key) || filter.split('"').length % 2 === 0;
 }
 
 /** A value as the language writes it. */

@@ -4,7 +4,7 @@ import { TaskRun } from '../agents/taskrun.svelte';
 
 /** The agent that scans, and what it is asked. */
 export const scannerId = 'device_scanner';
-export const scanTask = 'scan';
+export const scanTask = 'device_scan';
 
 /** The scanners there are, those that run first. */
 export function scanners(list: readonly Agent[]): Agent[] {
@@ -17,7 +17,7 @@ export function scanners(list: readonly Agent[]): Agent[] {
 /** The parameter of the task that says what is scanned. */
 export function targetOf(task: Pick<AgentTask, 'parameters'>): AgentTask['parameters'][number] | undefined {
   return (
-    task.parameters.find(({ name }) => /subnet|target|cidr/.test(name)) ??
+    task.parameters.find(({ name }) => /target|subnet/.test(name)) ??
     task.parameters.find(({ required }) => required)
   );
 }
