@@ -27,7 +27,7 @@ describe.skipIf(!need(hasChromium, 'Chromium'))('shell', () => {
     const { page } = await stage.tab();
     await page.getByRole('heading', { name: 'Overview' }).waitFor();
     await page.keyboard.press('Control+k');
-    const field = page.getByRole('combobox', { name: 'Page, host, agent or action' });
+    const field = page.getByRole('combobox', { name: 'Page, host, agent, device or action' });
     await field.fill('logs proc_agent web-01');
     await page.getByRole('option', { name: /Logs of proc_agent on web-01/ }).waitFor();
     await page.keyboard.press('Enter');
