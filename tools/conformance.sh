@@ -44,6 +44,10 @@ else
   score community-id 'ndpi, ja4 and community-id, all three'
 fi
 score sigma 'the detection engine (amoskys rules check, amoskys detect)'
-score snmprec 'the SNMP agent (amoskys snmp probe)'
+if [[ -d $corpora/snmprec ]]; then
+  scored ./internal/snmp/identify TestConformance snmprec
+else
+  score snmprec 'recordings of devices'
+fi
 score darpa 'the anomaly models (amoskys anomaly eval)'
 exit "$failed"

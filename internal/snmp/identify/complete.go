@@ -120,7 +120,7 @@ func system(tables *module.Tables, r *pb.SnmpReading) {
 func peers(tables *module.Tables) []*pb.SnmpPeer {
 	const most = 4096
 	rows := tables.Rows("bgpPeerTable")
-	var out []*pb.SnmpPeer
+	out := make([]*pb.SnmpPeer, 0, min(len(rows.List), most))
 	for i := range rows.List[:min(len(rows.List), most)] {
 		row := &rows.List[i]
 		peer := &pb.SnmpPeer{

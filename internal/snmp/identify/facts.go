@@ -10,7 +10,6 @@
 package identify
 
 import (
-	"cmp"
 	"embed"
 	"errors"
 	"fmt"
@@ -19,7 +18,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/amoskys/amoskys/internal/config"
@@ -57,6 +55,9 @@ type Rule struct {
 	Descr []string `yaml:"descr"`
 	// SysName is a regular expression for sysName.
 	SysName string `yaml:"sys_name"`
+	// Has are OIDs; the device has to have something below one of them. It is asked
+	// for that where the rest of the rule fits.
+	Has []string `yaml:"has"`
 	// General rules tell what any maker's device may run, such as Linux. They are
 	// believed where no other rule knows.
 	General bool `yaml:"general"`
@@ -120,6 +121,13 @@ func Load(folder string) (*Facts, error) {
 	}
 	faults = errors.Join(faults, f.gather(builtIn, "data", "built in: "))
 	return f, faults
+}
+
+// Decode reads one file of facts, without those that are built in. Faults name file,
+// line and key.
+func Decode(name string, text []byte) (*Facts, error) {
+	f := &Facts{makers: map[uint32]*Maker{}}
+	return f, f.add(name, text)
 }
 
 // BuiltIn returns the facts that are part of the program.
@@ -216,12 +224,17 @@ const maxPattern = 1000
 
 func (r *Rule) validate(v *config.Check) {
 	v.Name("name", r.Name)
-	if len(r.Objects) == 0 && len(r.Enterprises) == 0 && len(r.Descr) == 0 && r.SysName == "" {
-		v.Add("descr", "a rule asks for something: objects, enterprises, descr or sys_name")
+	if len(r.Objects) == 0 && len(r.Enterprises) == 0 && len(r.Descr) == 0 && len(r.Has) == 0 && r.SysName == "" {
+		v.Add("descr", "a rule asks for something: objects, enterprises, descr, has or sys_name")
 	}
 	for i, oid := range r.Objects {
 		if arcs, err := module.Arcs(oid); err != nil || len(arcs) == 0 {
 			v.Add(fmt.Sprintf("objects[%d]", i), "%q is not an OID such as 1.3.6.1.4.1.9", oid)
+		}
+	}
+	for i, oid := range r.Has {
+		if arcs, err := module.Arcs(oid); err != nil || len(arcs) == 0 {
+			v.Add(fmt.Sprintf("has[%d]", i), "%q is not an OID such as 1.3.6.1.4.1.9", oid)
 		}
 	}
 	for i, text := range r.Descr {
@@ -287,103 +300,4 @@ func (f *Facts) Enterprises() []uint32 {
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
-}
-
-// weight is how close a rule is to a device that it fits. Words of the device's own
-// count most, then that it has something of a maker's, then how much of its sysObjectID
-// the rule names.
-func (r *Rule) weight(arcs int, words, enterprise bool) int {
-	weight := 10 * arcs
-	if words {
-		weight += 120
-	}
-	if enterprise {
-		weight += 100
-	}
-	if r.General {
-		weight -= 10_000
-	}
-	return weight
-}
-
-// object is how many arcs of a sysObjectID the rule names, and whether it fits.
-func (r *Rule) object(id string) (int, bool) {
-	best, fits := 0, len(r.Objects) == 0
-	for _, oid := range r.Objects {
-		if id == oid || strings.HasPrefix(id, oid+".") {
-			best, fits = max(best, strings.Count(oid, ".")+1), true
-		}
-	}
-	return best, fits
-}
-
-// Enterprise is the number below 1.3.6.1.4.1 in an OID, or 0.
-func Enterprise(oid string) uint32 {
-	rest, ok := strings.CutPrefix(oid, enterprises+".")
-	if !ok {
-		return 0
-	}
-	number, _, _ := strings.Cut(rest, ".")
-	n, err := strconv.ParseUint(number, 10, 32)
-	if err != nil {
-		return 0
-	}
-	return uint32(n)
-}
-
-// enterprises is where makers' own objects are.
-const enterprises = "1.3.6.1.4.1"
-
-// candidate is a rule that fits, with what its expression found.
-type candidate struct {
-	rule   *Rule
-	weight int
-	said   map[string]string
-}
-
-// fitting are the rules that fit a device, the closest first.
-func (f *Facts) fitting(s System) []candidate {
-	var out []candidate
-	for _, r := range f.rules {
-		if c, ok := r.fit(s); ok {
-			out = append(out, c)
-		}
-	}
-	slices.SortFunc(out, func(a, b candidate) int {
-		return cmp.Or(cmp.Compare(b.weight, a.weight), cmp.Compare(a.rule.order, b.rule.order))
-	})
-	return out
-}
-
-func (r *Rule) fit(s System) (candidate, bool) {
-	arcs, ok := r.object(s.Object)
-	if !ok {
-		return candidate{}, false
-	}
-	has := len(r.Enterprises) > 0
-	if has && !slices.ContainsFunc(r.Enterprises, func(n uint32) bool { return slices.Contains(s.Enterprises, n) }) {
-		return candidate{}, false
-	}
-	if r.sysName != nil && !r.sysName.MatchString(s.Name) {
-		return candidate{}, false
-	}
-	c := candidate{rule: r, weight: r.weight(arcs, r.sysName != nil, has)}
-	if len(r.descr) == 0 {
-		return c, true
-	}
-	for _, expression := range r.descr {
-		if found := expression.FindStringSubmatch(s.Descr); found != nil {
-			// An empty expression is for devices that the others do not match: it is
-			// no word of the device's own.
-			c.weight = r.weight(arcs, expression.String() != "" || r.sysName != nil, has)
-			c.said = map[string]string{}
-			for i, name := range expression.SubexpNames() {
-				if name != "" && found[i] != "" {
-					c.said[name] = strings.TrimSpace(found[i])
-				}
-			}
-			return c, true
-		}
-	}
-	return candidate{}, false
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/snmp/module"
@@ -34,6 +35,9 @@ func interfaces(tables *module.Tables) []*pb.SnmpInterface {
 		if row, ok := more.Find(list.List[i].Index); ok {
 			extend(it, more, row)
 		}
+		if !exists(it) {
+			continue
+		}
 		out = append(out, it)
 		if len(out) == maxInterfaces {
 			break
@@ -41,6 +45,30 @@ func interfaces(tables *module.Tables) []*pb.SnmpInterface {
 	}
 	slices.SortFunc(out, func(a, b *pb.SnmpInterface) int { return int(int64(a.GetIndex()) - int64(b.GetIndex())) })
 	return out
+}
+
+// exists leaves out rows of ifTable that are no interface of the device, though they
+// stand among them:
+//
+//	without any name               agents pad their tables with such rows
+//	notPresent                     a part that is not plugged in (RFC 2863, section 3.1.14)
+//	voice channels                 ports for telephones, which carry no packets
+//	MPLS layers                    another view of an interface that is there already
+//	virtual access of Cisco's      sessions of users who dial in, thousands at times
+func exists(it *pb.SnmpInterface) bool {
+	if it.GetName() == "" || it.GetOperStatus() == "notPresent" {
+		return false
+	}
+	switch it.GetType() {
+	case "voiceEM", "voiceFXO", "voiceFXS", "voiceEncap", "mpls":
+		return false
+	}
+	for _, session := range []string{"Virtual-Access", "Virtual-PPP", "Virtual-Template", "Vi"} {
+		if number, ok := strings.CutPrefix(it.GetName(), session); ok && number != "" && strings.Trim(number, "0123456789./") == "" {
+			return false
+		}
+	}
+	return true
 }
 
 // basic writes what ifTable says.

@@ -15,6 +15,8 @@ type System struct {
 	// Enterprises are the numbers below 1.3.6.1.4.1 where the device has anything,
 	// the one of Object first.
 	Enterprises []uint32
+	// Has are those OIDs that rules ask for below which the device has something.
+	Has []string
 }
 
 // Identity is what a device is. What is empty is not known.

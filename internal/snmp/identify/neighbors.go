@@ -26,7 +26,7 @@ func Neighbors(tables *module.Tables) []*pb.DeviceLink {
 func lldp(tables *module.Tables) []*pb.DeviceLink {
 	rows := tables.Rows("lldpRemTable")
 	addresses := lldpAddresses(tables)
-	var out []*pb.DeviceLink
+	out := make([]*pb.DeviceLink, 0, min(len(rows.List), maxNeighbors))
 	for i := range rows.List[:min(len(rows.List), maxNeighbors)] {
 		row := &rows.List[i]
 		local := rows.Part(row, "lldpRemLocalPortNum")

@@ -2,6 +2,7 @@ package identify
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -83,15 +84,33 @@ func (p *Prober) Identify(ctx context.Context, g snmp.Getter) (Identity, error) 
 		return Identity{}, fmt.Errorf("identify device: %w", err)
 	}
 	s := System{
-		Descr: text(first, sysDescr), Object: text(first, sysObjectID), Name: text(first, sysName),
+		Descr: text(first, sysDescr), Object: strings.Trim(text(first, sysObjectID), "."), Name: text(first, sysName),
 	}
 	s.Enterprises = p.present(ctx, g, Enterprise(s.Object))
+	if err := p.look(ctx, g, &s); err != nil {
+		return Identity{System: s}, err
+	}
 	id, reads := p.facts.match(s)
 	id.EngineID = octets(first, snmpEngineID)
 	if err := p.ask(ctx, g, &id, reads); err != nil {
 		return id, err
 	}
 	return id, nil
+}
+
+// look asks for what rules need to know: whether there is anything below an OID.
+func (p *Prober) look(ctx context.Context, g snmp.Getter, s *System) error {
+	const most = 40
+	for _, oid := range p.facts.wanted(*s, most) {
+		err := g.Walk(ctx, oid, func(snmp.Variable) error {
+			s.Has = append(s.Has, oid)
+			return module.ErrStop
+		})
+		if ctx.Err() != nil {
+			return fmt.Errorf("identify device: %w", err)
+		}
+	}
+	return nil
 }
 
 // next is what a Getter may offer beside: one step in the order of OIDs.
@@ -241,6 +260,7 @@ func (id *Identity) set(fact, value string) {
 // read until then is in the Observation, which is never nil.
 func (p *Prober) Read(ctx context.Context, g snmp.Getter, id *Identity, modules []*module.Module, options module.Options) (*Observation, error) {
 	started := time.Now()
+	options.Object = id.System.Object
 	tables, err := module.Walk(ctx, g, modules, options)
 	o := &Observation{Reading: &pb.SnmpReading{}, Tables: tables}
 	r := o.Reading
@@ -280,7 +300,7 @@ func text(got []snmp.Variable, oid string) string {
 func octets(got []snmp.Variable, oid string) string {
 	for _, v := range got {
 		if b, ok := v.Value.([]byte); ok && v.OID == oid {
-			return fmt.Sprintf("%x", b[:min(len(b), 64)])
+			return hex.EncodeToString(b[:min(len(b), 64)])
 		}
 	}
 	return ""

@@ -18,7 +18,7 @@ type columnWalker interface {
 func (w *walk) together(ctx context.Context, g columnWalker, rows *Rows, table *Table, columns []int) (answers int, err error) {
 	roots := make([]string, len(columns))
 	for i, column := range columns {
-		roots[i] = table.OID + "." + table.Columns[column].ID
+		roots[i] = rows.OID + "." + table.Columns[column].ID
 	}
 	at := 0 // columns come in turn, so the next one is the likeliest
 	err = g.WalkColumns(ctx, roots, func(v snmp.Variable) error {

@@ -39,6 +39,9 @@ type filler struct {
 func (f *filler) rows(rows *Rows) {
 	for i := range rows.Into {
 		into := &rows.Into[i]
+		if into.Else && f.told(into) {
+			continue
+		}
 		for j := range rows.List {
 			row := &rows.List[j]
 			if !into.wants(rows, row) {
@@ -49,14 +52,26 @@ func (f *filler) rows(rows *Rows) {
 	}
 }
 
-// wants reports whether a row has the values that Only asks for.
+// told reports whether there is something of a kind already.
+func (f *filler) told(n *Into) bool {
+	r := f.reading
+	return (n.CPU != "" || n.IdleCPU != "") && len(r.GetCpuPercent()) > 0 ||
+		n.Memory != nil && len(r.GetMemory()) > 0 || n.Storage != nil && len(r.GetStorage()) > 0 ||
+		n.Sensor != nil && len(r.GetSensors()) > 0
+}
+
+// wants reports whether a row has the values that Only and Where ask for.
 func (n *Into) wants(rows *Rows, row *Row) bool {
 	for column, want := range n.Only {
-		if !slices.Contains(strings.Split(want, "|"), rows.Text(row, column)) {
+		text := rows.Part(row, column)
+		if _, isColumn := rows.position[column]; isColumn {
+			text = rows.Text(row, column)
+		}
+		if !slices.Contains(strings.Split(want, "|"), text) {
 			return false
 		}
 	}
-	return true
+	return n.Where == "" || rows.Value(row, n.Where).Float > 0
 }
 
 // first reports whether a module may tell of something: nobody else did.
@@ -94,16 +109,26 @@ func (f *filler) row(rows *Rows, row *Row, into *Into) {
 
 // load is the load of a processor in percent.
 func (n *Into) load(rows *Rows, row *Row) (float64, bool) {
-	value, column := rows.Value(row, n.CPU), n.CPU
-	if column == "" {
-		value, column = rows.Value(row, n.IdleCPU), n.IdleCPU
+	value := firstKnown(rows, row, n.CPU)
+	if n.CPU == "" {
+		value = firstKnown(rows, row, n.IdleCPU)
 		value.Float = 100 - value.Float
 	}
 	// Agents give -1, 2^32-1 or the like for a processor that is not there.
-	if column == "" || !value.Known || value.Float < 0 || value.Float > 100.5 {
+	if !value.Known || value.Float < 0 || value.Float > 100.5 {
 		return 0, false
 	}
 	return min(value.Float, 100), true
+}
+
+// firstKnown is the first of the columns "a + b" that the row has.
+func firstKnown(rows *Rows, row *Row, columns string) Value {
+	for name := range strings.SplitSeq(columns, "+") {
+		if value := rows.Value(row, strings.TrimSpace(name)); value.Known {
+			return value
+		}
+	}
+	return Value{}
 }
 
 // amount is the sum of columns, "a + b".

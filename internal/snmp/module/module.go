@@ -12,6 +12,7 @@ package module
 
 import (
 	"fmt"
+	"regexp"
 
 	"github.com/amoskys/amoskys/internal/config"
 )
@@ -38,7 +39,10 @@ type Module struct {
 
 // Group is scalars of one place. Their instance is 0.
 type Group struct {
-	Name    string   `yaml:"name"`
+	Name string `yaml:"name"`
+	// OID is dotted. "object" in front stands for the device's sysObjectID, and
+	// "object-1" for that without its last number, as makers put the same objects
+	// below each of their models.
 	OID     string   `yaml:"oid"`
 	Columns []Column `yaml:"columns"`
 	Into    []Into   `yaml:"into"`
@@ -49,7 +53,7 @@ type Group struct {
 // Table is a conceptual table (RFC 2578, section 7.1.12).
 type Table struct {
 	Name string `yaml:"name"`
-	// OID is that of the entry: table.1 as a rule.
+	// OID is that of the entry: table.1 as a rule. It may begin as that of a Group.
 	OID string `yaml:"oid"`
 	// Index are the parts of a row's index, in order.
 	Index   []IndexPart `yaml:"index"`
@@ -80,9 +84,14 @@ type Column struct {
 	// Metric is the name without "snmp_"; by default it is made from Name, as
 	// ifInErrors is if_in_errors. "none" makes no metric.
 	Metric string `yaml:"metric"`
+	// Match is a regular expression that takes the value out of a text: its first
+	// group, or all that it matches.
+	Match string `yaml:"match"`
 	// Unless names a column, "table.column", that makes this one needless where the
 	// device has it: the 64-bit counter of a 32-bit one.
 	Unless string `yaml:"unless"`
+
+	match *regexp.Regexp
 }
 
 // IndexPart is one part of a row's index (RFC 2578, section 7.7).
@@ -99,7 +108,7 @@ type IndexPart struct {
 // Into says what part of a reading the rows of a table or a group are.
 type Into struct {
 	// CPU is a column with the load of a processor in percent, or, with IdleCPU, with
-	// what is left of it.
+	// what is left of it. Of several, "a + b", the first that is known counts.
 	CPU     string  `yaml:"cpu"`
 	IdleCPU string  `yaml:"idle_cpu"`
 	Memory  *Space  `yaml:"memory"`
@@ -109,8 +118,13 @@ type Into struct {
 	Fact string `yaml:"fact"`
 	// From is the column of a fact.
 	From string `yaml:"from"`
-	// Only keeps the rows in which each of these columns has the value given.
+	// Only keeps the rows in which each of these columns or parts of the index has
+	// the value given, or one of several with bars between them.
 	Only map[string]string `yaml:"only"`
+	// Where keeps the rows in which this column has a number above zero.
+	Where string `yaml:"where"`
+	// Else says that it counts only where nothing before told any of its kind.
+	Else bool `yaml:"else"`
 }
 
 // Space is memory or a file system. Of Used, Free, Total and Percent two are enough;

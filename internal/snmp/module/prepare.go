@@ -2,6 +2,7 @@ package module
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
@@ -24,6 +25,9 @@ const noMetric = "none"
 func prepareColumns(columns []Column, metrics *bool) {
 	for i := range columns {
 		c := &columns[i]
+		if c.Match != "" {
+			c.match = regexp.MustCompile(c.Match)
+		}
 		switch {
 		case metrics != nil && !*metrics, c.Metric == noMetric, !c.Type.Numeric():
 			c.Metric = ""
@@ -57,15 +61,16 @@ func snake(name string) string {
 const (
 	maxTables  = 200
 	maxColumns = 100
+	maxPattern = 1000
 )
 
 // Validate reports what makes a module useless or ambiguous.
 func (m *Module) Validate(v *config.Check) {
 	v.Name("module", m.Name)
 	v.NotEmpty("about", m.About)
-	for i, for_ := range m.For {
-		if _, _, ok := scope(for_); !ok {
-			v.Add(fmt.Sprintf("for[%d]", i), "%q is neither an OID nor \"enterprise N\"", for_)
+	for i, text := range m.For {
+		if _, _, ok := scope(text); !ok {
+			v.Add(fmt.Sprintf("for[%d]", i), "%q is neither an OID nor \"enterprise N\"", text)
 		}
 	}
 	if len(m.Tables) > maxTables || len(m.Groups) > maxTables {
@@ -77,14 +82,14 @@ func (m *Module) Validate(v *config.Check) {
 		check := v.Under(fmt.Sprintf("groups[%d]", i))
 		once(check, names, g.Name)
 		validateColumns(check, g.OID, g.Columns)
-		validateInto(check, g.Columns, g.Into)
+		validateInto(check, g.Columns, nil, g.Into)
 	}
 	for i := range m.Tables {
 		t := &m.Tables[i]
 		check := v.Under(fmt.Sprintf("tables[%d]", i))
 		once(check, names, t.Name)
 		validateColumns(check, t.OID, t.Columns)
-		validateInto(check, t.Columns, t.Into)
+		validateInto(check, t.Columns, t.Index, t.Into)
 		validateIndex(check, t.Index)
 	}
 	for oid, name := range m.Traps {
@@ -106,8 +111,8 @@ func once(v *config.Check, names map[string]bool, name string) {
 }
 
 func validateColumns(v *config.Check, oid string, columns []Column) {
-	if !validOID(oid) {
-		v.Add("oid", "%q is not an OID such as 1.3.6.1.2.1.2.2.1", oid)
+	if place, ok := placed(oid, "1.3"); !ok || !validOID(place) {
+		v.Add("oid", "%q is not an OID such as 1.3.6.1.2.1.2.2.1, nor one that begins with object", oid)
 	}
 	if len(columns) == 0 || len(columns) > maxColumns {
 		v.Add("columns", "must be 1 to %d columns, not %d", maxColumns, len(columns))
@@ -122,6 +127,9 @@ func validateColumns(v *config.Check, oid string, columns []Column) {
 		}
 		if c.Type == "" {
 			check.Add("type", "is missing; valid: %s", joined(columnTypes()))
+		}
+		if _, err := regexp.Compile(c.Match); err != nil || len(c.Match) > maxPattern {
+			check.Add("match", "is not a regular expression of up to %d bytes: %v", maxPattern, err)
 		}
 		for key := range c.Enum {
 			if _, err := strconv.ParseInt(key, 10, 64); err != nil {
@@ -149,10 +157,14 @@ func validateIndex(v *config.Check, parts []IndexPart) {
 }
 
 // validateInto reports names of columns that the table does not have.
-func validateInto(v *config.Check, columns []Column, into []Into) {
+func validateInto(v *config.Check, columns []Column, index []IndexPart, into []Into) {
 	known := make([]string, len(columns))
 	for i := range columns {
 		known[i] = columns[i].Name
+	}
+	parts := known
+	for _, part := range index {
+		parts = append(parts, part.Name)
 	}
 	for i := range into {
 		check := v.Under(fmt.Sprintf("into[%d]", i))
@@ -162,6 +174,9 @@ func validateInto(v *config.Check, columns []Column, into []Into) {
 					check.OneOf(key, strings.TrimSpace(part), known...)
 				}
 			}
+		}
+		for name := range into[i].Only {
+			check.OneOf("only", name, parts...)
 		}
 		if fact := into[i].Fact; fact != "" {
 			check.OneOf("fact", fact, Facts()...)
@@ -174,7 +189,7 @@ func validateInto(v *config.Check, columns []Column, into []Into) {
 
 // columns are the names that have to be columns, by key.
 func (n *Into) columns() map[string]string {
-	out := map[string]string{"cpu": n.CPU, "idle_cpu": n.IdleCPU}
+	out := map[string]string{"cpu": n.CPU, "idle_cpu": n.IdleCPU, "where": n.Where}
 	if n.Fact != "" {
 		out["from"] = n.From
 	}
@@ -187,9 +202,6 @@ func (n *Into) columns() map[string]string {
 	if n.Sensor != nil {
 		out["sensor.value"], out["sensor.status"] = n.Sensor.Value, n.Sensor.Status
 	}
-	for name := range n.Only {
-		out["only."+name] = name
-	}
 	return out
 }
 
@@ -199,6 +211,19 @@ func Facts() []string { return []string{"version", "hardware", "serial", "os", "
 // SensorKinds are the kinds of pb.SnmpSensor.
 func SensorKinds() []string {
 	return []string{"temperature", "fan", "power", "voltage", "current", "humidity", "battery", "optical", "supply"}
+}
+
+// placed puts a device's sysObjectID where an OID names it; false where the device has
+// none.
+func placed(oid, object string) (string, bool) {
+	rest, named := strings.CutPrefix(oid, "object")
+	if !named {
+		return oid, true
+	}
+	if after, parent := strings.CutPrefix(rest, "-1"); parent {
+		rest, object = after, object[:max(0, strings.LastIndexByte(object, '.'))]
+	}
+	return object + rest, object != "" && (rest == "" || rest[0] == '.')
 }
 
 func validOID(oid string) bool {

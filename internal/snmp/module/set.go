@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,9 +41,7 @@ func Load(folder string) (*Set, error) {
 	s := &Set{traps: map[string]string{}}
 	for _, m := range byName {
 		s.modules = append(s.modules, m)
-		for oid, name := range m.Traps {
-			s.traps[oid] = name
-		}
+		maps.Copy(s.traps, m.Traps)
 	}
 	slices.SortFunc(s.modules, func(a, b *Module) int {
 		return cmp.Or(cmp.Compare(a.rank(), b.rank()), cmp.Compare(a.Name, b.Name))

@@ -95,7 +95,7 @@ func (c *Column) finish(value Value) Value {
 }
 
 // leadingNumber finds the first number in a text, such as "-4.5" in "T: -4.5 C".
-var leadingNumber = regexp.MustCompile(`[-+]?[0-9]+(?:\.[0-9]+)?`) //nolint:gochecknoglobals // compiled once
+var leadingNumber = regexp.MustCompile(`[-+]?[0-9]+(?:\.[0-9]+)?`)
 
 // written reads a number from a text.
 func (c *Column) written(v snmp.Variable) Value {
@@ -103,7 +103,7 @@ func (c *Column) written(v snmp.Variable) Value {
 	if !value.Known {
 		return value
 	}
-	found := leadingNumber.FindString(value.Text)
+	found := c.extract(value.Text)
 	number, err := strconv.ParseFloat(found, 64)
 	if err != nil || math.IsInf(number, 0) {
 		return Value{}
@@ -113,6 +113,18 @@ func (c *Column) written(v snmp.Variable) Value {
 		value.Uint = uint64(number)
 	}
 	return c.finish(value)
+}
+
+// extract takes the number out of a text.
+func (c *Column) extract(text string) string {
+	if c.match == nil {
+		return leadingNumber.FindString(text)
+	}
+	groups := c.match.FindStringSubmatch(text)
+	if len(groups) > 1 {
+		return groups[1]
+	}
+	return strings.Join(groups, "")
 }
 
 // octets reads addresses, bits and dates.

@@ -28,6 +28,8 @@ type Options struct {
 	MaxRows int
 	// NoSlow leaves out tables that change slowly.
 	NoSlow bool
+	// Object is the device's sysObjectID, below which some makers' objects are.
+	Object string
 }
 
 // Walk reads the groups and tables of modules, in order. A table that fails costs
@@ -90,12 +92,16 @@ func (w *walk) groups(ctx context.Context, m *Module) error {
 	var places []place
 	for i := range m.Groups {
 		group := &m.Groups[i]
-		rows := newRows(m, group.Name, group.OID, group.Columns)
+		oid, ok := placed(group.OID, w.options.Object)
+		if !ok {
+			continue
+		}
+		rows := newRows(m, group.Name, oid, group.Columns)
 		rows.Into = group.Into
 		w.tables.add(rows)
 		rows.row("", 1)
 		for column := range group.Columns {
-			oids = append(oids, group.OID+"."+group.Columns[column].ID+".0")
+			oids = append(oids, oid+"."+group.Columns[column].ID+".0")
 			places = append(places, place{rows, column})
 		}
 	}
@@ -124,7 +130,11 @@ var errTooMany = errors.New("more rows than are kept")
 // table walks the columns of a table: those that are always wanted, then those that
 // are wanted where another lacks values.
 func (w *walk) table(ctx context.Context, m *Module, table *Table) error {
-	rows := newRows(m, table.Name, table.OID, table.Columns)
+	oid, ok := placed(table.OID, w.options.Object)
+	if !ok {
+		return nil
+	}
+	rows := newRows(m, table.Name, oid, table.Columns)
 	rows.Index, rows.Labels, rows.Into = table.Index, table.Labels, table.Into
 	w.tables.add(rows)
 	defer rows.order()
@@ -158,7 +168,7 @@ func (w *walk) columns(ctx context.Context, rows *Rows, table *Table, columns []
 	}
 	for _, column := range columns {
 		answers := 0
-		root := table.OID + "." + table.Columns[column].ID
+		root := rows.OID + "." + table.Columns[column].ID
 		err := w.getter.Walk(ctx, root, func(v snmp.Variable) error {
 			answers++
 			return w.take(rows, column, root, v)
