@@ -144,6 +144,17 @@ func TestDevices(t *testing.T) {
 	}
 }
 
+// TestLiveDevices: who follows devices is told of them.
+func TestLiveDevices(t *testing.T) {
+	s := newSite(t)
+	s.hub.devices.set(3, "")
+	b := s.signedIn(t, "viewer").tab(t)
+	b.say(`{"op":"subscribe","id":"d","topic":"devices"}`)
+	if m := b.until("devices", func(m *message) bool { return m.Type == "devices" }); m.ID != "d" {
+		t.Errorf("%+v", m)
+	}
+}
+
 // TestExportDevices: every device comes once, in each format; an export that breaks off
 // does not look whole.
 func TestExportDevices(t *testing.T) {

@@ -28,6 +28,7 @@ func liveTopics() []liveTopic {
 		{"agents", newAgentsTopic, []liveMessage{{"LiveAgents", agentsMessage{}}}},
 		{"overview", newOverviewTopic, []liveMessage{{"LiveOverview", overviewMessage{}}}},
 		{"series", newSeriesTopic, []liveMessage{{"LiveSeries", seriesMessage{}}}},
+		{"devices", newDevicesTopic, []liveMessage{{"LiveDevices", devicesMessage{}}}},
 	}
 }
 

@@ -179,8 +179,8 @@ func (in *Inventory) foldDevice(e *sighted) {
 	} else {
 		changes = s.book.Observe(e.at, e.observer(), d)
 	}
-	told := in.apply(changes, e)
-	if e.ev.GetType() == event.TypeDeviceMoved && !told[event.TypeDeviceMoved] {
+	in.apply(changes, e)
+	if e.ev.GetType() == event.TypeDeviceMoved {
 		in.foldNote(e)
 	}
 }
@@ -260,6 +260,9 @@ func (in *Inventory) apply(changes []inventory.Change, e *sighted) map[string]bo
 		m.text = ""
 		for _, former := range slices.Concat(c.Device.GetFormerUids(), c.Merged) {
 			in.join(uid, former)
+		}
+		if e.ev.GetType() == event.TypeDeviceMoved && slices.Equal(c.Attributes, []string{"plugged"}) {
+			continue // the event says it better
 		}
 		in.noteChange(m, uid, c, e)
 	}

@@ -122,7 +122,7 @@ func (n *network) upTo(in *Inventory) {
 		in.mu.Lock()
 		place := in.state.place
 		in.mu.Unlock()
-		if place >= tail {
+		if place >= tail && in.reader.Load() != nil {
 			return
 		}
 		select {

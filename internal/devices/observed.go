@@ -39,7 +39,9 @@ func (in *Inventory) foldReading(e *sighted) {
 		Hostname: r.GetSysName(), Vendor: r.GetVendor(), OsName: r.GetOsName(), OsVersion: r.GetOsVersion(), Model: r.GetHardware(),
 		SerialNumber: r.GetSerialNumber(), EngineId: r.GetEngineId(), Sources: []string{sourceSNMP}, Links: neighbours,
 	}
-	if ip, err := netip.ParseAddr(r.GetTarget()); err == nil && len(d.GetIp()) == 0 {
+	if at, err := netip.ParseAddrPort(r.GetTarget()); err == nil && len(d.GetIp()) == 0 {
+		d.Ip = []string{at.Addr().String()}
+	} else if ip, err := netip.ParseAddr(r.GetTarget()); err == nil && len(d.GetIp()) == 0 {
 		d.Ip = []string{ip.String()}
 	}
 	in.apply(in.state.book.Observe(e.at, e.observer(), d), e)

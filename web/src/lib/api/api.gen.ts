@@ -1131,6 +1131,22 @@ export interface components {
             total: number;
             vendors: components["schemas"]["DeviceCount"][];
         };
+        DevicesMessage: {
+            id: string;
+            /** @description Why something may lack, one sentence each. */
+            lacks: string[];
+            /**
+             * Format: int64
+             * @description When the one seen last was seen, in seconds since 1970.
+             */
+            seen: number;
+            /**
+             * Format: int32
+             * @description How many devices there are.
+             */
+            total: number;
+            type: string;
+        };
         Entity: {
             /** @description KIND:ID, the same in every event that names it. */
             key: string;
