@@ -198,8 +198,9 @@ func (s *scanCommand) show(line *cli.Progress, p scan.Progress) {
 		line.Count("waits until "+p.Resume.Format("15:04")+" by --hours", 0, 0)
 		return
 	case scan.PhaseHosts:
-		line.Count(fmt.Sprintf("%s so far, addresses", cli.Counted(p.Hosts, "host", "hosts")), p.Looked, p.Addresses)
+		line.Count(cli.Counted(p.Hosts, "host", "hosts")+" so far, addresses", p.Looked, p.Addresses)
 		return
+	default:
 	}
 	solved := p.Answered
 	label := cli.Counted(p.Hosts, "host", "hosts") + ", probes"

@@ -49,7 +49,7 @@ func (s *scanner) complete(ctx context.Context, asked <-chan *Host) error {
 			}
 			h.Ports = append(h.Ports, replies...)
 			if len(replies) > 0 {
-				h.How = append(h.How[:len(h.How):len(h.How)], "udp")
+				h.How = append(slices.Clip(h.How), "udp")
 			}
 			s.deliver(h)
 			return nil
@@ -89,7 +89,7 @@ func (s *scanner) exchange(ctx context.Context, ip netip.Addr, ports []uint16, a
 	if err != nil {
 		return nil
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = c.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	replies := map[uint16][]byte{}

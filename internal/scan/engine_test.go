@@ -346,12 +346,12 @@ func TestFirst(t *testing.T) {
 		return b
 	}
 	a := &air{answer: func(p sentPacket) []late {
-		switch host := p.to.As4()[3]; {
-		case host == 1:
+		switch p.to.As4()[3] {
+		case 1:
 			return []late{{p.reply(rstAck), fast}}
-		case host == 2:
+		case 2:
 			return []late{{unreachable(p, 99), fast}}
-		case host == 3:
+		case 3:
 			return []late{{unreachable(p, 3), fast}}
 		}
 		return nil

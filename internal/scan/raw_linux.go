@@ -265,7 +265,7 @@ func (s *scanner) tell(ctx context.Context, one *subject, asked chan<- *Host) er
 		s.count.hosts.Add(1)
 	}
 	if one.open+one.closed > 0 {
-		h.How = append(h.How[:len(h.How):len(h.How)], "tcp")
+		h.How = append(slices.Clip(h.How), "tcp")
 		h.How = slices.Compact(h.How)
 	}
 	order := portOrder(s.plan.Ports)

@@ -15,12 +15,13 @@ func TestScanIPv6(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a lab of namespaces; -short leaves it out")
 	}
+	t.Parallel()
 	a, b := newNamespace(t), newNamespace(t)
 	a.ip("link add a0 type veth peer name b0", fmt.Sprintf("link set b0 netns /proc/%d/fd/%d", os.Getpid(), b.file.Fd()),
 		"address add 2001:db8::fe/64 dev a0 nodad", "link set lo up", "link set a0 up")
 	b.ip("address add 2001:db8::1/64 dev b0 nodad", "address add 2001:db8::2/64 dev b0 nodad", "link set lo up", "link set b0 up")
 	b.do(func() error {
-		s, err := net.Listen("tcp", "[2001:db8::2]:80") //nolint:noctx // within the namespace, at once
+		s, err := net.Listen("tcp", "[2001:db8::2]:80")
 		if err == nil {
 			t.Cleanup(func() { s.Close() })
 		}
@@ -54,6 +55,7 @@ func TestScanBeyond(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a lab of namespaces; -short leaves it out")
 	}
+	t.Parallel()
 	l := newLab(t, 3)
 	l.scanner.ip("route add 10.78.0.0/24 via " + l.host(0))
 	l.subnet.ip("address add 10.78.0.1/32 dev lo", "address add 10.78.0.2/32 dev lo", "address add 10.78.0.3/32 dev lo",
@@ -84,10 +86,11 @@ func TestScanUDP(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a lab of namespaces; -short leaves it out")
 	}
+	t.Parallel()
 	l := newLab(t, 3)
 	serve := func(address string, answer func([]byte) []byte) {
 		l.subnet.do(func() error {
-			c, err := net.ListenPacket("udp4", address) //nolint:noctx // within the namespace, at once
+			c, err := net.ListenPacket("udp4", address)
 			if err != nil {
 				return err
 			}
@@ -135,6 +138,7 @@ func TestScanUnprivileged(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a lab of namespaces; -short leaves it out")
 	}
+	t.Parallel()
 	l := newLab(t, 3)
 	l.listen(l.host(0)+":22", l.host(2)+":80")
 	r := l.scan(order{Targets: l.targets(), Ports: "1-100", Method: Connect})

@@ -45,6 +45,7 @@ func TestScan(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a lab of namespaces; -short leaves it out")
 	}
+	t.Parallel()
 	l := newLab(t, 8)
 	l.silence(6)
 	l.listen(":22", l.host(2)+":80", l.host(6)+":443")
@@ -87,6 +88,7 @@ func TestScanWithLoss(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a lab of namespaces; -short leaves it out")
 	}
+	t.Parallel()
 	l := newLossyLab(t, 10, 100)
 	l.listen(":22", ":80", ":443", ":139", ":445")
 	var want []string

@@ -105,7 +105,7 @@ func (s *side) prepare(each int) {
 		h := &s.messages[i].header
 		h.Iov = &s.vectors[i]
 		h.SetIovlen(1)
-		h.Name = (*byte)(unsafe.Pointer(&s.names[i]))
+		h.Name = (*byte)(unsafe.Pointer(&s.names[i])) //nolint:gosec // as the system call wants it; the field lives as long as h
 		h.Namelen = unix.SizeofSockaddrLinklayer
 	}
 }
@@ -130,7 +130,7 @@ func (w *Wire) Queue(packet []byte, to MAC) bool {
 // the error says that nothing can be sent any more.
 func (w *Wire) Flush() error {
 	for done := 0; done < w.queue; {
-		n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(w.fd), uintptr(unsafe.Pointer(&w.out.messages[done])), uintptr(w.queue-done), 0, 0, 0)
+		n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(w.fd), uintptr(unsafe.Pointer(&w.out.messages[done])), uintptr(w.queue-done), 0, 0, 0) //nolint:gosec // messages that the call reads
 		switch errno {
 		case 0:
 			done += int(n)
@@ -155,7 +155,7 @@ func (w *Wire) Receive(each func(packet []byte, from MAC)) (int, error) {
 	for i := range w.in.messages {
 		w.in.messages[i].header.Namelen = unix.SizeofSockaddrLinklayer
 	}
-	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(w.fd), uintptr(unsafe.Pointer(&w.in.messages[0])), batch, unix.MSG_DONTWAIT, 0, 0)
+	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(w.fd), uintptr(unsafe.Pointer(&w.in.messages[0])), batch, unix.MSG_DONTWAIT, 0, 0) //nolint:gosec // messages that the call fills
 	runtime.KeepAlive(w)
 	switch errno {
 	case 0:

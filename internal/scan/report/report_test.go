@@ -21,7 +21,8 @@ func example() []Device {
 			How: []string{"arp", "tcp"}, RTTMS: 0.25, Closed: 998,
 			Ports: []Port{
 				{Port: 22, Protocol: "tcp", Service: "ssh", Product: "OpenSSH", Version: "9.2", CPE: "cpe:/a:openbsd:openssh:9.2"},
-				{Port: 443, Protocol: "tcp", Service: "https"}, {Port: 161, Protocol: "udp"},
+				{Port: 443, Protocol: "tcp", Service: "https"},
+				{Port: 161, Protocol: "udp"},
 			},
 		},
 		{IP: "2001:db8::7", How: []string{"ndp"}, Ports: []Port{}, AllOpen: true},
