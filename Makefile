@@ -75,7 +75,7 @@ bench: web/dist/index.html ## each benchmark (BENCHTIME=1s BENCHCOUNT=1); compar
 ui-bench: build $(WEB_ALL) ## how soon Overview and Events show on a CPU slowed four times (ARGS="--json --runs 9 --against PROGRAM")
 	@node web/scripts/ui-bench.mjs $(ARGS)
 
-bars: build $(WEB_ALL) ## measure what docs/performance.md states and write it there (half an hour, on a quiet machine; ARGS=log: only hub, log and readers; ARGS=flow: only flows)
+bars: build $(WEB_ALL) ## measure what docs/performance.md states and write it there (half an hour, on a quiet machine; ARGS=log: only hub, log and readers; ARGS=flow: only flows; ARGS=scan: only scans)
 	@tools/bars.sh $(ARGS)
 
 smoke: build ## start the built program as a user would, look at all it serves, stop it

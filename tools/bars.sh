@@ -9,6 +9,8 @@
 #   tools/bars.sh flow  only those of flows, beside ndpiReader and softflowd, and of live capture
 #                       beside tcpdump; prints them and writes nothing. It needs the Debian packages
 #                       libndpi-bin, softflowd and time; FLOW_LIVE=0 leaves out live capture
+#   tools/bars.sh scan  only those of network scans, beside nmap, in namespaces of their own; prints
+#                       them and writes nothing. It needs root and the Debian package nmap
 #   tools/bars.sh log   only those of hub, log and readers, beside the commit that bench/against
 #                       names and beside others; prints them and writes nothing
 # ROUNDS (5) is how often contenders take turns.
@@ -168,7 +170,7 @@ lacking() {
     shift 2
   done
   ((${#missing[@]} == 0)) || {
-    echo "bars of flows need: apt-get install ${missing[*]}" >&2
+    echo "these bars need: apt-get install ${missing[*]}" >&2
     return 1
   }
 }
@@ -240,8 +242,34 @@ flowing() {
     ./internal/flow/capture TestLiveBar CAPTURE_BAR="${FLOW_LIVE_FOR:-10s}"
 }
 
+# scanning measures scans beside nmap: the same hosts in turn, equal results in each run.
+scanning() {
+  lacking nmap nmap ip iproute2
+  full 'scans of ports 1 to 1,000, and an ARP sweep of a /24, beside `nmap -sS -T4 -n` and `nmap -sn -PR`' \
+    'equal open ports in each of ten runs, under 100 MB' ./internal/scan TestScanBar SCAN_BAR="$PWD/bin/amoskys"
+  # A line of the test: BAR TestScanBar/20_hosts...: figures, ratio R
+  while IFS= read -r line; do
+    local what=${line%%: *} figures=${line#*: }
+    row "${what//_/ }" "$figures" "$(scan_bar "$what")"
+  done < <(sed -n 's/^.*BAR TestScanBar\///p' "$logs/TestScanBar")
+}
+
+# scan_bar WHAT prints the bar of a case of TestScanBar.
+scan_bar() {
+  case $1 in
+    *silent*) echo '0.25 times' ;;
+    ARP*) echo '0.2 times' ;;
+    *lost*) echo 'none' ;;
+    *) echo '1.25 times' ;;
+  esac
+}
+
 if [[ $part == flow ]]; then
   flowing
+  exit
+fi
+if [[ $part == scan ]]; then
+  scanning
   exit
 fi
 if [[ $part == store ]]; then

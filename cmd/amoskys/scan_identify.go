@@ -3,9 +3,10 @@ package main
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net"
-	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -30,7 +31,7 @@ func (s *scanCommand) identified(ctx context.Context, plan scan.Plan, progress f
 		defer known.Unlock()
 		s.add(d)
 	}
-	load := sync.OnceValues(func() (*service.Identifier, error) { return service.New(service.Options{}) })
+	load := sync.OnceValues(loadExperts)
 	if !s.noServices {
 		go func() { _, _ = load() }() // while hosts are looked for; who needs it waits and sees the error
 	}
@@ -51,11 +52,11 @@ func (s *scanCommand) identified(ctx context.Context, plan scan.Plan, progress f
 				d := report.Of(&h)
 				d.Vendor = oui.Vendor(h.MAC)
 				if !s.noServices {
-					identifier, err := load()
+					e, err := load()
 					if err != nil {
 						return err
 					}
-					asked(ctx, identifier, &h, &d)
+					e.conclude(ctx, &h, &d)
 				}
 				if ctx.Err() == nil {
 					add(d)
@@ -67,45 +68,58 @@ func (s *scanCommand) identified(ctx context.Context, plan scan.Plan, progress f
 	return g.Wait()
 }
 
-// asked adds what services of a host say of themselves and of it.
-func asked(ctx context.Context, identifier *service.Identifier, h *scan.Host, d *report.Device) {
-	ports := make([]service.Asked, 0, len(h.Ports))
-	for _, p := range h.Ports {
-		ports = append(ports, service.Asked{Port: p.Port, Protocol: p.Protocol})
+// experts know services and devices.
+type experts struct {
+	services *service.Identifier
+	judge    *stack.Judge
+}
+
+func loadExperts() (*experts, error) {
+	services, err := service.New(service.Options{})
+	if err != nil {
+		return nil, fmt.Errorf("load fingerprints: %w", err)
 	}
-	if len(ports) == 0 {
-		return
+	judge, err := stack.New()
+	if err != nil {
+		return nil, fmt.Errorf("load rules about devices: %w", err)
 	}
-	told, clues := identifier.IdentifyAll(ctx, &net.Dialer{}, h.IP, ports, service.Hint{Name: d.Hostname})
-	for i, p := range told[:min(len(told), len(d.Ports))] {
+	return &experts{services, judge}, nil
+}
+
+// conclude asks the open ports of a host what listens there, and adds what they, its
+// stack and its maker say that it is.
+func (e *experts) conclude(ctx context.Context, h *scan.Host, d *report.Device) {
+	known := &pb.DeviceInventory{Ip: []string{d.IP}, Hostname: d.Hostname, Names: d.Names, Vendor: d.Vendor}
+	if d.MAC != "" {
+		known.Mac = []string{d.MAC}
+	}
+	var clues []stack.Clue
+	if len(h.Ports) > 0 {
+		ports := make([]service.Asked, 0, len(h.Ports))
+		for _, p := range h.Ports {
+			ports = append(ports, service.Asked{Port: p.Port, Protocol: p.Protocol})
+		}
+		known.Ports, clues = e.services.IdentifyAll(ctx, &net.Dialer{}, h.IP, ports, service.Hint{Name: d.Hostname})
+	}
+	for i, p := range known.GetPorts()[:min(len(known.GetPorts()), len(d.Ports))] {
 		d.Ports[i] = portOf(p)
 	}
-	judge(d, h, told, clues)
+	is := e.judge.Device(known, h.Stack, clues)
+	d.OS, d.Class = strings.TrimSpace(is.GetOsName()+" "+is.GetOsVersion()), is.GetDeviceClass()
+	d.Vendor, d.CPE = cmp.Or(is.GetVendor(), d.Vendor), is.GetCpe()
+	for _, name := range is.GetNames() {
+		if !slices.Contains(d.Names, name) {
+			d.Names = append(d.Names, name)
+		}
+	}
+	if d.Hostname == "" && len(d.Names) > 0 {
+		d.Hostname = d.Names[0]
+	}
 }
 
 func portOf(p *pb.Port) report.Port {
 	return report.Port{
 		Port: uint16(p.GetPort()), Protocol: p.GetProtocol(), Service: p.GetService(), Product: p.GetProduct(), Version: p.GetVersion(),
 		CPE: p.GetCpe(), Title: p.GetTitle(),
-	}
-}
-
-// judge adds what clues say of the host itself, the first word of each kind.
-func judge(d *report.Device, _ *scan.Host, _ []*pb.Port, clues []stack.Clue) {
-	for _, c := range clues {
-		if d.OS == "" && c.OS != "" {
-			d.OS = c.OS
-			if c.OSVersion != "" {
-				d.OS += " " + c.OSVersion
-			}
-		}
-		d.Class, d.Vendor = cmp.Or(d.Class, c.Class), cmp.Or(d.Vendor, c.Vendor)
-		if c.Name == "" || slices.Contains(d.Names, c.Name) {
-			continue
-		}
-		if _, err := netip.ParseAddr(c.Name); err != nil {
-			d.Names = append(d.Names, c.Name)
-			d.Hostname = cmp.Or(d.Hostname, c.Name)
-		}
 	}
 }
