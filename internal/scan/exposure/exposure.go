@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -61,7 +62,7 @@ const (
 )
 
 func profiles() map[Kind]profile {
-	const access, credential = "Initial Access", "Credential Access"
+	const access, credential = "Initial Access", "Credential Access" //nolint:gosec // G101: a tactic of ATT&CK
 	return map[Kind]profile{
 		TelnetOpen:         {"Telnet is open", medium, 0.95, "T1040", credential, []string{"A console server or an old switch in a network that only its keepers reach."}},
 		CleartextShell:     {"A shell without encryption is open", high, 0.8, "T1040", credential, []string{"A port of rexec, rlogin or rsh that something else has."}},
@@ -143,7 +144,7 @@ func lookAtPort(p *pb.Port, now time.Time) []sighting {
 	case p.GetService() == "telnet":
 		add(TelnetOpen, "Telnet carries names and passwords in the clear; SSH takes its place.")
 	case slices.Contains([]string{"exec", "login", "shell"}, p.GetService()):
-		add(CleartextShell, fmt.Sprintf("%s carries names and passwords in the clear; SSH takes its place.", p.GetService()))
+		add(CleartextShell, p.GetService()+" carries names and passwords in the clear; SSH takes its place.")
 	}
 	if end := p.GetCertificateNotAfter(); end.IsValid() && now.After(end.AsTime().Add(grace)) {
 		found = append(found, sighting{
@@ -159,7 +160,7 @@ func lookAtPort(p *pb.Port, now time.Time) []sighting {
 	for _, r := range p.GetRemarks() {
 		switch {
 		case r == "no password":
-			add(OpenDatabase, fmt.Sprintf("%s answers without a password.", cmp.Or(p.GetProduct(), p.GetService())))
+			add(OpenDatabase, cmp.Or(p.GetProduct(), p.GetService())+" answers without a password.")
 		case r == "answers without a certificate", r == "answers without a login":
 			add(OpenControl, fmt.Sprintf("%s %s.", cmp.Or(p.GetProduct(), p.GetService()), r))
 		case strings.HasPrefix(r, "anonymous login"):
@@ -190,7 +191,7 @@ func (s *sighting) event(d *pb.DeviceInventory, status string, now time.Time) *p
 	}
 	put("device.hostname", d.GetHostname())
 	if s.port != 0 {
-		put("destination.port", fmt.Sprint(s.port))
+		put("destination.port", strconv.FormatUint(uint64(s.port), 10))
 		put("network.transport", s.protocol)
 	}
 	for key, value := range s.observables {

@@ -1,6 +1,8 @@
 package exposure
 
 import (
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,6 +63,19 @@ func TestKinds(t *testing.T) {
 			if f.GetUid() == "" || f.GetDescription() == "" || f.GetStatus() != "new" || !event.IsType(events[0].GetType()) || f.GetObservables()["device.ip"] != "192.0.2.1" {
 				t.Errorf("%s: %v", c.want, f)
 			}
+		}
+	}
+}
+
+// TestDocs: docs/fingerprints.md has a row for each kind.
+func TestDocs(t *testing.T) {
+	text, err := os.ReadFile("../../../docs/fingerprints.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range Kinds() {
+		if !strings.Contains(string(text), "| `"+TypePrefix+string(k)+"` |") {
+			t.Errorf("no row of %s%s", TypePrefix, k)
 		}
 	}
 }

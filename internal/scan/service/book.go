@@ -12,15 +12,18 @@ import (
 	"strings"
 
 	"github.com/amoskys/amoskys/internal/config"
+	"github.com/amoskys/amoskys/internal/scan/stack"
 )
 
 //go:embed data/*.yaml
-var ours embed.FS //nolint:gochecknoglobals // go:embed has no other way; read only
+var ours embed.FS
 
 // File is what a file of fingerprints holds.
 type File struct {
 	Probes       []Probe       `yaml:"probes"`
 	Fingerprints []Fingerprint `yaml:"fingerprints"`
+	// Names are services by their usual port, as "tcp/515", for ports that tell nothing.
+	Names map[string]string `yaml:"names"`
 }
 
 // Probe is a question. What is answered becomes the fact of its name, or what its
@@ -109,12 +112,13 @@ func parsePorts(text string) (portSet, error) {
 type book struct {
 	probes []*Probe
 	prints []*Fingerprint
+	names  map[string]string
 	byFact map[string][]int // by the first fact of when: places in prints
 }
 
 // load reads the files of users, then ours.
 func load(files []string) (*book, error) {
-	b := &book{byFact: map[string][]int{}}
+	b := &book{byFact: map[string][]int{}, names: map[string]string{}}
 	for _, name := range files {
 		text, err := os.ReadFile(name)
 		if err != nil {
@@ -151,6 +155,11 @@ func (b *book) add(name string, text []byte) error {
 		p := &f.Probes[i]
 		if !slices.ContainsFunc(b.probes, func(q *Probe) bool { return q.Name == p.Name }) {
 			b.probes = append(b.probes, p)
+		}
+	}
+	for port, service := range f.Names {
+		if b.names[port] == "" {
+			b.names[port] = service
 		}
 	}
 	for i := range f.Fingerprints {
@@ -236,6 +245,9 @@ func (f *Fingerprint) validate(v *config.Check) {
 		if _, ok := f.matches(e.Facts); len(f.when) == len(f.When) && !ok {
 			v.Add(fmt.Sprintf("examples[%d]", i), "is not matched by the patterns under when")
 		}
+	}
+	if f.Class != "" {
+		v.OneOf("class", f.Class, stack.Classes()...)
 	}
 	if strings.Count(f.CPE, ":") == 1 {
 		v.Add("cpe", "must be part:vendor:product, such as a:openbsd:openssh")

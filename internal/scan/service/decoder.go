@@ -11,20 +11,24 @@ import (
 type decoder func(q *inquiry, l *line) Facts
 
 const (
-	decoderTLS = "tls"
-	decoderPJL = "pjl"
+	decoderTLS    = "tls"
+	decoderPJL    = "pjl"
+	decoderBanner = "banner"
 )
 
 // decoders are the protocols that patterns over bytes cannot read.
 func decoders() map[string]decoder {
 	return map[string]decoder{
-		"banner":   greeting,
-		"http":     askHTTP,
-		"tls":      askTLS,
-		"ssh":      askHostKey,
-		"starttls": askSTARTTLS,
-		"postgres": askPostgres, "mssql": askMSSQL, "oracle": askOracle, "mongodb": askMongoDB,
+		decoderBanner: greeting,
+		"http":        askHTTP,
+		"tls":         askTLS,
+		"ssh":         askHostKey,
+		"starttls":    askSTARTTLS,
+		"postgres":    askPostgres, "mssql": askMSSQL, "oracle": askOracle, "mongodb": askMongoDB,
 		"mqtt": askMQTT, "smb": askSMB, "rpcbind": askRPCBind,
+		"dns": askDNS, "mdns": askMDNS, "ntp": askNTP, "snmp": askSNMP, "netbios": askNetBIOS,
+		"ldap": askLDAP, "kerberos": askKerberos, "rdp": askRDP, "quic": askQUIC,
+		"modbus": askModbus, "s7": askS7, "pjl": askPJL,
 	}
 }
 
@@ -53,5 +57,12 @@ func greeting(q *inquiry, l *line) Facts {
 	}
 	f := Facts{}
 	f.put(bannerFact, latin(heard))
+	return f
+}
+
+// askPJL asks a printer for its model in its own language (PJL reference, INFO ID).
+func askPJL(_ *inquiry, l *line) Facts {
+	f := Facts{}
+	f.put("pjl", latin(l.say([]byte("\x1b%-12345X@PJL INFO ID\r\n\x1b%-12345X"), nil)))
 	return f
 }

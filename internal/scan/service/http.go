@@ -9,11 +9,13 @@ import (
 	"fmt"
 	"html"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -132,15 +134,15 @@ func wantsTLS(p *page) bool {
 }
 
 var (
-	titlePattern = regexp.MustCompile(`(?is)<title[^>]{0,200}>(.{0,1000}?)</title`) //nolint:gochecknoglobals // constant
-	iconPattern  = regexp.MustCompile(`(?is)<link\s[^>]{0,300}>`)                   //nolint:gochecknoglobals // constant
-	hrefPattern  = regexp.MustCompile(`(?i)href\s*=\s*["']?([^"'\s>]{1,300})`)      //nolint:gochecknoglobals // constant
+	titlePattern = regexp.MustCompile(`(?is)<title[^>]{0,200}>(.{0,1000}?)</title`)
+	iconPattern  = regexp.MustCompile(`(?is)<link\s[^>]{0,300}>`)
+	hrefPattern  = regexp.MustCompile(`(?i)href\s*=\s*["']?([^"'\s>]{1,300})`)
 )
 
 // page notes what a page says; what an earlier one said of title and server stays only
 // where this one is silent.
 func (f Facts) page(prefix string, p *page) {
-	f.put(prefix+"status", fmt.Sprint(p.status))
+	f.put(prefix+"status", strconv.Itoa(p.status))
 	f.put(prefix+"server", strings.ToValidUTF8(p.header.Get("Server"), "?"))
 	f.put(prefix+"location", strings.ToValidUTF8(p.header.Get("Location"), "?"))
 	if realm := p.header.Get("WWW-Authenticate"); realm != "" {
@@ -156,13 +158,8 @@ func (f Facts) page(prefix string, p *page) {
 
 // headerText writes a header as lines, sorted by name.
 func headerText(h http.Header) string {
-	var names []string
-	for name := range h {
-		names = append(names, name)
-	}
-	slices.Sort(names)
 	var text strings.Builder
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(h)) {
 		for _, value := range h[name] {
 			if text.Len() > 8<<10 {
 				break
@@ -190,7 +187,7 @@ func (q *inquiry) sameHost(p *page) string {
 			port = map[string]string{"http": "80", "https": "443"}[to.Scheme]
 		}
 		host := to.Hostname()
-		if to.Scheme != scheme || port != fmt.Sprint(q.at.Port()) || host != q.at.Addr().String() && !strings.EqualFold(host, q.serverName()) {
+		if to.Scheme != scheme || port != strconv.FormatUint(uint64(q.at.Port()), 10) || host != q.at.Addr().String() && !strings.EqualFold(host, q.serverName()) {
 			return ""
 		}
 	}

@@ -43,7 +43,7 @@ type Options struct {
 	Greeting time.Duration
 	// Patience is how long an answer to a question is waited for; 0 is 2.5 s.
 	Patience time.Duration
-	// Connections is the most that one port is dialled; 0 is 10.
+	// Connections is the most that one port is dialled; 0 is 20.
 	Connections int
 	// Parallel is how many ports of one host are asked at once; 0 is 16.
 	Parallel int
@@ -56,7 +56,7 @@ func (o Options) withDefaults() Options {
 	o.Deadline = cmp.Or(o.Deadline, 8*time.Second)
 	o.Greeting = cmp.Or(o.Greeting, 600*time.Millisecond)
 	o.Patience = cmp.Or(o.Patience, 2500*time.Millisecond)
-	o.Connections = cmp.Or(o.Connections, 10)
+	o.Connections = cmp.Or(o.Connections, 20)
 	o.Parallel = cmp.Or(o.Parallel, 16)
 	return o
 }

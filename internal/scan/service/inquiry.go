@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
@@ -32,7 +34,7 @@ type inquiry struct {
 	hint     Hint
 
 	life    context.Context //nolint:containedctx // of the one call that made the inquiry
-	dials   int
+	dials   atomic.Int64
 	refused bool  // it took no connection
 	idle    *line // a connection on which nothing was said yet
 	secure  bool  // TLS is agreed on before anything is said
@@ -89,19 +91,38 @@ func (q *inquiry) order(ranked bool) []*Probe {
 // rawPrinter tells ports where whatever is sent may be printed.
 func rawPrinter(port uint16) bool { return port >= 9100 && port <= 9107 }
 
-// round runs probes until one of them tells the service.
+// round runs probes until one of them tells the service: those that name the port, the
+// greeting, HTTP and TLS one after the other, the others a few at once.
 func (q *inquiry) round(ctx context.Context, ranked bool) {
 	wasSecure := q.secure
 	q.port.Service = ""
-	for _, p := range q.order(ranked) {
-		if ctx.Err() != nil || q.refused && q.dials == 1 {
-			return
+	order := q.order(ranked)
+	for len(order) > 0 {
+		n := 1
+		for n < atOnce && n < len(order) && q.late(order[0]) && q.late(order[n]) {
+			n++
 		}
-		q.run(ctx, p)
-		if q.port.GetService() != "" || q.secure != wasSecure {
+		q.run(ctx, order[:n])
+		order = order[n:]
+		if ctx.Err() != nil || q.refused || q.port.GetService() != "" || q.secure != wasSecure {
 			return
 		}
 	}
+}
+
+const (
+	// atOnce is how many connections a port gets at the same time, lateRank from which
+	// rank on probes are asked so.
+	atOnce   = 5
+	lateRank = 10
+	// strange is how long an answer is waited for where nothing suggests the question.
+	strange = 1200 * time.Millisecond
+)
+
+// late tells probes that may be asked together with others: no other changes how the port
+// is spoken to.
+func (q *inquiry) late(p *Probe) bool {
+	return p.Rank >= lateRank && !q.hinted(p) && p.Decoder != decoderTLS && p.Decoder != decoderBanner
 }
 
 // deepen asks what comes after the service that was told.
@@ -110,37 +131,58 @@ func (q *inquiry) deepen(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if p.Protocol == q.protocol && slices.Contains(p.After, q.port.GetService()) {
-			q.run(ctx, p)
+		if p.Protocol == q.protocol && (slices.Contains(p.After, q.port.GetService()) || slices.Contains(p.After, q.port.GetProduct())) {
+			q.run(ctx, []*Probe{p})
 		}
 	}
 }
 
-// run asks one probe, once in a round.
-func (q *inquiry) run(ctx context.Context, p *Probe) {
-	key := fmt.Sprint(p.Name, q.secure)
-	if q.tried[key] {
-		return
+// run asks probes, each once in a round, at the same time, and learns of the answers in
+// their order.
+func (q *inquiry) run(ctx context.Context, probes []*Probe) {
+	answers := make([]Facts, len(probes))
+	if len(probes) > 1 {
+		q.hangUp()
 	}
-	q.tried[key] = true
+	var all sync.WaitGroup
+	for n, p := range probes {
+		key := fmt.Sprint(p.Name, q.secure)
+		if q.tried[key] {
+			continue
+		}
+		q.tried[key] = true
+		if len(probes) == 1 {
+			answers[n] = q.answer(ctx, p)
+			break
+		}
+		all.Go(func() { answers[n] = q.answer(ctx, p) })
+	}
+	all.Wait()
+	for n, p := range probes {
+		q.learn(p, answers[n])
+	}
+}
+
+// answer asks one probe on a connection.
+func (q *inquiry) answer(ctx context.Context, p *Probe) (facts Facts) {
 	l, err := q.dial(ctx)
 	if err != nil {
-		return
+		return nil
 	}
-	var facts Facts
+	if p.Rank > 0 && !q.hinted(p) && q.port.GetService() == "" {
+		l.wait = min(l.wait, strange)
+	}
+	facts = Facts{}
 	switch {
 	case p.Decoder != "":
 		facts = decoders()[p.Decoder](q, l)
 	case p.Get != "":
-		facts = Facts{}
 		if page := q.fetch(ctx, &l, p.Get, maxPage); page != nil {
 			facts.page(p.Name+".", page)
 		}
 	case q.protocol == udp:
-		facts = Facts{}
 		facts.put(p.Name, latin(askTwice(l, p.send)))
 	default:
-		facts = Facts{}
 		facts.put(p.Name, latin(l.say(p.send, nil)))
 	}
 	if l != nil && l.cut {
@@ -149,7 +191,7 @@ func (q *inquiry) run(ctx context.Context, p *Probe) {
 	if l != nil && q.idle != l && !q.keptWithin(l) {
 		_ = l.Close()
 	}
-	q.learn(p, facts)
+	return facts
 }
 
 // keptWithin tells that TLS was agreed on over l, and that it waits for a question.
@@ -177,13 +219,13 @@ func (q *inquiry) dial(ctx context.Context) (*line, error) {
 		q.idle = nil
 		return l, nil
 	}
-	if q.dials >= q.options.Connections {
+	first := q.dials.Add(1) == 1
+	if q.dials.Load() > int64(q.options.Connections) {
 		return nil, errSpent
 	}
-	q.dials++
 	c, err := q.dialer.DialContext(ctx, q.protocol, q.at.String())
 	if err != nil {
-		if q.dials == 1 {
+		if first {
 			q.refused = true
 			q.stats.refused.Add(1)
 		}
@@ -199,6 +241,7 @@ func (q *inquiry) dial(ctx context.Context) (*line, error) {
 func (q *inquiry) hangUp() {
 	if q.idle != nil {
 		_ = q.idle.Close()
+		q.idle = nil
 	}
 }
 
@@ -307,12 +350,28 @@ func (q *inquiry) finish() {
 	}
 }
 
-// guess names the service that usually is there, marked as a guess by a remark.
+// guess names the service that usually is there, marked as a guess by a remark: one that
+// a probe asks for there, or one of the table of names.
 func (q *inquiry) guess() string {
+	name := q.book.names[fmt.Sprintf("%s/%d", q.protocol, q.at.Port())]
 	for _, p := range q.book.probes {
-		if p.Protocol == q.protocol && p.Service != "" && p.ports.has(q.at.Port()) {
-			q.remark("not confirmed: named by its port alone")
-			return p.Service
+		if name == "" && p.Protocol == q.protocol && p.Name != bannerFact && p.ports.has(q.at.Port()) {
+			name = firstOf(p.Service, q.book.serviceOf(p))
+		}
+	}
+	if name != "" {
+		q.remark("not confirmed: named by its port alone")
+	}
+	return name
+}
+
+// serviceOf is the service of the first fingerprint that reads the answer to a probe.
+func (b *book) serviceOf(p *Probe) string {
+	for _, f := range b.prints {
+		for _, w := range f.when {
+			if w.fact == p.Name || strings.HasPrefix(w.fact, p.Name+".") {
+				return f.Service
+			}
 		}
 	}
 	return ""

@@ -52,6 +52,9 @@ func (l *line) Close() error {
 	return l.Conn.Close()
 }
 
+// hangUp ends the connection; what a peer says of that matters to nobody.
+func (l *line) hangUp() { _ = l.Close() }
+
 // hear returns what the peer sends: it waits for the first bytes as long as wait, and
 // stops when whole says that this is all, when the peer pauses, or at maxAnswer bytes.
 // whole may be nil.

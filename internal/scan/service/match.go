@@ -165,15 +165,16 @@ func CPE(short, version string) string {
 	if len(parts) == 3 {
 		parts = append(parts, version)
 	}
-	out := "cpe:2.3"
+	var out strings.Builder
+	out.WriteString("cpe:2.3")
 	for i := range 11 {
 		part := ""
 		if i < len(parts) {
 			part = parts[i]
 		}
-		out += ":" + component(part)
+		out.WriteString(":" + component(part))
 	}
-	return out
+	return out.String()
 }
 
 // component quotes what has a meaning in a CPE name; nothing is any.

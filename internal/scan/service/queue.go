@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 )
 
@@ -83,7 +84,7 @@ func readBSON(b []byte) map[string]string {
 		case bsonText:
 			out[string(name)] = strings.TrimRight(string(value[4:]), "\x00")
 		case bsonInt32:
-			out[string(name)] = fmt.Sprint(int32(binary.LittleEndian.Uint32(value)))
+			out[string(name)] = strconv.Itoa(int(int32(binary.LittleEndian.Uint32(value))))
 		}
 		b = rest[size:]
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -42,7 +43,7 @@ func (f Facts) readRPCBind(b []byte) {
 		program, version := binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[8:])
 		name := names[program]
 		if name == "" {
-			name = fmt.Sprint(program)
+			name = strconv.FormatUint(uint64(program), 10)
 		}
 		if v := versions[name]; !slices.Contains(v, version) && len(v) < 8 {
 			versions[name] = append(v, version)

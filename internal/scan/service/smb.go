@@ -129,7 +129,7 @@ func isSMB1(q *inquiry) bool {
 	if err != nil {
 		return false
 	}
-	defer l.Close()
+	defer l.hangUp()
 	if q.at.Port() == 139 && !netbiosSession(l) {
 		return false
 	}
@@ -154,8 +154,7 @@ func spnegoNTLM(token []byte) []byte {
 	wrap := func(tag byte, b []byte) []byte { return append([]byte{tag, byte(len(b))}, b...) }
 	mechanism := []byte{0x06, 0x0a, 0x2b, 0x06, 0x01, 0x04, 0x01, 0x82, 0x37, 0x02, 0x02, 0x0a}
 	inner := append(wrap(0xa0, wrap(0x30, mechanism)), wrap(0xa2, wrap(0x04, token))...)
-	spnego := []byte{0x06, 0x06, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x02}
-	return wrap(0x60, append(spnego, wrap(0xa0, wrap(0x30, inner))...))
+	return wrap(0x60, append([]byte{0x06, 0x06, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x02}, wrap(0xa0, wrap(0x30, inner))...))
 }
 
 // readNTLM finds an NTLM challenge in b and notes names and build of the server.

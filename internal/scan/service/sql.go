@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"regexp"
 	"strconv"
 )
 
-var versionPair = regexp.MustCompile(`(\d+\.\d+)\D{1,40}(\d+\.\d+)$`) //nolint:gochecknoglobals // constant
+var versionPair = regexp.MustCompile(`(\d+\.\d+)\D{1,40}(\d+\.\d+)$`)
 
 // askPostgres asks whether TLS is spoken (SSLRequest), and then for a version of the
 // protocol that there is not: the refusal tells which there are, and no user was named
@@ -22,9 +23,7 @@ func askPostgres(q *inquiry, l *line) Facts {
 	switch answer[0] {
 	case 'S':
 		inner, facts := q.handshake(l)
-		for name, text := range facts {
-			f[name] = text
-		}
+		maps.Copy(f, facts)
 		if inner == nil {
 			return f
 		}
@@ -107,7 +106,7 @@ func askOracle(_ *inquiry, l *line) Facts {
 	return f
 }
 
-var vsnnum = regexp.MustCompile(`\(VSNNUM=(\d{1,10})\)`) //nolint:gochecknoglobals // constant
+var vsnnum = regexp.MustCompile(`\(VSNNUM=(\d{1,10})\)`)
 
 func (f Facts) readOracle(b []byte) {
 	if len(b) < 12 || b[4] != 2 && b[4] != 4 || !bytes.Contains(b, []byte("(DESCRIPTION=")) {

@@ -2,6 +2,7 @@ package service
 
 import (
 	"bytes"
+	"maps"
 	"strings"
 )
 
@@ -13,7 +14,7 @@ func askSTARTTLS(q *inquiry, l *line) Facts {
 	if len(l.hear(long, wholeLine)) == 0 {
 		return f
 	}
-	ask, good := "", ""
+	var ask, good string
 	switch q.port.GetService() {
 	case "smtp":
 		said := l.say([]byte("EHLO scanner.invalid\r\n"), wholeLine)
@@ -35,9 +36,7 @@ func askSTARTTLS(q *inquiry, l *line) Facts {
 		return f
 	}
 	inner, facts := q.handshake(l)
-	for name, text := range facts {
-		f[name] = text
-	}
+	maps.Copy(f, facts)
 	f["starttls"] = "yes"
 	if inner != nil {
 		_ = inner.Close()

@@ -14,7 +14,8 @@ func wholeLine(b []byte) bool {
 	}
 	body := bytes.TrimRight(b, "\r\n")
 	last := body[bytes.LastIndexByte(body, '\n')+1:]
-	return !(len(last) >= 4 && last[3] == '-' && isDigits(last[:3])) && !bytes.HasPrefix(last, []byte("SIP/")) && !bytes.HasPrefix(last, []byte("HTTP/"))
+	goesOn := len(last) >= 4 && last[3] == '-' && isDigits(last[:3])
+	return !goesOn && !bytes.HasPrefix(last, []byte("SIP/")) && !bytes.HasPrefix(last, []byte("HTTP/"))
 }
 
 func isDigits(b []byte) bool {

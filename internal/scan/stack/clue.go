@@ -2,6 +2,7 @@ package stack
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
@@ -54,7 +55,7 @@ func featuresOf(d *pb.DeviceInventory, t *probe.Traits, clues []Clue) map[string
 		f[name] += text
 	}
 	if t != nil {
-		put("ttl", fmt.Sprint(initialTTL(t.TTL)))
+		put("ttl", strconv.Itoa(initialTTL(t.TTL)))
 		if t.Open {
 			put("tcp", tcpText(t))
 		}

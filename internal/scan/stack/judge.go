@@ -24,7 +24,7 @@ import (
 )
 
 //go:embed data/*.yaml
-var ours embed.FS //nolint:gochecknoglobals // go:embed has no other way; read only
+var ours embed.FS
 
 // File is what a file of rules holds.
 type File struct {
@@ -292,9 +292,9 @@ const maxEvidence = 24
 
 func (b *ballot) result(known *pb.DeviceInventory, clues []Clue) *pb.DeviceInventory {
 	d := &pb.DeviceInventory{}
-	osWeight, classWeight := 0.0, 0.0
-	d.OsName, osWeight = b.system()
-	d.DeviceClass, classWeight = b.class.best()
+	system, osWeight := b.system()
+	class, classWeight := b.class.best()
+	d.OsName, d.DeviceClass = system, class
 	d.OsVersion = b.version[d.GetOsName()]
 	d.Confidence = max(osWeight, classWeight)
 	if known.GetVendor() == "" {
