@@ -4,12 +4,20 @@ import (
 	"context"
 	"net"
 	"net/netip"
-	"testing"
 )
+
+// Test is what Start and Load need of a test; testing.TB has it.
+type Test interface {
+	Helper()
+	Context() context.Context
+	Cleanup(func())
+	Error(...any)
+	Fatal(...any)
+}
 
 // Start has devices answer on a free port of loopback until the test ends. Devices
 // with an address of their own answer there, the others at 127.0.0.1.
-func Start(t testing.TB, devices ...*Device) (*Responder, netip.AddrPort) {
+func Start(t Test, devices ...*Device) (*Responder, netip.AddrPort) {
 	t.Helper()
 	r, err := New(devices...)
 	if err != nil {
@@ -43,7 +51,7 @@ func Start(t testing.TB, devices ...*Device) (*Responder, netip.AddrPort) {
 }
 
 // Load reads a recording of a test, in which there must be no fault.
-func Load(t testing.TB, text string) *Record {
+func Load(t Test, text string) *Record {
 	t.Helper()
 	r, err := Text(text)
 	if err != nil {
