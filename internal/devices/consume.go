@@ -105,11 +105,11 @@ func (e *sighted) observer() string {
 // Devices are told of by observers alone: an event without one speaks of its own host.
 func (in *Inventory) fold(e *sighted) {
 	ev := e.ev
-	switch ev.GetType() {
-	case event.TypeFinding:
+	switch {
+	case ev.GetFinding() != nil: // finding.created, finding.scanner.arp_spoofing, …
 		in.foldFinding(e)
 		return
-	case event.TypeAgentHealth:
+	case ev.GetType() == event.TypeAgentHealth:
 		in.foldHost(e)
 		return
 	}

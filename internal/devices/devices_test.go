@@ -250,7 +250,7 @@ func TestRestart(t *testing.T) {
 	stop()
 	n.scanned(event.TypeDeviceDiscovered, pc(2))
 	finding := func() {
-		n.say("flow", &pb.Event{Type: event.TypeFinding, Body: &pb.Event_Finding{Finding: &pb.DetectionFinding{Title: "scan", Observables: map[string]string{"source.ip": "10.0.0.1"}}}})
+		n.say("flow", &pb.Event{Type: "finding.scanner.duplicate_address", Body: &pb.Event_Finding{Finding: &pb.DetectionFinding{Title: "scan", Observables: map[string]string{"source.ip": "10.0.0.1"}}}})
 	}
 	finding()
 	in, stop = n.start(dir)
