@@ -20,7 +20,7 @@ const (
 	random1, random2 = "02:00:5e:00:53:01", "06:00:5e:00:53:02"
 )
 
-var day0 = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC) //nolint:gochecknoglobals // constant
+var day0 = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 
 func arp(mac string, ips ...string) *pb.DeviceInventory {
 	return &pb.DeviceInventory{Mac: []string{mac}, Ip: ips, Sources: []string{"arp"}}
@@ -93,7 +93,8 @@ func TestWhoIsOneDevice(t *testing.T) {
 		{"one address", []step{{see: arp(mac1, "192.0.2.1")}, {see: arp(mac1, "192.0.2.1")}}, []string{"mac-00005e005301"}},
 		{"an address changes by DHCP", []step{{see: arp(mac1, "192.0.2.1")}, {after: time.Hour, see: arp(mac1, "192.0.2.9")}}, []string{"mac-00005e005301"}},
 		{
-			"an address goes to another device", []step{{see: arp(mac1, "192.0.2.1")}, {after: time.Hour, see: arp(mac2, "192.0.2.1")}},
+			"an address goes to another device",
+			[]step{{see: arp(mac1, "192.0.2.1")}, {after: time.Hour, see: arp(mac2, "192.0.2.1")}},
 			[]string{"mac-00005e005301", "mac-00005e005302"},
 		},
 		{
@@ -119,8 +120,14 @@ func TestWhoIsOneDevice(t *testing.T) {
 		{
 			"a router answers for more addresses than one host has (proxy ARP, a router seen from afar)",
 			[]step{
-				{see: arp(mac1, "192.0.2.1")}, {see: arp(mac1, "198.51.100.2")}, {see: arp(mac1, "198.51.100.3")},
-				{see: arp(mac1, "198.51.100.4")}, {see: arp(mac1, "198.51.100.5")}, {see: arp(mac1, "198.51.100.6")}, {see: arp(mac1, "198.51.100.7")}, {see: arp(mac1, "198.51.100.3")},
+				{see: arp(mac1, "192.0.2.1")},
+				{see: arp(mac1, "198.51.100.2")},
+				{see: arp(mac1, "198.51.100.3")},
+				{see: arp(mac1, "198.51.100.4")},
+				{see: arp(mac1, "198.51.100.5")},
+				{see: arp(mac1, "198.51.100.6")},
+				{see: arp(mac1, "198.51.100.7")},
+				{see: arp(mac1, "198.51.100.3")},
 			},
 			[]string{"ip-198.51.100.2", "ip-198.51.100.3", "ip-198.51.100.4", "ip-198.51.100.5", "ip-198.51.100.6", "ip-198.51.100.7", "mac-00005e005301"},
 		},
@@ -152,7 +159,8 @@ func TestWhoIsOneDevice(t *testing.T) {
 		{
 			"addresses of a device that were devices of their own until it said whose they are",
 			[]step{
-				{see: arp(mac1, "192.0.2.1")}, {see: arp(mac2, "198.51.100.1")},
+				{see: arp(mac1, "192.0.2.1")},
+				{see: arp(mac2, "198.51.100.1")},
 				{see: &pb.DeviceInventory{Mac: []string{mac1, mac2}, Ip: []string{"192.0.2.1", "198.51.100.1"}, SerialNumber: "SN12345678", Vendor: "Example", Sources: []string{"snmp"}}},
 			},
 			[]string{"sn-example-sn12345678"},

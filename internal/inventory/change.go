@@ -56,8 +56,8 @@ func (t *tally) text() string {
 	return strings.Join(t.messages, ", ")
 }
 
-// change tells what happened to a record; any is false where nothing did.
-func (r *record) change(discovered bool, t *tally) (c Change, any bool) {
+// change tells what happened to a record; is is false where nothing did.
+func (r *record) change(discovered bool, t *tally) (c Change, is bool) {
 	switch {
 	case discovered:
 		return Change{Type: event.TypeDeviceDiscovered, Device: r.snapshot(nil), Message: Describe(r.d) + " is new", Merged: t.merged}, true

@@ -75,7 +75,9 @@ func TestStateOfAnother(t *testing.T) {
 	}
 	steps := []*pb.DeviceInventory{
 		named(arp(mac1, "10.0.0.1"), "mdns", "alpha.local"), named(arp(mac1, "10.0.0.2"), "mdns", "beta.local"),
-		ssh(arp(mac2, "10.0.0.3"), "SHA256:a"), {Ip: []string{"10.0.0.4"}, Sources: []string{"icmp"}}, arp(mac3, "10.0.0.4"),
+		ssh(arp(mac2, "10.0.0.3"), "SHA256:a"),
+		{Ip: []string{"10.0.0.4"}, Sources: []string{"icmp"}},
+		arp(mac3, "10.0.0.4"),
 		{Ip: []string{"10.0.0.4"}, SerialNumber: "SN12345678", Vendor: "Example", Sources: []string{"snmp"}},
 	}
 	for _, d := range steps {

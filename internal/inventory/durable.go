@@ -78,7 +78,7 @@ func (b *Book) Encode(w io.Writer) error {
 	return nil
 }
 
-func writeRecord(w io.Writer, device []byte, memory any) error { //nolint:forbidigo // whatever JSON takes
+func writeRecord(w io.Writer, device []byte, memory any) error {
 	text, err := json.Marshal(memory)
 	if err != nil {
 		return fmt.Errorf("encode: %w", err)

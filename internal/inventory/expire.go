@@ -36,7 +36,7 @@ func (b *Book) Expire(now time.Time) []Change {
 		case silent > b.o.GoneAfter && !r.Gone:
 			changes = append(changes, r.leave(silent))
 		default:
-			if c, any := b.expireAddresses(r, at); any {
+			if c, is := b.expireAddresses(r, at); is {
 				changes = append(changes, c)
 			}
 		}

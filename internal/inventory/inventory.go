@@ -175,7 +175,7 @@ func (b *Book) fold(now time.Time, observer string, d *pb.DeviceInventory, looke
 		b.settle(r)
 		b.index(r)
 	}
-	if c, any := r.change(fresh, &t); any {
+	if c, is := r.change(fresh, &t); is {
 		changes = append(changes, c)
 	}
 	return append(changes, slices.Concat(others, b.splitCrowd(r, o))...)
@@ -250,9 +250,10 @@ func (b *Book) Observers(uid string) []string {
 // however it is written, serial number, or name, whole or its first label, in any case. As
 // with Devices, they belong to the Book.
 func (b *Book) Find(text string) []*pb.DeviceInventory {
-	var found []*pb.DeviceInventory
-	for _, r := range b.find(text) {
-		found = append(found, r.d)
+	records := b.find(text)
+	found := make([]*pb.DeviceInventory, len(records))
+	for i, r := range records {
+		found[i] = r.d
 	}
 	return found
 }

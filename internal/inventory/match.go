@@ -94,7 +94,7 @@ func (b *Book) provedBy(p proof, o *sighting) []*record {
 		case otherChassis(c, o), p.key[:2] == keySerial && otherMaker(c, o):
 		case strong:
 			out = append(out, c)
-		case p.named && !(c.sharesName(o.names) && !otherHostKey(c, o)):
+		case p.named && (!c.sharesName(o.names) || otherHostKey(c, o)):
 		case !p.named && (otherNames(c, o) || otherHostKey(c, o)):
 		default:
 			out = append(out, c)

@@ -188,7 +188,7 @@ func (b *Book) takeAddresses(r *record, o *sighting) []Change {
 			c.Held = slices.DeleteFunc(c.Held, func(h held) bool { return h.IP == ip.String() })
 			c.listAddresses()
 			b.index(c)
-			if change, any := c.change(false, &t); any {
+			if change, is := c.change(false, &t); is {
 				changes = append(changes, change)
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,7 +19,6 @@ import (
 
 	"github.com/amoskys/amoskys/internal/agent"
 	"github.com/amoskys/amoskys/internal/inventory"
-	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/scan/exposure"
 )
@@ -138,10 +138,8 @@ func (a *Agent) same(mac, other string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, d := range a.book.Find(mac) {
-		for _, e := range a.book.Find(other) {
-			if d == e {
-				return true
-			}
+		if slices.Contains(a.book.Find(other), d) {
+			return true
 		}
 	}
 	return false
@@ -162,13 +160,6 @@ func (a *Agent) find(ev *pb.Event) {
 	case a.findings <- ev:
 	default:
 		a.metrics.dropped.Inc()
-	}
-}
-
-// logFault logs what goes on all the same.
-func (a *Agent) logFault(what string, err error) {
-	if err != nil {
-		a.o.Logger.Warn(what, obs.KeyError, err)
 	}
 }
 

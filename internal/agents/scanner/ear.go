@@ -18,6 +18,7 @@ import (
 	flowbpf "github.com/amoskys/amoskys/internal/flow/bpf"
 	"github.com/amoskys/amoskys/internal/flow/capture"
 	"github.com/amoskys/amoskys/internal/flow/packet"
+	"github.com/amoskys/amoskys/internal/obs"
 	"github.com/amoskys/amoskys/internal/scan/hear"
 )
 
@@ -171,12 +172,14 @@ func (a *Agent) knownServers() []hear.Server {
 		return servers
 	}
 	b, err := os.ReadFile(a.serversFile())
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil || len(b) > maxServersBytes:
-		a.logFault("DHCP servers are learnt anew", err)
-	default:
-		a.logFault("DHCP servers are learnt anew", json.Unmarshal(b, &servers))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil && len(b) <= maxServersBytes {
+		err = json.Unmarshal(b, &servers)
+	}
+	if err != nil {
+		a.o.Logger.Warn("DHCP servers are learnt anew", obs.KeyError, err)
 	}
 	return servers
 }

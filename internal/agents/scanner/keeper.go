@@ -15,6 +15,7 @@ import (
 
 	"github.com/amoskys/amoskys/internal/event"
 	"github.com/amoskys/amoskys/internal/inventory"
+	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
@@ -246,7 +247,7 @@ func (a *Agent) openBook() (*inventory.Book, error) {
 	book, err := inventory.Decode(f, a.bookOptions())
 	_ = f.Close() // it was only read
 	if errors.Is(err, inventory.ErrDamaged) {
-		a.logFault("the inventory is begun anew, and the damaged one lies beside it as devices.book.damaged", err)
+		a.o.Logger.Warn("the inventory is begun anew, and the damaged one lies beside it as devices.book.damaged", obs.KeyError, err)
 		if err := os.Rename(a.bookFile(), a.bookFile()+".damaged"); err != nil {
 			return nil, fmt.Errorf("put the damaged inventory aside: %w", err)
 		}

@@ -157,7 +157,7 @@ func (a *Agent) describe(h *scan.Host) *pb.DeviceInventory {
 
 // namesOf are observations of the names of a host, each from its own source.
 func namesOf(h *scan.Host) []*pb.DeviceInventory {
-	var out []*pb.DeviceInventory
+	out := make([]*pb.DeviceInventory, 0, len(h.Names))
 	for _, n := range h.Names {
 		d := &pb.DeviceInventory{Ip: []string{h.IP.String()}, Names: []string{n.Name}, Sources: []string{n.Source}}
 		if h.MAC != nil {

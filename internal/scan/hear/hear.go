@@ -11,6 +11,7 @@ package hear
 import (
 	"encoding/binary"
 	"hash/maphash"
+	"maps"
 	"net/netip"
 	"time"
 
@@ -81,9 +82,7 @@ func New(o Options) *Listener {
 func (l *Listener) Stats() Stats {
 	s := Stats{Frames: map[string]uint64{}, Malformed: map[string]uint64{}, Findings: map[string]uint64{}, Repeated: l.stats.Repeated, Suppressed: l.stats.Suppressed}
 	for _, m := range [][2]map[string]uint64{{l.stats.Frames, s.Frames}, {l.stats.Malformed, s.Malformed}, {l.stats.Findings, s.Findings}} {
-		for k, n := range m[0] {
-			m[1][k] = n
-		}
+		maps.Copy(m[1], m[0])
 	}
 	return s
 }
@@ -125,7 +124,8 @@ func (l *Listener) Frame(f *packet.Frame) {
 		return
 	}
 	at := time.Unix(0, f.Time)
-	name, d := "", (*pb.DeviceInventory)(nil)
+	var name string
+	var d *pb.DeviceInventory
 	switch kind {
 	case etherARP:
 		name = "arp"

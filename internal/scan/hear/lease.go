@@ -2,8 +2,8 @@ package hear
 
 import (
 	"encoding/hex"
-	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"github.com/amoskys/amoskys/internal/flow/dissect"
@@ -51,7 +51,7 @@ func judgeClient(d *pb.DeviceInventory, m *dissect.DHCP) {
 		d.Evidence = append(d.Evidence, "names itself "+m.VendorClass+" by DHCP")
 	}
 	if len(m.Parameters) > 0 {
-		d.Evidence = append(d.Evidence, "asks by DHCP for the options "+strings.Trim(fmt.Sprint(m.Parameters[:min(len(m.Parameters), 40)]), "[]"))
+		d.Evidence = append(d.Evidence, "asks by DHCP for the options "+numbers(m.Parameters))
 	}
 	switch class := m.VendorClass; {
 	case strings.HasPrefix(class, "MSFT "):
@@ -61,6 +61,15 @@ func judgeClient(d *pb.DeviceInventory, m *dissect.DHCP) {
 	case strings.HasPrefix(class, "dhcpcd"), strings.HasPrefix(class, "udhcp"):
 		d.OsName, d.Confidence = "Linux", 0.5
 	}
+}
+
+// numbers lists the options that a client wants.
+func numbers(options []uint8) string {
+	words := make([]string, 0, 40)
+	for _, o := range options[:min(len(options), 40)] {
+		words = append(words, strconv.Itoa(int(o)))
+	}
+	return strings.Join(words, " ")
 }
 
 // clientID makes an alias of a client's identifier (RFC 2132, section 9.14), unless it is

@@ -3,6 +3,7 @@ package hear
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -140,14 +141,7 @@ func lldpCapabilities(bits uint16) []string {
 
 // classOf is the class that capabilities tell of.
 func classOf(capabilities []string) (class string, confidence float64) {
-	has := func(name string) bool {
-		for _, c := range capabilities {
-			if c == name {
-				return true
-			}
-		}
-		return false
-	}
+	has := func(name string) bool { return slices.Contains(capabilities, name) }
 	switch {
 	case has("telephone"):
 		return "phone", 0.9

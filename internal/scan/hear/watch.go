@@ -109,7 +109,7 @@ func newWatch(o *Options, s *Stats) *watch {
 }
 
 func (w *watch) servers() []Server {
-	var out []Server
+	out := make([]Server, 0, len(w.known))
 	for _, s := range w.known {
 		out = append(out, *s)
 	}

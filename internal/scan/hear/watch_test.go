@@ -29,7 +29,7 @@ func TestFindings(t *testing.T) {
 	has := func(mac, ip string) []byte { return arp(t, all, 1, mac, ip, none, "192.0.2.99") }
 	tells := func(mac, ip string) []byte { return arp(t, all, 1, mac, ip, none, ip) }
 	reply := func(mac, ip string) []byte { return arp(t, macC, 2, mac, ip, macC, "192.0.2.3") }
-	lease := func(server, ip, client, assigned string, message string) []byte {
+	lease := func(server, ip, client, assigned, message string) []byte {
 		a := netip.MustParseAddr(ip).As4()
 		return udp(t, all, server, ip, "255.255.255.255", 67, 68, dhcp(t, 2, client, assigned, option(53, message), option(54, string(a[:]))))
 	}
@@ -59,7 +59,8 @@ func TestFindings(t *testing.T) {
 		{"a kind that is not wanted", func(c *Config) { c.Disabled = []string{DuplicateAddress} }, false, turns(macA, macB, "192.0.2.1"), nil},
 		{
 			"an address that DHCP gave to another", nil, false,
-			[]line{{frame: has(macA, "192.0.2.1")}, {frame: lease(macC, gateway, macB, "192.0.2.1", "\x05")}, {frame: has(macB, "192.0.2.1")}, {frame: has(macB, "192.0.2.1"), after: time.Minute}}, nil,
+			[]line{{frame: has(macA, "192.0.2.1")}, {frame: lease(macC, gateway, macB, "192.0.2.1", "\x05")}, {frame: has(macB, "192.0.2.1")}, {frame: has(macB, "192.0.2.1"), after: time.Minute}},
+			nil,
 		},
 		{"an address that another has an hour later", nil, false, []line{{frame: has(macA, "192.0.2.1")}, {frame: has(macB, "192.0.2.1"), after: time.Hour, times: 4}}, nil},
 		{"a probe whether an address is free", nil, false, []line{{frame: has(macA, "192.0.2.1")}, {frame: arp(t, all, 1, macB, "0.0.0.0", none, "192.0.2.1"), times: 5}}, nil},
