@@ -1,16 +1,16 @@
 package snmp
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+	"unique"
 
 	"github.com/amoskys/amoskys/internal/snmp"
+	"github.com/amoskys/amoskys/internal/snmp/place"
 )
 
 // Columns of ifTable and ifXTable (RFC 2863).
@@ -25,16 +25,20 @@ type port struct {
 	index       uint32
 	kind        uint16 // IANAifType
 	admin, oper uint8  // RFC 2863: 1 is up, 2 down, 3 testing, 7 lowerLayerDown …
-	name, alias string
-	mac         string // six octets, or none
+	mac         place.MAC
+	name, alias word   // which many devices share
 	speed       uint64 // bits per second
 	sample      sample
 	// Counters as they are, for events and metrics.
 	packetsIn, packetsOut   uint64
-	errorsIn, errorsOut     uint64
-	discardsIn, discardsOut uint64
+	discardsIn, discardsOut uint32
 	rates                   rates
 }
+
+// word is a text that is kept once, however many ports have it.
+type word = unique.Handle[string]
+
+func wordOf(s string) word { return unique.Make(s) }
 
 // column reads one column into the ports of a device.
 type column struct {
@@ -60,10 +64,10 @@ func counterColumns() []column {
 		{ifXTable + "10", number(func(p *port, n uint64) { p.sample.out = n })},
 		{ifXTable + "7", number(func(p *port, n uint64) { p.packetsIn = n })},
 		{ifXTable + "11", number(func(p *port, n uint64) { p.packetsOut = n })},
-		{ifTable + "14", number(func(p *port, n uint64) { p.errorsIn = n; p.sample.errors += n })},
-		{ifTable + "20", number(func(p *port, n uint64) { p.errorsOut = n; p.sample.errors += n })},
-		{ifTable + "13", number(func(p *port, n uint64) { p.discardsIn = n })},
-		{ifTable + "19", number(func(p *port, n uint64) { p.discardsOut = n })},
+		{ifTable + "14", number(func(p *port, n uint64) { p.sample.errorsIn = uint32(n) })},
+		{ifTable + "20", number(func(p *port, n uint64) { p.sample.errorsOut = uint32(n) })},
+		{ifTable + "13", number(func(p *port, n uint64) { p.discardsIn = uint32(n) })},
+		{ifTable + "19", number(func(p *port, n uint64) { p.discardsOut = uint32(n) })},
 		{ifXTable + "19", number(func(p *port, n uint64) { p.sample.discontinuity = uint32(n) })},
 	}
 }
@@ -89,13 +93,21 @@ func narrowColumns() []column {
 // ifSpeed ends at 4.29 Gbit/s, ifHighSpeed counts millions.
 func nameColumns() []column {
 	return []column{
-		{ifTable + "2", func(p *port, v snmp.Variable) { p.name = cmp.Or(p.name, text(v, 64)) }},
-		{ifXTable + "1", func(p *port, v snmp.Variable) { p.name = cmp.Or(text(v, 64), p.name) }},
-		{ifXTable + "18", func(p *port, v snmp.Variable) { p.alias = text(v, 128) }},
+		{ifTable + "2", func(p *port, v snmp.Variable) {
+			if p.name.Value() == "" {
+				p.name = wordOf(text(v, 64))
+			}
+		}},
+		{ifXTable + "1", func(p *port, v snmp.Variable) {
+			if s := text(v, 64); s != "" {
+				p.name = wordOf(s)
+			}
+		}},
+		{ifXTable + "18", func(p *port, v snmp.Variable) { p.alias = wordOf(text(v, 128)) }},
 		{ifTable + "3", number(func(p *port, n uint64) { p.kind = uint16(min(n, 1<<16-1)) })},
 		{ifTable + "5", number(func(p *port, n uint64) {
 			if n < 1<<32-1 {
-				p.speed = n
+				p.speed = max(p.speed, n)
 			}
 		})},
 		{ifXTable + "15", number(func(p *port, n uint64) {
@@ -104,8 +116,8 @@ func nameColumns() []column {
 			}
 		})},
 		{ifTable + "6", func(p *port, v snmp.Variable) {
-			if b := v.Bytes(); len(b) == 6 {
-				p.mac = string(b)
+			if mac, ok := macOf(v.Bytes()); ok {
+				p.mac = mac
 			}
 		}},
 	}
@@ -137,9 +149,17 @@ type walker struct {
 	faults  []string // columns that failed, for SnmpReading.incomplete
 }
 
-// read walks columns, in order. A column that fails costs itself alone, unless nothing at
-// all is answered, or ctx has ended.
+// columnar is a Getter that reads several columns at once, as a Client does.
+type columnar interface {
+	WalkColumns(ctx context.Context, roots []string, each func(snmp.Variable) error) error
+}
+
+// read walks columns. A column that fails costs itself alone, unless nothing at all is
+// answered, or ctx has ended.
 func (w *walker) read(ctx context.Context, columns []column) error {
+	if g, ok := w.getter.(columnar); ok {
+		return w.readTogether(ctx, g, columns)
+	}
 	silent := 0
 	for _, c := range columns {
 		rows := 0
@@ -167,6 +187,47 @@ func (w *walker) read(ctx context.Context, columns []column) error {
 	return nil
 }
 
+// readTogether is read with several columns at once, which come in turn.
+func (w *walker) readTogether(ctx context.Context, g columnar, columns []column) error {
+	roots := make([]string, len(columns))
+	for i := range columns {
+		roots[i] = columns[i].oid
+	}
+	rows, next := 0, 0
+	err := g.WalkColumns(ctx, roots, func(v snmp.Variable) error {
+		rows++
+		for range columns { // that of the variable is the next one, as a rule
+			c := columns[next]
+			next = (next + 1) % len(columns)
+			if _, below := snmp.Index(c.oid, v.OID); below {
+				w.take(c, v)
+				break
+			}
+		}
+		return nil
+	})
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("read interfaces: %w", ctx.Err())
+	case rows == 0:
+		return fmt.Errorf("read interfaces: %w", err)
+	}
+	faults := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // one of several, each of which is looked at
+		faults = joined.Unwrap()
+	}
+	for _, fault := range faults {
+		what := ""
+		if walk, ok := errors.AsType[*snmp.WalkError](fault); ok {
+			what = columnName(walk.Root) + ": "
+		}
+		w.faults = append(w.faults, "interfaces: "+what+cause(fault))
+	}
+	return nil
+}
+
 // take puts a variable into its port.
 func (w *walker) take(c column, v snmp.Variable) {
 	index, ok := snmp.Index(c.oid, v.OID)
@@ -185,7 +246,7 @@ func (w *walker) take(c column, v snmp.Variable) {
 		}
 		i = len(w.ports)
 		w.at[uint32(n)] = i
-		w.ports = append(w.ports, port{index: uint32(n)})
+		w.ports = append(w.ports, port{index: uint32(n), name: wordOf(""), alias: wordOf("")})
 	}
 	c.set(&w.ports[i], v)
 }
@@ -228,11 +289,27 @@ func readPorts(ctx context.Context, g snmp.Getter, before []port, whole bool, mo
 		}
 	}
 	if fresh {
-		if err := w.read(ctx, nameColumns()); err != nil {
+		if err := w.readNames(ctx, old); err != nil {
 			return nil, w, err
 		}
 	}
 	return w.ports, w, nil
+}
+
+// readNames reads what changes seldom anew. A port whose name cannot be read keeps it.
+func (w *walker) readNames(ctx context.Context, old map[uint32]*port) error {
+	for i := range w.ports {
+		w.ports[i].keepNames(&port{name: wordOf(""), alias: wordOf("")})
+	}
+	if err := w.read(ctx, nameColumns()); err != nil {
+		return err
+	}
+	for i := range w.ports {
+		if was := old[w.ports[i].index]; was != nil && w.ports[i].name.Value() == "" {
+			w.ports[i].keepNames(was)
+		}
+	}
+	return nil
 }
 
 // keepNames takes over what is not read at each poll.
@@ -251,17 +328,17 @@ func allWide(ports []port) bool {
 
 // label is the name of the interface, or its number.
 func (p *port) label() string {
-	if p.name == "" {
-		return "if" + strconv.FormatUint(uint64(p.index), 10)
+	if name := p.name.Value(); name != "" {
+		return name
 	}
-	return p.name
+	return "if" + number32(p.index)
 }
 
 func (p *port) macText() string {
-	if p.mac == "" {
+	if p.mac == (place.MAC{}) {
 		return ""
 	}
-	return net.HardwareAddr(p.mac).String()
+	return p.mac.String()
 }
 
 // statusName is an ifOperStatus or ifAdminStatus as RFC 2863 names it.

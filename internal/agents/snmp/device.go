@@ -39,6 +39,7 @@ type device struct {
 	plan      *plan           // what is read at each poll beside interfaces; nil before the first inventory
 	told      *pb.DeviceInventory
 	toldAt    time.Time
+	toldMACs  uint64 // digest of the addresses that told had
 }
 
 // kept is what outlasts a restart.
@@ -132,12 +133,11 @@ func (d *device) about() *pb.Device {
 // maxAboutMACs bounds the addresses that each event carries.
 const maxAboutMACs = 4
 
-// macsOf are the addresses of a device's own interfaces, without those that many
-// interfaces share twice, the lowest first.
+// macsOf are the addresses of a device's own interfaces, each once, the lowest first.
 func macsOf(ports []port) []string {
 	var out []string
 	for i := range ports {
-		if m := ports[i].macText(); m != "" && m != "00:00:00:00:00:00" {
+		if m := ports[i].macText(); m != "" {
 			out = append(out, m)
 		}
 	}

@@ -98,13 +98,13 @@ func compareUp(a, b *port) int {
 // message is an interface as events have it.
 func (p *port) message() *pb.SnmpInterface {
 	m := &pb.SnmpInterface{
-		Index: p.index, Name: p.name, Alias: p.alias, SpeedBps: p.speed,
+		Index: p.index, Name: p.name.Value(), Alias: p.alias.Value(), SpeedBps: p.speed,
 		AdminStatus: statusName(p.admin), OperStatus: statusName(p.oper), Mac: p.macText(), Type: kindName(p.kind),
 		BytesIn: p.sample.in, BytesOut: p.sample.out, PacketsIn: p.packetsIn, PacketsOut: p.packetsOut,
-		ErrorsIn: p.errorsIn, ErrorsOut: p.errorsOut, DiscardsIn: p.discardsIn, DiscardsOut: p.discardsOut,
+		ErrorsIn: uint64(p.sample.errorsIn), ErrorsOut: uint64(p.sample.errorsOut), DiscardsIn: uint64(p.discardsIn), DiscardsOut: uint64(p.discardsOut),
 	}
 	if p.rates.ok {
-		m.BytesInPerSecond, m.BytesOutPerSecond, m.ErrorsPerSecond = p.rates.in, p.rates.out, p.rates.errors
+		m.BytesInPerSecond, m.BytesOutPerSecond, m.ErrorsPerSecond = float64(p.rates.in), float64(p.rates.out), float64(p.rates.errors)
 	}
 	return m
 }
@@ -173,8 +173,8 @@ func linkEvent(d *device, p *port, up bool, r *result) *pb.Event {
 		word, severity = "down, switched off by its administrator", pb.Severity_SEVERITY_INFORMATIONAL
 	}
 	name := p.label()
-	if p.alias != "" {
-		name += " (" + p.alias + ")"
+	if alias := p.alias.Value(); alias != "" {
+		name += " (" + alias + ")"
 	}
 	return &pb.Event{
 		Type: typ, Severity: severity, About: d.about(), Message: fmt.Sprintf("%s of %s is %s", name, d.word(), word),

@@ -249,7 +249,7 @@ func (m *metrics) device(w sink, d *device, most int) int {
 }
 
 func (m *metrics) port(w sink, p *port, name, ip string) {
-	labels := []string{name, ip, number32(p.index), p.name, p.alias}
+	labels := []string{name, ip, number32(p.index), p.name.Value(), p.alias.Value()}
 	with := func(direction string) []string { return append(slices.Clip(labels), direction) }
 	up := 0.0
 	if p.oper == 1 {
@@ -260,8 +260,8 @@ func (m *metrics) port(w sink, p *port, name, ip string) {
 		w.counter(m.bytesIn, float64(p.sample.in), labels...)
 		w.counter(m.bytesOut, float64(p.sample.out), labels...)
 	}
-	w.counter(m.errors, float64(p.errorsIn), with("in")...)
-	w.counter(m.errors, float64(p.errorsOut), with("out")...)
+	w.counter(m.errors, float64(p.sample.errorsIn), with("in")...)
+	w.counter(m.errors, float64(p.sample.errorsOut), with("out")...)
 	w.counter(m.discards, float64(p.discardsIn), with("in")...)
 	w.counter(m.discards, float64(p.discardsOut), with("out")...)
 }

@@ -82,7 +82,7 @@ func (p *plugs) device(d *device, r *result) place.Switch {
 	}
 	for i := range r.ports {
 		s.Ports[r.ports[i].index] = r.ports[i].label()
-		if mac, ok := macOf([]byte(r.ports[i].mac)); ok {
+		if mac := r.ports[i].mac; mac != (place.MAC{}) {
 			s.MACs = append(s.MACs, mac)
 		}
 	}

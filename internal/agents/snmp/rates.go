@@ -5,16 +5,16 @@ import "time"
 // sample is what one poll read of the counters of an interface. It is small, since one is
 // kept of every interface of every device.
 type sample struct {
-	in, out       uint64 // octets
-	errors        uint64 // both ways
-	discontinuity uint32 // ifCounterDiscontinuityTime, hundredths of a second (RFC 2863)
-	wide          bool   // in and out have 64 bits (ifHCInOctets), errors never have
-	known         bool   // in and out were read at all
+	in, out             uint64 // octets
+	errorsIn, errorsOut uint32 // which have 32 bits always
+	discontinuity       uint32 // ifCounterDiscontinuityTime, hundredths of a second (RFC 2863)
+	wide                bool   // in and out have 64 bits (ifHCInOctets)
+	known               bool   // in and out were read at all
 }
 
 // rates are per second; ok says that there are any.
 type rates struct {
-	in, out, errors float64
+	in, out, errors float32
 	ok              bool
 }
 
@@ -54,13 +54,22 @@ func (s sample) since(before sample, elapsed time.Duration, speed uint64, fresh 
 	if !okIn || !okOut {
 		return rates{}
 	}
-	// Two counters of 32 bits were added, so that either may have wrapped.
-	faults, okFaults := delta(before.errors, s.errors, false, 0)
-	if !okFaults {
-		faults = 0
-	}
 	sec := elapsed.Seconds()
-	return rates{in: float64(in) / sec, out: float64(out) / sec, errors: float64(faults) / sec, ok: true}
+	faults := grown(before.errorsIn, s.errorsIn, sec) + grown(before.errorsOut, s.errorsOut, sec)
+	return rates{in: float32(float64(in) / sec), out: float32(float64(out) / sec), errors: float32(float64(faults) / sec), ok: true}
+}
+
+// mostErrors is how many packets with errors a second a counter that went back may have
+// wrapped by; else somebody has set it to zero.
+const mostErrors = 100_000
+
+// grown is how far a counter of errors has gone; 0 where that cannot be told.
+func grown(before, now uint32, sec float64) uint64 {
+	d, ok := delta(uint64(before), uint64(now), false, mostErrors*sec)
+	if !ok {
+		return 0
+	}
+	return d
 }
 
 // delta is how far a counter has gone. One of 32 bits may have wrapped once: if that makes

@@ -14,7 +14,7 @@ func TestRates(t *testing.T) {
 		fresh       bool
 		want        rates
 	}{
-		{"steady", sample{in: 1000, out: 0, errors: 10, wide: true, known: true}, sample{in: 7000, out: 60, errors: 70, wide: true, known: true}, 1e9, false, rates{100, 1, 1, true}},
+		{"steady", sample{in: 1000, out: 0, errorsIn: 10, wide: true, known: true}, sample{in: 7000, out: 60, errorsIn: 40, errorsOut: 30, wide: true, known: true}, 1e9, false, rates{100, 1, 1, true}},
 		{"a 32-bit counter wraps", sample{in: top - 2999, known: true}, sample{in: 3000, known: true}, 1e7, false, rates{100, 0, 0, true}},
 		{"it wraps at unknown speed", sample{in: top - 2999, known: true}, sample{in: 3000, known: true}, 0, false, rates{100, 0, 0, true}},
 		{"it goes back, faster than the line", sample{in: 4_000_000, known: true}, sample{in: 10, known: true}, 1e7, false, rates{}},
@@ -24,7 +24,7 @@ func TestRates(t *testing.T) {
 		{"the interface was reset", sample{in: 5, discontinuity: 100, known: true}, sample{in: 6000, discontinuity: 200, known: true}, 1e7, false, rates{}},
 		{"the device was", sample{in: 5, known: true}, sample{in: 6000, known: true}, 1e7, true, rates{}},
 		{"the first", sample{}, sample{in: 6000, known: true}, 1e7, false, rates{}},
-		{"errors were cleared", sample{in: 0, errors: 5e9, known: true}, sample{in: 6000, known: true}, 1e7, false, rates{100, 0, 0, true}},
+		{"errors were cleared", sample{in: 0, errorsIn: 4e9, known: true}, sample{in: 6000, known: true}, 1e7, false, rates{100, 0, 0, true}},
 	} {
 		if got := tt.now.since(tt.before, time.Minute, tt.speed, tt.fresh); got != tt.want {
 			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)

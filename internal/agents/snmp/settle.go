@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/hex"
 	"fmt"
+	"hash/fnv"
 	"slices"
 	"time"
 
@@ -122,7 +123,7 @@ func (a *Agent) inventory(d *device, r *result, now time.Time) []*pb.Event {
 		typ, changed = event.TypeDeviceDiscovered, nil
 	case d.told == nil:
 	default:
-		changed = differs(d.told, inv)
+		changed = differs(d.told, inv, d.toldMACs == digest(inv.GetMac()))
 		if len(changed) == 0 && now.Sub(d.toldAt) < refreshEvery {
 			return nil
 		}
@@ -132,7 +133,7 @@ func (a *Agent) inventory(d *device, r *result, now time.Time) []*pb.Event {
 	}
 	inv.FirstSeenTime = timestamppb.New(d.FirstSeen)
 	inv.Changed = changed
-	d.told, d.toldAt = proto.CloneOf(inv), now
+	d.told, d.toldAt, d.toldMACs = headOf(inv), now, digest(inv.GetMac())
 	return []*pb.Event{{
 		Type: typ, About: d.about(), Message: deviceMessage(typ, d, inv),
 		Body: &pb.Event_Device{Device: inv},
@@ -183,8 +184,28 @@ const (
 	maxAliases        = 64
 )
 
-// differs names the attributes in which two states of a device differ.
-func differs(old, now *pb.DeviceInventory) []string {
+// headOf is what is kept of facts that were told: of a switch's hundreds of addresses the
+// few that its events carry.
+func headOf(inv *pb.DeviceInventory) *pb.DeviceInventory {
+	all, evidence := inv.GetMac(), inv.GetEvidence()
+	inv.Mac, inv.Evidence = slices.Clone(all[:min(len(all), maxAboutMACs)]), nil
+	head := proto.CloneOf(inv)
+	inv.Mac, inv.Evidence = all, evidence
+	return head
+}
+
+// digest tells lists apart.
+func digest(list []string) uint64 {
+	h := fnv.New64a()
+	for _, s := range list {
+		_, _ = h.Write(append([]byte(s), 0)) // A hash takes anything.
+	}
+	return h.Sum64()
+}
+
+// differs names the attributes in which two states of a device differ; whether their MAC
+// addresses do is told it.
+func differs(old, now *pb.DeviceInventory, sameMACs bool) []string {
 	var out []string
 	note := func(name string, same bool) {
 		if !same {
@@ -201,7 +222,7 @@ func differs(old, now *pb.DeviceInventory) []string {
 	note("device_class", old.GetDeviceClass() == now.GetDeviceClass())
 	note("uid", old.GetUid() == now.GetUid())
 	note("ip", slices.Equal(old.GetIp(), now.GetIp()))
-	note("mac", slices.Equal(old.GetMac(), now.GetMac()))
+	note("mac", sameMACs)
 	note("links", slices.EqualFunc(old.GetLinks(), now.GetLinks(), func(x, y *pb.DeviceLink) bool { return proto.Equal(x, y) }))
 	return out
 }
