@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -154,7 +155,11 @@ func (a *Agent) describeDevice(d *device, r *result, now time.Time) *pb.DeviceIn
 	if d.Name != "" {
 		inv.Names = []string{d.Name}
 	}
-	inv.Ip = append(inv.Ip, r.aliases...)
+	for _, ip := range append(r.aliases, r.survey.ips...) {
+		if !slices.Contains(inv.GetIp(), ip) {
+			inv.Ip = append(inv.Ip, ip)
+		}
+	}
 	inv.Mac = inv.GetMac()[:min(len(inv.GetMac()), maxInventoryMACs)]
 	inv.Links = inv.GetLinks()[:min(len(inv.GetLinks()), maxInventoryLinks)]
 	return inv
@@ -230,7 +235,11 @@ func differs(old, now *pb.DeviceInventory, sameMACs bool) []string {
 func deviceMessage(typ string, d *device, inv *pb.DeviceInventory) string {
 	what := d.word()
 	if inv.GetModel() != "" || inv.GetVendor() != "" {
-		what += " (" + joined(inv.GetVendor(), inv.GetModel()) + ")"
+		maker := inv.GetVendor()
+		if strings.HasPrefix(strings.ToLower(inv.GetModel()), strings.ToLower(maker)) {
+			maker = ""
+		}
+		what += " (" + joined(maker, inv.GetModel()) + ")"
 	}
 	if typ == event.TypeDeviceDiscovered {
 		return what + " answers SNMP"

@@ -3,6 +3,7 @@ package snmp
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -38,6 +39,7 @@ type survey struct {
 	reading  *pb.SnmpReading
 	identity identify.Identity
 	plan     *plan
+	ips      []string // of its interfaces
 }
 
 // maxPlans bounds the kinds of devices that share plans; others have their own.
@@ -92,22 +94,45 @@ func (s *surveyor) survey(ctx context.Context, g snmp.Getter) (survey, error) {
 	if err != nil {
 		return survey{}, fmt.Errorf("identify: %w", err)
 	}
-	modules := namesOnly(k.prober.Modules(id))
-	o, err := k.prober.Read(ctx, g, &id, modules, module.Options{NoSlow: true})
+	modules := surveyed(k.prober.Modules(id))
+	o, err := k.prober.Read(ctx, g, &id, modules, module.Options{})
 	if ctx.Err() != nil {
 		return survey{}, fmt.Errorf("survey: %w", ctx.Err())
 	}
 	_ = err // it stands in the reading's incomplete, and what was read is good
-	return survey{reading: o.Reading, identity: id, plan: s.plan(modules, o.Tables)}, nil
+	return survey{reading: o.Reading, identity: id, plan: s.plan(modules, o.Tables), ips: ownAddresses(o.Tables)}, nil
 }
 
-// namesOnly are modules that read of interfaces their names alone, which neighbours are
-// known by: the rest is read by readPorts.
-func namesOnly(modules []*module.Module) []*module.Module {
+// ownAddresses are those of the device's interfaces that tell it from others, in order.
+func ownAddresses(tables *module.Tables) []string {
+	var out []netip.Addr
+	for _, in := range []struct{ table, part string }{{"ipAddrTable", "ipAdEntAddr"}, {"ipAddressTable", "ipAddressAddr"}} {
+		rows := tables.Rows(in.table)
+		for i := range rows.List {
+			addr, err := netip.ParseAddr(rows.Part(&rows.List[i], in.part))
+			if addr = addr.Unmap().WithZone(""); err == nil && addr.IsGlobalUnicast() && len(out) < 4*maxAliases {
+				out = append(out, addr)
+			}
+		}
+	}
+	slices.SortFunc(out, netip.Addr.Compare)
+	out = slices.Compact(out)
+	texts := make([]string, 0, len(out))
+	for _, addr := range out[:min(len(out), maxAliases)] {
+		texts = append(texts, addr.String())
+	}
+	return texts
+}
+
+// surveyed are modules without what is read elsewhere: of interfaces they read their names
+// alone, which neighbours are known by, and of forwarding and address tables nothing.
+func surveyed(modules []*module.Module) []*module.Module {
 	out := make([]*module.Module, 0, len(modules))
 	for _, m := range modules {
 		c := *m
-		c.Tables = slices.Clone(m.Tables)
+		c.Tables = slices.DeleteFunc(slices.Clone(m.Tables), func(t module.Table) bool {
+			return slices.Contains([]string{"dot1qTpFdbTable", "dot1qVlanCurrentTable", "dot1dTpFdbTable", "ipNetToPhysicalTable", "ipNetToMediaTable"}, t.Name)
+		})
 		for i := range c.Tables {
 			if t := &c.Tables[i]; t.Name == "ifTable" || t.Name == "ifXTable" {
 				t.Columns = slices.DeleteFunc(slices.Clone(t.Columns), func(c module.Column) bool { return c.Name != "ifDescr" && c.Name != "ifName" })
