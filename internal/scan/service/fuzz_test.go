@@ -71,6 +71,7 @@ func readAll(f Facts, b []byte) {
 	f.readRDP(b)
 	f.readModbus(b)
 	f.readS7(b)
+	f.readHello(b)
 	ldapDone(b)
 	readBSON(b)
 	wholeLine(b)

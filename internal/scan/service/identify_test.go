@@ -3,6 +3,12 @@ package service
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
 	"io"
 	"net"
 	"net/http"
@@ -118,6 +124,21 @@ func TestHTTP(t *testing.T) {
 		if s == plain && p.GetService() != "http" {
 			t.Errorf("%s: %v", s.URL, p)
 		}
+	}
+}
+
+// TestUnreadableCertificate: a certificate that no parser takes is known by its hash.
+func TestUnreadableCertificate(t *testing.T) {
+	t.Parallel()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := &tls.Config{MaxVersion: tls.VersionTLS12, Certificates: []tls.Certificate{{Certificate: [][]byte{[]byte("no certificate")}, PrivateKey: key}}}
+	p := look(t, identifier(t), serve(t, func(c net.Conn) { _ = tls.Server(c, config).Handshake() }))
+	sum := sha256.Sum256([]byte("no certificate"))
+	if p.GetService() != "tls" || p.GetTlsVersion() != "TLS 1.2" || p.GetCertificateSha256() != hex.EncodeToString(sum[:]) || len(p.GetRemarks()) == 0 {
+		t.Errorf("taken for %v", p)
 	}
 }
 

@@ -34,6 +34,15 @@ func (q *inquiry) tlsConfig() *tls.Config {
 // the connection is kept for the first question within.
 func askTLS(q *inquiry, l *line) Facts {
 	c, facts := q.handshake(l)
+	if c == nil && facts != nil {
+		if again, err := q.dial(l.ctx); err == nil {
+			defer again.hangUp()
+			if old := askOldTLS(again); old["tls"] != "" {
+				old["tls.old"] = "yes"
+				return old
+			}
+		}
+	}
 	if c == nil {
 		return facts
 	}
@@ -48,7 +57,7 @@ func (q *inquiry) handshake(l *line) (*line, Facts) {
 	c := tls.Client(l, q.tlsConfig())
 	_ = l.SetDeadline(time.Now().Add(l.wait))
 	if err := c.HandshakeContext(l.ctx); err != nil {
-		if text := err.Error(); strings.Contains(text, "remote error: tls") || strings.Contains(text, "certificate") {
+		if text := err.Error(); strings.Contains(text, "remote error: tls") || strings.Contains(text, "certificate") || strings.Contains(text, "server selected") {
 			return nil, Facts{"tls": "refused: " + printable(text, 120)}
 		}
 		return nil, nil
@@ -57,7 +66,7 @@ func (q *inquiry) handshake(l *line) (*line, Facts) {
 	state := c.ConnectionState()
 	f := Facts{"tls": "yes", "tls.version": tls.VersionName(state.Version)}
 	if len(state.PeerCertificates) > 0 {
-		q.certificate(f, state.PeerCertificates[0])
+		f.certificate(state.PeerCertificates[0])
 	}
 	inner := &line{Conn: c, ctx: l.ctx, left: maxLine, wait: l.wait, detach: l.detach, under: l}
 	return inner, f
@@ -74,7 +83,7 @@ func (q *inquiry) secured(l *line) (*line, error) {
 }
 
 // certificate notes what a certificate says: all of it is the peer's own claim.
-func (q *inquiry) certificate(f Facts, c *x509.Certificate) {
+func (f Facts) certificate(c *x509.Certificate) {
 	sum := sha256.Sum256(c.Raw)
 	f.put("tls.sha256", hex.EncodeToString(sum[:]))
 	f.put("tls.subject", printable(c.Subject.String(), 512))
@@ -109,6 +118,7 @@ func (q *inquiry) finishTLS() {
 		q.remark("TLS handshake: " + why)
 		p.Service = firstOf(p.GetService(), "tls")
 	}
+	q.remark(f["tls.fault"])
 	for name := range strings.FieldsSeq(f["tls.names"]) {
 		if !strings.HasPrefix(name, "*") && !isIP(name) {
 			q.clue(stack.Clue{Name: name, Source: "certificate on port " + q.where()})
