@@ -174,8 +174,11 @@ func (s *scanner) dial(ctx context.Context, a netip.Addr, port uint16, wait time
 	return outcomeNone
 }
 
-// allowed waits until the rate lets n packets go.
+// allowed waits until hours and rate let n packets go.
 func (s *scanner) allowed(ctx context.Context, n int) error {
+	if err := s.permitted(ctx); err != nil {
+		return err
+	}
 	for n > 0 {
 		granted, until := s.limit.take(s.clock(), n)
 		if n -= granted; n == 0 {

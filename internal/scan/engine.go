@@ -43,8 +43,12 @@ type engine struct {
 	limit *limiter
 	every time.Duration // between packets to one host, 0 is no limit
 	first bool          // one answer of a host is enough
-	count *counters
-	clock func() time.Duration
+	// permit waits until packets may be sent at this time of day; nil is always. It is
+	// called once a second. What was under way meanwhile is sent again.
+	permit    func(context.Context) error
+	permitted time.Duration
+	count     *counters
+	clock     func() time.Duration
 	// done gets each subject when all is known of it.
 	done func(*subject) error
 
@@ -125,6 +129,9 @@ func (e *engine) run(ctx context.Context, in <-chan candidate) error {
 		if in == nil && len(e.active) == 0 {
 			return nil
 		}
+		if err := e.pause(ctx); err != nil {
+			return err
+		}
 		now := e.clock()
 		e.expire(now)
 		sent, until, err := e.send(now)
@@ -142,6 +149,16 @@ func (e *engine) run(ctx context.Context, in <-chan candidate) error {
 			return e.failure
 		}
 	}
+}
+
+// pause waits for the hours in which packets may be sent.
+func (e *engine) pause(ctx context.Context) error {
+	if e.permit == nil || e.clock()-e.permitted < time.Second {
+		return nil
+	}
+	err := e.permit(ctx)
+	e.permitted = e.clock()
+	return err
 }
 
 // admit takes in what has come. Where nothing is to be done it waits for it. open is

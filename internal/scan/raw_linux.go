@@ -199,6 +199,9 @@ func (s *scanner) engine(ctx context.Context, path probe.Path, asks []ask, in <-
 	defer func() { err = errors.Join(err, w.Close()) }()
 	e := newEngine(w, base, asks, s.plan.Timeout)
 	e.limit, e.every, e.count, e.clock, e.done = s.limit, s.every, &s.count, s.clock, done
+	if s.plan.Hours != (Hours{}) {
+		e.permit = s.permitted
+	}
 	if adjust != nil {
 		adjust(e)
 	}

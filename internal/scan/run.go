@@ -96,7 +96,11 @@ func (s *scanner) run(ctx context.Context) error {
 	})
 	g.Go(func() error {
 		defer close(asked)
-		return s.askPorts(ctx, raw, found, asked)
+		err := s.askPorts(ctx, raw, found, asked)
+		if s.plan.Names || len(s.plan.UDP) > 0 {
+			s.setPhase(PhaseNames)
+		}
+		return err
 	})
 	g.Go(func() error { return s.complete(ctx, asked) })
 	return g.Wait()
@@ -128,23 +132,25 @@ func (s *scanner) permitted(ctx context.Context) error {
 		if !next.After(now) {
 			return ctx.Err()
 		}
-		s.mu.Lock()
-		before := s.phase
-		s.phase, s.resume = PhasePaused, next
-		s.mu.Unlock()
+		s.setResume(next)
 		timer := time.NewTimer(min(next.Sub(now), time.Minute)) // clocks may be set
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
 		}
-		s.mu.Lock()
-		s.phase, s.resume = before, time.Time{}
-		s.mu.Unlock()
+		s.setResume(time.Time{})
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 	}
+}
+
+// setResume says until when the scan is paused; the zero time is that it is not.
+func (s *scanner) setResume(at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.resume = at
 }
 
 func (s *scanner) setPhase(p Phase) {
@@ -208,6 +214,9 @@ func (s *scanner) report(ctx context.Context, progress func(Progress)) (stop fun
 func (s *scanner) progress() Progress {
 	s.mu.Lock()
 	p := Progress{Phase: s.phase, Method: s.method, Resume: s.resume}
+	if !s.resume.IsZero() {
+		p.Phase = PhasePaused
+	}
 	s.mu.Unlock()
 	c := &s.count
 	p.Addresses, p.Looked, p.Hosts = c.addresses.Load(), c.looked.Load(), c.hosts.Load()

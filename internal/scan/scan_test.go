@@ -1,11 +1,13 @@
 package scan
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -163,4 +165,37 @@ func TestPayloads(t *testing.T) {
 			t.Errorf("port %d: empty", port)
 		}
 	}
+}
+
+// TestPaused: outside of its hours a scan waits, says until when, and ends with its
+// context.
+func TestPaused(t *testing.T) {
+	targets, err := ParseTargets("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newScanner(Plan{Targets: targets, Hours: Hours{22 * 60, 6 * 60}}, nil)
+		noon := time.Now().UTC().Truncate(24 * time.Hour).Add(12 * time.Hour)
+		began := time.Now()
+		s.now = func() time.Time { return noon.Add(time.Since(began)) }
+		waited := make(chan error, 1)
+		go func() { waited <- s.permitted(t.Context()) }()
+		synctest.Wait()
+		if p := s.progress(); p.Phase != PhasePaused || p.Resume.Hour() != 22 {
+			t.Errorf("%+v", p)
+		}
+		if err := <-waited; err != nil || time.Since(began) != 10*time.Hour {
+			t.Errorf("%v after %s", err, time.Since(began))
+		}
+		if p := s.progress(); p.Phase != PhaseHosts {
+			t.Errorf("%+v", p)
+		}
+		began = time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if err := s.permitted(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+	})
 }
