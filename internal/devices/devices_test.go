@@ -194,7 +194,7 @@ func TestFold(t *testing.T) {
 	n.upTo(in)
 
 	all := list(t, in, "")
-	if all.GetTotal() != 5 || all.GetMatching() != 5 || all.GetCompleteTo() != uint64(n.log.Stat().NextOffset) || len(all.GetLacks()) != 0 {
+	if all.GetTotal() != 5 || all.GetMatching() != 5 || all.GetCompleteTo() != n.log.Stat().NextOffset || len(all.GetLacks()) != 0 {
 		t.Errorf("%d of %d, complete to %d, lacks %q", all.GetMatching(), all.GetTotal(), all.GetCompleteTo(), all.GetLacks())
 	}
 	if c := all.GetClasses(); len(c) == 0 || c[0].GetName() != "workstation" || c[0].GetDevices() != 3 {

@@ -99,7 +99,7 @@ func (s *state) encode(w io.Writer) error {
 		n++
 		return writeEntry(out, e)
 	}
-	if err := put(entry{Place: &placeEntry{uint64(s.place), s.newest, s.heard, s.scanned, s.lost, s.notes}}); err != nil {
+	if err := put(entry{Place: &placeEntry{s.place, s.newest, s.heard, s.scanned, s.lost, s.notes}}); err != nil {
 		return err
 	}
 	for name, h := range s.hosts {

@@ -116,7 +116,7 @@ func splitWords(text string) ([]word, error) {
 			w.value, text = text[:end], text[end:]
 		}
 		if w.value == "" && w.key != "" {
-			return nil, fmt.Errorf("the filter has nothing behind %s:", w.key)
+			return nil, fmt.Errorf("the filter has nothing behind its %s", w.key)
 		}
 		if w.value != "" {
 			words = append(words, w)

@@ -70,7 +70,7 @@ func (in *Inventory) ListDevices(ctx context.Context, req *pb.ListDevicesRequest
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	l := in.listing(req.GetFilter(), f)
-	resp.Matching, resp.Total, resp.CompleteTo = uint32(len(l.uids)), uint32(in.state.book.Len()), uint64(in.state.place)
+	resp.Matching, resp.Total, resp.CompleteTo = uint32(len(l.uids)), uint32(in.state.book.Len()), in.state.place
 	resp.Classes, resp.Vendors, resp.Services = l.classes, l.vendors, l.services
 	p := in.pages.page(token, l, in.seenBy)
 	bytes := 0

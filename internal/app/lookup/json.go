@@ -111,7 +111,7 @@ func newDevice(k *pb.KnownDevice, m *pb.DeviceMark) Device {
 }
 
 func plugs(d *pb.DeviceInventory) []Plug {
-	out := []Plug{}
+	out := make([]Plug, 0, len(d.GetPlugged()))
 	for _, p := range d.GetPlugged() {
 		out = append(out, Plug{
 			p.GetDeviceUid(), p.GetDeviceName(), p.GetDeviceIp(), p.GetIfIndex(), p.GetPort(), p.GetVlan(), p.GetMac(), p.GetSource(),

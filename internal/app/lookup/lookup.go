@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -248,7 +249,7 @@ func placeTable(e *cli.Env, d *pb.DeviceInventory) error {
 		}
 		vlan := ""
 		if p.GetVlan() > 0 {
-			vlan = fmt.Sprint(p.GetVlan())
+			vlan = strconv.FormatUint(uint64(p.GetVlan()), 10)
 		}
 		t.Row(p.GetDeviceName(), p.GetDeviceIp(), p.GetPort(), vlan, since, until, p.GetSource(), p.GetMac())
 	}

@@ -82,12 +82,26 @@ func showDevice(e *cli.Env, k *pb.KnownDevice, m *pb.DeviceMark) error {
 		state = "up"
 	}
 	for _, f := range []struct{ name, value string }{
-		{"name", tell.Name(d)}, {"also called", strings.Join(d.GetNames(), ", ")}, {"uid", d.GetUid()}, {"state", state},
-		{"addresses", strings.Join(slices.Concat(d.GetIp(), d.GetMac()), ", ")}, {"vendor", d.GetVendor()}, {"model", d.GetModel()},
-		{"serial number", d.GetSerialNumber()}, {"class", d.GetDeviceClass()}, {"system", tell.System(d)}, {"agents of host", k.GetHost()},
-		{"seen", seen(d)}, {"seen by", strings.Join(k.GetObservers(), ", ") + " (" + strings.Join(d.GetSources(), ", ") + ")"},
-		{"findings", findings(k)}, {"plugged in", tell.Where(d, time.Local)}, {"owner", m.GetOwner()}, {"known", known(m)},
-		{"tags", strings.Join(m.GetTags(), ", ")}, {"note", m.GetNote()}, {"why", strings.Join(d.GetEvidence(), "; ")},
+		{"name", tell.Name(d)},
+		{"also called", strings.Join(d.GetNames(), ", ")},
+		{"uid", d.GetUid()},
+		{"state", state},
+		{"addresses", strings.Join(slices.Concat(d.GetIp(), d.GetMac()), ", ")},
+		{"vendor", d.GetVendor()},
+		{"model", d.GetModel()},
+		{"serial number", d.GetSerialNumber()},
+		{"class", d.GetDeviceClass()},
+		{"system", tell.System(d)},
+		{"agents of host", k.GetHost()},
+		{"seen", seen(d)},
+		{"seen by", strings.Join(k.GetObservers(), ", ") + " (" + strings.Join(d.GetSources(), ", ") + ")"},
+		{"findings", findings(k)},
+		{"plugged in", tell.Where(d, time.Local)},
+		{"owner", m.GetOwner()},
+		{"known", known(m)},
+		{"tags", strings.Join(m.GetTags(), ", ")},
+		{"note", m.GetNote()},
+		{"why", strings.Join(d.GetEvidence(), "; ")},
 	} {
 		if f.value != "" {
 			fmt.Fprintf(e.Stdout, "%-15s %s\n", f.name, cli.Clean(f.value))

@@ -41,7 +41,7 @@ func (c *CSV) Begin() error { return c.w.Write(columns()) }
 // Device writes one device with what people say of it; m may be nil.
 func (c *CSV) Device(k *pb.KnownDevice, m *pb.DeviceMark) error {
 	d := k.GetDevice()
-	var ports []string
+	ports := make([]string, 0, len(d.GetPorts()))
 	for _, p := range d.GetPorts() {
 		ports = append(ports, Service(p))
 	}
