@@ -124,7 +124,7 @@ func (s *Set) Named(names ...string) ([]*Module, error) {
 		out = append(out, s.modules[i])
 	}
 	if len(unknown) > 0 {
-		return out, fmt.Errorf("no walk module is called %s; amoskys snmp modules lists them", strings.Join(unknown, ", "))
+		return out, fmt.Errorf("no walk module is called %s; docs/snmp.md lists them", strings.Join(unknown, ", "))
 	}
 	slices.SortStableFunc(out, func(a, b *Module) int { return cmp.Compare(a.rank(), b.rank()) })
 	return out, nil
