@@ -34,7 +34,7 @@ func TestAttemptsAtADeviceThatRefusesUsers(t *testing.T) {
 				break
 			}
 			tried[i] = append(tried[i], at)
-			err := error(snmp.ErrTimeout)
+			err := snmp.ErrTimeout
 			if i >= 2 {
 				err = snmp.ErrPassword
 			}

@@ -304,7 +304,7 @@ func TestClosedPortIsToldAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := netip.MustParseAddrPort(conn.LocalAddr().String())
-	conn.Close() //nolint:errcheck // nothing was sent
+	conn.Close()
 	c := open(t, at, func(target *snmp.Target) { target.Timeout, target.Retries = time.Minute, 5 })
 	if _, err := c.Get(t.Context(), system+".3.0"); !errors.Is(err, snmp.ErrRefused) {
 		t.Errorf("got %v", err)
@@ -317,7 +317,7 @@ func TestContextEndsARequest(t *testing.T) {
 	d.Break(snmptest.Faults{DropFirst: 100})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
-		for d.Asked() == 0 { //nolint:revive // the request is on its way
+		for d.Asked() == 0 {
 			if ctx.Err() != nil {
 				return
 			}

@@ -110,8 +110,7 @@ func (c *Client) afterAll(ctx context.Context, open []*walk) ([]gosnmp.SnmpPDU, 
 		if err == nil {
 			return answer, true
 		}
-		var status *StatusError
-		if !errors.As(err, &status) {
+		if _, told := errors.AsType[*StatusError](err); !told {
 			if err = c.aliveBut(ctx, open, err); err != nil {
 				for _, w := range open {
 					_ = w.fail(err) // walkAlone tells it

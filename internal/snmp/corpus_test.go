@@ -44,7 +44,7 @@ func TestCorpusOverTheNetwork(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer in.Close() //nolint:errcheck // it was only read
+			defer in.Close()
 			record, err := snmptest.Parse(in)
 			if err != nil {
 				t.Fatal(err)

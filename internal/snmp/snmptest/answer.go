@@ -2,6 +2,7 @@ package snmptest
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/amoskys/amoskys/internal/snmp"
 	"github.com/amoskys/amoskys/internal/snmp/ber"
@@ -147,7 +148,7 @@ func (s *scribe) reply(d *Device, q *request) ([]byte, bool) {
 	if bulk && above(q.rows, f.SilentAbove) || f.SilentBelow != "" && s.asksBelow(f.SilentBelow) {
 		return nil, false
 	}
-	status, index := 0, 0
+	var status, index int
 	switch {
 	case bulk && q.version == 0:
 		return nil, false // RFC 3416 came after version 1
@@ -185,7 +186,7 @@ func (s *scribe) pdu(tag byte, id int64, status, index int, list []byte) []byte 
 func (s *scribe) asksBelow(root string) bool {
 	arcs, _ := snmp.Arcs(root)
 	for i := range s.names {
-		if name := s.name(i); below(arcs, append(name[:len(name):len(name)], 0)) {
+		if name := s.name(i); below(arcs, append(slices.Clip(name), 0)) {
 			return true
 		}
 	}
@@ -249,12 +250,12 @@ func (s *scribe) following(record *Record, f *Faults, name []uint32, v1 bool) (e
 	if root, _ := snmp.Arcs(f.LoopBelow); len(root) > 0 && below(root, name) {
 		name = root
 	}
-	if root, _ := snmp.Arcs(f.EndlessBelow); len(root) > 0 && below(root, append(name[:len(name):len(name)], 0)) {
+	if root, _ := snmp.Arcs(f.EndlessBelow); len(root) > 0 && below(root, append(slices.Clip(name), 0)) {
 		row := uint32(1)
 		if len(name) > len(root) {
 			row = name[len(root)] + 1
 		}
-		return newEntry(append(root[:len(root):len(root)], row), []byte{ber.Integer, 1, 7}), true
+		return newEntry(append(slices.Clip(root), row), []byte{ber.Integer, 1, 7}), true
 	}
 	for i := record.next(name); i < len(record.entries); i++ {
 		if !v1 || !record.entries[i].counter64() { // which version 1 does not know

@@ -96,7 +96,7 @@ func (b *builder) port(port int, count uint64) {
 
 // Ports returns the columns of ifTable and ifXTable that a poll of interfaces reads.
 func Ports() []string {
-	var roots []string
+	roots := make([]string, 0, 22)
 	for _, column := range []int{2, 3, 5, 6, 7, 8, 13, 14, 19, 20} {
 		roots = append(roots, fmt.Sprintf("1.3.6.1.2.1.2.2.1.%d", column))
 	}

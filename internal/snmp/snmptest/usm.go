@@ -31,9 +31,8 @@ const timeWindow = 150 * time.Second
 
 // security is what a scribe needs for version 3.
 type security struct {
-	pdu    []byte
-	salt   uint64
-	scoped []byte
+	pdu  []byte
+	salt uint64
 }
 
 // secured is a message of version 3 as it came. What it refers to belongs to the
