@@ -25,6 +25,9 @@ const (
 	// refreshEvery is how often every device is told again, so that who reads only recent
 	// events knows it.
 	refreshEvery = 24 * time.Hour
+	// seenEvery is how often those are told again that were seen meanwhile, so that others
+	// know when they were seen last.
+	seenEvery = time.Hour
 	// maxBatch is how many events are published together.
 	maxBatch = 256
 	// conditionDisk is the name of the condition that the inventory cannot be written.
@@ -39,12 +42,13 @@ type keeper struct {
 	told    int             // in this minute
 	waiting map[string]bool // uids of devices to be told when there is room, and whether they are new
 	refresh time.Time
+	seen    time.Time // when those that had been seen were told last
 	saved   time.Time
 }
 
 // keep runs until ctx ends, and writes the inventory then.
 func (a *Agent) keep(ctx context.Context, e *experts) {
-	k := &keeper{a: a, experts: e, waiting: map[string]bool{}, refresh: a.now().Add(refreshEvery), saved: a.now()}
+	k := &keeper{a: a, experts: e, waiting: map[string]bool{}, refresh: a.now().Add(refreshEvery), seen: a.now(), saved: a.now()}
 	publishing, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, cancel) })()
@@ -172,8 +176,13 @@ func (k *keeper) tick(ctx context.Context) {
 		a.save()
 	}
 	if !now.Before(k.refresh) || k.refresh.Sub(now) > refreshEvery {
-		k.refresh = now.Add(refreshEvery)
+		k.refresh, k.seen = now.Add(refreshEvery), now
 		k.refreshAll(ctx)
+	}
+	if now.Sub(k.seen) >= seenEvery || now.Before(k.seen) {
+		since := k.seen
+		k.seen = now
+		k.refreshSeen(ctx, since)
 	}
 }
 
@@ -202,24 +211,43 @@ func (k *keeper) tellWaiting(ctx context.Context) {
 	k.tell(ctx, changes)
 }
 
-// refreshAll tells every device again.
+// refreshAll tells every device again, and what is exposed by it.
 func (k *keeper) refreshAll(ctx context.Context) {
 	a := k.a
 	var events []*pb.Event
 	a.mu.Lock()
 	for d := range a.book.Devices() {
-		if a.book.Gone(d.GetUid()) {
-			continue
+		if !a.book.Gone(d.GetUid()) {
+			c := refreshOf(d)
+			events = append(append(events, a.exposures(a.now(), c)...), a.event(c))
 		}
-		c := inventory.Change{
-			Type: event.TypeDeviceChanged, Device: proto.CloneOf(d), Attributes: []string{"refresh"},
-			Message: inventory.Describe(d) + ", as it is known",
-		}
-		c.Device.Changed = c.Attributes
-		events = append(append(events, a.exposures(a.now(), c)...), a.event(c))
 	}
 	a.mu.Unlock()
 	k.publish(ctx, events...)
+}
+
+// refreshSeen tells the devices again that were seen since a time.
+func (k *keeper) refreshSeen(ctx context.Context, since time.Time) {
+	a := k.a
+	var events []*pb.Event
+	a.mu.Lock()
+	for d := range a.book.Devices() {
+		if d.GetLastSeenTime().AsTime().After(since) && !a.book.Gone(d.GetUid()) {
+			events = append(events, a.event(refreshOf(d)))
+		}
+	}
+	a.mu.Unlock()
+	k.publish(ctx, events...)
+}
+
+// refreshOf tells a device as it is known.
+func refreshOf(d *pb.DeviceInventory) inventory.Change {
+	c := inventory.Change{
+		Type: event.TypeDeviceChanged, Device: proto.CloneOf(d), Attributes: []string{"refresh"},
+		Message: inventory.Describe(d) + ", as it is known",
+	}
+	c.Device.Changed = c.Attributes
+	return c
 }
 
 // event makes the event of a change.

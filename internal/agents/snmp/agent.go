@@ -54,7 +54,7 @@ func New(cfg Config, o agent.Options) (*Agent, error) {
 	var err error
 	a.credentials, err = cfg.SNMP.credentials(o.Home)
 	o.Condition(conditionCredentials, err) // those that can be read are used
-	if a.surveyor, err = newSurveyor(cfg.modules(o.Home)); err != nil {
+	if a.surveyor, err = newSurveyor(cfg.folders(o.Home)); err != nil {
 		return nil, fmt.Errorf("snmp.modules: %w", err)
 	}
 	a.book = newBook(cfg.Polling.MaxDevices)

@@ -39,6 +39,7 @@ type SNMP struct {
 	V3Credentials V3Credentials   `yaml:"v3_credentials"`
 	Credentials   []V3Credentials `yaml:"credentials"` // more of SNMPv3
 	Modules       string          `yaml:"modules"`     // folder of walk modules
+	Facts         string          `yaml:"facts"`       // folder of facts about devices
 }
 
 // V3Credentials are those of one user of SNMPv3 (RFC 3414). Without a name there are none.

@@ -45,22 +45,22 @@ type survey struct {
 // maxPlans bounds the kinds of devices that share plans; others have their own.
 const maxPlans = 1024
 
-// newSurveyor reads the user's modules. Those that are part of the program are read when
-// they are needed: an agent that asks nobody does without.
-func newSurveyor(folder string) (*surveyor, error) {
+// newSurveyor reads the user's modules and facts, each in a folder. Those that are part of
+// the program are read when they are needed: an agent that asks nobody does without.
+func newSurveyor(modules, facts string) (*surveyor, error) {
 	s := &surveyor{plans: map[string]*plan{}}
 	s.know = sync.OnceValues(func() (knowledge, error) {
-		facts, err := identify.BuiltIn()
+		known, err := identify.Load(facts)
 		if err != nil {
 			return knowledge{}, fmt.Errorf("read facts: %w", err)
 		}
-		set, err := module.Load(folder)
+		set, err := module.Load(modules)
 		if err != nil {
 			return knowledge{}, fmt.Errorf("read modules: %w", err)
 		}
-		return knowledge{identify.New(facts, set), set}, nil
+		return knowledge{identify.New(known, set), set}, nil
 	})
-	if folder == "" {
+	if modules == "" && facts == "" {
 		return s, nil
 	}
 	_, err := s.know()
@@ -76,12 +76,15 @@ func (s *surveyor) trap(oid string) string {
 	return k.modules.Trap(oid)
 }
 
-// modules is the folder of the user's walk modules, empty for none.
-func (c *Config) modules(home config.Home) string {
-	if c.SNMP.Modules == "" {
-		return ""
+// folders are those of the user's walk modules and facts, empty for none.
+func (c *Config) folders(home config.Home) (modules, facts string) {
+	if c.SNMP.Modules != "" {
+		modules = home.Path(c.SNMP.Modules)
 	}
-	return home.Path(c.SNMP.Modules)
+	if c.SNMP.Facts != "" {
+		facts = home.Path(c.SNMP.Facts)
+	}
+	return modules, facts
 }
 
 // survey reads a device whole, without interfaces and without what places need.
