@@ -113,10 +113,8 @@ func RunSNMP(ctx context.Context, o SNMPOptions) (*SNMPResult, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	served := make(chan error, 1)
-	served <- nil
 	r := &SNMPResult{Bench: "snmp", Devices: o.Devices, Ports: o.Ports, Cycles: o.Cycles, Workers: o.Workers, Served: o.Target == ""}
 	if r.Served {
-		<-served
 		ready := make(chan netip.AddrPort, 1)
 		go func() { served <- ServeSNMP(ctx, o, "127.0.0.1:0", func(at netip.AddrPort) { ready <- at }) }()
 		select {
@@ -128,7 +126,10 @@ func RunSNMP(ctx context.Context, o SNMPOptions) (*SNMPResult, error) {
 	}
 	err := o.poll(ctx, r)
 	stop()
-	if err := errors.Join(err, <-served); err != nil {
+	if r.Served {
+		err = errors.Join(err, <-served)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return r, nil

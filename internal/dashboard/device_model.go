@@ -205,8 +205,9 @@ const maxQueryUIDs = 16
 // deviceQuery finds the events of a device, by all uids that it had.
 func deviceQuery(d *pb.DeviceInventory) string {
 	uids := append([]string{d.GetUid()}, d.GetFormerUids()...)
-	var terms []string
-	for _, uid := range uids[:min(len(uids), maxQueryUIDs)] {
+	uids = uids[:min(len(uids), maxQueryUIDs)]
+	terms := make([]string, 0, 2*len(uids))
+	for _, uid := range uids {
 		quoted := `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(uid) + `"`
 		terms = append(terms, "about.uid:="+quoted, "device.uid:="+quoted)
 	}

@@ -166,7 +166,7 @@ func TestExportDevices(t *testing.T) {
 		r := c.send("GET", "/api/devices/export?"+query, nil)
 		defer r.Body.Close()
 		b, err := io.ReadAll(r.Body)
-		if r.StatusCode != 200 || !strings.HasPrefix(r.Header.Get("Content-Disposition"), "attachment") {
+		if r.StatusCode != http.StatusOK || !strings.HasPrefix(r.Header.Get("Content-Disposition"), "attachment") {
 			t.Errorf("%s: %d %v", query, r.StatusCode, r.Header)
 		}
 		return string(b), err

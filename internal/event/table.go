@@ -289,55 +289,49 @@ func deviceRows() []row {
 		{d + "model", "device.model.name", "device.model", ""},
 		{d + "serial_number", "device.serial_number", "device.hw_info.serial_number", ""},
 	}
-	for _, n := range []string{
-		"engine_id", "names", "sources", "mac_randomized", "cpe", "aliases", "evidence", "former_uids",
-		"ports.cpe", "ports.title", "ports.server", "ports.favicon_sha256", "ports.host_key", "ports.remarks",
-		"ports.tls_version", "ports.certificate_subject", "ports.certificate_issuer", "ports.certificate_not_after",
-		"ports.certificate_sha256", "ports.certificate_self_signed",
-	} {
-		rs = append(rs, row{d + n, d + n, "", ""})
-	}
-	for _, n := range []string{
-		"device_uid", "device_name", "device_ip", "if_index", "port", "vlan", "mac", "source", "since_time", "until_time",
-	} {
-		rs = append(rs, row{d + "plugged." + n, d + "plugged." + n, "", ""})
-	}
-	rs = append(rs, linkRows(d+"links")...)
-	return rs
+	return slices.Concat(rs,
+		plainRows(d,
+			"engine_id", "names", "sources", "mac_randomized", "cpe", "aliases", "evidence", "former_uids",
+			"ports.cpe", "ports.title", "ports.server", "ports.favicon_sha256", "ports.host_key", "ports.remarks",
+			"ports.tls_version", "ports.certificate_subject", "ports.certificate_issuer", "ports.certificate_not_after",
+			"ports.certificate_sha256", "ports.certificate_self_signed"),
+		plainRows(d+"plugged.",
+			"device_uid", "device_name", "device_ip", "if_index", "port", "vlan", "mac", "source", "since_time", "until_time"),
+		linkRows(d+"links"),
+	)
 }
 
 // linkRows are those of a DeviceLink at path.
 func linkRows(path string) []row {
-	var rs []row
-	for _, n := range []string{
-		"source", "if_index", "port", "device_uid", "name", "ip", "mac", "remote_port", "capabilities", "description",
-	} {
-		rs = append(rs, row{path + "." + n, path + "." + n, "", ""})
+	return plainRows(path+".",
+		"source", "if_index", "port", "device_uid", "name", "ip", "mac", "remote_port", "capabilities", "description")
+}
+
+// plainRows are of attributes whose path is their name everywhere.
+func plainRows(prefix string, names ...string) []row {
+	rs := make([]row, len(names))
+	for i, n := range names {
+		rs[i] = row{prefix + n, prefix + n, "", ""}
 	}
 	return rs
 }
 
 func snmpRows() []row {
-	var rs []row
-	for _, n := range []string{
-		"target", "sys_name", "sys_object_id", "vendor", "os_name", "os_version", "hardware", "uptime",
-		"cpu_percent", "response_time", "error", "location", "contact", "serial_number", "engine_id", "sys_descr",
-		"memory.name", "memory.used_bytes", "memory.total_bytes",
-		"storage.name", "storage.used_bytes", "storage.total_bytes",
-		"sensors.name", "sensors.kind", "sensors.value", "sensors.unit", "sensors.status",
-		"bgp_peers.ip", "bgp_peers.asn", "bgp_peers.state", "bgp_peers.established",
-		"trap_oid", "trap_name", "trap_values", "incomplete",
-	} {
-		rs = append(rs, row{"snmp." + n, "snmp." + n, "", ""})
-	}
-	for _, n := range []string{
-		"index", "name", "alias", "speed_bps", "admin_status", "oper_status", "bytes_in", "bytes_out",
-		"packets_in", "packets_out", "errors_in", "errors_out", "discards_in", "discards_out", "mac", "type",
-		"bytes_in_per_second", "bytes_out_per_second", "errors_per_second", "poe_watts",
-	} {
-		rs = append(rs, row{"snmp.interfaces." + n, "snmp.interfaces." + n, "", ""})
-	}
-	return append(rs, linkRows("snmp.neighbors")...)
+	return slices.Concat(
+		plainRows("snmp.",
+			"target", "sys_name", "sys_object_id", "vendor", "os_name", "os_version", "hardware", "uptime",
+			"cpu_percent", "response_time", "error", "location", "contact", "serial_number", "engine_id", "sys_descr",
+			"memory.name", "memory.used_bytes", "memory.total_bytes",
+			"storage.name", "storage.used_bytes", "storage.total_bytes",
+			"sensors.name", "sensors.kind", "sensors.value", "sensors.unit", "sensors.status",
+			"bgp_peers.ip", "bgp_peers.asn", "bgp_peers.state", "bgp_peers.established",
+			"trap_oid", "trap_name", "trap_values", "incomplete"),
+		plainRows("snmp.interfaces.",
+			"index", "name", "alias", "speed_bps", "admin_status", "oper_status", "bytes_in", "bytes_out",
+			"packets_in", "packets_out", "errors_in", "errors_out", "discards_in", "discards_out", "mac", "type",
+			"bytes_in_per_second", "bytes_out_per_second", "errors_per_second", "poe_watts"),
+		linkRows("snmp.neighbors"),
+	)
 }
 
 func metricRows() []row {

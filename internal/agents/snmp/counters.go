@@ -215,7 +215,7 @@ func (w *walker) readTogether(ctx context.Context, g columnar, columns []column)
 		return fmt.Errorf("read interfaces: %w", err)
 	}
 	faults := []error{err}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // one of several, each of which is looked at
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		faults = joined.Unwrap()
 	}
 	for _, fault := range faults {

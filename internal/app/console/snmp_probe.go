@@ -135,7 +135,7 @@ func newProbeJSON(r *pb.SnmpReading, id identify.Identity) probeJSON {
 }
 
 func memories(list []*pb.SnmpMemory) []memoryJSON {
-	out := []memoryJSON{}
+	out := make([]memoryJSON, 0, len(list))
 	for _, m := range list {
 		out = append(out, memoryJSON{Name: m.GetName(), Used: m.GetUsedBytes(), Total: m.GetTotalBytes()})
 	}
@@ -146,9 +146,17 @@ func memories(list []*pb.SnmpMemory) []memoryJSON {
 func (p probeJSON) print(e *cli.Env) error {
 	facts := cli.NewTable("", "")
 	for _, f := range []struct{ name, value string }{
-		{"name", p.SysName}, {"vendor", p.Vendor}, {"os", strings.TrimSpace(p.OS + " " + p.OSVersion)}, {"hardware", p.Hardware},
-		{"class", p.Class}, {"serial", p.Serial}, {"describes itself as", cli.Truncate(strings.Join(strings.Fields(p.SysDescr), " "), 120)},
-		{"sysObjectID", p.SysObjectID}, {"engine id", p.EngineID}, {"up since (seconds)", number(p.Uptime)}, {"cpu %", percents(p.CPU)},
+		{"name", p.SysName},
+		{"vendor", p.Vendor},
+		{"os", strings.TrimSpace(p.OS + " " + p.OSVersion)},
+		{"hardware", p.Hardware},
+		{"class", p.Class},
+		{"serial", p.Serial},
+		{"describes itself as", cli.Truncate(strings.Join(strings.Fields(p.SysDescr), " "), 120)},
+		{"sysObjectID", p.SysObjectID},
+		{"engine id", p.EngineID},
+		{"up since (seconds)", number(p.Uptime)},
+		{"cpu %", percents(p.CPU)},
 	} {
 		if f.value != "" {
 			facts.Row(f.name, f.value)
