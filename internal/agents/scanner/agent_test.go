@@ -242,6 +242,18 @@ func TestTasksStayWithinLimits(t *testing.T) {
 			t.Errorf("%q, ports %q: error %v", tt.targets, tt.ports, err)
 		}
 	}
+	shut := deaf()
+	shut.Discovery.Subnets, shut.Discovery.Methods.PortScan = []string{"192.0.2.0/28"}, false
+	c, err := New(shut, quiet(t, t.TempDir(), agenttest.NewRecorder()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.taskPlan("", "22"); err == nil || !strings.Contains(err.Error(), "discovery.methods.port_scan") {
+		t.Errorf("ports although none are scanned: %v", err)
+	}
+	if plan, err := c.taskPlan("", ""); err != nil || len(plan.Ports) > 0 {
+		t.Errorf("hosts alone: ports %v, error %v", plan.Ports, err)
+	}
 	open := deaf()
 	b, err := New(open, quiet(t, t.TempDir(), agenttest.NewRecorder()))
 	if err != nil {

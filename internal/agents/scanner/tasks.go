@@ -118,6 +118,9 @@ func (a *Agent) taskPlan(targets, ports string) (scan.Plan, error) {
 		return plan, err
 	}
 	if ports != "" {
+		if !a.cfg.Discovery.Methods.PortScan {
+			return plan, errors.New("ports are given, and discovery.methods.port_scan is false: leave them out, or set it to true in device_scanner_config.yaml")
+		}
 		if plan.Ports, err = scan.ParsePorts(ports); err != nil {
 			return plan, err
 		}
