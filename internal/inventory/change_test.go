@@ -63,6 +63,37 @@ func TestPorts(t *testing.T) {
 	}
 }
 
+// TestRemarks: those of the newest look stand, and a look that asked nothing takes none
+// away.
+func TestRemarks(t *testing.T) {
+	all := func(string, uint32) bool { return true }
+	see := func(p *pb.Port) *pb.DeviceInventory {
+		d := arp(mac1, "192.0.2.1")
+		p.Port, p.Protocol = 6379, "tcp"
+		d.Ports, d.Sources = []*pb.Port{p}, []string{"tcp"}
+		return d
+	}
+	b := New(Options{})
+	b.ObserveScan(day0, us, see(&pb.Port{Service: "telnet", Remarks: []string{"not confirmed"}}), all)
+	for i, tt := range []struct {
+		name string
+		see  *pb.Port
+		want []string
+		told bool
+	}{
+		{"guessed, then confirmed", &pb.Port{Service: "telnet"}, nil, true},
+		{"open to all", &pb.Port{Service: "redis", Remarks: []string{"no password"}}, []string{"no password"}, true},
+		{"asked nothing", &pb.Port{}, []string{"no password"}, false},
+		{"it got a password", &pb.Port{Service: "redis"}, nil, true},
+		{"as before", &pb.Port{Service: "redis"}, nil, false},
+	} {
+		changes := b.ObserveScan(day0.Add(time.Duration(i+1)*time.Minute), us, see(tt.see), all)
+		if got := one(t, b, mac1).GetPorts()[0].GetRemarks(); !slices.Equal(got, tt.want) || len(changes) > 0 != tt.told {
+			t.Errorf("%s: remarks %q, changes %+v", tt.name, got, changes)
+		}
+	}
+}
+
 // TestStateOfAnother: a Book that folds what another tells has the same devices in the
 // end, and takes away what that has no more.
 func TestStateOfAnother(t *testing.T) {

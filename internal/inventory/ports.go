@@ -103,8 +103,8 @@ func (r *record) describePort(at int, in *pb.Port, o *sighting, t *tally) {
 		if c := p.GetCertificateSha256(); c != "" && in.GetCertificateSha256() != "" && in.GetCertificateSha256() != c {
 			t.note("certificate", "%s has another certificate", portName(p))
 		}
-		if len(in.GetRemarks()) > 0 {
-			p.Remarks = nil // those of the newest look; merging would add to them
+		if o.whole || in.GetService() != "" || in.GetBanner() != "" || len(in.GetRemarks()) > 0 {
+			p.Remarks = nil // it was asked: those of the newest look stand, be there any or none
 		}
 		proto.Merge(p, in)
 	} else {
@@ -125,5 +125,7 @@ func (r *record) describePort(at int, in *pb.Port, o *sighting, t *tally) {
 	case before.GetHostKey() == "" && p.GetHostKey() != "", before.GetCertificateSha256() == "" && p.GetCertificateSha256() != "",
 		before.GetTitle() != p.GetTitle():
 		t.note("services", "more is known of %s", portName(p))
+	case !slices.Equal(slices.Sorted(slices.Values(before.GetRemarks())), slices.Sorted(slices.Values(p.GetRemarks()))):
+		t.note("services", "what %s says of itself is another", portName(p))
 	}
 }
