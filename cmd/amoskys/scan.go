@@ -148,8 +148,8 @@ func (s *scanCommand) plan(ctx context.Context, args []string) (scan.Plan, error
 		plan.Method = scan.Connect
 	}
 	var faults [5]error
-	plan.Targets, faults[0] = scan.ParseTargets(resolved(ctx, args)...)
-	plan.Exclude, faults[1] = scan.ParseTargets(resolved(ctx, s.exclude)...)
+	plan.Targets, faults[0] = scan.ParseTargets(resolved(ctx, args, false)...)
+	plan.Exclude, faults[1] = scan.ParseTargets(resolved(ctx, s.exclude, true)...)
 	plan.Ports, faults[2] = scan.ParsePorts(s.ports)
 	if s.udp == "usual" {
 		plan.UDP = scan.UsualUDP()
@@ -160,14 +160,20 @@ func (s *scanCommand) plan(ctx context.Context, args []string) (scan.Plan, error
 	return plan, errors.Join(faults[:]...)
 }
 
-// resolved puts the first address of each name in its place. What is no name stays, and
-// is told of where it is read.
-func resolved(ctx context.Context, targets []string) []string {
+// resolved puts an address of each name in its place, or all that it has. What is no name
+// stays, and is told of where it is read.
+func resolved(ctx context.Context, targets []string, all bool) []string {
 	out := make([]string, 0, len(targets))
 	for _, t := range targets {
 		if _, err := scan.ParseTargets(t); err != nil && strings.ContainsFunc(t, func(r rune) bool { return r|0x20 >= 'a' && r|0x20 <= 'z' }) {
-			if all, err := net.DefaultResolver.LookupNetIP(ctx, "ip", t); err == nil && len(all) > 0 {
-				t = preferred(all).String()
+			if found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", t); err == nil && len(found) > 0 {
+				if !all {
+					found = []netip.Addr{preferred(found)}
+				}
+				for _, a := range found {
+					out = append(out, a.Unmap().WithZone("").String())
+				}
+				continue
 			}
 		}
 		out = append(out, t)

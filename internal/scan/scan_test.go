@@ -25,6 +25,8 @@ func TestParseTargets(t *testing.T) {
 		{in: []string{"10.0.1.0/24", "10.0.0.0/24", "10.0.0.9"}, want: "10.0.0.0/23", count: 512},
 		{in: []string{"fe80::1", "10.0.0.1"}, want: "10.0.0.1, fe80::1", count: 2},
 		{in: []string{"::ffff:10.0.0.1"}, want: "10.0.0.1", count: 1},
+		{in: []string{"::ffff:10.0.0.0/120"}, want: "10.0.0.0/24", count: 256},
+		{in: []string{"::ffff:10.0.0.0/90"}, fault: "96 bits at least"},
 		{in: []string{"2001:db8::/32"}, want: "2001:db8::/32", count: 1<<64 - 1},
 		{in: []string{"10.0.0.20-1"}, fault: "ends before it begins"},
 		{in: []string{"10.0.0.1-300"}, fault: "neither an address nor"},

@@ -50,7 +50,11 @@ func TargetsOf(prefixes ...netip.Prefix) Targets {
 
 func parseRange(text string) (Range, error) {
 	if prefix, err := netip.ParsePrefix(text); err == nil {
-		return rangeOf(prefix), nil
+		r := rangeOf(prefix)
+		if !r.First.IsValid() {
+			return Range{}, fmt.Errorf("target %q: addresses of IPv4 in those of IPv6 have a prefix of 96 bits at least", text)
+		}
+		return r, nil
 	}
 	if one, err := netip.ParseAddr(text); err == nil && one.Zone() == "" {
 		one = one.Unmap()
@@ -79,9 +83,15 @@ func parseRange(text string) (Range, error) {
 	return Range{first, last}, nil
 }
 
+// rangeOf is the range of a prefix, and not valid for one of IPv4 in IPv6 (RFC 4291,
+// section 2.5.5.2) that is wider than all of IPv4.
 func rangeOf(p netip.Prefix) Range {
-	p = netip.PrefixFrom(p.Addr().Unmap().WithZone(""), p.Bits()).Masked()
-	if !p.IsValid() { // a mapped prefix longer than its address
+	bits := p.Bits()
+	if p.Addr().Is4In6() {
+		bits -= 96
+	}
+	p = netip.PrefixFrom(p.Addr().Unmap().WithZone(""), bits).Masked()
+	if !p.IsValid() {
 		return Range{}
 	}
 	return Range{p.Addr(), lastOf(p)}
