@@ -40,7 +40,7 @@ func spans() []unit {
 // time in seconds, or in nanoseconds for a field that is a duration.
 func (t target) number(s string, pos int) (string, *SyntaxError) {
 	scale := 1.0
-	if t.field != nil && t.field.Type == event.FieldDuration && t.kind != targetEntry {
+	if t.field != nil && t.field.Type == event.FieldDuration && t.kind == targetField {
 		scale = 1e9
 	}
 	if scale == 1 {

@@ -1,6 +1,8 @@
 package logsql
 
 import (
+	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -118,11 +120,20 @@ func inReach(s string) string {
 // emitMoment compares a field that is a time with one, or with the beginning of one.
 func (p *parser) emitMoment(tg target, s string, pos int) *SyntaxError {
 	if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
-		p.each(tg, "="+quote(t.UTC().Format(time.RFC3339Nano)))
+		text := t.UTC().Format(time.RFC3339Nano)
+		if tg.kind == targetList {
+			p.each(tg, elementIn([]string{text}))
+		} else {
+			p.each(tg, "="+quote(text))
+		}
 		return nil
 	}
 	if !startsWithYear(s) {
 		return faultAt(pos, "%s is a time: write it as 2026-01-31T12:00:00Z", tg.label())
+	}
+	if tg.kind == targetList {
+		p.each(tg, "~"+quote(`[\[,]"`+regexp.QuoteMeta(s)))
+		return nil
 	}
 	p.each(tg, "="+quote(s)+"*")
 	return nil
@@ -134,6 +145,10 @@ func (p *parser) emitTimeOrdered(tg target, op, s string, pos int) *SyntaxError 
 	t, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil {
 		return faultAt(pos, "%s is a time: write it as 2026-01-31T12:00:00Z", tg.label())
+	}
+	if tg.kind == targetList {
+		p.each(tg, "~"+quote(`"(?:`+timePattern(op, t)+`)"`))
+		return nil
 	}
 	text := t.UTC().Format(time.RFC3339Nano)
 	second := t.UTC().Format("2006-01-02T15:04:05")
@@ -164,4 +179,37 @@ func (p *parser) emitTimeOrdered(tg target, op, s string, pos int) *SyntaxError 
 	}
 	p.out.raw(later.String())
 	return nil
+}
+
+// timePattern is a regular expression for times, as RFC 3339 writes them in UTC without
+// zeros at the end, that are before or after another. Digits stand in their order, so the
+// first that differs decides; of two that begin alike the longer one is later.
+func timePattern(op string, t time.Time) string {
+	text := strings.TrimSuffix(t.UTC().Format(time.RFC3339Nano), "Z")
+	whole, fraction, _ := strings.Cut(text, ".")
+	var forms []string
+	for i, c := range []byte(text) {
+		least, most := c+1, byte('9')
+		if op[0] == '<' {
+			least, most = '0', c-1
+		}
+		if c >= '0' && c <= '9' && least <= most {
+			forms = append(forms, regexp.QuoteMeta(text[:i])+fmt.Sprintf(`[%c-%c][-0-9:T.]*Z`, least, most))
+		}
+	}
+	switch {
+	case op[0] == '>' && fraction == "":
+		forms = append(forms, regexp.QuoteMeta(text)+`\.[0-9]+Z`)
+	case op[0] == '>':
+		forms = append(forms, regexp.QuoteMeta(text)+`[0-9]+Z`)
+	case fraction != "":
+		forms = append(forms, regexp.QuoteMeta(whole)+"Z")
+		for i := 1; i < len(fraction); i++ {
+			forms = append(forms, regexp.QuoteMeta(whole+"."+fraction[:i])+"Z")
+		}
+	}
+	if strings.HasSuffix(op, "=") {
+		forms = append(forms, regexp.QuoteMeta(text)+"Z")
+	}
+	return strings.Join(forms, "|")
 }

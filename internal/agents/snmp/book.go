@@ -135,14 +135,16 @@ func (b *book) count() counts {
 	return c
 }
 
-// twin is another device with the same uid that answers, or nil.
-func (b *book) twin(of *device, uid string) *device {
+// twin is another device with the same uid that answers, or nil. An engine id or a serial
+// number may be copied, as with a machine's disk, and a MAC address shared: of the same
+// device both addresses have the same name too.
+func (b *book) twin(of *device, uid, name string) *device {
 	for _, d := range b.all() {
 		if d == of {
 			continue
 		}
 		d.mu.Lock()
-		same := d.UID == uid && d.AliasOf == "" && d.failures == 0 && !d.inventory.IsZero()
+		same := d.UID == uid && d.Name == name && d.AliasOf == "" && d.failures == 0 && !d.inventory.IsZero()
 		d.mu.Unlock()
 		if same {
 			return d

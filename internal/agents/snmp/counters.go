@@ -60,12 +60,12 @@ func counterColumns() []column {
 	return []column{
 		{ifTable + "8", number(func(p *port, n uint64) { p.oper = uint8(min(n, 255)) })},
 		{ifTable + "7", number(func(p *port, n uint64) { p.admin = uint8(min(n, 255)) })},
-		{ifXTable + "6", number(func(p *port, n uint64) { p.sample.in, p.sample.wide, p.sample.known = n, true, true })},
-		{ifXTable + "10", number(func(p *port, n uint64) { p.sample.out = n })},
+		{ifXTable + "6", number(func(p *port, n uint64) { p.sample.in, p.sample.wide, p.sample.got = n, true, p.sample.got|gotIn })},
+		{ifXTable + "10", number(func(p *port, n uint64) { p.sample.out, p.sample.got = n, p.sample.got|gotOut })},
 		{ifXTable + "7", number(func(p *port, n uint64) { p.packetsIn = n })},
 		{ifXTable + "11", number(func(p *port, n uint64) { p.packetsOut = n })},
-		{ifTable + "14", number(func(p *port, n uint64) { p.sample.errorsIn = uint32(n) })},
-		{ifTable + "20", number(func(p *port, n uint64) { p.sample.errorsOut = uint32(n) })},
+		{ifTable + "14", number(func(p *port, n uint64) { p.sample.errorsIn, p.sample.got = uint32(n), p.sample.got|gotErrorsIn })},
+		{ifTable + "20", number(func(p *port, n uint64) { p.sample.errorsOut, p.sample.got = uint32(n), p.sample.got|gotErrorsOut })},
 		{ifTable + "13", number(func(p *port, n uint64) { p.discardsIn = uint32(n) })},
 		{ifTable + "19", number(func(p *port, n uint64) { p.discardsOut = uint32(n) })},
 		{ifXTable + "19", number(func(p *port, n uint64) { p.sample.discontinuity = uint32(n) })},
@@ -82,8 +82,8 @@ func narrowColumns() []column {
 		})
 	}
 	return []column{
-		{ifTable + "10", narrow(func(p *port, n uint64) { p.sample.in, p.sample.known = n, true })},
-		{ifTable + "16", narrow(func(p *port, n uint64) { p.sample.out = n })},
+		{ifTable + "10", narrow(func(p *port, n uint64) { p.sample.in, p.sample.got = n, p.sample.got|gotIn })},
+		{ifTable + "16", narrow(func(p *port, n uint64) { p.sample.out, p.sample.got = n, p.sample.got|gotOut })},
 		{ifTable + "11", narrow(func(p *port, n uint64) { p.packetsIn = n })},
 		{ifTable + "17", narrow(func(p *port, n uint64) { p.packetsOut = n })},
 	}

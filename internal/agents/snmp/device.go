@@ -27,6 +27,7 @@ type device struct {
 	kept
 	failures  int
 	fault     string    // of the last poll; empty when it was well
+	barred    bool      // the last poll failed since the device refused the credential
 	next      time.Time // when it is polled
 	inventory time.Time // when it was read whole
 	placed    time.Time // when its forwarding table was read
@@ -87,7 +88,8 @@ func (d *device) due(now time.Time, interval time.Duration) time.Time {
 	if !next.After(from) {
 		next = next.Add(interval)
 	}
-	return next
+	// now may have a monotonic clock, which goes on where the wall clock is set.
+	return now.Add(next.Sub(now.Round(0)))
 }
 
 // facts tell the device from others. Addresses on another port than the usual one are

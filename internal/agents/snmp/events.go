@@ -44,7 +44,7 @@ func readingEvent(d *device, r *result) *pb.Event {
 	}
 	// The event has its own: what is kept of the reading changes.
 	return &pb.Event{
-		Type: event.TypeSNMPReading, Time: timestamppb.New(d.readAt), About: d.about(),
+		Type: event.TypeSNMPReading, Time: timestamppb.New(d.LastSeen), About: d.about(),
 		Body: &pb.Event_Snmp{Snmp: copyReading(rd)},
 	}
 }
@@ -197,7 +197,7 @@ func (a *Agent) tellTraps(ctx context.Context, traps []trap) {
 		a.metrics.trapped(t.name)
 		switch t.name {
 		case trapLinkDown, trapLinkUp, trapColdStart, trapWarmStart:
-			if d != nil {
+			if d != nil && t.whom() == t.from { // anybody can write the address of another
 				a.soon(d, t.at)
 			}
 		}

@@ -256,7 +256,7 @@ func (m *metrics) port(w sink, p *port, name, ip string) {
 		up = 1
 	}
 	w.gauge(m.linkUp, up, labels...)
-	if p.sample.known {
+	if p.sample.has(gotOctets) {
 		w.counter(m.bytesIn, float64(p.sample.in), labels...)
 		w.counter(m.bytesOut, float64(p.sample.out), labels...)
 	}

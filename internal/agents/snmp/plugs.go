@@ -145,7 +145,13 @@ func (p *plugs) run(ctx context.Context) {
 // step settles what was learnt and returns the events of it, and once a day those of
 // every place.
 func (p *plugs) step(now time.Time) []*pb.Event {
-	ready := p.a.settled(now)
+	events, settled := p.advance(now, p.a.settled(now))
+	p.a.metrics.moved(settled) // which asks for stats with its own lock held
+	return events
+}
+
+// advance is step, and returns the moves that were settled now beside.
+func (p *plugs) advance(now time.Time, ready bool) (events []*pb.Event, settled []place.Move) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.fresh && ready && len(p.pending) == 0 {
@@ -155,17 +161,27 @@ func (p *plugs) step(now time.Time) []*pb.Event {
 			p.refreshed = now
 			p.refresh()
 		}
-		p.a.metrics.moved(p.pending)
+		settled = p.pending
 	}
 	n := min(len(p.pending), maxMovesAtOnce)
-	events := make([]*pb.Event, 0, n)
+	events = make([]*pb.Event, 0, n)
 	for _, mv := range p.pending[:n] {
 		events = append(events, moveEvent(mv, now))
 	}
 	if p.pending = p.pending[n:]; len(p.pending) == 0 {
 		p.pending = nil
 	}
-	return events
+	return events, settled
+}
+
+// drop forgets what a device told of places: it has not answered for long, and what was
+// plugged in there may be elsewhere by now.
+func (p *plugs) drop(uid string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.places.Drop(uid)
+	delete(p.neighbors, uid)
+	p.fresh = true
 }
 
 // refresh has every place told again. p is locked.

@@ -23,6 +23,7 @@ const (
 type result struct {
 	reading *pb.SnmpReading // without interfaces
 	ports   []port
+	portsAt time.Time // when their counters were asked for
 	uptime  uint32
 	hasTime bool // uptime was answered
 	whole   bool // the device was read whole
@@ -41,7 +42,7 @@ func (a *Agent) poll(ctx context.Context, d *device) {
 	d.work.Lock()
 	defer d.work.Unlock()
 	began := a.o.Now()
-	r, err := a.open(ctx, d, began)
+	r, err := a.openFor(ctx, d, began)
 	now := a.o.Now()
 	if ctx.Err() != nil {
 		return
@@ -55,17 +56,25 @@ func (a *Agent) poll(ctx context.Context, d *device) {
 	_ = a.o.Publisher.Publish(ctx, events...) // an error means that ctx has ended
 }
 
+// failuresAway is after how many failures in a row what a device told of places no longer
+// counts.
+const failuresAway = 3
+
 // failed notes a poll that read nothing. The first of a row is told.
 func (a *Agent) failed(ctx context.Context, d *device, now time.Time, err error) {
 	d.mu.Lock()
 	d.failures++
 	first := d.failures == 1 && !d.LastSeen.IsZero()
-	d.fault = err.Error()
+	d.fault, d.barred = err.Error(), snmp.Refused(err)
 	d.took = 0
 	d.next = d.due(now, a.o.Interval)
 	ev := failureEvent(d, err)
 	uid := d.UID
+	away := d.failures == failuresAway
 	d.mu.Unlock()
+	if away && a.plugs != nil {
+		a.plugs.drop(uid)
+	}
 	if first {
 		_ = a.o.Publisher.Publish(ctx, ev)          // an error means that ctx has ended
 		for _, alias := range a.book.aliases(uid) { // the device may answer at another address
@@ -74,6 +83,21 @@ func (a *Agent) failed(ctx context.Context, d *device, now time.Time, err error)
 			alias.mu.Unlock()
 		}
 	}
+}
+
+// longestPoll is how long one poll may take where the interval is shorter: a device that
+// gives a row now and then must not hold up others.
+const longestPoll = 5 * time.Minute
+
+// openFor is open within the time that a poll may take.
+func (a *Agent) openFor(ctx context.Context, d *device, now time.Time) (result, error) {
+	bounded, cancel := context.WithTimeout(ctx, max(longestPoll, 2*a.o.Interval))
+	defer cancel()
+	r, err := a.open(bounded, d, now)
+	if err == nil && bounded.Err() != nil || err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		return result{}, fmt.Errorf("read it within %s: %w", max(longestPoll, 2*a.o.Interval), snmp.ErrTimeout)
+	}
+	return r, err
 }
 
 // open finds a credential and reads the device with it.
@@ -214,6 +238,7 @@ func (a *Agent) readWith(ctx context.Context, d *device, g snmp.Getter, now time
 	if r.hasTime {
 		r.reading.Uptime = durationpb.New(time.Duration(r.uptime) * 10 * time.Millisecond)
 	}
+	r.portsAt = a.o.Now()
 	ports, w, err := readPorts(ctx, g, d.portsBefore(), r.whole, a.cfg.Polling.MaxInterfaces)
 	r.reading.Incomplete = append(r.reading.Incomplete, w.faults...)
 	switch {

@@ -9,8 +9,20 @@ type sample struct {
 	errorsIn, errorsOut uint32 // which have 32 bits always
 	discontinuity       uint32 // ifCounterDiscontinuityTime, hundredths of a second (RFC 2863)
 	wide                bool   // in and out have 64 bits (ifHCInOctets)
-	known               bool   // in and out were read at all
+	got                 uint8  // which of them were read: gotIn and the like
 }
+
+// What was read of a sample. A column that fails once must not look like zero.
+const (
+	gotIn uint8 = 1 << iota
+	gotOut
+	gotErrorsIn
+	gotErrorsOut
+	gotOctets = gotIn | gotOut
+)
+
+// has says whether all of some counters were read.
+func (s *sample) has(what uint8) bool { return s.got&what == what }
 
 // rates are per second; ok says that there are any.
 type rates struct {
@@ -44,7 +56,7 @@ func rebooted(then, now uint32, elapsed time.Duration) bool {
 // time of discontinuity, and by a counter that went back and cannot have wrapped. speed
 // is in bits per second, 0 where it is not known.
 func (s sample) since(before sample, elapsed time.Duration, speed uint64, fresh bool) rates {
-	if fresh || elapsed <= 0 || !s.known || !before.known || s.wide != before.wide || s.discontinuity != before.discontinuity {
+	if fresh || elapsed <= 0 || !s.has(gotOctets) || !before.has(gotOctets) || s.wide != before.wide || s.discontinuity != before.discontinuity {
 		return rates{}
 	}
 	// What a line can carry, with room for clocks that differ.
@@ -55,7 +67,13 @@ func (s sample) since(before sample, elapsed time.Duration, speed uint64, fresh 
 		return rates{}
 	}
 	sec := elapsed.Seconds()
-	faults := grown(before.errorsIn, s.errorsIn, sec) + grown(before.errorsOut, s.errorsOut, sec)
+	faults := uint64(0)
+	if s.has(gotErrorsIn) && before.has(gotErrorsIn) {
+		faults += grown(before.errorsIn, s.errorsIn, sec)
+	}
+	if s.has(gotErrorsOut) && before.has(gotErrorsOut) {
+		faults += grown(before.errorsOut, s.errorsOut, sec)
+	}
 	return rates{in: float32(float64(in) / sec), out: float32(float64(out) / sec), errors: float32(float64(faults) / sec), ok: true}
 }
 

@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// gotAll is a sample of which all was read.
+const gotAll = gotOctets | gotErrorsIn | gotErrorsOut
+
 func TestRates(t *testing.T) {
 	const top = 1<<32 - 1
 	for _, tt := range []struct {
@@ -14,23 +17,23 @@ func TestRates(t *testing.T) {
 		fresh       bool
 		want        rates
 	}{
-		{"steady", sample{in: 1000, out: 0, errorsIn: 10, wide: true, known: true}, sample{in: 7000, out: 60, errorsIn: 40, errorsOut: 30, wide: true, known: true}, 1e9, false, rates{100, 1, 1, true}},
-		{"a 32-bit counter wraps", sample{in: top - 2999, known: true}, sample{in: 3000, known: true}, 1e7, false, rates{100, 0, 0, true}},
-		{"it wraps at unknown speed", sample{in: top - 2999, known: true}, sample{in: 3000, known: true}, 0, false, rates{100, 0, 0, true}},
-		{"it goes back, faster than the line", sample{in: 4_000_000, known: true}, sample{in: 10, known: true}, 1e7, false, rates{}},
-		{"it goes back by half of its range", sample{in: 1 << 31, known: true}, sample{in: 10, known: true}, 0, false, rates{}},
-		{"a 64-bit counter goes back", sample{in: top - 2999, wide: true, known: true}, sample{in: 3000, wide: true, known: true}, 1e7, false, rates{}},
-		{"a 32-bit counter had 64 bits", sample{in: 5, wide: true, known: true}, sample{in: 3000, known: true}, 1e7, false, rates{}},
-		{"the interface was reset", sample{in: 5, discontinuity: 100, known: true}, sample{in: 6000, discontinuity: 200, known: true}, 1e7, false, rates{}},
-		{"the device was", sample{in: 5, known: true}, sample{in: 6000, known: true}, 1e7, true, rates{}},
-		{"the first", sample{}, sample{in: 6000, known: true}, 1e7, false, rates{}},
-		{"errors were cleared", sample{in: 0, errorsIn: 4e9, known: true}, sample{in: 6000, known: true}, 1e7, false, rates{100, 0, 0, true}},
+		{"steady", sample{in: 1000, out: 0, errorsIn: 10, wide: true, got: gotAll}, sample{in: 7000, out: 60, errorsIn: 40, errorsOut: 30, wide: true, got: gotAll}, 1e9, false, rates{100, 1, 1, true}},
+		{"a 32-bit counter wraps", sample{in: top - 2999, got: gotAll}, sample{in: 3000, got: gotAll}, 1e7, false, rates{100, 0, 0, true}},
+		{"it wraps at unknown speed", sample{in: top - 2999, got: gotAll}, sample{in: 3000, got: gotAll}, 0, false, rates{100, 0, 0, true}},
+		{"it goes back, faster than the line", sample{in: 4_000_000, got: gotAll}, sample{in: 10, got: gotAll}, 1e7, false, rates{}},
+		{"it goes back by half of its range", sample{in: 1 << 31, got: gotAll}, sample{in: 10, got: gotAll}, 0, false, rates{}},
+		{"a 64-bit counter goes back", sample{in: top - 2999, wide: true, got: gotAll}, sample{in: 3000, wide: true, got: gotAll}, 1e7, false, rates{}},
+		{"a 32-bit counter had 64 bits", sample{in: 5, wide: true, got: gotAll}, sample{in: 3000, got: gotAll}, 1e7, false, rates{}},
+		{"the interface was reset", sample{in: 5, discontinuity: 100, got: gotAll}, sample{in: 6000, discontinuity: 200, got: gotAll}, 1e7, false, rates{}},
+		{"the device was", sample{in: 5, got: gotAll}, sample{in: 6000, got: gotAll}, 1e7, true, rates{}},
+		{"the first", sample{}, sample{in: 6000, got: gotAll}, 1e7, false, rates{}},
+		{"errors were cleared", sample{in: 0, errorsIn: 4e9, got: gotAll}, sample{in: 6000, got: gotAll}, 1e7, false, rates{100, 0, 0, true}},
 	} {
 		if got := tt.now.since(tt.before, time.Minute, tt.speed, tt.fresh); got != tt.want {
 			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
 		}
 	}
-	if got := (sample{known: true}).since(sample{known: true}, 0, 0, false); got.ok {
+	if got := (sample{got: gotAll}).since(sample{got: gotAll}, 0, 0, false); got.ok {
 		t.Error("rates within no time")
 	}
 }

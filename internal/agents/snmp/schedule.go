@@ -77,6 +77,9 @@ const never = 1000 * time.Hour
 func (a *Agent) soon(d *device, now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.failures > 0 && d.barred {
+		return // its back-off stands: whoever can send a trap must not have a password sent
+	}
 	const pause = 5 * time.Second
 	at := now.Add(time.Second)
 	if earliest := d.readAt.Add(pause); earliest.After(at) {

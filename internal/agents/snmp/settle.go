@@ -35,14 +35,14 @@ func (a *Agent) settle(d *device, r result, began, now time.Time) []*pb.Event {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	fresh := r.hasTime && !d.UptimeAt.IsZero() && rebooted(d.Uptime, r.uptime, began.Sub(d.UptimeAt))
-	elapsed := began.Sub(d.readAt)
+	elapsed := r.portsAt.Sub(d.readAt)
 	var events []*pb.Event
 	if fresh {
 		events = append(events, rebootEvent(d, &r))
 	}
 	changes := linkEvents(d, d.ports, r.ports, &r)
 	rate(d.ports, r.ports, elapsed, fresh)
-	d.failures, d.fault, d.readAt, d.LastSeen = 0, "", began, now
+	d.failures, d.fault, d.barred, d.LastSeen = 0, "", false, now
 	d.took = now.Sub(began)
 	if r.hasTime {
 		d.Uptime, d.UptimeAt = r.uptime, began
@@ -58,7 +58,7 @@ func (a *Agent) settle(d *device, r result, began, now time.Time) []*pb.Event {
 		events = append(events, ev)
 	}
 	if len(r.ports) > 0 || len(d.ports) == 0 {
-		d.ports = slices.Clip(r.ports)
+		d.ports, d.readAt = slices.Clip(r.ports), r.portsAt
 	}
 	neighbors := r.reading.GetNeighbors()
 	r.reading.Neighbors, r.reading.Interfaces = nil, nil
@@ -95,7 +95,7 @@ func rate(before, now []port, elapsed time.Duration, fresh bool) {
 // already is noted as such, and polled once a day from then on: it is returned.
 func (a *Agent) identify(d *device, r *result, now time.Time) (twin *device) {
 	uid := entity.DeviceUID(d.facts(r.reading, macsOf(r.ports)))
-	twin = a.book.twin(d, uid)
+	twin = a.book.twin(d, uid, r.reading.GetSysName())
 	d.mu.Lock()
 	old := d.UID
 	d.UID = uid

@@ -102,7 +102,10 @@ func (s *surveyor) survey(ctx context.Context, g snmp.Getter) (survey, error) {
 	if ctx.Err() != nil {
 		return survey{}, fmt.Errorf("survey: %w", ctx.Err())
 	}
-	_ = err // it stands in the reading's incomplete, and what was read is good
+	_ = err                                       // it stands in the reading's incomplete, and what was read is good
+	if text := o.Reading.GetError(); text != "" { // it answered, or there were no identity
+		o.Reading.Incomplete, o.Reading.Error = append(o.Reading.GetIncomplete(), text), ""
+	}
 	return survey{reading: o.Reading, identity: id, plan: s.plan(modules, o.Tables), ips: ownAddresses(o.Tables)}, nil
 }
 
@@ -198,7 +201,7 @@ func (s *surveyor) load(ctx context.Context, g snmp.Getter, p *plan, r *pb.SnmpR
 	if p == nil || len(p.modules) == 0 {
 		return
 	}
-	tables, err := module.Walk(ctx, g, p.modules, module.Options{NoSlow: true})
+	tables, err := module.Walk(ctx, g, p.modules, module.Options{NoSlow: true, Object: r.GetSysObjectId()})
 	if tables == nil {
 		return
 	}

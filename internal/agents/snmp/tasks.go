@@ -152,7 +152,7 @@ func (a *Agent) pollNow(ctx context.Context, c *task.Call) error {
 	d.inventory, d.placed = time.Time{}, time.Time{}
 	d.mu.Unlock()
 	began := a.o.Now()
-	r, err := a.open(ctx, d, began)
+	r, err := a.openFor(ctx, d, began)
 	if ctx.Err() != nil {
 		return fmt.Errorf("poll: %w", ctx.Err())
 	}
@@ -163,17 +163,21 @@ func (a *Agent) pollNow(ctx context.Context, c *task.Call) error {
 	}
 	events := a.settle(d, r, began, a.o.Now())
 	a.book.signal()
-	if err := a.write(c, events); err != nil {
-		return err
+	told := make([]*pb.Event, len(events))
+	for i, ev := range events {
+		told[i] = proto.CloneOf(ev) // Publish gives the others their ids
 	}
-	return a.o.Publisher.Publish(ctx, events...) //nolint:wrapcheck // it says itself what it was doing
+	// First what must not be lost, whatever becomes of who asked.
+	if err := a.o.Publisher.Publish(context.WithoutCancel(ctx), events...); err != nil {
+		return err //nolint:wrapcheck // it says itself what it was doing
+	}
+	return a.write(c, told)
 }
 
 // write puts events into the result, one a line.
 func (a *Agent) write(c *task.Call, events []*pb.Event) error {
 	origin := event.Origin{Now: a.o.Now, Observes: true}
 	for _, ev := range events {
-		ev = proto.CloneOf(ev) // Publish gives the other its own id
 		if err := origin.Complete(ev); err != nil {
 			return fmt.Errorf("write event: %w", err)
 		}

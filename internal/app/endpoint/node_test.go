@@ -63,7 +63,7 @@ func TestOneNodeOfAHome(t *testing.T) {
 
 // TestObserving: the kinds that name other hosts are those whose events do.
 func TestObserving(t *testing.T) {
-	if got := strings.Join(Observing(), " "); got != "snmp macos synth" {
+	if got := strings.Join(Observing(), " "); got != "snmp scanner macos synth" {
 		t.Errorf("observing kinds: %s", got)
 	}
 }
