@@ -129,7 +129,7 @@ func foundations() []Layer { //nolint:funlen // a table
 		},
 		{
 			Name: "agents", Packages: []string{"internal/agents/..."},
-			May: []string{"internal/agent", "internal/agent/...", "internal/config/...", "internal/entity/...", "internal/event/...", "internal/flow/...", "internal/identity/...", "internal/inventory/...", "internal/limit/...", "internal/mask", "internal/obs/...", "internal/pb/...", "internal/scan/...", "internal/snmp/..."}, Never: []string{grpc},
+			May: []string{"internal/agent", "internal/agent/...", "internal/clock", "internal/config/...", "internal/entity/...", "internal/event/...", "internal/flow/...", "internal/identity/...", "internal/inventory/...", "internal/limit/...", "internal/mask", "internal/obs/...", "internal/pb/...", "internal/scan/...", "internal/snmp/..."}, Never: []string{grpc},
 			Why: "an agent publishes through agent.Publisher and knows no other agent",
 		},
 		{

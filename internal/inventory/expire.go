@@ -30,6 +30,9 @@ func (b *Book) Expire(now time.Time) []Change {
 			b.setBack(r, at)
 		}
 		silent := time.Duration(at-r.Last) * time.Second
+		if b.o.Age != nil {
+			silent = min(silent, b.o.Age(unix(r.Last)))
+		}
 		switch {
 		case silent > b.o.ForgetAfter:
 			b.remove(r)

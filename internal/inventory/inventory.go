@@ -54,6 +54,9 @@ type Options struct {
 	// silence it is forgotten; 90 days. AddressAfter is after what silence about an
 	// address a device that is seen at another one has it no longer; three days.
 	GoneAfter, ForgetAfter, AddressAfter time.Duration
+	// Age is how much time has passed since the clock showed a time, where that is known
+	// better than by subtraction, as by a clock.Clock; the clock may have been set.
+	Age func(time.Time) time.Duration
 }
 
 func (o Options) filled() Options {
@@ -191,6 +194,18 @@ func (b *Book) Devices() iter.Seq[*pb.DeviceInventory] {
 			}
 		}
 	}
+}
+
+// Latest is the latest time at which a device was seen; the zero time where there is none.
+func (b *Book) Latest() time.Time {
+	latest := int64(0)
+	for r := range b.all {
+		latest = max(latest, r.Last)
+	}
+	if latest == 0 {
+		return time.Time{}
+	}
+	return unix(latest)
 }
 
 // Len is how many devices there are.

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/amoskys/amoskys/internal/agent"
+	"github.com/amoskys/amoskys/internal/clock"
 	"github.com/amoskys/amoskys/internal/inventory"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/scan/exposure"
@@ -38,6 +40,7 @@ type Agent struct {
 	findings chan *pb.Event
 	scanning chan struct{} // has room for one scan at a time
 	ears     []*ear
+	believed *clock.Clock // asked before devices are forgotten by age
 
 	mu    sync.Mutex // guards what follows
 	book  *inventory.Book
@@ -62,9 +65,13 @@ func New(cfg Config, o agent.Options) (*Agent, error) {
 	}
 	a.scanning <- struct{}{}
 	a.experts = sync.OnceValues(func() (*experts, error) { return load(cfg) })
+	a.believed = clock.Open(clock.Options{Readings: clock.Readings{Wall: a.now}, File: filepath.Join(o.DataDir, "clock"), Logger: o.Logger})
 	var err error
 	if a.book, err = a.openBook(); err != nil {
 		return nil, err
+	}
+	if last := a.book.Latest(); !last.IsZero() {
+		a.believed.Known(last)
 	}
 	a.metrics = newMetrics(a)
 	for _, name := range cfg.Hear.Interfaces {
@@ -88,6 +95,7 @@ func (a *Agent) bookOptions() inventory.Options {
 	in := a.cfg.Inventory
 	return inventory.Options{
 		MaxDevices: in.MaxDevices, AddressesPerMAC: in.AddressesPerMAC,
+		Age:         func(t time.Time) time.Duration { return a.believed.Age(t) },
 		GoneAfter:   time.Duration(in.GoneAfterHours * float64(time.Hour)),
 		ForgetAfter: time.Duration(in.ForgetAfterDays * 24 * float64(time.Hour)),
 	}

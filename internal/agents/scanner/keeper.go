@@ -2,20 +2,12 @@ package scanner
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
+	"sync"
 	"time"
-
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/amoskys/amoskys/internal/event"
 	"github.com/amoskys/amoskys/internal/inventory"
-	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
@@ -39,16 +31,24 @@ type keeper struct {
 	a       *Agent
 	experts *experts
 	minute  int64
-	told    int             // in this minute
-	waiting map[string]bool // uids of devices to be told when there is room, and whether they are new
+	told    int               // in this minute
+	waiting map[string]string // uids of devices to be told when there is room, and the type of that event
 	refresh time.Time
 	seen    time.Time // when those that had been seen were told last
 	saved   time.Time
 }
 
+func newKeeper(a *Agent, e *experts) *keeper {
+	now := a.now()
+	return &keeper{a: a, experts: e, waiting: map[string]string{}, refresh: now.Add(refreshEvery), seen: now, saved: now}
+}
+
 // keep runs until ctx ends, and writes the inventory then.
 func (a *Agent) keep(ctx context.Context, e *experts) {
-	k := &keeper{a: a, experts: e, waiting: map[string]bool{}, refresh: a.now().Add(refreshEvery), seen: a.now(), saved: a.now()}
+	k := newKeeper(a, e)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	watching.Go(func() { _ = a.believed.Run(ctx) }) // which has no error
 	publishing, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, cancel) })()
@@ -59,6 +59,7 @@ func (a *Agent) keep(ctx context.Context, e *experts) {
 		select {
 		case <-ctx.Done():
 			k.drain(publishing)
+			k.tellRest(publishing)
 			a.save()
 			return
 		case s := <-a.heard:
@@ -94,7 +95,7 @@ func (k *keeper) fold(ctx context.Context, s seen) {
 	} else {
 		changes = a.book.Observe(s.at, a.observer, s.device)
 	}
-	if s.looked == nil && len(changes) == 1 && k.told < a.cfg.Inventory.MaxPerMinute {
+	if s.looked == nil && len(changes) == 1 && k.inMinute() < a.cfg.Inventory.MaxPerMinute {
 		if d := k.experts.heard(changes[0]); d != nil {
 			changes = latest(changes, a.book.Observe(s.at, a.observer, d))
 		}
@@ -126,33 +127,6 @@ func latest(changes, more []inventory.Change) []inventory.Change {
 	return changes
 }
 
-// tell publishes changes, up to the number that a minute may have; the devices of more are
-// told later, in the state that they have then.
-func (k *keeper) tell(ctx context.Context, changes []inventory.Change) {
-	var events []*pb.Event
-	for _, c := range changes {
-		events = append(events, k.a.exposures(k.a.now(), c)...)
-		if !k.room() {
-			k.a.metrics.delayed.Inc()
-			if len(k.waiting) < k.a.cfg.Inventory.MaxDevices {
-				k.waiting[c.Device.GetUid()] = k.waiting[c.Device.GetUid()] || c.Type == event.TypeDeviceDiscovered
-			}
-			continue
-		}
-		events = append(events, k.a.event(c))
-	}
-	k.publish(ctx, events...)
-}
-
-// room takes one of the events that a minute may have.
-func (k *keeper) room() bool {
-	if minute := k.a.now().Unix() / 60; minute != k.minute {
-		k.minute, k.told = minute, 0
-	}
-	k.told++
-	return k.told <= k.a.cfg.Inventory.MaxPerMinute
-}
-
 func (k *keeper) publish(ctx context.Context, events ...*pb.Event) {
 	for group := range slices.Chunk(events, maxBatch) {
 		if err := k.a.o.Publisher.Publish(ctx, group...); err != nil {
@@ -164,7 +138,7 @@ func (k *keeper) publish(ctx context.Context, events ...*pb.Event) {
 // tick is called once a second.
 func (k *keeper) tick(ctx context.Context) {
 	a, now := k.a, k.a.now()
-	if now.Unix()%10 == 0 {
+	if now.Unix()%10 == 0 && a.believed.Doubt() == "" {
 		a.mu.Lock()
 		changes := a.book.Expire(now)
 		a.mu.Unlock()
@@ -184,130 +158,4 @@ func (k *keeper) tick(ctx context.Context) {
 		k.seen = now
 		k.refreshSeen(ctx, since)
 	}
-}
-
-// tellWaiting tells devices for which there was no room.
-func (k *keeper) tellWaiting(ctx context.Context) {
-	if len(k.waiting) == 0 || k.told >= k.a.cfg.Inventory.MaxPerMinute && k.a.now().Unix()/60 == k.minute {
-		return
-	}
-	var changes []inventory.Change
-	k.a.mu.Lock()
-	for uid, fresh := range k.waiting {
-		delete(k.waiting, uid)
-		for _, d := range k.a.book.Find(uid) {
-			c := inventory.Change{Type: event.TypeDeviceChanged, Device: proto.CloneOf(d), Attributes: []string{"refresh"}, Message: inventory.Describe(d) + " has changed"}
-			if fresh {
-				c.Type, c.Attributes, c.Message = event.TypeDeviceDiscovered, nil, inventory.Describe(d)+" is new"
-			}
-			c.Device.Changed = c.Attributes
-			changes = append(changes, c)
-		}
-		if len(changes) >= maxBatch {
-			break
-		}
-	}
-	k.a.mu.Unlock()
-	k.tell(ctx, changes)
-}
-
-// refreshAll tells every device again, and what is exposed by it.
-func (k *keeper) refreshAll(ctx context.Context) {
-	a := k.a
-	var events []*pb.Event
-	a.mu.Lock()
-	for d := range a.book.Devices() {
-		if !a.book.Gone(d.GetUid()) {
-			c := refreshOf(d)
-			events = append(append(events, a.exposures(a.now(), c)...), a.event(c))
-		}
-	}
-	a.mu.Unlock()
-	k.publish(ctx, events...)
-}
-
-// refreshSeen tells the devices again that were seen since a time.
-func (k *keeper) refreshSeen(ctx context.Context, since time.Time) {
-	a := k.a
-	var events []*pb.Event
-	a.mu.Lock()
-	for d := range a.book.Devices() {
-		if d.GetLastSeenTime().AsTime().After(since) && !a.book.Gone(d.GetUid()) {
-			events = append(events, a.event(refreshOf(d)))
-		}
-	}
-	a.mu.Unlock()
-	k.publish(ctx, events...)
-}
-
-// refreshOf tells a device as it is known.
-func refreshOf(d *pb.DeviceInventory) inventory.Change {
-	c := inventory.Change{
-		Type: event.TypeDeviceChanged, Device: proto.CloneOf(d), Attributes: []string{"refresh"},
-		Message: inventory.Describe(d) + ", as it is known",
-	}
-	c.Device.Changed = c.Attributes
-	return c
-}
-
-// event makes the event of a change.
-func (a *Agent) event(c inventory.Change) *pb.Event {
-	d := c.Device
-	return &pb.Event{
-		Type: c.Type, Time: timestamppb.New(a.now()), Message: c.Message,
-		About: &pb.Device{Uid: d.GetUid(), Name: d.GetHostname(), Ip: d.GetIp(), Mac: d.GetMac(), Type: d.GetDeviceClass()},
-		Body:  &pb.Event_Device{Device: d},
-	}
-}
-
-// bookFile is where the inventory is kept.
-func (a *Agent) bookFile() string { return filepath.Join(a.o.DataDir, "devices.book") }
-
-// openBook reads the inventory. One that is damaged is put aside, and a new one begun.
-func (a *Agent) openBook() (*inventory.Book, error) {
-	f, err := os.Open(a.bookFile())
-	if errors.Is(err, fs.ErrNotExist) {
-		return inventory.New(a.bookOptions()), nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read inventory: %w", err)
-	}
-	book, err := inventory.Decode(f, a.bookOptions())
-	_ = f.Close() // it was only read
-	if errors.Is(err, inventory.ErrDamaged) {
-		a.o.Logger.Warn("the inventory is begun anew, and the damaged one lies beside it as devices.book.damaged", obs.KeyError, err)
-		if err := os.Rename(a.bookFile(), a.bookFile()+".damaged"); err != nil {
-			return nil, fmt.Errorf("put the damaged inventory aside: %w", err)
-		}
-		return inventory.New(a.bookOptions()), nil
-	}
-	return book, err
-}
-
-// save writes the inventory, whole or not at all.
-func (a *Agent) save() {
-	err := a.write(a.bookFile(), func(f *os.File) error {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		return a.book.Encode(f)
-	})
-	if err == nil {
-		err = a.saveServers()
-	}
-	a.o.Condition(conditionDisk, err)
-}
-
-func (a *Agent) write(file string, content func(*os.File) error) error {
-	f, err := os.OpenFile(file+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("write inventory: %w", err)
-	}
-	if err = errors.Join(content(f), f.Sync(), f.Close()); err == nil {
-		err = os.Rename(file+".new", file)
-	}
-	if err != nil {
-		_ = os.Remove(file + ".new") // the next time truncates it
-		return fmt.Errorf("write inventory: %w", err)
-	}
-	return nil
 }
