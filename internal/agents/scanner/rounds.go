@@ -3,11 +3,8 @@ package scanner
 import (
 	"context"
 	"errors"
-	"net"
 	"net/netip"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -15,7 +12,6 @@ import (
 	"github.com/amoskys/amoskys/internal/inventory/oui"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/scan"
-	"github.com/amoskys/amoskys/internal/scan/service"
 )
 
 const (
@@ -36,7 +32,7 @@ func (a *Agent) rounds(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		plan, err := a.cfg.Discovery.plan()
-		if err == nil {
+		if err == nil && within(ctx, plan.Hours) == nil { // tasks may be asked for meanwhile
 			err = a.scan(ctx, plan, false, nil, nil)
 		}
 		if ctx.Err() != nil {
@@ -66,7 +62,8 @@ func (a *Agent) scan(ctx context.Context, plan scan.Plan, anew bool, each func(*
 	if progress == nil {
 		progress = func(scan.Progress) {}
 	}
-	free := make(chan struct{}, identifying)
+	asks := newAsker(&a.cfg.Discovery, plan)
+	free := make(chan struct{}, asks.hosts)
 	var hosts sync.WaitGroup
 	var telling sync.Mutex
 	err := scan.Run(ctx, plan, func(h scan.Host) {
@@ -77,7 +74,7 @@ func (a *Agent) scan(ctx context.Context, plan scan.Plan, anew bool, each func(*
 		}
 		hosts.Go(func() {
 			defer func() { <-free }()
-			d := a.found(ctx, &h, plan, anew)
+			d := a.found(ctx, &h, asks, anew)
 			if d != nil && each != nil {
 				telling.Lock()
 				defer telling.Unlock()
@@ -91,12 +88,12 @@ func (a *Agent) scan(ctx context.Context, plan scan.Plan, anew bool, each func(*
 }
 
 // found identifies a host and gives it to the keeper; it returns the state of the device.
-func (a *Agent) found(ctx context.Context, h *scan.Host, plan scan.Plan, anew bool) *pb.DeviceInventory {
+func (a *Agent) found(ctx context.Context, h *scan.Host, asks *asker, anew bool) *pb.DeviceInventory {
 	d := a.describe(h)
 	if h.AllOpen {
 		d.Evidence = append(d.Evidence, "accepts connections on every port, so that its ports say nothing")
 	} else {
-		a.identify(ctx, h, d, anew)
+		a.identify(ctx, h, d, asks, anew)
 	}
 	if ctx.Err() != nil {
 		return nil // half of it would close ports that are open
@@ -106,9 +103,9 @@ func (a *Agent) found(ctx context.Context, h *scan.Host, plan scan.Plan, anew bo
 			return false
 		}
 		if protocol == "udp" {
-			return slices.Contains(plan.UDP, uint16(port))
+			return slices.Contains(asks.plan.UDP, uint16(port))
 		}
-		_, is := slices.BinarySearch(plan.Ports, uint16(port))
+		_, is := slices.BinarySearch(asks.plan.Ports, uint16(port))
 		return is
 	}
 	for _, n := range namesOf(h) {
@@ -181,66 +178,4 @@ func (a *Agent) subnetOf(ip netip.Addr) string {
 		}
 	}
 	return ""
-}
-
-// identify asks open ports what they are, unless that was done lately.
-func (a *Agent) identify(ctx context.Context, h *scan.Host, d *pb.DeviceInventory, anew bool) {
-	var ask []service.Asked
-	for _, p := range h.Ports {
-		d.Ports = append(d.Ports, &pb.Port{Port: uint32(p.Port), Protocol: p.Protocol})
-		if a.cfg.Discovery.Methods.Fingerprinting && a.due(h, p, anew) {
-			ask = append(ask, service.Asked{Port: p.Port, Protocol: p.Protocol})
-		}
-	}
-	if len(ask) == 0 {
-		return
-	}
-	hint := service.Hint{}
-	if len(h.Names) > 0 {
-		hint.Name = h.Names[0].Name
-	}
-	e, err := a.experts()
-	if err != nil {
-		return // Run has said so
-	}
-	ports, clues := e.services.IdentifyAll(ctx, &net.Dialer{}, h.IP, ask, hint)
-	for _, p := range ports {
-		at := slices.IndexFunc(d.GetPorts(), func(q *pb.Port) bool { return q.GetPort() == p.GetPort() && q.GetProtocol() == p.GetProtocol() })
-		if at >= 0 {
-			d.Ports[at] = p
-		}
-		d.Sources = append(d.Sources, provedBy(p)...)
-	}
-	slices.Sort(d.Sources)
-	d.Sources = slices.Compact(d.Sources)
-	a.conclude(e, d, h.Stack, clues)
-}
-
-// provedBy are the sources that a port adds.
-func provedBy(p *pb.Port) []string {
-	var s []string
-	if p.GetHostKey() != "" {
-		s = append(s, "ssh")
-	}
-	if p.GetCertificateSha256() != "" {
-		s = append(s, "tls")
-	}
-	return s
-}
-
-// due reports whether an open port is to be asked what it is, and notes that it was.
-func (a *Agent) due(h *scan.Host, p scan.Open, anew bool) bool {
-	key := strings.Join([]string{h.IP.String(), h.MAC.String(), p.Protocol, strconv.Itoa(int(p.Port))}, " ")
-	now := a.now()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	last, is := a.asked[key]
-	if is && !anew && now.Sub(last) < time.Duration(a.cfg.Discovery.IdentifyHours*float64(time.Hour)) && !now.Before(last) {
-		return false
-	}
-	if len(a.asked) >= maxAsked {
-		clear(a.asked)
-	}
-	a.asked[key] = now
-	return true
 }
