@@ -186,10 +186,11 @@ func TestTapIsQuietAmongFrames(t *testing.T) {
 func TestNames(t *testing.T) {
 	var n names
 	addr := func(i int) packet.Addr { return packet.Addr4([4]byte{10, 0, byte(i >> 8), byte(i)}) }
-	n.learn(&dissect.DNS{Query: "www.example.com", Answers: []dissect.DNSAnswer{
+	n.learn(&dissect.DNS{Asked: true, Query: "www.example.com", Answers: []dissect.DNSAnswer{
 		{Type: "CNAME", Data: "cdn.example.net"}, {Type: "A", TTL: 3600, Addr: addr(1)},
 	}}, 0)
-	n.learn(&dissect.DNS{Query: "short.example.com", Answers: []dissect.DNSAnswer{{Type: "A", TTL: 1, Addr: addr(2)}}}, 0)
+	n.learn(&dissect.DNS{Query: "forged.example.com", Answers: []dissect.DNSAnswer{{Type: "A", TTL: 86400, Addr: addr(1)}}}, 0)
+	n.learn(&dissect.DNS{Asked: true, Query: "short.example.com", Answers: []dissect.DNSAnswer{{Type: "A", TTL: 1, Addr: addr(2)}}}, 0)
 	for _, tt := range []struct {
 		addr  int
 		after time.Duration
@@ -206,7 +207,7 @@ func TestNames(t *testing.T) {
 		}
 	}
 	for i := range 3 * maxNames {
-		n.learn(&dissect.DNS{Query: "x", Answers: []dissect.DNSAnswer{{Type: "A", TTL: 3600, Addr: addr(i)}}}, 0)
+		n.learn(&dissect.DNS{Asked: true, Query: "x", Answers: []dissect.DNSAnswer{{Type: "A", TTL: 3600, Addr: addr(i)}}}, 0)
 	}
 	if got := len(n.young) + len(n.old); got > maxNames {
 		t.Errorf("%d names are kept", got)

@@ -30,9 +30,9 @@ type named struct {
 }
 
 // learn takes the addresses of an answer. The name is the one that was asked for, not
-// an alias behind it. at is when, in Unix nanoseconds.
+// an alias behind it; an answer that nobody asked for is not believed. at is when, in Unix nanoseconds.
 func (n *names) learn(d *dissect.DNS, at int64) {
-	if d.Query == "" || d.Multicast {
+	if d.Query == "" || d.Multicast || !d.Asked {
 		return
 	}
 	n.mu.Lock()

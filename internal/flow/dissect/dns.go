@@ -28,9 +28,10 @@ type dnsState struct {
 }
 
 type dnsPending struct {
-	id uint16
-	at int64
-	q  *DNS
+	id  uint16
+	dir Direction // who asked
+	at  int64
+	q   *DNS
 }
 
 // dnsHeader says whether b begins with a plausible header of DNS: one question at
@@ -331,7 +332,7 @@ func (r *reading) dnsMessage(b []byte, multicast bool) Verdict {
 	if !ok {
 		return More
 	}
-	d.Multicast = multicast
+	d.Multicast, d.Asked = multicast, !response
 	f := r.facts()
 	if f.DNS == nil {
 		f.DNS = d
@@ -344,7 +345,7 @@ func (r *reading) dnsMessage(b []byte, multicast bool) Verdict {
 	if p.q != nil {
 		r.e.tellDNS(r.s.tuple, p.q, p.at)
 	}
-	*p = dnsPending{number, r.at, d}
+	*p = dnsPending{number, r.dir, r.at, d}
 	s.next++
 	return More
 }
@@ -360,7 +361,7 @@ func (r *reading) dnsAnswer(b []byte, number uint16) Verdict {
 	f := r.facts()
 	for i := range s.pending {
 		p := &s.pending[i]
-		if p.q == nil || p.id != number || p.q.Query != d.Query || p.q.Type != d.Type {
+		if p.q == nil || p.id != number || p.dir == r.dir || p.q.Query != d.Query || p.q.Type != d.Type {
 			continue
 		}
 		p.q.Response, p.q.Answers, p.q.Latency = d.Response, d.Answers, time.Duration(max(0, r.at-p.at))
@@ -368,7 +369,7 @@ func (r *reading) dnsAnswer(b []byte, number uint16) Verdict {
 		p.q = nil
 		return r.doneUnlessTold()
 	}
-	missed := *d // The question was.
+	missed := *d // The question was, or there never was one: it is not Asked.
 	if f.DNS == nil {
 		f.DNS = &missed
 	}

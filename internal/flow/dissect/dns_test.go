@@ -1,6 +1,7 @@
 package dissect
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +52,36 @@ func TestDNSOverUDP(t *testing.T) {
 	}
 	if len(told) != 2 || told[1].Query != "lost.example.com" || told[1].Response != "" {
 		t.Errorf("told %+v", told)
+	}
+}
+
+// TestDNSAsked: an answer is believed only where its question was seen, and from whom it
+// was put to.
+func TestDNSAsked(t *testing.T) {
+	question, answer := dnsQuestion(7, "www.example.com", 1), dnsAnswer(7, "www.example.com", [4]byte{192, 0, 2, 1})
+	for _, c := range []struct {
+		name     string
+		messages []message
+		want     []bool // Asked of each that has records
+	}{
+		{"both", []message{{FromInitiator, question}, {FromResponder, answer}}, []bool{true}},
+		{"an answer alone", []message{{FromInitiator, answer}}, []bool{false}},
+		{"an answer to oneself", []message{{FromInitiator, question}, {FromInitiator, answer}}, []bool{false}},
+		{"another number", []message{{FromInitiator, question}, {FromResponder, dnsAnswer(8, "www.example.com", [4]byte{192, 0, 2, 1})}}, []bool{false}},
+		{"a second answer", []message{{FromInitiator, question}, {FromResponder, answer}, {FromResponder, answer}}, []bool{true, false}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var got []bool
+			e := New(Options{OnDNS: func(_ Tuple, d *DNS, _ int64) {
+				if len(d.Answers) > 0 {
+					got = append(got, d.Asked)
+				}
+			}})
+			play(e, udpTuple(53), c.messages, 1<<16)
+			if !slices.Equal(got, c.want) {
+				t.Errorf("asked %v, want %v", got, c.want)
+			}
+		})
 	}
 }
 

@@ -74,6 +74,9 @@ type DNS struct {
 	Answers     []DNSAnswer
 	Latency     time.Duration
 	Multicast   bool
+	// Asked says that the question was seen, and that an answer came from whom it was
+	// put to. Anybody can send an answer to a question that nobody asked.
+	Asked bool
 }
 
 // DNSAnswer is one record of an answer.

@@ -37,10 +37,11 @@ type guessing struct {
 	example string
 }
 
-// domain judges a question and its answer.
+// domain judges a question and its answer. An answer that nobody asked for says nothing
+// about its receiver.
 func (w *Watch) domain(t dissect.Tuple, d *dissect.DNS) {
 	name := strings.ToLower(strings.TrimSuffix(d.Query, "."))
-	if d.Multicast || len(name) < 4 || strings.HasSuffix(name, ".arpa") || w.trustsDomain(name) {
+	if !d.Asked || d.Multicast || len(name) < 4 || strings.HasSuffix(name, ".arpa") || w.trustsDomain(name) {
 		return
 	}
 	registered, err := publicsuffix.EffectiveTLDPlusOne(name)

@@ -17,7 +17,7 @@ import (
 
 func (l *lab) ask(name, response string) {
 	l.DNS(dissect.Tuple{Src: ip("10.0.0.5"), Dst: ip("10.0.0.53"), SrcPort: 40000, DstPort: 53, Protocol: protoUDP},
-		&dissect.DNS{Query: name, Type: "A", Response: response}, l.at)
+		&dissect.DNS{Asked: true, Query: name, Type: "A", Response: response}, l.at)
 	l.wait(50 * time.Millisecond)
 }
 
@@ -170,6 +170,33 @@ func TestUploads(t *testing.T) {
 	}
 	if d := l.told[0].GetFinding().GetDescription(); !strings.Contains(d, "sent 390 MB") || !strings.Contains(d, "sent 50.0 MB") {
 		t.Error(d)
+	}
+}
+
+// TestUploadsOfLongFlows: a flow that goes on for days counts once, however many others
+// came meanwhile, and one that ended is forgotten.
+func TestUploadsOfLongFlows(t *testing.T) {
+	l := newLab(func(c *Config) { c.MaxSources = 16 })
+	f := l.tcp("10.0.0.5", "203.0.113.9", 443, "SF")
+	for hour := range 48 {
+		l.wait(time.Hour + time.Second)
+		f.Last, f.Out.Bytes, f.Out.Payload = l.at, uint64(hour+1)*megabyte*100, uint64(hour+1)*megabyte*100
+		l.Updated(&f)
+		for i := range 100 { // More than are remembered.
+			g := l.tcp(host(i), "203.0.113.9", 443, "SF")
+			g.Out.Bytes, g.Out.Payload = 6000, 6000
+			l.Updated(&g)
+			if i >= 50 {
+				l.Ended(&g)
+			}
+		}
+	}
+	if got := l.found(); len(got) > 0 {
+		t.Errorf("found %v", got)
+	}
+	l.Ended(&f)
+	if _, fresh := l.sent.use(flowKey{f.Tuple, f.First}); !fresh {
+		t.Error("a flow that ended is remembered")
 	}
 }
 
