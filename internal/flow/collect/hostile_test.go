@@ -41,6 +41,25 @@ func TestHostile(t *testing.T) {
 	}
 }
 
+// TestFieldsWithoutBytes: a template of fields that records have no bytes for would make
+// each byte of a set cost the reading of them all.
+func TestFieldsWithoutBytes(t *testing.T) {
+	for name, c := range map[string]struct {
+		text    string
+		refused uint64
+	}{
+		"ipfix, a field of no length":      {"000a 0024 6553f100 00000000 00000001  0002 0014 0100 0003 0008 0004 000c 0004 0007 0000", 1},
+		"v9, a field of no length":         {"0009 0001 00002710 6553f100 00000000 00000001  0000 0014 0100 0003 0008 0004 000c 0004 0007 0000", 1},
+		"ipfix, a field of unknown length": {"000a 0024 6553f100 00000000 00000001  0002 0014 0100 0003 0008 0004 000c 0004 0007 ffff", 0},
+	} {
+		collector := collect.New(collect.Options{})
+		_ = collector.Datagram(router, bytesOf(t, c.text), 1, func(*collect.Record) {})
+		if s := collector.Stats(); s.TemplatesRefused != c.refused || s.Templates != 1-c.refused {
+			t.Errorf("%s: %+v", name, s)
+		}
+	}
+}
+
 // manyTemplates is a message with as many templates of IPFIX as fit, of ids from first
 // on.
 func manyTemplates(first int, domain uint32) []byte {

@@ -11,6 +11,9 @@ const (
 	reversed = uint16(0x8000)
 	// skipped is the element of fields that are not read.
 	skipped = uint16(0)
+	// spareFields is how many fields a template may have beyond two for each byte of its
+	// shortest record.
+	spareFields = 64
 )
 
 // field is one field of a template: IANA's number of the element, with reversed or
@@ -29,16 +32,19 @@ type template struct {
 }
 
 // complete works out what the fields say together, and reports whether records can
-// be read: one of no length would never end.
+// be read: one of no length would never end. Fields of no length are refused, which
+// neither format has, and so are more fields than records have bytes for, by far: each
+// byte of a set would cost the reading of them all.
 func (t *template) complete() bool {
 	t.fixed = true
-	var src, dst bool
+	var src, dst, empty bool
 	for _, f := range t.fields {
 		if f.length == variable {
 			t.shortest++
 			t.fixed = false
 		} else {
 			t.shortest += int(f.length)
+			empty = empty || f.length == 0
 		}
 		switch f.element {
 		case ieSrcIPv4, ieSrcIPv6:
@@ -50,7 +56,7 @@ func (t *template) complete() bool {
 		}
 	}
 	t.flow = src && dst && !t.options
-	return t.shortest > 0
+	return t.shortest > 0 && !empty && len(t.fields) <= 2*t.shortest+spareFields
 }
 
 // learn keeps a template and reads what waited for it.
