@@ -15,7 +15,7 @@ func (w *Watch) Collected(f *track.Flow, at int64, sampled bool) {
 	w.pass(at, true)
 	if sampled {
 		w.flood(f, false)
-		w.upload(f, true)
+		w.uploadOf(f)
 		return
 	}
 	w.scan(f)
@@ -23,6 +23,13 @@ func (w *Watch) Collected(f *track.Flow, at int64, sampled bool) {
 	w.flood(f, false)
 	w.beacon(f, true)
 	w.beacon(f, false)
-	w.upload(f, true)
+	w.uploadOf(f)
 	w.destination(f)
+}
+
+// uploadOf is upload for a flow that is told once, by its exporter.
+func (w *Watch) uploadOf(f *track.Flow) {
+	if w.leaves(f) {
+		w.left(f, f.Out.Bytes)
+	}
 }

@@ -27,7 +27,7 @@ type flood struct {
 }
 
 // manyPorts is from how many ports of one host on a stream of SYNs is a scan and not a
-// flood.
+// flood, unless the sources are as many: those are forged.
 const manyPorts = 100
 
 func newFloods(cfg *Config) *floods {
@@ -75,7 +75,7 @@ func (w *Watch) flood(f *track.Flow, opened bool) {
 	if s.packets < uint64(limit)*uint64(w.cfg.Flood.WindowSeconds) || s.conversed > s.packets/4 {
 		return
 	}
-	if f.Protocol == protoTCP && s.ports.count() >= manyPorts {
+	if ports := s.ports.count(); f.Protocol == protoTCP && ports >= manyPorts && s.sources.count()*4 < ports {
 		return
 	}
 	w.raiseFlood(kind, f, s.packets, float64(w.now-s.start), s.sources.count())

@@ -47,6 +47,14 @@ func (r *recent[K, V]) use(k K) (v *V, fresh bool) {
 	return &p.value, fresh
 }
 
+// drop removes a key, if it is there.
+func (r *recent[K, V]) drop(k K) {
+	if p := r.places[k]; p != nil {
+		r.unlink(p)
+		delete(r.places, k)
+	}
+}
+
 // look returns the value of a key or nil, and changes nothing.
 func (r *recent[K, V]) look(k K) *V {
 	if p := r.places[k]; p != nil {

@@ -27,18 +27,34 @@ const megabyte = 1_000_000
 // upload counts what left since the flow was told last, and compares with what its
 // source sends in other hours.
 func (w *Watch) upload(f *track.Flow, ended bool) {
-	if f.Out.Payload <= f.In.Payload || f.Out.Bytes == 0 || toMany(f) || w.internal(f.Dst) || !w.internal(f.Src) {
+	key, sent := flowKey{f.Tuple, f.First}, f.Out.Bytes
+	if ended {
+		defer w.sent.drop(key)
+	}
+	if !w.leaves(f) {
 		return
 	}
-	key, sent := flowKey{f.Tuple, f.First}, f.Out.Bytes
-	counted := w.sent.look(key)
-	if counted == nil && !ended {
-		counted, _ = w.sent.use(key)
-	}
-	if counted != nil {
+	switch counted, fresh := w.sent.use(key); {
+	case !fresh:
 		sent = max(*counted, f.Out.Bytes) - *counted
 		*counted = f.Out.Bytes
+	case f.Last-f.First > seconds(w.cfg.Upload.WindowSeconds):
+		// It was forgotten: what it sent before now is not of this window.
+		*counted = f.Out.Bytes
+		return
+	default:
+		*counted = f.Out.Bytes
 	}
+	w.left(f, sent)
+}
+
+// leaves reports whether a flow sends out of the internal networks more than it fetches.
+func (w *Watch) leaves(f *track.Flow) bool {
+	return f.Out.Payload > f.In.Payload && f.Out.Bytes > 0 && !toMany(f) && !w.internal(f.Dst) && w.internal(f.Src)
+}
+
+// left adds what a flow sent, in bytes, to what its source did.
+func (w *Watch) left(f *track.Flow, sent uint64) {
 	c, window := &w.cfg.Upload, seconds(w.cfg.Upload.WindowSeconds)
 	s, fresh := w.uploads.use(f.Src)
 	if fresh {

@@ -25,6 +25,12 @@ func TestFloods(t *testing.T) {
 				l.wait(500 * time.Microsecond)
 			}
 		}, []string{"syn_flood"}},
+		{"SYNs from all the world to all ports", func(l *lab) {
+			for i := range 12000 {
+				l.Opened(new(l.tcp(fmt.Sprintf("203.%d.%d.7", i/250%250, i%250), "10.0.0.1", uint16(1+i), "S0")))
+				l.wait(500 * time.Microsecond)
+			}
+		}, []string{"syn_flood"}},
 		{"a busy server", func(l *lab) {
 			for i := range 12000 {
 				l.Opened(new(l.tcp(fmt.Sprintf("203.%d.%d.7", i/250%250, i%250), "10.0.0.1", 80, "SF")))
