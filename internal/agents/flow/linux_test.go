@@ -58,8 +58,8 @@ func TestOwners(t *testing.T) {
 					_ = client.Close() // and it is remembered
 				}
 			}
-			if len(o.flows) != 0 {
-				t.Errorf("%d flows are remembered after their end", len(o.flows))
+			if n := len(o.flows.young) + len(o.flows.old); n != 0 {
+				t.Errorf("%d flows are remembered after their end", n)
 			}
 		})
 	}

@@ -41,12 +41,40 @@ type end struct {
 type owners struct {
 	own     *own
 	system  sockets
-	flows   map[flowKey]*pb.Process // of flows that have not ended
+	flows   ownedFlows
 	sockets map[uint64]owner
 	wanted  map[uint64]*pb.Process
 	// next is when the walk after the coming ones may begin, if all came at once.
 	next time.Time
 	now  func() time.Time
+}
+
+// ownedFlows remembers the processes of flows that have not ended. The end of some never
+// comes here, as the queue was full. So there are two generations: when the young one is
+// full it becomes the old one, and what was old and not told of since is forgotten.
+type ownedFlows struct{ young, old map[flowKey]*pb.Process }
+
+func (o *ownedFlows) of(k flowKey) *pb.Process {
+	if p, known := o.young[k]; known {
+		return p
+	}
+	return o.old[k]
+}
+
+func (o *ownedFlows) keep(k flowKey, p *pb.Process) {
+	delete(o.old, k)
+	if _, known := o.young[k]; !known && len(o.young) >= maxOwned/2 {
+		o.old, o.young = o.young, nil
+	}
+	if o.young == nil {
+		o.young = map[flowKey]*pb.Process{}
+	}
+	o.young[k] = p
+}
+
+func (o *ownedFlows) forget(k flowKey) {
+	delete(o.young, k)
+	delete(o.old, k)
 }
 
 type owner struct {
@@ -57,7 +85,7 @@ type owner struct {
 func newOwners(hostID string, addresses *own) *owners {
 	return &owners{
 		own: addresses, system: newSockets(hostID), now: time.Now,
-		flows: map[flowKey]*pb.Process{}, sockets: map[uint64]owner{}, wanted: map[uint64]*pb.Process{},
+		sockets: map[uint64]owner{}, wanted: map[uint64]*pb.Process{},
 	}
 }
 
@@ -81,9 +109,9 @@ func (o *owners) name(ctx context.Context, batch []told, hurry func() bool) {
 		}
 		switch {
 		case t.ended():
-			delete(o.flows, key)
-		case a.GetProcess() != nil && len(o.flows) < maxOwned:
-			o.flows[key] = a.GetProcess()
+			o.flows.forget(key)
+		case a.GetProcess() != nil:
+			o.flows.keep(key, a.GetProcess())
 		}
 	}
 }
@@ -95,7 +123,7 @@ func (o *owners) look(t *told) uint64 {
 	if a == nil || t.collected {
 		return 0 // a finding, or a flow of elsewhere
 	}
-	if p, known := o.flows[flowKey{a.GetCommunityId(), t.first}]; known {
+	if p := o.flows.of(flowKey{a.GetCommunityId(), t.first}); p != nil {
 		a.Process = p
 		return 0
 	}
