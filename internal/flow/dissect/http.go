@@ -120,7 +120,7 @@ func (r *reading) requestHeader(h *HTTP, l []byte) {
 		scheme, secret := word(value)
 		if equalFold(scheme, "BASIC") {
 			if user, ok := userOfPair(secret, ':'); ok {
-				r.cleartext("http", user)
+				r.login("http", user)
 			}
 		}
 	case equalFold(name, "CONTENT-TYPE"):
@@ -136,7 +136,8 @@ func equalFold(b []byte, word string) bool {
 }
 
 // userOfPair decodes base64 and returns what stands before the separator; the rest
-// is a secret.
+// is a secret. Where there is no rest, what stands before may be one, as tokens are
+// given so: the user is nil then.
 func userOfPair(b []byte, separator byte) ([]byte, bool) {
 	var room [384]byte
 	b = b[:min(len(b), 512)/4*4]
@@ -144,15 +145,25 @@ func userOfPair(b []byte, separator byte) ([]byte, bool) {
 	if err != nil && n == 0 {
 		return nil, false
 	}
-	user, _, ok := bytes.Cut(room[:n], []byte{separator})
-	return append([]byte(nil), user...), ok
+	user, secret, _ := bytes.Cut(room[:n], []byte{separator})
+	if len(secret) == 0 {
+		return nil, n > 0
+	}
+	return append([]byte(nil), user...), true
 }
 
-// cleartext notes a login; the first of a flow counts.
+// cleartext notes the login of a user who has a name.
 func (r *reading) cleartext(protocol string, user []byte) {
-	f := r.facts()
-	if name := text(user, maxName); f.Cleartext == nil && name != "" {
-		f.Cleartext = &Cleartext{Protocol: protocol, User: name}
+	if len(user) > 0 {
+		r.login(protocol, user)
+	}
+}
+
+// login notes a login; the first of a flow counts. A name that looks like a secret is
+// masked.
+func (r *reading) login(protocol string, user []byte) {
+	if f := r.facts(); f.Cleartext == nil {
+		f.Cleartext = &Cleartext{Protocol: protocol, User: r.e.masker.Text(text(user, maxName))}
 	}
 }
 
@@ -205,11 +216,6 @@ func (r *reading) httpResponse(h *HTTP) Verdict {
 	return Done
 }
 
-// cleanURL is a target without secrets: no user and password, no values of tokens.
-func (e *Engine) cleanURL(b []byte) string {
-	s := text(b, maxText)
-	if bytes.IndexByte(b, '?') < 0 && bytes.IndexByte(b, '@') < 0 && bytes.IndexByte(b, ';') < 0 {
-		return s
-	}
-	return e.masker.Text(s)
-}
+// cleanURL is a target without secrets: no user and password, no values of tokens, and
+// no token in the path.
+func (e *Engine) cleanURL(b []byte) string { return e.masker.Text(text(b, maxText)) }

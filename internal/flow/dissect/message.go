@@ -126,10 +126,17 @@ func readMQTT(r *reading) Verdict {
 		return Done
 	}
 	user := c.take(c.u16())
+	secret := 0
+	if flags&0x40 != 0 {
+		secret = c.u16()
+	}
 	if c.short {
 		return when2(r.final, Done, More)
 	}
-	r.cleartext("mqtt", user)
+	if secret == 0 { // The name may be the token itself.
+		user = nil
+	}
+	r.login("mqtt", user)
 	return Done
 }
 
