@@ -55,6 +55,9 @@ func (r *replay) startPublishing(ctx context.Context, path string, progress *cli
 		return nil, err
 	}
 	how := fmt.Sprintf("timeout %s vlan %t seed %d filter %s", r.timeout, r.vlan, r.seed, r.filter)
+	if r.atlas != nil {
+		how += " geo " + r.atlas.Version()
+	}
 	key, again, err := publisher.KeyOf(path, how, func(done, total int64) {
 		progress.Update("read "+path, done, total)
 	})
@@ -180,15 +183,19 @@ func (p *publication) verdict(interrupted bool, readErr, sendErr error, refusal 
 		return fmt.Errorf("publish %s: %w", p.path, sendErr)
 	case readErr != nil:
 		return readErr
-	case c.Refused > 0:
-		return fmt.Errorf("publish %s: the hub refused %s: %s", p.path, cli.Counted(c.Refused, "flow", "flows"), cli.Clean(refusal))
+	case c.Refused+c.Findings.Refused > 0:
+		return fmt.Errorf("publish %s: the hub refused %s: %s", p.path, counted(c.Refused, c.Findings.Refused), cli.Clean(refusal))
 	}
 	return nil
 }
 
 // soFar says how far a replay came that did not get to its end, and how to go on.
 func (p *publication) soFar(c publisher.Counts, s capture.Stats, size int64) string {
-	text := cli.Counted(c.Stored+c.Duplicates, "flow is", "flows are") + " stored, of " + cli.Counted(s.Frames, "packet", "packets") + " read"
+	text := cli.Counted(c.Stored+c.Duplicates, "flow is", "flows are") + " stored"
+	if n := c.Findings.Stored + c.Findings.Duplicates; n > 0 {
+		text += ", and " + cli.Counted(n, "finding", "findings")
+	}
+	text += ", of " + cli.Counted(s.Frames, "packet", "packets") + " read"
 	if size > 0 {
 		text += fmt.Sprintf(" (%d%% of %s)", min(100, int64(s.Bytes)*100/size), cli.Bytes(size))
 	}
@@ -198,11 +205,24 @@ func (p *publication) soFar(c publisher.Counts, s capture.Stats, size int64) str
 	return text + ". It came through a pipe: a replay of the same capture from a file stores these again"
 }
 
+// counted says how many flows, and findings where there are any.
+func counted(flows, found uint64) string {
+	text := cli.Counted(flows, "flow", "flows")
+	if found > 0 {
+		text += " and " + cli.Counted(found, "finding", "findings")
+	}
+	return text
+}
+
 // told says what was published.
 func (p *publication) told(c publisher.Counts, s capture.Stats) string {
-	text := fmt.Sprintf("%s of %s stored at %s as seen by %s", cli.Counted(c.Stored, "flow", "flows"), cli.Counted(s.Frames, "packet", "packets"), p.hub, p.host)
-	if c.Duplicates > 0 {
-		text += "; " + cli.Counted(c.Duplicates, "flow was", "flows were") + " stored before, by the same replay of the same file"
+	text := fmt.Sprintf("%s of %s stored at %s as seen by %s", counted(c.Stored, c.Findings.Stored), cli.Counted(s.Frames, "packet", "packets"), p.hub, p.host)
+	if n := c.Duplicates + c.Findings.Duplicates; n > 0 {
+		were := " were"
+		if n == 1 {
+			were = " was"
+		}
+		text += "; " + counted(c.Duplicates, c.Findings.Duplicates) + were + " stored before, by the same replay of the same file"
 	}
 	return text + "\nsee them: amoskys query 'labels.capture:=\"" + p.Capture() + "\"'"
 }

@@ -93,9 +93,9 @@ func TestReplayPublishes(t *testing.T) {
 		interrupted bool
 		counts      replay.Counts
 	}{
-		{300, true, replay.Counts{Stored: 256}},                   // a batch that is not full is not sent
-		{600, false, replay.Counts{Stored: 345, Duplicates: 256}}, // with what was found at its end
-		{600, false, replay.Counts{Duplicates: 601}},
+		{300, true, replay.Counts{Outcome: replay.Outcome{Stored: 256}}},                                                        // a batch that is not full is not sent
+		{600, false, replay.Counts{Outcome: replay.Outcome{Stored: 344, Duplicates: 256}, Findings: replay.Outcome{Stored: 1}}}, // with what was found at its end
+		{600, false, replay.Counts{Outcome: replay.Outcome{Duplicates: 600}, Findings: replay.Outcome{Duplicates: 1}}},
 	} {
 		if got := h.replayed(t, key, want.flows, want.interrupted); got != want.counts {
 			t.Errorf("replay %d: %+v, want %+v", i, got, want.counts)
@@ -117,7 +117,7 @@ func TestReplayPublishes(t *testing.T) {
 	if len(events) != 600 || len(ids) != 600 {
 		t.Errorf("%d events with %d ids", len(events), len(ids))
 	}
-	if got := h.replayed(t, replay.Key{2}, 1, false); got.Stored != 2 {
+	if got := h.replayed(t, replay.Key{2}, 1, false); got.Stored != 1 || got.Findings.Stored != 1 {
 		t.Errorf("another capture: %+v", got)
 	}
 	fleet := pb.NewFleetClient(h.dial(t, identity.FilesFor(h.home.Certs(), "operator")))

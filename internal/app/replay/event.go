@@ -21,8 +21,9 @@ import (
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
-// Key is what tells one reading of a capture from others: the same for the same bytes,
-// read in the same way by the same program.
+// Key is what tells one reading of a capture from others: the same for the same bytes
+// in a file of the same name, which the events tell, read in the same way by the same
+// program.
 type Key [sha256.Size]byte
 
 // KeyOf reads a file for its key; how says in which way it will be read. Progress is
@@ -43,7 +44,7 @@ func KeyOf(path, how string, progress func(done, total int64)) (k Key, again boo
 	}
 	defer func() { _ = f.Close() }() // It was read only.
 	h := sha256.New()
-	fmt.Fprintf(h, "amoskys replay 2\n%s\n%s\n", obs.ReadBuild().Version, how)
+	fmt.Fprintf(h, "amoskys replay 3\n%s\n%s\n%q\n", obs.ReadBuild().Version, how, captureName(path))
 	var done int64
 	block := make([]byte, 1<<20)
 	for {

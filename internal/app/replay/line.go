@@ -229,17 +229,41 @@ func (l *line) take(ack *pb.PublishAck) time.Duration {
 	l.pending = append(l.pending[:at], l.pending[at+1:]...)
 	l.p.mu.Lock()
 	defer l.p.mu.Unlock()
-	c := &l.p.counts
-	if ack.GetDuplicate() {
-		c.Duplicates += uint64(len(b.events))
-		return 0
-	}
-	c.Stored += uint64(ack.GetAccepted())
-	c.Refused += uint64(len(ack.GetRefused()))
+	l.p.counts.take(b, ack)
 	if l.p.refusal == "" && len(ack.GetRefused()) > 0 {
 		l.p.refusal = ack.GetRefused()[0].GetDetail()
 	}
 	return 0
+}
+
+// take counts what an answer says of the events of a batch.
+func (c *Counts) take(b *batch, ack *pb.PublishAck) {
+	if ack.GetDuplicate() {
+		for _, finding := range b.finds {
+			c.of(finding).Duplicates++
+		}
+		return
+	}
+	refused := make([]bool, len(b.finds))
+	for _, r := range ack.GetRefused() {
+		if at := int(r.GetIndex()); at < len(refused) {
+			refused[at] = true
+		}
+	}
+	for i, finding := range b.finds {
+		if refused[i] {
+			c.of(finding).Refused++
+		} else {
+			c.of(finding).Stored++
+		}
+	}
+}
+
+func (c *Counts) of(finding bool) *Outcome {
+	if finding {
+		return &c.Findings
+	}
+	return &c.Outcome
 }
 
 // request is the message for a batch, packed if the hub takes that.

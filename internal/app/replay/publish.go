@@ -40,8 +40,14 @@ type Options struct {
 	Add func(*pb.NetworkActivity)
 }
 
-// Counts are flows and findings, by what became of them.
+// Counts are flows, and apart from them findings.
 type Counts struct {
+	Outcome
+	Findings Outcome `json:"findings"`
+}
+
+// Outcome counts events by what became of them.
+type Outcome struct {
 	Stored     uint64 `json:"stored"`
 	Duplicates uint64 `json:"stored_before"`
 	Refused    uint64 `json:"refused"`
@@ -55,6 +61,7 @@ type Publisher struct {
 	queue   chan *batch
 	ended   chan struct{} // closed when Run returns
 	events  [][]byte      // of the batch that is being made
+	finds   []bool        // which of them are findings
 	began   int64         // time of the capture when it was begun
 	flows   uint64
 	found   uint64
@@ -70,7 +77,8 @@ type batch struct {
 	producer [16]byte
 	sequence uint64
 	events   [][]byte
-	again    bool // the hub asked for it again
+	finds    []bool // which of them are findings
+	again    bool   // the hub asked for it again
 }
 
 // NewPublisher returns a Publisher that sends once it runs.
@@ -87,7 +95,7 @@ func NewPublisher(o Options) *Publisher {
 	return &Publisher{o: o, capture: captureName(o.Path), queue: make(chan *batch), ended: make(chan struct{})}
 }
 
-// Counts returns what became of the flows so far, and the first reason for which the
+// Counts returns what became of the flows and findings so far, and the first reason for which the
 // hub refused one.
 func (p *Publisher) Counts() (c Counts, refusal string) {
 	p.mu.Lock()
@@ -105,7 +113,7 @@ func (p *Publisher) Flow(f *track.Flow) error {
 		return err
 	}
 	p.flows++
-	return p.add(b)
+	return p.add(b, false)
 }
 
 // Finding adds what was found in the flows so far: an event that lacks what is ours. Its
@@ -116,11 +124,11 @@ func (p *Publisher) Finding(ev *pb.Event) error {
 		return err
 	}
 	p.found++
-	return p.add(b)
+	return p.add(b, true)
 }
 
-func (p *Publisher) add(event []byte) error {
-	p.events = append(p.events, event)
+func (p *Publisher) add(event []byte, finding bool) error {
+	p.events, p.finds = append(p.events, event), append(p.finds, finding)
 	if len(p.events) >= batchEvents {
 		return p.flush()
 	}
@@ -153,9 +161,9 @@ func (p *Publisher) flush() error {
 	if len(p.events) == 0 {
 		return nil
 	}
-	b := &batch{producer: p.o.Key.producer(p.batches), sequence: p.batches%perProducer + 1, events: p.events}
+	b := &batch{producer: p.o.Key.producer(p.batches), sequence: p.batches%perProducer + 1, events: p.events, finds: p.finds}
 	p.batches++
-	p.events = make([][]byte, 0, batchEvents)
+	p.events, p.finds = make([][]byte, 0, batchEvents), make([]bool, 0, batchEvents)
 	select {
 	case p.queue <- b:
 		return nil

@@ -111,7 +111,8 @@ type DHCP struct {
 	FromServer bool
 }
 
-// Cleartext is a login seen in the clear; the secret itself is never kept.
+// Cleartext is a login seen in the clear; the secret itself is never kept. User is empty
+// where it may be the secret: without a password.
 type Cleartext struct {
 	Protocol, User string
 }

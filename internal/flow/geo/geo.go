@@ -112,6 +112,20 @@ func (a *Atlas) Ready() bool {
 	return !slices.ContainsFunc(a.files, func(f *file) bool { return f.db == nil })
 }
 
+// Version tells the databases that were read from others: of each its type, when it was
+// built in Unix seconds, and its size in bytes.
+func (a *Atlas) Version() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var out strings.Builder
+	for _, f := range a.files {
+		if f.db != nil {
+			fmt.Fprintf(&out, "%q %d %d;", f.db.Metadata.DatabaseType, f.db.Metadata.BuildEpoch, f.size)
+		}
+	}
+	return out.String()
+}
+
 // refresh reads a file if it has changed. Refresh alone calls it, in one goroutine at a
 // time.
 func (a *Atlas) refresh(f *file) {
