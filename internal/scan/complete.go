@@ -59,8 +59,8 @@ func (s *scanner) complete(ctx context.Context, asked <-chan *Host) error {
 }
 
 func (s *scanner) deliver(h *Host) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.giving.Lock()
+	defer s.giving.Unlock()
 	s.each(*h)
 }
 

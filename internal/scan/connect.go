@@ -225,6 +225,11 @@ func (s *scanner) askConnect(ctx context.Context, found <-chan candidate, asked 
 func (s *scanner) connectAll(ctx context.Context, h *Host, order []ask) {
 	r := connected{h: h}
 	r.wait = s.plan.Timeout
+	if s.every > 0 {
+		pace := time.NewTicker(s.every)
+		defer pace.Stop()
+		r.pace = pace.C
+	}
 	work := make(chan uint16)
 	var running sync.WaitGroup
 	for range min(dialsHost, len(order)) {
@@ -234,21 +239,10 @@ func (s *scanner) connectAll(ctx context.Context, h *Host, order []ask) {
 			}
 		})
 	}
-	var pace *time.Ticker
-	if s.every > 0 {
-		pace = time.NewTicker(s.every)
-		defer pace.Stop()
-	}
 	for i, port := range order {
 		if r.everywhere() || ctx.Err() != nil {
 			s.count.left.Add(-int64(len(order) - i))
 			break
-		}
-		if pace != nil {
-			select {
-			case <-pace.C:
-			case <-ctx.Done():
-			}
 		}
 		work <- port
 	}
@@ -269,6 +263,8 @@ func (s *scanner) connectAll(ctx context.Context, h *Host, order []ask) {
 
 // connected is what is known of a host while it is asked.
 type connected struct {
+	pace <-chan time.Time // gives the turn of each connection; nil for no limit
+
 	mu   sync.Mutex
 	h    *Host
 	wait time.Duration
@@ -283,6 +279,14 @@ func (r *connected) everywhere() bool {
 func (r *connected) ask(ctx context.Context, s *scanner, port uint16) {
 	outcome := outcomeNone
 	for try := 0; try < triesLeast && outcome == outcomeNone && ctx.Err() == nil; try++ {
+		if r.pace != nil {
+			select {
+			case <-r.pace:
+			case <-ctx.Done():
+				s.count.left.Add(-1)
+				return
+			}
+		}
 		r.mu.Lock()
 		wait := r.wait
 		r.mu.Unlock()

@@ -25,6 +25,8 @@ type scanner struct {
 	now   func() time.Time
 	known neighbours
 
+	giving sync.Mutex // held while each is called
+
 	mu     sync.Mutex // guards what follows
 	phase  Phase
 	method Method

@@ -169,6 +169,22 @@ func TestPayloads(t *testing.T) {
 	}
 }
 
+// TestProgressMeanwhile: who takes a host long keeps nobody from asking how far it is.
+func TestProgressMeanwhile(t *testing.T) {
+	var s *scanner
+	hosts := 0
+	s = newScanner(Plan{}, func(Host) {
+		hosts++
+		if p := s.progress(); p.Phase != PhaseHosts {
+			t.Errorf("%+v", p)
+		}
+	})
+	s.deliver(&Host{})
+	if hosts != 1 {
+		t.Errorf("%d hosts", hosts)
+	}
+}
+
 // TestPaused: outside of its hours a scan waits, says until when, and ends with its
 // context.
 func TestPaused(t *testing.T) {

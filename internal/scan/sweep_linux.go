@@ -57,7 +57,7 @@ func (s *scanner) sweep(ctx context.Context, path probe.Path, addresses []netip.
 		if try == sweepTries {
 			wait = sweepLast
 		}
-		if err := r.listen(ctx, max(wait, 3*r.slowest)); err != nil {
+		if err := r.listen(ctx, max(wait, min(3*r.slowest, s.plan.Timeout))); err != nil {
 			return err
 		}
 		silent := make([]netip.Addr, 0, len(r.asked))
@@ -95,6 +95,9 @@ type sweeper struct {
 func (r *sweeper) round(ctx context.Context, addresses []netip.Addr) error {
 	began := r.s.clock()
 	for i, a := range addresses {
+		if err := r.permitted(ctx); err != nil {
+			return err
+		}
 		if i%sweepBurst == sweepBurst-1 {
 			// A burst, and then as long a rest as the rate wants.
 			if err := r.listenUntil(ctx, began+time.Duration(i)*time.Second/sweepRate); err != nil {
@@ -126,6 +129,18 @@ func (r *sweeper) round(ctx context.Context, addresses []netip.Addr) error {
 	return r.wire.Flush()
 }
 
+// permitted waits for the hours in which the plan allows to send. What answers to what was
+// sent before is taken in first.
+func (r *sweeper) permitted(ctx context.Context) error {
+	if r.s.plan.Hours.Allow(r.s.now()) {
+		return nil
+	}
+	if err := errors.Join(r.wire.Flush(), r.listen(ctx, sweepLast)); err != nil {
+		return err
+	}
+	return r.s.permitted(ctx)
+}
+
 func (r *sweeper) queue(a netip.Addr) (more bool) {
 	if r.six {
 		_, group := probe.Solicited(a)
@@ -136,10 +151,15 @@ func (r *sweeper) queue(a netip.Addr) (more bool) {
 
 // listen takes in answers for so long, or until all have answered.
 func (r *sweeper) listen(ctx context.Context, long time.Duration) error {
-	return r.listenUntil(ctx, r.s.clock()+long)
+	return r.hearUntil(ctx, r.s.clock()+long, func() bool { return len(r.asked) == 0 })
 }
 
+// listenUntil takes in answers until a time.
 func (r *sweeper) listenUntil(ctx context.Context, until time.Duration) error {
+	return r.hearUntil(ctx, until, func() bool { return false })
+}
+
+func (r *sweeper) hearUntil(ctx context.Context, until time.Duration, enough func() bool) error {
 	for {
 		n, err := r.wire.Receive(r.hear)
 		if err := errors.Join(err, r.failure, ctx.Err()); err != nil {
@@ -149,7 +169,7 @@ func (r *sweeper) listenUntil(ctx context.Context, until time.Duration) error {
 			continue
 		}
 		left := until - r.s.clock()
-		if left <= 0 || len(r.asked) == 0 {
+		if left <= 0 || enough() {
 			return nil
 		}
 		r.wire.Wait(min(left, 50*time.Millisecond))
@@ -197,14 +217,17 @@ func (s *scanner) everyone(ctx context.Context, segments []probe.Segment, found 
 		failure = found(neighbour{a.From, from, s.clock() - began})
 	}
 	for try := range sweepTries {
-		began = s.clock()
 		for _, g := range segments {
+			if err := s.allowed(ctx, 1); err != nil {
+				return err
+			}
 			w.Queue(probe.AppendEcho(w.Slot(), g.Path.Source, group, id, uint16(try)), probe.GroupMAC(group))
 			s.count.sent.Add(1)
 		}
 		if err := w.Flush(); err != nil {
 			return err
 		}
+		began = s.clock()
 		// Hosts spread their answers to what went to many.
 		for end := began + 300*time.Millisecond; s.clock() < end; {
 			n, err := w.Receive(hear)
