@@ -196,6 +196,36 @@ func TestRemembers(t *testing.T) {
 	}
 }
 
+// TestKnownServers: what was learnt of DHCP servers is known after a restart, in the form
+// of before too.
+func TestKnownServers(t *testing.T) {
+	dir := t.TempDir()
+	server := hear.Server{MAC: "00:00:5e:00:53:01", IP: "192.0.2.1", Last: 7}
+	agent := func() *Agent {
+		cfg := deaf()
+		cfg.Hear.Interfaces = []string{"none0"}
+		a, err := New(cfg, quiet(t, dir, agenttest.NewRecorder()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	a := agent()
+	a.ears[0].servers = dhcpServers{LearnUntil: 100, Servers: []hear.Server{server}}
+	if err := a.saveServers(); err != nil {
+		t.Fatal(err)
+	}
+	if got := agent().knownServers(); got.LearnUntil != 100 || !cmp.Equal(got.Servers, []hear.Server{server}) {
+		t.Errorf("%+v", got)
+	}
+	if err := os.WriteFile(a.serversFile(), []byte(`[{"mac":"00:00:5e:00:53:01","ip":"192.0.2.1","last":7}]`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := agent().knownServers(); got.LearnUntil != 0 || !cmp.Equal(got.Servers, []hear.Server{server}) {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestFlood: of a flood of new devices no more are told in a minute than may be, those of
 // the rest that are still known at the end, and what is heard too fast is counted.
 func TestFlood(t *testing.T) {

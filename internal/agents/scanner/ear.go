@@ -1,6 +1,7 @@
 package scanner
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -41,7 +42,7 @@ type ear struct {
 	mu      sync.Mutex // guards what follows
 	stats   hear.Stats
 	dropped uint64
-	servers []hear.Server
+	servers dhcpServers
 	on      string
 }
 
@@ -104,9 +105,10 @@ func (e *ear) listen(ctx context.Context) error {
 	defer func() { _ = source.Close() }()
 	e.a.o.Condition(e.condition(), nil)
 	e.a.o.Logger.Info("hears", "interface", on.Name)
+	before := e.a.knownServers()
 	l := hear.New(hear.Options{
 		Device: e.a.hear, Finding: e.a.find, Config: e.a.cfg.Findings, Interface: on.Name, Host: e.a.o.Host,
-		Gateways: gateways(), Same: e.a.same, DHCPServers: e.a.knownServers(),
+		Gateways: gateways(), Same: e.a.same, DHCPServers: before.Servers, LearnUntil: before.LearnUntil,
 	})
 	frames := make([]packet.Frame, 64)
 	look := time.Now().Add(lookEvery)
@@ -133,11 +135,11 @@ func (e *ear) listen(ctx context.Context) error {
 
 // note keeps the counts of a listener for whoever asks.
 func (e *ear) note(l *hear.Listener, dropped uint64, on string) {
-	stats, servers := l.Stats(), l.Servers()
+	stats, servers := l.Stats(), dhcpServers{LearnUntil: l.LearnUntil(), Servers: l.Servers()}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.stats, e.dropped, e.on = stats, dropped, on
-	if len(servers) > 0 {
+	if len(servers.Servers) > 0 {
 		e.servers = servers
 	}
 }
@@ -160,41 +162,53 @@ func (a *Agent) serversFile() string { return filepath.Join(a.o.DataDir, "dhcp_s
 // maxServersBytes bounds the file of them, in bytes.
 const maxServersBytes = 64 << 10
 
-// knownServers are the DHCP servers of before.
-func (a *Agent) knownServers() []hear.Server {
-	var servers []hear.Server
+// dhcpServers are the DHCP servers that were heard, as they are kept on disk.
+type dhcpServers struct {
+	LearnUntil int64         `json:"learn_until"` // Unix seconds
+	Servers    []hear.Server `json:"servers"`
+}
+
+// heardServers are the DHCP servers of all ears.
+func (a *Agent) heardServers() (all dhcpServers) {
 	for _, e := range a.ears {
 		e.mu.Lock()
-		servers = append(servers, e.servers...)
+		all.Servers = append(all.Servers, e.servers.Servers...)
+		all.LearnUntil = max(all.LearnUntil, e.servers.LearnUntil)
 		e.mu.Unlock()
 	}
-	if len(servers) > 0 {
-		return servers
+	return all
+}
+
+// knownServers are the DHCP servers of before.
+func (a *Agent) knownServers() dhcpServers {
+	if heard := a.heardServers(); len(heard.Servers) > 0 {
+		return heard
 	}
 	b, err := os.ReadFile(a.serversFile())
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return dhcpServers{}
 	}
-	if err == nil && len(b) <= maxServersBytes {
-		err = json.Unmarshal(b, &servers)
+	var kept dhcpServers
+	switch {
+	case err != nil || len(b) > maxServersBytes:
+	case bytes.HasPrefix(b, []byte("[")): // as it was written once, by those who had learnt
+		err = json.Unmarshal(b, &kept.Servers)
+	default:
+		err = json.Unmarshal(b, &kept)
 	}
 	if err != nil {
 		a.o.Logger.Warn("DHCP servers are learnt anew", obs.KeyError, err)
+		return dhcpServers{}
 	}
-	return servers
+	return kept
 }
 
 func (a *Agent) saveServers() error {
-	var servers []hear.Server
-	for _, e := range a.ears {
-		e.mu.Lock()
-		servers = append(servers, e.servers...)
-		e.mu.Unlock()
-	}
-	if len(servers) == 0 {
+	heard := a.heardServers()
+	if len(heard.Servers) == 0 {
 		return nil
 	}
-	return a.write(a.serversFile(), func(f *os.File) error { return json.NewEncoder(f).Encode(servers) })
+	return a.write(a.serversFile(), func(f *os.File) error { return json.NewEncoder(f).Encode(heard) })
 }
 
 // segments are the networks of the interfaces that are heard on, small enough to scan.

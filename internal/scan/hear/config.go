@@ -18,7 +18,7 @@ type Config struct {
 	// Disabled are kinds that are not told, such as "duplicate_address".
 	Disabled []string `yaml:"disabled"`
 	// DHCPServers are the addresses, IP or MAC, of servers that may give addresses. Empty
-	// takes those that are heard within LearnMinutes from the first start on.
+	// takes those that are heard within LearnMinutes of the first one.
 	DHCPServers []string `yaml:"dhcp_servers"`
 	// LearnMinutes is for how long DHCP servers are learnt; 0 never learns.
 	LearnMinutes int `yaml:"learn_minutes"`

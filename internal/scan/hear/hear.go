@@ -42,6 +42,10 @@ type Options struct {
 	Same func(mac, other string) bool
 	// DHCPServers are those that are known from before.
 	DHCPServers []Server
+	// LearnUntil is until when servers are learnt, as Listener.LearnUntil told it before a
+	// restart, in Unix seconds; 0 begins when the first one is heard, unless DHCPServers
+	// has some.
+	LearnUntil int64
 }
 
 // Stats are counts since a Listener was made.
@@ -94,6 +98,15 @@ func (l *Listener) Servers() []Server {
 		return nil
 	}
 	return l.watch.servers()
+}
+
+// LearnUntil is until when DHCP servers are learnt, in Unix seconds, to be known after a
+// restart; 0 before the first one was heard.
+func (l *Listener) LearnUntil() int64 {
+	if l.watch == nil || l.watch.learnTo == 0 {
+		return l.o.LearnUntil
+	}
+	return l.watch.learnTo / second
 }
 
 const (

@@ -148,6 +148,9 @@ func (w *watch) arp(src mac, to []byte, c claim, at int64) {
 		w.holders[c.senderIP] = &holder{mac: c.sender, first: at, last: at}
 		return
 	}
+	if h.last > at {
+		h.setBack(at)
+	}
 	window := int64(w.o.Config.ConflictSeconds) * second
 	if h.rival != (mac{}) && at-h.rivalLast > window {
 		h.dropRival()
@@ -177,6 +180,13 @@ func (w *watch) silence(ip netip.Addr) int64 {
 	return silence
 }
 
+// setBack makes times that are ahead, since the clock was set back, now.
+func (h *holder) setBack(at int64) {
+	for _, t := range []*int64{&h.first, &h.last, &h.rivalFirst, &h.rivalLast, &h.unaskedLast, &h.leasedAt} {
+		*t = min(*t, at)
+	}
+}
+
 func (h *holder) dropRival() {
 	h.rival, h.rivalFirst, h.rivalLast, h.rivalClaims, h.unasked, h.unaskedLast, h.turns = mac{}, 0, 0, 0, 0, 0, 0
 }
@@ -197,7 +207,8 @@ func (w *watch) rival(h *holder, c *claim, unasked bool, at int64) {
 		h.unaskedLast = at
 	}
 	b := w.behaviour(c.sender, at)
-	if len(b.stolen) < 1024 {
+	// More than are wanted of a spoofer would only be counted, at each claim.
+	if _, is := b.stolen[c.senderIP]; is || len(b.stolen) < w.o.Config.SpoofedAddresses+16 {
 		b.stolen[c.senderIP] = at
 	}
 }
@@ -211,7 +222,7 @@ func (w *watch) judge(h *holder, c *claim, at int64) {
 	if b := w.claims[h.rival]; b != nil {
 		window := int64(w.o.Config.ConflictSeconds) * second
 		for ip, when := range b.stolen {
-			if at-when > window {
+			if at-when > window || when > at {
 				delete(b.stolen, ip)
 			}
 		}
@@ -306,7 +317,10 @@ func (w *watch) dhcp(src mac, from netip.Addr, payload []byte, at int64) {
 	id := Server{MAC: macText(src), IP: server.String(), Last: at / second}
 	if w.learnTo == 0 {
 		w.learnTo = at + int64(w.o.Config.LearnMinutes)*minute
-		if len(w.o.DHCPServers) > 0 {
+		switch {
+		case w.o.LearnUntil > 0:
+			w.learnTo = min(w.learnTo, w.o.LearnUntil*second) // it began before
+		case len(w.o.DHCPServers) > 0:
 			w.learnTo = at // they were learnt before
 		}
 	}

@@ -101,6 +101,71 @@ func TestFindings(t *testing.T) {
 	}
 }
 
+// TestLearningGoesOn: a restart does not end the time in which DHCP servers are learnt.
+func TestLearningGoesOn(t *testing.T) {
+	offer := func(server, ip string) []byte {
+		a := netip.MustParseAddr(ip).As4()
+		return udp(t, all, server, ip, "255.255.255.255", 67, 68, dhcp(t, 2, macC, "192.0.2.9", option(53, "\x02"), option(54, string(a[:]))))
+	}
+	hears := func(l *Listener, at time.Duration, b []byte) {
+		l.Frame(&packet.Frame{Time: int64(at), Data: b, Wire: uint32(len(b)), Link: packet.LinkEthernet})
+	}
+	for _, tt := range []struct {
+		after time.Duration
+		told  int
+	}{{10 * time.Minute, 0}, {70 * time.Minute, 1}} {
+		told := 0
+		o := Options{Config: DefaultConfig(), Finding: func(*pb.Event) { told++ }}
+		l := New(o)
+		hears(l, 24*time.Hour, offer(macA, "192.0.2.1"))
+		o.DHCPServers, o.LearnUntil = l.Servers(), l.LearnUntil()
+		l = New(o)
+		hears(l, 24*time.Hour+tt.after, offer(macB, "192.0.2.2"))
+		if told != tt.told || l.LearnUntil() != 25*3600 {
+			t.Errorf("%s later: %d findings, learns until %d", tt.after, told, l.LearnUntil())
+		}
+	}
+}
+
+// TestClockGoesBack: a holder that was seen in what is the future now loses its address to
+// another that has it after a silence, and no finding is told.
+func TestClockGoesBack(t *testing.T) {
+	told := 0
+	l := New(Options{Config: DefaultConfig(), Finding: func(*pb.Event) { told++ }})
+	at := int64(100 * time.Hour)
+	has := func(mac string) {
+		b := arp(t, all, 1, mac, "192.0.2.1", "00:00:00:00:00:00", "192.0.2.99")
+		l.Frame(&packet.Frame{Time: at, Data: b, Wire: uint32(len(b)), Link: packet.LinkEthernet})
+	}
+	has(macA)
+	at -= 50 * int64(time.Hour)
+	has(macB)
+	at += int64(time.Hour)
+	has(macB)
+	h := l.watch.holders[netip.MustParseAddr("192.0.2.1")]
+	if macText(h.mac) != macB || h.last != at || told != 0 {
+		t.Errorf("holder %+v, %d findings", h, told)
+	}
+}
+
+// TestClaimsOfOneHost: what one host claims is remembered as far as it matters.
+func TestClaimsOfOneHost(t *testing.T) {
+	l := New(Options{Config: DefaultConfig(), Finding: func(*pb.Event) {}})
+	at := int64(time.Hour)
+	for i := range 200 {
+		for _, mac := range []string{macA, macB} {
+			at += int64(time.Millisecond)
+			b := arp(t, all, 1, mac, fmt.Sprintf("192.0.2.%d", i+1), "00:00:00:00:00:00", "192.0.2.254")
+			l.Frame(&packet.Frame{Time: at, Data: b, Wire: uint32(len(b)), Link: packet.LinkEthernet})
+		}
+	}
+	for m, b := range l.watch.claims {
+		if len(b.stolen) > l.o.Config.SpoofedAddresses+16 || macText(m) == macB && len(b.stolen) < l.o.Config.SpoofedAddresses {
+			t.Errorf("%s: %d", macText(m), len(b.stolen))
+		}
+	}
+}
+
 // TestFloodOfClaims: what is remembered stays bounded, and few findings are told.
 func TestFloodOfClaims(t *testing.T) {
 	told := 0
