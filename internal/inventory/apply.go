@@ -348,11 +348,8 @@ func (r *record) applyPlaces(o *sighting, t *tally) {
 	t.note("plugged", "is plugged in at %s port %s, was at %s port %s", switchName(now), now.GetPort(), switchName(before), before.GetPort())
 }
 
-// Bounds of places and links.
-const (
-	maxPlaces = 16
-	maxLinks  = 256
-)
+// maxPlaces bounds the places of a device.
+const maxPlaces = 16
 
 func switchName(p *pb.SwitchPort) string {
 	return cmp.Or(p.GetDeviceName(), p.GetDeviceIp(), p.GetDeviceUid(), "a switch")
@@ -364,36 +361,4 @@ func samePlace(x, y *pb.SwitchPort) bool {
 		return same && x.GetIfIndex() == y.GetIfIndex()
 	}
 	return same && x.GetPort() == y.GetPort()
-}
-
-// applyLinks keeps neighbours.
-func (b *Book) applyLinks(r *record, o *sighting, t *tally) {
-	in := o.in.GetLinks()
-	if len(in) == 0 {
-		return
-	}
-	d := r.d
-	if o.whole {
-		d.Links = nil
-	}
-	for _, l := range in {
-		at := slices.IndexFunc(d.GetLinks(), func(k *pb.DeviceLink) bool { return sameLink(k, l) })
-		switch {
-		case at >= 0 && proto.Equal(d.GetLinks()[at], l):
-		case at >= 0:
-			d.Links[at] = proto.CloneOf(l)
-		case len(d.GetLinks()) >= maxLinks:
-			b.stats.Cut++
-		default:
-			d.Links = append(d.Links, proto.CloneOf(l))
-			if !o.whole {
-				t.note("links", "is linked with %s", cmp.Or(clean(l.GetName()), clean(l.GetIp()), clean(l.GetMac()), clean(l.GetDeviceUid())))
-			}
-		}
-	}
-}
-
-func sameLink(x, y *pb.DeviceLink) bool {
-	return x.GetSource() == y.GetSource() && x.GetIfIndex() == y.GetIfIndex() && x.GetPort() == y.GetPort() &&
-		x.GetDeviceUid() == y.GetDeviceUid() && x.GetName() == y.GetName() && x.GetMac() == y.GetMac()
 }

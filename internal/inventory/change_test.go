@@ -94,6 +94,49 @@ func TestRemarks(t *testing.T) {
 	}
 }
 
+// TestLinks: a link that a switch's table has no longer goes after a while, by the word of
+// who told it; a state that another tells takes away its own alone.
+func TestLinks(t *testing.T) {
+	b, at := New(Options{}), day0
+	see := func(source string, names ...string) *pb.DeviceInventory {
+		d := arp(mac1, "192.0.2.1")
+		d.Sources = []string{source}
+		for _, n := range names {
+			d.Links = append(d.Links, &pb.DeviceLink{Source: "lldp", Name: n})
+		}
+		return d
+	}
+	for i, tt := range []struct {
+		after    time.Duration
+		observer string
+		whole    bool
+		see      *pb.DeviceInventory
+		want     []string
+	}{
+		{0, "gate/snmp_agent", false, see("snmp", "a", "b"), []string{"a", "b"}},
+		{time.Hour, "gate/snmp_agent", false, see("snmp", "a"), []string{"a", "b"}},
+		{time.Minute, us, true, see("lldp", "c"), []string{"a", "b", "c"}},
+		{time.Hour, us, true, see("lldp", "d"), []string{"a", "b", "d"}},
+		{2 * time.Hour, "gate/snmp_agent", false, see("snmp"), []string{"a", "b", "d"}},
+		{time.Minute, us, false, see("lldp", "d"), []string{"a", "b", "d"}},
+		{time.Minute, "gate/snmp_agent", false, see("snmp", "a"), []string{"a", "d"}},
+	} {
+		at = at.Add(tt.after)
+		if tt.whole {
+			b.ObserveState(at, tt.observer, tt.see)
+		} else {
+			b.Observe(at, tt.observer, tt.see)
+		}
+		var got []string
+		for _, l := range one(t, b, mac1).GetLinks() {
+			got = append(got, l.GetName())
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("step %d: links %q, want %q", i, got, tt.want)
+		}
+	}
+}
+
 // TestStateOfAnother: a Book that folds what another tells has the same devices in the
 // end, and takes away what that has no more.
 func TestStateOfAnother(t *testing.T) {

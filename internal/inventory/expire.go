@@ -63,6 +63,9 @@ func (b *Book) setBack(r *record, at int64) {
 	for i := range r.Names {
 		r.Names[i].At = min(r.Names[i].At, at)
 	}
+	for i := range r.Linked {
+		r.Linked[i].At = min(r.Linked[i].At, at)
+	}
 	for i := range r.Told {
 		r.Told[i].At = min(r.Told[i].At, at)
 	}

@@ -3,8 +3,6 @@ package inventory
 import (
 	"slices"
 
-	"google.golang.org/protobuf/proto"
-
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
@@ -153,11 +151,7 @@ func (r *record) absorbFacts(other *record) {
 	if len(d.GetPlugged()) == 0 {
 		d.Plugged = e.GetPlugged()
 	}
-	for _, l := range e.GetLinks() {
-		if len(d.GetLinks()) < maxLinks && !slices.ContainsFunc(d.GetLinks(), func(k *pb.DeviceLink) bool { return sameLink(k, l) }) {
-			d.Links = append(d.Links, proto.CloneOf(l))
-		}
-	}
+	r.mergeLinks(other)
 }
 
 func union(a, b []string, limit int) []string {

@@ -20,8 +20,9 @@ type record struct {
 type memory struct {
 	Facts   [facts]standing `json:"facts"`
 	Names   []name          `json:"names,omitempty"`
-	Held    []held          `json:"held,omitempty"`  // IP addresses that it has
-	Ports   []open          `json:"ports,omitempty"` // beside those of the state, by their order
+	Held    []held          `json:"held,omitempty"`   // IP addresses that it has
+	Ports   []open          `json:"ports,omitempty"`  // beside those of the state, by their order
+	Linked  []linked        `json:"linked,omitempty"` // beside the links of the state, by their order
 	History []Binding       `json:"history,omitempty"`
 	Told    []told          `json:"told,omitempty"`
 	First   int64           `json:"first"`
