@@ -158,7 +158,10 @@ func (a *Agent) Run(ctx context.Context) error {
 	if a.queue.atlas != nil {
 		a.readPlaces() // so that the first flows have theirs
 	}
-	publishing.Go(func() { fail(a.queue.run(ctx)) })
+	publishing.Go(func() {
+		fail(a.queue.run(ctx))
+		a.queue.drain()
+	})
 	if a.queue.atlas != nil {
 		parts.Go(func() { a.followPlaces(ctx) })
 	}

@@ -19,10 +19,14 @@ const (
 	// maxFindings is how many findings may wait beside them. They are few, and most when
 	// flows are too many for the queue: those must not crowd them out.
 	maxFindings = 256
+	// maxCollected is how many flows of exporters may wait beside them: who brings those
+	// waits, and must not take the room of what was captured.
+	maxCollected = 1024
 	// maxBatch is how many are published together.
 	maxBatch = 256
-	// lastWords is how long publishing goes on after the agent was asked to stop.
-	lastWords = time.Second
+	// lastWords is how long publishing goes on after the agent was asked to stop: all
+	// flows that are open end then.
+	lastWords = 3 * time.Second
 )
 
 // told is an event on its way.
@@ -40,18 +44,28 @@ type queue struct {
 	owners  *owners    // nil names no processes
 	atlas   *geo.Atlas // nil names no places
 	metrics *metrics
-	events  chan told
 	found   chan told // findings, which go first
-	batch   []told
+	events  chan told // of flows that were captured, which go next
+	others  chan told // of flows that were collected
+	// stopping is closed when the agent was asked to stop, and ended when nothing is put
+	// any more.
+	stopping, ended chan struct{}
+	batch           []told
 }
 
 func newQueue(o agent.Options, find *owners, m *metrics) *queue {
-	q := &queue{o: o, owners: find, metrics: m, events: make(chan told, maxQueue), found: make(chan told, maxFindings)}
-	m.queued = func() int { return len(q.events) + len(q.found) }
+	q := &queue{
+		o: o, owners: find, metrics: m,
+		found: make(chan told, maxFindings), events: make(chan told, maxQueue), others: make(chan told, maxCollected),
+		stopping: make(chan struct{}), ended: make(chan struct{}),
+	}
+	m.queued = func() int { return len(q.found) + len(q.events) + len(q.others) }
 	return q
 }
 
-// put adds an event of a flow, or drops and counts it where there is no room.
+// put adds an event of a flow, or drops and counts it where there is no room. Once the
+// agent was asked to stop it waits for room, as capture does not go on: all open flows
+// end at once then.
 func (q *queue) put(t told) { q.offer(q.events, t) }
 
 // putFinding is put for a finding.
@@ -60,24 +74,35 @@ func (q *queue) putFinding(ev *pb.Event) { q.offer(q.found, told{event: ev}) }
 func (q *queue) offer(to chan<- told, t told) {
 	select {
 	case to <- t:
+		return
+	default:
+	}
+	select {
+	case <-q.stopping:
+		to <- t
 	default:
 		q.metrics.dropped.Inc()
 	}
 }
 
-// wait adds an event as soon as there is room. It never waits for long: run takes events
-// until the end, whatever becomes of them.
-func (q *queue) wait(t told) { q.events <- t }
+// wait adds an event of a flow that was collected as soon as there is room. Neither it
+// nor put waits for long at the end: run and drain take events until then, whatever
+// becomes of them.
+func (q *queue) wait(t told) { q.others <- t }
 
 // end says that nothing is put any more.
-func (q *queue) end() { close(q.events) }
+func (q *queue) end() { close(q.ended) }
 
-// run publishes until the end, of which it sees the last events within a second after
-// ctx has ended.
+// run publishes until the end, and no longer than lastWords after ctx has ended: what
+// comes then is dropped and counted. After it drain is needed, as an error leaves events
+// behind, and those who wait for room.
 func (q *queue) run(ctx context.Context) error {
 	publishing, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastWords, cancel) })()
+	defer context.AfterFunc(ctx, func() {
+		close(q.stopping)
+		time.AfterFunc(lastWords, cancel)
+	})()
 	if q.owners != nil {
 		defer q.owners.system.close()
 	}
@@ -98,7 +123,6 @@ func (q *queue) run(ctx context.Context) error {
 		if err := q.o.Publisher.Publish(publishing, events...); err != nil {
 			q.metrics.dropped.Add(float64(len(events)))
 			if publishing.Err() == nil {
-				q.drain()
 				return fmt.Errorf("publish flows: %w", err)
 			}
 		}
@@ -106,55 +130,46 @@ func (q *queue) run(ctx context.Context) error {
 	}
 }
 
-// gather waits for an event and takes what waits, up to a batch, findings first. It
-// reports whether there was one before the end.
+// gather waits for an event and takes what waits, up to a batch: findings first, and
+// flows that were collected last. It reports whether there was one before the end.
 func (q *queue) gather() bool {
 	q.batch = q.batch[:0]
-	open := true
-	q.takeFindings()
-	if len(q.batch) == 0 {
-		var t told
-		select {
-		case t = <-q.found:
-			q.batch = append(q.batch, t)
-		case t, open = <-q.events:
-			if open {
-				q.batch = append(q.batch, t)
-			}
-			q.takeFindings()
-		}
+	if q.take(); len(q.batch) > 0 {
+		return true
 	}
-	for open && len(q.batch) < maxBatch {
-		var t told
-		select {
-		case t, open = <-q.events:
-			if open {
-				q.batch = append(q.batch, t)
-			}
-		default:
-			return true
-		}
+	var t told
+	select {
+	case t = <-q.found:
+	case t = <-q.events:
+	case t = <-q.others:
+	case <-q.ended:
+		q.take() // what was put since
+		return len(q.batch) > 0
 	}
-	return len(q.batch) > 0
+	q.batch = append(q.batch, t)
+	q.take()
+	return true
 }
 
-func (q *queue) takeFindings() {
-	for len(q.batch) < maxBatch {
-		select {
-		case t := <-q.found:
-			q.batch = append(q.batch, t)
-		default:
-			return
+// take adds what waits to the batch, as far as there is room.
+func (q *queue) take() {
+	for _, from := range [...]chan told{q.found, q.events, q.others} {
+		for waits := true; waits && len(q.batch) < maxBatch; {
+			select {
+			case t := <-from:
+				q.batch = append(q.batch, t)
+			default:
+				waits = false
+			}
 		}
 	}
 }
 
-// drain drops what comes until the end.
+// drain drops and counts what comes until the end.
 func (q *queue) drain() {
-	for range q.events {
-		q.metrics.dropped.Inc()
+	for q.gather() {
+		q.metrics.dropped.Add(float64(len(q.batch)))
 	}
-	q.metrics.dropped.Add(float64(len(q.found)))
 }
 
 // ended says whether an event is the last of its flow.
