@@ -41,11 +41,47 @@ type key struct {
 	id                    uint16 // of an ICMP echo
 	vlan                  uint16
 	protocol              uint8
-	kind                  keyKind
+	kind                  keyKind // with carried above it
+}
+
+// carriedBits is where what carried the packet begins in a key's kind: 0 is nothing.
+const carriedBits = 2
+
+// is reports whether the key is of a kind, whatever carries its packets.
+func (k *key) is(kind keyKind) bool { return k.kind&(1<<carriedBits-1) == kind }
+
+// carried folds the tunnels around a packet into 6 bits, 0 without one. Anybody who can
+// reach the end of a tunnel can put packets of any addresses into it: they must not count
+// in the flow of those whom the addresses belong to. Tags and labels are of the link and
+// not of who sends. Only networks that are the same in both directions are told apart by
+// their id; of GTP-U, L2TP and PPTP each direction has its own.
+func carried(p *packet.Packet) (fold uint8) {
+	for i := range p.TunnelCount {
+		t := &p.Tunnels[i]
+		h := uint32(t.Kind)
+		switch t.Kind {
+		case packet.TunnelVLAN, packet.TunnelMPLS, packet.TunnelPPPoE:
+			continue
+		case packet.TunnelVXLAN, packet.TunnelGeneve:
+			h |= t.ID << 8
+		default:
+		}
+		h = (h ^ uint32(fold)<<16) * 0x9e3779b1 // Fibonacci hashing (Knuth, volume 3, 6.4)
+		fold = max(1, uint8(h>>26))
+	}
+	return fold
 }
 
 // keyOf reads the key of a packet. turned says that its sender is the second.
 func keyOf(p *packet.Packet, vlan bool) (k key, turned bool) {
+	k, turned = bareKeyOf(p, vlan)
+	if p.TunnelCount > 0 {
+		k.kind |= keyKind(carried(p)) << carriedBits
+	}
+	return k, turned
+}
+
+func bareKeyOf(p *packet.Packet, vlan bool) (k key, turned bool) {
 	k.protocol = p.Protocol
 	if vlan {
 		k.vlan = vlanOf(p)

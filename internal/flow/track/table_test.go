@@ -426,6 +426,15 @@ func TestKinds(t *testing.T) {
 		p.TunnelCount, p.Tunnels[0] = 1, packet.Tunnel{Kind: packet.TunnelVLAN, ID: id}
 		return p
 	}
+	in := func(answer bool, tunnels ...packet.Tunnel) packet.Packet {
+		p := vlan(7)
+		if p.TunnelCount = uint8(copy(p.Tunnels[:], tunnels)); answer {
+			p.Src, p.Dst, p.SrcPort, p.DstPort = p.Dst, p.Src, p.DstPort, p.SrcPort
+		}
+		return p
+	}
+	vxlan := func(id uint32) packet.Tunnel { return packet.Tunnel{Kind: packet.TunnelVXLAN, ID: id} }
+	gtp := func(id uint32) packet.Tunnel { return packet.Tunnel{Kind: packet.TunnelGTPU, ID: id} }
 	for name, tt := range map[string]struct {
 		o       Options
 		packets []packet.Packet
@@ -438,6 +447,11 @@ func TestKinds(t *testing.T) {
 		"messages":            {Options{}, []packet.Packet{icmp(client, server, 3, 1, 0), icmp(server, client, 3, 1, 0)}, []string{"3>1", "3>1"}},
 		"tags are one":        {Options{}, []packet.Packet{vlan(7), vlan(8)}, []string{"1>2"}},
 		"tags are two":        {Options{VLAN: true}, []packet.Packet{vlan(7), vlan(8)}, []string{"1>2", "1>2"}},
+		"bare and carried":    {Options{}, []packet.Packet{in(false), in(true, packet.Tunnel{Kind: packet.TunnelIPIP})}, []string{"1>2", "2>1"}},
+		"other carriers":      {Options{}, []packet.Packet{in(false, vxlan(7)), in(false, gtp(7))}, []string{"1>2", "1>2"}},
+		"two networks":        {Options{}, []packet.Packet{in(false, vxlan(7)), in(true, vxlan(8))}, []string{"1>2", "2>1"}},
+		"one network":         {Options{}, []packet.Packet{in(false, vxlan(7)), in(true, vxlan(7))}, []string{"1>2"}},
+		"an id each way":      {Options{}, []packet.Packet{in(false, gtp(7)), in(true, gtp(8))}, []string{"1>2"}},
 		"no IP":               {Options{}, []packet.Packet{{Time: start}}, nil},
 		"no ports": {
 			Options{},

@@ -25,7 +25,7 @@ func (t *Table) fill(n uint32, h *hot) {
 		Tuple: t.tuple(h), First: c.begun, Last: max(h.last, c.begun),
 		Out: h.sent(c, i), In: h.sent(c, 1-i),
 		RTT: max(0, c.rtt), End: h.end,
-		OneSided:  !h.marks.has(answered) && h.key.kind != byMessage && h.key.kind != byAddresses,
+		OneSided:  !h.marks.has(answered) && !h.key.is(byMessage) && !h.key.is(byAddresses),
 		Midstream: h.marks.has(midstream), Interface: c.iface,
 		Tunnels: t.tunnels.of(c.tunnels), SrcMAC: c.mac[i], DstMAC: c.mac[1-i],
 		Facts: t.facts(h),
@@ -34,7 +34,7 @@ func (t *Table) fill(n uint32, h *hot) {
 		f.ClosedBy = dissect.FromResponder
 	}
 	f.Closed = h.marks.has(closing)
-	if h.key.protocol == protoTCP && h.key.kind == byPorts {
+	if h.key.protocol == protoTCP && h.key.is(byPorts) {
 		f.State = h.state()
 	}
 	for _, tunnel := range f.Tunnels {
@@ -57,7 +57,7 @@ func (t *Table) tuple(h *hot) dissect.Tuple {
 	tuple := dissect.Tuple{Src: k.first, Dst: k.second, SrcPort: k.firstPort, DstPort: k.secondPort, Protocol: k.protocol}
 	if h.marks.has(turned) {
 		tuple.Src, tuple.Dst = tuple.Dst, tuple.Src
-		if k.kind != byMessage {
+		if !k.is(byMessage) {
 			tuple.SrcPort, tuple.DstPort = tuple.DstPort, tuple.SrcPort
 		}
 	}
@@ -66,9 +66,9 @@ func (t *Table) tuple(h *hot) dissect.Tuple {
 
 func (t *Table) communityID(h *hot, f *Flow) string {
 	id := entity.FlowID{Seed: t.o.Seed, Protocol: f.Protocol, Src: f.Src, Dst: f.Dst}
-	if h.key.kind != byAddresses {
+	if !h.key.is(byAddresses) {
 		id.HasPorts, id.SrcPort, id.DstPort = true, f.SrcPort, f.DstPort
-		id.OneWay = h.key.kind == byMessage
+		id.OneWay = h.key.is(byMessage)
 	}
 	return id.CommunityID()
 }
