@@ -177,8 +177,19 @@ func (h *helm) begin() error {
 		h.taps[i].give(s)
 	}
 	h.o.Condition(conditionCapture, nil)
+	h.o.Note(conditionCapture, segmentsNote(sources))
 	h.o.Logger.Info("captures", "interface", o.Interface, "sources", len(sources))
 	return nil
+}
+
+// segmentsNote says where counts of packets are not those of the wire, or nothing.
+func segmentsNote(sources []capture.Source) string {
+	for _, s := range sources {
+		if !s.Stats().SegmentsKnown {
+			return "counts frames that the interface merged: the kernel does not tell of how many packets"
+		}
+	}
+	return ""
 }
 
 // later tries again after a pause.
@@ -200,6 +211,7 @@ func (h *helm) lost(l loss) {
 // away says why nothing is captured.
 func (h *helm) away(err error) {
 	h.o.Condition(conditionCapture, err)
+	h.o.Note(conditionCapture, "")
 	h.o.Logger.Warn("captures nothing", obs.KeyError, err)
 }
 

@@ -25,6 +25,8 @@ type metrics struct {
 	wire                             wireMetrics
 	keptPackets, keptBytes           *prometheus.Desc
 	unkept, keptFaults, keptSince    *prometheus.Desc
+	merged, segments, overlaps       *prometheus.Desc
+	inUse, setBack, forgotten        *prometheus.Desc
 
 	taps   []*tap
 	queued func() int
@@ -68,13 +70,19 @@ func newMetrics(o agent.Options, lanes int) *metrics {
 	m.bytes = desc("amoskys_flow_frame_bytes_total", "Bytes of frames captured, as they were on the wire.")
 	m.drops = desc("amoskys_flow_kernel_drops_total", "Frames that the kernel dropped, because the ring had no room.")
 	m.frozen = desc("amoskys_flow_ring_full_total", "How often a ring was full.")
+	m.merged = desc("amoskys_flow_merged_frames_total", "Frames that stood for several segments, as the interface or the kernel merges them; each segment is counted.")
+	m.segments = desc("amoskys_flow_segments_known", "1 if the kernel tells how many segments a frame stands for; 0 if merged frames count as one packet, or nothing was captured yet.")
+	m.overlaps = desc("amoskys_flow_fragment_overlaps_total", "Fragments that said again, and otherwise, what an earlier one had said.")
 	m.faults = desc("amoskys_flow_decode_errors_total", "Frames that could not be read to their end.", "kind")
 	m.active = desc("amoskys_flow_active", "Flows now.")
 	m.opened = desc("amoskys_flow_opened_total", "Flows that began.")
 	m.ended = desc("amoskys_flow_ended_total", "Flows that ended, by reason; evicted ones had to make room.", "reason")
+	m.inUse = desc("amoskys_flow_evicted_established_total", "Connections in use that had to make room.")
+	m.setBack = desc("amoskys_flow_clock_set_back_total", "How often the time of packets went back for good.")
 	m.givenUp = desc("amoskys_flow_uninspected_total", "Flows whose content was not looked at to the end, for want of room.")
 	m.findings = desc("amoskys_flow_findings_total", "Findings told, updates among them.", "kind")
 	m.held = desc("amoskys_flow_findings_suppressed_total", "Findings and updates that were not told at once, for max_per_minute.")
+	m.forgotten = desc("amoskys_flow_findings_forgotten_total", "Sources and pairs that detectors had to forget to make room for others.")
 	m.wire = newWireMetrics(desc)
 	m.keptPackets = desc("amoskys_flow_kept_packets_total", "Packets written to the ring on disk.")
 	m.keptBytes = desc("amoskys_flow_kept_bytes", "Size of the ring on disk now.")
@@ -114,7 +122,7 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, c := range m.own() {
 		c.Describe(ch)
 	}
-	for _, d := range []*prometheus.Desc{m.frames, m.bytes, m.drops, m.frozen, m.faults, m.active, m.opened, m.ended, m.givenUp, m.findings, m.held, m.waiting, m.keptPackets, m.keptBytes, m.unkept, m.keptFaults, m.keptSince} {
+	for _, d := range []*prometheus.Desc{m.merged, m.segments, m.overlaps, m.inUse, m.setBack, m.forgotten, m.frames, m.bytes, m.drops, m.frozen, m.faults, m.active, m.opened, m.ended, m.givenUp, m.findings, m.held, m.waiting, m.keptPackets, m.keptBytes, m.unkept, m.keptFaults, m.keptSince} {
 		ch <- d
 	}
 	m.wire.describe(ch)
@@ -136,6 +144,8 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	counter(m.bytes, c.Bytes)
 	counter(m.drops, c.Dropped)
 	counter(m.frozen, c.Frozen)
+	counter(m.merged, c.Offloaded)
+	gauge(m.segments, oneIf(c.SegmentsKnown))
 
 	all := m.sum()
 	for i, n := range all.Faults {
@@ -146,6 +156,9 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	for reason := track.Finished; reason <= track.Shutdown; reason++ {
 		counter(m.ended, all.Table.Ended[reason], reason.String())
 	}
+	counter(m.overlaps, all.Fragments.Overlaps)
+	counter(m.inUse, all.Table.EvictedEstablished)
+	counter(m.setBack, all.Table.ClockSetBack)
 	counter(m.givenUp, all.Table.GivenUp+all.Engine.Refused+all.Engine.Starved)
 	gauge(m.waiting, m.queued())
 	if m.kept != nil {
@@ -164,6 +177,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 			counter(m.findings, n, findings.Kind(kind).String())
 		}
 		counter(m.held, found.Suppressed)
+		counter(m.forgotten, found.Forgotten)
 	}
 	m.wire.collect(m.collector, counter, gauge)
 	m.wire.export(m.outlet, counter)
@@ -182,6 +196,9 @@ func (m *metrics) sum() lane.Counts {
 		for k, n := range c.Table.Ended {
 			s.Table.Ended[k] += n
 		}
+		s.Fragments.Overlaps += c.Fragments.Overlaps
+		s.Table.EvictedEstablished += c.Table.EvictedEstablished
+		s.Table.ClockSetBack += c.Table.ClockSetBack
 		s.Table.Active += c.Table.Active
 		s.Table.Opened += c.Table.Opened
 		s.Table.GivenUp += c.Table.GivenUp
@@ -189,6 +206,13 @@ func (m *metrics) sum() lane.Counts {
 		s.Engine.Starved += c.Engine.Starved
 	}
 	return s
+}
+
+func oneIf(yes bool) int {
+	if yes {
+		return 1
+	}
+	return 0
 }
 
 // captured adds the counts of the taps.

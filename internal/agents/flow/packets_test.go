@@ -57,7 +57,7 @@ func newKeeper(t *testing.T, p Packets, dataDir string, source capture.Source) (
 				t.Errorf("%s: %v", name, err)
 			}
 		},
-		Now: time.Now,
+		Now: time.Now, Note: func(string, string) {},
 	})
 	if err != nil {
 		t.Fatal(err)

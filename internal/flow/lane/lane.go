@@ -45,9 +45,10 @@ type Counts struct {
 	// Frames were taken, Filtered were not wanted.
 	Frames, Filtered uint64
 	// Faults counts frames that could not be read to their end, by packet.Fault.
-	Faults [packet.Faults]uint64
-	Table  track.Stats
-	Engine dissect.Stats
+	Faults    [packet.Faults]uint64
+	Fragments packet.FragmentStats
+	Table     track.Stats
+	Engine    dissect.Stats
 }
 
 // Lane makes flows of one source. One goroutine uses it.
@@ -166,7 +167,7 @@ func (l *Lane) look() {
 // Counts returns what was seen so far.
 func (l *Lane) Counts() Counts {
 	c := l.counts
-	c.Table = l.table.Stats()
+	c.Table, c.Fragments = l.table.Stats(), l.decoder.Fragments()
 	if l.engine != nil {
 		c.Engine = l.engine.Stats()
 	}
