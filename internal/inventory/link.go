@@ -55,8 +55,8 @@ func (b *Book) applyLinks(r *record, o *sighting, t *tally) {
 func (r *record) dropLinks(o *sighting, t *tally) {
 	r.fitLinked(o.now)
 	lists := slices.Contains(o.in.GetSources(), "snmp")
-	for i := len(r.Linked) - 1; i >= 0; i-- {
-		l, k := r.d.GetLinks()[i], r.Linked[i]
+	for i, k := range slices.Backward(r.Linked) {
+		l := r.d.GetLinks()[i]
 		over := o.whole || lists && o.now-k.At > unlinked && (l.GetSource() == "lldp" || l.GetSource() == "cdp")
 		if !over || k.Observer != "" && k.Observer != o.observer || slices.ContainsFunc(o.in.GetLinks(), func(n *pb.DeviceLink) bool { return sameLink(l, n) }) {
 			continue

@@ -99,7 +99,7 @@ func (s *scanner) exchange(ctx context.Context, ip netip.Addr, ports []uint16, a
 			if _, is := replies[port]; is {
 				continue
 			}
-			if s.allowed(ctx, 1) != nil {
+			if s.allowed(ctx) != nil {
 				return replies
 			}
 			s.count.sent.Add(1)
@@ -156,7 +156,7 @@ func (s *scanner) pingSocket(ctx context.Context, addresses []netip.Addr) map[ne
 		for try := range triesLeast {
 			sent := map[netip.Addr]time.Time{}
 			for _, a := range addresses {
-				if _, is := answers[a]; is || a.Is6() != f.six || s.allowed(ctx, 1) != nil {
+				if _, is := answers[a]; is || a.Is6() != f.six || s.allowed(ctx) != nil {
 					continue
 				}
 				m := icmp.Message{Type: f.kind, Body: &icmp.Echo{ID: int(s.base), Seq: try, Data: []byte("amoskys ")}}

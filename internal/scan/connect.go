@@ -152,7 +152,7 @@ func (s *scanner) knock(ctx context.Context, a netip.Addr) (rtt time.Duration, t
 // dial makes a connection and ends it. outcomeNone is silence, outcomeFiltered that the
 // system knows no way.
 func (s *scanner) dial(ctx context.Context, a netip.Addr, port uint16, wait time.Duration) int {
-	if s.allowed(ctx, 1) != nil {
+	if s.allowed(ctx) != nil {
 		return outcomeNone
 	}
 	s.count.sent.Add(1)
@@ -174,14 +174,14 @@ func (s *scanner) dial(ctx context.Context, a netip.Addr, port uint16, wait time
 	return outcomeNone
 }
 
-// allowed waits until hours and rate let n packets go.
-func (s *scanner) allowed(ctx context.Context, n int) error {
+// allowed waits until hours and rate let a packet go.
+func (s *scanner) allowed(ctx context.Context) error {
 	if err := s.permitted(ctx); err != nil {
 		return err
 	}
-	for n > 0 {
-		granted, until := s.limit.take(s.clock(), n)
-		if n -= granted; n == 0 {
+	for {
+		granted, until := s.limit.take(s.clock(), 1)
+		if granted > 0 {
 			return nil
 		}
 		timer := time.NewTimer(max(until-s.clock(), time.Millisecond))
@@ -192,7 +192,6 @@ func (s *scanner) allowed(ctx context.Context, n int) error {
 			return ctx.Err()
 		}
 	}
-	return nil
 }
 
 // askConnect asks the ports of hosts by connections.

@@ -218,7 +218,7 @@ func (s *scanner) everyone(ctx context.Context, segments []probe.Segment, found 
 	}
 	for try := range sweepTries {
 		for _, g := range segments {
-			if err := s.allowed(ctx, 1); err != nil {
+			if err := s.allowed(ctx); err != nil {
 				return err
 			}
 			w.Queue(probe.AppendEcho(w.Slot(), g.Path.Source, group, id, uint16(try)), probe.GroupMAC(group))

@@ -41,7 +41,9 @@ func TestWithinHours(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
-		time.Sleep(11 * time.Minute)
+		if err := pause(ctx, 11*time.Minute); err != nil {
+			t.Fatal(err)
+		}
 		if within(ctx, hours) == nil {
 			t.Error("outside of the hours")
 		}
