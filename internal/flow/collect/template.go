@@ -11,9 +11,6 @@ const (
 	reversed = uint16(0x8000)
 	// skipped is the element of fields that are not read.
 	skipped = uint16(0)
-	// spareFields is how many fields a template may have beyond two for each byte of its
-	// shortest record.
-	spareFields = 64
 )
 
 // field is one field of a template: IANA's number of the element, with reversed or
@@ -32,9 +29,8 @@ type template struct {
 }
 
 // complete works out what the fields say together, and reports whether records can
-// be read: one of no length would never end. Fields of no length are refused, which
-// neither format has, and so are more fields than records have bytes for, by far: each
-// byte of a set would cost the reading of them all.
+// be read: one of no length would never end, and with fields of no length, which neither
+// format has, each byte of a set could cost the reading of thousands of fields.
 func (t *template) complete() bool {
 	t.fixed = true
 	var src, dst, empty bool
@@ -56,7 +52,7 @@ func (t *template) complete() bool {
 		}
 	}
 	t.flow = src && dst && !t.options
-	return t.shortest > 0 && !empty && len(t.fields) <= 2*t.shortest+spareFields
+	return t.shortest > 0 && !empty
 }
 
 // learn keeps a template and reads what waited for it.

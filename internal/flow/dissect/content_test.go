@@ -267,6 +267,16 @@ func TestSecretsAreNotKept(t *testing.T) {
 	}
 }
 
+// TestTokensAreMasked: what looks like a secret is none, wherever it stands.
+func TestTokensAreMasked(t *testing.T) {
+	token := "ghp_" + strings.Repeat("a1B2", 9)
+	f := play(New(Options{}), tcpTuple(80), []message{says1("GET /hooks/" + token + "/run HTTP/1.1\r\nHost: a\r\nAuthorization: Basic " +
+		base64.StdEncoding.EncodeToString([]byte(token+":x")) + "\r\n\r\n")}, 1<<16)
+	if f.HTTP.URL != "/hooks/***/run" || f.Cleartext == nil || f.Cleartext.User != "***" {
+		t.Errorf("%+v %+v", f.HTTP, f.Cleartext)
+	}
+}
+
 // TestCertificates: what is remembered is what was read, and never more than the bound.
 func TestCertificates(t *testing.T) {
 	c := certificates{}
