@@ -121,7 +121,7 @@ func TestArgs(t *testing.T) {
 		{"x|https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXX", "x|https://***"},
 		// more programs and names
 		{"openssl|enc|-k|pw|-in|f", "openssl|enc|-k|***|-in|f"},
-		{"mosquitto_pub|-u|u|-P|pw|-p|1883", "mosquitto_pub|-u|u|-P|***|-p|1883"}, //nolint:misspell // its name
+		{"mosquitto_pub|-u|u|-P|pw|-p|1883", "mosquitto_pub|-u|u|-P|***|-p|1883"},
 		{"cqlsh|-u|u|-p|pw", "cqlsh|-u|u|-p|***"},
 		{"curl|-4u|a:pw|-E|c.pem:pw|-b|sid=1|h", "curl|-4u|a:***|-E|c.pem:***|-b|***|h"},
 		{"redis-server|--requirepass|pw|--masterauth|pw", "redis-server|--requirepass|***|--masterauth|***"},

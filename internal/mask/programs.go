@@ -35,7 +35,7 @@ var programs = func() map[string]takes { //nolint:gochecknoglobals // constant
 		each(takes{attached: "p"}, "mysql", "mysqldump", "mysqladmin", "mysqlimport", "mysqlshow", "mysqlcheck", "mysqlpump", "mysqlbinlog",
 			"mysqlslap", "mariadb", "mariadb-dump", "mariadb-admin", "mariadb-import", "mariadb-backup", "mariabackup", "xtrabackup", "7z", "7za", "7zr", "7zz", "rar", "unrar"),
 		each(takes{attached: "k", separate: "kK"}, "openssl"),
-		each(takes{attached: "P", separate: "P"}, "mosquitto_pub", "mosquitto_sub", "mosquitto_rr"), //nolint:misspell // their name
+		each(takes{attached: "P", separate: "P"}, "mosquitto_pub", "mosquitto_sub", "mosquitto_rr"),
 		each(takes{attached: "p", separate: "p"}, "cqlsh", "twine", "hydra", "medusa", "sshpass", "mongo", "mongosh", "mongodump", "mongorestore", "mongoexport", "mongoimport",
 			"rdesktop", "useradd", "usermod", "evil-winrm", "crackmapexec", "nxc", "netexec", "psexec"),
 		each(takes{attached: "p", separate: "p", after: "login"}, "docker", "podman", "nerdctl", "buildah", "skopeo", "helm", "oc", "az", "crane"),
