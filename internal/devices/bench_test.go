@@ -65,7 +65,7 @@ func BenchmarkInventory(b *testing.B) {
 	b.Run("word", func(b *testing.B) { ask(b, "pc-77 port:22") })
 	b.Run("find", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := in.FindDevice(context.Background(), &pb.FindDeviceRequest{Text: "10.0.77.7"}); err != nil {
+			if _, err := in.FindDevice(context.Background(), &pb.FindDeviceRequest{Text: "10.0.7.7"}); err != nil {
 				b.Fatal(err)
 			}
 		}
