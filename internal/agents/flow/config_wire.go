@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
-	"strings"
 
 	"github.com/amoskys/amoskys/internal/config"
 )
@@ -71,7 +70,7 @@ func (c *Collect) validate(v *config.Check) {
 		v.Add("allow", "%d entries are more than %d: name networks", len(c.Allow), maxAllow)
 	}
 	for i, text := range c.Allow {
-		if _, err := parseAllowed(text); err != nil {
+		if _, err := config.ParseNetwork(text); err != nil {
 			v.Add(fmt.Sprintf("allow[%d]", i), "%q is neither an address nor a network, such as 192.0.2.1 or 192.0.2.0/28", text)
 		}
 	}
@@ -115,28 +114,11 @@ func checkAddress(v *config.Check, key, address string, local bool) {
 	v.Host(key, host)
 }
 
-// parseAllowed reads an address, or a network.
-func parseAllowed(text string) (netip.Prefix, error) {
-	if !strings.Contains(text, "/") {
-		a, err := netip.ParseAddr(text)
-		if err != nil {
-			return netip.Prefix{}, fmt.Errorf("read address: %w", err)
-		}
-		a = a.Unmap().WithZone("")
-		return netip.PrefixFrom(a, a.BitLen()), nil
-	}
-	p, err := netip.ParsePrefix(text)
-	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("read network: %w", err)
-	}
-	return p.Masked(), nil
-}
-
 // allowed are the exporters; the Collect must be valid.
 func (c *Collect) allowed() []netip.Prefix {
 	out := make([]netip.Prefix, 0, len(c.Allow))
 	for _, text := range c.Allow {
-		if p, err := parseAllowed(text); err == nil {
+		if p, err := config.ParseNetwork(text); err == nil {
 			out = append(out, p)
 		}
 	}

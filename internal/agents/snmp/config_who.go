@@ -103,14 +103,14 @@ func splitTarget(text string, port int) (host string, at uint16, err error) {
 func addresses(networks, exclude []string, most int) ([]netip.Addr, error) {
 	var without []netip.Prefix
 	for _, text := range exclude {
-		if p, err := parseNetwork(text); err == nil { // else Validate says so
+		if p, err := config.ParseNetwork(text); err == nil { // else Validate says so
 			without = append(without, p)
 		}
 	}
 	var all []netip.Prefix
 	total := 0.0
 	for _, text := range networks {
-		p, err := parseNetwork(text)
+		p, err := config.ParseNetwork(text)
 		if err != nil {
 			return nil, fmt.Errorf("%q is neither a network nor an address, such as 192.168.1.0/24", text)
 		}
@@ -154,27 +154,10 @@ func lastOf(p netip.Prefix) netip.Addr {
 	return a
 }
 
-// parseNetwork reads an address, or a network.
-func parseNetwork(text string) (netip.Prefix, error) {
-	if !strings.Contains(text, "/") {
-		a, err := netip.ParseAddr(text)
-		if err != nil {
-			return netip.Prefix{}, fmt.Errorf("read address: %w", err)
-		}
-		a = a.Unmap().WithZone("")
-		return netip.PrefixFrom(a, a.BitLen()), nil
-	}
-	p, err := netip.ParsePrefix(text)
-	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("read network: %w", err)
-	}
-	return p.Masked(), nil
-}
-
 func checkNetworks(v *config.Check, key string, list []string) {
 	v.Range("the length of "+key, len(list), 0, maxNetworks)
 	for i, text := range list {
-		if _, err := parseNetwork(text); err != nil {
+		if _, err := config.ParseNetwork(text); err != nil {
 			v.Add(fmt.Sprintf("%s[%d]", key, i), "%q is neither an address nor a network, such as 192.0.2.1 or 192.0.2.0/28", text)
 		}
 	}

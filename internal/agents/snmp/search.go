@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/amoskys/amoskys/internal/config"
 	"github.com/amoskys/amoskys/internal/obs"
 	"github.com/amoskys/amoskys/internal/snmp"
 )
@@ -79,7 +80,7 @@ func newSearch(a *Agent) (*search, error) {
 func prefixes(texts []string) []netip.Prefix {
 	var out []netip.Prefix
 	for _, text := range texts {
-		if p, err := parseNetwork(text); err == nil { // Validate has seen to it
+		if p, err := config.ParseNetwork(text); err == nil { // Validate has seen to it
 			out = append(out, p)
 		}
 	}

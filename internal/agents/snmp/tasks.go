@@ -14,6 +14,7 @@ import (
 
 	"github.com/amoskys/amoskys/internal/agent"
 	"github.com/amoskys/amoskys/internal/agent/task"
+	"github.com/amoskys/amoskys/internal/config"
 	"github.com/amoskys/amoskys/internal/event"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/snmp"
@@ -86,7 +87,7 @@ type found struct {
 func (a *Agent) discoverNow(ctx context.Context, c *task.Call) error {
 	list := a.search.addresses
 	if text := c.Values.Text(paramSubnet); text != "" {
-		within, err := parseNetwork(text)
+		within, err := config.ParseNetwork(text)
 		if err != nil {
 			return fmt.Errorf("subnet %q: it is neither a network nor an address", text)
 		}

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/amoskys/amoskys/internal/config"
 	"github.com/amoskys/amoskys/internal/limit"
 	"github.com/amoskys/amoskys/internal/obs"
 )
@@ -63,7 +64,7 @@ func newTrapListener(a *Agent, users []credential) *trapListener {
 		read: newTrapReader(users, a.o.HostID+a.o.ID, a.o.Now),
 	}
 	for _, text := range a.cfg.Traps.Allow {
-		if p, err := parseNetwork(text); err == nil { // Validate has seen to it
+		if p, err := config.ParseNetwork(text); err == nil { // Validate has seen to it
 			t.allow = append(t.allow, p)
 		}
 	}
