@@ -3,8 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +12,7 @@ import (
 	"github.com/amoskys/amoskys/internal/inventory/oui"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/scan"
+	"github.com/amoskys/amoskys/internal/scan/ask"
 	"github.com/amoskys/amoskys/internal/scan/report"
 	"github.com/amoskys/amoskys/internal/scan/service"
 	"github.com/amoskys/amoskys/internal/scan/stack"
@@ -31,7 +30,8 @@ func (s *scanCommand) identified(ctx context.Context, plan scan.Plan, progress f
 		defer known.Unlock()
 		s.add(d)
 	}
-	load := sync.OnceValues(loadExperts)
+	load := sync.OnceValues(func() (*ask.Experts, error) { return ask.Load(0) })
+	asks := ask.New(plan, askedAtOnce)
 	if !s.noServices {
 		go func() { _, _ = load() }() // while hosts are looked for; who needs it waits and sees the error
 	}
@@ -46,7 +46,7 @@ func (s *scanCommand) identified(ctx context.Context, plan scan.Plan, progress f
 			}
 		}, progress)
 	})
-	for range askedAtOnce {
+	for range asks.AtOnce() {
 		g.Go(func() error {
 			for h := range found {
 				d := report.Of(&h)
@@ -56,7 +56,7 @@ func (s *scanCommand) identified(ctx context.Context, plan scan.Plan, progress f
 					if err != nil {
 						return err
 					}
-					e.conclude(ctx, &h, &d)
+					conclude(ctx, e, asks, &h, &d)
 				}
 				if ctx.Err() == nil {
 					add(d)
@@ -68,27 +68,9 @@ func (s *scanCommand) identified(ctx context.Context, plan scan.Plan, progress f
 	return g.Wait()
 }
 
-// experts know services and devices.
-type experts struct {
-	services *service.Identifier
-	judge    *stack.Judge
-}
-
-func loadExperts() (*experts, error) {
-	services, err := service.New(service.Options{})
-	if err != nil {
-		return nil, fmt.Errorf("load fingerprints: %w", err)
-	}
-	judge, err := stack.New()
-	if err != nil {
-		return nil, fmt.Errorf("load rules about devices: %w", err)
-	}
-	return &experts{services, judge}, nil
-}
-
 // conclude asks the open ports of a host what listens there, and adds what they, its
 // stack and its maker say that it is.
-func (e *experts) conclude(ctx context.Context, h *scan.Host, d *report.Device) {
+func conclude(ctx context.Context, e *ask.Experts, asks *ask.Asker, h *scan.Host, d *report.Device) {
 	known := &pb.DeviceInventory{Ip: []string{d.IP}, Hostname: d.Hostname, Names: d.Names, Vendor: d.Vendor}
 	if d.MAC != "" {
 		known.Mac = []string{d.MAC}
@@ -99,12 +81,12 @@ func (e *experts) conclude(ctx context.Context, h *scan.Host, d *report.Device) 
 		for _, p := range h.Ports {
 			ports = append(ports, service.Asked{Port: p.Port, Protocol: p.Protocol})
 		}
-		known.Ports, clues = e.services.IdentifyAll(ctx, &net.Dialer{}, h.IP, ports, service.Hint{Name: d.Hostname})
+		known.Ports, clues = asks.Ask(ctx, e.Services, h.IP, ports, service.Hint{Name: d.Hostname})
 	}
 	for i, p := range known.GetPorts()[:min(len(known.GetPorts()), len(d.Ports))] {
 		d.Ports[i] = portOf(p)
 	}
-	is := e.judge.Device(known, h.Stack, clues)
+	is := e.Judge.Device(known, h.Stack, clues)
 	d.OS, d.Class = strings.TrimSpace(is.GetOsName()+" "+is.GetOsVersion()), is.GetDeviceClass()
 	d.Vendor, d.CPE = cmp.Or(is.GetVendor(), d.Vendor), is.GetCpe()
 	for _, name := range is.GetNames() {

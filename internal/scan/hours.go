@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -58,4 +59,30 @@ func (h Hours) Next(t time.Time) time.Time {
 		next = time.Date(t.Year(), t.Month(), t.Day()+1, h.From/60, h.From%60, 0, 0, t.Location())
 	}
 	return next
+}
+
+// Wait waits until the hours allow to send, or ctx ends, whose error it returns then.
+func (h Hours) Wait(ctx context.Context) error {
+	for {
+		now := time.Now()
+		next := h.Next(now)
+		if !next.After(now) {
+			return ctx.Err()
+		}
+		if err := Pause(ctx, min(next.Sub(now), time.Minute)); err != nil { // clocks may be set
+			return err
+		}
+	}
+}
+
+// Pause waits, or returns the error of ctx if that ends first.
+func Pause(ctx context.Context, long time.Duration) error {
+	timer := time.NewTimer(long)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

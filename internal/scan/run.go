@@ -135,14 +135,9 @@ func (s *scanner) permitted(ctx context.Context) error {
 			return ctx.Err()
 		}
 		s.setResume(next)
-		timer := time.NewTimer(min(next.Sub(now), time.Minute)) // clocks may be set
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-		}
+		err := Pause(ctx, min(next.Sub(now), time.Minute)) // clocks may be set
 		s.setResume(time.Time{})
-		if err := ctx.Err(); err != nil {
+		if err != nil {
 			return err
 		}
 	}

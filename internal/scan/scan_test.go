@@ -217,3 +217,20 @@ func TestPaused(t *testing.T) {
 		}
 	})
 }
+
+func TestHoursWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hours := Hours{From: (time.Now().Hour()*60 + 90) % 1440, To: (time.Now().Hour()*60 + 100) % 1440}
+		if err := hours.Wait(t.Context()); err != nil || !hours.Allow(time.Now()) {
+			t.Errorf("%s, error %v", time.Now(), err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if err := Pause(ctx, 11*time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		if hours.Wait(ctx) == nil {
+			t.Error("outside of the hours")
+		}
+	})
+}

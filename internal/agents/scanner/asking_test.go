@@ -13,43 +13,6 @@ import (
 	"github.com/amoskys/amoskys/internal/scan/service"
 )
 
-func TestTurns(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		began := time.Now()
-		one := turns{every: time.Second / 2}
-		for range 5 {
-			if err := one.wait(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if took := time.Since(began); took != 2*time.Second {
-			t.Errorf("five took %s", took)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-		defer cancel()
-		if one.wait(ctx) == nil {
-			t.Error("waits longer than it may")
-		}
-	})
-}
-
-func TestWithinHours(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		hours := scan.Hours{From: (time.Now().Hour()*60 + 90) % 1440, To: (time.Now().Hour()*60 + 100) % 1440}
-		if err := within(t.Context(), hours); err != nil || !hours.Allow(time.Now()) {
-			t.Errorf("%s, error %v", time.Now(), err)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-		defer cancel()
-		if err := pause(ctx, 11*time.Minute); err != nil {
-			t.Fatal(err)
-		}
-		if within(ctx, hours) == nil {
-			t.Error("outside of the hours")
-		}
-	})
-}
-
 // TestDue: a port counts as asked once it was.
 func TestDue(t *testing.T) {
 	at := time.Unix(1_800_000_000, 0)

@@ -10,27 +10,23 @@ import (
 	"github.com/amoskys/amoskys/internal/event"
 	"github.com/amoskys/amoskys/internal/inventory"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+	"github.com/amoskys/amoskys/internal/scan/ask"
 	"github.com/amoskys/amoskys/internal/scan/exposure"
 	"github.com/amoskys/amoskys/internal/scan/probe"
-	"github.com/amoskys/amoskys/internal/scan/service"
 	"github.com/amoskys/amoskys/internal/scan/stack"
 )
 
-// experts are what judges devices: fingerprints, rules and facts, which take a while to
-// load.
+// experts are what judges devices: beside those of every scan the facts of what should
+// not be.
 type experts struct {
-	services *service.Identifier
-	judge    *stack.Judge
-	facts    *exposure.Facts
+	*ask.Experts
+	facts *exposure.Facts
 }
 
 func load(cfg Config) (e *experts, err error) {
 	e = &experts{}
-	if e.services, err = service.New(service.Options{Deadline: cfg.Discovery.timeout()}); err != nil {
-		return nil, fmt.Errorf("load fingerprints: %w", err)
-	}
-	if e.judge, err = stack.New(); err != nil {
-		return nil, fmt.Errorf("load rules about devices: %w", err)
+	if e.Experts, err = ask.Load(cfg.Discovery.timeout()); err != nil {
+		return nil, err
 	}
 	if e.facts, err = exposure.Load(); err != nil {
 		return nil, fmt.Errorf("load facts about exposures: %w", err)
@@ -60,7 +56,7 @@ func (a *Agent) conclude(e *experts, d *pb.DeviceInventory, traits *probe.Traits
 	}
 	// What was concluded before is no reason to conclude it again.
 	known.OsName, known.OsVersion, known.DeviceClass, known.Confidence = "", "", "", 0
-	is := e.judge.Device(known, traits, clues)
+	is := e.Judge.Device(known, traits, clues)
 	d.OsName, d.OsVersion, d.DeviceClass, d.Confidence = is.GetOsName(), is.GetOsVersion(), is.GetDeviceClass(), is.GetConfidence()
 	d.Evidence, d.Cpe, d.Names = append(d.GetEvidence(), is.GetEvidence()...), is.GetCpe(), is.GetNames()
 	if is.GetVendor() != "" {
@@ -91,7 +87,7 @@ func (e *experts) heard(c inventory.Change) *pb.DeviceInventory {
 		return nil // scans say more
 	}
 	known.OsName, known.OsVersion, known.DeviceClass, known.Confidence = "", "", "", 0
-	is := e.judge.Device(known, nil, nil)
+	is := e.Judge.Device(known, nil, nil)
 	if is.GetDeviceClass() == "" && is.GetOsName() == "" {
 		return nil
 	}
@@ -119,9 +115,6 @@ func (a *Agent) stateOf(d *pb.DeviceInventory) *pb.DeviceInventory {
 func (a *Agent) exposures(now time.Time, c inventory.Change) []*pb.Event {
 	if a.exposed == nil {
 		return nil
-	}
-	for _, uid := range c.Merged {
-		a.exposed.Forget(uid)
 	}
 	if c.Type == event.TypeDeviceGone {
 		a.exposed.Forget(c.Device.GetUid())

@@ -12,6 +12,7 @@ import (
 	"github.com/amoskys/amoskys/internal/inventory/oui"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/scan"
+	"github.com/amoskys/amoskys/internal/scan/ask"
 )
 
 const (
@@ -32,7 +33,7 @@ func (a *Agent) rounds(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		plan, err := a.cfg.Discovery.plan()
-		if err == nil && within(ctx, plan.Hours) == nil { // tasks may be asked for meanwhile
+		if err == nil && plan.Hours.Wait(ctx) == nil { // tasks may be asked for meanwhile
 			err = a.scan(ctx, plan, false, nil, nil)
 		}
 		if ctx.Err() != nil {
@@ -62,8 +63,8 @@ func (a *Agent) scan(ctx context.Context, plan scan.Plan, anew bool, each func(*
 	if progress == nil {
 		progress = func(scan.Progress) {}
 	}
-	asks := newAsker(&a.cfg.Discovery, plan)
-	free := make(chan struct{}, asks.hosts)
+	r := &round{plan: plan, asks: ask.New(plan, identifying), anew: anew}
+	free := make(chan struct{}, r.asks.AtOnce())
 	var hosts sync.WaitGroup
 	var telling sync.Mutex
 	err := scan.Run(ctx, plan, func(h scan.Host) {
@@ -74,7 +75,7 @@ func (a *Agent) scan(ctx context.Context, plan scan.Plan, anew bool, each func(*
 		}
 		hosts.Go(func() {
 			defer func() { <-free }()
-			d := a.found(ctx, &h, asks, anew)
+			d := a.found(ctx, r, &h)
 			if d != nil && each != nil {
 				telling.Lock()
 				defer telling.Unlock()
@@ -87,13 +88,20 @@ func (a *Agent) scan(ctx context.Context, plan scan.Plan, anew bool, each func(*
 	return err
 }
 
+// round is one scan.
+type round struct {
+	plan scan.Plan
+	asks *ask.Asker
+	anew bool // every port is asked what it is, whenever that was done
+}
+
 // found identifies a host and gives it to the keeper; it returns the state of the device.
-func (a *Agent) found(ctx context.Context, h *scan.Host, asks *asker, anew bool) *pb.DeviceInventory {
+func (a *Agent) found(ctx context.Context, r *round, h *scan.Host) *pb.DeviceInventory {
 	d := a.describe(h)
 	if h.AllOpen {
 		d.Evidence = append(d.Evidence, "accepts connections on every port, so that its ports say nothing")
 	} else {
-		a.identify(ctx, h, d, asks, anew)
+		a.identify(ctx, r, h, d)
 	}
 	if ctx.Err() != nil {
 		return nil // half of it would close ports that are open
@@ -103,9 +111,9 @@ func (a *Agent) found(ctx context.Context, h *scan.Host, asks *asker, anew bool)
 			return false
 		}
 		if protocol == "udp" {
-			return slices.Contains(asks.plan.UDP, uint16(port))
+			return slices.Contains(r.plan.UDP, uint16(port))
 		}
-		_, is := slices.BinarySearch(asks.plan.Ports, uint16(port))
+		_, is := slices.BinarySearch(r.plan.Ports, uint16(port))
 		return is
 	}
 	for _, n := range namesOf(h) {

@@ -177,8 +177,8 @@ func lookAtPort(p *pb.Port, now time.Time) []sighting {
 // grace is how long after its end a certificate is not told: clocks differ.
 const grace = 24 * time.Hour
 
-// event writes a finding.
-func (s *sighting) event(d *pb.DeviceInventory, status string, now time.Time) *pb.Event {
+// event writes the finding with a uid.
+func (s *sighting) event(d *pb.DeviceInventory, uid, status string, now time.Time) *pb.Event {
 	p := profiles()[s.kind]
 	observables := map[string]string{"device.uid": d.GetUid()}
 	put := func(key, value string) {
@@ -198,7 +198,7 @@ func (s *sighting) event(d *pb.DeviceInventory, status string, now time.Time) *p
 		put(key, value)
 	}
 	f := &pb.DetectionFinding{
-		Uid: s.uid(d.GetUid()), Title: p.title, Description: s.description,
+		Uid: uid, Title: p.title, Description: s.description,
 		RuleId: "scanner." + string(s.kind), RuleName: p.title,
 		Tactics: []string{p.tactic}, Techniques: []string{p.technique},
 		Confidence: p.confidence, RiskScore: float64(p.severity) * 20 * p.confidence,
@@ -208,6 +208,11 @@ func (s *sighting) event(d *pb.DeviceInventory, status string, now time.Time) *p
 		Type: TypePrefix + string(s.kind), Time: timestamppb.New(now), Severity: p.severity,
 		Body: &pb.Event_Finding{Finding: f},
 	}
+}
+
+// key tells the findings of one device apart.
+func (s *sighting) key() string {
+	return fmt.Sprintf("%s\x00%d\x00%s\x00%s", s.kind, s.port, s.protocol, s.what)
 }
 
 // uid names a finding, the same for the same device, port and thing.

@@ -102,6 +102,26 @@ func TestOnce(t *testing.T) {
 	}
 }
 
+// TestOtherUID: a device that gets another uid keeps its findings, and two that prove to
+// be one have each once.
+func TestOtherUID(t *testing.T) {
+	telnet := []*pb.Port{{Port: 23, Protocol: "tcp", Service: "telnet"}}
+	w := watch(t)
+	first := w.Observe(today, &pb.DeviceInventory{Uid: "mac", Ports: telnet})[0].GetFinding().GetUid()
+	if again := w.Observe(today, &pb.DeviceInventory{Uid: "serial", FormerUids: []string{"mac"}, Ports: telnet}); len(again) != 0 {
+		t.Errorf("told again: %v", again)
+	}
+	second := w.Observe(today, &pb.DeviceInventory{Uid: "other", Ports: telnet})[0].GetFinding().GetUid()
+	one := &pb.DeviceInventory{Uid: "serial", FormerUids: []string{"other", "mac"}, Ports: telnet}
+	if over := w.Observe(today, one); len(over) != 1 || over[0].GetFinding().GetUid() != second || over[0].GetFinding().GetStatus() != "resolved" {
+		t.Errorf("what is told of one device that were two: %v", over)
+	}
+	one.Ports = nil
+	if over := w.Observe(today, one); len(over) != 1 || over[0].GetFinding().GetUid() != first || over[0].GetFinding().GetStatus() != "resolved" {
+		t.Errorf("told of its end: %v", over)
+	}
+}
+
 // FuzzFacts: no file of facts stops us.
 func FuzzFacts(f *testing.F) {
 	f.Add("end_of_life:\n  - {product: A, source: s, versions: {\"1\": \"2020-01-01\"}}\n", "A", "1.2")

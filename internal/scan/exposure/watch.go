@@ -17,13 +17,20 @@ const maxDevices = 65536
 type Watch struct {
 	facts *Facts
 	off   map[Kind]bool
-	known map[string]map[string]sighting // by uid of the device, by uid of the finding
+	known map[string]map[string]told // by uid of the device, by key of the sighting
 	full  uint64
+}
+
+// told is a finding that was told, by the uid that it had then: a device that gets
+// another uid keeps its findings.
+type told struct {
+	sighting
+	uid string
 }
 
 // NewWatch tells all kinds but disabled.
 func NewWatch(f *Facts, disabled ...Kind) *Watch {
-	w := &Watch{facts: f, off: map[Kind]bool{}, known: map[string]map[string]sighting{}}
+	w := &Watch{facts: f, off: map[Kind]bool{}, known: map[string]map[string]told{}}
 	for _, k := range disabled {
 		w.off[k] = true
 	}
@@ -37,30 +44,37 @@ func (w *Watch) Observe(now time.Time, d *pb.DeviceInventory) []*pb.Event {
 	if d.GetUid() == "" {
 		return nil
 	}
-	before := w.known[d.GetUid()]
-	current := map[string]sighting{}
+	before, doubles := w.before(d)
+	current := map[string]told{}
 	for _, s := range w.facts.look(d, now) {
 		if !w.off[s.kind] {
-			current[s.uid(d.GetUid())] = s
+			current[s.key()] = told{s, s.uid(d.GetUid())}
 		}
 	}
-	if before == nil && len(current) > 0 && len(w.known) >= maxDevices {
+	if len(before) == 0 && len(current) > 0 && len(w.known) >= maxDevices {
 		w.full++
 		return nil
 	}
 	var events []*pb.Event
-	for _, uid := range slices.Sorted(maps.Keys(current)) {
-		if _, told := before[uid]; !told {
-			s := current[uid]
-			events = append(events, s.event(d, "new", now))
+	for _, key := range slices.Sorted(maps.Keys(current)) {
+		t := current[key]
+		if was, is := before[key]; is {
+			current[key] = told{t.sighting, was.uid}
+			continue
+		}
+		events = append(events, t.event(d, t.uid, "new", now))
+	}
+	over := func(t told, why string) {
+		t.description = strings.TrimSuffix(t.description, ".") + "; " + why + "."
+		events = append(events, t.event(d, t.uid, "resolved", now))
+	}
+	for _, key := range slices.Sorted(maps.Keys(before)) {
+		if _, still := current[key]; !still {
+			over(before[key], "this is over")
 		}
 	}
-	for _, uid := range slices.Sorted(maps.Keys(before)) {
-		if _, still := current[uid]; !still {
-			s := before[uid]
-			s.description = strings.TrimSuffix(s.description, ".") + "; this is over."
-			events = append(events, s.event(d, "resolved", now))
-		}
+	for _, t := range doubles {
+		over(t, "this was told of the same device under another uid, too")
 	}
 	if len(current) == 0 {
 		delete(w.known, d.GetUid())
@@ -70,8 +84,32 @@ func (w *Watch) Observe(now time.Time, d *pb.DeviceInventory) []*pb.Event {
 	return events
 }
 
-// Forget drops what is known of a device that is gone or that became another; nothing
-// is told of it.
+// before takes what was told of a device by its uid and by those that it had, and what
+// of that was told twice, before two devices proved to be one.
+func (w *Watch) before(d *pb.DeviceInventory) (before map[string]told, doubles []told) {
+	before = w.known[d.GetUid()]
+	for _, former := range d.GetFormerUids() {
+		was := w.known[former]
+		if was == nil || former == d.GetUid() {
+			continue
+		}
+		delete(w.known, former)
+		if before == nil {
+			before = was
+			continue
+		}
+		for _, key := range slices.Sorted(maps.Keys(was)) {
+			if _, is := before[key]; is {
+				doubles = append(doubles, was[key])
+			} else {
+				before[key] = was[key]
+			}
+		}
+	}
+	return before, doubles
+}
+
+// Forget drops what is known of a device that is gone; nothing is told of it.
 func (w *Watch) Forget(uid string) { delete(w.known, uid) }
 
 // Full is how often a device was left out as too many have findings.
