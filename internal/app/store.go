@@ -25,6 +25,7 @@ import (
 	"github.com/amoskys/amoskys/internal/devices"
 	"github.com/amoskys/amoskys/internal/dial"
 	"github.com/amoskys/amoskys/internal/identity"
+	"github.com/amoskys/amoskys/internal/metrics"
 	"github.com/amoskys/amoskys/internal/node/child"
 	"github.com/amoskys/amoskys/internal/node/ports"
 	"github.com/amoskys/amoskys/internal/obs"
@@ -101,7 +102,11 @@ func runStore(ctx context.Context, home config.Home, cfg store.Config, logger *s
 	}
 	options := answersOptions(conn, engine, feed)
 	var inventory *devices.Inventory
-	options.Status = func() *pb.StoreStatus { return withDevices(feed.Status(), inventory) }
+	readings, err := newReadings(home, &cfg.TSDB, believed, logger)
+	if err != nil {
+		return err
+	}
+	options.Status = func() *pb.StoreStatus { return withFaults(feed.Status(), inventory.Status, readings.Status) }
 	service := answers.New(options)
 	if inventory, err = newInventory(conn, home, service, believed, registry, logger); err != nil {
 		return err
@@ -114,7 +119,7 @@ func runStore(ctx context.Context, home config.Home, cfg store.Config, logger *s
 	if err != nil {
 		return err
 	}
-	p := &storeParts{clock: believed, server: server, follower: follower, engine: engine, feed: feed, devices: inventory, logger: logger}
+	p := &storeParts{clock: believed, server: server, follower: follower, engine: engine, feed: feed, devices: inventory, readings: readings, logger: logger}
 	return p.run(ctx)
 }
 
@@ -145,6 +150,7 @@ type storeParts struct {
 	engine   *keeper.Keeper
 	feed     *ingest.Ingest
 	devices  *devices.Inventory
+	readings *metrics.DB
 	logger   *slog.Logger
 }
 
@@ -171,6 +177,7 @@ func (p *storeParts) run(ctx context.Context) error {
 		begin("engine", p.engine.Run),
 		begin("reading the log", p.feed.Run),
 		begin("devices", p.runDevices),
+		begin("metrics", p.runReadings),
 		begin("revocations", func(ctx context.Context) error { return p.follower.Run(ctx, p.server.CutRevoked) }),
 		begin("server", p.server.Run),
 	}
@@ -199,15 +206,37 @@ func newInventory(
 	})
 }
 
-// withDevices adds to the store's status that the inventory of devices has a fault.
-func withDevices(s *pb.StoreStatus, inventory *devices.Inventory) *pb.StoreStatus {
-	if state, reason := inventory.Status(); state != "ok" {
+// withFaults adds to the store's status what else in its process has a fault.
+func withFaults(s *pb.StoreStatus, others ...func() (state, reason string)) *pb.StoreStatus {
+	for _, other := range others {
+		state, reason := other()
+		if state == "ok" {
+			continue
+		}
 		if s.GetState() == "ok" {
 			s.State = state
 		}
 		s.Reason = strings.TrimPrefix(s.GetReason()+"; "+reason, "; ")
 	}
 	return s
+}
+
+// newReadings returns the database of readings.
+func newReadings(home config.Home, cfg *store.TSDBConfig, believed *clock.Clock, logger *slog.Logger) (*metrics.DB, error) {
+	return metrics.New(metrics.Options{
+		Path: home.Path(cfg.Path), Logger: logger, Now: believed.Now,
+		Retention: cfg.Retention(), RetentionBytes: int64(cfg.RetentionSizeMB) << 20,
+	})
+}
+
+// runReadings keeps the readings of all agents until ctx ends. Events can be searched
+// whatever becomes of them, so that nothing there ends the store.
+func (p *storeParts) runReadings(ctx context.Context) error {
+	if err := p.readings.Run(ctx); err != nil {
+		p.logger.ErrorContext(ctx, "the database of metrics has ended: the rest of the store goes on", obs.KeyError, err)
+	}
+	<-ctx.Done()
+	return nil
 }
 
 // runDevices makes the inventory of devices until ctx ends. Events can be searched

@@ -26,6 +26,7 @@ type Config struct {
 	Hub     dial.HubConfig       `yaml:"hub"`
 	TLS     TLSConfig            `yaml:"tls"`
 	Store   KeepConfig           `yaml:"store"`
+	TSDB    TSDBConfig           `yaml:"tsdb"`
 	Metrics MetricsConfig        `yaml:"metrics"`
 	Logging config.LoggingConfig `yaml:"logging"`
 }
@@ -62,6 +63,18 @@ func (k *KeepConfig) Retention() time.Duration {
 	return time.Duration(k.RetentionDays) * 24 * time.Hour
 }
 
+// TSDBConfig is about the readings of all agents, and for how long they are kept.
+type TSDBConfig struct {
+	Path            string `yaml:"path"`
+	RetentionDays   int    `yaml:"retention_days"`
+	RetentionSizeMB int    `yaml:"retention_size_mb"` // 0: no bound
+}
+
+// Retention is how long readings are kept.
+func (t *TSDBConfig) Retention() time.Duration {
+	return time.Duration(t.RetentionDays) * 24 * time.Hour
+}
+
 // MetricsConfig is about the Prometheus endpoint.
 type MetricsConfig struct {
 	Enabled bool   `yaml:"enabled"`
@@ -85,6 +98,7 @@ func DefaultConfig() Config {
 		Hub:     dial.DefaultHub("store"),
 		TLS:     TLSConfig{CertFile: "certs/store.crt", KeyFile: "certs/store.key", CACert: "certs/ca.crt"},
 		Store:   KeepConfig{Engine: VictoriaLogs, Path: "data/store", RetentionDays: 30, RetentionByType: map[string]int{}, MinFreeMB: 500},
+		TSDB:    TSDBConfig{Path: "data/metrics", RetentionDays: 400, RetentionSizeMB: 4096},
 		Metrics: MetricsConfig{Enabled: true, Host: "127.0.0.1", Port: 9092},
 		Logging: config.DefaultLogging(),
 	}
@@ -113,6 +127,7 @@ func (c *Config) Validate(v *config.Check) {
 	v.NotEmpty("tls.key_file", c.TLS.KeyFile)
 	v.NotEmpty("tls.ca_cert", c.TLS.CACert)
 	c.validateKeep(v)
+	c.TSDB.validate(v.Under("tsdb"))
 	if c.Metrics.Host != "" {
 		v.Host("metrics.host", c.Metrics.Host)
 	}
@@ -135,6 +150,17 @@ func (c *Config) validateKeep(v *config.Check) {
 			v.Add(key, "is not a type of events: lower-case words joined by dots, such as process.exit")
 		}
 		v.Range(key, c.Store.RetentionByType[name], 1, c.Store.RetentionDays)
+	}
+}
+
+// leastTSDBMB holds the head of a small database and its log.
+const leastTSDBMB = 128
+
+func (t *TSDBConfig) validate(v *config.Check) {
+	v.NotEmpty("path", t.Path)
+	v.Range("retention_days", t.RetentionDays, 1, mostRetentionDays)
+	if t.RetentionSizeMB != 0 {
+		v.Range("retention_size_mb", t.RetentionSizeMB, leastTSDBMB, 1<<30)
 	}
 }
 

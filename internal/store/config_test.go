@@ -39,6 +39,9 @@ func TestConfigFaults(t *testing.T) {
 		{"store: {retention_by_type: {process.exit: 31}}", "must be from 1 to 30"},
 		{"store: {retention_by_type: {Exit: 3}}", "is not a type of events"},
 		{"store: {retention_day: 3}", `did you mean "retention_days"?`},
+		{"tsdb: {path: ''}", "tsdb.path: must not be empty"},
+		{"tsdb: {retention_days: 0}", "tsdb.retention_days"},
+		{"tsdb: {retention_size_mb: 1}", "tsdb.retention_size_mb"},
 		{"metrics: {port: 5002}", "metrics.port: is the same as server.port"},
 		{"logging: {level: LOUD}", "valid: DEBUG"},
 	}
