@@ -45,6 +45,8 @@ no time or no type, and one that is of another host than its sender's certificat
 A type is of two or more words of ` + "`a-z`, `0-9` and `_`" + `, joined by dots. ` + "`audit.*` and `finding.*`" + ` are reserved.
 An event about another host or a device says so: ` + "`observer`" + ` is who saw it, ` + "`host`" + ` or ` + "`about`" + ` whom it is about.
 ` + "`publisher`" + ` is who sent it, filled in from the certificate by whoever reads the log.
+` + "`metrics_only`" + ` marks a reading between two that are kept: its numbers are in the metrics, and the store leaves the
+event out. It counts in readings alone: ` + "`process.sample`, `snmp.reading`, `metric.*`, `agent.health` and `hub.health`" + `.
 [security.md](security.md) says who may send what.
 
 The tables give each attribute's name in queries and results, and its names in ECS and OCSF. A query

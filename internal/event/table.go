@@ -48,6 +48,7 @@ func envelopeRows() []row {
 		{"about.mac", "about.mac", "", ""},
 		{"about.type", "about.type", "", ""},
 		{"publisher", "publisher", "metadata.log_provider", "publisher"},
+		{"metrics_only", "metrics_only", "", ""},
 	}
 }
 

@@ -515,6 +515,10 @@ type Event struct {
 	// SPIFFE id of the certificate that the event came with. Readers of the log
 	// fill it in from the record; the hub refuses an event that carries it.
 	Publisher string `protobuf:"bytes,11,opt,name=publisher,proto3" json:"publisher,omitempty"`
+	// A reading between two that are kept: its numbers go to the metrics, and the
+	// store leaves the event out. It holds for readings alone, such as
+	// process.sample; an event of any other type is stored all the same.
+	MetricsOnly bool `protobuf:"varint,12,opt,name=metrics_only,json=metricsOnly,proto3" json:"metrics_only,omitempty"`
 	// Types that are valid to be assigned to Body:
 	//
 	//	*Event_Process
@@ -638,6 +642,13 @@ func (x *Event) GetPublisher() string {
 		return x.Publisher
 	}
 	return ""
+}
+
+func (x *Event) GetMetricsOnly() bool {
+	if x != nil {
+		return x.MetricsOnly
+	}
+	return false
 }
 
 func (x *Event) GetBody() isEvent_Body {
@@ -3028,7 +3039,7 @@ var File_amoskys_v1_event_proto protoreflect.FileDescriptor
 const file_amoskys_v1_event_proto_rawDesc = "" +
 	"\n" +
 	"\x16amoskys/v1/event.proto\x12\n" +
-	"amoskys.v1\x1a\x1aamoskys/v1/inventory.proto\x1a\x1aamoskys/v1/protocols.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcc\b\n" +
+	"amoskys.v1\x1a\x1aamoskys/v1/inventory.proto\x1a\x1aamoskys/v1/protocols.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xef\b\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x12\n" +
@@ -3041,7 +3052,8 @@ const file_amoskys_v1_event_proto_rawDesc = "" +
 	"\bobserver\x18\t \x01(\v2\x10.amoskys.v1.HostR\bobserver\x12(\n" +
 	"\x05about\x18\n" +
 	" \x01(\v2\x12.amoskys.v1.DeviceR\x05about\x12\x1c\n" +
-	"\tpublisher\x18\v \x01(\tR\tpublisher\x127\n" +
+	"\tpublisher\x18\v \x01(\tR\tpublisher\x12!\n" +
+	"\fmetrics_only\x18\f \x01(\bR\vmetricsOnly\x127\n" +
 	"\aprocess\x18\x14 \x01(\v2\x1b.amoskys.v1.ProcessActivityH\x00R\aprocess\x127\n" +
 	"\anetwork\x18\x15 \x01(\v2\x1b.amoskys.v1.NetworkActivityH\x00R\anetwork\x12.\n" +
 	"\x04file\x18\x16 \x01(\v2\x18.amoskys.v1.FileActivityH\x00R\x04file\x12D\n" +
