@@ -1,119 +1,114 @@
 package snmp
 
 import (
-	"context"
-	"errors"
-	"fmt"
+	"slices"
 	"time"
 )
 
-// How long a credential rests that did not open a device, and how often a device may
-// refuse us. Devices that lock users out do so after three to five wrong passwords
+// How long a credential rests that a device has refused, and how often a device may
+// refuse users. Devices that lock users out do so after three to five wrong passwords
 // within some minutes.
 const (
-	firstSilence  = time.Minute
-	longestSilent = time.Hour
 	firstRefusal  = 30 * time.Minute
-	longestRefuse = 24 * time.Hour
+	longestRest   = 24 * time.Hour
 	refusalWindow = 15 * time.Minute
 	refusalsIn    = 2 // in one window
-	missesAllowed = 3 // of one that has worked
 )
-
-// ErrResting is a device of which no credential may be tried now.
-var ErrResting = errors.New("no credential may be tried yet")
 
 // Attempts says which of several credentials may be tried at one device, and when,
 // so that no user is ever locked out. It is not safe for concurrent use.
 //
 //	what happened   what it means for the credential
-//	opened          it alone is tried from now on
-//	silence         it rests for a minute, then two, four, up to an hour; one
-//	                that has worked is tried alone three times more before
-//	                others have their turn
+//	opened          nothing stands against it
 //	refused         it rests for half an hour, then one, two, up to a day; after two
 //	                refusals within a quarter of an hour no user is tried until
 //	                that is over
+//
+// Silence means nothing here: how often a device is asked that does not answer is for
+// the caller to say. To versions 1 and 2c a wrong community is silence.
 type Attempts struct {
 	credentials []Credential
 	tries       []attempt
-	works       int // the one that opened the device last; -1 is none
-	misses      int // how often that one met silence since
-	refusals    []time.Time
+	recent      []time.Time // of the last refusals, the oldest first
 }
 
 type attempt struct {
-	next     time.Time // it may be tried again then
-	silences int
 	refusals int
+	last     time.Time // when it was refused
+	next     time.Time // it may be tried again then
 }
 
-// NewAttempts begins with the credentials in the order in which they are tried.
-func NewAttempts(credentials []Credential) *Attempts {
-	return &Attempts{credentials: credentials, tries: make([]attempt, len(credentials)), works: -1}
+// Refusal is what Attempts remembers of one credential, for the caller to keep.
+type Refusal struct {
+	// Credential is its place in the list.
+	Credential int
+	// Times is how often in a row it was refused.
+	Times int
+	// Last is when it was refused last, Next when it may be tried again.
+	Last, Next time.Time
 }
 
-// Next returns the credential that may be tried now, and false if none may.
-func (a *Attempts) Next(now time.Time) (int, bool) {
-	if a.works >= 0 && a.misses < missesAllowed {
-		return a.works, true
-	}
-	for i := range a.tries {
-		if !a.due(i).After(now) {
-			return i, true
+// NewAttempts begins with nothing against any of the credentials. Of the refusals, which
+// an earlier Attempts gave, those of credentials that are not there are left out.
+func NewAttempts(credentials []Credential, refusals ...Refusal) *Attempts {
+	a := &Attempts{credentials: credentials, tries: make([]attempt, len(credentials))}
+	for _, r := range refusals {
+		if r.Credential < 0 || r.Credential >= len(a.tries) || r.Times < 1 {
+			continue
+		}
+		a.tries[r.Credential] = attempt{refusals: r.Times, last: r.Last, next: r.Next}
+		if credentials[r.Credential].version() == V3 {
+			a.recent = append(a.recent, r.Last)
 		}
 	}
-	return 0, false
+	slices.SortFunc(a.recent, time.Time.Compare)
+	a.recent = a.recent[max(0, len(a.recent)-refusalsIn):]
+	return a
 }
 
-// Due returns when the next credential may be tried: now, or later.
-func (a *Attempts) Due(now time.Time) time.Time {
-	if _, ok := a.Next(now); ok || len(a.tries) == 0 {
-		return now
-	}
-	first := a.due(0)
-	for i := range a.tries {
-		if at := a.due(i); at.Before(first) {
-			first = at
-		}
-	}
-	return first
-}
-
-// due is when credential i may be tried.
-func (a *Attempts) due(i int) time.Time {
+// Due returns when credential i may be tried: a time that is not after now means at once.
+func (a *Attempts) Due(i int) time.Time {
 	at := a.tries[i].next
-	if a.credentials[i].version() != V3 || len(a.refusals) < refusalsIn {
+	if a.credentials[i].version() != V3 || len(a.recent) < refusalsIn {
 		return at
 	}
-	if pause := a.refusals[len(a.refusals)-refusalsIn].Add(refusalWindow); pause.After(at) {
+	if pause := a.recent[0].Add(refusalWindow); pause.After(at) {
 		return pause
 	}
 	return at
 }
 
-// Note records how trying credential i went: nil is that the device let it in.
-func (a *Attempts) Note(now time.Time, i int, err error) {
+// Opened records that the device let credential i in.
+func (a *Attempts) Opened(i int) { a.tries[i] = attempt{} }
+
+// Refused records that the device refused credential i, as the function Refused says of
+// an error.
+func (a *Attempts) Refused(now time.Time, i int) {
 	t := &a.tries[i]
-	switch {
-	case err == nil:
-		*t = attempt{}
-		a.works, a.misses = i, 0
-	case errors.Is(err, context.Canceled):
-	case Refused(err):
-		t.refusals++
-		t.next = now.Add(backOff(firstRefusal, longestRefuse, t.refusals))
-		a.refusals = append(a.refusals[max(0, len(a.refusals)+1-refusalsIn):], now)
-		if a.works == i {
-			a.works = -1
-		}
-	default:
-		if a.works == i {
-			a.misses++
-		}
-		t.silences++
-		t.next = now.Add(backOff(firstSilence, longestSilent, t.silences))
+	t.refusals++
+	t.last, t.next = now, now.Add(backOff(firstRefusal, longestRest, t.refusals))
+	if a.credentials[i].version() == V3 {
+		a.recent = append(a.recent[max(0, len(a.recent)+1-refusalsIn):], now)
 	}
+}
+
+// Forgive has every credential tried again as soon as no user can be locked out by it, as
+// when a person says that passwords were mended.
+func (a *Attempts) Forgive() {
+	for i := range a.tries {
+		a.tries[i].next = time.Time{}
+	}
+}
+
+// Refusals are what stands against the credentials, in their order.
+func (a *Attempts) Refusals() []Refusal {
+	var out []Refusal
+	for i, t := range a.tries {
+		if t.refusals > 0 {
+			out = append(out, Refusal{Credential: i, Times: t.refusals, Last: t.last, Next: t.next})
+		}
+	}
+	return out
 }
 
 // backOff doubles first with each failure after the first one.
@@ -124,38 +119,3 @@ func backOff(first, longest time.Duration, failures int) time.Duration {
 	}
 	return d
 }
-
-// OpenAny opens a device with the first of the credentials that it lets in, as far
-// as a allows to try them, and returns which one that was. What it asks is when the
-// device started. A host that says that nobody listens is not asked with the others.
-func OpenAny(ctx context.Context, t Target, credentials []Credential, a *Attempts, now func() time.Time) (*Client, int, error) {
-	var failed error
-	for range credentials {
-		i, ok := a.Next(now())
-		if !ok {
-			break
-		}
-		t.Credential = credentials[i]
-		c, err := Open(ctx, t)
-		if err != nil {
-			return nil, 0, err
-		}
-		_, err = c.Get(ctx, sysUpTime)
-		a.Note(now(), i, err)
-		if err == nil {
-			return c, i, nil
-		}
-		c.Close()
-		failed = fmt.Errorf("%v: %w", t.Credential, err)
-		if ctx.Err() != nil || errors.Is(err, ErrRefused) || errors.Is(err, ErrUnreachable) {
-			break
-		}
-	}
-	if failed == nil {
-		return nil, 0, fmt.Errorf("open %s: %w; the next one at %s", t.Addr, ErrResting, a.Due(now()).UTC().Format(time.RFC3339))
-	}
-	return nil, 0, fmt.Errorf("open %s with %w", t.Addr, failed)
-}
-
-// sysUpTime is when the device's agent started (RFC 3418).
-const sysUpTime = "1.3.6.1.2.1.1.3.0"

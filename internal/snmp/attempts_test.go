@@ -1,13 +1,11 @@
 package snmp_test
 
 import (
-	"errors"
 	"fmt"
 	"testing"
 	"time"
 
 	"github.com/amoskys/amoskys/internal/snmp"
-	"github.com/amoskys/amoskys/internal/snmp/snmptest"
 )
 
 // Two communities and three users.
@@ -21,6 +19,9 @@ func several() []snmp.Credential {
 	return all
 }
 
+// TestAttemptsAtADeviceThatRefusesUsers: whatever is asked for how often, no device meets
+// more than two wrong passwords within a quarter of an hour; the program may start anew
+// in between.
 func TestAttemptsAtADeviceThatRefusesUsers(t *testing.T) {
 	t.Parallel()
 	a := snmp.NewAttempts(several())
@@ -28,17 +29,17 @@ func TestAttemptsAtADeviceThatRefusesUsers(t *testing.T) {
 	tried := map[int][]time.Duration{}
 	for at := time.Duration(0); at < 24*time.Hour; at += time.Minute {
 		now := start.Add(at)
-		for range 5 { // one round over all of them a minute
-			i, ok := a.Next(now)
-			if !ok {
-				break
+		for i := range several() { // one round over all of them a minute
+			if a.Due(i).After(now) {
+				continue
 			}
 			tried[i] = append(tried[i], at)
-			err := snmp.ErrTimeout
 			if i >= 2 {
-				err = snmp.ErrPassword
+				a.Refused(now, i)
 			}
-			a.Note(now, i, err)
+		}
+		if at%(7*time.Minute) == 0 {
+			a = snmp.NewAttempts(several(), a.Refusals()...)
 		}
 	}
 	var refused []time.Duration
@@ -59,69 +60,36 @@ func TestAttemptsAtADeviceThatRefusesUsers(t *testing.T) {
 			t.Errorf("%d refusals within a quarter of an hour from %s on", within, at)
 		}
 	}
-	if n := len(tried[0]); n < 24 || n > 40 {
-		t.Errorf("the first community was tried %d times in a day", n)
-	}
-	now := start.Add(24 * time.Hour)
-	if due := a.Due(now); due.Before(now) || due.Sub(now) > time.Hour {
-		t.Errorf("the next one is due %s later", due.Sub(now))
+	if n := len(tried[0]); n != 24*60 {
+		t.Errorf("the first community was held back: %d times in a day", n)
 	}
 }
 
-func TestAttemptsKeepToWhatWorks(t *testing.T) {
+func TestAttemptsForgive(t *testing.T) {
 	t.Parallel()
-	a := snmp.NewAttempts(several())
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	next := func(want int) {
-		t.Helper()
-		if i, ok := a.Next(now); !ok || i != want {
-			t.Fatalf("next is %d, %t; want %d", i, ok, want)
-		}
+	a := snmp.NewAttempts(several())
+	a.Refused(now, 2)
+	if due := a.Due(2); due.Sub(now) != 30*time.Minute {
+		t.Errorf("due after %s", due.Sub(now))
 	}
-	next(0)
-	a.Note(now, 0, snmp.ErrTimeout)
-	next(1)
-	a.Note(now, 1, nil)
-	for range 3 { // the device is away: others have no turn yet
-		next(1)
-		a.Note(now, 1, snmp.ErrTimeout)
+	a.Forgive()
+	if a.Due(2).After(now) {
+		t.Error("one refusal is not forgiven")
 	}
-	next(2)
-	a.Note(now, 2, nil)
-	next(2)
-	a.Note(now, 2, snmp.ErrPassword) // the password was changed
-	if i, ok := a.Next(now); !ok || i == 2 {
-		t.Errorf("next is %d, %t", i, ok)
+	a.Refused(now, 2)
+	a.Forgive()
+	if due := a.Due(3); due.Sub(now) != 15*time.Minute {
+		t.Errorf("after two refusals a user is due after %s", due.Sub(now))
 	}
-}
-
-func TestOpenAny(t *testing.T) {
-	t.Parallel()
-	all := several()
-	d := snmptest.NewDevice("second", snmptest.Load(t, small))
-	d.Users = all[4:]
-	_, at := snmptest.Start(t, d)
-	target := snmp.Target{Addr: at, Timeout: 300 * time.Millisecond}
-	a := snmp.NewAttempts(all)
-	c, i, err := snmp.OpenAny(t.Context(), target, all, a, time.Now)
-	if err != nil || i != 1 {
-		t.Fatalf("opened with %d, %v", i, err)
+	if a.Due(0).After(now) {
+		t.Error("a community has to wait")
 	}
-	c.Close()
-
-	users := all[2:]
-	a = snmp.NewAttempts(users)
-	_, _, err = snmp.OpenAny(t.Context(), target, users, a, time.Now)
-	if !errors.Is(err, snmp.ErrUser) {
-		t.Errorf("got %v", err) // two of them were refused, and the third has to wait
+	a.Opened(2)
+	if got := a.Refusals(); len(got) != 0 {
+		t.Errorf("%+v stands against what opens", got)
 	}
-	_, _, err = snmp.OpenAny(t.Context(), target, users, a, time.Now)
-	if !errors.Is(err, snmp.ErrResting) {
-		t.Errorf("got %v", err)
+	if snmp.NewAttempts(several(), snmp.Refusal{Credential: 9, Times: 1}, snmp.Refusal{Credential: -1, Times: 1}).Refusals() != nil {
+		t.Error("refusals of credentials that are not there")
 	}
-	later := func() time.Time { return time.Now().Add(20 * time.Minute) }
-	if c, i, err = snmp.OpenAny(t.Context(), target, users, a, later); err != nil || i != 2 {
-		t.Fatalf("opened with %d, %v", i, err)
-	}
-	c.Close()
 }

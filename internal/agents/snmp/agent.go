@@ -137,7 +137,7 @@ func (a *Agent) recall() {
 		var m memory
 		if m, err = parseMemory(b); err == nil {
 			a.book.restore(m, a.search.covers, now, a.o.Interval)
-			a.search.restore(m.Wrong)
+			a.search.trials.restore(m.Wrong)
 		}
 	}
 	faults = append(faults, err)
@@ -157,7 +157,7 @@ func (a *Agent) recall() {
 
 // keep writes what outlasts a restart.
 func (a *Agent) keep() {
-	m := memory{Version: devicesVersion, Devices: a.book.kept(), Wrong: a.search.kept()}
+	m := memory{Version: devicesVersion, Devices: a.book.kept(), Wrong: a.search.trials.kept()}
 	err := writeMemory(a.o.DataDir, m)
 	if a.plugs != nil {
 		err = errors.Join(err, writeState(a.o.DataDir, placesFile, a.plugs.encode()))

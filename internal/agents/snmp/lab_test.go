@@ -216,8 +216,8 @@ traps: {listen: ""}
 	if d := l.book.find("127.0.3.1"); len(d) != 1 || d[0].Credential != "snmp.credentials[0]" || d[0].told.GetEngineId() == "" {
 		t.Errorf("found %+v", d)
 	}
-	if !l.search.isRefused(netip.AddrPortFrom(secret.Addr, at.Port()), "snmp.v3_credentials", time.Now().Add(5*time.Hour)) {
-		t.Error("a wrong password would be tried again within hours")
+	if !l.search.trials.rests(netip.AddrPortFrom(secret.Addr, at.Port()), "snmp.v3_credentials", time.Now().Add(20*time.Minute)) {
+		t.Error("a wrong password would be tried again at once")
 	}
 	l.rec.Wait(t, 10*time.Second, "an address that is silent and is not asked again at once", func([]*pb.Event) bool {
 		return l.search.isSilent(netip.MustParseAddr("127.0.3.3"), time.Now())

@@ -154,7 +154,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 func (m *metrics) collectParts(w sink) {
 	s := m.a.search
 	w.counter(m.probes, float64(s.probes.Load()))
-	w.counter(m.refused, float64(s.refused.Load()))
+	w.counter(m.refused, float64(s.trials.refused.Load()))
 	s.mu.Lock()
 	silent := len(s.silent)
 	s.mu.Unlock()

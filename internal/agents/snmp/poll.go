@@ -65,7 +65,7 @@ func (a *Agent) failed(ctx context.Context, d *device, now time.Time, err error)
 	d.mu.Lock()
 	d.failures++
 	first := d.failures == 1 && !d.LastSeen.IsZero()
-	d.fault, d.barred = err.Error(), snmp.Refused(err)
+	d.fault, d.barred = err.Error(), snmp.Refused(err) || errors.Is(err, errResting)
 	d.took = 0
 	d.next = d.due(now, a.o.Interval)
 	ev := failureEvent(d, err)
@@ -102,11 +102,12 @@ func (a *Agent) openFor(ctx context.Context, d *device, now time.Time) (result, 
 
 // open finds a credential and reads the device with it.
 //
-//	the credential of before | other credentials are tried
-//	-------------------------+------------------------------------------
-//	none                     | now, in order
-//	answers                  | never
-//	is refused, or silent    | seldom: see tryOthers
+//	the credential of before | it is sent                 | other credentials are tried
+//	-------------------------+----------------------------+------------------------------
+//	none                     |                            | now, in order
+//	answers                  | at each poll               | never
+//	is silent                | with the polls' back-off   | seldom: see tryOthers
+//	is refused               | as trials lets it          | seldom, and as trials lets them
 func (a *Agent) open(ctx context.Context, d *device, now time.Time) (result, error) {
 	d.mu.Lock()
 	name, failures, asked := d.Credential, d.failures, d.asked
@@ -118,12 +119,8 @@ func (a *Agent) open(ctx context.Context, d *device, now time.Time) (result, err
 	var err error
 	if known {
 		var r result
-		if r, err = a.read(ctx, d, c, now); err == nil {
-			a.search.right(d.at, c.name)
+		if r, err = a.readAs(ctx, d, c, now); err == nil {
 			return r, nil
-		}
-		if snmp.Refused(err) {
-			a.search.refuse(d.at, c.name, now)
 		}
 	}
 	if known && !tryOthers(failures, asked, now) {
@@ -140,6 +137,19 @@ func (a *Agent) open(ctx context.Context, d *device, now time.Time) (result, err
 	d.Credential = found.name
 	d.mu.Unlock()
 	return a.read(ctx, d, found, now)
+}
+
+// readAs reads a device with the credential that opened it before, unless that has to
+// rest, and remembers whether it was refused.
+func (a *Agent) readAs(ctx context.Context, d *device, c credential, now time.Time) (result, error) {
+	if due := a.search.trials.due(d.at, c.name); due.After(now) {
+		return result{}, fmt.Errorf("%w: %s is sent again after %s, or when somebody has the device polled", errResting, c.name, due.UTC().Format(time.RFC3339))
+	}
+	r, err := a.read(ctx, d, c, now)
+	if ctx.Err() == nil {
+		a.search.trials.note(d.at, c.name, err, now)
+	}
+	return r, err
 }
 
 // tryOthers says whether a device whose credential works no more is asked with the others:

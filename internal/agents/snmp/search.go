@@ -22,8 +22,7 @@ import (
 // credentials were refused.
 //
 // An address that is silent is asked again after an hour, then two, four … at most a day.
-// A credential that a device refuses is tried there again after six hours, then twelve …
-// at most a week, so that nobody is locked out.
+// How often a credential is tried that a device refuses, trials says.
 type search struct {
 	a         *Agent
 	addresses []netip.Addr
@@ -31,13 +30,12 @@ type search struct {
 	without   []netip.Prefix
 	pace      *pace
 	probes    atomic.Uint64 // requests sent
-	refused   atomic.Uint64 // credentials that a device refused
+	trials    *trials
 
 	running sync.Mutex // one search at a time
 
 	mu     sync.Mutex // guards what follows
 	silent map[netip.Addr]silence
-	wrong  map[trial]wrong
 	names  map[string]string // targets that are no addresses, and why they are not found
 }
 
@@ -47,19 +45,10 @@ type silence struct {
 	until int64 // Unix seconds
 }
 
-// trial is a credential at a device.
-type trial struct {
-	at         netip.AddrPort
-	credential string
-}
-
 // Bounds and waits of the search.
 const (
 	silentFirst  = time.Hour
 	silentMost   = 24 * time.Hour
-	wrongFirst   = 6 * time.Hour
-	wrongMost    = 7 * 24 * time.Hour
-	maxWrong     = 10_000
 	maxAtOnce    = 256
 	resolveEvery = 5 * time.Minute
 )
@@ -71,7 +60,7 @@ func newSearch(a *Agent) (*search, error) {
 	}
 	s := &search{
 		a: a, addresses: list, pace: newPace(a.cfg.Discovery.RatePerSecond),
-		silent: map[netip.Addr]silence{}, wrong: map[trial]wrong{}, names: map[string]string{},
+		trials: newTrials(a.credentials), silent: map[netip.Addr]silence{}, names: map[string]string{},
 	}
 	s.networks, s.without = prefixes(a.cfg.SNMP.ScanSubnets), prefixes(a.cfg.SNMP.Exclude)
 	return s, nil
@@ -240,31 +229,6 @@ func (s *search) note(addr netip.Addr, answered bool, now time.Time) {
 	s.silent[addr] = silence{times: min(was.times+1, 8), until: now.Add(wait).Unix()}
 }
 
-// try asks a device with each credential but one, in order, until one is taken. Those that
-// it has refused lately are left out.
-func (s *search) try(ctx context.Context, at netip.AddrPort, but string, now time.Time) (credential, error) {
-	err := fmt.Errorf("%w to any of the credentials", snmp.ErrTimeout)
-	for _, c := range s.a.credentials {
-		if c.name == but || s.isRefused(at, c.name, now) {
-			continue
-		}
-		tryErr := s.knock(ctx, at, c)
-		switch {
-		case tryErr == nil:
-			s.right(at, c.name)
-			return c, nil
-		case ctx.Err() != nil:
-			return credential{}, tryErr
-		case snmp.Refused(tryErr):
-			s.refuse(at, c.name, now)
-			err = tryErr
-		case errors.Is(tryErr, snmp.ErrRefused), errors.Is(tryErr, snmp.ErrUnreachable):
-			return credential{}, tryErr // another credential changes nothing
-		}
-	}
-	return credential{}, err
-}
-
 // knock asks for sysObjectID with one credential. Each packet takes its turn.
 func (s *search) knock(ctx context.Context, at netip.AddrPort, c credential) error {
 	client, err := snmp.Open(ctx, snmp.Target{Addr: at, Credential: c.Credential, Timeout: seconds(s.a.cfg.Discovery.TimeoutSeconds)})
@@ -289,87 +253,4 @@ func (s *search) knock(ctx context.Context, at netip.AddrPort, c credential) err
 		return fmt.Errorf("ask: %w", err)
 	}
 	return nil
-}
-
-func (s *search) isRefused(at netip.AddrPort, name string, now time.Time) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return now.Before(s.wrong[trial{at, name}].Until)
-}
-
-// refuse remembers that a device does not take a credential.
-func (s *search) refuse(at netip.AddrPort, name string, now time.Time) {
-	s.refused.Add(1)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	t := trial{at, name}
-	was, known := s.wrong[t]
-	if !known && len(s.wrong) >= maxWrong {
-		return // and the search is as slow as silence makes it
-	}
-	wait := min(wrongFirst<<min(was.Tries, 8), wrongMost)
-	s.wrong[t] = wrong{Addr: at.String(), Credential: name, Tries: was.Tries + 1, Until: now.Add(wait)}
-}
-
-// right forgets that a device did not take a credential.
-func (s *search) right(at netip.AddrPort, name string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.wrong, trial{at, name})
-}
-
-// kept is what outlasts a restart.
-func (s *search) kept() []wrong {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out := make([]wrong, 0, len(s.wrong))
-	for _, w := range s.wrong {
-		out = append(out, w)
-	}
-	slices.SortFunc(out, func(x, y wrong) int {
-		return slices.Compare([]string{x.Addr, x.Credential}, []string{y.Addr, y.Credential})
-	})
-	return out
-}
-
-func (s *search) restore(list []wrong) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, w := range list[:min(len(list), maxWrong)] {
-		if at, err := netip.ParseAddrPort(w.Addr); err == nil && w.Tries > 0 {
-			s.wrong[trial{at, w.Credential}] = w
-		}
-	}
-}
-
-// pace lets through so many a second.
-type pace struct {
-	every time.Duration
-
-	mu   sync.Mutex // guards next
-	next time.Time
-}
-
-func newPace(perSecond float64) *pace {
-	return &pace{every: time.Duration(float64(time.Second) / perSecond)}
-}
-
-// wait takes n turns and waits until they come, or ctx ends.
-func (p *pace) wait(ctx context.Context, n int) error {
-	p.mu.Lock()
-	now := time.Now()
-	if p.next.Before(now) {
-		p.next = now
-	}
-	until := p.next
-	p.next = p.next.Add(time.Duration(n) * p.every)
-	p.mu.Unlock()
-	timer := time.NewTimer(until.Sub(now))
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return fmt.Errorf("wait for a turn: %w", ctx.Err())
-	case <-timer.C:
-		return nil
-	}
 }

@@ -27,11 +27,12 @@ type memory struct {
 	Wrong   []wrong `json:"wrong,omitempty"`
 }
 
-// wrong is a credential that a device has refused, and until when it is not tried again.
+// wrong is a credential that a device has refused, when last, and until when it rests.
 type wrong struct {
 	Addr       string    `json:"addr"`
 	Credential string    `json:"credential"`
 	Tries      int       `json:"tries"`
+	Last       time.Time `json:"last,omitzero"`
 	Until      time.Time `json:"until"`
 }
 

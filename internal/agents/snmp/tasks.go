@@ -149,7 +149,9 @@ func (a *Agent) pollNow(ctx context.Context, c *task.Call) error {
 		return errors.New("it is being polled just now: its reading comes in a moment")
 	}
 	defer d.work.Unlock()
+	a.search.trials.forgive(d.at) // a person asks, who may have mended a password
 	d.mu.Lock()
+	d.asked = time.Time{}
 	d.inventory, d.placed = time.Time{}, time.Time{}
 	d.mu.Unlock()
 	began := a.o.Now()
