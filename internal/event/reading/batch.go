@@ -19,6 +19,7 @@ func (r *Reader) batch(b []byte) bool {
 			r.set.Dropped++
 		}
 	}
+	r.onlyOnce()
 	return f.ok()
 }
 

@@ -49,7 +49,7 @@ type Family struct {
 
 // Families lists all, sorted by name. Batches may have others.
 func Families() []Family {
-	all := slices.Concat(processFamilies())
+	all := slices.Concat(processFamilies(), flowFamilies(), snmpFamilies(), deviceFamilies(), healthFamilies(), hubFamilies())
 	slices.SortFunc(all, func(a, b Family) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }

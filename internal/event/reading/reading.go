@@ -15,6 +15,7 @@
 package reading
 
 import (
+	"hash/maphash"
 	"time"
 	"unsafe"
 
@@ -84,7 +85,8 @@ type Set struct {
 	// Monitored says that the agent was told to watch this process, so that it has series
 	// whatever it uses.
 	Monitored bool
-	Samples   []Sample
+	// Samples are of different series each.
+	Samples []Sample
 	// Dropped counts samples that were left out for the bounds of this package.
 	Dropped int
 
@@ -96,7 +98,9 @@ type Reader struct {
 	set    Set
 	head   head
 	labels []Label
-	text   []byte // of texts that do not stand in the event
+	text   []byte              // of texts that do not stand in the event
+	seen   map[uint64]struct{} // hashes of series
+	seed   maphash.Seed
 }
 
 // head is an event without its body.
@@ -195,6 +199,14 @@ func (r *Reader) body() bool {
 		}
 	case bodyMetrics:
 		return r.batch(r.head.value)
+	case bodySNMP:
+		return string(r.head.typ) == event.TypeSNMPReading && r.snmp(r.head.value)
+	case bodyDevice:
+		return r.inventory(r.head.value)
+	case bodyAgentHealth:
+		return r.agentHealth(r.head.value)
+	case bodyHubHealth:
+		return r.hubHealth(r.head.value)
 	}
 	return false
 }
@@ -206,6 +218,39 @@ func (r *Reader) add(name string, kind Kind, labels []Label, value float64) {
 		return
 	}
 	r.set.Samples = append(r.set.Samples, Sample{Name: name, Labels: labels, Value: clean(value), Kind: kind})
+}
+
+// onlyOnce leaves out samples of a series that the set has already.
+func (r *Reader) onlyOnce() {
+	if r.seen == nil {
+		r.seen, r.seed = map[uint64]struct{}{}, maphash.MakeSeed()
+	}
+	clear(r.seen)
+	kept := r.set.Samples[:0]
+	for _, s := range r.set.Samples {
+		key := r.hash(&s)
+		if _, twice := r.seen[key]; twice {
+			r.set.Dropped++
+			continue
+		}
+		r.seen[key] = struct{}{}
+		kept = append(kept, s)
+	}
+	r.set.Samples = kept
+}
+
+// hash is of a series: its name and labels.
+func (r *Reader) hash(s *Sample) uint64 {
+	var h maphash.Hash
+	h.SetSeed(r.seed)
+	_, _ = h.WriteString(s.Name) // it cannot fail
+	for _, l := range s.Labels {
+		_ = h.WriteByte(0xff) // is in no text
+		_, _ = h.WriteString(l.Name)
+		_ = h.WriteByte(0xff)
+		_, _ = h.WriteString(l.Value)
+	}
+	return h.Sum64()
 }
 
 // publishing is the agent that a certificate names, in spiffe://DOMAIN/ROLE/HOST/AGENT, or

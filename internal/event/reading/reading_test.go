@@ -131,7 +131,8 @@ process_cpu_percent{} 3 gauge
 			metric("a", 1, gauge, strings.Repeat("n", reading.MaxLabelName+1), "v"), metric("a", 1, gauge, "__name__", "b"),
 			metric("a", 1, gauge, "x.y", "1", "x-y", "2"), metric("a", 1, gauge, many(reading.MaxLabels+1)...),
 			metric("a", 1, gauge, "v", strings.Repeat("é", reading.MaxLabelValue)),
-		), `some_agent@h1 kind=some subject= ended=false monitored=false dropped=6 at 12:00:00
+			metric("a", 2, gauge, "v", strings.Repeat("é", reading.MaxLabelValue)),
+		), `some_agent@h1 kind=some subject= ended=false monitored=false dropped=7 at 12:00:00
 a{v="` + strings.Repeat("é", reading.MaxLabelValue/2) + `"} 1 gauge
 `},
 	} {
@@ -214,7 +215,7 @@ func TestStaleNaN(t *testing.T) {
 func TestTooManySamples(t *testing.T) {
 	metrics := make([]*pb.Metric, reading.MaxSamples+5)
 	for i := range metrics {
-		metrics[i] = metric("a", 1, 0)
+		metrics[i] = metric(fmt.Sprint("a", i), 1, 0)
 	}
 	var r reading.Reader
 	s, ok := r.Read(encode(t, batch(metrics...)), "")
