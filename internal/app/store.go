@@ -111,9 +111,13 @@ func runStore(ctx context.Context, home config.Home, cfg store.Config, logger *s
 	if inventory, err = newInventory(conn, home, service, believed, registry, logger); err != nil {
 		return err
 	}
+	promAPI, err := newPromAPI(readings, &cfg.TSDB, service.Memory(), registry, logger)
+	if err != nil {
+		return err
+	}
 	server, err := store.New(store.Options{ //nolint:contextcheck // it opens its ports and returns
 		Config: cfg, Home: home, Logger: logger, Registry: registry,
-		Query: service, Devices: inventory, Memory: service.Memory(),
+		Query: service, Devices: inventory, Metrics: promAPI, Memory: service.Memory(),
 		Revoked: follower.List.Refusal, Ready: func() bool { s := engine.State(); return s.Running && s.Silent == 0 },
 	})
 	if err != nil {

@@ -40,6 +40,8 @@ type Options struct {
 	Query pb.QueryServer
 	// Devices answers what is on the network; nil: this store does not know.
 	Devices pb.DevicesServer
+	// Metrics answers questions about metrics; nil: this store has none.
+	Metrics pb.MetricsServer
 	// Memory is what answers may hold, those that are not read included: that of Query.
 	Memory   *limit.Budget
 	Logger   *slog.Logger
@@ -105,6 +107,10 @@ func New(o Options) (*Server, error) {
 		o.Devices = pb.UnimplementedDevicesServer{}
 	}
 	pb.RegisterDevicesServer(s.grpc, o.Devices)
+	if o.Metrics == nil {
+		o.Metrics = pb.UnimplementedMetricsServer{}
+	}
+	pb.RegisterMetricsServer(s.grpc, o.Metrics)
 	healthpb.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
 	return s, nil

@@ -93,6 +93,7 @@ func Store() Table {
 		"/amoskys.v1.Devices/ListDevices",
 		"/amoskys.v1.Devices/FindDevice",
 		"/amoskys.v1.Devices/Topology",
+		"/amoskys.v1.Metrics/Prometheus",
 	)
 	t.allowAlways()
 	return t

@@ -20,7 +20,8 @@ func TestStore(t *testing.T) {
 			want = identity.Roles()
 		case strings.HasPrefix(method, "/grpc.reflection."):
 			want = []identity.Role{identity.RoleOperator}
-		case !strings.HasPrefix(method, "/amoskys.v1.Query/") && !strings.HasPrefix(method, "/amoskys.v1.Devices/"):
+		case !strings.HasPrefix(method, "/amoskys.v1.Query/") && !strings.HasPrefix(method, "/amoskys.v1.Devices/") &&
+			!strings.HasPrefix(method, "/amoskys.v1.Metrics/"):
 			t.Errorf("the store serves %s", method)
 		}
 		for _, role := range identity.Roles() {

@@ -1,0 +1,54 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/amoskys/amoskys/internal/event/reading"
+	"github.com/amoskys/amoskys/internal/limit"
+	"github.com/amoskys/amoskys/internal/metrics"
+	"github.com/amoskys/amoskys/internal/metrics/promapi"
+	"github.com/amoskys/amoskys/internal/obs"
+	"github.com/amoskys/amoskys/internal/store"
+)
+
+// newPromAPI returns the service that answers PromQL from the database of readings. Its
+// answers have a part in the memory that answers about events have.
+func newPromAPI(
+	readings *metrics.DB, cfg *store.TSDBConfig, memory *limit.Budget, registry prometheus.Registerer, logger *slog.Logger,
+) (*promapi.Service, error) {
+	kept := map[string]string{
+		"storage.tsdb.retention.time": fmt.Sprintf("%dd", cfg.RetentionDays), "storage.tsdb.retention.size": fmt.Sprintf("%dMB", cfg.RetentionSizeMB),
+	}
+	api, err := promapi.New(promapi.Options{
+		Queryable: readings, IsAway: metrics.IsOpening, Families: families, Stats: readings.Stats, Memory: memory,
+		Warnings: func() []string {
+			if state, reason := readings.Status(); state != "ok" {
+				return []string{"not complete: " + reason}
+			}
+			return nil
+		},
+		Settings: kept, Config: fmt.Sprintf("tsdb:\n  retention_days: %d\n  retention_size_mb: %d\n", cfg.RetentionDays, cfg.RetentionSizeMB),
+		Caller:     func(ctx context.Context) string { return store.CallerOf(ctx).Key() },
+		Version:    obs.ReadBuild().Version,
+		Registerer: registry, Logger: logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return promapi.NewService(api), nil
+}
+
+// families are the metrics that we describe, with units as OpenMetrics names them.
+func families() []promapi.Family {
+	units := map[string]string{"By": "bytes", "s": "seconds", "%": "percent"}
+	known := reading.Families()
+	list := make([]promapi.Family, len(known))
+	for i, f := range known {
+		list[i] = promapi.Family{Name: f.Name, Help: f.Help, Unit: units[f.Unit], Type: f.Kind.String()}
+	}
+	return list
+}

@@ -1,0 +1,209 @@
+package promapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/prometheus/model/exemplar"
+	"github.com/prometheus/prometheus/model/timestamp"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/util/stats"
+)
+
+// maxPoints is how many points a series of an answer has at most, as in Prometheus:
+// enough for a week of minutes.
+const maxPoints = 11_000
+
+// maxLookback bounds the lookback_delta parameter.
+const maxLookback = 30 * 24 * time.Hour
+
+// query answers an instant query.
+func (a *API) query(q *request) (answer, error) {
+	at, err := q.time("time", q.now)
+	if err != nil {
+		return answer{}, err
+	}
+	return a.run(q, func(ctx context.Context, text string, opts promql.QueryOpts) (promql.Query, error) {
+		return a.engine.NewInstantQuery(ctx, a.o.Queryable, opts, text, at)
+	})
+}
+
+// queryRange answers a range query.
+func (a *API) queryRange(q *request) (answer, error) {
+	start, end, step, err := q.steps()
+	if err != nil {
+		return answer{}, err
+	}
+	return a.run(q, func(ctx context.Context, text string, opts promql.QueryOpts) (promql.Query, error) {
+		return a.engine.NewRangeQuery(ctx, a.o.Queryable, opts, text, start, end, step)
+	})
+}
+
+// steps reads the range of a range query.
+func (q *request) steps() (start, end time.Time, step time.Duration, err error) {
+	for name, into := range map[string]*time.Time{"start": &start, "end": &end} {
+		if *into, err = parseTime(q.form.Get(name)); err != nil {
+			return start, end, 0, badParameter(name, err)
+		}
+	}
+	if step, err = parseDuration(q.form.Get("step")); err != nil {
+		return start, end, 0, badParameter("step", err)
+	}
+	switch {
+	case end.Before(start):
+		return start, end, 0, badParameter("end", errors.New("end timestamp must not be before start time"))
+	case step <= 0:
+		return start, end, 0, badParameter("step", errors.New("zero or negative query resolution step widths are not accepted. Try a positive integer"))
+	case step < time.Millisecond:
+		return start, end, 0, badParameter("step", errors.New("a step is a millisecond or more"))
+	// In milliseconds without sign, as a range may be longer than a Duration holds.
+	case uint64(timestamp.FromTime(end)-timestamp.FromTime(start))/uint64(step.Milliseconds()) > maxPoints:
+		return start, end, 0, faultf(kindBadData, "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)")
+	}
+	return start, end, step, nil
+}
+
+// options reads what a question asks of the engine.
+func (q *request) options() (promql.QueryOpts, error) {
+	var lookback time.Duration
+	if text := q.form.Get("lookback_delta"); text != "" {
+		var err error
+		if lookback, err = parseDuration(text); err != nil {
+			return nil, faultf(kindBadData, "error parsing lookback delta duration: %w", err)
+		}
+		if lookback < 0 || lookback > maxLookback {
+			return nil, badParameter("lookback_delta", fmt.Errorf("it is between 0 and %s", maxLookback))
+		}
+	}
+	return promql.NewPrometheusQueryOpts(q.form.Get("stats") == "all", lookback, nil), nil
+}
+
+// run has the engine answer.
+func (a *API) run(q *request, build func(context.Context, string, promql.QueryOpts) (promql.Query, error)) (made answer, err error) {
+	limit, err := q.limit()
+	if err != nil {
+		return answer{}, err
+	}
+	opts, err := q.options()
+	if err != nil {
+		return answer{}, err
+	}
+	text := q.form.Get("query")
+	if _, err = a.parse(text); err != nil {
+		return answer{}, err
+	}
+	query, err := build(q.ctx, text, opts)
+	if err != nil {
+		if q.ctx.Err() != nil {
+			return answer{}, a.faultOf(err, "preparing it")
+		}
+		return answer{}, badParameter("query", err)
+	}
+	result := query.Exec(q.ctx)
+	made.close = query.Close
+	if result.Err != nil {
+		return made, a.faultOf(result.Err, "answering it")
+	}
+	value, cut := firstOf(result.Value, limit)
+	var spent *stats.BuiltinStats
+	if q.form.Get("stats") != "" {
+		b := stats.NewQueryStats(query.Stats()).Builtin()
+		spent = &b
+	}
+	made.bytes = sizeOf(value)
+	made.emit = func(e *encoder) {
+		e.raw(`{"resultType":"` + string(value.Type()) + `","result":`)
+		e.result(value)
+		if spent != nil {
+			e.raw(`,"stats":`)
+			e.data(spent)
+		}
+		e.raw("}")
+	}
+	made.annotate(result.Warnings, text)
+	if cut {
+		made.warnings = append(made.warnings, truncated)
+	}
+	if s := q.form.Get("stats"); s != "" && s != "true" && s != "all" {
+		made.warnings = append(made.warnings, `parameter "stats" is "true" or "all"`)
+	}
+	return made, nil
+}
+
+// firstOf is the value with at most limit series; 0 is all.
+func firstOf(v parser.Value, limit int) (parser.Value, bool) {
+	switch list := v.(type) {
+	case promql.Matrix:
+		if limit > 0 && len(list) > limit {
+			return list[:limit], true
+		}
+	case promql.Vector:
+		if limit > 0 && len(list) > limit {
+			return list[:limit], true
+		}
+	}
+	return v, false
+}
+
+// queryExemplars answers with exemplars of the series that a query selects.
+func (a *API) queryExemplars(q *request) (answer, error) {
+	start, end, err := q.span()
+	if err != nil {
+		return answer{}, err
+	}
+	expr, err := a.parse(q.form.Get("query"))
+	if err != nil {
+		return answer{}, err
+	}
+	var found []exemplar.QueryResult
+	if selectors := parser.ExtractSelectors(expr); len(selectors) > 0 && a.o.Exemplars != nil {
+		querier, err := a.o.Exemplars.ExemplarQuerier(q.ctx)
+		if err != nil {
+			return answer{}, a.faultOf(err, "looking for exemplars")
+		}
+		if found, err = querier.Select(start, end, selectors...); err != nil {
+			return answer{}, a.faultOf(err, "looking for exemplars")
+		}
+	}
+	made := answer{emit: func(e *encoder) { e.exemplars(found) }}
+	for i := range found {
+		made.bytes += labelBytes(found[i].SeriesLabels)
+		for j := range found[i].Exemplars {
+			made.bytes += labelBytes(found[i].Exemplars[j].Labels) + 40
+		}
+	}
+	return made, nil
+}
+
+// exemplars writes series with their exemplars.
+func (e *encoder) exemplars(found []exemplar.QueryResult) {
+	e.raw("[")
+	for i := range found {
+		if i > 0 {
+			e.raw(",")
+		}
+		e.raw(`{"seriesLabels":`)
+		e.labels(found[i].SeriesLabels)
+		e.raw(`,"exemplars":[`)
+		for j, x := range found[i].Exemplars {
+			if j > 0 {
+				e.raw(",")
+			}
+			e.raw(`{"labels":`)
+			e.labels(x.Labels)
+			e.raw(`,"value":`)
+			e.value(x.Value)
+			e.raw(`,"timestamp":`)
+			e.time(x.Ts)
+			e.raw("}")
+			if !e.spill() {
+				return
+			}
+		}
+		e.raw("]}")
+	}
+	e.raw("]")
+}
