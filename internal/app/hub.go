@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -121,6 +122,10 @@ type services struct {
 	query    *query.Service
 	recorder *live.Recorder
 	feed     *reader.Reader
+	// exporter reads the latest values of all agents, which page shows beside the hub's
+	// own metrics; nil without a port for them.
+	exporter *reader.Reader
+	page     http.Handler
 }
 
 func newServices(
@@ -174,7 +179,8 @@ func newServices(
 	if s.feed, err = newFeed(log, live.NewFeed(s.recorder), registry, logger); err != nil {
 		return nil, err
 	}
-	return s, nil
+	s.exporter, s.page, err = newExporter(cfg.Metrics, log, registry, logger)
+	return s, err
 }
 
 // hubOptions are what the hub is made with to serve s.
@@ -183,8 +189,16 @@ func (s *services) hubOptions(cfg hub.Config, home config.Home, storage *hub.Sto
 		Config: cfg, Home: home, Storage: storage, Logger: logger, Registry: registry,
 		Version: obs.ReadBuild().Version, Register: s.register, Enroll: s.enroll.Handler(),
 		Revoked: s.revocations.Refusal, Seen: s.certificates.Seen, Unsupervised: s.fleet.Unsupervised, Auditor: s.trail,
-		Readers: readers(s.feed), Rate: s.recorder.Rate, Reasons: s.reasons,
+		Metrics: s.page, Readers: readers(s.following()...), Rate: s.recorder.Rate, Reasons: s.reasons,
 	}
+}
+
+// following are the readers of the log in this process.
+func (s *services) following() []*reader.Reader {
+	if s.exporter == nil {
+		return []*reader.Reader{s.feed}
+	}
+	return []*reader.Reader{s.feed, s.exporter}
 }
 
 // reasons says what is wrong beside the hub.
@@ -240,6 +254,9 @@ func (s *services) run(ctx context.Context, grace grace) error {
 	guard("findings", s.fleet.RunFindings)
 	guard("certificates", s.certificates.Run)
 	guard("live view", s.feed.Run)
+	if s.exporter != nil {
+		guard("exporter", s.exporter.Run)
+	}
 	guard("live series", func(ctx context.Context) error {
 		return s.recorder.Run(ctx, query.Gauges(s.hub.Status), s.fleet.Gauges)
 	})

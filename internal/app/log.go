@@ -2,7 +2,9 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,6 +14,7 @@ import (
 	"github.com/amoskys/amoskys/internal/config"
 	"github.com/amoskys/amoskys/internal/hub"
 	"github.com/amoskys/amoskys/internal/live"
+	"github.com/amoskys/amoskys/internal/live/latest"
 	"github.com/amoskys/amoskys/internal/reader"
 	"github.com/amoskys/amoskys/internal/stream"
 	"github.com/amoskys/amoskys/internal/vfs"
@@ -35,6 +38,26 @@ func newFeed(log stream.Log, feed *live.Feed, registry prometheus.Registerer, lo
 		Name: "live", Source: &reader.Local{Log: log}, Consumer: feed, Logger: logger, Registerer: registry,
 		Start: reader.Start{Offset: max(stat.FirstOffset, live.StartOffset(stat.NextOffset))}, MaxEvents: 4096, Blocks: true,
 	})
+}
+
+// newExporter returns the reader that keeps the latest readings of all agents, and the page
+// that shows them behind the hub's own metrics; nil where no port is open for it.
+func newExporter(
+	cfg hub.MetricsConfig, log stream.Log, registry *prometheus.Registry, logger *slog.Logger,
+) (*reader.Reader, http.Handler, error) {
+	if !cfg.Enabled {
+		return nil, nil, nil
+	}
+	values := latest.New(latest.Options{})
+	if err := registry.Register(values); err != nil {
+		return nil, nil, fmt.Errorf("register metrics of the exporter: %w", err)
+	}
+	stat := log.Stat()
+	r, err := reader.New(reader.Options{
+		Name: "exporter", Source: &reader.Local{Log: log}, Consumer: values, Logger: logger, Registerer: registry,
+		Start: reader.Start{Offset: max(stat.FirstOffset, latest.StartOffset(stat.NextOffset))}, MaxEvents: 4096, Blocks: true,
+	})
+	return r, latest.Page(registry, values), err
 }
 
 // readers says of the readers in this process how they do.

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/amoskys/amoskys/internal/identity"
@@ -40,7 +39,7 @@ const (
 )
 
 // newExporter takes l over.
-func newExporter(l net.Listener, files identity.Files, o identity.ServerOptions, g prometheus.Gatherer, sc *scarce) (*exporter, error) {
+func newExporter(l net.Listener, files identity.Files, o identity.ServerOptions, metrics http.Handler, sc *scarce) (*exporter, error) {
 	o.NextProtos = []string{"http/1.1"}
 	cfg, err := identity.ServerConfig(files, o)
 	if err != nil {
@@ -60,7 +59,7 @@ func newExporter(l net.Listener, files identity.Files, o identity.ServerOptions,
 	}, sc, sc.now)
 	x.peers.revoked = o.Revoked
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", obs.MetricsHandler(g))
+	mux.Handle("GET /metrics", metrics)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = w.Write([]byte("AMOSKYS hub: metrics are at /metrics\n")) // the client has gone

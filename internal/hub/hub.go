@@ -74,7 +74,9 @@ type Options struct {
 	Files    identity.Files
 	Logger   *slog.Logger
 	Registry Registry
-	Version  string
+	// Metrics serves /metrics on the port of the metrics; nil serves the Registry alone.
+	Metrics http.Handler
+	Version string
 	// Register adds further services to the server. Their methods must be in the
 	// table of roles, or nobody may call them.
 	Register func(grpc.ServiceRegistrar)
@@ -216,13 +218,21 @@ func (h *Hub) listen() error {
 	}
 	port, err := listenTCP(c.Metrics.Host, c.Metrics.Port)
 	if err == nil {
-		h.exporter, err = newExporter(port, h.options.Files, trust, h.options.Registry, h.scarce)
+		h.exporter, err = newExporter(port, h.options.Files, trust, h.metricsHandler(), h.scarce)
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("open the metrics port: %w", err), h.closeListeners())
 	}
 	h.exporter.ready = h.takesEvents
 	return nil
+}
+
+// metricsHandler serves /metrics.
+func (h *Hub) metricsHandler() http.Handler {
+	if h.options.Metrics != nil {
+		return h.options.Metrics
+	}
+	return obs.MetricsHandler(h.options.Registry)
 }
 
 func listenTCP(host string, port int) (net.Listener, error) {

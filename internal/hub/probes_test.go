@@ -74,7 +74,7 @@ func metricsPort(t *testing.T) (addr string, ready *atomic.Bool) {
 
 func newExporterFor(l net.Listener, files identity.Files) (*exporter, error) {
 	sc := newScarce(func(string) {}, obs.Discard(), time.Now)
-	return newExporter(l, files, identity.ServerOptions{Logger: obs.Discard()}, obs.NewRegistry(), sc)
+	return newExporter(l, files, identity.ServerOptions{Logger: obs.Discard()}, obs.MetricsHandler(obs.NewRegistry()), sc)
 }
 
 func dialFrom(t *testing.T, from, addr string) net.Conn {

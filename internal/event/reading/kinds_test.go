@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/types/known/durationpb"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/amoskys/amoskys/internal/event"
 	"github.com/amoskys/amoskys/internal/event/eventtest"
@@ -35,23 +34,10 @@ func polled() *pb.Event {
 	})
 }
 
-// found is a device that a scanner found.
-func found(typ string) *pb.Event {
-	return made(typ, &pb.Event{
-		Observer: &pb.Host{Name: "h1"}, About: &pb.Device{Uid: "u1"},
-		Body: &pb.Event_Device{Device: &pb.DeviceInventory{
-			Uid: "u1", Ip: []string{"192.0.2.1", "192.0.2.2"}, Mac: []string{"02:00:00:00:00:01"}, Hostname: "printer",
-			Ports: []*pb.Port{{Port: 80}, {Port: 631}}, LastSeenTime: timestamppb.New(time.Unix(1000, 0)), Sources: []string{"arp", "snmp"},
-		}},
-	})
-}
-
 func TestKinds(t *testing.T) {
 	silent := polled()
 	silent.About = nil
 	silent.GetSnmp().SysName, silent.GetSnmp().Target, silent.GetSnmp().Error = "", "[2001:db8::1]:1161", "timeout"
-	asked := found(event.TypeDeviceChanged)
-	asked.GetDevice().Sources, asked.GetDevice().Ports, asked.GetDevice().LastSeenTime = []string{"snmp"}, nil, nil
 	health := made(event.TypeAgentHealth, &pb.Event{Body: &pb.Event_AgentHealth{AgentHealth: &pb.AgentHealth{
 		State: pb.AgentState_AGENT_STATE_DEGRADED, Uptime: durationpb.New(time.Minute), EventsTotal: 1, EventsDroppedTotal: 2,
 		SpoolBytes: 3, SpoolEvents: 4, CpuPercent: 5.5, RssBytes: 6, ErrorsTotal: 7,
@@ -87,19 +73,6 @@ snmp_system_cpu_load{device="sw1",ip="192.0.2.1"} 15 gauge
 `},
 		"a device that is silent": {silent, `some_agent@h1 kind=some subject=[2001:db8::1]:1161 ended=false monitored=false dropped=0 at 12:00:00
 snmp_up{device="[2001:db8::1]:1161",ip="[2001:db8::1]:1161"} 0 gauge
-`},
-		"device": {found(event.TypeDeviceDiscovered), `some_agent@h1 kind=some subject=u1 ended=false monitored=false dropped=0 at 12:00:00
-device_up{device="printer",ip="192.0.2.1",mac="02:00:00:00:00:01"} 1 gauge
-device_open_ports{device="printer",ip="192.0.2.1",mac="02:00:00:00:00:01"} 2 gauge
-device_last_seen_timestamp_seconds{device="printer",ip="192.0.2.1",mac="02:00:00:00:00:01"} 1000 gauge
-`},
-		"device is gone": {found(event.TypeDeviceGone), `some_agent@h1 kind=some subject=u1 ended=false monitored=false dropped=0 at 12:00:00
-device_up{device="printer",ip="192.0.2.1",mac="02:00:00:00:00:01"} 0 gauge
-device_open_ports{device="printer",ip="192.0.2.1",mac="02:00:00:00:00:01"} 2 gauge
-device_last_seen_timestamp_seconds{device="printer",ip="192.0.2.1",mac="02:00:00:00:00:01"} 1000 gauge
-`},
-		"device asked by SNMP alone": {asked, `some_agent@h1 kind=some subject=u1 ended=false monitored=false dropped=0 at 12:00:00
-device_up{device="printer",ip="192.0.2.1",mac="02:00:00:00:00:01"} 1 gauge
 `},
 		"agent": {health, `some_agent@h1 kind=some subject= ended=false monitored=false dropped=0 at 12:00:00
 amoskys_agent_degraded{kind="some"} 1 gauge
@@ -144,7 +117,7 @@ func inTable(t *testing.T, s *reading.Set) {
 	t.Helper()
 	for _, x := range s.Samples {
 		f, ok := reading.FamilyOf(x.Name)
-		if !ok || f.Kind != x.Kind {
+		if !ok || f.Kind != x.Kind || f.Detail != x.Detail {
 			t.Errorf("%s is %v, the table has %v", x.Name, x.Kind, f)
 		}
 		for _, l := range x.Labels {

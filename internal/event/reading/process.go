@@ -54,8 +54,8 @@ func (r *Reader) process(b []byte, ended bool) bool {
 	r.add("process_thread_count", Gauge, labels, float64(u.threads))
 	r.add("process_state", Gauge, r.labelled(Label{"pid", number}, Label{"process", label(name)}, Label{"state", stateWord(u.state)}), 1)
 	if u.readBytes > 0 || u.written > 0 { // else it may not be read
-		r.add("process_read_bytes_total", Counter, labels, float64(u.readBytes))
-		r.add("process_write_bytes_total", Counter, labels, float64(u.written))
+		r.addDetail("process_read_bytes_total", Counter, labels, float64(u.readBytes))
+		r.addDetail("process_write_bytes_total", Counter, labels, float64(u.written))
 	}
 	return true
 }

@@ -52,6 +52,8 @@ type Sample struct {
 	// Value may be an infinity or NaN, which never is the one that marks a stale series.
 	Value float64
 	Kind  Kind
+	// Detail is the family's.
+	Detail bool
 }
 
 // Source is what kind of event a Set was read of.
@@ -146,7 +148,7 @@ const (
 	fieldTime, fieldType, fieldAgent, fieldHost, fieldLabels = 2, 3, 5, 6, 7
 	fieldObserver, fieldAbout                                = 9, 10
 	firstBody, lastBody                                      = 20, 30
-	bodyProcess, bodyDevice, bodySNMP                        = 20, 24, 25
+	bodyProcess, bodySNMP                                    = 20, 25
 	bodyMetrics, bodyAgentHealth, bodyHubHealth              = 26, 28, 29
 )
 
@@ -201,8 +203,6 @@ func (r *Reader) body() bool {
 		return r.batch(r.head.value)
 	case bodySNMP:
 		return string(r.head.typ) == event.TypeSNMPReading && r.snmp(r.head.value)
-	case bodyDevice:
-		return r.inventory(r.head.value)
 	case bodyAgentHealth:
 		return r.agentHealth(r.head.value)
 	case bodyHubHealth:
@@ -251,6 +251,15 @@ func (r *Reader) hash(s *Sample) uint64 {
 		_, _ = h.WriteString(l.Value)
 	}
 	return h.Sum64()
+}
+
+// addDetail is add for a family that the exporter of the hub leaves out.
+func (r *Reader) addDetail(name string, kind Kind, labels []Label, value float64) {
+	n := len(r.set.Samples)
+	r.add(name, kind, labels, value)
+	if len(r.set.Samples) > n {
+		r.set.Samples[n].Detail = true
+	}
 }
 
 // publishing is the agent that a certificate names, in spiffe://DOMAIN/ROLE/HOST/AGENT, or

@@ -118,13 +118,14 @@ process_state{pid="42",process="nginx",state="zombie"} 1 gauge
 		"exit": {exit, "proc_agent@h1 kind=proc subject=uid42 ended=true monitored=false dropped=0 at 12:00:00\n"},
 		"batch": {batch(
 			metric("node_load1", 0.5, gauge, "zone", "b", "cpu", "all"), metric("app.requests_total", 7, counter, "empty", "", "agent", "other", "a-b", "c"),
-			metric("grows", 1, counter), metric("9:lives", math.Inf(1), gauge), metric("process_cpu_percent", 3, counter),
+			metric("grows", 1, counter), metric("9:lives", math.Inf(1), gauge), metric("process_cpu_percent", 3, counter), metric("flow_duration_seconds_bucket", 3, counter, "le", "1.0"),
 		), `some_agent@h1 kind=some subject= ended=false monitored=false dropped=0 at 12:00:00
 node_load1{cpu="all",zone="b"} 0.5 gauge
 app_requests_total{a_b="c",exported_agent="other"} 7 counter
 grows{} 1 unknown
 _9_lives{} +Inf gauge
 process_cpu_percent{} 3 gauge
+flow_duration_seconds_bucket{le="1.0"} 3 histogram
 `},
 		"label bombs": {batch(
 			metric("", 1, gauge), metric(strings.Repeat("n", reading.MaxName+1), 1, gauge),

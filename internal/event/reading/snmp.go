@@ -94,10 +94,10 @@ func (r *Reader) snmpParts(b []byte, d device, labels []Label) bool {
 			}
 		case f.number == 11 && memories < maxMemories:
 			memories++
-			r.memory(f.bytes, "snmp_system_memory", "memory", d)
+			r.memory(f.bytes, r.add, "snmp_system_memory", "memory", d)
 		case f.number == 19 && storages < maxMemories:
 			storages++
-			r.memory(f.bytes, "snmp_storage_bytes", "storage", d)
+			r.memory(f.bytes, r.addDetail, "snmp_storage_bytes", "storage", d)
 		case f.number == 20 && sensors < maxSensors:
 			sensors++
 			r.sensor(f.bytes, d)
@@ -111,7 +111,7 @@ func (r *Reader) snmpParts(b []byte, d device, labels []Label) bool {
 }
 
 // memory reads an SnmpMemory.
-func (r *Reader) memory(b []byte, metric, what string, d device) {
+func (r *Reader) memory(b []byte, add func(string, Kind, []Label, float64), metric, what string, d device) {
 	var name []byte
 	var used, total uint64
 	f := fields{rest: b}
@@ -130,7 +130,7 @@ func (r *Reader) memory(b []byte, metric, what string, d device) {
 		if kind == "total" {
 			value = total
 		}
-		r.add(metric, Gauge, r.labelled(Label{"device", d.name}, Label{"ip", d.ip}, Label{"kind", kind}, Label{what, label(name)}), float64(value))
+		add(metric, Gauge, r.labelled(Label{"device", d.name}, Label{"ip", d.ip}, Label{"kind", kind}, Label{what, label(name)}), float64(value))
 	}
 }
 
@@ -153,7 +153,7 @@ func (r *Reader) sensor(b []byte, d device) {
 		}
 	}
 	if known {
-		r.add("snmp_sensor", Gauge, r.labelled(
+		r.addDetail("snmp_sensor", Gauge, r.labelled(
 			Label{"device", d.name}, Label{"ip", d.ip}, Label{"kind", label(kind)}, Label{"sensor", label(name)}, Label{"unit", label(unit)},
 		), value)
 	}
@@ -190,14 +190,14 @@ func (r *Reader) port(b []byte, d device) bool {
 	r.add("snmp_interface_up", Gauge, labels, up)
 	r.add("snmp_interface_bytes_in", Unknown, labels, float64(n[7]))
 	r.add("snmp_interface_bytes_out", Unknown, labels, float64(n[8]))
-	r.add("snmp_interface_packets_in", Unknown, labels, float64(n[9]))
-	r.add("snmp_interface_packets_out", Unknown, labels, float64(n[10]))
+	r.addDetail("snmp_interface_packets_in", Unknown, labels, float64(n[9]))
+	r.addDetail("snmp_interface_packets_out", Unknown, labels, float64(n[10]))
 	in := r.labelled(device, Label{"direction", "in"}, ifAlias, index, ifName, ip)
 	out := r.labelled(device, Label{"direction", "out"}, ifAlias, index, ifName, ip)
 	r.add("snmp_interface_errors", Unknown, in, float64(n[11]))
 	r.add("snmp_interface_errors", Unknown, out, float64(n[12]))
-	r.add("snmp_interface_discards", Unknown, in, float64(n[13]))
-	r.add("snmp_interface_discards", Unknown, out, float64(n[14]))
+	r.addDetail("snmp_interface_discards", Unknown, in, float64(n[13]))
+	r.addDetail("snmp_interface_discards", Unknown, out, float64(n[14]))
 	return true
 }
 
