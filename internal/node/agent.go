@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -72,9 +73,24 @@ func (m *managed) before(ctx context.Context) error {
 	case !s.Enabled:
 		return errDisabled
 	case len(lacks) > 0:
-		return &lackError{lacks}
+		return &lackError{lacks, m.spec.Uses}
 	}
 	return ports.Check(ctx, s.Addr)
+}
+
+// idle says why the agent takes no tasks: it does not run. It is nil where it does.
+func (m *managed) idle() error {
+	s := m.child.Status()
+	if s.State == child.Running {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if state, _, detail := m.condition(s, time.Now(), time.Hour); detail != "" {
+		word := strings.ToLower(strings.TrimPrefix(state.String(), "AGENT_STATE_"))
+		return fmt.Errorf("the agent takes no tasks, it is %s: %s", word, detail)
+	}
+	return errors.New("the agent takes no tasks: it does not run")
 }
 
 // watch looks at the agent until ctx ends.

@@ -118,6 +118,10 @@ func (s *session) runTask(ctx context.Context, m *managed, c *pb.TaskCommand) er
 	if err != nil {
 		return err
 	}
+	if err := m.idle(); err != nil {
+		release()
+		return err
+	}
 	wait, err := m.tasks.Run(ctx, c.GetRunId(), c.GetTask(), c.GetParameters())
 	if err != nil {
 		release()

@@ -3,18 +3,18 @@ package proc
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/amoskys/amoskys/internal/agent"
 )
 
 // sight implements source.
 func (p *procfs) sight() sight {
 	s := sight{all: holds(unix.CAP_SYS_PTRACE), user: os.Geteuid()}
-	s.remedy = remedy(s.user, os.Getegid(), startedBy(p.root, os.Getppid()))
+	s.remedy = remedy(s.user, os.Getegid(), agent.StartedBy(p.root, os.Getppid()))
 	mounts, err := os.ReadFile(p.root + "/self/mountinfo")
 	if err != nil {
 		return s // what is hidden is counted all the same
@@ -26,29 +26,6 @@ func (p *procfs) sight() sight {
 		s.hidepid = hidepid
 	}
 	return s
-}
-
-// startedBy is the command that a person started, to which this agent's rights go back:
-// amoskys-agent node on a watched host, amoskys up where that runs all.
-func startedBy(root string, pid int) string {
-	command := "amoskys up"
-	for range 4 {
-		line, err := os.ReadFile(root + "/" + strconv.Itoa(pid) + "/cmdline")
-		if err != nil {
-			break
-		}
-		args := strings.Split(strings.TrimRight(string(line), "\x00"), "\x00")
-		if !strings.HasPrefix(filepath.Base(args[0]), "amoskys") {
-			break
-		}
-		command = strings.Join(args, " ")
-		var of stat
-		if line, err = os.ReadFile(root + "/" + strconv.Itoa(pid) + "/stat"); err != nil || !parseStat(line, &of) {
-			break
-		}
-		pid = of.ppid
-	}
-	return command
 }
 
 // remedy is how a process gets the right to read all others.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -147,6 +148,15 @@ func (d *doctor) agents(ctx context.Context) map[string]bool {
 	}
 	for _, a := range list {
 		name := "agent " + a.ID
+		if a.off != nil && a.off.disabled {
+			d.add(VerdictOK, name, "off: agent.enabled is false in its configuration", "")
+			continue
+		}
+		if a.off != nil {
+			d.add(VerdictWarn, name, "does not run: it needs "+strings.Join(a.off.lacks, ", ")+", which this user does not have",
+				node.Grant(slices.Concat(a.off.lacks, a.off.uses), startNode(d.env, d.command)))
+			continue
+		}
 		if a.Error != "" {
 			fix := ""
 			if a.silent {

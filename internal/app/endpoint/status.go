@@ -15,6 +15,7 @@ import (
 	"github.com/amoskys/amoskys/internal/dial"
 	"github.com/amoskys/amoskys/internal/identity/hostname"
 	"github.com/amoskys/amoskys/internal/node"
+	"github.com/amoskys/amoskys/internal/node/child"
 )
 
 // localTimeout bounds the look at one agent of this host.
@@ -27,6 +28,15 @@ type Local struct {
 
 	Error  string `json:"error,omitempty"`
 	silent bool   // nothing answers on its port
+	// off is set where it is not to run here: what it lacks, or that nobody wants it.
+	off *whyOff
+}
+
+// whyOff says why an agent that does not answer is not expected to.
+type whyOff struct {
+	lacks    []string // privileges that this process has not, and so neither a node that it starts
+	uses     []string // privileges that the agent makes use of beside
+	disabled bool     // by its configuration
 }
 
 // LocalStatus asks every agent that this host's node runs, on its own port.
@@ -50,6 +60,11 @@ func LocalStatus(ctx context.Context, e *cli.Env) ([]Local, error) {
 		}
 		if err != nil {
 			l.Error, l.silent = err.Error(), errors.Is(err, errSilentPort)
+			if lacks := child.Missing(a.Privileges); l.silent && !s.Enabled {
+				l.off = &whyOff{disabled: true}
+			} else if l.silent && !s.WithoutPrivileges && len(lacks) > 0 {
+				l.off = &whyOff{lacks: lacks, uses: a.Uses}
+			}
 		}
 		out = append(out, l)
 	}

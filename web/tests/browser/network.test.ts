@@ -196,6 +196,11 @@ describe.skipIf(!ready)('Network', () => {
       await map(page).getByRole('option').first().waitFor();
       await ended(page).locator('.row').first().waitFor();
       Object.assign(found, await look(page, 'network', which));
+      // Of a list without an end only what is in sight is drawn, in a small window too.
+      await page.goto('/dashboard/network?tab=flows');
+      await ended(page).locator('.row').first().waitFor();
+      const { height } = page.viewportSize() ?? { height: 0 };
+      expect((await ended(page).boundingBox())?.height).toBeLessThan(height);
       await page.goto('/dashboard/network?tab=tls');
       await page.getByRole('region').getByRole('button').first().waitFor();
       Object.assign(found, await look(page, 'network-tls', which));

@@ -143,9 +143,9 @@ function dns(flows: string): Breakdown[] {
   return [
     {
       title: 'Names',
-      query: `${asked} | stats by (dns.question.name) count() answers, count_uniq(source.ip) hosts | sort by (answers desc, dns.question.name) limit 20`,
+      query: `${asked} | stats by (dns.question.name) count() questions, count_uniq(source.ip) hosts | sort by (questions desc, dns.question.name) limit 20`,
       filters: ['dns.question.name'],
-      heads: { ...heads, 'dns.question.name': 'Name' },
+      heads: { ...heads, questions: 'Questions', 'dns.question.name': 'Name' },
       empty: 'No DNS question was seen.',
     },
     {

@@ -7,6 +7,7 @@ const amounts: Readonly<Record<string, (value: number) => string>> = {
   hosts: count,
   servers: count,
   answers: count,
+  questions: count,
   missing: count,
   names: count,
   share: percent,
@@ -22,6 +23,8 @@ export const isAmount = (name: string): boolean => name in amounts;
 export function cellText(name: string, text: string, utc: boolean): string {
   const amount = amounts[name];
   if (amount) return text === '' ? '–' : amount(Number(text));
+  // Versions of TLS have a dot, those of SSL before it had none.
+  if (name === 'tls.version' && /^[23]$/.test(text)) return `SSL ${text}`;
   if (name === 'tls.server.not_after') {
     const time = instant(text);
     return time === null ? text : exact(time, utc, false);

@@ -1,15 +1,15 @@
-package proc
+package agent
 
 import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 )
 
 // TestStartedBy: the remedy names the command of this host, not always amoskys up.
 func TestStartedBy(t *testing.T) {
+	t.Parallel()
 	root := t.TempDir()
 	for pid, of := range map[int]struct {
 		ppid int
@@ -26,7 +26,7 @@ func TestStartedBy(t *testing.T) {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		for name, text := range map[string]string{"cmdline": of.line, "stat": fmt.Sprintf("%d (x) S %d %s", pid, of.ppid, strings.TrimPrefix(statTail, " S 1 "))} {
+		for name, text := range map[string]string{"cmdline": of.line, "status": fmt.Sprintf("Name:\tx\nPid:\t%d\nPPid:\t%d\nUid:\t0\n", pid, of.ppid)} {
 			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -35,7 +35,7 @@ func TestStartedBy(t *testing.T) {
 	for pid, want := range map[int]string{
 		11: "amoskys up --home /srv/a", 20: "/usr/bin/amoskys-agent node", 30: "amoskys up", 40: "amoskys", 99: "amoskys up",
 	} {
-		if got := startedBy(root, pid); got != want {
+		if got := StartedBy(root, pid); got != want {
 			t.Errorf("by %d: %q, want %q", pid, got, want)
 		}
 	}
