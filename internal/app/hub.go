@@ -85,7 +85,7 @@ func runHub(ctx context.Context, home config.Home, cfg hub.Config, logger *slog.
 		err = errors.Join(err, within(atOnce(), grace.part(1), func() string { return what }, f))
 	}
 	defer func() { closing("the log", storage.Close) }()
-	db, err := state.Open(ctx, state.Options{File: home.State()})
+	db, err := OpenState(ctx, home, cfg)
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ func OpenStoppedLog(ctx context.Context, e *cli.Env, dir, actor string) (*Stoppe
 	if s.storage, err = OpenStorage(ctx, cfg, e.Home, logger, obs.NewRegistry()); err != nil {
 		return nil, err
 	}
-	if s.db, err = state.Open(ctx, state.Options{File: e.Home.State()}); err != nil {
+	if s.db, err = OpenState(ctx, e.Home, cfg); err != nil {
 		return nil, errors.Join(err, s.storage.Close())
 	}
 	id := ownID(cfg.Files(e.Home).Cert)

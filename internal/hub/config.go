@@ -17,6 +17,7 @@ type Config struct {
 	Metrics MetricsConfig        `yaml:"metrics"`
 	Fleet   FleetConfig          `yaml:"fleet"`
 	Audit   AuditConfig          `yaml:"audit"`
+	State   StateConfig          `yaml:"state"`
 	Logging config.LoggingConfig `yaml:"logging"`
 }
 
@@ -86,6 +87,12 @@ type AuditConfig struct {
 // Keep is how long records are kept; 0 is for ever.
 func (a AuditConfig) Keep() time.Duration {
 	return time.Duration(a.RetentionDays * 24 * float64(time.Hour))
+}
+
+// StateConfig is where accounts, agents and the audit trail are kept.
+type StateConfig struct {
+	// URL is that of a PostgreSQL database; empty: data/state.db under the home folder.
+	URL config.Secret `yaml:"url"`
 }
 
 // SilentAfter is how long a host's node may be away before that is a finding.

@@ -46,7 +46,7 @@ func (d *DB) Agents(ctx context.Context) ([]Agent, error) {
 // PutAgents stores the status of agents in one transaction. Their Desired state
 // is left as it is; a zero Updated is now.
 func (d *DB) PutAgents(ctx context.Context, agents []Agent) error {
-	tx, err := d.sql.BeginTx(ctx, nil)
+	tx, err := d.sql.Begin(ctx)
 	if err != nil {
 		return fmt.Errorf("store agents: %w", err)
 	}
@@ -85,7 +85,7 @@ func (d *DB) SetDesired(ctx context.Context, host, id, desired string) error {
 
 // DeleteAgents forgets agents; only Host and ID are looked at.
 func (d *DB) DeleteAgents(ctx context.Context, agents []Agent) error {
-	tx, err := d.sql.BeginTx(ctx, nil)
+	tx, err := d.sql.Begin(ctx)
 	if err != nil {
 		return fmt.Errorf("forget agents: %w", err)
 	}

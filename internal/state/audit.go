@@ -45,7 +45,7 @@ func (d *DB) AppendAudit(ctx context.Context, a Audit) error {
 // before 0 starts at the newest.
 func (d *DB) AuditTrail(ctx context.Context, before int64, limit int) ([]Audit, error) {
 	rows, err := d.sql.QueryContext(ctx, `SELECT id, time, actor, operation, target, success, detail, src_ip
-		FROM audit WHERE (? = 0 OR id < ?) ORDER BY id DESC LIMIT ?`, before, before, min(max(limit, 0), 1000))
+		FROM audit WHERE (CAST(? AS BIGINT) = 0 OR id < ?) ORDER BY id DESC LIMIT ?`, before, before, min(max(limit, 0), 1000))
 	if err != nil {
 		return nil, fmt.Errorf("read audit: %w", err)
 	}

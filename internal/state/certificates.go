@@ -2,7 +2,6 @@ package state
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -63,21 +62,21 @@ var ErrFull = errors.New("no more of these are kept")
 // AddCertificates stores certificates that the hub has issued, in one transaction,
 // and forgets those that ended long ago. A zero Known is now.
 func (d *DB) AddCertificates(ctx context.Context, certs ...Certificate) error {
-	return d.insertCertificates(ctx, certs, func(*sql.Tx) (int, error) { return len(certs), nil })
+	return d.insertCertificates(ctx, certs, func(*tx) (int, error) { return len(certs), nil })
 }
 
 // NoteCertificates stores certificates that were seen and are not known yet, as
 // issued elsewhere. Above a bound they are left out.
 func (d *DB) NoteCertificates(ctx context.Context, certs []Certificate) error {
-	return d.insertCertificates(ctx, certs, func(tx *sql.Tx) (int, error) {
+	return d.insertCertificates(ctx, certs, func(tx *tx) (int, error) {
 		var noted int
 		err := tx.QueryRowContext(ctx, "SELECT count(*) FROM certificates WHERE origin = ?", string(OriginElsewhere)).Scan(&noted)
 		return maxElsewhere - noted, err
 	})
 }
 
-func (d *DB) insertCertificates(ctx context.Context, certs []Certificate, room func(*sql.Tx) (int, error)) error {
-	tx, err := d.sql.BeginTx(ctx, nil)
+func (d *DB) insertCertificates(ctx context.Context, certs []Certificate, room func(*tx) (int, error)) error {
+	tx, err := d.sql.Begin(ctx)
 	if err != nil {
 		return fmt.Errorf("store certificates: %w", err)
 	}
@@ -167,7 +166,7 @@ func (d *DB) certificates(ctx context.Context, query string, args ...any) ([]Cer
 // Revoke stores revocations in one transaction; a later one of the same target
 // takes the place of the earlier. ErrFull says that there is no room.
 func (d *DB) Revoke(ctx context.Context, list ...Revocation) error {
-	tx, err := d.sql.BeginTx(ctx, nil)
+	tx, err := d.sql.Begin(ctx)
 	if err != nil {
 		return fmt.Errorf("revoke: %w", err)
 	}
@@ -175,7 +174,7 @@ func (d *DB) Revoke(ctx context.Context, list ...Revocation) error {
 	for _, r := range list {
 		_, err := tx.ExecContext(ctx, `INSERT INTO revocations (target, time, reason, actor) VALUES (?, ?, ?, ?)
 			ON CONFLICT (target) DO UPDATE SET time = excluded.time, reason = excluded.reason, actor = excluded.actor
-			WHERE excluded.time >= time`, r.Target, nanos(r.Time), r.Reason, r.Actor)
+			WHERE excluded.time >= revocations.time`, r.Target, nanos(r.Time), r.Reason, r.Actor)
 		if err != nil {
 			return fmt.Errorf("revoke %s: %w", r.Target, err)
 		}

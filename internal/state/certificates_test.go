@@ -21,8 +21,10 @@ func someCertificate(serial, host string) state.Certificate {
 	}
 }
 
-func TestCertificates(t *testing.T) {
-	db := open(t, filepath.Join(t.TempDir(), "state.db"))
+func TestCertificates(t *testing.T) { each(t, testCertificates) }
+
+func testCertificates(t *testing.T, open opener) {
+	db := open(t)
 	first, renewed, other, ended := someCertificate("a1", "web-1"), someCertificate("a2", "web-1"), someCertificate("b1", "web-2"), someCertificate("c1", "web-3")
 	renewed.Origin, renewed.Known, renewed.Replaces = state.OriginRenewal, epoch.Add(time.Minute), "a1"
 	other.Observes = nil
@@ -56,11 +58,13 @@ func TestCertificates(t *testing.T) {
 
 // TestNotedCertificatesAreBounded: whoever has the authority's key cannot fill the
 // database with certificates.
-func TestNotedCertificatesAreBounded(t *testing.T) {
+func TestNotedCertificatesAreBounded(t *testing.T) { each(t, testNotedCertificatesAreBounded) }
+
+func testNotedCertificatesAreBounded(t *testing.T, open opener) {
 	if testing.Short() {
 		t.Skip("left out with -short: one goroutine")
 	}
-	db := open(t, filepath.Join(t.TempDir(), "state.db"))
+	db := open(t)
 	many := make([]state.Certificate, 10_010)
 	for i := range many {
 		many[i] = someCertificate(fmt.Sprintf("%x", i+1), fmt.Sprintf("h%d", i))
@@ -76,9 +80,10 @@ func TestNotedCertificatesAreBounded(t *testing.T) {
 	}
 }
 
-func TestRevocations(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "state.db")
-	db := open(t, file)
+func TestRevocations(t *testing.T) { each(t, testRevocations) }
+
+func testRevocations(t *testing.T, open opener) {
+	db := open(t)
 	a := state.Revocation{Target: "agent/web-1", Time: epoch, Reason: "stolen", Actor: "cli:x"}
 	b := state.Revocation{Target: "serial:a1", Time: epoch, Actor: "cli:y"}
 	if err := db.Revoke(t.Context(), a, b); err != nil {
@@ -92,7 +97,7 @@ func TestRevocations(t *testing.T) {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	got, err := open(t, file).Revocations(t.Context())
+	got, err := open(t).Revocations(t.Context())
 	if diff := cmp.Diff([]state.Revocation{a, b}, got); diff != "" || err != nil {
 		t.Errorf("after a restart: %v\n%s", err, diff)
 	}

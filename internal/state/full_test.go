@@ -15,7 +15,7 @@ func TestExplain(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	db.sql.SetMaxOpenConns(1) // the bound is a connection's
+	db.sql.db.SetMaxOpenConns(1) // the bound is a connection's
 	if _, err := db.sql.ExecContext(t.Context(), "PRAGMA max_page_count = 1"); err != nil {
 		t.Fatal(err)
 	}

@@ -42,7 +42,7 @@ func (d *DB) Hosts(ctx context.Context) ([]Host, error) {
 
 // PutHosts stores hosts in one transaction.
 func (d *DB) PutHosts(ctx context.Context, hosts []Host) error {
-	tx, err := d.sql.BeginTx(ctx, nil)
+	tx, err := d.sql.Begin(ctx)
 	if err != nil {
 		return fmt.Errorf("store hosts: %w", err)
 	}
@@ -67,7 +67,7 @@ func (d *DB) PutHosts(ctx context.Context, hosts []Host) error {
 
 // DeleteHosts forgets hosts by name. Their agents stay.
 func (d *DB) DeleteHosts(ctx context.Context, names []string) error {
-	tx, err := d.sql.BeginTx(ctx, nil)
+	tx, err := d.sql.Begin(ctx)
 	if err != nil {
 		return fmt.Errorf("forget hosts: %w", err)
 	}

@@ -80,7 +80,7 @@ func scanMark(scan func(...any) error) (DeviceMark, error) {
 // ErrTooMany: there would be more than most allows. An error of change ends it, with
 // nothing changed.
 func (d *DB) ChangeDeviceMarks(ctx context.Context, uids []string, most MarkLimits, change func(DeviceMark) (DeviceMark, error)) (int, error) {
-	tx, err := d.sql.BeginTx(ctx, nil)
+	tx, err := d.sql.Begin(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("mark devices: %w", err)
 	}
@@ -117,15 +117,16 @@ func (d *DB) ChangeDeviceMarks(ctx context.Context, uids []string, most MarkLimi
 }
 
 // markWriter has the statements of one change.
-type markWriter struct{ read, put, remove *sql.Stmt }
+type markWriter struct{ read, put, remove *stmt }
 
-func newMarkWriter(ctx context.Context, tx *sql.Tx) (w markWriter, err error) {
+func newMarkWriter(ctx context.Context, tx *tx) (w markWriter, err error) {
 	for _, s := range []struct {
-		to   **sql.Stmt
+		to   **stmt
 		text string
 	}{
 		{&w.read, "SELECT " + markColumns + " FROM device_marks WHERE uid = ?"},
-		{&w.put, "INSERT OR REPLACE INTO device_marks (" + markColumns + ") VALUES (?, ?, ?, ?, ?, ?, ?)"},
+		{&w.put, "INSERT INTO device_marks (" + markColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (uid) DO UPDATE SET
+			known = excluded.known, owner = excluded.owner, tags = excluded.tags, note = excluded.note, changed = excluded.changed, changed_by = excluded.changed_by`},
 		{&w.remove, "DELETE FROM device_marks WHERE uid = ?"},
 	} {
 		if *s.to, err = tx.PrepareContext(ctx, s.text); err != nil {
@@ -137,7 +138,7 @@ func newMarkWriter(ctx context.Context, tx *sql.Tx) (w markWriter, err error) {
 }
 
 func (w *markWriter) close() {
-	for _, s := range []*sql.Stmt{w.read, w.put, w.remove} {
+	for _, s := range []*stmt{w.read, w.put, w.remove} {
 		if s != nil {
 			_ = s.Close() // the transaction tells what matters
 		}

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"modernc.org/sqlite"
 )
 
 // SavedQuery is a query that somebody keeps, for themselves or for everybody.
@@ -60,7 +58,7 @@ func scanSaved(scan func(...any) error) (SavedQuery, error) {
 // SavedQueries returns an owner's queries and all that are shared, by name; with all,
 // also the private ones of others.
 func (d *DB) SavedQueries(ctx context.Context, owner string, all bool) ([]SavedQuery, error) {
-	rows, err := d.sql.QueryContext(ctx, "SELECT "+savedColumns+" FROM saved_queries WHERE shared = 1 OR owner = ? OR ? ORDER BY name, owner", owner, all)
+	rows, err := d.sql.QueryContext(ctx, "SELECT "+savedColumns+" FROM saved_queries WHERE shared OR owner = ? OR CAST(? AS BOOLEAN) ORDER BY lower(name), owner", owner, all)
 	if err != nil {
 		return nil, fmt.Errorf("read saved queries: %w", err)
 	}
@@ -91,15 +89,10 @@ func (d *DB) SavedQuery(ctx context.Context, id int64) (SavedQuery, error) {
 // CreateSavedQuery keeps a query and returns its id: ErrExists where its name is
 // taken, ErrTooMany where most says so.
 func (d *DB) CreateSavedQuery(ctx context.Context, q SavedQuery, most SavedLimits) (id int64, err error) {
-	err = d.changeSaved(ctx, q, most, func(tx *sql.Tx) error {
-		result, err := tx.ExecContext(ctx, `INSERT INTO saved_queries (owner, name, query, since, until, columns, shared, created, changed, changed_by)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, q.Owner, q.Name, q.Query, q.Since, q.Until, strings.Join(q.Columns, ","), q.Shared,
-			nanos(q.Created), nanos(q.Changed), q.ChangedBy)
-		if err != nil {
-			return err
-		}
-		id, err = result.LastInsertId()
-		return err
+	err = d.changeSaved(ctx, q, most, func(tx *tx) error {
+		return tx.QueryRowContext(ctx, `INSERT INTO saved_queries (owner, name, query, since, until, columns, shared, created, changed, changed_by)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`, q.Owner, q.Name, q.Query, q.Since, q.Until, strings.Join(q.Columns, ","), q.Shared,
+			nanos(q.Created), nanos(q.Changed), q.ChangedBy).Scan(&id)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("save query: %w", err)
@@ -111,7 +104,7 @@ func (d *DB) CreateSavedQuery(ctx context.Context, q SavedQuery, most SavedLimit
 // as it was at before.Changed: ErrNotFound where it is not. Its other errors are those
 // of CreateSavedQuery.
 func (d *DB) ChangeSavedQuery(ctx context.Context, before, after SavedQuery, most SavedLimits) error {
-	err := d.changeSaved(ctx, after, most, func(tx *sql.Tx) error {
+	err := d.changeSaved(ctx, after, most, func(tx *tx) error {
 		return changed(tx.ExecContext(ctx, `UPDATE saved_queries SET name = ?, query = ?, since = ?, until = ?, columns = ?, shared = ?,
 			changed = ?, changed_by = ? WHERE id = ? AND changed = ?`, after.Name, after.Query, after.Since, after.Until,
 			strings.Join(after.Columns, ","), after.Shared, nanos(after.Changed), after.ChangedBy, before.ID, nanos(before.Changed)))
@@ -133,20 +126,20 @@ func (d *DB) DeleteSavedQuery(ctx context.Context, q SavedQuery) error {
 
 // changeSaved makes a change of q in one transaction, and takes it back where there
 // are then too many.
-func (d *DB) changeSaved(ctx context.Context, q SavedQuery, most SavedLimits, change func(*sql.Tx) error) error {
-	tx, err := d.sql.BeginTx(ctx, nil)
+func (d *DB) changeSaved(ctx context.Context, q SavedQuery, most SavedLimits, change func(*tx) error) error {
+	tx, err := d.sql.Begin(ctx)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback() //nolint:errcheck // after Commit it has nothing to do
 	if err := change(tx); err != nil {
-		if fault, ok := errors.AsType[*sqlite.Error](err); ok && fault.Code() == codeUnique {
+		if d.sql.engine.fault(err) == faultTaken {
 			return ErrExists
 		}
 		return err
 	}
 	var own, shared int
-	err = tx.QueryRowContext(ctx, "SELECT count(*) FILTER (WHERE owner = ?), count(*) FILTER (WHERE shared = 1) FROM saved_queries", q.Owner).Scan(&own, &shared)
+	err = tx.QueryRowContext(ctx, "SELECT count(*) FILTER (WHERE owner = ?), count(*) FILTER (WHERE shared) FROM saved_queries", q.Owner).Scan(&own, &shared)
 	if err != nil {
 		return err
 	}
@@ -156,12 +149,9 @@ func (d *DB) changeSaved(ctx context.Context, q SavedQuery, most SavedLimits, ch
 	return tx.Commit()
 }
 
-// codeUnique is SQLite's extended result code of a name that is taken.
-const codeUnique = codeConstraint | 8<<8
-
 // disown takes from a user what they saved: private queries go, shared ones stay.
-func disown(ctx context.Context, tx *sql.Tx, owner string) error {
-	if _, err := tx.ExecContext(ctx, "DELETE FROM saved_queries WHERE owner = ? AND shared = 0", owner); err != nil {
+func disown(ctx context.Context, tx *tx, owner string) error {
+	if _, err := tx.ExecContext(ctx, "DELETE FROM saved_queries WHERE owner = ? AND NOT shared", owner); err != nil {
 		return err
 	}
 	_, err := tx.ExecContext(ctx, "UPDATE saved_queries SET owner = '' WHERE owner = ?", owner)

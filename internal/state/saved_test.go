@@ -3,7 +3,6 @@ package state_test
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -11,8 +10,10 @@ import (
 	"github.com/amoskys/amoskys/internal/state"
 )
 
-func TestSavedQueries(t *testing.T) {
-	db := open(t, filepath.Join(t.TempDir(), "state.db"))
+func TestSavedQueries(t *testing.T) { each(t, testSavedQueries) }
+
+func testSavedQueries(t *testing.T, open opener) {
+	db := open(t)
 	most := state.SavedLimits{OfOwner: 3, Shared: 3}
 	save := func(owner, name string, shared bool) (state.SavedQuery, error) {
 		q := state.SavedQuery{
@@ -96,8 +97,10 @@ func TestSavedQueries(t *testing.T) {
 
 // TestRemovedUsersQueries: with a user go their private queries, and whoever has the
 // name later has no right to what they shared.
-func TestRemovedUsersQueries(t *testing.T) {
-	db := open(t, filepath.Join(t.TempDir(), "state.db"))
+func TestRemovedUsersQueries(t *testing.T) { each(t, testRemovedUsersQueries) }
+
+func testRemovedUsersQueries(t *testing.T, open opener) {
+	db := open(t)
 	most := state.SavedLimits{OfOwner: 9, Shared: 9}
 	for _, name := range []string{"ada", "bob"} {
 		if err := db.CreateUser(t.Context(), state.User{Name: name, Role: state.RoleAdmin}); err != nil {

@@ -28,7 +28,7 @@ const maxSessions = 32
 // CreateSession stores a session, notes the login, and drops sessions that have
 // expired or that are the user's oldest beyond 32.
 func (d *DB) CreateSession(ctx context.Context, s Session) error {
-	tx, err := d.sql.BeginTx(ctx, nil)
+	tx, err := d.sql.Begin(ctx)
 	if err != nil {
 		return fmt.Errorf("create session: %w", err)
 	}
@@ -36,14 +36,14 @@ func (d *DB) CreateSession(ctx context.Context, s Session) error {
 	if _, err := tx.ExecContext(ctx, "DELETE FROM sessions WHERE expires <= ?", nanos(d.now())); err != nil {
 		return fmt.Errorf("drop expired sessions: %w", err)
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO sessions (token_hash, user, created, last_seen, expires, src_ip, user_agent)
+	_, err = tx.ExecContext(ctx, `INSERT INTO sessions (token_hash, "user", created, last_seen, expires, src_ip, user_agent)
 		VALUES (?, ?, ?, ?, ?, ?, ?)`,
 		s.TokenHash[:], s.User, nanos(s.Created), nanos(s.LastSeen), nanos(s.Expires), s.SrcIP, s.UserAgent)
 	if err != nil {
 		return fmt.Errorf("create session: %w", err)
 	}
-	_, err = tx.ExecContext(ctx, `DELETE FROM sessions WHERE user = ? AND token_hash NOT IN
-		(SELECT token_hash FROM sessions WHERE user = ? ORDER BY created DESC LIMIT ?)`, s.User, s.User, maxSessions)
+	_, err = tx.ExecContext(ctx, `DELETE FROM sessions WHERE "user" = ? AND token_hash NOT IN
+		(SELECT token_hash FROM sessions WHERE "user" = ? ORDER BY created DESC LIMIT ?)`, s.User, s.User, maxSessions)
 	if err != nil {
 		return fmt.Errorf("drop oldest sessions: %w", err)
 	}
@@ -62,9 +62,9 @@ func (d *DB) Session(ctx context.Context, tokenHash [sha256.Size]byte) (Session,
 	s := Session{TokenHash: tokenHash}
 	var u User
 	var created, seen, expires, userCreated, lastLogin int64
-	err := d.sql.QueryRowContext(ctx, `SELECT s.user, s.created, s.last_seen, s.expires, s.src_ip, s.user_agent,
+	err := d.sql.QueryRowContext(ctx, `SELECT s."user", s.created, s.last_seen, s.expires, s.src_ip, s.user_agent,
 		u.name, u.role, u.password_hash, u.created, u.last_login
-		FROM sessions s JOIN users u ON u.name = s.user WHERE s.token_hash = ?`, tokenHash[:]).
+		FROM sessions s JOIN users u ON u.name = s."user" WHERE s.token_hash = ?`, tokenHash[:]).
 		Scan(&s.User, &created, &seen, &expires, &s.SrcIP, &s.UserAgent,
 			&u.Name, &u.Role, &u.PasswordHash, &userCreated, &lastLogin)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -99,7 +99,7 @@ func (d *DB) DeleteSession(ctx context.Context, tokenHash [sha256.Size]byte) err
 // SignedInFrom returns the addresses from which a user's sessions were opened, each
 // once.
 func (d *DB) SignedInFrom(ctx context.Context, user string) (addresses []string, err error) {
-	rows, err := d.sql.QueryContext(ctx, "SELECT DISTINCT src_ip FROM sessions WHERE user = ?", user)
+	rows, err := d.sql.QueryContext(ctx, `SELECT DISTINCT src_ip FROM sessions WHERE "user" = ?`, user)
 	if err != nil {
 		return nil, fmt.Errorf("read addresses of sessions: %w", err)
 	}

@@ -20,7 +20,16 @@ import (
 	"github.com/amoskys/amoskys/internal/state/password"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(suite{m}) }
+
+// suite ends the server of the tests with them.
+type suite struct{ *testing.M }
+
+// Run is that of testing.M.
+func (s suite) Run() int {
+	defer shared.end()
+	return s.M.Run()
+}
 
 func cheap() *password.Hasher {
 	return password.New(password.Params{MemoryKiB: 64, Passes: 1, Lanes: 1}, 2)
@@ -76,10 +85,11 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-func TestEnsureAdminOnceAmongMany(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "state.db")
-	db := open(t, file)
-	other := open(t, file)
+func TestEnsureAdminOnceAmongMany(t *testing.T) { each(t, testEnsureAdminOnceAmongMany) }
+
+func testEnsureAdminOnceAmongMany(t *testing.T, open opener) {
+	db := open(t)
+	other := open(t)
 	hasher := cheap()
 	var mu sync.Mutex
 	var passwords []string
@@ -117,8 +127,10 @@ func TestEnsureAdminOnceAmongMany(t *testing.T) {
 	}
 }
 
-func TestUsers(t *testing.T) {
-	db := open(t, filepath.Join(t.TempDir(), "state.db"))
+func TestUsers(t *testing.T) { each(t, testUsers) }
+
+func testUsers(t *testing.T, open opener) {
+	db := open(t)
 	want := state.User{Name: "ada", Role: state.RoleAnalyst, PasswordHash: "h", Created: epoch}
 	if err := db.CreateUser(t.Context(), want); err != nil {
 		t.Fatal(err)
@@ -148,9 +160,10 @@ func TestUsers(t *testing.T) {
 
 // TestLastAdminStays: of changes that would each leave the other's admin as the last
 // one, one is refused, from however many processes they come.
-func TestLastAdminStays(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "state.db")
-	dbs := []*state.DB{open(t, file), open(t, file)}
+func TestLastAdminStays(t *testing.T) { each(t, testLastAdminStays) }
+
+func testLastAdminStays(t *testing.T, open opener) {
+	dbs := []*state.DB{open(t), open(t)}
 	names := []string{"a", "b", "c", "d"}
 	for _, name := range names {
 		if err := dbs[0].CreateUser(t.Context(), state.User{Name: name, Role: state.RoleAdmin}); err != nil {
@@ -192,8 +205,10 @@ func TestLastAdminStays(t *testing.T) {
 	}
 }
 
-func TestPruneAudit(t *testing.T) {
-	db := open(t, filepath.Join(t.TempDir(), "state.db"))
+func TestPruneAudit(t *testing.T) { each(t, testPruneAudit) }
+
+func testPruneAudit(t *testing.T, open opener) {
+	db := open(t)
 	for i := range 10 {
 		if err := db.AppendAudit(t.Context(), state.Audit{Time: epoch.Add(time.Duration(i) * time.Hour), Operation: "x"}); err != nil {
 			t.Fatal(err)
@@ -210,8 +225,10 @@ func TestPruneAudit(t *testing.T) {
 	}
 }
 
-func TestSessions(t *testing.T) {
-	db := open(t, filepath.Join(t.TempDir(), "state.db"))
+func TestSessions(t *testing.T) { each(t, testSessions) }
+
+func testSessions(t *testing.T, open opener) {
+	db := open(t)
 	if err := db.CreateUser(t.Context(), state.User{Name: "ada", Role: state.RoleViewer}); err != nil {
 		t.Fatal(err)
 	}
@@ -265,8 +282,10 @@ func TestSessions(t *testing.T) {
 	}
 }
 
-func TestAudit(t *testing.T) {
-	db := open(t, filepath.Join(t.TempDir(), "state.db"))
+func TestAudit(t *testing.T) { each(t, testAudit) }
+
+func testAudit(t *testing.T, open opener) {
+	db := open(t)
 	for _, op := range []string{"one", "two", "three"} {
 		err := db.AppendAudit(t.Context(), state.Audit{Actor: "ada", Operation: op, Success: true, Detail: strings.Repeat("d", 5000)})
 		if err != nil {
@@ -286,8 +305,10 @@ func TestAudit(t *testing.T) {
 	}
 }
 
-func TestAgents(t *testing.T) {
-	db := open(t, filepath.Join(t.TempDir(), "state.db"))
+func TestAgents(t *testing.T) { each(t, testAgents) }
+
+func testAgents(t *testing.T, open opener) {
+	db := open(t)
 	a := state.Agent{Host: "h1", ID: "proc_agent", Node: "n1", Status: []byte{1}, Updated: epoch}
 	b := state.Agent{Host: "h2", ID: "proc_agent", Node: "n2", Status: []byte{7}, Updated: epoch}
 	if err := db.PutAgents(t.Context(), []state.Agent{b, a}); err != nil {
@@ -316,8 +337,10 @@ func TestAgents(t *testing.T) {
 	}
 }
 
-func TestHosts(t *testing.T) {
-	db := open(t, filepath.Join(t.TempDir(), "state.db"))
+func TestHosts(t *testing.T) { each(t, testHosts) }
+
+func testHosts(t *testing.T, open opener) {
+	db := open(t)
 	seen := time.Date(2026, 5, 1, 12, 0, 0, 7, time.UTC)
 	web := state.Host{Name: "web-1", Node: "web-1", Version: "1", LastSeen: seen}
 	gone := state.Host{Name: "gone", Node: "gone", LastSeen: seen, Silent: true}

@@ -22,8 +22,10 @@ func someToken(id byte) state.Token {
 	}
 }
 
-func TestTokens(t *testing.T) {
-	db := open(t, filepath.Join(t.TempDir(), "state.db"))
+func TestTokens(t *testing.T) { each(t, testTokens) }
+
+func testTokens(t *testing.T, open opener) {
+	db := open(t)
 	bound, old := someToken(2), someToken(3)
 	bound.Host, bound.Created = "web-1", epoch.Add(time.Second)
 	old.Created, old.Expires = epoch.Add(-time.Hour), epoch
@@ -68,11 +70,13 @@ func TestTokens(t *testing.T) {
 }
 
 // TestTokenWorksNoOftenerThanItSays has many hosts use one token at the same time.
-func TestTokenWorksNoOftenerThanItSays(t *testing.T) {
+func TestTokenWorksNoOftenerThanItSays(t *testing.T) { each(t, testTokenWorksNoOftenerThanItSays) }
+
+func testTokenWorksNoOftenerThanItSays(t *testing.T, open opener) {
 	for name, uses := range map[string]int{"one-time": 1, "join": 3} {
 		t.Run(name, func(t *testing.T) {
-			db := open(t, filepath.Join(t.TempDir(), "state.db"))
-			tok := someToken(1)
+			db := open(t)
+			tok := someToken(byte(uses))
 			tok.Uses, tok.HostPattern, tok.Kinds = uses, "web-*", []string{"flow", "snmp"}
 			if err := db.CreateToken(t.Context(), tok); err != nil {
 				t.Fatal(err)
@@ -99,8 +103,10 @@ func TestTokenWorksNoOftenerThanItSays(t *testing.T) {
 }
 
 // TestJoinTokenIsRevokedAfterSomeUses: what is left of it is useless.
-func TestJoinTokenIsRevokedAfterSomeUses(t *testing.T) {
-	db := open(t, filepath.Join(t.TempDir(), "state.db"))
+func TestJoinTokenIsRevokedAfterSomeUses(t *testing.T) { each(t, testJoinTokenIsRevokedAfterSomeUses) }
+
+func testJoinTokenIsRevokedAfterSomeUses(t *testing.T, open opener) {
+	db := open(t)
 	tok := someToken(1)
 	tok.Uses = 2
 	if err := db.CreateToken(t.Context(), tok); err != nil {

@@ -58,7 +58,7 @@ func (d *DB) EnsureAdmin(ctx context.Context, hasher *password.Hasher) (plain st
 	}
 	// Another process may have been quicker: the condition is checked again here.
 	result, err := d.sql.ExecContext(ctx, `INSERT INTO users (name, role, password_hash, created)
-		SELECT ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM users)`,
+		SELECT ?, ?, ?, CAST(? AS BIGINT) WHERE NOT EXISTS (SELECT 1 FROM users) ON CONFLICT (name) DO NOTHING`,
 		AdminName, string(RoleAdmin), hash, nanos(d.now()))
 	switch err := changed(result, err); {
 	case errors.Is(err, ErrNotFound):
@@ -137,11 +137,11 @@ func (d *DB) SetPassword(ctx context.Context, name, hash string, keep []byte) (e
 	if keep == nil {
 		keep = []byte{}
 	}
-	err = d.changeUser(ctx, func(tx *sql.Tx) error {
+	err = d.changeUser(ctx, func(tx *tx) error {
 		if err := changed(tx.ExecContext(ctx, "UPDATE users SET password_hash = ? WHERE name = ?", hash, name)); err != nil {
 			return err
 		}
-		ended, err = count(tx.ExecContext(ctx, "DELETE FROM sessions WHERE user = ? AND token_hash <> ?", name, keep))
+		ended, err = count(tx.ExecContext(ctx, `DELETE FROM sessions WHERE "user" = ? AND token_hash <> ?`, name, keep))
 		return err
 	})
 	if err != nil {
@@ -153,7 +153,7 @@ func (d *DB) SetPassword(ctx context.Context, name, hash string, keep []byte) (e
 // SetRole gives a user another role: ErrNotFound without such a user, ErrLastAdmin
 // when there would be no admin any more.
 func (d *DB) SetRole(ctx context.Context, name string, role Role) error {
-	err := d.changeUser(ctx, func(tx *sql.Tx) error {
+	err := d.changeUser(ctx, func(tx *tx) error {
 		return changed(tx.ExecContext(ctx, "UPDATE users SET role = ? WHERE name = ?", string(role), name))
 	})
 	if err != nil {
@@ -166,8 +166,8 @@ func (d *DB) SetRole(ctx context.Context, name string, role Role) error {
 // ErrNotFound without such a user, ErrLastAdmin when there would be no admin any
 // more. Their private queries go too; what they shared stays, and is nobody's.
 func (d *DB) RemoveUser(ctx context.Context, name string) (ended int, err error) {
-	err = d.changeUser(ctx, func(tx *sql.Tx) error {
-		if ended, err = count(tx.ExecContext(ctx, "DELETE FROM sessions WHERE user = ?", name)); err != nil {
+	err = d.changeUser(ctx, func(tx *tx) error {
+		if ended, err = count(tx.ExecContext(ctx, `DELETE FROM sessions WHERE "user" = ?`, name)); err != nil {
 			return err
 		}
 		if err := disown(ctx, tx, name); err != nil {
@@ -183,8 +183,8 @@ func (d *DB) RemoveUser(ctx context.Context, name string) (ended int, err error)
 
 // changeUser makes a change in one transaction, which holds the database from its
 // beginning, so that two changes cannot each leave the other's admin as the last.
-func (d *DB) changeUser(ctx context.Context, change func(*sql.Tx) error) error {
-	tx, err := d.sql.BeginTx(ctx, nil)
+func (d *DB) changeUser(ctx context.Context, change func(*tx) error) error {
+	tx, err := d.sql.Begin(ctx)
 	if err != nil {
 		return err
 	}

@@ -157,7 +157,11 @@ func (p plan) checkCerts() error {
 // firstAdmin makes the first account and prints its password, which is kept
 // nowhere else.
 func firstAdmin(ctx context.Context, e *cli.Env, out io.Writer) (err error) {
-	db, err := state.Open(ctx, state.Options{File: e.Home.State()})
+	cfg, err := app.LoadHubConfig(e)
+	if err != nil {
+		return err
+	}
+	db, err := app.OpenState(ctx, e.Home, cfg)
 	if err != nil {
 		return err
 	}

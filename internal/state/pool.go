@@ -1,0 +1,122 @@
+package state
+
+import (
+	"context"
+	"database/sql"
+)
+
+// engine is what differs between the databases that state can lie in.
+type engine interface {
+	// vocabulary is what it calls the types of columns.
+	vocabulary() *vocabulary
+	// version reads how many migrations were made, and setVersion notes it.
+	version(ctx context.Context, tx *tx) (int, error)
+	setVersion(ctx context.Context, tx *tx, version int) error
+	// alone keeps other transactions out until this one ends.
+	alone(ctx context.Context, tx *sql.Tx) error
+	// count has a column that counts up go on behind the rows that are there.
+	count(ctx context.Context, tx *tx, table, column string) error
+	// query is a statement of ours, with ? where values go, as the engine reads it.
+	query(statement string) string
+	// values are what goes there, as the engine takes them.
+	values(values []any) []any
+	// fault says what an error of the engine means, or faultOther.
+	fault(err error) fault
+	// advise adds to an error of opening what a person can do.
+	advise(err error) error
+}
+
+// fault is what an error of an engine means to us.
+type fault int
+
+const (
+	faultOther    fault = iota
+	faultTaken          // a name is there already
+	faultNoRoom         // the disk is full
+	faultReadOnly       // it cannot be changed
+	faultAway           // the server does not answer
+)
+
+// pool is an open database. All statements of ours go through it or a tx, which word
+// them for the engine.
+type pool struct {
+	db     *sql.DB
+	engine engine
+}
+
+// Begin starts a transaction that no other of ours runs beside: what it reads is so
+// until it ends.
+func (p *pool) Begin(ctx context.Context) (*tx, error) {
+	t, err := p.db.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.engine.alone(ctx, t); err != nil {
+		_ = t.Rollback() // the first error says more
+		return nil, err
+	}
+	return &tx{t, p.engine}, nil
+}
+
+// ExecContext is that of sql.DB.
+func (p *pool) ExecContext(ctx context.Context, query string, values ...any) (sql.Result, error) {
+	return p.db.ExecContext(ctx, p.engine.query(query), p.engine.values(values)...)
+}
+
+// QueryContext is that of sql.DB.
+func (p *pool) QueryContext(ctx context.Context, query string, values ...any) (*sql.Rows, error) {
+	return p.db.QueryContext(ctx, p.engine.query(query), p.engine.values(values)...)
+}
+
+// QueryRowContext is that of sql.DB.
+func (p *pool) QueryRowContext(ctx context.Context, query string, values ...any) *sql.Row {
+	return p.db.QueryRowContext(ctx, p.engine.query(query), p.engine.values(values)...)
+}
+
+// tx is a transaction.
+type tx struct {
+	*sql.Tx
+
+	engine engine
+}
+
+// ExecContext is that of sql.Tx.
+func (t *tx) ExecContext(ctx context.Context, query string, values ...any) (sql.Result, error) {
+	return t.Tx.ExecContext(ctx, t.engine.query(query), t.engine.values(values)...)
+}
+
+// QueryContext is that of sql.Tx.
+func (t *tx) QueryContext(ctx context.Context, query string, values ...any) (*sql.Rows, error) {
+	return t.Tx.QueryContext(ctx, t.engine.query(query), t.engine.values(values)...)
+}
+
+// QueryRowContext is that of sql.Tx.
+func (t *tx) QueryRowContext(ctx context.Context, query string, values ...any) *sql.Row {
+	return t.Tx.QueryRowContext(ctx, t.engine.query(query), t.engine.values(values)...)
+}
+
+// PrepareContext is that of sql.Tx.
+func (t *tx) PrepareContext(ctx context.Context, query string) (*stmt, error) {
+	s, err := t.Tx.PrepareContext(ctx, t.engine.query(query))
+	if err != nil {
+		return nil, err
+	}
+	return &stmt{s, t.engine}, nil
+}
+
+// stmt is a statement to be run many times.
+type stmt struct {
+	*sql.Stmt
+
+	engine engine
+}
+
+// ExecContext is that of sql.Stmt.
+func (s *stmt) ExecContext(ctx context.Context, values ...any) (sql.Result, error) {
+	return s.Stmt.ExecContext(ctx, s.engine.values(values)...)
+}
+
+// QueryRowContext is that of sql.Stmt.
+func (s *stmt) QueryRowContext(ctx context.Context, values ...any) *sql.Row {
+	return s.Stmt.QueryRowContext(ctx, s.engine.values(values)...)
+}
