@@ -203,6 +203,9 @@ func (s *services) following() []*reader.Reader {
 
 // reasons says what is wrong beside the hub.
 func (s *services) reasons() []string {
+	if fault := s.db.Fault(); fault != "" {
+		return []string{fault}
+	}
 	if !s.db.ReadOnly() {
 		return nil
 	}
@@ -245,6 +248,7 @@ func (s *services) run(ctx context.Context, grace grace) error {
 			return nil
 		})
 	}
+	guard("state", s.db.Watch)
 	if why := child.LastEnd(); why != "" {
 		guard("last end", func(ctx context.Context) error { s.tellLastEnd(ctx, why); <-ctx.Done(); return nil })
 	}

@@ -31,21 +31,22 @@ const (
 // errURL says what a URL of a database must be, without showing it: it has a password.
 var errURL = errors.New("the URL of the state is none of PostgreSQL: want postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full")
 
-// openPostgres opens a database of PostgreSQL.
-func openPostgres(ctx context.Context, address string) (*pool, error) {
+// openPostgres opens a database of PostgreSQL; where is its host and port.
+func openPostgres(ctx context.Context, address string) (p *pool, where string, err error) {
 	cfg, err := postgresConfig(address)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	db := stdlib.OpenDB(*cfg)
 	db.SetMaxOpenConns(4)
 	db.SetMaxIdleConns(2)
 	db.SetConnMaxIdleTime(5 * time.Minute)
-	p := &pool{db, postgresEngine{where: net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port)))}}
+	where = net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port)))
+	p = &pool{db, postgresEngine{where}}
 	if err := migrate(ctx, p); err != nil {
-		return nil, errors.Join(p.engine.advise(err), db.Close())
+		return nil, "", errors.Join(p.engine.advise(err), db.Close())
 	}
-	return p, nil
+	return p, where, nil
 }
 
 func postgresConfig(address string) (*pgx.ConnConfig, error) {

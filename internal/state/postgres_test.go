@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -226,6 +227,7 @@ func TestPostgresGoesAway(t *testing.T) {
 	_ = locked.Close()
 	own.stop()
 	explained("away", "does not answer", mark())
+	watched(t, db, "does not answer")
 	if _, err := state.Open(t.Context(), state.Options{URL: strings.Replace(url, "user=postgres", "user=postgres&password=hunter2", 1)}); err == nil ||
 		!strings.Contains(err.Error(), "does not answer: start it, or mend state.url") || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("opened while it is away: %v", err)
@@ -243,6 +245,7 @@ func TestPostgresGoesAway(t *testing.T) {
 	run(t, own.url(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'amoskys hub'")
 	_, _ = db.Users(t.Context()) // by a connection that is dead
 	explained("read-only", "read-only", mark())
+	watched(t, db, "is read-only")
 	if _, err := state.Open(t.Context(), state.Options{URL: url}); err == nil || !strings.Contains(err.Error(), "is read-only: name the server") {
 		t.Errorf("opened while it is read-only: %v", err)
 	}
@@ -250,6 +253,25 @@ func TestPostgresGoesAway(t *testing.T) {
 	run(t, writable, "UPDATE amoskys_tables SET version = 1000")
 	if _, err := state.Open(t.Context(), state.Options{URL: writable}); err == nil || !strings.Contains(err.Error(), "newer version") {
 		t.Errorf("tables of a newer version: %v", err)
+	}
+}
+
+// watched waits until the watch of a database says a fault.
+func watched(t *testing.T, db *state.DB, want string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- db.Watch(ctx) }()
+	for !strings.Contains(db.Fault(), want) && ctx.Err() == nil {
+		runtime.Gosched()
+	}
+	if !strings.Contains(db.Fault(), want) {
+		t.Errorf("the watch says %q, want %q", db.Fault(), want)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 
