@@ -102,7 +102,7 @@ func runStore(ctx context.Context, home config.Home, cfg store.Config, logger *s
 	}
 	options := answersOptions(conn, engine, feed)
 	var inventory *devices.Inventory
-	readings, err := newReadings(home, &cfg.TSDB, believed, logger)
+	readings, err := newReadings(conn, home, &cfg, believed, registry, logger)
 	if err != nil {
 		return err
 	}
@@ -225,11 +225,13 @@ func withFaults(s *pb.StoreStatus, others ...func() (state, reason string)) *pb.
 	return s
 }
 
-// newReadings returns the database of readings.
-func newReadings(home config.Home, cfg *store.TSDBConfig, believed *clock.Clock, logger *slog.Logger) (*metrics.DB, error) {
+// newReadings returns what writes the readings of all agents out of the log.
+func newReadings(
+	hub grpc.ClientConnInterface, home config.Home, cfg *store.Config, believed *clock.Clock, registry *prometheus.Registry, logger *slog.Logger,
+) (*metrics.DB, error) {
 	return metrics.New(metrics.Options{
-		Path: home.Path(cfg.Path), Logger: logger, Now: believed.Now,
-		Retention: cfg.Retention(), RetentionBytes: int64(cfg.RetentionSizeMB) << 20,
+		Source: reader.NewRemote(hub), Path: home.Path(cfg.TSDB.Path), Logger: logger, Registerer: registry, Now: believed.Now,
+		Retention: cfg.TSDB.Retention(), RetentionBytes: int64(cfg.TSDB.RetentionSizeMB) << 20, MinFree: int64(cfg.Store.MinFreeMB) << 20,
 	})
 }
 

@@ -24,7 +24,7 @@ func newPromAPI(
 		"storage.tsdb.retention.time": fmt.Sprintf("%dd", cfg.RetentionDays), "storage.tsdb.retention.size": fmt.Sprintf("%dMB", cfg.RetentionSizeMB),
 	}
 	api, err := promapi.New(promapi.Options{
-		Queryable: readings, IsAway: metrics.IsOpening, Families: families, Stats: readings.Stats, Memory: memory,
+		Queryable: readings, IsAway: metrics.IsAway, Families: families, Stats: readings.Stats, Memory: memory,
 		Warnings: func() []string {
 			if state, reason := readings.Status(); state != "ok" {
 				return []string{"not complete: " + reason}

@@ -4,13 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
+	"io"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
+	"github.com/oklog/ulid/v2"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/util/compression"
+
+	"github.com/amoskys/amoskys/internal/obs"
 )
 
 // Sizes of the database, small where nothing is asked or written.
@@ -29,39 +34,111 @@ const (
 
 // opened is the database while it is open.
 type opened struct {
-	tsdb  *tsdb.DB
-	users sync.WaitGroup // queriers
+	tsdb     *tsdb.DB
+	registry *prometheus.Registry // of the database's own metrics
+	users    sync.WaitGroup       // who reads or writes
+	lock     io.Closer
 }
 
-// open opens the database.
-func (db *DB) open() error {
-	err := os.MkdirAll(db.o.Path, 0o700)
-	var t *tsdb.DB
-	if err == nil {
-		t, err = tsdb.Open(db.o.Path, quiet(db.o.Logger), nil, db.options(), nil)
+// open puts aside what cannot be used and opens the database.
+func (db *DB) open(ctx context.Context) error {
+	o, err := db.tryOpen(ctx)
+	if err != nil && db.guiltyHead(err) {
+		if aside := db.setHeadAside(ctx, err); aside == nil {
+			o, err = db.tryOpen(ctx)
+		} else {
+			err = errors.Join(err, aside)
+		}
 	}
 	db.mu.Lock()
 	defer db.mu.Unlock()
+	news := db.fault == nil
 	if db.fault = err; err != nil {
-		return fmt.Errorf("open the database of metrics: %w", err)
+		if news {
+			db.o.Logger.WarnContext(ctx, "the database of metrics does not open: it is tried again", obs.KeyPath, db.o.Path, obs.KeyError, err)
+		}
+		return err
 	}
-	db.opened = &opened{tsdb: t}
+	if !news {
+		db.o.Logger.InfoContext(ctx, "the database of metrics is open again", obs.KeyPath, db.o.Path)
+	}
+	db.opened, db.broken = o, nil
+	db.next, db.placeDue = db.place.Offset, true
+	close(db.ready)
+	signal(db.rebuild)
 	return nil
 }
 
-func (db *DB) options() *tsdb.Options {
+func (db *DB) tryOpen(ctx context.Context) (*opened, error) {
+	if err := os.MkdirAll(db.o.Path, 0o700); err != nil {
+		return nil, fmt.Errorf("make the folder of the database of metrics: %w", err)
+	}
+	lock, err := db.o.FS.Lock(filepath.Join(db.o.Path, "lock"))
+	if err != nil {
+		return nil, fmt.Errorf("open the database of metrics: %w", err)
+	}
+	o := &opened{registry: prometheus.NewRegistry(), lock: lock}
+	if err := errors.Join(db.setBlocksAside(ctx), db.noteCut(ctx)); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	mended := &mendings{}
+	o.tsdb, err = tsdb.Open(db.o.Path, quiet(db.o.Logger, mended), o.registry, db.options(o), nil)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open the database of metrics: %w", err), lock.Close())
+	}
+	if err := db.noteMended(ctx, mended); err != nil {
+		return nil, errors.Join(err, o.close())
+	}
+	return o, nil
+}
+
+// close closes the database once nobody reads it.
+func (o *opened) close() error {
+	o.users.Wait()
+	if err := errors.Join(o.tsdb.Close(), o.lock.Close()); err != nil {
+		return fmt.Errorf("close the database of metrics: %w", err)
+	}
+	return nil
+}
+
+func (db *DB) options(opened *opened) *tsdb.Options {
 	o := tsdb.DefaultOptions()
-	o.RetentionDuration, o.MaxBytes = db.o.Retention.Milliseconds(), db.o.RetentionBytes
+	o.BlocksToDelete = func(blocks []*tsdb.Block) map[ulid.ULID]struct{} { return db.outlived(opened.tsdb, blocks) }
 	o.MinBlockDuration, o.MaxBlockDuration = blockRange.Milliseconds(), blockMost.Milliseconds()
 	o.OutOfOrderTimeWindow = window.Milliseconds()
 	o.WALSegmentSize, o.WALCompression = walSegment, compression.Snappy
 	o.StripeSize, o.HeadChunksWriteBufferSize = stripes, 64<<10
+	o.BlockReloadInterval = db.o.reloadEvery
+	o.NoLockfile = true        // there is one
 	o.IsolationDisabled = true // one writer; who asks may see half of a batch
 	return o
 }
 
-// close closes the database once nobody reads it.
-func (db *DB) close() error {
+// closeBroken closes a database that failed.
+func (db *DB) closeBroken(ctx context.Context) {
+	db.metrics.reopened.Inc()
+	db.mu.Lock()
+	o, why := db.opened, db.broken
+	db.opened = nil
+	select {
+	case <-db.ready:
+		db.ready = make(chan struct{})
+	default:
+	}
+	db.mu.Unlock()
+	db.o.Logger.WarnContext(ctx, "the database of metrics failed: it is opened again", obs.KeyError, why)
+	if err := o.close(); err != nil {
+		db.o.Logger.WarnContext(ctx, "the database of metrics did not close in order", obs.KeyError, err)
+	}
+	if errors.Is(why, errAhead) {
+		if err := db.setAheadAside(ctx, why); err != nil {
+			db.o.Logger.WarnContext(ctx, "readings of a time that has not come stay", obs.KeyError, err)
+		}
+	}
+}
+
+// close closes the database once nobody reads it, and moves the place.
+func (db *DB) close(ctx context.Context) error {
 	db.mu.Lock()
 	o := db.opened
 	db.opened = nil
@@ -69,22 +146,23 @@ func (db *DB) close() error {
 	if o == nil {
 		return nil
 	}
-	o.users.Wait()
-	if err := o.tsdb.Close(); err != nil {
-		return fmt.Errorf("close the database of metrics: %w", err)
-	}
-	return nil
+	err := o.close()
+	db.savePlace(ctx)
+	return err
 }
 
-// errOpening is for who asks while the database is not open.
-var errOpening = errors.New("the metrics are being opened: ask again in a moment")
+// These are for who asks while the database is not open.
+var (
+	errOpening = errors.New("the metrics are being opened: ask again in a moment")
+	errNotOpen = errors.New("the metrics cannot be asked, as their database does not open")
+)
 
 // use returns the open database until release is called.
 func (db *DB) use() (t *tsdb.DB, release func(), err error) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	if db.fault != nil {
-		return nil, nil, fmt.Errorf("the metrics cannot be asked, as their database does not open: %w", db.fault)
+		return nil, nil, fmt.Errorf("%w: %w", errNotOpen, db.fault)
 	}
 	if db.opened == nil {
 		return nil, nil, errOpening
@@ -92,38 +170,4 @@ func (db *DB) use() (t *tsdb.DB, release func(), err error) {
 	o := db.opened
 	o.users.Add(1)
 	return o.tsdb, sync.OnceFunc(o.users.Done), nil
-}
-
-// quiet is a logger for the database, whose every step is news to it: what it calls info
-// is for debugging here.
-func quiet(l *slog.Logger) *slog.Logger { return slog.New(quietHandler{l.Handler()}) }
-
-type quietHandler struct{ slog.Handler }
-
-// Enabled implements slog.Handler.
-func (h quietHandler) Enabled(ctx context.Context, level slog.Level) bool {
-	return h.Handler.Enabled(ctx, quieter(level))
-}
-
-// Handle implements slog.Handler.
-func (h quietHandler) Handle(ctx context.Context, r slog.Record) error { //nolint:gocritic // the interface has it so
-	r.Level = quieter(r.Level)
-	return h.Handler.Handle(ctx, r) //nolint:wrapcheck // it is the handler's
-}
-
-// WithAttrs implements slog.Handler.
-func (h quietHandler) WithAttrs(a []slog.Attr) slog.Handler {
-	return quietHandler{h.Handler.WithAttrs(a)}
-}
-
-// WithGroup implements slog.Handler.
-func (h quietHandler) WithGroup(name string) slog.Handler {
-	return quietHandler{h.Handler.WithGroup(name)}
-}
-
-func quieter(l slog.Level) slog.Level {
-	if l == slog.LevelInfo {
-		return slog.LevelDebug
-	}
-	return l
 }

@@ -63,5 +63,6 @@ func (q *chunkQuerier) Close() error {
 	return q.ChunkQuerier.Close() //nolint:wrapcheck // it says all
 }
 
-// IsOpening reports whether an error of a query says that the database is being opened.
-func IsOpening(err error) bool { return errors.Is(err, errOpening) }
+// IsAway reports whether an error of a query says that the database is not open: it will
+// be, or the error says why not.
+func IsAway(err error) bool { return errors.Is(err, errOpening) || errors.Is(err, errNotOpen) }
