@@ -41,6 +41,7 @@ type Agent struct {
 	names   names
 	queue   *queue
 	metrics *metrics
+	totals  *agent.Totals
 	taps    []*tap
 	lanes   []*lane.Lane
 	helm    *helm
@@ -96,7 +97,8 @@ func New(cfg Config, o agent.Options) (*Agent, error) {
 	if err := o.Registerer.Register(a.metrics); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
-	return a, nil
+	a.totals, err = agent.NewTotals(a.metrics, familyCreated, familyEnded, familyDuration, familyBytesIn, familyBytesOut, familyPacketsIn, familyPacketsOut)
+	return a, err
 }
 
 // addLane makes the lane of one source.
@@ -176,6 +178,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	if a.cfg.captures() {
 		parts.Go(func() { fail(a.helm.run(ctx)) })
+		parts.Go(func() { a.totals.Run(ctx, a.o.Interval, a.o.Publisher, a.o.Logger) })
 	}
 	if a.ring != nil {
 		keeping.Go(func() { a.keep() })

@@ -14,6 +14,17 @@ import (
 	"github.com/amoskys/amoskys/internal/flow/track"
 )
 
+// Families that the hub is told too.
+const (
+	familyCreated    = "flow_created"
+	familyEnded      = "flow_ended"
+	familyDuration   = "flow_duration_seconds"
+	familyBytesIn    = "flow_bytes_in"
+	familyBytesOut   = "flow_bytes_out"
+	familyPacketsIn  = "flow_packets_in"
+	familyPacketsOut = "flow_packets_out"
+)
+
 // metrics are of all flows together, never of one.
 type metrics struct {
 	traffic                          [4]*prometheus.CounterVec // as in traffic
@@ -27,6 +38,7 @@ type metrics struct {
 	unkept, keptFaults, keptSince    *prometheus.Desc
 	merged, segments, overlaps       *prometheus.Desc
 	inUse, setBack, forgotten        *prometheus.Desc
+	created, over                    *prometheus.Desc // as the guide names them
 
 	taps   []*tap
 	queued func() int
@@ -47,17 +59,19 @@ func newMetrics(o agent.Options, lanes int) *metrics {
 	who := prometheus.Labels{"agent": o.ID, "host": o.Host}
 	m := &metrics{lanes: make([]lane.Counts, lanes)}
 	for i, c := range [4][2]string{
-		{"flow_bytes_in", "Bytes of IP packets that the initiators of flows received."},
-		{"flow_bytes_out", "Bytes of IP packets that the initiators of flows sent."},
-		{"flow_packets_in", "Packets that the initiators of flows received."},
-		{"flow_packets_out", "Packets that the initiators of flows sent."},
+		{familyBytesIn, "Bytes of IP packets that the initiators of flows received."},
+		{familyBytesOut, "Bytes of IP packets that the initiators of flows sent."},
+		{familyPacketsIn, "Packets that the initiators of flows received."},
+		{familyPacketsOut, "Packets that the initiators of flows sent."},
 	} {
 		m.traffic[i] = prometheus.NewCounterVec(prometheus.CounterOpts{Name: c[0], Help: c[1], ConstLabels: who}, []string{"interface", "category"})
 	}
 	m.duration = prometheus.NewHistogram(prometheus.HistogramOpts{
-		Name: "flow_duration_seconds", Help: "Time from the first to the last packet of flows that ended.", ConstLabels: who,
+		Name: familyDuration, Help: "Time from the first to the last packet of flows that ended.", ConstLabels: who,
 		Buckets: []float64{0.001, 0.01, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800, 7200},
 	})
+	m.created = prometheus.NewDesc(familyCreated, "Flows that began.", nil, who)
+	m.over = prometheus.NewDesc(familyEnded, "Flows that ended, by reason.", []string{"reason"}, who)
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
@@ -122,7 +136,7 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, c := range m.own() {
 		c.Describe(ch)
 	}
-	for _, d := range []*prometheus.Desc{m.merged, m.segments, m.overlaps, m.inUse, m.setBack, m.forgotten, m.frames, m.bytes, m.drops, m.frozen, m.faults, m.active, m.opened, m.ended, m.givenUp, m.findings, m.held, m.waiting, m.keptPackets, m.keptBytes, m.unkept, m.keptFaults, m.keptSince} {
+	for _, d := range []*prometheus.Desc{m.created, m.over, m.merged, m.segments, m.overlaps, m.inUse, m.setBack, m.forgotten, m.frames, m.bytes, m.drops, m.frozen, m.faults, m.active, m.opened, m.ended, m.givenUp, m.findings, m.held, m.waiting, m.keptPackets, m.keptBytes, m.unkept, m.keptFaults, m.keptSince} {
 		ch <- d
 	}
 	m.wire.describe(ch)
@@ -152,9 +166,14 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		counter(m.faults, n, packet.Fault(i).Kind())
 	}
 	gauge(m.active, all.Table.Active)
+	grown := func(d *prometheus.Desc, v uint64, labels ...string) { // without _total it is no counter
+		ch <- prometheus.MustNewConstMetric(d, prometheus.UntypedValue, float64(v), labels...)
+	}
 	counter(m.opened, all.Table.Opened)
+	grown(m.created, all.Table.Opened)
 	for reason := track.Finished; reason <= track.Shutdown; reason++ {
 		counter(m.ended, all.Table.Ended[reason], reason.String())
+		grown(m.over, all.Table.Ended[reason], reason.String())
 	}
 	counter(m.overlaps, all.Fragments.Overlaps)
 	counter(m.inUse, all.Table.EvictedEstablished)

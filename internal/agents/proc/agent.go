@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/amoskys/amoskys/internal/agent"
+	eventreading "github.com/amoskys/amoskys/internal/event/reading"
 	"github.com/amoskys/amoskys/internal/mask"
 	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
@@ -184,7 +185,11 @@ func (a *Agent) samples() {
 			a.table.src.identity(p.pid, &p.facts)
 		}
 		p.sent = a.readings
-		a.events = append(a.events, a.table.sampleEvent(p))
+		ev := a.table.sampleEvent(p)
+		if len(a.cfg.MonitoredProcesses) > 0 { // all that is told was asked for by name
+			ev.Labels = map[string]string{eventreading.LabelMonitored: "true"}
+		}
+		a.events = append(a.events, ev)
 	}
 	slices.SortFunc(a.events[first:], func(x, y *pb.Event) int {
 		return int(x.GetProcess().GetProcess().GetPid()) - int(y.GetProcess().GetProcess().GetPid())

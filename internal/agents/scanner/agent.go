@@ -34,6 +34,7 @@ type Agent struct {
 	o        agent.Options
 	observer string
 	metrics  *metrics
+	totals   *agent.Totals
 	experts  func() (*experts, error) // loaded once, when first needed
 	exposed  *exposure.Watch          // of the keeper; nil looks for nothing
 	heard    chan seen
@@ -80,8 +81,13 @@ func New(cfg Config, o agent.Options) (*Agent, error) {
 	if err := o.Registerer.Register(a.metrics); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
-	return a, nil
+	a.totals, err = agent.NewTotals(a.metrics, familyCount, familyUp, familyPorts, familyLast)
+	return a, err
 }
+
+// totalsEvery is the longest time between two batches of metrics: a series of Prometheus
+// that is not told for five minutes is taken to have ended, and scans are rarer.
+const totalsEvery = 2 * time.Minute
 
 func (a *Agent) now() time.Time {
 	if a.o.Now != nil {
@@ -123,6 +129,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		parts.Go(func() { a.rounds(ctx) })
 	}
 	keeping.Go(func() { a.keep(ctx, e) })
+	parts.Go(func() { a.totals.Run(ctx, min(a.o.Interval, totalsEvery), a.o.Publisher, a.o.Logger) })
 	<-ctx.Done()
 	parts.Wait()
 	keeping.Wait()

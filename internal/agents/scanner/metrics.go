@@ -13,6 +13,14 @@ import (
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
+// Families that the hub is told too.
+const (
+	familyCount = "device_count"
+	familyUp    = "device_up"
+	familyPorts = "device_open_ports"
+	familyLast  = "device_last_seen_timestamp_seconds"
+)
+
 // metrics count devices. A bounded number of them, those seen last, have metrics of their
 // own.
 type metrics struct {
@@ -31,10 +39,10 @@ func newMetrics(a *Agent) *metrics {
 	}
 	return &metrics{
 		a:         a,
-		count:     desc("device_count", "Devices that are not gone, by class.", "class"),
-		up:        desc("device_up", "1 for a device that was seen within three intervals, at least 15 minutes; else 0.", "ip", "mac"),
-		ports:     desc("device_open_ports", "Open ports of a device.", "ip", "mac"),
-		last:      desc("device_last_seen_timestamp_seconds", "Unix time at which a device was seen last.", "ip", "mac"),
+		count:     desc(familyCount, "Devices that are not gone, by class.", "class"),
+		up:        desc(familyUp, "1 for a device that was seen within three intervals, at least 15 minutes; else 0.", "ip", "mac"),
+		ports:     desc(familyPorts, "Open ports of a device.", "ip", "mac"),
+		last:      desc(familyLast, "Unix time at which a device was seen last.", "ip", "mac"),
 		frames:    desc("amoskys_scanner_frames_total", "Frames heard, by protocol.", "protocol"),
 		malformed: desc("amoskys_scanner_malformed_total", "Frames heard that could not be read, by protocol.", "protocol"),
 		lost:      desc("amoskys_scanner_kernel_drops_total", "Frames that the kernel dropped, because the ring had no room."),

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/config"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/textparse"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -268,4 +271,19 @@ func BenchmarkConsume(b *testing.B) {
 		n++
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(200*n), "ns/event")
+}
+
+// TestPrometheusConfig: Prometheus takes the configuration that we give for it.
+func TestPrometheusConfig(t *testing.T) {
+	c, err := config.LoadFile(filepath.Join("..", "..", "..", "deploy", "prometheus", "prometheus.yml"), false, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	scrapes, err := c.GetScrapeConfigs()
+	if err != nil || len(scrapes) != 1 {
+		t.Fatalf("%v, %v", scrapes, err)
+	}
+	if s := scrapes[0]; s.Scheme != "https" || s.HTTPClientConfig.TLSConfig.CertFile == "" || s.SampleLimit < 30_000 || s.HonorLabels {
+		t.Errorf("%+v", s)
+	}
 }
