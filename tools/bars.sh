@@ -11,6 +11,8 @@
 #                       libndpi-bin, softflowd and time; FLOW_LIVE=0 leaves out live capture
 #   tools/bars.sh scan  only those of network scans, beside nmap, in namespaces of their own; prints
 #                       them and writes nothing. It needs root and the Debian package nmap
+#   tools/bars.sh snmp  only those of SNMP, beside snmp_exporter, which is built for it; prints them
+#                       and writes nothing. DEVICES (1000) is how many are polled
 #   tools/bars.sh log   only those of hub, log and readers, beside the commit that bench/against
 #                       names and beside others; prints them and writes nothing
 # ROUNDS (5) is how often contenders take turns.
@@ -264,12 +266,31 @@ scan_bar() {
   esac
 }
 
+# polling polls the same simulated switches with snmp_exporter and with ours, in turn.
+polling() {
+  local peer=github.com/prometheus/snmp_exporter@v0.30.1 config out
+  GOBIN=$logs go install "$peer"
+  config=$(go mod download -json "$peer" | jq -r .Dir)/snmp.yml
+  out=$(go -C bench run ./snmp -amoskys "$PWD/bin/amoskys" -exporter "$logs/snmp_exporter" -config "$config" \
+    -devices "${DEVICES:-1000}" -rounds "${ROUNDS:-3}" -json)
+  row "one cycle over $(field "$out" .devices) devices of $(field "$out" .ports) interfaces, one processor (\`bench snmp\`)" \
+    "$(field "$out" '.amoskys | "\(.seconds * 10 | round / 10) s, \(.cpu_seconds * 10 | round / 10) s of CPU, \(.failed) failed"'), $(verdict "$(field "$out" .amoskys.seconds)" le 20)" '20 s'
+  row "the same by \`snmp_exporter\` with its module if_mib" \
+    "$(field "$out" '.snmp_exporter | "\(.seconds * 10 | round / 10) s, \(.cpu_seconds * 10 | round / 10) s of CPU, \(.rss_bytes / 1e6 | round) MB, \(.failed) failed"')" 'none'
+  row 'how many times as fast, and as little CPU' \
+    "$(field "$out" '"\(.ratio * 10 | round / 10) and \(.cpu_ratio * 10 | round / 10)"'), $(verdict "$(field "$out" '[.ratio, .cpu_ratio] | min')" ge 2)" '2 times'
+}
+
 if [[ $part == flow ]]; then
   flowing
   exit
 fi
 if [[ $part == scan ]]; then
   scanning
+  exit
+fi
+if [[ $part == snmp ]]; then
+  polling
   exit
 fi
 if [[ $part == store ]]; then
@@ -307,6 +328,7 @@ full 'the hub away for 60 s under a seeded agent (`test/outage`)' 'every event o
 flowing
 full 'kill -9 of the hub under load, 100 times, and 100 times with packed batches' 'nothing lost, nothing twice' ./internal/hub TestKill AMOSKYS_TEST_KILLS=100
 full 'a fleet of 20,000 nodes comes and goes' 'none is missed' ./internal/hub/fleet TestWholeFleetComesAndGoes AMOSKYS_TEST_FLEET=full
+polling
 ui=$(node web/scripts/ui-bench.mjs --json) || ui=${ui:-null} # it ends with 1 where a bar is missed
 for page in overview events; do
   row "\`make ui-bench\`: $page, CPU slowed four times, nothing cached" \

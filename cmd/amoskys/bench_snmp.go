@@ -18,7 +18,8 @@ func newBenchSNMP(env *cli.Env) *cobra.Command {
 		Use: "snmp", Short: "Measure how fast network devices are polled by SNMP", Args: cobra.NoArgs,
 		Long: "Polls simulated switches as the SNMP agent does. Without --target they are played by this process, within what is\n" +
 			"measured; with --serve another process plays them, for this and for other programs: device n has the community\n" +
-			"device-n, counted from 0.",
+			"device-n, counted from 0. At --serve 0.0.0.0:PORT device n answers at 127.1.0.0 and on instead, all with the community\n" +
+			"device, as an agent wants them.",
 		Example: "  GOMAXPROCS=1 amoskys bench snmp --devices 1000 --ports 48\n" +
 			"  amoskys bench snmp --serve 127.0.0.1:11161 --devices 1000\n" +
 			"  amoskys bench snmp --target 127.0.0.1:11161 --devices 1000 --json",

@@ -112,6 +112,10 @@ type Definition struct {
 	// gives them and no others; where it cannot, the agent is off and says so. Uses
 	// are such as it makes use of and works without.
 	Privileges, Uses []string
+	// GCPercent is by how much of what is in use its heap may grow before garbage is
+	// collected, where GOGC does not say; 0 is Go's own 100. Agents that hold much and
+	// have time trade processor time for memory.
+	GCPercent int
 	// Tasks are what people can ask this agent to do; it is a Tasker then.
 	Tasks []task.Task
 	// Template is the commented configuration file that decodes to the defaults.

@@ -78,15 +78,25 @@ func (r *SNMPResult) Write(w io.Writer) error {
 }
 
 // ServeSNMP plays the devices at an address until ctx is done. Device n has the
-// community device-n.
+// community device-n. At the address 0.0.0.0 each has an address of loopback instead,
+// 127.1.0.0 and on, a name of its own, and the community device.
 func ServeSNMP(ctx context.Context, o SNMPOptions, address string, ready func(netip.AddrPort)) error {
 	if err := o.Check(); err != nil {
 		return err
 	}
+	at, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return fmt.Errorf("serve devices: %w", err)
+	}
 	record := snmptest.Switch("switch", o.Ports, 1_000_000)
 	devices := make([]*snmptest.Device, o.Devices)
 	for i := range devices {
-		devices[i] = snmptest.NewDevice(community(i), record)
+		if !at.Addr().IsUnspecified() {
+			devices[i] = snmptest.NewDevice(community(i), record)
+			continue
+		}
+		devices[i] = snmptest.NewDevice("device", record.Twin(fmt.Sprintf("switch-%d", i), uint16(i)))
+		devices[i].Addr = netip.AddrFrom4([4]byte{127, byte(1 + i>>16), byte(i >> 8), byte(i)})
 	}
 	r, err := snmptest.New(devices...)
 	if err != nil {

@@ -1,7 +1,6 @@
 package snmp
 
 import (
-	"slices"
 	"sync"
 	"time"
 
@@ -14,7 +13,8 @@ import (
 // metrics export the last reading of each device, up to the bounds of the configuration,
 // and counts of all.
 type metrics struct {
-	a *Agent
+	a   *Agent
+	who labels // that all of devices have: agent and host
 
 	uptime, cpu, memory, up, response           *prometheus.Desc
 	bytesIn, bytesOut, errors, discards, linkUp *prometheus.Desc
@@ -44,7 +44,7 @@ func newMetrics(a *Agent) *metrics {
 	}
 	port := []string{"ifIndex", "ifName", "ifAlias"}
 	return &metrics{
-		a: a, named: map[string]uint64{}, byMove: map[place.Kind]uint64{},
+		a: a, who: newLabels("agent", a.o.ID, "host", a.o.Host), named: map[string]uint64{}, byMove: map[place.Kind]uint64{},
 		uptime:     of("snmp_system_uptime", "Seconds since the device has started, as it says."),
 		cpu:        of("snmp_system_cpu_load", "Mean load of its processors, in percent."),
 		memory:     of("snmp_system_memory", "Bytes of memory, by kind: used or total.", "memory", "kind"),
@@ -208,23 +208,24 @@ func (m *metrics) collectDevices(w sink) {
 // device gives one device and at most so many of its interfaces, those that are up first;
 // it returns how many. d is locked.
 func (m *metrics) device(w sink, d *device, most int) int {
-	name, ip := d.word(), d.at.Addr().String()
+	ip := d.at.Addr().String()
 	if d.at.Port() != snmp.DefaultPort {
 		ip = d.at.String() // several agents on one host
 	}
+	who := m.who.with("device", d.word(), "ip", ip)
 	if d.failures > 0 || d.reading == nil {
-		w.gauge(m.up, 0, name, ip)
+		w.of(m.up, 0, who)
 		return 0
 	}
-	w.gauge(m.up, 1, name, ip)
-	w.gauge(m.uptime, float64(d.Uptime)/100, name, ip)
-	w.gauge(m.response, d.took.Seconds(), name, ip)
+	w.of(m.up, 1, who)
+	w.of(m.uptime, float64(d.Uptime)/100, who)
+	w.of(m.response, d.took.Seconds(), who)
 	if loads := d.reading.GetCpuPercent(); len(loads) > 0 {
 		sum := 0.0
 		for _, l := range loads {
 			sum += l
 		}
-		w.gauge(m.cpu, sum/float64(len(loads)), name, ip)
+		w.of(m.cpu, sum/float64(len(loads)), who)
 	}
 	const mostMemory = 16
 	seen := map[string]bool{}
@@ -233,46 +234,35 @@ func (m *metrics) device(w sink, d *device, most int) int {
 			continue
 		}
 		seen[mem.GetName()] = true
-		w.gauge(m.memory, float64(mem.GetUsedBytes()), name, ip, mem.GetName(), "used")
-		w.gauge(m.memory, float64(mem.GetTotalBytes()), name, ip, mem.GetName(), "total")
+		w.of(m.memory, float64(mem.GetUsedBytes()), who.with("memory", mem.GetName(), "kind", "used"))
+		w.of(m.memory, float64(mem.GetTotalBytes()), who.with("memory", mem.GetName(), "kind", "total"))
 	}
 	n := 0
 	for _, up := range []bool{true, false} {
 		for i := range d.ports {
 			if p := &d.ports[i]; (p.oper == 1) == up && n < most {
 				n++
-				m.port(w, p, name, ip)
+				m.port(w, p, who)
 			}
 		}
 	}
 	return n
 }
 
-func (m *metrics) port(w sink, p *port, name, ip string) {
-	labels := []string{name, ip, number32(p.index), p.name.Value(), p.alias.Value()}
-	with := func(direction string) []string { return append(slices.Clip(labels), direction) }
+func (m *metrics) port(w sink, p *port, who labels) {
+	l := who.with("ifIndex", number32(p.index), "ifName", p.name.Value(), "ifAlias", p.alias.Value())
+	in, out := l.with("direction", "in"), l.with("direction", "out")
 	up := 0.0
 	if p.oper == 1 {
 		up = 1
 	}
-	w.gauge(m.linkUp, up, labels...)
+	w.of(m.linkUp, up, l)
 	if p.sample.has(gotOctets) {
-		w.counter(m.bytesIn, float64(p.sample.in), labels...)
-		w.counter(m.bytesOut, float64(p.sample.out), labels...)
+		w.counted(m.bytesIn, float64(p.sample.in), l)
+		w.counted(m.bytesOut, float64(p.sample.out), l)
 	}
-	w.counter(m.errors, float64(p.sample.errorsIn), with("in")...)
-	w.counter(m.errors, float64(p.sample.errorsOut), with("out")...)
-	w.counter(m.discards, float64(p.discardsIn), with("in")...)
-	w.counter(m.discards, float64(p.discardsOut), with("out")...)
-}
-
-// sink takes metrics.
-type sink struct{ ch chan<- prometheus.Metric }
-
-func (w sink) gauge(d *prometheus.Desc, v float64, labels ...string) {
-	w.ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
-}
-
-func (w sink) counter(d *prometheus.Desc, v float64, labels ...string) {
-	w.ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
+	w.counted(m.errors, float64(p.sample.errorsIn), in)
+	w.counted(m.errors, float64(p.sample.errorsOut), out)
+	w.counted(m.discards, float64(p.discardsIn), in)
+	w.counted(m.discards, float64(p.discardsOut), out)
 }

@@ -2,6 +2,8 @@ package endpoint
 
 import (
 	"context"
+	"os"
+	"runtime/debug"
 
 	"github.com/amoskys/amoskys/internal/agent"
 	"github.com/amoskys/amoskys/internal/cli"
@@ -15,6 +17,9 @@ func RunAgent(ctx context.Context, e *cli.Env, name, file string) error {
 	d, err := Find(name)
 	if err != nil {
 		return &cli.UsageError{Err: err}
+	}
+	if _, set := os.LookupEnv("GOGC"); d.GCPercent > 0 && !set {
+		defer debug.SetGCPercent(debug.SetGCPercent(d.GCPercent))
 	}
 	ctx, cancel := child.WithParent(ctx)
 	defer cancel()

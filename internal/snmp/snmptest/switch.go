@@ -34,6 +34,26 @@ func Switch(name string, ports int, count uint64) *Record {
 	return r
 }
 
+// Twin is the recording of another switch like r, a result of Switch: it has a name and,
+// by its number, MAC addresses of its own. What else they say they share.
+func (r *Record) Twin(name string, number uint16) *Record {
+	b := &builder{}
+	twin := &Record{entries: slices.Clone(r.entries)}
+	for i := range twin.entries {
+		switch arcs := twin.entries[i].arcs; {
+		case slices.Equal(arcs, []uint32{1, 3, 6, 1, 2, 1, 1, 5, 0}):
+			b.text("1.3.6.1.2.1.1.5.0", name)
+		case len(arcs) == 11 && slices.Equal(arcs[:10], []uint32{1, 3, 6, 1, 2, 1, 2, 2, 1, 6}):
+			mac := []byte{2, 0, byte(number >> 8), byte(number), byte(arcs[10] >> 8), byte(arcs[10])}
+			b.add(fmt.Sprintf("1.3.6.1.2.1.2.2.1.6.%d", arcs[10]), ber.AppendValue(nil, ber.OctetString, mac))
+		default:
+			continue
+		}
+		twin.entries[i] = b.entries[len(b.entries)-1]
+	}
+	return twin
+}
+
 // builder gathers entries.
 type builder struct {
 	entries []entry
