@@ -85,7 +85,13 @@ function precompress(): Plugin {
 export default defineConfig({
   plugins: [svelte(), firstThings(), precompress()],
   resolve: { alias },
-  server: { host: '127.0.0.1', proxy: { '/api': { target: 'http://127.0.0.1:5001', ws: true } } },
+  server: {
+    host: '127.0.0.1',
+    proxy: {
+      '/api': { target: 'http://127.0.0.1:5001', ws: true },
+      '/prometheus': { target: 'http://127.0.0.1:5001' },
+    },
+  },
   build: {
     target: 'es2023',
     modulePreload: { polyfill: false },
@@ -96,7 +102,11 @@ export default defineConfig({
       output: {
         codeSplitting: {
           groups: [
-            { name: 'base', test: /node_modules\/(?!uplot)|src\/lib\/(?!charts|table)/, priority: 1 },
+            {
+              name: 'base',
+              test: /node_modules\/(?!uplot)|src\/lib\/(?!charts|table|promql|saved)/,
+              priority: 1,
+            },
             { name: 'charts', test: /uplot|src\/lib\/charts/ },
             { name: 'table', test: /src\/lib\/table/ },
           ],

@@ -8,6 +8,11 @@ const port = 5901;
 export default defineConfig(async ({ command }) => {
   if (command === 'serve') await startFakeServer({ port });
   return mergeConfig(base, {
-    server: { proxy: { '/api': { target: `http://127.0.0.1:${port}`, ws: true } } },
+    server: {
+      proxy: {
+        '/api': { target: `http://127.0.0.1:${port}`, ws: true },
+        '/prometheus': { target: `http://127.0.0.1:${port}` },
+      },
+    },
   });
 });

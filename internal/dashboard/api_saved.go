@@ -1,8 +1,10 @@
 package dashboard
 
 import (
+	"cmp"
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/amoskys/amoskys/internal/event"
@@ -32,7 +34,8 @@ type SavedQuery struct {
 // SavedText is what people choose of a saved query.
 type SavedText struct {
 	Name    string   `json:"name" minLength:"1" maxLength:"100" doc:"In one line, at most 100 bytes. Unique among one's own, and among those that are shared."`
-	Query   string   `json:"query" maxLength:"16384" doc:"In the language of docs/query.md."`
+	Kind    string   `json:"kind,omitempty" enum:"events,metrics" doc:"What it asks: events, in the language of docs/query.md, or metrics, in PromQL with a query a line; events without. It never changes."`
+	Query   string   `json:"query" maxLength:"16384" doc:"In the language of its kind."`
 	Since   string   `json:"since,omitempty" maxLength:"64" doc:"RFC 3339, or how long ago: 15m, 24h, 7d; empty leaves the range to who opens it."`
 	Until   string   `json:"until,omitempty" maxLength:"64" doc:"RFC 3339, or how long ago; empty is now."`
 	Columns []string `json:"columns,omitempty" nullable:"false" maxItems:"64" doc:"Fields to show; none leaves them to who opens it."`
@@ -40,7 +43,8 @@ type SavedText struct {
 }
 
 type savedInput struct {
-	All bool `query:"all" doc:"Also private queries of others; for role admin."`
+	All  bool   `query:"all" doc:"Also private queries of others; for role admin."`
+	Kind string `query:"kind" enum:"events,metrics" default:"events" doc:"Which to list."`
 }
 
 type saveInput struct {
@@ -70,7 +74,9 @@ func (s *Server) savedQueries(ctx context.Context, in *savedInput) (SavedQueries
 	}
 	a := SavedQueriesAnswer{Queries: []SavedQuery{}}
 	for _, q := range found.GetQueries() {
-		a.Queries = append(a.Queries, newSavedQuery(q))
+		if kept := newSavedQuery(q); kept.Kind == in.Kind {
+			a.Queries = append(a.Queries, kept)
+		}
 	}
 	return a, nil
 }
@@ -111,9 +117,20 @@ func (s *Server) deleteQuery(ctx context.Context, in *deleteSavedInput) (*struct
 	return nil, err //nolint:nilnil // nothing to say: 204
 }
 
-// checkSaved reads a query before it is kept: the hub does not know the language.
+// The kinds of saved queries; kindEvents is none at the hub.
+const (
+	kindEvents  = "events"
+	kindMetrics = "metrics"
+)
+
+// checkSaved reads a query before it is kept: the hub does not know the language. That
+// of metrics is read by the store, when it is asked.
 func (s *Server) checkSaved(text *SavedText) error {
-	if p := checkQuery(text.Query); p != nil {
+	if text.Kind == kindMetrics {
+		if strings.TrimSpace(text.Query) == "" {
+			return problem(http.StatusBadRequest, "there is no query to save")
+		}
+	} else if p := checkQuery(text.Query); p != nil {
 		return p
 	}
 	if _, _, err := s.bounds(text.Since, text.Until); err != nil {
@@ -132,8 +149,12 @@ func (s *Server) checkSaved(text *SavedText) error {
 }
 
 func (t *SavedText) message(id uint64) *pb.SavedQuery {
+	kind := t.Kind
+	if kind == kindEvents {
+		kind = ""
+	}
 	return &pb.SavedQuery{
-		Id: id, Name: t.Name, Query: t.Query, Since: t.Since, Until: t.Until, Columns: t.Columns, Shared: t.Shared,
+		Kind: kind, Id: id, Name: t.Name, Query: t.Query, Since: t.Since, Until: t.Until, Columns: t.Columns, Shared: t.Shared,
 	}
 }
 
@@ -141,11 +162,14 @@ func (t *SavedText) message(id uint64) *pb.SavedQuery {
 func newSavedQuery(q *pb.SavedQuery) SavedQuery {
 	out := SavedQuery{
 		SavedText: SavedText{
-			Name: q.GetName(), Query: q.GetQuery(), Since: q.GetSince(), Until: q.GetUntil(),
+			Name: q.GetName(), Kind: cmp.Or(q.GetKind(), kindEvents), Query: q.GetQuery(), Since: q.GetSince(), Until: q.GetUntil(),
 			Columns: append([]string{}, q.GetColumns()...), Shared: q.GetShared(),
 		},
 		ID: q.GetId(), Owner: q.GetOwner(), Mine: q.GetMine(),
 		CreatedAt: q.GetCreatedTime().AsTime(), ChangedAt: q.GetChangedTime().AsTime(), ChangedBy: q.GetChangedBy(),
+	}
+	if out.Kind == kindMetrics {
+		return out
 	}
 	if p := checkQuery(q.GetQuery()); p != nil {
 		out.Fault, out.QueryPosition = p.Detail, p.QueryPosition

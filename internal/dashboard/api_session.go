@@ -3,6 +3,7 @@ package dashboard
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -24,6 +25,22 @@ type Session struct {
 	CSRFToken string    `json:"csrf_token" doc:"For the X-CSRF-Token header of every request but GET."`
 	ExpiresAt time.Time `json:"expires_at"`
 	Version   string    `json:"version" doc:"Version of the dashboard."`
+	Grafana   *Grafana  `json:"grafana,omitempty" doc:"Where the same metrics are in Grafana; absent where nobody named it."`
+}
+
+// Grafana is where pages link to.
+type Grafana struct {
+	URL        string `json:"url"`
+	DataSource string `json:"datasource" doc:"Uid of its data source that asks this system."`
+}
+
+// grafana is the Grafana that the configuration names, nil without.
+func (s *Server) grafana() *Grafana {
+	c := s.o.Config.Grafana
+	if c.URL == "" {
+		return nil
+	}
+	return &Grafana{strings.TrimRight(c.URL, "/"), c.DataSource}
 }
 
 type loginInput struct {
@@ -86,7 +103,7 @@ func (s *Server) login(ctx context.Context, in *loginInput) (*loginOutput, error
 		SetCookie: *s.cookie(r, opened.GetToken(), expires),
 		Body: Session{
 			User:      User{opened.GetUser().GetName(), roleText(opened.GetUser().GetRole())},
-			CSRFToken: opened.GetCsrfToken(), ExpiresAt: expires, Version: s.o.Version,
+			CSRFToken: opened.GetCsrfToken(), ExpiresAt: expires, Version: s.o.Version, Grafana: s.grafana(),
 		},
 	}, nil
 }
@@ -95,7 +112,7 @@ func (s *Server) login(ctx context.Context, in *loginInput) (*loginOutput, error
 func (s *Server) present(ctx context.Context, _ *struct{}) (Session, error) {
 	found := sessionOf(ctx)
 	return Session{
-		User: User{found.user, roleText(found.role)}, CSRFToken: found.csrf, ExpiresAt: found.expires, Version: s.o.Version,
+		User: User{found.user, roleText(found.role)}, CSRFToken: found.csrf, ExpiresAt: found.expires, Version: s.o.Version, Grafana: s.grafana(),
 	}, nil
 }
 

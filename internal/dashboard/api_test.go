@@ -63,6 +63,7 @@ func TestConfigFaults(t *testing.T) {
 	bad.Server.AllowedOrigins = []string{"https://x"}
 	bad.TLS.Enabled = true
 	bad.Hub.Port = 0
+	bad.Grafana.URL = "ftp://grafana"
 	bad.Logging.Level = "LOUD"
 	check := config.NewCheck()
 	bad.Validate(check)
@@ -70,7 +71,7 @@ func TestConfigFaults(t *testing.T) {
 	for _, f := range check.Faults() {
 		keys = append(keys, f.Key)
 	}
-	want := []string{"server.port", "server.trusted_proxies[0]", "server.allowed_origins[0]", "tls.cert_file", "tls.key_file", "hub.port", "logging.level"}
+	want := []string{"server.port", "server.trusted_proxies[0]", "server.allowed_origins[0]", "tls.cert_file", "tls.key_file", "hub.port", "grafana.url", "logging.level"}
 	if diff := cmp.Diff(want, keys); diff != "" {
 		t.Error(diff)
 	}

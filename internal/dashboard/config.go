@@ -3,6 +3,7 @@ package dashboard
 import (
 	_ "embed"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -19,6 +20,7 @@ type Config struct {
 	Store   dial.StoreConfig `yaml:"store"`
 	Session SessionConfig    `yaml:"session"`
 	Live    LiveConfig       `yaml:"live"`
+	Grafana GrafanaConfig    `yaml:"grafana"`
 	Logging LoggingConfig    `yaml:"logging"`
 }
 
@@ -56,6 +58,12 @@ type LiveConfig struct {
 	MaxEvents      int `yaml:"max_events"`
 }
 
+// GrafanaConfig is about the Grafana that pages link to.
+type GrafanaConfig struct {
+	URL        string `yaml:"url"`
+	DataSource string `yaml:"datasource"`
+}
+
 // LoggingConfig is about logs/dashboard.log.
 type LoggingConfig struct {
 	config.LoggingConfig `yaml:",inline"`
@@ -71,6 +79,7 @@ func DefaultConfig() Config {
 		Store:   dial.DefaultStore(),
 		Session: SessionConfig{MaxHours: 168},
 		Live:    LiveConfig{MaxConnections: 512, MaxEvents: 200},
+		Grafana: GrafanaConfig{DataSource: "amoskys"},
 		Logging: LoggingConfig{LoggingConfig: config.DefaultLogging(), Access: true},
 	}
 }
@@ -108,7 +117,19 @@ func (c *Config) Validate(v *config.Check) {
 	v.Range("session.max_hours", c.Session.MaxHours, 1, 24*365)
 	v.Range("live.max_connections", c.Live.MaxConnections, 1, 100_000)
 	v.Range("live.max_events", c.Live.MaxEvents, 1, 5_000)
+	c.Grafana.validate(v.Under("grafana"))
 	c.Logging.Validate(v.Under("logging"))
+}
+
+func (g *GrafanaConfig) validate(v *config.Check) {
+	if g.URL == "" {
+		return
+	}
+	u, err := url.Parse(g.URL)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		v.Add("url", "must be an address of http or https such as https://grafana.example.org, not %q", g.URL)
+	}
+	v.NotEmpty("datasource", g.DataSource)
 }
 
 // Address is where to listen.

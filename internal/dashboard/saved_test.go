@@ -26,6 +26,7 @@ func TestSavedQueries(t *testing.T) {
 	if code := viewer.do("POST", "/api/queries", text, &kept); code != 200 || kept.ID == 0 || kept.Owner != "viewer" || !kept.Mine || kept.Shared {
 		t.Fatalf("saved: %d %+v", code, kept)
 	}
+	first := kept.ID
 	for name, tc := range map[string]struct {
 		c    *client
 		body map[string]any
@@ -50,6 +51,20 @@ func TestSavedQueries(t *testing.T) {
 			t.Errorf("the fault: %+v %+v", p.QueryPosition, p.Mend)
 		}
 	}
+	panel := with(map[string]any{"kind": "metrics", "query": "topk(5, rate(a[5m]))\nb{", "columns": []string{}})
+	if code := viewer.do("POST", "/api/queries", panel, &kept); code != 200 || kept.Kind != "metrics" || kept.Fault != "" {
+		t.Errorf("a panel of the same name: %d %+v", code, kept)
+	}
+	if code := viewer.do("POST", "/api/queries", with(map[string]any{"name": "x", "kind": "metrics", "query": " "}), nil); code != http.StatusBadRequest {
+		t.Errorf("a panel of nothing: %d", code)
+	}
+	if names := savedNames(t, viewer, "?kind=metrics"); names != "logins+" {
+		t.Errorf("panels are %s", names)
+	}
+	if code := viewer.do("DELETE", fmt.Sprint("/api/queries/", kept.ID), nil, nil); code != http.StatusNoContent {
+		t.Errorf("a panel deleted: %d", code)
+	}
+	kept.ID = first
 	if names := savedNames(t, analyst, ""); names != "" {
 		t.Errorf("an analyst sees %s", names)
 	}

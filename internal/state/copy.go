@@ -32,7 +32,7 @@ func tables() []table {
 		{name: "certificates", columns: columns(`serial identity host observes not_before not_after origin known issued_for replaces machine`)},
 		{name: "revocations", columns: columns(`target time reason actor`)},
 		{name: "hosts", columns: columns(`name node version last_seen silent`), flags: columns(`silent`)},
-		{name: "saved_queries", columns: columns(`id owner name query since until columns shared created changed changed_by`), flags: columns(`shared`), serial: "id"},
+		{name: "saved_queries", columns: columns(`id owner name query since until columns shared created changed changed_by kind`), flags: columns(`shared`), serial: "id"},
 		{name: "device_marks", columns: columns(`uid known owner tags note changed changed_by`), flags: columns(`known`)},
 	}
 }

@@ -15,10 +15,12 @@ type SavedQuery struct {
 	ID int64
 	// Owner is a user, or an operator by their SPIFFE id; empty when they are gone.
 	Owner string
-	// Name is unique among the owner's, and among those that are shared; the case of
-	// ASCII letters does not tell names apart.
+	// Name is unique among the owner's of a kind, and among those that are shared; the
+	// case of ASCII letters does not tell names apart.
 	Name string
-	// Query is LogsQL, as it was typed.
+	// Kind is the language of the query: empty for LogsQL, "metrics" for PromQL.
+	Kind string
+	// Query is as it was typed.
 	Query string
 	// Since and Until are times as people write them; empty is no bound.
 	Since, Until string
@@ -38,13 +40,13 @@ type SavedLimits struct {
 // ErrTooMany says that there are as many records as there may be.
 var ErrTooMany = errors.New("there are as many as there may be")
 
-const savedColumns = "id, owner, name, query, since, until, columns, shared, created, changed, changed_by"
+const savedColumns = "id, owner, name, query, since, until, columns, shared, created, changed, changed_by, kind"
 
 func scanSaved(scan func(...any) error) (SavedQuery, error) {
 	var q SavedQuery
 	var columns string
 	var created, changedAt int64
-	err := scan(&q.ID, &q.Owner, &q.Name, &q.Query, &q.Since, &q.Until, &columns, &q.Shared, &created, &changedAt, &q.ChangedBy)
+	err := scan(&q.ID, &q.Owner, &q.Name, &q.Query, &q.Since, &q.Until, &columns, &q.Shared, &created, &changedAt, &q.ChangedBy, &q.Kind)
 	if errors.Is(err, sql.ErrNoRows) {
 		return SavedQuery{}, ErrNotFound
 	}
@@ -90,9 +92,9 @@ func (d *DB) SavedQuery(ctx context.Context, id int64) (SavedQuery, error) {
 // taken, ErrTooMany where most says so.
 func (d *DB) CreateSavedQuery(ctx context.Context, q SavedQuery, most SavedLimits) (id int64, err error) {
 	err = d.changeSaved(ctx, q, most, func(tx *tx) error {
-		return tx.QueryRowContext(ctx, `INSERT INTO saved_queries (owner, name, query, since, until, columns, shared, created, changed, changed_by)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`, q.Owner, q.Name, q.Query, q.Since, q.Until, strings.Join(q.Columns, ","), q.Shared,
-			nanos(q.Created), nanos(q.Changed), q.ChangedBy).Scan(&id)
+		return tx.QueryRowContext(ctx, `INSERT INTO saved_queries (owner, name, query, since, until, columns, shared, created, changed, changed_by, kind)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`, q.Owner, q.Name, q.Query, q.Since, q.Until, strings.Join(q.Columns, ","), q.Shared,
+			nanos(q.Created), nanos(q.Changed), q.ChangedBy, q.Kind).Scan(&id)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("save query: %w", err)
@@ -100,7 +102,7 @@ func (d *DB) CreateSavedQuery(ctx context.Context, q SavedQuery, most SavedLimit
 	return id, nil
 }
 
-// ChangeSavedQuery replaces all of a query but its id, owner and making, if it still is
+// ChangeSavedQuery replaces all of a query but its id, owner, kind and making, if it still is
 // as it was at before.Changed: ErrNotFound where it is not. Its other errors are those
 // of CreateSavedQuery.
 func (d *DB) ChangeSavedQuery(ctx context.Context, before, after SavedQuery, most SavedLimits) error {

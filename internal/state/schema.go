@@ -121,6 +121,12 @@ CREATE TABLE device_marks (
 	changed {int} NOT NULL,
 	changed_by {text} NOT NULL
 ){by key};
+`, `
+ALTER TABLE saved_queries ADD COLUMN kind {text} NOT NULL DEFAULT '';
+DROP INDEX saved_queries_owner;
+DROP INDEX saved_queries_shared;
+CREATE UNIQUE INDEX saved_queries_owner ON saved_queries (owner, kind, {name}) WHERE owner <> '';
+CREATE UNIQUE INDEX saved_queries_shared ON saved_queries (kind, {name}) WHERE shared;
 `}
 }
 

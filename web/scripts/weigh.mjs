@@ -26,6 +26,7 @@ const pages = [
   'events/Events',
   'network/Network',
   'devices/Devices',
+  'metrics/Metrics',
   'findings/Findings',
   'settings/Settings',
 ];

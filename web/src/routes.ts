@@ -67,6 +67,15 @@ export const routes: readonly Route[] = [
     load: () => import('./pages/devices/Devices.svelte'),
   },
   {
+    path: '/dashboard/metrics',
+    title: 'Metrics',
+    icon: 'chart',
+    key: 'm',
+    timed: true,
+    role: 'viewer',
+    load: () => import('./pages/metrics/Metrics.svelte'),
+  },
+  {
     path: '/dashboard/findings',
     title: 'Findings',
     icon: 'findings',

@@ -3,6 +3,7 @@ package ask
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -60,7 +61,9 @@ func withSaved(ctx context.Context, e *cli.Env, all bool, do func(context.Contex
 	if err != nil {
 		return c.Explain(err)
 	}
-	if err := do(ctx, c, resp.GetQueries()); err != nil {
+	// Panels of metrics are for the dashboard to show.
+	events := slices.DeleteFunc(resp.GetQueries(), func(q *pb.SavedQuery) bool { return q.GetKind() != "" })
+	if err := do(ctx, c, events); err != nil {
 		return c.Explain(err)
 	}
 	return nil

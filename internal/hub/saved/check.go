@@ -22,12 +22,15 @@ const (
 	maxDetail     = 512 // of an audit record
 )
 
+// KindMetrics is the kind of queries of metrics, in PromQL.
+const KindMetrics = "metrics"
+
 // checked returns what is to be kept of a query, or INVALID_ARGUMENT. Its text is not
 // read.
 func checked(q *pb.SavedQuery) (state.SavedQuery, error) {
 	out := state.SavedQuery{
 		Name: strings.TrimSpace(q.GetName()), Query: q.GetQuery(), Since: q.GetSince(), Until: q.GetUntil(),
-		Columns: q.GetColumns(), Shared: q.GetShared(),
+		Columns: q.GetColumns(), Shared: q.GetShared(), Kind: q.GetKind(),
 	}
 	wrong := func(format string, args ...any) (state.SavedQuery, error) {
 		return state.SavedQuery{}, status.Errorf(codes.InvalidArgument, format, args...)
@@ -35,6 +38,8 @@ func checked(q *pb.SavedQuery) (state.SavedQuery, error) {
 	switch {
 	case out.Name == "" || len(out.Name) > maxName || strings.ContainsFunc(out.Name, isUnseen):
 		return wrong("the name of a saved query is 1 to %d bytes of text in one line", maxName)
+	case out.Kind != "" && out.Kind != KindMetrics:
+		return wrong("the kind of a saved query is empty or %q, not %.40q", KindMetrics, out.Kind)
 	case len(out.Query) > maxQuery:
 		return wrong("the query is longer than %d bytes", maxQuery)
 	case len(out.Since) > maxTime || len(out.Until) > maxTime || strings.ContainsFunc(out.Since+out.Until, isUnseen):

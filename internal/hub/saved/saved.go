@@ -177,7 +177,7 @@ func (s *Service) ChangeQuery(ctx context.Context, req *pb.ChangeQueryRequest) (
 	if before.Owner == "" && !after.Shared {
 		return nil, status.Error(codes.FailedPrecondition, "who made this query is gone, so it can be private to nobody: leave it shared, or delete it")
 	}
-	after.ID, after.Owner, after.Created = before.ID, before.Owner, before.Created
+	after.ID, after.Owner, after.Kind, after.Created = before.ID, before.Owner, before.Kind, before.Created
 	after.Changed, after.ChangedBy = s.o.Now(), who.name
 	if err := s.o.Store.ChangeSavedQuery(ctx, before, after, limits()); err != nil {
 		return nil, s.refusal(ctx, "change the query", after, err)
@@ -221,7 +221,7 @@ func (s *Service) found(ctx context.Context, token string, id uint64) (caller, s
 
 func (c caller) message(q state.SavedQuery) *pb.SavedQuery {
 	return &pb.SavedQuery{
-		Id: uint64(q.ID), Name: q.Name, Query: q.Query, Since: q.Since, Until: q.Until, Columns: q.Columns, Shared: q.Shared,
+		Id: uint64(q.ID), Name: q.Name, Query: q.Query, Since: q.Since, Until: q.Until, Columns: q.Columns, Shared: q.Shared, Kind: q.Kind,
 		Owner: q.Owner, CreatedTime: timestamppb.New(q.Created), ChangedTime: timestamppb.New(q.Changed), ChangedBy: q.ChangedBy,
 		Mine: c.mayChange(q),
 	}

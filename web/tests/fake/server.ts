@@ -10,6 +10,7 @@ import { completion } from './complete';
 import { fieldList } from './data';
 import { deviceRoute, scanRoute } from './devices';
 import { LiveClient } from './live';
+import { prometheusRoute } from './prometheus';
 import { QueryFault } from './query';
 import { savedRoute } from './saved';
 import { exportEvents, fieldValues, queryRows, searchEvents, series } from './search';
@@ -130,7 +131,7 @@ export async function startFakeServer(options: FakeOptions = {}): Promise<FakeSe
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '/', 'http://fake');
     fake.asked.set(url.pathname, (fake.asked.get(url.pathname) ?? 0) + 1);
-    if (!url.pathname.startsWith('/api/')) return file(url.pathname, response);
+    if (!/^\/(prometheus\/)?api\//.test(url.pathname)) return file(url.pathname, response);
     if (fake.delay) await new Promise((done) => setTimeout(done, fake.delay));
     if (world.store.state === 'away' && storePaths.test(url.pathname))
       return problem(response, 503, world.store.reason, { title: 'The store is away', away: 'store' });
@@ -151,7 +152,7 @@ export async function startFakeServer(options: FakeOptions = {}): Promise<FakeSe
 }
 
 /** What the store answers. */
-const storePaths = /^\/api\/(events|devices|query\/rows|fields\/.+|store)(\/|$)/;
+const storePaths = /^\/(prometheus|api\/(events|devices|query\/rows|fields\/.+|store))(\/|$)/;
 
 const signedIn = (request: IncomingMessage) => /amoskys_session=yes/.test(request.headers.cookie ?? '');
 
@@ -168,6 +169,7 @@ function route(
     csrf_token: 'token',
     expires_at: new Date(now + 43_200_000).toISOString(),
     version: '0.1.0',
+    ...(world.grafana ? { grafana: { url: world.grafana, datasource: 'amoskys' } } : {}),
   };
   if (url.pathname === '/api/login') {
     const given = JSON.parse(body) as { username: string; password: string };
@@ -179,6 +181,11 @@ function route(
   if (!signedIn(request)) return problem(response, 401, 'sign in first');
   if (request.method !== 'GET' && request.headers['x-csrf-token'] !== 'token')
     return problem(response, 403, 'the request lacks its token');
+  if (url.pathname.startsWith('/prometheus/')) {
+    const { status, value } = prometheusRoute(url, world);
+    response.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify(value));
+    return;
+  }
   const agent = /^\/api\/agents\/([^/]+)\/(start|stop|restart|logs)$/.exec(url.pathname);
   if (agent && agent[2] !== 'logs' && world.role !== 'admin')
     return problem(response, 403, `this needs role admin, and you have ${world.role}`);
@@ -195,7 +202,7 @@ function route(
   if (field)
     return json(response, fieldValues(world, decodeURIComponent(field[1] ?? ''), url.searchParams, now));
   if (/^\/api\/queries(\/|$)/.test(url.pathname)) {
-    const { status, value } = savedRoute(request.method ?? 'GET', url.pathname, body, world);
+    const { status, value } = savedRoute(request.method ?? 'GET', url, body, world);
     if (status === 204) response.writeHead(204).end();
     else if (status >= 400) problem(response, status, String(value));
     else json(response, value);

@@ -29,6 +29,8 @@ export class World {
   forgotten = 0;
   store: FakeStore = calmStore();
   saved: SavedQuery[] = [];
+  /** Where a Grafana is. */
+  grafana = '';
   role: 'viewer' | 'analyst' | 'admin' = 'admin';
   /** The next commands to agents fail with this. */
   refuse: string | null = null;

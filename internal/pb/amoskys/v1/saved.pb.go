@@ -31,7 +31,7 @@ type SavedQuery struct {
 	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	// 1 to 100 bytes, one line.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// LogsQL (docs/query.md), at most 16,384 bytes.
+	// LogsQL (docs/query.md) or what kind says, at most 16,384 bytes.
 	Query string `protobuf:"bytes,3,opt,name=query,proto3" json:"query,omitempty"`
 	// How long ago, such as 24h, or RFC 3339; empty leaves the range to who opens it.
 	Since string `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
@@ -46,7 +46,10 @@ type SavedQuery struct {
 	ChangedTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=changed_time,json=changedTime,proto3" json:"changed_time,omitempty"`
 	ChangedBy   string                 `protobuf:"bytes,11,opt,name=changed_by,json=changedBy,proto3" json:"changed_by,omitempty"`
 	// Whether the caller may change and delete it.
-	Mine          bool `protobuf:"varint,12,opt,name=mine,proto3" json:"mine,omitempty"`
+	Mine bool `protobuf:"varint,12,opt,name=mine,proto3" json:"mine,omitempty"`
+	// What the query is: empty for a search of events, "metrics" for PromQL, of which
+	// each line is a query. It never changes. Names are unique within a kind.
+	Kind          string `protobuf:"bytes,13,opt,name=kind,proto3" json:"kind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -163,6 +166,13 @@ func (x *SavedQuery) GetMine() bool {
 		return x.Mine
 	}
 	return false
+}
+
+func (x *SavedQuery) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
 }
 
 type ListQueriesRequest struct {
@@ -559,7 +569,7 @@ var File_amoskys_v1_saved_proto protoreflect.FileDescriptor
 const file_amoskys_v1_saved_proto_rawDesc = "" +
 	"\n" +
 	"\x16amoskys/v1/saved.proto\x12\n" +
-	"amoskys.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xeb\x02\n" +
+	"amoskys.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xff\x02\n" +
 	"\n" +
 	"SavedQuery\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x12\n" +
@@ -575,7 +585,8 @@ const file_amoskys_v1_saved_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\vchangedTime\x12\x1d\n" +
 	"\n" +
 	"changed_by\x18\v \x01(\tR\tchangedBy\x12\x12\n" +
-	"\x04mine\x18\f \x01(\bR\x04mine\"<\n" +
+	"\x04mine\x18\f \x01(\bR\x04mine\x12\x12\n" +
+	"\x04kind\x18\r \x01(\tR\x04kind\"<\n" +
 	"\x12ListQueriesRequest\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x10\n" +
 	"\x03all\x18\x02 \x01(\bR\x03all\"G\n" +

@@ -1381,6 +1381,11 @@ export interface components {
             to: number;
             type: string;
         };
+        Grafana: {
+            /** @description Uid of its data source that asks this system. */
+            datasource: string;
+            url: string;
+        };
         Health: {
             /** @description Told to this machine alone. */
             hub?: components["schemas"]["HubHealth"];
@@ -1841,13 +1846,18 @@ export interface components {
             fault?: string;
             /** Format: int64 */
             id: number;
+            /**
+             * @description What it asks: events, in the language of docs/query.md, or metrics, in PromQL with a query a line; events without. It never changes.
+             * @enum {string}
+             */
+            kind?: "events" | "metrics";
             /** @description Whether one may change and delete it. */
             mine: boolean;
             /** @description In one line, at most 100 bytes. Unique among one's own, and among those that are shared. */
             name: string;
             /** @description A user, or the SPIFFE id of an operator; empty when they are gone. */
             owner: string;
-            /** @description In the language of docs/query.md. */
+            /** @description In the language of its kind. */
             query: string;
             /**
              * Format: int64
@@ -1864,9 +1874,14 @@ export interface components {
         SavedText: {
             /** @description Fields to show; none leaves them to who opens it. */
             columns?: string[];
+            /**
+             * @description What it asks: events, in the language of docs/query.md, or metrics, in PromQL with a query a line; events without. It never changes.
+             * @enum {string}
+             */
+            kind?: "events" | "metrics";
             /** @description In one line, at most 100 bytes. Unique among one's own, and among those that are shared. */
             name: string;
-            /** @description In the language of docs/query.md. */
+            /** @description In the language of its kind. */
             query: string;
             /** @description Whether everybody sees it; to share needs role analyst. */
             shared?: boolean;
@@ -1906,6 +1921,8 @@ export interface components {
             csrf_token: string;
             /** Format: date-time */
             expires_at: string;
+            /** @description Where the same metrics are in Grafana; absent where nobody named it. */
+            grafana?: components["schemas"]["Grafana"];
             user: components["schemas"]["User"];
             /** @description Version of the dashboard. */
             version: string;
@@ -4433,6 +4450,8 @@ export interface operations {
             query?: {
                 /** @description Also private queries of others; for role admin. */
                 all?: boolean;
+                /** @description Which to list. */
+                kind?: "events" | "metrics";
             };
             header?: never;
             path?: never;

@@ -118,7 +118,13 @@ function takeEarly(method: string, address: string): Promise<Response> | undefin
 }
 
 async function refusal(path: string, response: Response): Promise<ApiError> {
-  const problem = (await response.json().catch(() => ({}))) as Problem;
+  const problem = (await response.json().catch(() => ({}))) as Problem & {
+    error?: string;
+    errorType?: string;
+  };
+  // Prometheus' API says what is wrong in a field of its own.
+  if (!problem.detail && problem.error) problem.detail = problem.error;
+  if (problem.errorType === 'unavailable') problem.away ??= 'store';
   if (!problem.title && !problem.detail) problem.title = response.statusText;
   if (response.status === 401 && path !== '/api/session' && path !== '/api/login') credentials.expired();
   const retryAfter = Number(response.headers.get('Retry-After')) || undefined;

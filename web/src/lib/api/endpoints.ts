@@ -12,6 +12,7 @@ import type {
   MadeToken,
   Overview,
   RowsResponse,
+  SavedKind,
   SavedQuery,
   SavedText,
   SeriesResponse,
@@ -128,7 +129,7 @@ export const api = {
     query: { query: string; cursor: number; since?: string; until?: string; stored?: 'true' },
     signal?: AbortSignal,
   ) => request<Completion>('/api/query/complete', { query: { ...query }, signal }),
-  savedQueries: () => request<{ queries: SavedQuery[] }>('/api/queries'),
+  savedQueries: (kind: SavedKind) => request<{ queries: SavedQuery[] }>('/api/queries', { query: { kind } }),
   saveQuery: (text: SavedText) => request<SavedQuery>('/api/queries', { method: 'POST', body: text }),
   changeQuery: (id: number, text: SavedText) =>
     request<SavedQuery>(`/api/queries/${id}`, { method: 'PUT', body: text }),

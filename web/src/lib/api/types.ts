@@ -54,6 +54,7 @@ export type Completion = Schemas['Completion'];
 export type CompletionOption = Schemas['CompletionOption'];
 export type Mend = Schemas['Mend'];
 export type SavedQuery = Schemas['SavedQuery'];
+export type SavedKind = NonNullable<SavedText['kind']>;
 /** What people choose of a saved query. */
 export type SavedText = Schemas['SavedText'];
 export type StoreAnswer = Schemas['StoreAnswer'];

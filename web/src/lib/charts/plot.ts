@@ -73,7 +73,7 @@ export function createPlot(element: HTMLElement, options: PlotOptions): uPlot {
             return [from, to];
           },
         },
-        y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.1 : 1] },
+        y: { range: (_plot, low, high) => heights(low, high) },
       },
       axes: [xAxis(ink, options.utc), yAxis(ink, frame.unit)],
       series: [{}, ...colors.map((color, index) => series(kind, color, index, frame.step))],
@@ -91,6 +91,13 @@ export function createPlot(element: HTMLElement, options: PlotOptions): uPlot {
     plotData(kind, frame),
     element,
   );
+}
+
+/** The range of the y axis: zero is always in it. */
+function heights(low: number, high: number): [number, number] {
+  const top = high > 0 ? high * 1.1 : 0;
+  const bottom = low < 0 ? low * 1.1 : 0;
+  return top > bottom ? [bottom, top] : [0, 1];
 }
 
 const faint = (color: string) => `${color}38`;

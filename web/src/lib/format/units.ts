@@ -1,3 +1,5 @@
+import { span } from './time';
+
 const byteUnits = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
 
 /** "12.3 MB": powers of 1000, as the rest of AMOSKYS counts. */
@@ -54,6 +56,12 @@ export function milliseconds(value: number | null | undefined): string {
   return value >= 1000 ? `${decimal(value / 1000)} s` : `${decimal(value)} ms`;
 }
 
+/** Seconds as people say them: "3 ms", "1.5 s", "2 h 5 m". */
+function seconds(value: number): string {
+  if (Math.abs(value) >= 90) return value < 0 ? `-${span(-value)}` : span(value);
+  return value !== 0 && Math.abs(value) < 1 ? `${decimal(value * 1000)} ms` : `${decimal(value)} s`;
+}
+
 /** A value of a series in its unit. */
 export function inUnit(value: number | null | undefined, unit: string): string {
   if (value === null || value === undefined) return '–';
@@ -61,6 +69,10 @@ export function inUnit(value: number | null | undefined, unit: string): string {
     case 'bytes':
     case 'By':
       return bytes(value);
+    case 'By/s':
+      return `${bytes(value)}/s`;
+    case 's':
+      return seconds(value);
     case 'ms':
       return milliseconds(value);
     case 'percent':

@@ -89,6 +89,16 @@ export function rangeParams(range: TimeRange): Record<(typeof timeKeys)[number],
   };
 }
 
+/** Parameters with a range in the place of theirs. */
+export function rangeIn(params: URLSearchParams, range: TimeRange): URLSearchParams {
+  const next = new URLSearchParams(params);
+  for (const [key, value] of Object.entries(rangeParams(range))) {
+    if (value === null) next.delete(key);
+    else next.set(key, value);
+  }
+  return next;
+}
+
 /** A step that gives about `points` values over the range, at least 1 s. */
 export function stepFor(range: TimeRange, now: number, points = 240): number {
   const { from, to } = bounds(range, now);

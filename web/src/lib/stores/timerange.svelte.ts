@@ -1,5 +1,5 @@
 import { router } from '../router/router.svelte';
-import { bounds, isLive, parseRange, rangeParams, type TimeRange } from '../router/timerange';
+import { bounds, isLive, parseRange, rangeIn, type TimeRange } from '../router/timerange';
 
 /** The time range of this tab, which the address holds and every page shares. */
 class TimeRangeStore {
@@ -27,12 +27,7 @@ class TimeRangeStore {
   }
 
   #write(range: TimeRange): void {
-    const params = new URLSearchParams(router.params);
-    for (const [key, value] of Object.entries(rangeParams(range))) {
-      if (value === null) params.delete(key);
-      else params.set(key, value);
-    }
-    const query = params.toString();
+    const query = rangeIn(router.params, range).toString();
     router.go(router.path + (query ? `?${query}` : ''));
   }
 }

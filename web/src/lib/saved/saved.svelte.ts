@@ -1,18 +1,26 @@
 import { explain } from '$lib/api/client';
 import { api } from '$lib/api/endpoints';
-import type { SavedQuery, SavedText } from '$lib/api/types';
+import type { SavedKind, SavedQuery, SavedText } from '$lib/api/types';
 
-/** The own saved queries and all shared ones. */
-class SavedQueries {
+/** The own saved queries of one kind and all shared ones. */
+export class SavedQueries {
   list = $state.raw<readonly SavedQuery[]>([]);
   /** Why they could not be asked for. */
   problem = $state('');
   loaded = $state(false);
+  /** What one is called. */
+  readonly noun: string;
+  readonly #kind: SavedKind;
+
+  constructor(kind: SavedKind, noun: string) {
+    this.#kind = kind;
+    this.noun = noun;
+  }
 
   /** Asks anew: others share and change them meanwhile. */
   async load(): Promise<void> {
     try {
-      this.list = (await api.savedQueries()).queries;
+      this.list = (await api.savedQueries(this.#kind)).queries;
       this.problem = '';
       this.loaded = true;
     } catch (error) {
@@ -25,13 +33,13 @@ class SavedQueries {
   }
 
   async save(text: SavedText): Promise<SavedQuery> {
-    const kept = await api.saveQuery(text);
+    const kept = await api.saveQuery({ ...text, kind: this.#kind });
     await this.load();
     return kept;
   }
 
   async change(id: number, text: SavedText): Promise<void> {
-    await api.changeQuery(id, text);
+    await api.changeQuery(id, { ...text, kind: this.#kind });
     await this.load();
   }
 
@@ -41,4 +49,6 @@ class SavedQueries {
   }
 }
 
-export const savedQueries = new SavedQueries();
+export const savedQueries = new SavedQueries('events', 'query');
+/** Saved queries of Metrics, several of which make a panel. */
+export const savedPanels = new SavedQueries('metrics', 'panel');

@@ -1,0 +1,45 @@
+/** A question that people ask, as the queries that answer it. */
+export interface Question {
+  title: string;
+  queries: readonly string[];
+  /** What it looks at, in a word. */
+  about: string;
+}
+
+export const questions: readonly Question[] = [
+  {
+    title: 'Which processes use the most CPU?',
+    queries: ['topk(10, process_cpu_percent)'],
+    about: 'processes',
+  },
+  {
+    title: 'Which processes use the most memory?',
+    queries: ['topk(10, process_memory_bytes)'],
+    about: 'processes',
+  },
+  {
+    title: 'Which programs use the most CPU on each host?',
+    queries: ['topk(10, sum by (host, process) (process_cpu_percent))'],
+    about: 'processes',
+  },
+  {
+    title: 'How much goes through the busiest interfaces?',
+    queries: ['topk(5, rate(snmp_interface_bytes_in[5m]))', 'topk(5, rate(snmp_interface_bytes_out[5m]))'],
+    about: 'devices',
+  },
+  {
+    title: 'Which interfaces have errors?',
+    queries: ['topk(10, rate(snmp_interface_errors[15m]) > 0)'],
+    about: 'devices',
+  },
+  {
+    title: 'How many events a second does the hub take?',
+    queries: ['eventbus_throughput_eps'],
+    about: 'hub',
+  },
+  {
+    title: 'How fast does the hub answer, and how much waits?',
+    queries: ['eventbus_latency_ms', 'eventbus_queue_depth'],
+    about: 'hub',
+  },
+];
