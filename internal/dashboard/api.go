@@ -58,6 +58,7 @@ func (s *Server) routes() (*http.ServeMux, huma.API) {
 		}
 	}
 	mux.HandleFunc("GET /api/live", s.serveLive)
+	mux.HandleFunc(prometheusPrefix, s.prometheus)
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) {
 		problem(http.StatusNotFound, "there is no such call; GET /api/openapi.json lists them").write(w)
 	})

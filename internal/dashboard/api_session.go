@@ -82,28 +82,18 @@ func (s *Server) login(ctx context.Context, in *loginInput) (*loginOutput, error
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := s.hub.call(ctx)
-	defer cancel()
-	opened, err := s.hub.accounts.Login(ctx, &pb.LoginRequest{
-		Name: in.Body.Username, Password: in.Body.Password, SrcIp: s.clientIP(r), UserAgent: valid(r.UserAgent()),
-	})
+	opened, err := s.open(ctx, r, in.Body.Username, in.Body.Password)
 	if status.Code(err) == codes.Unauthenticated {
 		return nil, problem(http.StatusUnauthorized, "wrong name or password")
 	}
 	if err != nil {
 		return nil, err
 	}
-	expires := opened.GetExpiresTime().AsTime()
-	noteUser(ctx, opened.GetUser().GetName())
-	s.sessions.remember(session{
-		token: opened.GetToken(), user: opened.GetUser().GetName(), role: opened.GetUser().GetRole(),
-		csrf: opened.GetCsrfToken(), expires: expires,
-	})
+	noteUser(ctx, opened.user)
 	return &loginOutput{
-		SetCookie: *s.cookie(r, opened.GetToken(), expires),
+		SetCookie: *s.cookie(r, opened.token, opened.expires),
 		Body: Session{
-			User:      User{opened.GetUser().GetName(), roleText(opened.GetUser().GetRole())},
-			CSRFToken: opened.GetCsrfToken(), ExpiresAt: expires, Version: s.o.Version, Grafana: s.grafana(),
+			User: User{opened.user, roleText(opened.role)}, CSRFToken: opened.csrf, ExpiresAt: opened.expires, Version: s.o.Version, Grafana: s.grafana(),
 		},
 	}, nil
 }

@@ -75,11 +75,12 @@ func (s *Server) named(next http.Handler) http.Handler {
 const apiTimeout = 50 * time.Second
 
 func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
-	if strings.HasPrefix(r.URL.Path, "/api/") && !isText(r.URL) {
+	asks := strings.HasPrefix(r.URL.Path, "/api/") || strings.HasPrefix(r.URL.Path, prometheusPrefix)
+	if asks && !isText(r.URL) {
 		problem(http.StatusBadRequest, "the address holds bytes that are no UTF-8 text").write(w)
 		return
 	}
-	if !strings.HasPrefix(r.URL.Path, "/api/") || r.URL.Path == livePath {
+	if !asks || r.URL.Path == livePath {
 		s.mux.ServeHTTP(w, r) // files lie compressed
 		return
 	}
@@ -146,7 +147,7 @@ func (s *Server) headers(next http.Handler) http.Handler {
 		if s.overTLS(r) {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
 		}
-		if strings.HasPrefix(r.URL.Path, "/api/") {
+		if strings.HasPrefix(r.URL.Path, "/api/") || strings.HasPrefix(r.URL.Path, prometheusPrefix) {
 			h.Set("Cache-Control", "no-store")
 			h.Set("Server-Time", s.o.Now().UTC().Format(time.RFC3339Nano))
 		}

@@ -42,6 +42,7 @@ import (
 	"github.com/amoskys/amoskys/internal/identity"
 	"github.com/amoskys/amoskys/internal/identity/rights"
 	"github.com/amoskys/amoskys/internal/live"
+	"github.com/amoskys/amoskys/internal/metrics/promapi"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/state"
 	"github.com/amoskys/amoskys/internal/state/password"
@@ -63,6 +64,8 @@ type fakeHub struct {
 	bus      *memoryBus
 	services func(grpc.ServiceRegistrar)
 
+	// numbers are the metrics of the store; without, it has none.
+	numbers atomic.Pointer[promapi.API]
 	// devices are what the store knows of devices.
 	devices listedDevices
 
@@ -121,6 +124,13 @@ func newHub(t testing.TB) *fakeHub {
 			Store: h.db, Sessions: people, Auditor: trail, Operator: func(context.Context) string { return "" },
 		}))
 		pb.RegisterDevicesServer(s, &h.devices)
+		pb.RegisterMetricsServer(s, promapi.NewService(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if api := h.numbers.Load(); api != nil {
+				api.ServeHTTP(w, r)
+				return
+			}
+			fmt.Fprint(w, `{"status":"success","data":[]}`)
+		})))
 		pb.RegisterDeviceMarksServer(s, marks.New(marks.Options{
 			Store: h.db, Sessions: people, Auditor: trail, Operator: func(context.Context) string { return "" },
 		}))

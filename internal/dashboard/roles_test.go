@@ -107,6 +107,10 @@ func TestRolesAtTheDashboard(t *testing.T) {
 		}
 	}
 	for _, who := range people() {
+		judge("/prometheus/api/v1/", who, as[who].do("GET", "/prometheus/api/v1/labels", nil, nil))
+		judge("/prometheus/api/v1/", who, as[who].do("POST", "/prometheus/api/v1/query", nil, nil))
+	}
+	for _, who := range people() {
 		judge("login", who, as[who].do("POST", "/api/login", nil, nil))
 		judge("logout", who, as[who].do("POST", "/api/logout", nil, nil))
 	}

@@ -60,6 +60,7 @@ type Server struct {
 	o        Options
 	hub      *hub
 	sessions *sessions
+	basic    *basicLogins
 	overview *overviews
 	feeds    *feeds
 	static   *static
@@ -115,6 +116,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s.sessions = newSessions(s.hub, o.Now)
+	s.basic = newBasicLogins()
 	s.overview = &overviews{server: s, made: map[overviewInput]*madeOverview{}}
 	s.feeds = newFeeds()
 	s.mux, s.api = s.routes()

@@ -27,11 +27,13 @@ const (
 )
 
 // store is the way to the store. Single questions and streams, of which an export may
-// last for hours, have a connection each, so that neither uses up the other's calls.
+// last for hours, have a connection each, so that neither uses up the other's calls, and
+// questions about metrics, of which a page of Grafana asks forty at once, a third.
 type store struct {
-	ask, stream *grpc.ClientConn
-	query       pb.QueryClient
-	devices     pb.DevicesClient
+	ask, stream, numbers *grpc.ClientConn
+	query                pb.QueryClient
+	devices              pb.DevicesClient
+	metrics              pb.MetricsClient
 }
 
 var _ grpc.ClientConnInterface = (*store)(nil)
@@ -63,18 +65,18 @@ func dialStore(o Options) (*store, error) {
 		grpc.WithUserAgent("amoskys-dashboard/" + o.Version),
 	}, o.DialOptions...)
 	s := &store{}
-	for _, conn := range []**grpc.ClientConn{&s.ask, &s.stream} {
+	for _, conn := range []**grpc.ClientConn{&s.ask, &s.stream, &s.numbers} {
 		if *conn, err = dial.NewClient(o.Config.Store.Addr(), dialer.Dial, creds, options...); err != nil {
 			return nil, errors.Join(err, s.close())
 		}
 	}
-	s.query, s.devices = pb.NewQueryClient(s), pb.NewDevicesClient(s)
+	s.query, s.devices, s.metrics = pb.NewQueryClient(s), pb.NewDevicesClient(s), pb.NewMetricsClient(s.numbers)
 	return s, nil
 }
 
 func (s *store) close() error {
 	var err error
-	for _, conn := range []*grpc.ClientConn{s.ask, s.stream} {
+	for _, conn := range []*grpc.ClientConn{s.ask, s.stream, s.numbers} {
 		if conn != nil {
 			err = errors.Join(err, conn.Close())
 		}

@@ -16,6 +16,7 @@ type Store struct {
 
 	Query   pb.QueryClient
 	Devices pb.DevicesClient
+	Metrics pb.MetricsClient
 	Addr    string // host:port
 }
 
@@ -43,7 +44,7 @@ func DialStore(e *cli.Env, addr string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{line: l, Query: pb.NewQueryClient(l.conn), Devices: pb.NewDevicesClient(l.conn), Addr: addr}, nil
+	return &Store{line: l, Query: pb.NewQueryClient(l.conn), Devices: pb.NewDevicesClient(l.conn), Metrics: pb.NewMetricsClient(l.conn), Addr: addr}, nil
 }
 
 // StoreStatus is the store's part of `amoskys status --json`. State is ok, degraded,

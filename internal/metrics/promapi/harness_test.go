@@ -1,6 +1,7 @@
 package promapi_test
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -107,4 +108,11 @@ func send(t testing.TB, h http.Handler, r *http.Request) (int, string) {
 		t.Errorf("%s %s: no JSON: %q", r.Method, r.URL, text)
 	}
 	return w.Code, strings.TrimSpace(string(text))
+}
+
+// withCaller is an API that is asked by somebody.
+type withCaller struct{ http.Handler }
+
+func (w withCaller) ServeHTTP(out http.ResponseWriter, r *http.Request) {
+	w.Handler.ServeHTTP(out, r.WithContext(context.WithValue(r.Context(), callerKey{}, "x")))
 }

@@ -3,17 +3,19 @@ package promapi
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-// Bounds of a query: its length in bytes, and how deep it is nested. The engine goes down
-// a query by recursion, so that a query of 30,000 brackets would take as many frames of
-// its stack.
+// Bounds of a query: its length in bytes, how deep it is nested, and how many operators it
+// has. The engine goes down a query by recursion, so that a query of 30,000 brackets would
+// take as many frames of its stack; and its parser takes minutes for 60,000 signs.
 const (
-	maxQuery = 64 << 10
-	maxDepth = 500
+	maxQuery     = 64 << 10
+	maxDepth     = 500
+	maxOperators = 2000
 )
 
 // SyntaxError says where a query is wrong.
@@ -49,8 +51,8 @@ func parse(p parser.Parser, query string) (parser.Expr, error) {
 	case !utf8.ValidString(query):
 		return nil, errors.New("the query holds bytes that are no UTF-8 text")
 	}
-	if at := tooDeep(query); at >= 0 {
-		return nil, &SyntaxError{Position: at, Message: errDepth, text: fmt.Sprintf("1:%d: parse error: %s", at+1, errDepth)}
+	if at, why := tooMuch(query); why != "" {
+		return nil, &SyntaxError{Position: at, Message: why, text: fmt.Sprintf("1:%d: parse error: %s", at+1, why)}
 	}
 	expr, err := p.ParseExpr(query)
 	if err != nil {
@@ -68,23 +70,62 @@ func parse(p parser.Parser, query string) (parser.Expr, error) {
 	return expr, nil
 }
 
-const errDepth = "the query is nested deeper than 500 levels"
+const (
+	errDepth     = "the query is nested deeper than 500 levels"
+	errOperators = "the query has more than 2000 operators"
+)
 
-// tooDeep returns where brackets are nested too deep, -1 where they are not. Brackets in
-// strings count as well: nobody has that many.
-func tooDeep(query string) int {
-	depth := 0
-	for i := range len(query) {
-		switch query[i] {
-		case '(', '[', '{':
-			if depth++; depth > maxDepth {
-				return i
+// tooMuch finds where a query has too many brackets in each other or too many operators,
+// before it is parsed. What stands in quotes does not count.
+func tooMuch(query string) (at int, why string) {
+	depth, operators, quote := 0, 0, byte(0)
+	for i := 0; i < len(query); i++ {
+		c := query[i]
+		switch {
+		case quote != 0:
+			switch {
+			case c == '\\' && quote != '`':
+				i++
+			case c == quote:
+				quote = 0
 			}
-		case ')', ']', '}':
+		case c == '"' || c == '\'' || c == '`':
+			quote = c
+		case strings.IndexByte("([{", c) >= 0:
+			depth++
+		case strings.IndexByte(")]}", c) >= 0:
 			depth = max(depth-1, 0)
+		case strings.IndexByte("+-*/%^<>=!", c) >= 0, isWordOperator(query, i):
+			operators++
+		}
+		switch {
+		case depth > maxDepth:
+			return i, errDepth
+		case operators > maxOperators:
+			return i, errOperators
 		}
 	}
-	return -1
+	return 0, ""
+}
+
+// isWordOperator reports whether one of and, or, unless and atan2 begins at a place.
+func isWordOperator(query string, at int) bool {
+	if !strings.ContainsRune("aou", rune(query[at]|0x20)) || at > 0 && isWord(query[at-1]) {
+		return false
+	}
+	end := at
+	for end < len(query) && isWord(query[end]) {
+		end++
+	}
+	switch strings.ToLower(query[at:end]) {
+	case "and", "or", "unless", "atan2":
+		return true
+	}
+	return false
+}
+
+func isWord(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == ':'
 }
 
 // deeper reports whether an expression has more than so many levels.
