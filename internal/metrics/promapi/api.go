@@ -171,7 +171,7 @@ func newParser() parser.Parser {
 func newEngine(o Options) *promql.Engine {
 	e := promql.NewEngine(promql.EngineOpts{
 		Logger: o.Logger, MaxSamples: o.Limits.Samples, Timeout: o.Limits.Timeout, LookbackDelta: o.Limits.Lookback,
-		NoStepSubqueryIntervalFn: func(int64) int64 { return time.Minute.Milliseconds() },
+		NoStepSubqueryIntervalFn: func(int64) int64 { return subqueryStep.Milliseconds() },
 		EnableAtModifier:         true, EnableNegativeOffset: true, EnablePerStepStats: true, EnableDelayedNameRemoval: true,
 		EnableQueryCost: true, UseStartTimestamps: true, Parser: newParser(),
 	})

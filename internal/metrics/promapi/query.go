@@ -102,6 +102,10 @@ func (a *API) run(q *request, build func(context.Context, string, promql.QueryOp
 		}
 		return answer{}, badParameter("query", err)
 	}
+	if err := boundedSubqueries(query.Statement()); err != nil {
+		query.Close()
+		return answer{}, err
+	}
 	result := query.Exec(q.ctx)
 	made.close = query.Close
 	if result.Err != nil {
@@ -131,6 +135,46 @@ func (a *API) run(q *request, build func(context.Context, string, promql.QueryOp
 		made.warnings = append(made.warnings, `parameter "stats" is "true" or "all"`)
 	}
 	return made, nil
+}
+
+// Bounds of subqueries: how many steps those of one query have together, and the step of
+// one that names none. The engine makes room for each step before it looks at its own
+// bound on samples: [100y:1ms] would ask for terabytes, which ends the process.
+const (
+	maxSubquerySteps = 500_000
+	subqueryStep     = time.Minute
+)
+
+// boundedSubqueries refuses a query whose subqueries have too many steps. The durations of
+// its statement are those that the engine goes by, reckoned ones too.
+func boundedSubqueries(s parser.Statement) error {
+	stmt, ok := s.(*parser.EvalStmt)
+	if !ok {
+		return nil
+	}
+	span := float64(timestamp.FromTime(stmt.End) - timestamp.FromTime(stmt.Start))
+	if n := subquerySteps(stmt.Expr, span); n > maxSubquerySteps {
+		return faultf(kindExecution, "the subqueries have %.3g steps together, and %d are the most: shorten their ranges or lengthen their steps", n, maxSubquerySteps)
+	}
+	return nil
+}
+
+// subquerySteps is how many steps the subqueries below a node have, over a span in
+// milliseconds and their own ranges beside it.
+func subquerySteps(node parser.Node, span float64) float64 {
+	total := 0.0
+	if n, ok := node.(*parser.SubqueryExpr); ok {
+		step := n.Step
+		if step <= 0 {
+			step = subqueryStep
+		}
+		span += float64(n.Range.Milliseconds())
+		total = span / max(float64(step.Milliseconds()), 1)
+	}
+	for child := range parser.ChildrenIter(node) {
+		total += subquerySteps(child, span)
+	}
+	return total
 }
 
 // firstOf is the value with at most limit series; 0 is all.
