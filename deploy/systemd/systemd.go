@@ -15,6 +15,7 @@ var units embed.FS
 const (
 	Agent     = "amoskys-agent.service"
 	Hub       = "amoskys-hub.service"
+	Store     = "amoskys-store.service"
 	Dashboard = "amoskys-dashboard.service"
 )
 

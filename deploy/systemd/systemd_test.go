@@ -33,6 +33,21 @@ func TestUnit(t *testing.T) {
 	}
 }
 
+// TestExposure: what one who broke into a service could reach is as little as systemd
+// knows to leave (systemd-analyze(1): 3.0 of 10 and less for those without privileges).
+func TestExposure(t *testing.T) {
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Skip("needs systemd-analyze")
+	}
+	for name, most := range map[string]string{Hub: "20", Store: "20", Dashboard: "20", Agent: "60"} {
+		out, err := exec.CommandContext(t.Context(), analyze, "security", "--offline=true", "--no-pager", "--threshold="+most, name).CombinedOutput()
+		if err != nil {
+			t.Errorf("%s is exposed: %v\n%s", name, err, out)
+		}
+	}
+}
+
 // TestSystemdTakesTheUnits has systemd read them, with programs that are there.
 func TestSystemdTakesTheUnits(t *testing.T) {
 	analyze, err := exec.LookPath("systemd-analyze")
@@ -43,7 +58,7 @@ func TestSystemdTakesTheUnits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{Agent, Hub, Dashboard} {
+	for _, name := range []string{Agent, Hub, Store, Dashboard} {
 		text, err := Unit(name, self, t.TempDir())
 		if err != nil {
 			t.Fatal(err)
