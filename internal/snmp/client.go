@@ -217,6 +217,9 @@ func (c *Client) send(ctx context.Context, q question) (answer *gosnmp.SnmpPacke
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
+	if c.limits.Total > 0 && c.counts.BytesIn >= c.limits.Total {
+		return nil, fmt.Errorf("%w after %d bytes of it altogether", ErrEndless, c.counts.BytesIn)
+	}
 	c.library.Context, c.library.Retries = ctx, q.retries
 	end := c.line.begin(ctx)
 	defer func() {

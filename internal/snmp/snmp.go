@@ -57,11 +57,12 @@ type Target struct {
 	MaxRepetitions int
 	// Manners is what an earlier Client learnt about this device.
 	Manners Manners
-	// Limits bound one walk.
+	// Limits bound one walk, and all that is read.
 	Limits Limits
 }
 
-// Limits bound what one walk may take. 0 is the default.
+// Limits bound what one walk may take, and the last of them all that a Client reads. 0
+// is the default.
 type Limits struct {
 	// Rows is how many variables at most: 500,000.
 	Rows int
@@ -69,6 +70,9 @@ type Limits struct {
 	Bytes int
 	// Time is how long at most: 5 minutes.
 	Time time.Duration
+	// Total is how many bytes of UDP payload one Client takes of its device, all requests
+	// together; no further one is sent then. 0 is no bound.
+	Total uint64
 }
 
 func (l Limits) withDefaults() Limits {
@@ -76,6 +80,7 @@ func (l Limits) withDefaults() Limits {
 		Rows:  cmp.Or(l.Rows, 500_000),
 		Bytes: cmp.Or(l.Bytes, 64<<20),
 		Time:  cmp.Or(l.Time, 5*time.Minute),
+		Total: l.Total,
 	}
 }
 

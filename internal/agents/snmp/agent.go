@@ -160,7 +160,9 @@ func (a *Agent) keep() {
 	m := memory{Version: devicesVersion, Devices: a.book.kept(), Wrong: a.search.trials.kept()}
 	err := writeMemory(a.o.DataDir, m)
 	if a.plugs != nil {
-		err = errors.Join(err, writeState(a.o.DataDir, placesFile, a.plugs.encode()))
+		if b := a.plugs.encode(); b != nil {
+			err = errors.Join(err, writeState(a.o.DataDir, placesFile, b))
+		}
 	}
 	a.o.Condition(conditionState, err)
 	if err != nil {

@@ -1,6 +1,7 @@
 package snmp
 
 import (
+	"crypto/hmac"
 	"crypto/md5"  //nolint:gosec // what SNMPv3 has (RFC 3414, section 6)
 	"crypto/sha1" //nolint:gosec // what SNMPv3 has (RFC 3414, section 7)
 	"crypto/sha256"
@@ -8,6 +9,7 @@ import (
 	"hash"
 
 	"github.com/amoskys/amoskys/internal/snmp"
+	"github.com/amoskys/amoskys/internal/snmp/ber"
 )
 
 // user is a credential of SNMPv3 whose passwords were stretched once: that takes a
@@ -66,16 +68,23 @@ func stretch(h hash.Hash, password string) []byte {
 	return h.Sum(nil)
 }
 
-// keys are those of the user at an engine. For ciphers with longer keys than the hash
-// gives they are made longer, as Blumenthal's draft has it, or Reeder's, which Cisco uses.
-func (u *user) keys(engine string) (auth, privacy []byte) {
-	if u.auth != nil {
-		auth = u.localize(u.auth, engine)
+// authKey is the user's at an engine, nil where there is none.
+func (u *user) authKey(engine string) []byte {
+	if u.auth == nil {
+		return nil
 	}
+	return u.localize(u.auth, engine)
+}
+
+// privacyKey is the user's at an engine, nil where there is none. For ciphers with longer
+// keys than the hash gives it is made longer, as Blumenthal's draft has it, or Reeder's,
+// which Cisco uses: that one takes a megabyte of hashing, so that whoever asks has to have
+// proven who he is.
+func (u *user) privacyKey(engine string) []byte {
 	if u.privacy == nil {
-		return auth, nil
+		return nil
 	}
-	privacy = u.localize(u.privacy, engine)
+	privacy := u.localize(u.privacy, engine)
 	size := privacySize(u.Privacy)
 	for len(privacy) < size {
 		if u.Privacy == snmp.AES192Cisco || u.Privacy == snmp.AES256Cisco {
@@ -86,7 +95,55 @@ func (u *user) keys(engine string) (auth, privacy []byte) {
 		_, _ = h.Write(privacy) // A hash takes anything.
 		privacy = h.Sum(privacy)
 	}
-	return auth, privacy[:size]
+	return privacy[:size]
+}
+
+// proves says that a message was made with an authentication key: its digest is the
+// beginning of the HMAC of the message with zeros in place of it (RFC 3414, section 6.3.2;
+// RFC 7860, section 4.2.2).
+func proves(h func() hash.Hash, key, message []byte) bool {
+	at, ok := digestOf(message)
+	if !ok || at.to-at.from < 12 || at.to-at.from > h().Size() {
+		return false
+	}
+	sum := hmac.New(h, key)
+	_, _ = sum.Write(message[:at.from]) // A hash takes anything.
+	_, _ = sum.Write(make([]byte, at.to-at.from))
+	_, _ = sum.Write(message[at.to:])
+	return hmac.Equal(sum.Sum(nil)[:at.to-at.from], message[at.from:at.to])
+}
+
+// extent is a part of a message, in octets.
+type extent struct{ from, to int }
+
+// digestOf is where the digest of a message of SNMPv3 stands (RFC 3414, section 2.4).
+func digestOf(message []byte) (extent, bool) {
+	body, _, ok := ber.Take(message, ber.Sequence)
+	for _, tag := range []byte{ber.Integer, ber.Sequence} { // version, global data
+		if ok {
+			_, body, ok = ber.Take(body, tag)
+		}
+	}
+	if ok {
+		body, _, ok = ber.Take(body, ber.OctetString)
+	}
+	if ok {
+		body, _, ok = ber.Take(body, ber.Sequence)
+	}
+	for _, tag := range []byte{ber.OctetString, ber.Integer, ber.Integer, ber.OctetString} { // engine, boots, time, user
+		if ok {
+			_, body, ok = ber.Take(body, tag)
+		}
+	}
+	if !ok {
+		return extent{}, false
+	}
+	digest, rest, ok := ber.Take(body, ber.OctetString)
+	if !ok {
+		return extent{}, false
+	}
+	end := cap(message) - cap(rest) // both are parts of the same octets
+	return extent{end - len(digest), end}, true
 }
 
 // localize binds a key to an engine (RFC 3414, section 2.6).

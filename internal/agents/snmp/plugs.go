@@ -129,6 +129,7 @@ func (p *plugs) run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
+			p.flush(context.WithoutCancel(ctx))
 			return
 		case <-tick.C:
 		}
@@ -138,6 +139,22 @@ func (p *plugs) run(ctx context.Context) {
 		}
 		if err := p.a.o.Publisher.Publish(ctx, events...); err != nil {
 			return // ctx has ended
+		}
+	}
+}
+
+// flush tells the moves that wait for their turn: the Map has them as told.
+func (p *plugs) flush(ctx context.Context) {
+	for {
+		p.mu.Lock()
+		waits := len(p.pending) > 0
+		p.mu.Unlock()
+		if !waits {
+			return
+		}
+		events, _ := p.advance(p.a.o.Now(), false)
+		if err := p.a.o.Publisher.Publish(ctx, events...); err != nil {
+			return // the spool is closed
 		}
 	}
 }
@@ -211,9 +228,14 @@ func (a *Agent) settled(now time.Time) bool {
 	return true
 }
 
+// encode is what outlasts a restart; nil while moves wait to be told, which it would have
+// as told: what was written before has them told again.
 func (p *plugs) encode() []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if len(p.pending) > 0 {
+		return nil
+	}
 	return p.places.Encode()
 }
 

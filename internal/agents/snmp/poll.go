@@ -166,6 +166,10 @@ func cmpError(first, second error) error {
 	return second
 }
 
+// maxPollBytes is how much of a device one poll reads, also that of all VLANs together,
+// in bytes: four times what the largest switches have.
+const maxPollBytes = 64 << 20
+
 // target is how a device is asked.
 func (a *Agent) target(d *device, c credential, now time.Time) snmp.Target {
 	d.mu.Lock()
@@ -176,7 +180,7 @@ func (a *Agent) target(d *device, c credential, now time.Time) snmp.Target {
 	return snmp.Target{
 		Addr: d.at, Credential: c.Credential, Timeout: seconds(a.cfg.Polling.TimeoutSeconds), Retries: a.cfg.Polling.Retries,
 		MaxRepetitions: a.cfg.Polling.MaxRepetitions, Manners: d.Manners,
-		Limits: snmp.Limits{Rows: maxForwards, Time: time.Minute},
+		Limits: snmp.Limits{Rows: maxForwards, Time: time.Minute, Total: maxPollBytes},
 	}
 }
 
@@ -294,6 +298,7 @@ func (d *device) hasRebooted(uptime uint32, now time.Time) bool {
 
 // inVLAN opens a device within a VLAN, as switches of Cisco have it.
 func inVLAN(ctx context.Context, t snmp.Target) func(vlan uint16) (snmp.Getter, func(), error) {
+	left := t.Limits.Total
 	return func(vlan uint16) (snmp.Getter, func(), error) {
 		inside := t
 		if t.Credential.Version == snmp.V3 {
@@ -302,10 +307,16 @@ func inVLAN(ctx context.Context, t snmp.Target) func(vlan uint16) (snmp.Getter, 
 			inside.Credential.Community = fmt.Sprintf("%s@%d", t.Credential.Community, vlan)
 		}
 		inside.Retries = 0
+		if inside.Limits.Total = left; left == 0 {
+			return nil, nil, fmt.Errorf("open VLAN %d: %w: the tables of those before took all that a poll may", vlan, snmp.ErrEndless)
+		}
 		client, err := snmp.Open(ctx, inside)
 		if err != nil {
 			return nil, nil, fmt.Errorf("open VLAN %d: %w", vlan, err)
 		}
-		return client, client.Close, nil
+		return client, func() {
+			client.Close()
+			left -= min(left, client.Counts().BytesIn)
+		}, nil
 	}
 }

@@ -32,7 +32,7 @@ type search struct {
 	probes    atomic.Uint64 // requests sent
 	trials    *trials
 
-	running sync.Mutex // one search at a time
+	running chan struct{} // has room for one search
 
 	mu     sync.Mutex // guards what follows
 	silent map[netip.Addr]silence
@@ -59,7 +59,7 @@ func newSearch(a *Agent) (*search, error) {
 		return nil, fmt.Errorf("snmp.scan_subnets: %w", err)
 	}
 	s := &search{
-		a: a, addresses: list, pace: newPace(a.cfg.Discovery.RatePerSecond),
+		a: a, running: make(chan struct{}, 1), addresses: list, pace: newPace(a.cfg.Discovery.RatePerSecond),
 		trials: newTrials(a.credentials), silent: map[netip.Addr]silence{}, names: map[string]string{},
 	}
 	s.networks, s.without = prefixes(a.cfg.SNMP.ScanSubnets), prefixes(a.cfg.SNMP.Exclude)
@@ -83,6 +83,11 @@ func (s *search) covers(at netip.AddrPort) bool {
 	return slices.ContainsFunc(s.networks, in) && !slices.ContainsFunc(s.without, in)
 }
 
+// excludes says that the configuration has an address left alone, whoever names it.
+func (s *search) excludes(addr netip.Addr) bool {
+	return slices.ContainsFunc(s.without, func(p netip.Prefix) bool { return p.Contains(addr.Unmap()) })
+}
+
 // addTarget adds a device that the configuration names, if its name can be found now.
 func (s *search) addTarget(target string) {
 	host, port, err := splitTarget(target, s.a.cfg.SNMP.Port)
@@ -94,6 +99,10 @@ func (s *search) addTarget(target string) {
 		s.mu.Lock()
 		s.names[target] = "not looked up yet"
 		s.mu.Unlock()
+		return
+	}
+	if s.excludes(addr) {
+		s.a.o.Logger.Warn("a target is not asked", obs.KeyHost, target, obs.KeyReason, "snmp.exclude")
 		return
 	}
 	if d, _ := s.a.book.add(netip.AddrPortFrom(addr, port), target); d == nil {
@@ -148,6 +157,10 @@ func (s *search) resolve(ctx context.Context) {
 		s.mu.Lock()
 		delete(s.names, target)
 		s.mu.Unlock()
+		if s.excludes(found[0]) {
+			faults = append(faults, fmt.Errorf("target %s: its address %s is in snmp.exclude", target, found[0]))
+			continue
+		}
 		s.a.book.add(netip.AddrPortFrom(found[0].Unmap(), port), target)
 	}
 	s.a.o.Condition("targets", errors.Join(faults...))
@@ -156,8 +169,12 @@ func (s *search) resolve(ctx context.Context) {
 // sweep asks each of a list of addresses, those that were silent only where eager or when
 // their time has come. progress is told how far it is, found each device; both may be nil.
 func (s *search) sweep(ctx context.Context, list []netip.Addr, eager bool, progress func(done, found int), found func(*device)) {
-	s.running.Lock()
-	defer s.running.Unlock()
+	select {
+	case <-ctx.Done():
+		return
+	case s.running <- struct{}{}:
+		defer func() { <-s.running }()
+	}
 	began := s.a.o.Now()
 	atOnce := min(max(int(s.a.cfg.Discovery.RatePerSecond*s.a.cfg.Discovery.TimeoutSeconds), 1), maxAtOnce)
 	group, inner := errgroup.WithContext(ctx)

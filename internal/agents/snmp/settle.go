@@ -95,9 +95,14 @@ func rate(before, now []port, elapsed time.Duration, fresh bool) {
 // already is noted as such, and polled once a day from then on: it is returned.
 func (a *Agent) identify(d *device, r *result, now time.Time) (twin *device) {
 	uid := entity.DeviceUID(d.facts(r.reading, macsOf(r.ports)))
-	twin = a.book.twin(d, uid, r.reading.GetSysName())
 	d.mu.Lock()
 	old := d.UID
+	d.mu.Unlock()
+	if len(r.reading.GetIncomplete()) > 0 && weaker(uid, old) {
+		uid = old // what made it was in a table that failed this time
+	}
+	twin = a.book.twin(d, uid, r.reading.GetSysName())
+	d.mu.Lock()
 	d.UID = uid
 	if twin != nil {
 		d.AliasOf, d.LastSeen, d.failures = uid, now, 0
@@ -111,6 +116,15 @@ func (a *Agent) identify(d *device, r *result, now time.Time) (twin *device) {
 		a.plugs.rename(old, uid)
 	}
 	return nil
+}
+
+// weaker says that a uid is of a weaker kind of fact than another, as entity.DeviceUID
+// has them.
+func weaker(uid, than string) bool {
+	rank := func(uid string) int {
+		return slices.IndexFunc([]string{"sn-", "engine-", "mac-", "ip-"}, func(kind string) bool { return strings.HasPrefix(uid, kind) })
+	}
+	return than != "" && rank(uid) > rank(than)
 }
 
 // inventory tells what SNMP knows of a device, if it is new, has changed, or was told long

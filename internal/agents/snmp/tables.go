@@ -31,6 +31,8 @@ const (
 const (
 	maxForwards = 65_536
 	maxARP      = 65_536
+	// maxVLAN is the largest number of a VLAN (IEEE 802.1Q).
+	maxVLAN = 4094
 	// maxVLANs is of how many VLANs a switch of Cisco is asked on its own.
 	maxVLANs = 256
 )
@@ -46,6 +48,7 @@ type whereabouts struct {
 	bridge    place.MAC // its own; zero where it does not bridge
 	forwards  []place.Entry
 	addresses []place.Address
+	databases []uint32 // of each of forwards, while Q-BRIDGE-MIB is read
 	members   map[uint32]uint32
 	faults    []string // for SnmpReading.incomplete
 	leftOut   int
@@ -124,10 +127,12 @@ func (w *whereabouts) perVLAN(ctx context.Context, g snmp.Getter, ports map[uint
 		if !found { // only now is it worth to ask
 			found = true
 		}
-		if skip[key(arcs)] {
-			return
+		if before := len(w.forwards); !skip[key(arcs)] {
+			w.forward(arcs[1:7], arcs[0], v, ports)
+			if len(w.forwards) > before {
+				w.databases = append(w.databases, arcs[0])
+			}
 		}
-		w.forward(arcs[1:7], arcs[0], v, ports)
 	})
 	if !found {
 		return
@@ -138,11 +143,15 @@ func (w *whereabouts) perVLAN(ctx context.Context, g snmp.Getter, ports map[uint
 			databases[uint32(n)] = uint16(arcs[1])
 		}
 	})
-	for i := range w.forwards { // forward has kept the database
-		if vlan, ok := databases[uint32(w.forwards[i].VLAN)]; ok {
+	for i := range w.forwards {
+		database := w.databases[i]
+		if vlan, ok := databases[database]; ok {
 			w.forwards[i].VLAN = vlan
+		} else if database > maxVLAN { // some switches number databases as they like
+			w.forwards[i].VLAN = 0
 		}
 	}
+	w.databases = nil
 }
 
 // plain reads the table that knows no VLANs (BRIDGE-MIB).

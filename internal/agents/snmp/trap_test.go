@@ -207,7 +207,7 @@ func TestKeys(t *testing.T) {
 				t.Fatal(err)
 			}
 			u := newUser(c)
-			gotAuth, gotPrivacy := u.keys(deviceEngine)
+			gotAuth, gotPrivacy := u.authKey(deviceEngine), u.privacyKey(deviceEngine)
 			want := sp.PrivacyKey[:min(len(sp.PrivacyKey), privacySize(p))] // DES takes 16 of what there is
 			if !bytes.Equal(gotAuth, sp.SecretKey) || !bytes.Equal(gotPrivacy, want) {
 				t.Errorf("%s %s: %x %x, want %x %x", a, p, gotAuth, gotPrivacy, sp.SecretKey, want)

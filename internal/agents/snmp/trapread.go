@@ -130,7 +130,11 @@ func unmarshalAs(c *user, engine string, b []byte) (*gosnmp.SnmpPacket, error) {
 		UserName: c.User, AuthoritativeEngineID: engine, AuthenticationProtocol: auth, AuthenticationPassphrase: c.AuthPassword,
 		PrivacyProtocol: privacy, PrivacyPassphrase: c.PrivacyPassword,
 	}
-	sp.SecretKey, sp.PrivacyKey = c.keys(engine)
+	sp.SecretKey = c.authKey(engine)
+	if c.Auth != snmp.NoAuth && !proves(c.hash, sp.SecretKey, b) {
+		return nil, errNoCredential // before what takes long: see privacyKey
+	}
+	sp.PrivacyKey = c.privacyKey(engine)
 	x := &gosnmp.GoSNMP{Version: gosnmp.Version3, SecurityModel: gosnmp.UserSecurityModel, MsgFlags: flags, SecurityParameters: sp}
 	p, err := x.UnmarshalTrap(b, true)
 	switch {
