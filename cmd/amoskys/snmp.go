@@ -44,7 +44,8 @@ func newSNMPWalk(e *cli.Env) *cobra.Command {
 		Long: "Prints all that a device has below an OID, without one all of the internet's, 1.3.6.1. How much is asked for at once\n" +
 			"follows what the device can bear. What was read before a fault is printed too.",
 		Example: "  amoskys snmp walk 192.0.2.7 1.3.6.1.2.1.2.2\n" +
-			"  amoskys snmp walk switch.example.org:1161 --user monitor --auth SHA-256 --auth-password file:pw --json",
+			"  amoskys snmp walk switch.example.org:1161 --user monitor --auth SHA-256 --auth-password file:pw --json\n" +
+			"  amoskys snmp walk 192.0.2.7 1.3.6.1.4.1 --mibs /usr/share/snmp/mibs",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			root := "1.3.6.1"
 			if len(args) == 2 {
@@ -54,6 +55,7 @@ func newSNMPWalk(e *cli.Env) *cobra.Command {
 			return console.SNMPWalk(cmd.Context(), e, o, root)
 		},
 	}
+	cmd.Flags().StringSliceVar(&o.MIBs, "mibs", nil, "folders of MIB files, whose names stand for OIDs")
 	snmpFlags(cmd, &o)
 	return cmd
 }

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"github.com/amoskys/amoskys/internal/cli"
 	"github.com/amoskys/amoskys/internal/config"
 	"github.com/amoskys/amoskys/internal/snmp"
+	"github.com/amoskys/amoskys/internal/snmp/mib"
 )
 
 // SNMPOptions say which device is asked, and how.
@@ -32,6 +34,22 @@ type SNMPOptions struct {
 	Retries         int
 	Rows            int // that one request asks for
 	JSON            bool
+	MIBs            []string // folders of MIB files, for names of what is walked
+}
+
+// names reads the folders of MIB files. What of them is left out is told.
+func (o SNMPOptions) names(e *cli.Env) (*mib.Names, error) {
+	if len(o.MIBs) == 0 {
+		return nil, nil
+	}
+	names, faults, err := mib.Load(o.MIBs...)
+	if err != nil {
+		return nil, &cli.UsageError{Err: fmt.Errorf("--mibs: %w", err)}
+	}
+	for _, fault := range faults {
+		fmt.Fprintln(e.Stderr, "left out:", cli.Clean(fault.Error()))
+	}
+	return names, nil
 }
 
 // communityOfOld is what is tried where nobody says one: what devices come with.
@@ -126,12 +144,16 @@ func SNMPWalk(ctx context.Context, e *cli.Env, o SNMPOptions, root string) error
 	if err != nil {
 		return &cli.UsageError{Err: err}
 	}
+	names, err := o.names(e)
+	if err != nil {
+		return err
+	}
 	c, err := o.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	out := variablePrinter{e: e, json: o.JSON, table: newVariableTable()}
+	out := variablePrinter{e: e, json: o.JSON, table: newVariableTable(), names: names}
 	progress := cli.NewProgress(e.Stderr, e.Now)
 	err = c.Walk(ctx, root, func(v snmp.Variable) error {
 		if !o.JSON {
@@ -189,6 +211,7 @@ type variablePrinter struct {
 	e     *cli.Env
 	json  bool
 	table *cli.Table
+	names *mib.Names // nil has none
 	count int
 }
 
@@ -197,6 +220,7 @@ func newVariableTable() *cli.Table { return cli.NewTable("OID", "TYPE", "VALUE")
 // variableJSON is one variable as JSON has it.
 type variableJSON struct {
 	OID   string `json:"oid"`
+	Name  string `json:"name,omitempty"`
 	Type  string `json:"type"`
 	Value any    `json:"value"`
 	Hex   string `json:"hex,omitempty"`
@@ -205,10 +229,10 @@ type variableJSON struct {
 func (p *variablePrinter) print(v snmp.Variable) error {
 	p.count++
 	if !p.json {
-		p.table.Row(v.OID, v.Type, v.Text())
+		p.table.Row(cmp.Or(p.names.Name(v.OID), v.OID), v.Type, v.Text())
 		return nil
 	}
-	line := variableJSON{OID: v.OID, Type: v.Type.String(), Value: v.Value}
+	line := variableJSON{OID: v.OID, Name: p.names.Name(v.OID), Type: v.Type.String(), Value: v.Value}
 	switch x := v.Value.(type) {
 	case []byte:
 		if plainText(x) {
