@@ -96,6 +96,27 @@ describe.skipIf(!need(hasChromium, 'Chromium'))('Metrics', () => {
     expect(faults).toEqual([]);
   });
 
+  it('tells what processes used, on the pages of agents and of everything', { timeout: 60_000 }, async () => {
+    const { page, faults } = await stage.tab('/dashboard/agents?agent=web-01%2Fproc_agent&tab=metrics');
+    const byCPU = page.getByRole('region', { name: 'Processes by CPU' });
+    await byCPU.getByRole('rowheader', { name: /^postgres/ }).waitFor();
+    await shot(page, 'agents-metrics');
+    expect(await axe(page)).toEqual([]);
+    await byCPU.getByRole('link', { name: 'Over time' }).click();
+    await legend(page)
+      .getByRole('row', { name: /postgres/ })
+      .first()
+      .waitFor();
+    await page.goto('/dashboard?range=6h');
+    const top = page.getByRole('region', { name: 'Top processes by CPU' });
+    await top
+      .getByRole('link', { name: 'containerd' })
+      .or(top.getByRole('link', { name: 'node' }))
+      .first()
+      .waitFor();
+    expect(faults).toEqual([]);
+  });
+
   it.each(['wide', 'narrow'] as const)(
     'is sound for axe on a %s window',
     { timeout: 120_000 },

@@ -10,7 +10,7 @@ export const schema = {
   cols: list(usualColumns),
   /** The agent shown beside the list, as host/id. */
   agent: text(),
-  tab: oneOf(['facts', 'logs', 'tasks'], 'facts'),
+  tab: oneOf(['facts', 'metrics', 'logs', 'tasks'], 'facts'),
   /** What is to be asked for at once, when the palette led here. */
   ask: oneOf(['', 'stop'], ''),
 };

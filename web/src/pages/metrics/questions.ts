@@ -32,6 +32,17 @@ export const questions: readonly Question[] = [
     queries: ['topk(10, rate(snmp_interface_errors[15m]) > 0)'],
     about: 'devices',
   },
+  { title: 'Which agents need attention?', queries: ['amoskys_agent_degraded > 0'], about: 'agents' },
+  {
+    title: 'What do agents use, and what waits in their spools?',
+    queries: ['topk(10, amoskys_agent_cpu_percent)', 'topk(10, amoskys_agent_spool_events)'],
+    about: 'agents',
+  },
+  {
+    title: 'How many events a second does each agent send?',
+    queries: ['topk(10, rate(amoskys_agent_events_total[5m]))'],
+    about: 'agents',
+  },
   {
     title: 'How many events a second does the hub take?',
     queries: ['eventbus_throughput_eps'],
