@@ -106,7 +106,11 @@ func runStore(ctx context.Context, home config.Home, cfg store.Config, logger *s
 	if err != nil {
 		return err
 	}
-	options.Status = func() *pb.StoreStatus { return withFaults(feed.Status(), inventory.Status, readings.Status) }
+	options.Status = func() *pb.StoreStatus {
+		s := withFaults(feed.Status(), inventory.Status, readings.Status)
+		s.Readings = readings.Report()
+		return s
+	}
 	service := answers.New(options)
 	if inventory, err = newInventory(conn, home, service, believed, registry, logger); err != nil {
 		return err

@@ -26,6 +26,35 @@ type StoreDetail struct {
 	RetentionBytes   uint64     `json:"retention_bytes" doc:"How many bytes are kept; 0: no limit by size."`
 	EngineRestarts   uint64     `json:"engine_restarts" doc:"How often the engine was started again since the store began."`
 	Days             []StoreDay `json:"days" nullable:"false" doc:"Newest first."`
+	Readings         Readings   `json:"readings" doc:"The database of readings, which PromQL is asked of."`
+}
+
+// Readings is what the database of readings holds.
+type Readings struct {
+	State            string     `json:"state" enum:"ok,degraded,none" doc:"none: the store keeps none."`
+	Reason           string     `json:"reason" doc:"Why the state is not ok."`
+	Series           uint64     `json:"series" doc:"Series of the last hours."`
+	OldestTime       *time.Time `json:"oldest_time" nullable:"true" doc:"Of the oldest reading; null: there is none."`
+	Bytes            uint64     `json:"bytes" doc:"On disk."`
+	LagEvents        uint64     `json:"lag_events" doc:"Events of the log whose readings are not written yet."`
+	RetentionSeconds float64    `json:"retention_seconds"`
+	RetentionBytes   uint64     `json:"retention_bytes" doc:"How many bytes are kept; 0: no limit by size."`
+	SetAside         int        `json:"set_aside" doc:"Parts that could not be used, ever."`
+}
+
+func newReadings(r *pb.ReadingsStatus) Readings {
+	if r == nil {
+		return Readings{State: "none"}
+	}
+	out := Readings{
+		State: r.GetState(), Reason: r.GetReason(), Series: r.GetSeries(), Bytes: r.GetBytes(), LagEvents: r.GetLagEvents(),
+		RetentionSeconds: r.GetRetention().AsDuration().Seconds(), RetentionBytes: r.GetRetentionBytes(), SetAside: len(r.GetSetAside()),
+	}
+	if at := r.GetOldestTime(); at != nil {
+		t := at.AsTime()
+		out.OldestTime = &t
+	}
+	return out
 }
 
 // StoreDay is what the store holds of one day (UTC).
@@ -48,7 +77,7 @@ func (s *Server) store(ctx context.Context, _ *struct{}) (*StoreAnswer, error) {
 	st := found.GetStore()
 	detail := StoreDetail{
 		StoreStatus: newStoreStatus(st), Bytes: st.GetBytes(), FreeBytes: st.GetFreeBytes(),
-		RetentionBytes: st.GetRetentionBytes(), EngineRestarts: st.GetEngineRestarts(), Days: []StoreDay{},
+		RetentionBytes: st.GetRetentionBytes(), EngineRestarts: st.GetEngineRestarts(), Days: []StoreDay{}, Readings: newReadings(st.GetReadings()),
 	}
 	if keep := st.GetRetention(); keep != nil {
 		seconds := keep.AsDuration().Seconds()

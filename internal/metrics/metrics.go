@@ -127,6 +127,8 @@ type DB struct {
 	place    place
 	next     stream.Offset // everything before it is written
 	placeDue bool
+	held     Held // as of heldAt
+	heldAt   time.Time
 }
 
 // New checks the options. Nothing is opened yet.

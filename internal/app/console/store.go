@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/amoskys/amoskys/internal/app/endpoint"
 	"github.com/amoskys/amoskys/internal/app/remote"
@@ -42,6 +43,9 @@ func storeLine(s *remote.StoreStatus) string {
 	}
 	if s.EngineRestarts > 0 {
 		fmt.Fprintf(&b, ", engine restarted %s", cli.Counted(s.EngineRestarts, "time", "times"))
+	}
+	if r := s.Readings; r != nil && r.OldestTime != nil {
+		fmt.Fprintf(&b, "; readings of %s since %s in %s", cli.Counted(r.Series, "series", "series"), r.OldestTime.UTC().Format(time.DateOnly), cli.Bytes(r.Bytes))
 	}
 	for _, r := range s.Reasons {
 		b.WriteString("\n  " + cli.Clean(r))

@@ -68,6 +68,29 @@ type StoreStatus struct {
 	EngineRestarts uint64     `json:"engine_restarts"`
 	RetentionDays  float64    `json:"retention_days"`
 	RetentionBytes uint64     `json:"retention_bytes"` // 0: no bound
+	Readings       *Readings  `json:"readings,omitempty"`
+}
+
+// Readings is what the store's database of readings holds.
+type Readings struct {
+	State      string     `json:"state"`
+	Series     uint64     `json:"series"` // of the last hours
+	Bytes      uint64     `json:"bytes"`
+	OldestTime *time.Time `json:"oldest_time,omitempty"`
+	LagEvents  uint64     `json:"lag_events"`
+	SetAside   int        `json:"set_aside"` // parts that could not be used
+}
+
+func readingsOf(r *pb.ReadingsStatus) *Readings {
+	if r == nil {
+		return nil
+	}
+	out := &Readings{State: r.GetState(), Series: r.GetSeries(), Bytes: r.GetBytes(), LagEvents: r.GetLagEvents(), SetAside: len(r.GetSetAside())}
+	if at := r.GetOldestTime(); at != nil {
+		t := at.AsTime()
+		out.OldestTime = &t
+	}
+	return out
 }
 
 // Status asks the store for itself. With an error, the StoreStatus says that it is
@@ -90,6 +113,7 @@ func StoreOf(r *pb.StatusResponse) StoreStatus {
 		State: s.GetState(), Version: r.GetVersion(), Reasons: r.GetReasons(), Events: s.GetEvents(), Bytes: s.GetBytes(),
 		FreeBytes: s.GetFreeBytes(), LagEvents: s.GetLagEvents(), NextOffset: s.GetNextOffset(), EngineRestarts: s.GetEngineRestarts(),
 		RetentionDays: s.GetRetention().AsDuration().Hours() / 24, RetentionBytes: s.GetRetentionBytes(),
+		Readings: readingsOf(s.GetReadings()),
 	}
 	if at := s.GetOldestTime(); at != nil {
 		t := at.AsTime()

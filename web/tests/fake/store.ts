@@ -54,6 +54,17 @@ export function storeAnswer(world: World, now: number): StoreAnswer {
       retention_bytes: 40e9,
       engine_restarts: store.troubled.size,
       days: world.options.history ? days : [],
+      readings: {
+        state: 'ok',
+        reason: '',
+        series: 1204,
+        oldest_time: world.options.history ? `${days.at(-1)?.day}T00:00:03Z` : null,
+        bytes: 7_300_000,
+        lag_events: 0,
+        retention_seconds: 400 * 86_400,
+        retention_bytes: 4 * 2 ** 30,
+        set_aside: 0,
+      },
     },
   };
 }

@@ -527,8 +527,10 @@ type StoreStatus struct {
 	Days []*StoreDay `protobuf:"bytes,12,rep,name=days,proto3" json:"days,omitempty"`
 	// How often the engine has been started again since the store began.
 	EngineRestarts uint64 `protobuf:"varint,13,opt,name=engine_restarts,json=engineRestarts,proto3" json:"engine_restarts,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The readings of all agents; not set by a store that keeps none.
+	Readings      *ReadingsStatus `protobuf:"bytes,14,opt,name=readings,proto3" json:"readings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StoreStatus) Reset() {
@@ -652,6 +654,222 @@ func (x *StoreStatus) GetEngineRestarts() uint64 {
 	return 0
 }
 
+func (x *StoreStatus) GetReadings() *ReadingsStatus {
+	if x != nil {
+		return x.Readings
+	}
+	return nil
+}
+
+// ReadingsStatus is what the database of readings holds, which PromQL is asked of.
+type ReadingsStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "ok" or "degraded"; StoreStatus.reason says why, too.
+	State  string `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// In memory: those of the last hours.
+	Series     uint64                 `protobuf:"varint,3,opt,name=series,proto3" json:"series,omitempty"`
+	OldestTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=oldest_time,json=oldestTime,proto3" json:"oldest_time,omitempty"`
+	NewestTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=newest_time,json=newestTime,proto3" json:"newest_time,omitempty"`
+	// On disk.
+	Bytes  uint64 `protobuf:"varint,6,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Blocks uint32 `protobuf:"varint,7,opt,name=blocks,proto3" json:"blocks,omitempty"`
+	// Events of the log whose readings are not written yet.
+	LagEvents uint64               `protobuf:"varint,8,opt,name=lag_events,json=lagEvents,proto3" json:"lag_events,omitempty"`
+	Retention *durationpb.Duration `protobuf:"bytes,9,opt,name=retention,proto3" json:"retention,omitempty"`
+	// 0: no limit by size.
+	RetentionBytes uint64 `protobuf:"varint,10,opt,name=retention_bytes,json=retentionBytes,proto3" json:"retention_bytes,omitempty"`
+	// Parts that could not be used, the newest first.
+	SetAside      []*ReadingsAside `protobuf:"bytes,11,rep,name=set_aside,json=setAside,proto3" json:"set_aside,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadingsStatus) Reset() {
+	*x = ReadingsStatus{}
+	mi := &file_amoskys_v1_query_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadingsStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadingsStatus) ProtoMessage() {}
+
+func (x *ReadingsStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_query_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadingsStatus.ProtoReflect.Descriptor instead.
+func (*ReadingsStatus) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ReadingsStatus) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *ReadingsStatus) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ReadingsStatus) GetSeries() uint64 {
+	if x != nil {
+		return x.Series
+	}
+	return 0
+}
+
+func (x *ReadingsStatus) GetOldestTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OldestTime
+	}
+	return nil
+}
+
+func (x *ReadingsStatus) GetNewestTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NewestTime
+	}
+	return nil
+}
+
+func (x *ReadingsStatus) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *ReadingsStatus) GetBlocks() uint32 {
+	if x != nil {
+		return x.Blocks
+	}
+	return 0
+}
+
+func (x *ReadingsStatus) GetLagEvents() uint64 {
+	if x != nil {
+		return x.LagEvents
+	}
+	return 0
+}
+
+func (x *ReadingsStatus) GetRetention() *durationpb.Duration {
+	if x != nil {
+		return x.Retention
+	}
+	return nil
+}
+
+func (x *ReadingsStatus) GetRetentionBytes() uint64 {
+	if x != nil {
+		return x.RetentionBytes
+	}
+	return 0
+}
+
+func (x *ReadingsStatus) GetSetAside() []*ReadingsAside {
+	if x != nil {
+		return x.SetAside
+	}
+	return nil
+}
+
+// ReadingsAside is a part of the readings that could not be used.
+type ReadingsAside struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	FromTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=from_time,json=fromTime,proto3" json:"from_time,omitempty"`
+	ToTime   *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=to_time,json=toTime,proto3" json:"to_time,omitempty"`
+	Reason   string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// "rebuilding" (from the log), "rebuilt" or "partly" (the log did not have all).
+	State         string                 `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
+	NoticedTime   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=noticed_time,json=noticedTime,proto3" json:"noticed_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadingsAside) Reset() {
+	*x = ReadingsAside{}
+	mi := &file_amoskys_v1_query_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadingsAside) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadingsAside) ProtoMessage() {}
+
+func (x *ReadingsAside) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_query_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadingsAside.ProtoReflect.Descriptor instead.
+func (*ReadingsAside) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ReadingsAside) GetFromTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FromTime
+	}
+	return nil
+}
+
+func (x *ReadingsAside) GetToTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ToTime
+	}
+	return nil
+}
+
+func (x *ReadingsAside) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ReadingsAside) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *ReadingsAside) GetNoticedTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NoticedTime
+	}
+	return nil
+}
+
 // StoreDay is what the store holds of one day (UTC).
 type StoreDay struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -668,7 +886,7 @@ type StoreDay struct {
 
 func (x *StoreDay) Reset() {
 	*x = StoreDay{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[6]
+	mi := &file_amoskys_v1_query_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -680,7 +898,7 @@ func (x *StoreDay) String() string {
 func (*StoreDay) ProtoMessage() {}
 
 func (x *StoreDay) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[6]
+	mi := &file_amoskys_v1_query_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -693,7 +911,7 @@ func (x *StoreDay) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoreDay.ProtoReflect.Descriptor instead.
 func (*StoreDay) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{6}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *StoreDay) GetDay() string {
@@ -753,7 +971,7 @@ type Lack struct {
 
 func (x *Lack) Reset() {
 	*x = Lack{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[7]
+	mi := &file_amoskys_v1_query_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -765,7 +983,7 @@ func (x *Lack) String() string {
 func (*Lack) ProtoMessage() {}
 
 func (x *Lack) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[7]
+	mi := &file_amoskys_v1_query_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -778,7 +996,7 @@ func (x *Lack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lack.ProtoReflect.Descriptor instead.
 func (*Lack) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{7}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Lack) GetPlace() string {
@@ -842,7 +1060,7 @@ type LatencyQuantiles struct {
 
 func (x *LatencyQuantiles) Reset() {
 	*x = LatencyQuantiles{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[8]
+	mi := &file_amoskys_v1_query_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -854,7 +1072,7 @@ func (x *LatencyQuantiles) String() string {
 func (*LatencyQuantiles) ProtoMessage() {}
 
 func (x *LatencyQuantiles) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[8]
+	mi := &file_amoskys_v1_query_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -867,7 +1085,7 @@ func (x *LatencyQuantiles) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LatencyQuantiles.ProtoReflect.Descriptor instead.
 func (*LatencyQuantiles) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{8}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *LatencyQuantiles) GetP50Ms() float64 {
@@ -917,7 +1135,7 @@ type SearchEventsRequest struct {
 
 func (x *SearchEventsRequest) Reset() {
 	*x = SearchEventsRequest{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[9]
+	mi := &file_amoskys_v1_query_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -929,7 +1147,7 @@ func (x *SearchEventsRequest) String() string {
 func (*SearchEventsRequest) ProtoMessage() {}
 
 func (x *SearchEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[9]
+	mi := &file_amoskys_v1_query_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -942,7 +1160,7 @@ func (x *SearchEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchEventsRequest.ProtoReflect.Descriptor instead.
 func (*SearchEventsRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{9}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SearchEventsRequest) GetFilter() *Filter {
@@ -1043,7 +1261,7 @@ type SearchEventsResponse struct {
 
 func (x *SearchEventsResponse) Reset() {
 	*x = SearchEventsResponse{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[10]
+	mi := &file_amoskys_v1_query_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1055,7 +1273,7 @@ func (x *SearchEventsResponse) String() string {
 func (*SearchEventsResponse) ProtoMessage() {}
 
 func (x *SearchEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[10]
+	mi := &file_amoskys_v1_query_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1068,7 +1286,7 @@ func (x *SearchEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchEventsResponse.ProtoReflect.Descriptor instead.
 func (*SearchEventsResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{10}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SearchEventsResponse) GetEvents() []*StoredEvent {
@@ -1162,7 +1380,7 @@ type RowsRequest struct {
 
 func (x *RowsRequest) Reset() {
 	*x = RowsRequest{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[11]
+	mi := &file_amoskys_v1_query_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1174,7 +1392,7 @@ func (x *RowsRequest) String() string {
 func (*RowsRequest) ProtoMessage() {}
 
 func (x *RowsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[11]
+	mi := &file_amoskys_v1_query_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1187,7 +1405,7 @@ func (x *RowsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RowsRequest.ProtoReflect.Descriptor instead.
 func (*RowsRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{11}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RowsRequest) GetQuery() string {
@@ -1233,7 +1451,7 @@ type RowsResponse struct {
 
 func (x *RowsResponse) Reset() {
 	*x = RowsResponse{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[12]
+	mi := &file_amoskys_v1_query_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1245,7 +1463,7 @@ func (x *RowsResponse) String() string {
 func (*RowsResponse) ProtoMessage() {}
 
 func (x *RowsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[12]
+	mi := &file_amoskys_v1_query_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1258,7 +1476,7 @@ func (x *RowsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RowsResponse.ProtoReflect.Descriptor instead.
 func (*RowsResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{12}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RowsResponse) GetFields() []string {
@@ -1306,7 +1524,7 @@ type Row struct {
 
 func (x *Row) Reset() {
 	*x = Row{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[13]
+	mi := &file_amoskys_v1_query_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1318,7 +1536,7 @@ func (x *Row) String() string {
 func (*Row) ProtoMessage() {}
 
 func (x *Row) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[13]
+	mi := &file_amoskys_v1_query_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1331,7 +1549,7 @@ func (x *Row) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Row.ProtoReflect.Descriptor instead.
 func (*Row) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{13}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Row) GetValues() []string {
@@ -1354,7 +1572,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[14]
+	mi := &file_amoskys_v1_query_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1366,7 +1584,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[14]
+	mi := &file_amoskys_v1_query_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1379,7 +1597,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{14}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ExportRequest) GetFilter() *Filter {
@@ -1426,7 +1644,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[15]
+	mi := &file_amoskys_v1_query_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1438,7 +1656,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[15]
+	mi := &file_amoskys_v1_query_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1451,7 +1669,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{15}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ExportResponse) GetEvents() []*StoredEvent {
@@ -1500,7 +1718,7 @@ type FieldNamesRequest struct {
 
 func (x *FieldNamesRequest) Reset() {
 	*x = FieldNamesRequest{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[16]
+	mi := &file_amoskys_v1_query_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1512,7 +1730,7 @@ func (x *FieldNamesRequest) String() string {
 func (*FieldNamesRequest) ProtoMessage() {}
 
 func (x *FieldNamesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[16]
+	mi := &file_amoskys_v1_query_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1525,7 +1743,7 @@ func (x *FieldNamesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldNamesRequest.ProtoReflect.Descriptor instead.
 func (*FieldNamesRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{16}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *FieldNamesRequest) GetFilter() *Filter {
@@ -1559,7 +1777,7 @@ type FieldNamesResponse struct {
 
 func (x *FieldNamesResponse) Reset() {
 	*x = FieldNamesResponse{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[17]
+	mi := &file_amoskys_v1_query_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1571,7 +1789,7 @@ func (x *FieldNamesResponse) String() string {
 func (*FieldNamesResponse) ProtoMessage() {}
 
 func (x *FieldNamesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[17]
+	mi := &file_amoskys_v1_query_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1584,7 +1802,7 @@ func (x *FieldNamesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldNamesResponse.ProtoReflect.Descriptor instead.
 func (*FieldNamesResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{17}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *FieldNamesResponse) GetFields() []*FacetValue {
@@ -1617,7 +1835,7 @@ type FieldValuesRequest struct {
 
 func (x *FieldValuesRequest) Reset() {
 	*x = FieldValuesRequest{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[18]
+	mi := &file_amoskys_v1_query_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1629,7 +1847,7 @@ func (x *FieldValuesRequest) String() string {
 func (*FieldValuesRequest) ProtoMessage() {}
 
 func (x *FieldValuesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[18]
+	mi := &file_amoskys_v1_query_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1642,7 +1860,7 @@ func (x *FieldValuesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldValuesRequest.ProtoReflect.Descriptor instead.
 func (*FieldValuesRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{18}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *FieldValuesRequest) GetField() string {
@@ -1697,7 +1915,7 @@ type FieldValuesResponse struct {
 
 func (x *FieldValuesResponse) Reset() {
 	*x = FieldValuesResponse{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[19]
+	mi := &file_amoskys_v1_query_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1709,7 +1927,7 @@ func (x *FieldValuesResponse) String() string {
 func (*FieldValuesResponse) ProtoMessage() {}
 
 func (x *FieldValuesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[19]
+	mi := &file_amoskys_v1_query_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1722,7 +1940,7 @@ func (x *FieldValuesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldValuesResponse.ProtoReflect.Descriptor instead.
 func (*FieldValuesResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{19}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *FieldValuesResponse) GetFacet() *Facet {
@@ -1750,7 +1968,7 @@ type Histogram struct {
 
 func (x *Histogram) Reset() {
 	*x = Histogram{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[20]
+	mi := &file_amoskys_v1_query_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1762,7 +1980,7 @@ func (x *Histogram) String() string {
 func (*Histogram) ProtoMessage() {}
 
 func (x *Histogram) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[20]
+	mi := &file_amoskys_v1_query_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1775,7 +1993,7 @@ func (x *Histogram) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Histogram.ProtoReflect.Descriptor instead.
 func (*Histogram) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{20}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Histogram) GetStart() *timestamppb.Timestamp {
@@ -1811,7 +2029,7 @@ type Facet struct {
 
 func (x *Facet) Reset() {
 	*x = Facet{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[21]
+	mi := &file_amoskys_v1_query_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1823,7 +2041,7 @@ func (x *Facet) String() string {
 func (*Facet) ProtoMessage() {}
 
 func (x *Facet) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[21]
+	mi := &file_amoskys_v1_query_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1836,7 +2054,7 @@ func (x *Facet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Facet.ProtoReflect.Descriptor instead.
 func (*Facet) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{21}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Facet) GetField() string {
@@ -1870,7 +2088,7 @@ type FacetValue struct {
 
 func (x *FacetValue) Reset() {
 	*x = FacetValue{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[22]
+	mi := &file_amoskys_v1_query_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1882,7 +2100,7 @@ func (x *FacetValue) String() string {
 func (*FacetValue) ProtoMessage() {}
 
 func (x *FacetValue) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[22]
+	mi := &file_amoskys_v1_query_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1895,7 +2113,7 @@ func (x *FacetValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FacetValue.ProtoReflect.Descriptor instead.
 func (*FacetValue) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{22}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *FacetValue) GetValue() string {
@@ -1923,7 +2141,7 @@ type EventRequest struct {
 
 func (x *EventRequest) Reset() {
 	*x = EventRequest{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[23]
+	mi := &file_amoskys_v1_query_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1935,7 +2153,7 @@ func (x *EventRequest) String() string {
 func (*EventRequest) ProtoMessage() {}
 
 func (x *EventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[23]
+	mi := &file_amoskys_v1_query_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1948,7 +2166,7 @@ func (x *EventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventRequest.ProtoReflect.Descriptor instead.
 func (*EventRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{23}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *EventRequest) GetOffset() uint64 {
@@ -1978,7 +2196,7 @@ type EventResponse struct {
 
 func (x *EventResponse) Reset() {
 	*x = EventResponse{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[24]
+	mi := &file_amoskys_v1_query_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1990,7 +2208,7 @@ func (x *EventResponse) String() string {
 func (*EventResponse) ProtoMessage() {}
 
 func (x *EventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[24]
+	mi := &file_amoskys_v1_query_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2003,7 +2221,7 @@ func (x *EventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventResponse.ProtoReflect.Descriptor instead.
 func (*EventResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{24}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *EventResponse) GetEvent() *StoredEvent {
@@ -2048,7 +2266,7 @@ type SeriesRequest struct {
 
 func (x *SeriesRequest) Reset() {
 	*x = SeriesRequest{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[25]
+	mi := &file_amoskys_v1_query_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2060,7 +2278,7 @@ func (x *SeriesRequest) String() string {
 func (*SeriesRequest) ProtoMessage() {}
 
 func (x *SeriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[25]
+	mi := &file_amoskys_v1_query_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2073,7 +2291,7 @@ func (x *SeriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeriesRequest.ProtoReflect.Descriptor instead.
 func (*SeriesRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{25}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SeriesRequest) GetNames() []string {
@@ -2115,7 +2333,7 @@ type SeriesResponse struct {
 
 func (x *SeriesResponse) Reset() {
 	*x = SeriesResponse{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[26]
+	mi := &file_amoskys_v1_query_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2127,7 +2345,7 @@ func (x *SeriesResponse) String() string {
 func (*SeriesResponse) ProtoMessage() {}
 
 func (x *SeriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[26]
+	mi := &file_amoskys_v1_query_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2140,7 +2358,7 @@ func (x *SeriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeriesResponse.ProtoReflect.Descriptor instead.
 func (*SeriesResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{26}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SeriesResponse) GetStart() *timestamppb.Timestamp {
@@ -2177,7 +2395,7 @@ type TimeSeries struct {
 
 func (x *TimeSeries) Reset() {
 	*x = TimeSeries{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[27]
+	mi := &file_amoskys_v1_query_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2189,7 +2407,7 @@ func (x *TimeSeries) String() string {
 func (*TimeSeries) ProtoMessage() {}
 
 func (x *TimeSeries) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[27]
+	mi := &file_amoskys_v1_query_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2202,7 +2420,7 @@ func (x *TimeSeries) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimeSeries.ProtoReflect.Descriptor instead.
 func (*TimeSeries) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{27}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *TimeSeries) GetName() string {
@@ -2243,7 +2461,7 @@ type MetricsRequest struct {
 
 func (x *MetricsRequest) Reset() {
 	*x = MetricsRequest{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[28]
+	mi := &file_amoskys_v1_query_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2255,7 +2473,7 @@ func (x *MetricsRequest) String() string {
 func (*MetricsRequest) ProtoMessage() {}
 
 func (x *MetricsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[28]
+	mi := &file_amoskys_v1_query_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2268,7 +2486,7 @@ func (x *MetricsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetricsRequest.ProtoReflect.Descriptor instead.
 func (*MetricsRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{28}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *MetricsRequest) GetPrefix() string {
@@ -2287,7 +2505,7 @@ type MetricsResponse struct {
 
 func (x *MetricsResponse) Reset() {
 	*x = MetricsResponse{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[29]
+	mi := &file_amoskys_v1_query_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2299,7 +2517,7 @@ func (x *MetricsResponse) String() string {
 func (*MetricsResponse) ProtoMessage() {}
 
 func (x *MetricsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[29]
+	mi := &file_amoskys_v1_query_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2312,7 +2530,7 @@ func (x *MetricsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetricsResponse.ProtoReflect.Descriptor instead.
 func (*MetricsResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{29}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *MetricsResponse) GetSamples() []*MetricSample {
@@ -2335,7 +2553,7 @@ type MetricSample struct {
 
 func (x *MetricSample) Reset() {
 	*x = MetricSample{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[30]
+	mi := &file_amoskys_v1_query_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2347,7 +2565,7 @@ func (x *MetricSample) String() string {
 func (*MetricSample) ProtoMessage() {}
 
 func (x *MetricSample) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[30]
+	mi := &file_amoskys_v1_query_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2360,7 +2578,7 @@ func (x *MetricSample) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetricSample.ProtoReflect.Descriptor instead.
 func (*MetricSample) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{30}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *MetricSample) GetName() string {
@@ -2452,7 +2670,7 @@ const file_amoskys_v1_query_proto_rawDesc = "" +
 	"\x04hold\x18\x04 \x01(\bR\x04hold\x12\x14\n" +
 	"\x05state\x18\x05 \x01(\tR\x05state\x12\x16\n" +
 	"\x06reason\x18\x06 \x01(\tR\x06reason\x127\n" +
-	"\tseen_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\bseenTime\"\xd6\x03\n" +
+	"\tseen_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\bseenTime\"\x8e\x04\n" +
 	"\vStoreStatus\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12\x16\n" +
 	"\x06events\x18\x02 \x01(\x04R\x06events\x12\x1a\n" +
@@ -2471,7 +2689,30 @@ const file_amoskys_v1_query_proto_rawDesc = "" +
 	" \x01(\v2\x19.google.protobuf.DurationR\tretention\x12'\n" +
 	"\x0fretention_bytes\x18\v \x01(\x04R\x0eretentionBytes\x12(\n" +
 	"\x04days\x18\f \x03(\v2\x14.amoskys.v1.StoreDayR\x04days\x12'\n" +
-	"\x0fengine_restarts\x18\r \x01(\x04R\x0eengineRestarts\"x\n" +
+	"\x0fengine_restarts\x18\r \x01(\x04R\x0eengineRestarts\x126\n" +
+	"\breadings\x18\x0e \x01(\v2\x1a.amoskys.v1.ReadingsStatusR\breadings\"\xb7\x03\n" +
+	"\x0eReadingsStatus\x12\x14\n" +
+	"\x05state\x18\x01 \x01(\tR\x05state\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06series\x18\x03 \x01(\x04R\x06series\x12;\n" +
+	"\voldest_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"oldestTime\x12;\n" +
+	"\vnewest_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"newestTime\x12\x14\n" +
+	"\x05bytes\x18\x06 \x01(\x04R\x05bytes\x12\x16\n" +
+	"\x06blocks\x18\a \x01(\rR\x06blocks\x12\x1d\n" +
+	"\n" +
+	"lag_events\x18\b \x01(\x04R\tlagEvents\x127\n" +
+	"\tretention\x18\t \x01(\v2\x19.google.protobuf.DurationR\tretention\x12'\n" +
+	"\x0fretention_bytes\x18\n" +
+	" \x01(\x04R\x0eretentionBytes\x126\n" +
+	"\tset_aside\x18\v \x03(\v2\x19.amoskys.v1.ReadingsAsideR\bsetAside\"\xea\x01\n" +
+	"\rReadingsAside\x127\n" +
+	"\tfrom_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\bfromTime\x123\n" +
+	"\ato_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x06toTime\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\x12=\n" +
+	"\fnoticed_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vnoticedTime\"x\n" +
 	"\bStoreDay\x12\x10\n" +
 	"\x03day\x18\x01 \x01(\tR\x03day\x12\x16\n" +
 	"\x06events\x18\x02 \x01(\x04R\x06events\x12\x14\n" +
@@ -2633,7 +2874,7 @@ func file_amoskys_v1_query_proto_rawDescGZIP() []byte {
 	return file_amoskys_v1_query_proto_rawDescData
 }
 
-var file_amoskys_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_amoskys_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_amoskys_v1_query_proto_goTypes = []any{
 	(*StatusRequest)(nil),         // 0: amoskys.v1.StatusRequest
 	(*StatusResponse)(nil),        // 1: amoskys.v1.StatusResponse
@@ -2641,121 +2882,131 @@ var file_amoskys_v1_query_proto_goTypes = []any{
 	(*LogLoss)(nil),               // 3: amoskys.v1.LogLoss
 	(*SubscriberStatus)(nil),      // 4: amoskys.v1.SubscriberStatus
 	(*StoreStatus)(nil),           // 5: amoskys.v1.StoreStatus
-	(*StoreDay)(nil),              // 6: amoskys.v1.StoreDay
-	(*Lack)(nil),                  // 7: amoskys.v1.Lack
-	(*LatencyQuantiles)(nil),      // 8: amoskys.v1.LatencyQuantiles
-	(*SearchEventsRequest)(nil),   // 9: amoskys.v1.SearchEventsRequest
-	(*SearchEventsResponse)(nil),  // 10: amoskys.v1.SearchEventsResponse
-	(*RowsRequest)(nil),           // 11: amoskys.v1.RowsRequest
-	(*RowsResponse)(nil),          // 12: amoskys.v1.RowsResponse
-	(*Row)(nil),                   // 13: amoskys.v1.Row
-	(*ExportRequest)(nil),         // 14: amoskys.v1.ExportRequest
-	(*ExportResponse)(nil),        // 15: amoskys.v1.ExportResponse
-	(*FieldNamesRequest)(nil),     // 16: amoskys.v1.FieldNamesRequest
-	(*FieldNamesResponse)(nil),    // 17: amoskys.v1.FieldNamesResponse
-	(*FieldValuesRequest)(nil),    // 18: amoskys.v1.FieldValuesRequest
-	(*FieldValuesResponse)(nil),   // 19: amoskys.v1.FieldValuesResponse
-	(*Histogram)(nil),             // 20: amoskys.v1.Histogram
-	(*Facet)(nil),                 // 21: amoskys.v1.Facet
-	(*FacetValue)(nil),            // 22: amoskys.v1.FacetValue
-	(*EventRequest)(nil),          // 23: amoskys.v1.EventRequest
-	(*EventResponse)(nil),         // 24: amoskys.v1.EventResponse
-	(*SeriesRequest)(nil),         // 25: amoskys.v1.SeriesRequest
-	(*SeriesResponse)(nil),        // 26: amoskys.v1.SeriesResponse
-	(*TimeSeries)(nil),            // 27: amoskys.v1.TimeSeries
-	(*MetricsRequest)(nil),        // 28: amoskys.v1.MetricsRequest
-	(*MetricsResponse)(nil),       // 29: amoskys.v1.MetricsResponse
-	(*MetricSample)(nil),          // 30: amoskys.v1.MetricSample
-	nil,                           // 31: amoskys.v1.TimeSeries.LabelsEntry
-	nil,                           // 32: amoskys.v1.MetricSample.LabelsEntry
-	(*durationpb.Duration)(nil),   // 33: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 34: google.protobuf.Timestamp
-	(*Filter)(nil),                // 35: amoskys.v1.Filter
-	(*StoredEvent)(nil),           // 36: amoskys.v1.StoredEvent
+	(*ReadingsStatus)(nil),        // 6: amoskys.v1.ReadingsStatus
+	(*ReadingsAside)(nil),         // 7: amoskys.v1.ReadingsAside
+	(*StoreDay)(nil),              // 8: amoskys.v1.StoreDay
+	(*Lack)(nil),                  // 9: amoskys.v1.Lack
+	(*LatencyQuantiles)(nil),      // 10: amoskys.v1.LatencyQuantiles
+	(*SearchEventsRequest)(nil),   // 11: amoskys.v1.SearchEventsRequest
+	(*SearchEventsResponse)(nil),  // 12: amoskys.v1.SearchEventsResponse
+	(*RowsRequest)(nil),           // 13: amoskys.v1.RowsRequest
+	(*RowsResponse)(nil),          // 14: amoskys.v1.RowsResponse
+	(*Row)(nil),                   // 15: amoskys.v1.Row
+	(*ExportRequest)(nil),         // 16: amoskys.v1.ExportRequest
+	(*ExportResponse)(nil),        // 17: amoskys.v1.ExportResponse
+	(*FieldNamesRequest)(nil),     // 18: amoskys.v1.FieldNamesRequest
+	(*FieldNamesResponse)(nil),    // 19: amoskys.v1.FieldNamesResponse
+	(*FieldValuesRequest)(nil),    // 20: amoskys.v1.FieldValuesRequest
+	(*FieldValuesResponse)(nil),   // 21: amoskys.v1.FieldValuesResponse
+	(*Histogram)(nil),             // 22: amoskys.v1.Histogram
+	(*Facet)(nil),                 // 23: amoskys.v1.Facet
+	(*FacetValue)(nil),            // 24: amoskys.v1.FacetValue
+	(*EventRequest)(nil),          // 25: amoskys.v1.EventRequest
+	(*EventResponse)(nil),         // 26: amoskys.v1.EventResponse
+	(*SeriesRequest)(nil),         // 27: amoskys.v1.SeriesRequest
+	(*SeriesResponse)(nil),        // 28: amoskys.v1.SeriesResponse
+	(*TimeSeries)(nil),            // 29: amoskys.v1.TimeSeries
+	(*MetricsRequest)(nil),        // 30: amoskys.v1.MetricsRequest
+	(*MetricsResponse)(nil),       // 31: amoskys.v1.MetricsResponse
+	(*MetricSample)(nil),          // 32: amoskys.v1.MetricSample
+	nil,                           // 33: amoskys.v1.TimeSeries.LabelsEntry
+	nil,                           // 34: amoskys.v1.MetricSample.LabelsEntry
+	(*durationpb.Duration)(nil),   // 35: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 36: google.protobuf.Timestamp
+	(*Filter)(nil),                // 37: amoskys.v1.Filter
+	(*StoredEvent)(nil),           // 38: amoskys.v1.StoredEvent
 }
 var file_amoskys_v1_query_proto_depIdxs = []int32{
-	33, // 0: amoskys.v1.StatusResponse.uptime:type_name -> google.protobuf.Duration
+	35, // 0: amoskys.v1.StatusResponse.uptime:type_name -> google.protobuf.Duration
 	2,  // 1: amoskys.v1.StatusResponse.log:type_name -> amoskys.v1.LogStatus
 	4,  // 2: amoskys.v1.StatusResponse.subscribers:type_name -> amoskys.v1.SubscriberStatus
-	8,  // 3: amoskys.v1.StatusResponse.latency:type_name -> amoskys.v1.LatencyQuantiles
+	10, // 3: amoskys.v1.StatusResponse.latency:type_name -> amoskys.v1.LatencyQuantiles
 	5,  // 4: amoskys.v1.StatusResponse.store:type_name -> amoskys.v1.StoreStatus
-	34, // 5: amoskys.v1.LogStatus.oldest_time:type_name -> google.protobuf.Timestamp
+	36, // 5: amoskys.v1.LogStatus.oldest_time:type_name -> google.protobuf.Timestamp
 	3,  // 6: amoskys.v1.LogStatus.losses:type_name -> amoskys.v1.LogLoss
-	34, // 7: amoskys.v1.LogLoss.noticed_time:type_name -> google.protobuf.Timestamp
-	34, // 8: amoskys.v1.SubscriberStatus.seen_time:type_name -> google.protobuf.Timestamp
-	34, // 9: amoskys.v1.StoreStatus.oldest_time:type_name -> google.protobuf.Timestamp
-	33, // 10: amoskys.v1.StoreStatus.retention:type_name -> google.protobuf.Duration
-	6,  // 11: amoskys.v1.StoreStatus.days:type_name -> amoskys.v1.StoreDay
-	34, // 12: amoskys.v1.Lack.since:type_name -> google.protobuf.Timestamp
-	34, // 13: amoskys.v1.Lack.until:type_name -> google.protobuf.Timestamp
-	35, // 14: amoskys.v1.SearchEventsRequest.filter:type_name -> amoskys.v1.Filter
-	34, // 15: amoskys.v1.SearchEventsRequest.since:type_name -> google.protobuf.Timestamp
-	34, // 16: amoskys.v1.SearchEventsRequest.until:type_name -> google.protobuf.Timestamp
-	36, // 17: amoskys.v1.SearchEventsResponse.events:type_name -> amoskys.v1.StoredEvent
-	20, // 18: amoskys.v1.SearchEventsResponse.histogram:type_name -> amoskys.v1.Histogram
-	21, // 19: amoskys.v1.SearchEventsResponse.facets:type_name -> amoskys.v1.Facet
-	33, // 20: amoskys.v1.SearchEventsResponse.took:type_name -> google.protobuf.Duration
-	5,  // 21: amoskys.v1.SearchEventsResponse.store:type_name -> amoskys.v1.StoreStatus
-	7,  // 22: amoskys.v1.SearchEventsResponse.lacks:type_name -> amoskys.v1.Lack
-	34, // 23: amoskys.v1.RowsRequest.since:type_name -> google.protobuf.Timestamp
-	34, // 24: amoskys.v1.RowsRequest.until:type_name -> google.protobuf.Timestamp
-	13, // 25: amoskys.v1.RowsResponse.rows:type_name -> amoskys.v1.Row
-	7,  // 26: amoskys.v1.RowsResponse.lacks:type_name -> amoskys.v1.Lack
-	33, // 27: amoskys.v1.RowsResponse.took:type_name -> google.protobuf.Duration
-	35, // 28: amoskys.v1.ExportRequest.filter:type_name -> amoskys.v1.Filter
-	34, // 29: amoskys.v1.ExportRequest.since:type_name -> google.protobuf.Timestamp
-	34, // 30: amoskys.v1.ExportRequest.until:type_name -> google.protobuf.Timestamp
-	36, // 31: amoskys.v1.ExportResponse.events:type_name -> amoskys.v1.StoredEvent
-	7,  // 32: amoskys.v1.ExportResponse.lacks:type_name -> amoskys.v1.Lack
-	35, // 33: amoskys.v1.FieldNamesRequest.filter:type_name -> amoskys.v1.Filter
-	34, // 34: amoskys.v1.FieldNamesRequest.since:type_name -> google.protobuf.Timestamp
-	34, // 35: amoskys.v1.FieldNamesRequest.until:type_name -> google.protobuf.Timestamp
-	22, // 36: amoskys.v1.FieldNamesResponse.fields:type_name -> amoskys.v1.FacetValue
-	7,  // 37: amoskys.v1.FieldNamesResponse.lacks:type_name -> amoskys.v1.Lack
-	35, // 38: amoskys.v1.FieldValuesRequest.filter:type_name -> amoskys.v1.Filter
-	34, // 39: amoskys.v1.FieldValuesRequest.since:type_name -> google.protobuf.Timestamp
-	34, // 40: amoskys.v1.FieldValuesRequest.until:type_name -> google.protobuf.Timestamp
-	21, // 41: amoskys.v1.FieldValuesResponse.facet:type_name -> amoskys.v1.Facet
-	7,  // 42: amoskys.v1.FieldValuesResponse.lacks:type_name -> amoskys.v1.Lack
-	34, // 43: amoskys.v1.Histogram.start:type_name -> google.protobuf.Timestamp
-	33, // 44: amoskys.v1.Histogram.step:type_name -> google.protobuf.Duration
-	22, // 45: amoskys.v1.Facet.values:type_name -> amoskys.v1.FacetValue
-	36, // 46: amoskys.v1.EventResponse.event:type_name -> amoskys.v1.StoredEvent
-	36, // 47: amoskys.v1.EventResponse.before:type_name -> amoskys.v1.StoredEvent
-	36, // 48: amoskys.v1.EventResponse.after:type_name -> amoskys.v1.StoredEvent
-	36, // 49: amoskys.v1.EventResponse.related:type_name -> amoskys.v1.StoredEvent
-	34, // 50: amoskys.v1.SeriesRequest.since:type_name -> google.protobuf.Timestamp
-	34, // 51: amoskys.v1.SeriesRequest.until:type_name -> google.protobuf.Timestamp
-	33, // 52: amoskys.v1.SeriesRequest.step:type_name -> google.protobuf.Duration
-	34, // 53: amoskys.v1.SeriesResponse.start:type_name -> google.protobuf.Timestamp
-	33, // 54: amoskys.v1.SeriesResponse.step:type_name -> google.protobuf.Duration
-	27, // 55: amoskys.v1.SeriesResponse.series:type_name -> amoskys.v1.TimeSeries
-	31, // 56: amoskys.v1.TimeSeries.labels:type_name -> amoskys.v1.TimeSeries.LabelsEntry
-	30, // 57: amoskys.v1.MetricsResponse.samples:type_name -> amoskys.v1.MetricSample
-	32, // 58: amoskys.v1.MetricSample.labels:type_name -> amoskys.v1.MetricSample.LabelsEntry
-	0,  // 59: amoskys.v1.Query.Status:input_type -> amoskys.v1.StatusRequest
-	9,  // 60: amoskys.v1.Query.SearchEvents:input_type -> amoskys.v1.SearchEventsRequest
-	23, // 61: amoskys.v1.Query.Event:input_type -> amoskys.v1.EventRequest
-	25, // 62: amoskys.v1.Query.Series:input_type -> amoskys.v1.SeriesRequest
-	28, // 63: amoskys.v1.Query.Metrics:input_type -> amoskys.v1.MetricsRequest
-	11, // 64: amoskys.v1.Query.Rows:input_type -> amoskys.v1.RowsRequest
-	14, // 65: amoskys.v1.Query.Export:input_type -> amoskys.v1.ExportRequest
-	16, // 66: amoskys.v1.Query.FieldNames:input_type -> amoskys.v1.FieldNamesRequest
-	18, // 67: amoskys.v1.Query.FieldValues:input_type -> amoskys.v1.FieldValuesRequest
-	1,  // 68: amoskys.v1.Query.Status:output_type -> amoskys.v1.StatusResponse
-	10, // 69: amoskys.v1.Query.SearchEvents:output_type -> amoskys.v1.SearchEventsResponse
-	24, // 70: amoskys.v1.Query.Event:output_type -> amoskys.v1.EventResponse
-	26, // 71: amoskys.v1.Query.Series:output_type -> amoskys.v1.SeriesResponse
-	29, // 72: amoskys.v1.Query.Metrics:output_type -> amoskys.v1.MetricsResponse
-	12, // 73: amoskys.v1.Query.Rows:output_type -> amoskys.v1.RowsResponse
-	15, // 74: amoskys.v1.Query.Export:output_type -> amoskys.v1.ExportResponse
-	17, // 75: amoskys.v1.Query.FieldNames:output_type -> amoskys.v1.FieldNamesResponse
-	19, // 76: amoskys.v1.Query.FieldValues:output_type -> amoskys.v1.FieldValuesResponse
-	68, // [68:77] is the sub-list for method output_type
-	59, // [59:68] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	36, // 7: amoskys.v1.LogLoss.noticed_time:type_name -> google.protobuf.Timestamp
+	36, // 8: amoskys.v1.SubscriberStatus.seen_time:type_name -> google.protobuf.Timestamp
+	36, // 9: amoskys.v1.StoreStatus.oldest_time:type_name -> google.protobuf.Timestamp
+	35, // 10: amoskys.v1.StoreStatus.retention:type_name -> google.protobuf.Duration
+	8,  // 11: amoskys.v1.StoreStatus.days:type_name -> amoskys.v1.StoreDay
+	6,  // 12: amoskys.v1.StoreStatus.readings:type_name -> amoskys.v1.ReadingsStatus
+	36, // 13: amoskys.v1.ReadingsStatus.oldest_time:type_name -> google.protobuf.Timestamp
+	36, // 14: amoskys.v1.ReadingsStatus.newest_time:type_name -> google.protobuf.Timestamp
+	35, // 15: amoskys.v1.ReadingsStatus.retention:type_name -> google.protobuf.Duration
+	7,  // 16: amoskys.v1.ReadingsStatus.set_aside:type_name -> amoskys.v1.ReadingsAside
+	36, // 17: amoskys.v1.ReadingsAside.from_time:type_name -> google.protobuf.Timestamp
+	36, // 18: amoskys.v1.ReadingsAside.to_time:type_name -> google.protobuf.Timestamp
+	36, // 19: amoskys.v1.ReadingsAside.noticed_time:type_name -> google.protobuf.Timestamp
+	36, // 20: amoskys.v1.Lack.since:type_name -> google.protobuf.Timestamp
+	36, // 21: amoskys.v1.Lack.until:type_name -> google.protobuf.Timestamp
+	37, // 22: amoskys.v1.SearchEventsRequest.filter:type_name -> amoskys.v1.Filter
+	36, // 23: amoskys.v1.SearchEventsRequest.since:type_name -> google.protobuf.Timestamp
+	36, // 24: amoskys.v1.SearchEventsRequest.until:type_name -> google.protobuf.Timestamp
+	38, // 25: amoskys.v1.SearchEventsResponse.events:type_name -> amoskys.v1.StoredEvent
+	22, // 26: amoskys.v1.SearchEventsResponse.histogram:type_name -> amoskys.v1.Histogram
+	23, // 27: amoskys.v1.SearchEventsResponse.facets:type_name -> amoskys.v1.Facet
+	35, // 28: amoskys.v1.SearchEventsResponse.took:type_name -> google.protobuf.Duration
+	5,  // 29: amoskys.v1.SearchEventsResponse.store:type_name -> amoskys.v1.StoreStatus
+	9,  // 30: amoskys.v1.SearchEventsResponse.lacks:type_name -> amoskys.v1.Lack
+	36, // 31: amoskys.v1.RowsRequest.since:type_name -> google.protobuf.Timestamp
+	36, // 32: amoskys.v1.RowsRequest.until:type_name -> google.protobuf.Timestamp
+	15, // 33: amoskys.v1.RowsResponse.rows:type_name -> amoskys.v1.Row
+	9,  // 34: amoskys.v1.RowsResponse.lacks:type_name -> amoskys.v1.Lack
+	35, // 35: amoskys.v1.RowsResponse.took:type_name -> google.protobuf.Duration
+	37, // 36: amoskys.v1.ExportRequest.filter:type_name -> amoskys.v1.Filter
+	36, // 37: amoskys.v1.ExportRequest.since:type_name -> google.protobuf.Timestamp
+	36, // 38: amoskys.v1.ExportRequest.until:type_name -> google.protobuf.Timestamp
+	38, // 39: amoskys.v1.ExportResponse.events:type_name -> amoskys.v1.StoredEvent
+	9,  // 40: amoskys.v1.ExportResponse.lacks:type_name -> amoskys.v1.Lack
+	37, // 41: amoskys.v1.FieldNamesRequest.filter:type_name -> amoskys.v1.Filter
+	36, // 42: amoskys.v1.FieldNamesRequest.since:type_name -> google.protobuf.Timestamp
+	36, // 43: amoskys.v1.FieldNamesRequest.until:type_name -> google.protobuf.Timestamp
+	24, // 44: amoskys.v1.FieldNamesResponse.fields:type_name -> amoskys.v1.FacetValue
+	9,  // 45: amoskys.v1.FieldNamesResponse.lacks:type_name -> amoskys.v1.Lack
+	37, // 46: amoskys.v1.FieldValuesRequest.filter:type_name -> amoskys.v1.Filter
+	36, // 47: amoskys.v1.FieldValuesRequest.since:type_name -> google.protobuf.Timestamp
+	36, // 48: amoskys.v1.FieldValuesRequest.until:type_name -> google.protobuf.Timestamp
+	23, // 49: amoskys.v1.FieldValuesResponse.facet:type_name -> amoskys.v1.Facet
+	9,  // 50: amoskys.v1.FieldValuesResponse.lacks:type_name -> amoskys.v1.Lack
+	36, // 51: amoskys.v1.Histogram.start:type_name -> google.protobuf.Timestamp
+	35, // 52: amoskys.v1.Histogram.step:type_name -> google.protobuf.Duration
+	24, // 53: amoskys.v1.Facet.values:type_name -> amoskys.v1.FacetValue
+	38, // 54: amoskys.v1.EventResponse.event:type_name -> amoskys.v1.StoredEvent
+	38, // 55: amoskys.v1.EventResponse.before:type_name -> amoskys.v1.StoredEvent
+	38, // 56: amoskys.v1.EventResponse.after:type_name -> amoskys.v1.StoredEvent
+	38, // 57: amoskys.v1.EventResponse.related:type_name -> amoskys.v1.StoredEvent
+	36, // 58: amoskys.v1.SeriesRequest.since:type_name -> google.protobuf.Timestamp
+	36, // 59: amoskys.v1.SeriesRequest.until:type_name -> google.protobuf.Timestamp
+	35, // 60: amoskys.v1.SeriesRequest.step:type_name -> google.protobuf.Duration
+	36, // 61: amoskys.v1.SeriesResponse.start:type_name -> google.protobuf.Timestamp
+	35, // 62: amoskys.v1.SeriesResponse.step:type_name -> google.protobuf.Duration
+	29, // 63: amoskys.v1.SeriesResponse.series:type_name -> amoskys.v1.TimeSeries
+	33, // 64: amoskys.v1.TimeSeries.labels:type_name -> amoskys.v1.TimeSeries.LabelsEntry
+	32, // 65: amoskys.v1.MetricsResponse.samples:type_name -> amoskys.v1.MetricSample
+	34, // 66: amoskys.v1.MetricSample.labels:type_name -> amoskys.v1.MetricSample.LabelsEntry
+	0,  // 67: amoskys.v1.Query.Status:input_type -> amoskys.v1.StatusRequest
+	11, // 68: amoskys.v1.Query.SearchEvents:input_type -> amoskys.v1.SearchEventsRequest
+	25, // 69: amoskys.v1.Query.Event:input_type -> amoskys.v1.EventRequest
+	27, // 70: amoskys.v1.Query.Series:input_type -> amoskys.v1.SeriesRequest
+	30, // 71: amoskys.v1.Query.Metrics:input_type -> amoskys.v1.MetricsRequest
+	13, // 72: amoskys.v1.Query.Rows:input_type -> amoskys.v1.RowsRequest
+	16, // 73: amoskys.v1.Query.Export:input_type -> amoskys.v1.ExportRequest
+	18, // 74: amoskys.v1.Query.FieldNames:input_type -> amoskys.v1.FieldNamesRequest
+	20, // 75: amoskys.v1.Query.FieldValues:input_type -> amoskys.v1.FieldValuesRequest
+	1,  // 76: amoskys.v1.Query.Status:output_type -> amoskys.v1.StatusResponse
+	12, // 77: amoskys.v1.Query.SearchEvents:output_type -> amoskys.v1.SearchEventsResponse
+	26, // 78: amoskys.v1.Query.Event:output_type -> amoskys.v1.EventResponse
+	28, // 79: amoskys.v1.Query.Series:output_type -> amoskys.v1.SeriesResponse
+	31, // 80: amoskys.v1.Query.Metrics:output_type -> amoskys.v1.MetricsResponse
+	14, // 81: amoskys.v1.Query.Rows:output_type -> amoskys.v1.RowsResponse
+	17, // 82: amoskys.v1.Query.Export:output_type -> amoskys.v1.ExportResponse
+	19, // 83: amoskys.v1.Query.FieldNames:output_type -> amoskys.v1.FieldNamesResponse
+	21, // 84: amoskys.v1.Query.FieldValues:output_type -> amoskys.v1.FieldValuesResponse
+	76, // [76:85] is the sub-list for method output_type
+	67, // [67:76] is the sub-list for method input_type
+	67, // [67:67] is the sub-list for extension type_name
+	67, // [67:67] is the sub-list for extension extendee
+	0,  // [0:67] is the sub-list for field type_name
 }
 
 func init() { file_amoskys_v1_query_proto_init() }
@@ -2770,7 +3021,7 @@ func file_amoskys_v1_query_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amoskys_v1_query_proto_rawDesc), len(file_amoskys_v1_query_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   33,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

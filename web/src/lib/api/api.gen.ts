@@ -1721,6 +1721,47 @@ export interface components {
             /** Format: double */
             queue_depth: number;
         };
+        Readings: {
+            /**
+             * Format: int64
+             * @description On disk.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Events of the log whose readings are not written yet.
+             */
+            lag_events: number;
+            /**
+             * Format: date-time
+             * @description Of the oldest reading; null: there is none.
+             */
+            oldest_time: string | null;
+            /** @description Why the state is not ok. */
+            reason: string;
+            /**
+             * Format: int64
+             * @description How many bytes are kept; 0: no limit by size.
+             */
+            retention_bytes: number;
+            /** Format: double */
+            retention_seconds: number;
+            /**
+             * Format: int64
+             * @description Series of the last hours.
+             */
+            series: number;
+            /**
+             * Format: int64
+             * @description Parts that could not be used, ever.
+             */
+            set_aside: number;
+            /**
+             * @description none: the store keeps none.
+             * @enum {string}
+             */
+            state: "ok" | "degraded" | "none";
+        };
         RowsAnswer: {
             columns: string[];
             /**
@@ -1989,6 +2030,8 @@ export interface components {
             next_offset: number;
             /** Format: date-time */
             oldest_time: string | null;
+            /** @description The database of readings, which PromQL is asked of. */
+            readings: components["schemas"]["Readings"];
             /** @description Why the state is not ok. */
             reason: string;
             /**
