@@ -17,8 +17,8 @@ func newDevicesCommand(env *cli.Env) *cobra.Command {
 		Short: "List what is on the network, and say whose it is",
 		Long: `Lists the devices that scanners, SNMP agents and hosts with agents tell of, those seen
 last first. FILTER is words, each of which has to be in a name, address, fact or service,
-or class:, vendor:, os:, service:, port:, subnet:, up:, plugged: for one fact alone
-(docs/devices.md). The store has to run; STORE_HOST and STORE_PORT name one elsewhere.`,
+or class:, vendor:, os:, service:, port:, subnet:, up:, plugged: and others for one fact
+alone (docs/devices.md). The store has to run; STORE_HOST and STORE_PORT name one elsewhere.`,
 		Example: `  amoskys devices
   amoskys devices class:printer port:9100
   amoskys devices 'subnet:10.0.0.0/24 up:true' --unknown --json`,
@@ -31,6 +31,8 @@ or class:, vendor:, os:, service:, port:, subnet:, up:, plugged: for one fact al
 	cmd.Flags().IntVar(&o.Limit, "limit", 200, "at most so many devices; 0 for all")
 	cmd.Flags().BoolVar(&o.Unknown, "unknown", false, "only devices that nobody has marked as known")
 	cmd.Flags().BoolVar(&o.JSON, "json", false, "print one JSON object per line")
+	cmd.Flags().BoolVar(&o.CSV, "csv", false, "print CSV, one device a line")
+	cmd.MarkFlagsMutuallyExclusive("json", "csv")
 	cmd.AddCommand(newDevicesShow(env), newDevicesMark(env))
 	return cmd
 }

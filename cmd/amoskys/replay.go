@@ -240,8 +240,11 @@ func (r *replay) flow(f *track.Flow) {
 	r.err = r.row(&line)
 }
 
+// replayTime is how times of a capture are shown.
+const replayTime = "2006-01-02 15:04:05.000000"
+
 // The columns are of fixed width, since flows are printed as they end.
-const columns = "%-15s  %-9s  %-41s  %-41s  %-14s  %8s  %10s  %8s  %-6s  %s\n"
+const columns = "%-26s  %-9s  %-41s  %-41s  %-14s  %8s  %10s  %8s  %-6s  %s\n"
 
 func (r *replay) heading() {
 	if r.findingsOnly {
@@ -254,7 +257,7 @@ func (r *replay) heading() {
 func (r *replay) row(l *tell.Line) error {
 	clock := l.Start
 	if at, err := time.Parse(time.RFC3339Nano, l.Start); err == nil {
-		clock = at.Format("15:04:05.000000")
+		clock = at.Format(replayTime) // captures are of any day
 	}
 	app := l.App
 	if app == "" {
@@ -296,8 +299,8 @@ func (r *replay) summary(c lane.Counts, s capture.Stats, took time.Duration) {
 	if r.findingsOnly {
 		fmt.Fprintf(r.env.Stderr, "%s in ", cli.Counted(r.findings, "finding", "findings"))
 	}
-	fmt.Fprintf(r.env.Stderr, "%s of %s in %s of %s, %s a second", cli.Counted(r.told, "flow", "flows"), cli.Counted(s.Frames, "packet", "packets"),
-		took.Round(time.Millisecond), cli.Bytes(s.Bytes), cli.Count(int64(pps)))
+	fmt.Fprintf(r.env.Stderr, "%s of %s, %s, read in %s, %s packets a second", cli.Counted(r.told, "flow", "flows"), cli.Counted(s.Frames, "packet", "packets"),
+		cli.Bytes(s.Bytes), took.Round(time.Millisecond), cli.Count(int64(pps)))
 	var faulty uint64
 	for _, n := range c.Faults {
 		faulty += n

@@ -42,11 +42,11 @@ func (r *replay) found(ev *pb.Event) {
 		r.err = err
 		return
 	}
-	_, r.err = fmt.Fprintf(r.out, findingColumns, event.Time(ev).Format("15:04:05.000000"), event.SeverityText(ev.GetSeverity()),
+	_, r.err = fmt.Fprintf(r.out, findingColumns, event.Time(ev).Format(replayTime), event.SeverityText(ev.GetSeverity()),
 		strings.TrimPrefix(ev.GetType(), findings.TypePrefix), strings.Join(f.GetTechniques(), " "), cli.Clean(f.GetDescription()))
 }
 
-const findingColumns = "%-15s  %-13s  %-26s  %-20s  %s\n"
+const findingColumns = "%-26s  %-13s  %-26s  %-20s  %s\n"
 
 // Opened implements track.Consumer.
 func (r *replay) Opened(f *track.Flow) {

@@ -83,7 +83,10 @@ func (s *scanCommand) run(ctx context.Context, args []string) error {
 		return &cli.UsageError{Err: errors.New("want either targets, such as 192.168.1.0/24, or --from-nmap-xml FILE")}
 	}
 	s.out, s.began = bufio.NewWriter(s.env.Stdout), s.env.Now()
-	var err error
+	err := s.canWriteXML()
+	if err != nil {
+		return err
+	}
 	if s.xmlFrom != "" {
 		err = s.read()
 	} else {
@@ -93,6 +96,19 @@ func (s *scanCommand) run(ctx context.Context, args []string) error {
 		return err
 	}
 	return errors.Join(err, s.finish()) // what was found before it was interrupted, too
+}
+
+// canWriteXML looks whether the file for nmap's XML can be written, before a long scan
+// and not after it.
+func (s *scanCommand) canWriteXML() error {
+	if s.xmlTo == "" || s.xmlTo == "-" {
+		return nil
+	}
+	file, err := os.OpenFile(s.xmlTo, os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("--nmap-xml: %w", err)
+	}
+	return file.Close()
 }
 
 // read takes hosts from a file of nmap's.
@@ -120,14 +136,20 @@ func (s *scanCommand) scan(ctx context.Context, args []string) error {
 	}
 	if err := plan.Validate(); err != nil {
 		if _, is := errors.AsType[*scan.PublicError](err); is {
-			err = fmt.Errorf("%w: --allow-public", err)
+			err = fmt.Errorf("%w: --allow-public scans them, if you may", err)
 		}
 		if _, is := errors.AsType[*scan.TooManyError](err); is {
 			err = fmt.Errorf("%w; or raise --most", err)
 		}
 		return &cli.UsageError{Err: err}
 	}
+	if plan.AllExcluded() {
+		return &cli.UsageError{Err: errors.New("--exclude leaves nothing of the targets")}
+	}
 	line := cli.NewProgress(s.env.Stderr, s.env.Now)
+	if from := plan.Hours.Next(s.env.Now()); !plan.Hours.Allow(s.env.Now()) {
+		fmt.Fprintf(s.env.Stderr, "sends nothing before %s, as --hours %s has it\n", from.Format("15:04"), s.hours)
+	}
 	err = s.identified(ctx, plan, func(p scan.Progress) {
 		s.last = p
 		s.show(line, p)
@@ -148,8 +170,8 @@ func (s *scanCommand) plan(ctx context.Context, args []string) (scan.Plan, error
 		plan.Method = scan.Connect
 	}
 	var faults [5]error
-	plan.Targets, faults[0] = scan.ParseTargets(resolved(ctx, args, false)...)
-	plan.Exclude, faults[1] = scan.ParseTargets(resolved(ctx, s.exclude, true)...)
+	plan.Targets, faults[0] = targetsOf(ctx, args, false)
+	plan.Exclude, faults[1] = targetsOf(ctx, s.exclude, true)
 	plan.Ports, faults[2] = scan.ParsePorts(s.ports)
 	if s.udp == "usual" {
 		plan.UDP = scan.UsualUDP()
@@ -160,25 +182,51 @@ func (s *scanCommand) plan(ctx context.Context, args []string) (scan.Plan, error
 	return plan, errors.Join(faults[:]...)
 }
 
+// targetsOf reads targets, of which some may be names. All faults are told at once.
+func targetsOf(ctx context.Context, words []string, all bool) (scan.Targets, error) {
+	words, err := resolved(ctx, words, all)
+	t, fault := scan.ParseTargets(words...)
+	return t, errors.Join(err, fault)
+}
+
 // resolved puts an address of each name in its place, or all that it has. What is no name
-// stays, and is told of where it is read.
-func resolved(ctx context.Context, targets []string, all bool) []string {
+// stays, and is told of where it is read; names without an address are an error.
+func resolved(ctx context.Context, targets []string, all bool) ([]string, error) {
 	out := make([]string, 0, len(targets))
+	var errs []error
 	for _, t := range targets {
-		if _, err := scan.ParseTargets(t); err != nil && strings.ContainsFunc(t, func(r rune) bool { return r|0x20 >= 'a' && r|0x20 <= 'z' }) {
-			if found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", t); err == nil && len(found) > 0 {
-				if !all {
-					found = []netip.Addr{preferred(found)}
-				}
-				for _, a := range found {
-					out = append(out, a.Unmap().WithZone("").String())
-				}
+		if a, err := netip.ParseAddr(t); err == nil {
+			t = a.WithZone("").String() // the route says which interface leads there
+		} else if _, err = scan.ParseTargets(t); err != nil && isName(t) {
+			found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", t)
+			if err != nil || len(found) == 0 {
+				errs = append(errs, fmt.Errorf("target %q: no address of this name is known here: %w", t, cmp.Or(err, errors.New("it has none"))))
 				continue
 			}
+			if !all {
+				found = []netip.Addr{preferred(found)}
+			}
+			for _, a := range found {
+				out = append(out, a.Unmap().WithZone("").String())
+			}
+			continue
 		}
 		out = append(out, t)
 	}
-	return out
+	return out, errors.Join(errs...)
+}
+
+// isName reports what can be the name of a host: it has a letter, and nothing that no
+// name has.
+func isName(t string) bool {
+	letter := false
+	for _, r := range t {
+		letter = letter || r|0x20 >= 'a' && r|0x20 <= 'z'
+		if strings.ContainsRune("/,: ", r) {
+			return false
+		}
+	}
+	return letter
 }
 
 func preferred(all []netip.Addr) netip.Addr {
@@ -245,7 +293,7 @@ func (s *scanCommand) finish() error {
 		err = s.writeXML(s.out)
 	case s.asCSV:
 		err = report.WriteCSV(s.out, s.devices)
-	case !s.asJSON:
+	case !s.asJSON && len(s.devices) > 0:
 		t := cli.NewTable("ADDRESS", "MAC", "VENDOR", "NAME", "SYSTEM", "CLASS", "OPEN")
 		for i := range s.devices {
 			d := &s.devices[i]

@@ -81,7 +81,7 @@ func conclude(ctx context.Context, e *ask.Experts, asks *ask.Asker, h *scan.Host
 		for _, p := range h.Ports {
 			ports = append(ports, service.Asked{Port: p.Port, Protocol: p.Protocol})
 		}
-		known.Ports, clues = asks.Ask(ctx, e.Services, h.IP, ports, service.Hint{Name: d.Hostname})
+		known.Ports, clues = asks.Ask(ctx, e.Services, h.Address(), ports, service.Hint{Name: d.Hostname})
 	}
 	for i, p := range known.GetPorts()[:min(len(known.GetPorts()), len(d.Ports))] {
 		d.Ports[i] = portOf(p)

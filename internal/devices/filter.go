@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,7 +49,8 @@ func (f filter) takes(s *shown) bool {
 // parseFilter reads a filter: words, each of which has to be somewhere in a device, in any
 // case; "a phrase"; KEY:VALUE for one fact alone; a minus before any of these for devices
 // of which it does not hold. What has a colon and no key that is known is a word, as MAC
-// and IPv6 addresses are. The error is for people.
+// and IPv6 addresses are, unless it looks like a key: then it is a fault, since no device
+// would match and nobody see why. The error is for people.
 func parseFilter(text string) (filter, error) {
 	if len(text) > maxFilter {
 		return nil, fmt.Errorf("the filter is longer than %d bytes", maxFilter)
@@ -82,6 +84,45 @@ func keys() []string {
 	return []string{"class", "vendor", "os", "service", "port", "subnet", "up", "plugged", "name", "ip", "mac", "host", "model", "findings"}
 }
 
+// aliases are other names of keys: those under which events have the same facts.
+func aliases() map[string]string {
+	return map[string]string{
+		"mac_address": "mac", "hostname": "name", "os_type": "os", "open_ports": "port", "services": "service",
+		"type": "class", "device_class": "class", "os_name": "os", "address": "ip",
+	}
+}
+
+// keyOf is the key that a text begins with, and how long that is with its colon; 0 where
+// it begins with none. An error names what looks like a key and is none.
+func keyOf(text string) (key string, length int, err error) {
+	n := 0
+	for n < len(text) && (text[n]|0x20 >= 'a' && text[n]|0x20 <= 'z' || text[n] == '_' || text[n] == '.') {
+		n++
+	}
+	if n == 0 || n >= len(text) || text[n] != ':' && text[n] != '=' {
+		return "", 0, nil
+	}
+	name := strings.TrimPrefix(strings.ToLower(text[:n]), "device.")
+	if alias, ok := aliases()[name]; ok {
+		name = alias
+	}
+	isKey := slices.Contains(keys(), name)
+	switch {
+	case isKey && text[n] == ':':
+		return name, n + 1, nil
+	case isKey:
+		return "", 0, fmt.Errorf("%.40s= is no filter: write %s:VALUE", text[:n], name)
+	case text[n] == '=' || strings.HasPrefix(text[n+1:], ":") || strings.HasPrefix(text[n+1:], "//") || isHex(name):
+		return "", 0, nil // an IPv6 or MAC address, or a word of a title
+	}
+	return "", 0, fmt.Errorf("%.40s: is no fact of devices; there are %s; what is meant as a word stands in quotes", text[:n], strings.Join(keys(), ", "))
+}
+
+// isHex reports a text that may be the first part of a MAC or IPv6 address.
+func isHex(text string) bool {
+	return len(text) <= 4 && strings.Trim(text, "abcdef") == ""
+}
+
 var errQuote = errors.New(`the filter has a " without its second`)
 
 // splitWords splits at blanks outside of quotes.
@@ -96,12 +137,11 @@ func splitWords(text string) ([]word, error) {
 		if rest, ok := strings.CutPrefix(text, "-"); ok && rest != "" && rest[0] != ' ' {
 			w.not, text = true, rest
 		}
-		for _, key := range keys() {
-			if n := len(key); len(text) > n && text[n] == ':' && strings.EqualFold(text[:n], key) {
-				w.key, text = key, text[n+1:]
-				break
-			}
+		key, n, err := keyOf(text)
+		if err != nil {
+			return nil, err
 		}
+		w.key, text = key, text[n:]
 		if rest, ok := strings.CutPrefix(text, `"`); ok {
 			value, rest, closed := strings.Cut(rest, `"`)
 			if !closed {

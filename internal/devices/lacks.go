@@ -12,6 +12,10 @@ import (
 // once a day.
 const scanSilent = 25 * time.Hour
 
+// howToScan is what to do where nobody scans.
+const howToScan = "name networks in discovery.subnets of device_scanner_config.yaml, or scan one now: " +
+	"Scan now on the page Devices, or the task device_scan of a scanner"
+
 // behind says why the inventory is not of all that the log has, empty where it is, and
 // whether that is a fault.
 func (in *Inventory) behind() (why string, fault bool) {
@@ -51,9 +55,9 @@ func (in *Inventory) lacks() []string {
 		return list
 	case now.Sub(s.scanned) < scanSilent:
 	case now.Sub(s.heard) < scanSilent:
-		list = append(list, "no scanner looks at any subnet, they only listen: set discovery.subnets or press Scan")
+		list = append(list, "no scan found anything within a day, scanners only listen: "+howToScan)
 	default:
-		list = append(list, "no scanner looks at any subnet: set discovery.subnets or press Scan")
+		list = append(list, "no scan found anything within a day: "+howToScan)
 	}
 	if s.lost > 0 {
 		list = append(list, fmt.Sprintf("the log lost %d events before they were read, of which some may have told of devices", s.lost))

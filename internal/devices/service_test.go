@@ -29,33 +29,37 @@ func TestFilter(t *testing.T) {
 	in, _ := n.start(t.TempDir())
 	n.upTo(in)
 	for filter, want := range map[string]string{
-		"":                          "pc-2 pc-1 Print-1",
-		"PRINT":                     "Print-1",
-		"class:Printer":             "Print-1",
-		"-class:printer":            "pc-2 pc-1",
-		`vendor:"old printers"`:     "Print-1",
-		"old jetdirect":             "Print-1",
-		"old openssh":               "",
-		"os:linux up:true":          "pc-1",
-		"up:no":                     "pc-2",
-		"port:22":                   "pc-2 pc-1",
-		"port:161/udp":              "Print-1",
-		"port:161/tcp":              "",
-		"port:9000-9200":            "Print-1",
-		"service:net-snmp":          "Print-1",
-		"subnet:10.0.0.0/24":        "pc-2 pc-1",
-		"subnet:2001:db8::/32":      "Print-1",
-		"ip:10.0.0.1":               "pc-1",
-		"00-00-5E-00-53-09":         "Print-1",
-		"00:00:5e:00:53:09":         "Print-1",
-		"2001:db8::9":               "Print-1",
-		"mac:0000.5e00.5301":        "pc-1",
-		"name:pc -ip:10.0.0.1":      "pc-2",
-		"findings:true":             "",
-		"plugged:sw":                "",
-		`"pc-1"`:                    "pc-1",
-		"host:pc":                   "",
-		"colour:red":                "",
+		"":                       "pc-2 pc-1 Print-1",
+		"PRINT":                  "Print-1",
+		"class:Printer":          "Print-1",
+		"-class:printer":         "pc-2 pc-1",
+		`vendor:"old printers"`:  "Print-1",
+		"old jetdirect":          "Print-1",
+		"old openssh":            "",
+		"os:linux up:true":       "pc-1",
+		"up:no":                  "pc-2",
+		"port:22":                "pc-2 pc-1",
+		"port:161/udp":           "Print-1",
+		"port:161/tcp":           "",
+		"port:9000-9200":         "Print-1",
+		"service:net-snmp":       "Print-1",
+		"subnet:10.0.0.0/24":     "pc-2 pc-1",
+		"subnet:2001:db8::/32":   "Print-1",
+		"ip:10.0.0.1":            "pc-1",
+		"00-00-5E-00-53-09":      "Print-1",
+		"00:00:5e:00:53:09":      "Print-1",
+		"2001:db8::9":            "Print-1",
+		"mac:0000.5e00.5301":     "pc-1",
+		"name:pc -ip:10.0.0.1":   "pc-2",
+		"findings:true":          "",
+		"plugged:sw":             "",
+		`"pc-1"`:                 "pc-1",
+		"host:pc":                "",
+		`"colour:red"`:           "",
+		"device.open_ports:9100": "Print-1",
+		"device.os_type:linux":   "pc-2 pc-1",
+		"device.mac_address:0000.5e00.5301 hostname:pc": "pc-1",
+		"fe80::9":                   "",
 		strings.Repeat("p ", 32):    "pc-2 pc-1 Print-1",
 		"model:x":                   "",
 		"- Print-1":                 "Print-1",
@@ -66,7 +70,7 @@ func TestFilter(t *testing.T) {
 			t.Errorf("%q finds %q, not %q", filter, got, want)
 		}
 	}
-	for _, filter := range []string{"up:maybe", "port:x", "port:70000", "port:9-1", "port:1/sctp", "subnet:10.0.0.0/33", "ip:here", `"open`, "class:", strings.Repeat("p ", 33), strings.Repeat("p", 1025)} {
+	for _, filter := range []string{"up:maybe", "port:x", "port:70000", "port:9-1", "port:1/sctp", "colour:red", "vendor=cisco", "-device.colour:red", "subnet:10.0.0.0/33", "ip:here", `"open`, "class:", strings.Repeat("p ", 33), strings.Repeat("p", 1025)} {
 		if _, err := in.ListDevices(t.Context(), &pb.ListDevicesRequest{Filter: filter}); status.Code(err) != codes.InvalidArgument {
 			t.Errorf("%q: %v", filter, err)
 		}
@@ -160,14 +164,14 @@ func TestLacks(t *testing.T) {
 	n := newNetwork(t)
 	in, _ := n.start(t.TempDir())
 	n.upTo(in)
-	if got := list(t, in, "").GetLacks(); !slices.Equal(got, []string{"no scanner looks at any subnet: set discovery.subnets or press Scan"}) {
+	if got := list(t, in, "").GetLacks(); !slices.Equal(got, []string{"no scan found anything within a day: " + howToScan}) {
 		t.Errorf("%q", got)
 	}
 	heard := pc(1)
 	heard.Sources = []string{"dhcp"}
 	n.scanned(event.TypeDeviceDiscovered, heard)
 	n.upTo(in)
-	if got := list(t, in, "").GetLacks(); len(got) != 1 || !strings.Contains(got[0], "they only listen") {
+	if got := list(t, in, "").GetLacks(); len(got) != 1 || !strings.Contains(got[0], "scanners only listen") {
 		t.Errorf("%q", got)
 	}
 }

@@ -42,7 +42,7 @@ func (s *scanner) complete(ctx context.Context, asked <-chan *Host) error {
 					return nil
 				})
 			}
-			replies := s.askUDP(ctx, h.IP, s.plan.UDP)
+			replies := s.askUDP(ctx, h.Address(), s.plan.UDP)
 			_ = names.Wait() // which has no error
 			if err := ctx.Err(); err != nil {
 				return err

@@ -32,7 +32,7 @@ type namer struct {
 func (n *namer) name(ctx context.Context, h *Host) {
 	replies := make(chan map[uint16][]byte, 1)
 	go func() {
-		replies <- n.s.exchange(ctx, h.IP, []uint16{portMDNS, portNetBIOS}, func(port uint16) []byte {
+		replies <- n.s.exchange(ctx, h.Address(), []uint16{portMDNS, portNetBIOS}, func(port uint16) []byte {
 			if port == portMDNS {
 				return reverseQuestion(h.IP)
 			}

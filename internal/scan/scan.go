@@ -89,6 +89,15 @@ type Host struct {
 	Stack *probe.Traits
 }
 
+// Address is where it is reached from here: IP, of a link-local one with the interface
+// that leads to it (RFC 4007, section 11), without which it is nobody's.
+func (h *Host) Address() netip.Addr {
+	if h.IP.Is6() && h.IP.IsLinkLocalUnicast() && h.Interface != "" {
+		return h.IP.WithZone(h.Interface)
+	}
+	return h.IP
+}
+
 // Name is a name of a host.
 type Name struct {
 	Name string

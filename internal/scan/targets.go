@@ -63,6 +63,9 @@ func parseRange(text string) (Range, error) {
 	from, to, is := strings.Cut(text, "-")
 	first, err := netip.ParseAddr(from)
 	if !is || err != nil || first.Zone() != "" {
+		if strings.Contains(text, ",") {
+			return Range{}, fmt.Errorf("target %q: name several targets each by itself, without commas", text)
+		}
 		return Range{}, fmt.Errorf("target %q: want an address, a prefix such as 10.0.0.0/24 or a range such as 10.0.0.1-20", text)
 	}
 	first = first.Unmap()
@@ -234,7 +237,7 @@ type PublicError struct{ Range Range }
 
 // Error says it for people.
 func (e *PublicError) Error() string {
-	return fmt.Sprintf("%s has public addresses, which may belong to others; allow them if you may scan them", e.Range)
+	return fmt.Sprintf("%s has public addresses, which may belong to others", e.Range)
 }
 
 // ownUse are ranges that are nobody's on the internet (RFC 1918, 3927, 4193, 4291, 5737,
@@ -275,9 +278,14 @@ func (p *Plan) Validate() error {
 		errs = append(errs, fmt.Errorf("method %q: want auto, syn or connect", p.Method))
 	}
 	if p.Rate < 0 || p.HostRate < 0 || p.Timeout < 0 {
-		errs = append(errs, errors.New("rates and timeout: want 0 or more"))
+		errs = append(errs, errors.New("a rate or a timeout is below 0: 0 leaves it to what the network carries"))
 	}
 	return errors.Join(errs...)
+}
+
+// AllExcluded reports a plan that has targets and may send to none of them.
+func (p *Plan) AllExcluded() bool {
+	return !p.Targets.Empty() && !slices.ContainsFunc(p.Targets.ranges, func(r Range) bool { return !p.Exclude.covers(r) })
 }
 
 // sweptCount is how many addresses are tried one by one: a subnet of IPv6 that is wide

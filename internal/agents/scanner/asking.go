@@ -32,7 +32,7 @@ func (a *Agent) identify(ctx context.Context, r *round, h *scan.Host, d *pb.Devi
 	if err != nil {
 		return // Run has said so
 	}
-	found, clues := r.asks.Ask(ctx, e.Services, h.IP, ports, hint)
+	found, clues := r.asks.Ask(ctx, e.Services, h.Address(), ports, hint)
 	if ctx.Err() != nil {
 		return // some were not asked
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/amoskys/amoskys/internal/agent"
@@ -101,19 +102,7 @@ func (c *Config) WorksWithoutPrivileges() bool { return len(c.Discovery.Subnets)
 func (c *Config) Validate(v *config.Check) {
 	c.Common.Validate(v)
 	d := v.Under("discovery")
-	if plan, err := c.Discovery.plan(); err != nil {
-		d.Add("subnets", "%s", err)
-	} else if len(c.Discovery.Subnets) > 0 {
-		if err := plan.Validate(); err != nil {
-			_, public := errors.AsType[*scan.PublicError](err)
-			switch {
-			case public:
-				d.Add("subnets", "%s: allow_public: true scans it, if you may", err)
-			default:
-				d.Add("subnets", "%s", err)
-			}
-		}
-	}
+	c.Discovery.validate(d)
 	d.RangeFloat("timeout_seconds", c.Discovery.TimeoutSeconds, 0.1, 120)
 	d.Range("rate_per_second", c.Discovery.RatePerSecond, 0, 1_000_000)
 	d.Range("host_rate_per_second", c.Discovery.HostRatePerSecond, 0, 1_000_000)
@@ -132,27 +121,76 @@ func (c *Config) Validate(v *config.Check) {
 	c.Findings.Validate(v.Under("findings"))
 	for i, name := range c.Exposure.Disabled {
 		if !slices.Contains(exposure.Kinds(), exposure.Kind(name)) {
-			v.Add(fmt.Sprintf("exposure.disabled[%d]", i), "%q is no kind of exposure: there are %v", name, exposure.Kinds())
+			v.Add(fmt.Sprintf("exposure.disabled[%d]", i), "%q is no kind of exposure: there are %s", name, kindList())
 		}
 	}
 }
 
+// validate reports each key that cannot be read by its own name, and once all can, what
+// is wrong with the whole.
+func (d *Discovery) validate(v *config.Check) {
+	plan, faults := d.parse()
+	for _, f := range faults {
+		v.Add(f.key, "%s", f.err)
+	}
+	if len(faults) > 0 || len(d.Subnets) == 0 {
+		return
+	}
+	err := plan.Validate()
+	if _, public := errors.AsType[*scan.PublicError](err); public {
+		v.Add("subnets", "%s: discovery.allow_public: true scans them, if you may", err)
+	} else if err != nil {
+		v.Add("subnets", "%s", err)
+	}
+}
+
+// kindList names the kinds of exposure for people.
+func kindList() string {
+	var names []string
+	for _, k := range exposure.Kinds() {
+		names = append(names, string(k))
+	}
+	return strings.Join(names, ", ")
+}
+
 // plan is that of a scan of the subnets.
 func (d *Discovery) plan() (scan.Plan, error) {
+	p, faults := d.parse()
+	var errs []error
+	for _, f := range faults {
+		errs = append(errs, fmt.Errorf("discovery.%s: %w", f.key, f.err))
+	}
+	return p, errors.Join(errs...)
+}
+
+// keyFault is a key of discovery that cannot be read.
+type keyFault struct {
+	key string
+	err error
+}
+
+// parse reads what the keys say.
+func (d *Discovery) parse() (scan.Plan, []keyFault) {
 	p := scan.Plan{
 		Names: d.Names, Rate: d.RatePerSecond, HostRate: d.HostRatePerSecond, AllowPublic: d.AllowPublic, NoPing: !d.Methods.ARPSweep,
 		MostAddresses: uint64(max(0, d.MaxAddresses)), Timeout: min(d.timeout(), time.Second),
 	}
-	var faults [5]error
-	p.Targets, faults[0] = scan.ParseTargets(d.Subnets...)
-	p.Exclude, faults[1] = scan.ParseTargets(d.Exclude...)
-	p.Ports, faults[2] = scan.ParsePorts(d.PortRange)
-	p.UDP, faults[3] = scan.ParsePorts(d.UDPPorts)
-	p.Hours, faults[4] = scan.ParseHours(d.Hours)
+	var errs [5]error
+	p.Targets, errs[0] = scan.ParseTargets(d.Subnets...)
+	p.Exclude, errs[1] = scan.ParseTargets(d.Exclude...)
+	p.Ports, errs[2] = scan.ParsePorts(d.PortRange)
+	p.UDP, errs[3] = scan.ParsePorts(d.UDPPorts)
+	p.Hours, errs[4] = scan.ParseHours(d.Hours)
 	if !d.Methods.PortScan {
 		p.Ports, p.UDP = nil, nil
 	}
-	return p, errors.Join(faults[:]...)
+	var faults []keyFault
+	for i, key := range []string{"subnets", "exclude", "port_range", "udp_ports", "hours"} {
+		if errs[i] != nil {
+			faults = append(faults, keyFault{key, errs[i]})
+		}
+	}
+	return p, faults
 }
 
 // scans reports whether the subnets are scanned at all.

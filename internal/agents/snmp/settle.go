@@ -160,7 +160,7 @@ func (a *Agent) describeDevice(d *device, r *result, now time.Time) *pb.DeviceIn
 	rd := r.reading
 	inv := &pb.DeviceInventory{
 		Uid: d.UID, Ip: []string{d.at.Addr().Unmap().WithZone("").String()}, Mac: macsOf(r.ports), Hostname: d.Name,
-		Vendor: rd.GetVendor(), OsName: rd.GetOsName(), OsVersion: rd.GetOsVersion(), Model: rd.GetHardware(),
+		Vendor: makerOf(rd.GetVendor()), OsName: rd.GetOsName(), OsVersion: rd.GetOsVersion(), Model: rd.GetHardware(),
 		SerialNumber: rd.GetSerialNumber(), EngineId: rd.GetEngineId(), Sources: []string{"snmp"},
 		LastSeenTime: timestamppb.New(now), DeviceClass: r.survey.identity.Class, Confidence: 0.9,
 		Links: rd.GetNeighbors(), Evidence: r.survey.identity.Evidence,
@@ -246,10 +246,20 @@ func differs(old, now *pb.DeviceInventory, sameMACs bool) []string {
 	return out
 }
 
+// makerOf is the vendor of a reading as one of a device. Of a system that runs on
+// machines of any maker, SNMP tells the system's name as the vendor; the maker is known
+// better from the MAC address then, and must not be overwritten.
+func makerOf(vendor string) string {
+	switch vendor {
+	case "Linux", "FreeBSD", "OpenBSD", "NetBSD", "DragonFly", "net-snmp":
+		return ""
+	}
+	return vendor
+}
+
 func deviceMessage(typ string, d *device, inv *pb.DeviceInventory) string {
 	what := d.word()
-	if inv.GetModel() != "" || inv.GetVendor() != "" {
-		maker := inv.GetVendor()
+	if maker := inv.GetVendor(); inv.GetModel() != "" || maker != "" {
 		if strings.HasPrefix(strings.ToLower(inv.GetModel()), strings.ToLower(maker)) {
 			maker = ""
 		}

@@ -32,6 +32,7 @@ type ListOptions struct {
 	Filter string
 	Limit  int // 0 for all
 	JSON   bool
+	CSV    bool // as the page exports it
 	// Unknown leaves out devices that somebody knows.
 	Unknown bool
 }
@@ -48,7 +49,12 @@ func List(ctx context.Context, e *cli.Env, o ListOptions) error {
 	if trouble != nil && o.Unknown {
 		return trouble
 	}
-	p := printer{e: e, json: o.JSON, table: cli.NewTable("NAME", "IP", "MAC", "VENDOR", "CLASS", "OS", ">PORTS", "LAST SEEN", "STATE", "OWNER")}
+	p := printer{e: e, json: o.JSON, csv: o.CSV, file: tell.NewCSV(e.Stdout), table: cli.NewTable("NAME", "IP", "MAC", "VENDOR", "CLASS", "OS", ">PORTS", "LAST SEEN", "STATE", "OWNER")}
+	if o.CSV {
+		if err := p.file.Begin(); err != nil {
+			return fmt.Errorf("write CSV: %w", err)
+		}
+	}
 	req := &pb.ListDevicesRequest{Filter: o.Filter, Limit: pageSize}
 	var last *pb.ListDevicesResponse
 	more := false
@@ -107,10 +113,12 @@ func tellRest(e *cli.Env, o ListOptions, last *pb.ListDevicesResponse, shown int
 	}
 }
 
-// printer prints devices as rows of a table, or as lines of JSON.
+// printer prints devices as rows of a table, or as lines of JSON or CSV.
 type printer struct {
 	e     *cli.Env
 	json  bool
+	csv   bool
+	file  *tell.CSV
 	table *cli.Table
 	shown int
 }
@@ -120,6 +128,9 @@ func (p *printer) device(k *pb.KnownDevice, mark *pb.DeviceMark) error {
 	if p.json {
 		return cli.WriteJSONLine(p.e.Stdout, newDevice(k, mark))
 	}
+	if p.csv {
+		return p.file.Device(k, mark) //nolint:wrapcheck // it is that of writing to standard output
+	}
 	d := k.GetDevice()
 	state := "up"
 	if !k.GetUp() {
@@ -128,9 +139,18 @@ func (p *printer) device(k *pb.KnownDevice, mark *pb.DeviceMark) error {
 	if n := k.GetFindings(); n > 0 {
 		state += ", " + cli.Counted(uint64(n), "finding", "findings")
 	}
-	p.table.Row(tell.Name(d), first(d.GetIp()), first(d.GetMac()), d.GetVendor(), d.GetDeviceClass(), tell.System(d), len(d.GetPorts()),
+	p.table.Row(tell.Name(d), first(d.GetIp()), first(d.GetMac()), d.GetVendor(), d.GetDeviceClass(), tell.System(d), openPorts(d),
 		p.ago(d), state, mark.GetOwner())
 	return nil
+}
+
+// openPorts is how many are open; nothing where none is known, as of a device that nobody
+// has scanned.
+func openPorts(d *pb.DeviceInventory) string {
+	if n := len(d.GetPorts()); n > 0 {
+		return strconv.Itoa(n)
+	}
+	return ""
 }
 
 func (p *printer) ago(d *pb.DeviceInventory) string {
@@ -141,6 +161,9 @@ func (p *printer) ago(d *pb.DeviceInventory) string {
 }
 
 func (p *printer) end() error {
+	if p.csv {
+		return p.file.End() //nolint:wrapcheck // as in device
+	}
 	if p.json || p.shown == 0 {
 		return nil
 	}

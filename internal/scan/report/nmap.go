@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -207,8 +208,8 @@ func (p *nmapPort) port(number uint16) Port {
 			out.Service = "https"
 		}
 		for _, c := range s.CPE {
-			if strings.HasPrefix(c, "cpe:/a:") {
-				out.CPE = text(c)
+			if c = text(c); strings.HasPrefix(c, "cpe:/a:") || strings.HasPrefix(c, "cpe:2.3:a:") {
+				out.CPE = formatted(c)
 				break
 			}
 		}
@@ -228,7 +229,7 @@ func (h *nmapHost) system(d *Device) {
 			d.Class = classOf(c.Type)
 		}
 		for _, name := range c.CPE[:min(len(c.CPE), 8)] {
-			if name = text(name); name != "" && !slices.Contains(d.CPE, name) {
+			if name = formatted(text(name)); name != "" && !slices.Contains(d.CPE, name) {
 				d.CPE = append(d.CPE, name)
 			}
 		}
@@ -350,13 +351,42 @@ func nmapOf(d *Device) nmapHost {
 		h.Ports.Ports = append(h.Ports.Ports, p.nmap())
 	}
 	if d.OS != "" {
-		h.OS = &nmapOS{Matches: []nmapMatch{{Name: d.OS, Accuracy: "90"}}}
+		h.OS = &nmapOS{Matches: []nmapMatch{{Name: d.OS, Accuracy: "90", Classes: classesOf(d)}}}
 	}
 	if d.RTTMS > 0 {
 		us := strconv.FormatFloat(d.RTTMS*1000, 'f', 0, 64)
 		h.Times = &nmapTimes{SRTT: us, Var: us, To: "100000"}
 	}
 	return h
+}
+
+// classesOf tells the class and the CPE of a system in nmap's words; nothing where
+// neither is known.
+func classesOf(d *Device) []nmapClass {
+	kind := kindOf(d.Class)
+	if kind == "" && len(d.CPE) == 0 {
+		return nil
+	}
+	c := nmapClass{Type: cmp.Or(kind, "general purpose"), Vendor: d.Vendor, Family: d.OS}
+	for _, name := range d.CPE {
+		c.CPE = append(c.CPE, uri(name))
+	}
+	return []nmapClass{c}
+}
+
+// kindOf is the reverse of classOf.
+func kindOf(class string) string {
+	switch class {
+	case "access_point":
+		return "WAP"
+	case "camera":
+		return "webcam"
+	case "storage":
+		return "storage-misc"
+	case "router", "switch", "printer", "phone", "firewall":
+		return class
+	}
+	return ""
 }
 
 func (p *Port) nmap() nmapPort {
@@ -372,7 +402,7 @@ func (p *Port) nmap() nmapPort {
 		out.Service.Name, out.Service.Tunnel = "http", "ssl"
 	}
 	if p.CPE != "" {
-		out.Service.CPE = []string{p.CPE}
+		out.Service.CPE = []string{uri(p.CPE)}
 	}
 	return out
 }

@@ -20,7 +20,7 @@ func example() []Device {
 			IP: "192.0.2.9", MAC: "02:00:00:00:00:09", Vendor: "Example", Hostname: "nas.example", Names: []string{"nas.example", "NAS"}, OS: "Linux 6.1",
 			How: []string{"arp", "tcp"}, RTTMS: 0.25, Closed: 998,
 			Ports: []Port{
-				{Port: 22, Protocol: "tcp", Service: "ssh", Product: "OpenSSH", Version: "9.2", CPE: "cpe:/a:openbsd:openssh:9.2"},
+				{Port: 22, Protocol: "tcp", Service: "ssh", Product: "OpenSSH", Version: "9.2", CPE: "cpe:2.3:a:openbsd:openssh:9.2:*:*:*:*:*:*:*"},
 				{Port: 443, Protocol: "tcp", Service: "https"},
 				{Port: 161, Protocol: "udp"},
 			},
@@ -69,8 +69,8 @@ func TestReadNmap(t *testing.T) {
 </host>`
 	want := []Device{{
 		IP: "192.0.2.1", MAC: "02:00:5e:00:53:01", Vendor: "Example", Hostname: "gw.example", Names: []string{"gw.example"}, OS: "OpenWrt 21.02", Class: "access_point",
-		How: []string{"nmap"}, Closed: 997, Filtered: 1, CPE: []string{"cpe:/o:linux:linux_kernel:5.4"},
-		Ports: []Port{{Port: 443, Protocol: "tcp", Service: "https", Product: "nginx", Version: "1.22.1", CPE: "cpe:/a:igor_sysoev:nginx:1.22.1"}},
+		How: []string{"nmap"}, Closed: 997, Filtered: 1, CPE: []string{"cpe:2.3:o:linux:linux_kernel:5.4:*:*:*:*:*:*:*"},
+		Ports: []Port{{Port: 443, Protocol: "tcp", Service: "https", Product: "nginx", Version: "1.22.1", CPE: "cpe:2.3:a:igor_sysoev:nginx:1.22.1:*:*:*:*:*:*:*"}},
 	}}
 	for _, c := range []struct{ name, end, fault string }{{"whole", "</nmaprun>", ""}, {"cut", "", "unexpected EOF"}} {
 		var got []Device

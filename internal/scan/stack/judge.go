@@ -307,7 +307,8 @@ func (b *ballot) result(known *pb.DeviceInventory, clues []Clue) *pb.DeviceInven
 		d.Cpe = []string{cpe(short, d.GetOsVersion())}
 	}
 	for _, c := range clues {
-		if c.Name != "" && !slices.Contains(d.GetNames(), c.Name) && len(d.GetNames()) < 8 {
+		// A certificate made for localhost says nothing of whom it is of.
+		if c.Name != "" && !isLoopbackName(c.Name) && !slices.Contains(d.GetNames(), c.Name) && len(d.GetNames()) < 8 {
 			d.Names = append(d.Names, c.Name)
 		}
 	}
@@ -332,4 +333,10 @@ func cpe(short, version string) string {
 	}
 	version = cmp.Or(strings.Map(ok, strings.ToLower(version)), "*")
 	return "cpe:2.3:" + short + ":" + version + ":*:*:*:*:*:*:*"
+}
+
+// isLoopbackName reports names that every host has for itself (RFC 6761, section 6.3).
+func isLoopbackName(name string) bool {
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	return name == "localhost" || strings.HasSuffix(name, ".localhost") || strings.HasPrefix(name, "localhost.")
 }
