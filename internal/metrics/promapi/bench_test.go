@@ -17,10 +17,13 @@ func BenchmarkDay(b *testing.B) {
 	const series, every, day = 100, 15_000, 24 * 3600 * 1000
 	db := teststorage.New(b)
 	defer db.Close()
-	app := db.Appender(b.Context())
-	for i := range series {
-		l := labels.FromStrings("__name__", "flow_bytes_total", "agent", "flow", "host", fmt.Sprintf("host-%d", i))
-		for t := int64(0); t <= day; t += every {
+	labelsOf := make([]labels.Labels, series)
+	for i := range labelsOf {
+		labelsOf[i] = labels.FromStrings("__name__", "flow_bytes_total", "agent", "flow", "host", fmt.Sprintf("host-%d", i))
+	}
+	for t := int64(0); t <= day; t += every { // in the order of time, as agents send
+		app := db.Appender(b.Context())
+		for i, l := range labelsOf {
 			if _, err := app.Append(0, l, t, float64(t)*float64(i+1)/7); err != nil {
 				b.Fatal(err)
 			}
@@ -28,7 +31,6 @@ func BenchmarkDay(b *testing.B) {
 		if err := app.Commit(); err != nil {
 			b.Fatal(err)
 		}
-		app = db.Appender(b.Context())
 	}
 	api := mustAPI(b, promapi.Options{Queryable: db, Now: func() time.Time { return time.UnixMilli(day) }})
 	for name, query := range map[string]string{
