@@ -111,7 +111,7 @@ type head struct {
 	typ, agent, kind       []byte
 	host, observer, about  []byte
 	hasObserver, monitored bool
-	body                   protowire.Number
+	body                   int
 	value                  []byte
 }
 

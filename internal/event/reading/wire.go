@@ -13,7 +13,7 @@ type fields struct {
 	rest []byte
 	bad  bool
 
-	number protowire.Number
+	number int
 	typ    protowire.Type
 	bytes  []byte // of a length-delimited field
 	value  uint64 // of a number
@@ -30,7 +30,7 @@ func (f *fields) next() bool {
 		return false
 	}
 	f.rest = f.rest[n:]
-	f.number, f.typ = number, typ
+	f.number, f.typ = int(number), typ
 	switch typ {
 	case protowire.VarintType:
 		f.value, n = protowire.ConsumeVarint(f.rest)

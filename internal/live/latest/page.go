@@ -58,15 +58,7 @@ func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // negotiate chooses a format as Prometheus' own handlers do, protobuf aside: values are
 // kept as text.
 func negotiate(h http.Header) expfmt.Format {
-	var texts []string
-	for _, accept := range h.Values("Accept") {
-		for part := range strings.SplitSeq(accept, ",") {
-			if !strings.Contains(part, "protobuf") {
-				texts = append(texts, part)
-			}
-		}
-	}
-	return expfmt.NegotiateIncludingOpenMetrics(http.Header{"Accept": {strings.Join(texts, ",")}})
+	return expfmt.NegotiateAccept(h, expfmt.FmtOpenMetrics_1_0_0, expfmt.FmtOpenMetrics_0_0_1, expfmt.FmtText)
 }
 
 // write makes the page.
