@@ -137,8 +137,12 @@ func resolveDevice(ctx context.Context, text string) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(addrs[0].Unmap(), uint16(port)), nil
 }
 
-// SNMPWalk prints what a device has below root: a table, or a line of JSON for each
-// variable while they come. What was read before a fault is printed too.
+// rowsTogether is how many rows of a walk share the widths of their columns and are
+// printed together: a device that does not end is not to fill the memory.
+const rowsTogether = 5000
+
+// SNMPWalk prints what a device has below root: a table, 5,000 rows at a time, or a line
+// of JSON for each variable while they come. What was read before a fault is printed too.
 func SNMPWalk(ctx context.Context, e *cli.Env, o SNMPOptions, root string) error {
 	root, err := snmp.ParseOID(root)
 	if err != nil {
@@ -157,7 +161,13 @@ func SNMPWalk(ctx context.Context, e *cli.Env, o SNMPOptions, root string) error
 	progress := cli.NewProgress(e.Stderr, e.Now)
 	err = c.Walk(ctx, root, func(v snmp.Variable) error {
 		if !o.JSON {
-			progress.Count("walking "+o.Host, uint64(out.table.Len()+1), 0)
+			progress.Count("walking "+o.Host, uint64(out.count+1), 0)
+		}
+		if out.table.Len() == rowsTogether {
+			progress.Done()
+			if err := out.flush(); err != nil {
+				return err
+			}
 		}
 		return out.print(v)
 	})
@@ -213,6 +223,7 @@ type variablePrinter struct {
 	table *cli.Table
 	names *mib.Names // nil has none
 	count int
+	begun bool // the heading was printed
 }
 
 func newVariableTable() *cli.Table { return cli.NewTable("OID", "TYPE", "VALUE") }
@@ -261,7 +272,22 @@ func (p *variablePrinter) finish() error {
 	if p.json || p.table.Len() == 0 {
 		return nil
 	}
-	return p.table.Write(p.e.Stdout)
+	return p.flush()
+}
+
+// flush prints the rows that there are, the first time with their heading.
+func (p *variablePrinter) flush() error {
+	lines := p.table.Lines()
+	if p.begun {
+		lines = lines[1:]
+	}
+	p.begun, p.table = true, newVariableTable()
+	for _, line := range lines {
+		if _, err := fmt.Fprintln(p.e.Stdout, line); err != nil {
+			return fmt.Errorf("print variables: %w", err)
+		}
+	}
+	return nil
 }
 
 // advise adds to an error what to do next.

@@ -169,3 +169,23 @@ func TestSNMPProbe(t *testing.T) {
 		}
 	}
 }
+
+// TestSNMPWalkPrintsWhileItComes: rows of a long table leave the memory in blocks, under
+// one heading.
+func TestSNMPWalkPrintsWhileItComes(t *testing.T) {
+	t.Parallel()
+	out := variablePrinter{table: newVariableTable()}
+	var b bytes.Buffer
+	out.e = &cli.Env{Stdout: &b}
+	for _, oid := range []string{"1.3.6.1.1", "1.3.6.1.2"} {
+		if err := errors.Join(out.print(snmp.Variable{OID: oid, Type: snmp.Null}), out.flush()); err != nil {
+			t.Fatal(err)
+		}
+		if out.table.Len() != 0 {
+			t.Errorf("%d rows are kept after they were printed", out.table.Len())
+		}
+	}
+	if got := b.String(); strings.Count(got, "OID") != 1 || strings.Count(got, "1.3.6.1.") != 2 || out.finish() != nil {
+		t.Errorf("printed %s", got)
+	}
+}

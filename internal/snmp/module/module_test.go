@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -287,5 +288,41 @@ func TestFolder(t *testing.T) {
 	}
 	if _, err := module.Load(filepath.Join(folder, "absent")); err != nil {
 		t.Errorf("a folder that does not exist: %v", err)
+	}
+}
+
+// endless is a device of which no table ends.
+type endless struct{ snmp.Getter }
+
+func (endless) Walk(_ context.Context, root string, each func(snmp.Variable) error) error {
+	for i := 1; ; i++ {
+		if err := each(snmp.Variable{OID: root + "." + strconv.Itoa(i), Type: snmp.Integer, Value: int64(1)}); err != nil {
+			return err
+		}
+	}
+}
+
+// TestTablesWithoutEndAreBounded: what all tables of a device keep has a bound too, and
+// once it is met nothing more is asked.
+func TestTablesWithoutEndAreBounded(t *testing.T) {
+	t.Parallel()
+	set, err := module.BuiltIn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	modules, err := set.Named("system", "if-mib", "entity", "ucd-snmp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables, err := module.Walk(t.Context(), endless{snmptest.Load(t, "")}, modules, module.Options{})
+	if !errors.Is(err, module.ErrFull) {
+		t.Errorf("a device without end: %v", err)
+	}
+	cells := 0
+	for _, rows := range tables.All() {
+		cells += len(rows.List) * len(rows.Columns)
+	}
+	if cells == 0 || cells > 1<<20+1000 {
+		t.Errorf("%d values are kept", cells)
 	}
 }

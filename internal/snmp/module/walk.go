@@ -14,6 +14,8 @@ import (
 const (
 	// MaxRows is how many rows of one table are kept, unless Options say otherwise.
 	MaxRows = 65_536
+	// maxCells is how many values of all tables together are kept, known or not.
+	maxCells = 1 << 20
 	// getAtOnce is how many scalars one request asks for. Weak agents refuse more
 	// (tooBig), and some of them do not even say so.
 	getAtOnce = 12
@@ -63,6 +65,7 @@ type walk struct {
 	options Options
 	tables  *Tables
 	silent  int // tables in a row that failed without any answer
+	cells   int // that tables have room for
 }
 
 // failed notes why something is not whole. It returns an error where nothing more is to
@@ -72,6 +75,9 @@ func (w *walk) failed(ctx context.Context, what string, answers int, err error) 
 		return fmt.Errorf("read %s: %w", what, err)
 	}
 	w.tables.Incomplete = append(w.tables.Incomplete, fmt.Sprintf("%s: %v", what, err))
+	if errors.Is(err, ErrFull) {
+		return fmt.Errorf("read %s: %w", what, err)
+	}
 	if answers > 0 {
 		w.silent = 0
 		return nil
@@ -126,6 +132,10 @@ func (w *walk) groups(ctx context.Context, m *Module) error {
 }
 
 var errTooMany = errors.New("more rows than are kept")
+
+// ErrFull is a device of which all tables together have more values than are kept; nothing
+// more is read of it.
+var ErrFull = errors.New("more values than are kept of one device")
 
 // table walks the columns of a table: those that are always wanted, then those that
 // are wanted where another lacks values.
@@ -200,6 +210,10 @@ func (w *walk) take(rows *Rows, column int, root string, v snmp.Variable) error 
 		if err != nil {
 			w.tables.LeftOut++
 			return nil //nolint:nilerr // counted; the rows behind it are wanted
+		}
+		if w.cells += len(rows.Columns); w.cells > maxCells {
+			w.tables.LeftOut++
+			return ErrFull
 		}
 		row := rows.row(index, w.options.MaxRows)
 		if row == nil {
