@@ -131,7 +131,7 @@ func (r *replay) run(ctx context.Context, path string) (err error) {
 	if err := r.openGeo(); err != nil {
 		return err
 	}
-	source, err := capture.OpenFile(path)
+	source, err := openCapture(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -161,6 +161,9 @@ func (r *replay) run(ctx context.Context, path string) (err error) {
 	l := lane.New(o)
 	began := r.env.Now()
 	readErr := l.Run(ctx)
+	if ctx.Err() != nil { // or the pipe says so, as the file's damage
+		readErr = fmt.Errorf("capture: %w", ctx.Err())
+	}
 	if r.publish {
 		progress.Done()
 		return r.published(ctx, l, source.Stats(), size, readErr, began)

@@ -159,7 +159,21 @@ func (s *scanCommand) scan(ctx context.Context, args []string) error {
 		return err
 	}
 	s.summary()
+	s.noteTooWide(plan.Targets.TooWide())
 	return s.err
+}
+
+// noteTooWide says of subnets in which nothing was found that most of their addresses were
+// not asked, which "0 hosts" alone would hide.
+func (s *scanCommand) noteTooWide(targets scan.Targets) {
+	for _, d := range s.devices {
+		if ip, err := netip.ParseAddr(d.IP); err == nil && targets.Contains(ip) {
+			return
+		}
+	}
+	if !targets.Empty() {
+		fmt.Fprintf(s.env.Stderr, "note: %s is too wide to ask each address: only nodes on a segment of this host are asked there, and none answered; name addresses, or subnets of at most 65536\n", targets)
+	}
 }
 
 func (s *scanCommand) plan(ctx context.Context, args []string) (scan.Plan, error) {

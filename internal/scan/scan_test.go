@@ -234,3 +234,11 @@ func TestHoursWait(t *testing.T) {
 		}
 	})
 }
+
+func TestTooWide(t *testing.T) {
+	t.Parallel()
+	all, err := ParseTargets("10.0.0.0/8", "2001:db8::/64", "fd00::/120")
+	if got := all.TooWide().String(); err != nil || got != "2001:db8::/64" {
+		t.Errorf("too wide: %s, %v", got, err)
+	}
+}

@@ -295,6 +295,18 @@ func (p *Plan) sweptCount() uint64 {
 	return one.Count()
 }
 
+// TooWide are those of the targets that are not swept, since they are subnets of IPv6
+// with too many addresses: there the nodes of segments of this host are asked together.
+func (t Targets) TooWide() Targets {
+	var out []Range
+	for _, r := range t.ranges {
+		if wide(r) {
+			out = append(out, r)
+		}
+	}
+	return Targets{out}
+}
+
 // wide says whether a range is one of IPv6 that nobody can sweep.
 func wide(r Range) bool { return r.First.Is6() && r.count() > defaultMost }
 

@@ -255,7 +255,11 @@ func (d *device) portName(t *trap) string {
 
 // describe is a line for people, and how bad it is.
 func (t *trap) describe(who, port string) (string, pb.Severity) {
-	port = cmp.Or(port, t.value(oidIfName), t.value(oidIfDescr), "interface "+t.value(oidIfIndex))
+	numbered := "an interface" // RFC 2863 has its number in the trap; not all devices do
+	if index := t.value(oidIfIndex); index != "" {
+		numbered = "interface " + index
+	}
+	port = cmp.Or(port, t.value(oidIfName), t.value(oidIfDescr), numbered)
 	switch t.name {
 	case trapLinkDown:
 		return port + " of " + who + " is down, it says", pb.Severity_SEVERITY_LOW

@@ -215,3 +215,11 @@ func TestKeys(t *testing.T) {
 		}
 	}
 }
+
+// TestTrapWithoutAnInterface: not every device says which interface it speaks of.
+func TestTrapWithoutAnInterface(t *testing.T) {
+	t.Parallel()
+	if got, _ := (&trap{name: trapLinkDown}).describe("sw1", ""); got != "an interface of sw1 is down, it says" {
+		t.Errorf("told as %q", got)
+	}
+}

@@ -182,13 +182,29 @@ func (r *Receiver) datagram(from netip.Addr, b []byte, now time.Time, tell func(
 	switch {
 	case !r.allows(from):
 		r.stats.Refused++
-		r.refuse(from, now)
+		if holdsFlows(b) {
+			r.refuse(from, now)
+		}
 		return
 	case !r.spend(from, now.UnixNano()):
 		r.stats.Limited++
 		return
 	}
 	_ = r.collector.Datagram(from, b, now.UnixNano(), func(x *Record) { r.joiner.Add(x, tell) }) // It is counted.
+}
+
+// holdsFlows tells by the version whether a datagram claims to hold flows. Who sends
+// something else, as a scan of ports does, is no exporter that somebody forgot to allow.
+func holdsFlows(b []byte) bool {
+	if len(b) < 4 {
+		return false
+	}
+	switch version := be16(b); version {
+	case 0:
+		return be16(b[2:]) == 5
+	default:
+		return version == 5 || version == 9 || version == 10
+	}
 }
 
 func (r *Receiver) allows(from netip.Addr) bool {

@@ -148,3 +148,31 @@ func TestEvent(t *testing.T) {
 		t.Errorf("%v", ev)
 	}
 }
+
+// TestWhoIsTakenForAnExporter: a scan of ports is refused, and not named as an exporter
+// that might be allowed.
+func TestWhoIsTakenForAnExporter(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		datagram []byte
+		named    bool
+	}{
+		"empty":     {nil, false},
+		"short":     {[]byte{0, 5, 0}, false},
+		"scan":      {[]byte("GET / HTTP/1.0\r\n\r\n"), false},
+		"zeros":     {make([]byte, 64), false},
+		"NetFlow 5": {[]byte{0, 5, 0, 1}, true},
+		"NetFlow 9": {[]byte{0, 9, 0, 1}, true},
+		"IPFIX":     {[]byte{0, 10, 0, 16}, true},
+		"sFlow 5":   {[]byte{0, 0, 0, 5}, true},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		r := collect.NewReceiver(collect.ReceiverOptions{})
+		if err := r.Serve(ctx, &script{datagrams: [][]byte{c.datagram}, end: cancel}, func(*collect.Record) {}); err != nil {
+			t.Fatal(err)
+		}
+		if got := len(r.Refusals()) == 1; got != c.named || r.Stats().Refused != 1 {
+			t.Errorf("%s: named %t, %+v", name, got, r.Stats())
+		}
+	}
+}

@@ -176,3 +176,29 @@ func TestHostile(t *testing.T) {
 		})
 	}
 }
+
+// TestEchoIsNoService: what sends back what it is sent answers every question as that was
+// asked, and is none of the services that would.
+func TestEchoIsNoService(t *testing.T) {
+	t.Parallel()
+	for name, size := range map[string]int{"at once": 64 << 10, "byte by byte": 1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			at := serve(t, func(c net.Conn) {
+				b := make([]byte, size)
+				for {
+					n, err := c.Read(b)
+					if err != nil {
+						return
+					}
+					if _, err := c.Write(b[:n]); err != nil {
+						return
+					}
+				}
+			})
+			if p := look(t, identifier(t), at); p.GetService() != "" || p.GetProduct() != "" {
+				t.Errorf("an echo is told to be %s %s: %v", p.GetService(), p.GetProduct(), p)
+			}
+		})
+	}
+}

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -17,7 +18,18 @@ const (
 	long      = 6 * time.Second        // for a greeting where the protocol has one
 )
 
-var errCut = errors.New("the answer is longer than what is read")
+var (
+	errCut  = errors.New("the answer is longer than what is read")
+	errEcho = errors.New("the answer is the question")
+)
+
+// Of how many bytes of a question on the answer that repeats it is an echo (RFC 862), and
+// how many of it are compared. In all protocols that are asked an answer differs from its
+// question within these, in its kind or length.
+const (
+	leastEcho = 8
+	mostEcho  = 32
+)
 
 // line is a connection of which a bounded number of bytes is read. It is closed when
 // its context ends, so that no peer holds it.
@@ -28,7 +40,9 @@ type line struct {
 	wait   time.Duration // for an answer
 	detach func() bool
 	cut    bool
-	under  *line // what TLS runs over
+	under  *line  // what TLS runs over
+	asked  []byte // the question, as far as the answer has repeated none of it
+	echoed bool   // the peer sends back what it is sent, so nothing of it tells a service
 }
 
 func newLine(ctx context.Context, c net.Conn, wait time.Duration) *line {
@@ -43,7 +57,25 @@ func (l *line) Read(p []byte) (int, error) {
 	}
 	n, err := l.Conn.Read(p[:min(len(p), l.left)])
 	l.left -= n
+	if l.echoes(p[:n]) {
+		return 0, errEcho
+	}
 	return n, err
+}
+
+// echoes notes what of the question came back.
+func (l *line) echoes(heard []byte) bool {
+	if l.echoed || len(l.asked) == 0 || len(heard) == 0 {
+		return l.echoed
+	}
+	n := min(len(heard), len(l.asked))
+	if !bytes.Equal(heard[:n], l.asked[:n]) {
+		l.asked = nil
+		return false
+	}
+	l.asked = l.asked[n:]
+	l.echoed = len(l.asked) == 0
+	return l.echoed
 }
 
 // Close ends the connection.
@@ -68,6 +100,9 @@ func (l *line) hear(wait time.Duration, whole func([]byte) bool) []byte {
 		}
 		n, err := l.Read(chunk[:min(len(chunk), maxAnswer-len(heard))])
 		heard = append(heard, chunk[:n]...)
+		if errors.Is(err, errEcho) {
+			heard = nil
+		}
 		if err != nil || n > 0 && whole != nil && whole(heard) {
 			break
 		}
@@ -91,6 +126,9 @@ func (l *line) say(send []byte, whole func([]byte) bool) []byte {
 func (l *line) send(b []byte) bool {
 	if l.SetWriteDeadline(time.Now().Add(l.wait)) != nil {
 		return false
+	}
+	if l.asked = nil; len(b) >= leastEcho {
+		l.asked = b[:min(len(b), mostEcho)]
 	}
 	_, err := l.Write(b)
 	return err == nil
