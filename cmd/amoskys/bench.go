@@ -243,7 +243,8 @@ func newBenchPipeline(env *cli.Env) *cobra.Command {
 		Short: "Measure what the whole system costs at a set rate, from publishing to the store and a live page",
 		Long: "Starts hub, store with its engine and dashboard in a home of their own on free ports of the loopback, publishes\n" +
 			"recorded events at --rate over mutual TLS, each agent with a certificate of its own, while a live page follows all\n" +
-			"events. At the end it waits for the store and counts: each acknowledged event is to be stored once.",
+			"events. At the end it waits for the store and counts: each acknowledged event is to be stored once,\n" +
+			"but the readings that their agents mark as ones for the metrics alone.",
 		Example: "  amoskys bench pipeline --duration 1m\n  amoskys bench pipeline --rate 20000 --duration 10m --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

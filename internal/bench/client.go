@@ -15,10 +15,12 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/amoskys/amoskys/internal/bench/corpus"
 	"github.com/amoskys/amoskys/internal/codec"
 	"github.com/amoskys/amoskys/internal/dial"
+	"github.com/amoskys/amoskys/internal/event"
 	"github.com/amoskys/amoskys/internal/identity"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
@@ -44,6 +46,7 @@ type client struct {
 	host     string
 
 	acked   atomic.Uint64 // events, in all
+	thinned atomic.Uint64 // of them readings that no store keeps; counted where there is a schedule
 	next    atomic.Uint64 // offset behind the newest of them
 	retried atomic.Uint64 // batches the hub did not take
 	latency histogram     // of acks while measuring; the reading goroutine's
@@ -102,8 +105,27 @@ func (c *client) fill(r *request, sequence uint64) {
 	default:
 		c.fields = c.load.Append(c.fields[:0], c.o.Batch, time.Now())
 		r.body = appendBody(r.body[:0], c.fields, c.o.Codec)
+		if c.schedule != nil {
+			r.thinned = countThinned(c.fields)
+		}
 	}
 	r.prepare(&c.producer, sequence, c.o.Codec)
+}
+
+// countThinned counts the readings of a batch that the store leaves out.
+func countThinned(fields []byte) (n uint64) {
+	for len(fields) > 0 {
+		_, _, tag := protowire.ConsumeTag(fields)
+		one, size := protowire.ConsumeBytes(fields[max(tag, 0):])
+		if tag < 0 || size < 0 {
+			return n
+		}
+		if _, thinned := event.ThinnedReading(one); thinned {
+			n++
+		}
+		fields = fields[tag+size:]
+	}
+	return n
 }
 
 // answered counts one ack.
@@ -207,6 +229,7 @@ func (c *client) receive(stream grpc.ClientStream, free chan<- *request, sent <-
 		case a.status != pb.PublishAck_STATUS_OK || a.refused || a.accepted != uint64(r.events):
 			return fmt.Errorf("%s: the hub stored %d of %d events: %+v", c.name, a.accepted, r.events, a) //nolint:err113 // not for deciding on
 		default:
+			c.thinned.Add(r.thinned)
 			c.answered(r.sentAt, a.accepted, a.first+a.accepted)
 		}
 		free <- r

@@ -51,8 +51,10 @@ type request struct {
 	header []byte
 	body   []byte // event fields, or packed, with what comes behind them
 	events int
-	sentAt time.Time
-	frame  frame
+	// thinned are the readings among them that the store leaves out.
+	thinned uint64
+	sentAt  time.Time
+	frame   frame
 }
 
 // Field numbers of PublishRequest.

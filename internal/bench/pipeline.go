@@ -57,7 +57,7 @@ func (o *PipelineOptions) Check() error {
 
 // RunPipeline runs hub, store with its engine and dashboard in a home of their own,
 // publishes recorded events at a rate while somebody watches all of them, and tells what
-// that costs and whether each acknowledged event is stored.
+// that costs and whether each acknowledged event is stored but readings that are thinned.
 func RunPipeline(ctx context.Context, o PipelineOptions) (_ *PipelineResult, err error) {
 	if err := o.Check(); err != nil {
 		return nil, err
@@ -242,12 +242,14 @@ func (p *pipeline) compare(ctx context.Context, r *PipelineResult) error {
 		return err
 	}
 	for _, c := range p.clients {
-		n := stored[c.host]
+		n, thinned := stored[c.host], c.thinned.Load()
 		r.Stored += n
-		if got := c.acked.Load(); n != got {
-			r.Unequal = append(r.Unequal, fmt.Sprintf("%s: %d acknowledged, %d stored", c.host, got, n))
+		r.Thinned += thinned
+		if got := c.acked.Load() - thinned; n != got {
+			r.Unequal = append(r.Unequal, fmt.Sprintf("%s: %d to be stored, %d stored", c.host, got, n))
 		}
 	}
+	r.StoreBytes = folderBytes(p.system.home.Path("data/store/engine"))
 	return nil
 }
 

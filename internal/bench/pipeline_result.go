@@ -38,10 +38,14 @@ type PipelineResult struct {
 	CPUPerEventMicros    map[string]float64 `json:"cpu_us_per_event"`
 	CPUPerEventAllMicros float64            `json:"cpu_us_per_event_all"`
 	RetriedBatches       uint64             `json:"retried_batches"`
-	// Acknowledged and Stored are of the whole run; Unequal names hosts that differ.
-	Acknowledged uint64   `json:"acknowledged"`
-	Stored       uint64   `json:"stored"`
-	Unequal      []string `json:"unequal,omitempty"`
+	// Acknowledged, Stored and Thinned, the readings that the store leaves out, are of the
+	// whole run; Unequal names hosts that differ.
+	Acknowledged uint64 `json:"acknowledged"`
+	Stored       uint64 `json:"stored"`
+	Thinned      uint64 `json:"thinned"`
+	// StoreBytes are those of the engine's files at the end, before they are merged further.
+	StoreBytes int64    `json:"store_bytes"`
+	Unequal    []string `json:"unequal,omitempty"`
 }
 
 // Lag holds quantiles in seconds.
@@ -64,12 +68,13 @@ type LiveResult struct {
 // ErrUnequal says that not all that was acknowledged is stored, or more.
 var ErrUnequal = errors.New("what is stored is not what was acknowledged")
 
-// Equal returns ErrUnequal unless each acknowledged event is stored, once.
+// Equal returns ErrUnequal unless each acknowledged event is stored, once, but readings
+// that are thinned.
 func (r *PipelineResult) Equal() error {
-	if len(r.Unequal) == 0 && r.Stored == r.Acknowledged {
+	if len(r.Unequal) == 0 && r.Stored+r.Thinned == r.Acknowledged {
 		return nil
 	}
-	return fmt.Errorf("%w: %d stored, %d acknowledged; %s", ErrUnequal, r.Stored, r.Acknowledged, strings.Join(r.Unequal, "; "))
+	return fmt.Errorf("%w: %d stored and %d thinned, %d acknowledged; %s", ErrUnequal, r.Stored, r.Thinned, r.Acknowledged, strings.Join(r.Unequal, "; "))
 }
 
 // noteCPU notes what was used for so many events.
@@ -94,7 +99,8 @@ func (r *PipelineResult) Write(w io.Writer) error {
 	t.Row("a live page", fmt.Sprintf("%.0f events/s shown, which stand for %.0f", r.Live.ShownPerSecond, r.Live.CamePerSecond))
 	t.Row("memory", cli.Bytes(r.PSSBytes)+" of all processes together (PSS, at most)")
 	t.Row("cpu", fmt.Sprintf("%.1f us an event, of all on %d processors", r.CPUPerEventAllMicros, r.CPUs))
-	t.Row("stored", fmt.Sprintf("%d of %d acknowledged", r.Stored, r.Acknowledged))
+	t.Row("stored", fmt.Sprintf("%d and %d thinned readings of %d acknowledged", r.Stored, r.Thinned, r.Acknowledged))
+	t.Row("store's files", fmt.Sprintf("%s, %.0f bytes for each acknowledged event", cli.Bytes(r.StoreBytes), float64(r.StoreBytes)/float64(max(r.Acknowledged, 1))))
 	if err := t.Write(w); err != nil {
 		return err
 	}

@@ -34,6 +34,7 @@ type EventsAnswer struct {
 	NextBefore *uint64 `json:"next_before" nullable:"true" doc:"The value of before for the next page; null on the last. next_page is quicker."`
 	NextPage   string  `json:"next_page" doc:"The value of page for the next page, with all else as it was; empty on the last."`
 	Lacks      []Lack  `json:"lacks" nullable:"false" doc:"What this answer does not have; none: it is complete."`
+	Thinned    bool    `json:"thinned" doc:"Readings may match and are thinned there: of each thing that is read the store has one every few minutes, and the metrics have all."`
 }
 
 // TransformSchema tells huma, which has no tag for it, that the histogram may be
@@ -74,6 +75,8 @@ type EventAnswer struct {
 	Related []Event        `json:"related" nullable:"false" doc:"Events of the same process or flow, newest first."`
 	// Entities are what the event leads to.
 	Entities []Entity `json:"entities" nullable:"false" doc:"The things that the event names, such as its process, its flow and its device."`
+	// FromLog is set where the store left the event out.
+	FromLog bool `json:"from_log" doc:"The store does not keep the event, such as a reading between two that are kept: the hub's log has it still. Nothing of what surrounds it is told."`
 }
 
 // Entity is one thing that an event names, and where to find more about it.
@@ -137,6 +140,7 @@ func (s *Server) searchEvents(ctx context.Context, in *eventsInput) (*EventsAnsw
 		Events: newEvents(found.GetEvents()), Total: found.GetTotal(), Scanned: found.GetScanned(),
 		TookMS: tookMS(found.GetTook()), Facets: []Facet{}, Store: newStoreStatus(found.GetStore()),
 		CompleteTo: found.GetCompleteToOffset(), NextPage: found.GetNextPage(), Lacks: newLacks(found.GetLacks()),
+		Thinned: found.GetThinned(),
 	}
 	if h := found.GetHistogram(); h != nil {
 		a.Histogram = &Histogram{h.GetStart().AsTime(), h.GetStep().AsDuration().Seconds(), append([]uint64{}, h.GetCounts()...)}
@@ -236,7 +240,13 @@ func unitsOf(text string) int { return len(utf16.Encode([]rune(text))) }
 func (s *Server) oneEvent(ctx context.Context, in *eventInput) (*EventAnswer, error) {
 	ctx, cancel := s.hub.call(ctx)
 	defer cancel()
+	fromLog := false
 	found, err := s.stored().Event(ctx, &pb.EventRequest{Offset: in.Offset, Neighbours: in.Neighbours})
+	if status.Code(err) == codes.NotFound {
+		if logged := s.readingOfLog(ctx, in.Offset); logged != nil {
+			found, err, fromLog = &pb.EventResponse{Event: logged}, nil, true
+		}
+	}
 	if err != nil {
 		return nil, s.storeProblem(err)
 	}
@@ -247,6 +257,6 @@ func (s *Server) oneEvent(ctx context.Context, in *eventInput) (*EventAnswer, er
 	return &EventAnswer{
 		Event: newEvent(found.GetEvent()), Raw: raw, Before: newEvents(found.GetBefore()),
 		After: newEvents(found.GetAfter()), Related: newEvents(found.GetRelated()),
-		Entities: entitiesOf(found.GetEvent()),
+		Entities: entitiesOf(found.GetEvent()), FromLog: fromLog,
 	}, nil
 }

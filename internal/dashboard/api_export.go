@@ -80,7 +80,7 @@ func (s *Server) exportEvents(ctx context.Context, in *exportInput) (*huma.Strea
 		defer end()
 		hc.SetHeader("Content-Type", exportTypes[in.Format])
 		hc.SetHeader("Content-Disposition", fmt.Sprintf("attachment; filename=%q", name))
-		hc.SetHeader("Trailer", "Export-State, Export-Events, Export-Lacks")
+		hc.SetHeader("Trailer", "Export-State, Export-Events, Export-Lacks, Export-Thinned")
 		if n := first.GetExpected(); n > 0 {
 			hc.SetHeader("Export-Expected", strconv.FormatUint(n, 10))
 		}
@@ -133,7 +133,7 @@ func (s *Server) relayExport(
 		}
 		if part.GetDone() {
 			if errors.Join(out.end(), flush()) == nil {
-				endExport(w, events, lacks)
+				endExport(w, events, lacks, part.GetThinned())
 			}
 			return
 		}

@@ -12,6 +12,8 @@ import (
 type FieldsAnswer struct {
 	Fields []FieldInfo `json:"fields" nullable:"false"`
 	Lacks  []Lack      `json:"lacks" nullable:"false" doc:"What was not counted; none where nothing was."`
+	// Thinned is as in FieldValues.
+	Thinned bool `json:"thinned" doc:"Readings may be among the events counted, and are thinned there: the metrics have all."`
 }
 
 // FieldInfo describes one field.
@@ -27,7 +29,8 @@ type FieldInfo struct {
 type FieldValues struct {
 	Facet
 
-	Lacks []Lack `json:"lacks" nullable:"false"`
+	Lacks   []Lack `json:"lacks" nullable:"false"`
+	Thinned bool   `json:"thinned" doc:"Readings may be among the events counted, and are thinned there: the metrics have all."`
 }
 
 type fieldsInput struct {
@@ -68,7 +71,7 @@ func (s *Server) fields(ctx context.Context, in *fieldsInput) (FieldsAnswer, err
 	for _, f := range fieldList() {
 		known[f.Name] = f
 	}
-	a := FieldsAnswer{Fields: []FieldInfo{}, Lacks: newLacks(found.GetLacks())}
+	a := FieldsAnswer{Fields: []FieldInfo{}, Lacks: newLacks(found.GetLacks()), Thinned: found.GetThinned()}
 	for _, each := range found.GetFields() {
 		f, ok := known[each.GetValue()]
 		if !ok { // an entry of a map, such as labels.site
@@ -116,7 +119,7 @@ func (s *Server) fieldValues(ctx context.Context, in *fieldValuesInput) (FieldVa
 	if err != nil {
 		return FieldValues{}, s.storeProblem(err)
 	}
-	a := FieldValues{Facet: newFacet(found.GetFacet()), Lacks: newLacks(found.GetLacks())}
+	a := FieldValues{Facet: newFacet(found.GetFacet()), Lacks: newLacks(found.GetLacks()), Thinned: found.GetThinned()}
 	if a.Field == "" {
 		a.Field = in.Name
 	}

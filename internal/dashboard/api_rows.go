@@ -20,6 +20,7 @@ type RowsAnswer struct {
 	// CompleteTo is what the rows are made of.
 	CompleteTo uint64 `json:"complete_to_offset" doc:"Everything before this offset was looked at."`
 	Lacks      []Lack `json:"lacks" nullable:"false" doc:"What this answer does not have; none: it is complete."`
+	Thinned    bool   `json:"thinned" doc:"Readings may be among the events looked at, and are thinned there: the metrics have all."`
 }
 
 type rowsInput struct {
@@ -110,6 +111,7 @@ func (t *table) take(part *pb.RowsResponse) bool {
 	if part.GetTook() != nil {
 		t.answer.TookMS = tookMS(part.GetTook())
 	}
+	t.answer.Thinned = t.answer.Thinned || part.GetThinned()
 	t.answer.CompleteTo = max(t.answer.CompleteTo, part.GetCompleteToOffset())
 	return len(t.answer.Columns) <= maxRowColumns && t.bytes <= maxRowBytes
 }

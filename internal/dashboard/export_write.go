@@ -16,7 +16,7 @@ import (
 )
 
 // endExport says in trailers that an export is whole.
-func endExport(w http.ResponseWriter, events uint64, lacks []Lack) {
+func endExport(w http.ResponseWriter, events uint64, lacks []Lack, thinned bool) {
 	text, err := json.Marshal(lacks)
 	if err != nil {
 		text = []byte("[]") // it is texts and numbers, which cannot fail
@@ -25,6 +25,7 @@ func endExport(w http.ResponseWriter, events uint64, lacks []Lack) {
 	h.Set("Export-State", "complete")
 	h.Set("Export-Events", strconv.FormatUint(events, 10))
 	h.Set("Export-Lacks", asciiJSON(text))
+	h.Set("Export-Thinned", strconv.FormatBool(thinned))
 }
 
 // asciiJSON writes JSON so that a header may hold it.

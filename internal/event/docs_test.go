@@ -46,7 +46,7 @@ A type is of two or more words of ` + "`a-z`, `0-9` and `_`" + `, joined by dots
 An event about another host or a device says so: ` + "`observer`" + ` is who saw it, ` + "`host`" + ` or ` + "`about`" + ` whom it is about.
 ` + "`publisher`" + ` is who sent it, filled in from the certificate by whoever reads the log.
 ` + "`metrics_only`" + ` marks a reading between two that are kept: its numbers are in the metrics, and the store leaves the
-event out. It counts in readings alone: ` + "`process.sample`, `snmp.reading`, `metric.*`, `agent.health` and `hub.health`" + `.
+event out ([store.md](store.md#readings)). It counts in readings alone: ` + "`process.sample`, `snmp.reading`, `metric.*`, `agent.health` and `hub.health`" + `.
 [security.md](security.md) says who may send what.
 
 The tables give each attribute's name in queries and results, and its names in ECS and OCSF. A query

@@ -26,6 +26,9 @@ func NewID() (ID, error) {
 // String returns the canonical text form of the id.
 func (id ID) String() string { return uuid.UUID(id).String() }
 
+// Append appends the canonical text form.
+func (id ID) Append(dst []byte) []byte { return appendID(dst, id[:]) }
+
 // IDString returns the canonical text form of an encoded id, or its bytes in
 // hexadecimal when it has another length than a UUID.
 func IDString(id []byte) string {

@@ -17,6 +17,7 @@ import (
 // numbers of fields of the Event that ThinnedReading looks at.
 const (
 	numberID          = 1
+	numberTime        = 2
 	numberType        = 3
 	numberSeverity    = 4
 	numberMetricsOnly = 12
@@ -53,23 +54,30 @@ func ReadingTypes() []string {
 	return []string{TypeProcessSample, TypeSNMPReading, TypeAgentHealth, TypeHubHealth, wordMetrics}
 }
 
-// ThinnedReading reports whether the store leaves an event out that Inspect accepts, and
-// returns its id then: it is marked so, its type and its body are those of one reading,
-// and nothing in it calls for attention. It depends on the event alone, so that a store
-// that is made again leaves out the same ones. It allocates nothing.
-func ThinnedReading(encoded []byte) (id ID, thinned bool) {
-	var typ []byte
+// Thinned is what is to be known of a reading that is left out.
+type Thinned struct {
+	ID ID
+	// UnixNano is its time in nanoseconds since 1970.
+	UnixNano int64
+}
+
+// ThinnedReading reports whether the store leaves an event out that Inspect accepts: it
+// is marked so, its type and its body are those of one reading, and nothing in it calls
+// for attention. It depends on the event alone, so that a store that is made again leaves
+// out the same ones. It allocates nothing.
+func ThinnedReading(encoded []byte) (t Thinned, ok bool) {
+	var typ, at []byte
 	var body protowire.Number
 	var marked, severe bool
 	for b := encoded; len(b) > 0; {
 		num, wire, n := consumeTag(b)
 		if n < 0 {
-			return ID{}, false
+			return t, false
 		}
 		b = b[n:]
 		v, n := consumeValue(num, wire, b)
 		if n < 0 {
-			return ID{}, false
+			return t, false
 		}
 		b = b[n:]
 		// As in the decoder, the last of a field wins, and one of another wire type counts
@@ -83,8 +91,10 @@ func ThinnedReading(encoded []byte) (id ID, thinned bool) {
 			severe = pb.Severity(x) > pb.Severity_SEVERITY_INFORMATIONAL
 		case wire != protowire.BytesType:
 		case num == numberID:
-			id = ID{}
-			copy(id[:], v)
+			t.ID = ID{}
+			copy(t.ID[:], v)
+		case num == numberTime:
+			at = v
 		case num == numberType:
 			typ = v
 		case num >= numberFirstBody && num <= numberLastBody:
@@ -92,9 +102,12 @@ func ThinnedReading(encoded []byte) (id ID, thinned bool) {
 		}
 	}
 	if !marked || severe || body == 0 || body != readingBody(string(typ)) {
-		return ID{}, false
+		return Thinned{}, false
 	}
-	return id, true
+	var seconds, nanos int64
+	takeTime(at, &seconds, &nanos)
+	t.UnixNano = unixNano(seconds, nanos)
+	return t, true
 }
 
 // Slots says which readings of a thing are kept: the first of each slot of this length.

@@ -47,12 +47,12 @@ func TestThinnedReading(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		id, got := event.ThinnedReading(encoded)
+		left, got := event.ThinnedReading(encoded)
 		if got != c.want {
 			t.Errorf("%s: thinned is %v", name, got)
 		}
-		if got && string(id[:]) != string(c.ev.GetId()) {
-			t.Errorf("%s: id is %v", name, id)
+		if got && (string(left.ID[:]) != string(c.ev.GetId()) || left.UnixNano != 1e18) {
+			t.Errorf("%s: it is %v", name, left)
 		}
 	}
 	for _, typ := range event.ReadingTypes() {
@@ -81,7 +81,7 @@ func FuzzThinnedReading(f *testing.F) {
 		f.Add(slices.Concat(b, more))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
-		id, got := event.ThinnedReading(in)
+		left, got := event.ThinnedReading(in)
 		if _, err := event.Inspect(in); err != nil {
 			return
 		}
@@ -93,9 +93,9 @@ func FuzzThinnedReading(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantID, want := event.ThinnedReading(canonical)
-		if got != want || got && id != wantID {
-			t.Fatalf("%x: %v %v, of the decoded event %v %v", in, id, got, wantID, want)
+		wantLeft, want := event.ThinnedReading(canonical)
+		if got != want || got && left.ID != wantLeft.ID {
+			t.Fatalf("%x: %v %v, of the decoded event %v %v", in, left, got, wantLeft, want)
 		}
 		if got && (!ev.GetMetricsOnly() || !event.IsReading(ev.GetType()) || ev.GetSeverity() > pb.Severity_SEVERITY_INFORMATIONAL) {
 			t.Fatalf("%v is left out", ev)

@@ -84,6 +84,7 @@ func (t target) wantsWhole() bool {
 
 // emitWord looks for a word or phrase.
 func (p *parser) emitWord(tg target, s string, pos int) *SyntaxError {
+	p.noteType(tg, s, typeWord)
 	if s == "" {
 		return p.emitEmpty(tg)
 	}
@@ -163,6 +164,7 @@ func (p *parser) emitExists(tg target) *SyntaxError {
 
 // emitPrefix looks for words that begin so.
 func (p *parser) emitPrefix(tg target, s string, pos int) *SyntaxError {
+	p.noteType(tg, s, typeWord)
 	if tg.wantsWhole() {
 		return p.emitGlob(tg, []string{s, ""}, pos)
 	}
@@ -235,6 +237,7 @@ func (p *parser) emitGlob(tg target, parts []string, pos int) *SyntaxError {
 
 // emitExact compares whole values; in a list, that of any element.
 func (p *parser) emitExact(tg target, s string, pos int) *SyntaxError {
+	p.noteType(tg, s, typeWhole)
 	if s == "" && !tg.any() {
 		return p.emitEmpty(tg)
 	}
@@ -290,6 +293,7 @@ func elementIn(values []string) string {
 }
 
 func (p *parser) emitExactPrefix(tg target, s string, pos int) *SyntaxError {
+	p.noteType(tg, s, typeBegins)
 	p.cost.word(p.depth)
 	if isLower(tg.field) {
 		s = strings.ToLower(s)

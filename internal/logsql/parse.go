@@ -33,6 +33,9 @@ type parser struct {
 	// counted says that a pipe came that gives out few rows: filters behind it read little.
 	counted bool
 	cost    cost
+	// types are what the type of an event must be for the query to find it, as far as
+	// terms at the top say so.
+	types []typeTerm
 }
 
 func newParser(text string) *parser { return &parser{lexer: lexer{text: text}} }

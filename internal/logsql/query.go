@@ -28,6 +28,7 @@ type Query struct {
 	subquery bool
 	costly   string
 	sieve    string
+	types    []typeTerm
 }
 
 // Parse reads a query. An empty one matches all. The error is a *SyntaxError.
@@ -44,7 +45,7 @@ func Parse(text string) (*Query, error) {
 	}
 	q := &Query{
 		text: text, engine: p.out.engine.String(), live: p.out.live.String(),
-		pipes: p.piped, subquery: p.subquery, costly: p.costly(), sieve: p.sieve(),
+		pipes: p.piped, subquery: p.subquery, costly: p.costly(), sieve: p.sieve(), types: p.typeTerms(),
 	}
 	if _, err := logstorage.ParseQuery(q.engine); err != nil {
 		return nil, p.engineFault(err)

@@ -45,6 +45,7 @@ type Agent struct {
 	looking sync.Mutex // held for a whole look; guards what follows
 	before  string     // state at the last look, "" before the first
 	told    time.Time  // of the last event
+	slot    event.Slot
 }
 
 var _ agent.Agent = (*Agent)(nil)
@@ -160,6 +161,8 @@ func (a *Agent) look(ctx context.Context, asked bool) (measurement, error) {
 		Type: event.TypeHubHealth, Time: timestamppb.New(m.at), Severity: m.severity(),
 		Body: &pb.Event_HubHealth{HubHealth: m.message(a.cfg.addr())},
 	}
+	kept := event.Slots(a.cfg.EventIntervalSeconds*float64(time.Second)).Keep(&a.slot, a.cfg.addr(), m.at)
+	ev.MetricsOnly = !kept && !asked && !changed && m.state() == "ok"
 	return m, a.o.Publisher.Publish(ctx, ev)
 }
 

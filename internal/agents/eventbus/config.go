@@ -34,6 +34,8 @@ type Monitoring struct {
 	KeyFile           string  `yaml:"key_file"`
 	CACert            string  `yaml:"ca_cert"`
 	TimeoutSeconds    float64 `yaml:"timeout_seconds"`
+	// EventIntervalSeconds is how often a look is kept as an event; 0 keeps all.
+	EventIntervalSeconds float64 `yaml:"event_interval_seconds"`
 }
 
 // DefaultConfig returns the configuration that applies where the file is silent.
@@ -43,7 +45,7 @@ func DefaultConfig() Config {
 		Monitoring: Monitoring{
 			EventbusHost: "localhost", EventbusPort: 5000, MetricsExportHost: "127.0.0.1", MetricsExportPort: 9091,
 			TLSEnabled: true, CertFile: "certs/client.crt", KeyFile: "certs/client.key", CACert: "certs/ca.crt",
-			TimeoutSeconds: 5,
+			TimeoutSeconds: 5, EventIntervalSeconds: 300,
 		},
 	}
 }
@@ -63,6 +65,7 @@ func (c *Config) Validate(v *config.Check) {
 		m.Add("metrics_export_port", "is the same as http.port")
 	}
 	m.RangeFloat("timeout_seconds", c.Monitoring.TimeoutSeconds, 0.1, 300)
+	m.RangeFloat("event_interval_seconds", c.Monitoring.EventIntervalSeconds, 0, 86400)
 	if !c.Monitoring.TLSEnabled {
 		if !obs.IsLoopback(c.Monitoring.EventbusHost) {
 			m.Add("tls_enabled", "may be false only for a hub on this machine")

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/amoskys/amoskys/internal/agent"
+	"github.com/amoskys/amoskys/internal/event"
 	eventreading "github.com/amoskys/amoskys/internal/event/reading"
 	"github.com/amoskys/amoskys/internal/mask"
 	"github.com/amoskys/amoskys/internal/obs"
@@ -170,9 +171,11 @@ func (a *Agent) changes(now time.Time) {
 
 // samples adds a reading of each process that changed since the last one, and of
 // the others every few readings, so that what is shown is never old. A process that is
-// too young for its CPU use to be told waits for the next.
+// too young for its CPU use to be told waits for the next. The first reading of each
+// process, and then one in each slot, is kept as an event; the others are marked.
 func (a *Agent) samples() {
 	first := len(a.events)
+	slots := event.Slots(a.cfg.EventIntervalSeconds * float64(time.Second))
 	for _, p := range a.table.byPID {
 		if !p.watched || !p.known || !p.sampled(a.cfg.SampleRate) {
 			continue
@@ -189,6 +192,7 @@ func (a *Agent) samples() {
 		if len(a.cfg.MonitoredProcesses) > 0 { // all that is told was asked for by name
 			ev.Labels = map[string]string{eventreading.LabelMonitored: "true"}
 		}
+		ev.MetricsOnly = !slots.Keep(&p.slot, p.uid, p.read)
 		a.events = append(a.events, ev)
 	}
 	slices.SortFunc(a.events[first:], func(x, y *pb.Event) int {

@@ -39,6 +39,8 @@ type Monitoring struct {
 	ScanIntervalSeconds float64  `yaml:"scan_interval_seconds"`
 	UnchangedEvery      int      `yaml:"unchanged_every"`
 	MetricsTop          int      `yaml:"metrics_top"`
+	// EventIntervalSeconds is how often a reading of a process is kept as an event; 0 keeps all.
+	EventIntervalSeconds float64 `yaml:"event_interval_seconds"`
 }
 
 // DefaultConfig returns the configuration that applies where the file is silent.
@@ -46,7 +48,7 @@ func DefaultConfig() Config {
 	return Config{
 		Common: agent.DefaultCommon(defaultID, defaultPort, defaultInterval),
 		Monitoring: Monitoring{
-			SampleRate: 1, ScanIntervalSeconds: 1, UnchangedEvery: 12, MetricsTop: 20,
+			SampleRate: 1, ScanIntervalSeconds: 1, UnchangedEvery: 12, MetricsTop: 20, EventIntervalSeconds: 300,
 		},
 	}
 }
@@ -61,6 +63,7 @@ func (c *Config) Validate(v *config.Check) {
 	m.RangeFloat("scan_interval_seconds", c.Monitoring.ScanIntervalSeconds, 0.05, 3600)
 	m.Range("unchanged_every", c.Monitoring.UnchangedEvery, 1, 10000)
 	m.Range("metrics_top", c.Monitoring.MetricsTop, 0, 1000)
+	m.RangeFloat("event_interval_seconds", c.Monitoring.EventIntervalSeconds, 0, 86400)
 	c.Mask.validate(v.Under("mask"))
 }
 

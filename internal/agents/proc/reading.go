@@ -3,6 +3,8 @@ package proc
 import (
 	"math"
 	"time"
+
+	"github.com/amoskys/amoskys/internal/event"
 )
 
 // minMove is the change of resident memory that counts as one, in bytes.
@@ -34,6 +36,7 @@ func (t *table) refresh(c *change) {
 			p = &fresh
 			t.byPID[pid] = p
 			p.image = s.image
+			p.slot = event.Slot{} // the first reading of a program is kept
 			t.update(p, s, now, delay)
 			t.describeAgain(p)
 			c.replaced = append(c.replaced, p)

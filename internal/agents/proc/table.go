@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/amoskys/amoskys/internal/entity"
+	"github.com/amoskys/amoskys/internal/event"
 )
 
 // source is where processes are read from: /proc, or a made-up one in tests. A
@@ -71,7 +72,8 @@ type process struct {
 	left    bool      // its main thread was seen to leave before the others
 	moved   bool      // changed between the last two readings
 	sent    uint64    // reading of the last sample, 0 for none
-	seen    uint64    // scan
+	slot    event.Slot
+	seen    uint64 // scan
 }
 
 // change is what a scan found.

@@ -61,6 +61,8 @@ type Polling struct {
 	InventorySeconds float64 `yaml:"inventory_seconds"` // between two full readings
 	MaxDevices       int     `yaml:"max_devices"`
 	MaxInterfaces    int     `yaml:"max_interfaces"` // of one device
+	// EventIntervalSeconds is how often a reading of a device is kept as an event; 0 keeps all.
+	EventIntervalSeconds float64 `yaml:"event_interval_seconds"`
 }
 
 // Discovery says how subnets are searched.
@@ -108,7 +110,7 @@ func DefaultConfig() Config {
 		},
 		Polling: Polling{
 			TimeoutSeconds: 5, Retries: 2, BatchSize: 10, MaxRepetitions: 25, InventorySeconds: 3600,
-			MaxDevices: 2000, MaxInterfaces: 4096,
+			MaxDevices: 2000, MaxInterfaces: 4096, EventIntervalSeconds: 300,
 		},
 		Discovery: Discovery{IntervalSeconds: 3600, RatePerSecond: 50, TimeoutSeconds: 2, Retries: 1, MaxAddresses: 65536},
 		Traps:     Traps{Listen: ":1162", Allow: []string{}, RatePerSecond: 20},
@@ -148,6 +150,7 @@ func (p *Polling) validate(v *config.Check) {
 	v.Range("max_repetitions", p.MaxRepetitions, 1, 1000)
 	v.RangeFloat("inventory_seconds", p.InventorySeconds, 1, 7*86400)
 	v.Range("max_devices", p.MaxDevices, 1, 100_000)
+	v.RangeFloat("event_interval_seconds", p.EventIntervalSeconds, 0, 86400)
 	v.Range("max_interfaces", p.MaxInterfaces, 1, 65536)
 }
 

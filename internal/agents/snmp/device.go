@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/amoskys/amoskys/internal/entity"
+	"github.com/amoskys/amoskys/internal/event"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/snmp"
 )
@@ -26,14 +27,15 @@ type device struct {
 	mu sync.Mutex // guards what follows
 	kept
 	failures  int
-	fault     string    // of the last poll; empty when it was well
-	barred    bool      // the last poll failed since the device refused the credential
-	next      time.Time // when it is polled
-	inventory time.Time // when it was read whole
-	placed    time.Time // when its forwarding table was read
-	bridges   bool      // it had one, or addresses
-	asked     time.Time // when other credentials were tried
-	readAt    time.Time // of ports
+	slot      event.Slot // of the last reading that is kept as an event
+	fault     string     // of the last poll; empty when it was well
+	barred    bool       // the last poll failed since the device refused the credential
+	next      time.Time  // when it is polled
+	inventory time.Time  // when it was read whole
+	placed    time.Time  // when its forwarding table was read
+	bridges   bool       // it had one, or addresses
+	asked     time.Time  // when other credentials were tried
+	readAt    time.Time  // of ports
 	took      time.Duration
 	ports     []port
 	reading   *pb.SnmpReading // the newest, without interfaces

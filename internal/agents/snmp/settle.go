@@ -52,7 +52,10 @@ func (a *Agent) settle(d *device, r result, began, now time.Time) []*pb.Event {
 		d.inventory, d.plan = now, r.survey.plan
 		events = append(events, a.inventory(d, &r, now)...)
 	}
-	events = append(events, readingEvent(d, &r))
+	reading := readingEvent(d, &r)
+	kept := event.Slots(a.cfg.Polling.EventIntervalSeconds*float64(time.Second)).Keep(&d.slot, d.UID, now)
+	reading.MetricsOnly = !kept && !r.whole && !fresh && len(changes) == 0
+	events = append(events, reading)
 	events = append(events, changes...)
 	if ev := a.exposed(d, now); ev != nil {
 		events = append(events, ev)

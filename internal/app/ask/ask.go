@@ -53,6 +53,7 @@ type asker struct {
 	since, until *timestamppb.Timestamp
 	progress     *cli.Progress
 	lacks        []*pb.Lack
+	thinned      bool
 	shown        uint64
 	more         bool // match than were asked for
 }
@@ -102,6 +103,7 @@ func Run(ctx context.Context, e *cli.Env, o Options) error {
 		a.tellRange(q)
 	}
 	a.tellLacks()
+	a.tellThinned()
 	return err
 }
 
@@ -229,7 +231,7 @@ func (a *asker) count(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.lacks = found.GetLacks()
+	a.lacks, a.thinned = found.GetLacks(), found.GetThinned()
 	a.progress.Done()
 	_, err = fmt.Fprintln(a.e.Stdout, found.GetTotal())
 	return err
@@ -250,7 +252,7 @@ func (a *asker) pages(ctx context.Context, out printer) error {
 			return err
 		}
 		if req.GetPage() == "" {
-			a.lacks = found.GetLacks()
+			a.lacks, a.thinned = found.GetLacks(), found.GetThinned()
 		}
 		if err := a.show(out, found.GetEvents()); err != nil {
 			return err
@@ -300,6 +302,7 @@ func (a *asker) export(ctx context.Context, out printer) error {
 		expected += part.GetExpected()
 		a.progress.Count("events", a.shown, expected)
 		a.lacks = append(a.lacks, part.GetLacks()...)
+		a.thinned = a.thinned || part.GetThinned()
 		if part.GetDone() {
 			return nil
 		}
@@ -339,6 +342,14 @@ func (a *asker) take(ctx context.Context, stream grpc.ServerStreamingClient[pb.R
 		}
 		a.shown += uint64(len(part.GetRows()))
 		a.lacks = append(a.lacks, part.GetLacks()...)
+		a.thinned = a.thinned || part.GetThinned()
+	}
+}
+
+// tellThinned says that the store does not have each reading, and need not.
+func (a *asker) tellThinned() {
+	if a.thinned {
+		fmt.Fprintln(a.e.Stderr, "readings such as process.sample are one every few minutes here: the metrics have all of them")
 	}
 }
 

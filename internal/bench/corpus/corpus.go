@@ -9,11 +9,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/amoskys/amoskys/internal/event"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
@@ -28,9 +30,43 @@ var errRecording = errors.New("recording of events")
 // maxBytes bounds what the recording may unpack to.
 const maxBytes = 64 << 20
 
-// Recorded returns the events as they were recorded, encoded. What is random in their
+// slot is how often the recording agent kept a reading of each process, as agents do
+// where their configuration is silent.
+const slot = event.Slots(5 * time.Minute)
+
+// Recorded returns the events as they were recorded, encoded, with the readings marked
+// that the agents of today mark as ones for the metrics alone. What is random in their
 // ids is left out.
 func Recorded() ([][]byte, error) {
+	events, err := unpack()
+	if err != nil {
+		return nil, err
+	}
+	last := map[string]*event.Slot{}
+	for i, b := range events {
+		ev, err := event.Decode(b)
+		if err != nil {
+			return nil, fmt.Errorf("%w: event %d: %w", errRecording, i, err)
+		}
+		if ev.GetType() != event.TypeProcessSample {
+			continue
+		}
+		uid := ev.GetProcess().GetProcess().GetUid()
+		if last[uid] == nil {
+			last[uid] = &event.Slot{}
+		}
+		if ev.MetricsOnly = !slot.Keep(last[uid], uid, event.Time(ev)); !ev.GetMetricsOnly() {
+			continue
+		}
+		if events[i], err = event.Encode(ev); err != nil {
+			return nil, fmt.Errorf("%w: event %d: %w", errRecording, i, err)
+		}
+	}
+	return events, nil
+}
+
+// unpack returns the recording itself.
+func unpack() ([][]byte, error) {
 	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxBytes))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errRecording, err)
@@ -42,11 +78,11 @@ func Recorded() ([][]byte, error) {
 	}
 	var events [][]byte
 	for len(b) > 0 {
-		event, n := protowire.ConsumeBytes(b)
+		one, n := protowire.ConsumeBytes(b)
 		if n < 0 {
 			return nil, fmt.Errorf("%w: cut short behind %d events", errRecording, len(events))
 		}
-		events, b = append(events, event), b[n:]
+		events, b = append(events, one), b[n:]
 	}
 	return events, nil
 }

@@ -90,7 +90,7 @@ func (s *Service) event(ctx context.Context, req *pb.EventRequest) (*pb.EventRes
 	}
 	e := found[me]
 	if e == nil {
-		return nil, status.Errorf(codes.NotFound, "event %d is not stored: it is older than what is kept, or was lost", req.GetOffset())
+		return nil, s.notStored(req.GetOffset())
 	}
 	response := &pb.EventResponse{Event: e}
 	var attrs event.Attrs

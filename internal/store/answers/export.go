@@ -76,7 +76,7 @@ func (s *Service) export(ctx context.Context, account *account, req *pb.ExportRe
 			Place: placeStore, Count: x.expected - x.sent, Reason: "events were removed or set aside while they were exported",
 		})
 	}
-	return stream.Send(&pb.ExportResponse{Done: true, Lacks: lacks, CompleteToOffset: q.next}) //nolint:wrapcheck // gRPC's own, to gRPC
+	return stream.Send(&pb.ExportResponse{Done: true, Lacks: lacks, CompleteToOffset: q.next, Thinned: s.thinned(q)}) //nolint:wrapcheck // gRPC's own, to gRPC
 }
 
 // ranged is a range with the number of matches in it.

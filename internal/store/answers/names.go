@@ -71,6 +71,7 @@ func (s *Service) fieldNames(ctx context.Context, req *pb.FieldNamesRequest) (*p
 	slices.SortFunc(response.GetFields(), func(a, b *pb.FacetValue) int {
 		return cmp.Or(cmp.Compare(b.GetCount(), a.GetCount()), strings.Compare(a.GetValue(), b.GetValue()))
 	})
+	response.Thinned = s.thinned(q)
 	response.Lacks, err = s.lacks(ctx, q)
 	return response, err
 }
@@ -113,6 +114,6 @@ func (s *Service) fieldValues(ctx context.Context, req *pb.FieldValuesRequest, f
 		response.Lacks = append(response.Lacks, limitLack(newest, total-n, fmt.Sprintf("values are those of the newest %d of %d matching events", n, total)))
 	}
 	lacks, err := s.lacks(ctx, q)
-	response.Lacks = append(response.Lacks, lacks...)
+	response.Lacks, response.Thinned = append(response.Lacks, lacks...), s.thinned(q)
 	return response, err
 }

@@ -49,6 +49,8 @@ type question struct {
 	held   []span // the days of asked that the engine has, oldest first
 	place         // offsets from here on do not count
 	now    int64
+	// readings says that it may find readings, of which the store may keep some alone.
+	readings bool
 }
 
 // The ends of time, for ranges that are open. The engine has no events outside.
@@ -95,7 +97,7 @@ type costs struct{ why, sieve string }
 
 // filterText writes what a filter asks for as LogsQL for the engine, "" for all, and
 // says what is costly about it.
-func filterText(f *pb.Filter) (text string, costly costs, err error) {
+func filterText(f *pb.Filter) (text string, costly costs, readings bool, err error) {
 	var terms []string
 	if len(f.GetTypes()) > 0 {
 		types := make([]string, len(f.GetTypes()))
@@ -123,15 +125,18 @@ func filterText(f *pb.Filter) (text string, costly costs, err error) {
 	if strings.TrimSpace(f.GetQuery()) != "" {
 		q, err := logsql.Parse(f.GetQuery())
 		if err != nil {
-			return "", costs{}, badQuery(err)
+			return "", costs{}, false, badQuery(err)
 		}
 		if q.Pipes() {
-			return "", costs{}, status.Error(codes.InvalidArgument, "a query with pipes has rows, not events: it can be run by Rows (amoskys query), not here")
+			return "", costs{}, false, status.Error(codes.InvalidArgument, "a query with pipes has rows, not events: it can be run by Rows (amoskys query), not here")
 		}
 		costly = costs{q.Costly(), strings.TrimSpace(strings.Join(terms, " ") + " " + q.Sieve())}
 		terms = append(terms, "("+q.Engine()+")")
+		readings = mayFindReadings(f, q.MayFind)
+	} else {
+		readings = mayFindReadings(f, func(string) bool { return true })
 	}
-	return strings.Join(terms, " "), costly, nil
+	return strings.Join(terms, " "), costly, readings, nil
 }
 
 // oneOf writes that a field has one of some values.

@@ -48,6 +48,7 @@ func (s *Service) Rows(req *pb.RowsRequest, stream grpc.ServerStreamingServer[pb
 	if err := s.afford(ctx, q, costs{parsed.Costly(), parsed.Sieve()}); err != nil {
 		return s.closing(err)
 	}
+	q.readings = mayFindReadings(nil, parsed.MayFind)
 	limit := limitOf(req.GetLimit(), defaultRows, int(s.o.Limits.Rows))
 	t, lacks, err := s.table(ctx, q, parsed, limit)
 	if err != nil {
@@ -59,7 +60,7 @@ func (s *Service) Rows(req *pb.RowsRequest, stream grpc.ServerStreamingServer[pb
 		return s.closing(err)
 	}
 	return t.send(stream, &pb.RowsResponse{
-		Lacks: append(lacks, more...), Took: durationpb.New(time.Since(began)), CompleteToOffset: q.next,
+		Lacks: append(lacks, more...), Took: durationpb.New(time.Since(began)), CompleteToOffset: q.next, Thinned: s.thinned(q),
 	})
 }
 

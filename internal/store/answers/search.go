@@ -57,6 +57,7 @@ func (s *Service) SearchEvents(ctx context.Context, req *pb.SearchEventsRequest)
 		return nil, s.closing(err)
 	}
 	response.Lacks = append(response.Lacks, lacks...)
+	response.Thinned = s.thinned(q)
 	response.Took = durationpb.New(time.Since(began))
 	return response, nil
 }

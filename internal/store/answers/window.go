@@ -20,7 +20,7 @@ func (s *Service) question(ctx context.Context, f *pb.Filter, asked span) (*ques
 	if err := asked.turned(); err != nil {
 		return nil, err
 	}
-	text, costly, err := filterText(f)
+	text, costly, readings, err := filterText(f)
 	if err != nil {
 		return nil, err
 	}
@@ -28,6 +28,7 @@ func (s *Service) question(ctx context.Context, f *pb.Filter, asked span) (*ques
 	if err != nil {
 		return nil, err
 	}
+	q.readings = readings
 	return q, s.afford(ctx, q, costly)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/amoskys/amoskys/internal/event"
 	"github.com/amoskys/amoskys/internal/logsql/row"
 	"github.com/amoskys/amoskys/internal/obs"
 	"github.com/amoskys/amoskys/internal/reader"
@@ -51,6 +52,10 @@ func (in *Ingest) takeBlock(ctx context.Context, e *stream.Entry) error {
 	defer e.Release()
 	for off, encoded := range e.Events() {
 		if off < in.next {
+			continue
+		}
+		if left, ok := event.ThinnedReading(encoded); ok {
+			in.leaveOut(&left, off, e.Received)
 			continue
 		}
 		r, err := in.writer.Row(encoded, e.Publisher, off, e.Received)

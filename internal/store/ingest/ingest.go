@@ -123,6 +123,7 @@ type Ingest struct {
 	oldest  int64            // time of the oldest event, ns; 0 where it is not known
 	newest  time.Time        // of the times at which the hub received events
 	days    map[int64]uint64 // rows by day since 1970, those that are not durable as well
+	thinned map[int64]uint64 // readings that were left out, by day likewise
 	place   Place            // durable; its maps and lists do not change
 	lost    bool             // no place is known yet
 	gaps    []Gap            // met since
@@ -142,6 +143,7 @@ type view struct {
 	next     stream.Offset
 	oldest   int64
 	days     map[int64]uint64 // rows of each day, those behind the place too
+	thinned  map[int64]uint64 // readings of each day that were left out, likewise
 	readOnly bool
 	trouble  string // why reading has not begun
 	rebuild  Rebuild
@@ -157,7 +159,8 @@ func New(o Options) (*Ingest, error) {
 	o.setDefaults()
 	in := &Ingest{
 		o: o, flight: newFlight(), news: make(chan struct{}, 1), rebuilding: make(chan struct{}, 1), begun: make(chan struct{}, 1),
-		writer: row.NewWriter(o.Retention.bounds()), days: map[int64]uint64{}, view: view{removed: map[string]bool{}, days: map[int64]uint64{}},
+		writer: row.NewWriter(o.Retention.bounds()), days: map[int64]uint64{}, thinned: map[int64]uint64{},
+		view: view{removed: map[string]bool{}, days: map[int64]uint64{}, thinned: map[int64]uint64{}},
 	}
 	var err error
 	if in.metrics, err = newMetrics(in, o.Registerer); err != nil {

@@ -19,9 +19,9 @@ const (
 
 // metrics are those of ingest.
 type metrics struct {
-	events, bytes, batches, removedDays prometheus.Counter
-	dropped, cuts                       *prometheus.CounterVec
-	insert, barrier                     prometheus.Histogram
+	events, bytes, batches, removedDays, thinned prometheus.Counter
+	dropped, cuts                                *prometheus.CounterVec
+	insert, barrier                              prometheus.Histogram
 }
 
 func newMetrics(in *Ingest, r prometheus.Registerer) (*metrics, error) {
@@ -36,6 +36,7 @@ func newMetrics(in *Ingest, r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		events:      counter("events_total", "Events given to the store's engine; those that are given again after a crash count again."),
 		bytes:       counter("ingest_bytes_total", "Bytes of rows given to the store's engine."),
+		thinned:     counter("thinned_events_total", "Readings that the store left out, as their numbers are in the metrics alone."),
 		batches:     counter("batches_total", "Batches of rows given to the store's engine."),
 		removedDays: counter("removed_days_total", "Days that the store removed by its retention."),
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -61,7 +62,7 @@ func newMetrics(in *Ingest, r prometheus.Registerer) (*metrics, error) {
 	}
 	var err error
 	for _, c := range []prometheus.Collector{
-		m.events, m.bytes, m.batches, m.removedDays, m.dropped, m.cuts, m.insert, m.barrier,
+		m.events, m.bytes, m.batches, m.removedDays, m.thinned, m.dropped, m.cuts, m.insert, m.barrier,
 		gauge("lag_events", "Events of the log that the store's engine does not have yet.", func() float64 { return float64(in.Lag()) }),
 		gauge("next_offset", "Offset before which all that the log had was given to the store's engine.", func() float64 { return float64(in.Inserted()) }),
 		gauge("stored_events", "Events that are durably stored.", in.stored),

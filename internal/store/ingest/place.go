@@ -35,7 +35,9 @@ type Place struct {
 	// Newest is the latest time at which the hub received an event that is stored.
 	Newest time.Time `json:"newest,omitzero"`
 	// Days are the rows of each day (YYYYMMDD).
-	Days     map[string]uint64 `json:"days"`
+	Days map[string]uint64 `json:"days"`
+	// Thinned are the readings of each day that were left out (leaveOut).
+	Thinned  map[string]uint64 `json:"thinned,omitempty"`
 	Gaps     []Gap             `json:"gaps,omitempty"`     // oldest first
 	Rebuilds []Rebuild         `json:"rebuilds,omitempty"` // in the order in which they are done
 	// Bounds say which times were believed when, of the log that is read, oldest first: a
@@ -85,8 +87,12 @@ type Rebuild struct {
 func (p *Place) clone() Place {
 	c := *p
 	c.Days, c.Gaps, c.Rebuilds, c.Bounds = maps.Clone(p.Days), slices.Clone(p.Gaps), slices.Clone(p.Rebuilds), slices.Clone(p.Bounds)
+	c.Thinned = maps.Clone(p.Thinned)
 	if c.Days == nil {
 		c.Days = map[string]uint64{}
+	}
+	if c.Thinned == nil {
+		c.Thinned = map[string]uint64{}
 	}
 	return c
 }

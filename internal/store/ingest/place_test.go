@@ -15,6 +15,7 @@ func somePlace(offset uint64) Place {
 	return Place{
 		Log: 1, Offset: offset, Last: "0199c7a0-0000-7000-8000-000000000001", Newest: time.Date(2026, 11, 27, 1, 2, 3, 4, time.UTC),
 		Days:     map[string]uint64{"20261126": 5, "20261127": offset},
+		Thinned:  map[string]uint64{"20261127": 3 * offset},
 		Gaps:     []Gap{{From: 3, To: 9, Count: 6, Cause: "removed", Reason: "retention", Time: time.Date(2026, 11, 27, 0, 0, 0, 0, time.UTC)}},
 		Rebuilds: []Rebuild{{Folder: "20261126-x", Day: "20261126", Begun: true, From: 1, Next: 2, Until: 3, Had: 5, Stored: 1}},
 	}

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/amoskys/amoskys/internal/event"
 	"github.com/amoskys/amoskys/internal/logsql/row"
 	"github.com/amoskys/amoskys/internal/obs"
 	"github.com/amoskys/amoskys/internal/reader"
@@ -240,6 +241,9 @@ func (b *rebuilder) take(ctx context.Context, e *stream.Entry) error {
 		}
 		if off >= b.r.Until {
 			return nil
+		}
+		if _, ok := event.ThinnedReading(encoded); ok {
+			continue // the day never had it
 		}
 		r, err := b.writerOf(off).Row(encoded, e.Publisher, off, e.Received)
 		if err != nil || dayOf(r.Time) != b.day {

@@ -22,7 +22,7 @@ func TestALogThatIsReplacedWhileItIsRead(t *testing.T) {
 	source.log.Store(&reader.Local{Log: old.log})
 	path := t.TempDir()
 	r := startFeed(t, old, path, func(o *Options) { o.Source, o.BarrierEvery = source, time.Hour })
-	until(t, "all is taken", func() bool { return r.Next() == old.log.Stat().NextOffset })
+	until(t, "all is taken", func() bool { return r.Next() == old.log.Stat().NextOffset && r.Place().Offset > 0 })
 	source.log.Store(&reader.Local{Log: l.log})
 	source.replaced.Store(true)
 	r.flight.fail(errors.New("the hub went away"))

@@ -63,7 +63,7 @@ func (in *Ingest) makeDurable(ctx context.Context) error {
 		})
 	}
 	p.Offset, p.Last, p.Newest = in.next, string(in.last), in.newest
-	p.Days = in.dayNames()
+	p.Days, p.Thinned = dayNames(in.days), dayNames(in.thinned)
 	for _, g := range in.gaps {
 		p.addGap(g)
 	}
@@ -89,18 +89,30 @@ func (in *Ingest) forgetRemoved() {
 	for name := range in.view.removed {
 		if day, ok := dayNumber(name); ok {
 			delete(in.days, day)
+			delete(in.thinned, day)
 			delete(in.view.days, day)
+			delete(in.view.thinned, day)
 		}
 	}
 	clear(in.view.removed)
 }
 
-func (in *Ingest) dayNames() map[string]uint64 {
-	days := make(map[string]uint64, len(in.days))
-	for day, n := range in.days {
+func dayNames(by map[int64]uint64) map[string]uint64 {
+	days := make(map[string]uint64, len(by))
+	for day, n := range by {
 		days[dayName(day)] = n
 	}
 	return days
+}
+
+// readDays puts into by what days have under their names.
+func readDays(by map[int64]uint64, days map[string]uint64) {
+	clear(by)
+	for name, n := range days {
+		if day, ok := dayNumber(name); ok {
+			by[day] = n
+		}
+	}
 }
 
 // countDropped counts rows that the engine threw away although we had looked at them.
@@ -263,12 +275,8 @@ func (in *Ingest) goTo(p Place) {
 	in.place = p
 	in.next, in.last, in.newest, in.gaps = p.Offset, append(in.last[:0], p.Last...), p.Newest, nil
 	in.writer.Log = p.Log
-	clear(in.days)
-	for name, n := range p.Days {
-		if day, ok := dayNumber(name); ok {
-			in.days[day] = n
-		}
-	}
+	readDays(in.days, p.Days)
+	readDays(in.thinned, p.Thinned)
 }
 
 // mend deletes what is behind the place. After a clean end nothing should be; but a

@@ -26,6 +26,8 @@ func (in *Ingest) show() {
 	in.view.place, in.view.next, in.view.oldest = in.place, in.next, in.oldest
 	clear(in.view.days)
 	maps.Copy(in.view.days, in.days)
+	clear(in.view.thinned)
+	maps.Copy(in.view.thinned, in.thinned)
 	in.view.Unlock()
 }
 
@@ -104,6 +106,9 @@ func (in *Ingest) Status() *pb.StoreStatus {
 		s.Events += d.GetEvents()
 		s.Bytes += d.GetBytes()
 	}
+	for _, n := range place.Thinned {
+		s.Thinned += n
+	}
 	for _, d := range slices.Backward(s.GetDays()) {
 		if at, err := time.Parse(time.DateOnly, d.GetDay()); err == nil && d.GetEvents() > 0 {
 			// Of a day that is not known to its first event, its beginning.
@@ -134,8 +139,12 @@ func (v *view) stored() Place {
 	for day, n := range v.days {
 		p.Days[dayName(day)] = n
 	}
+	for day, n := range v.thinned {
+		p.Thinned[dayName(day)] = n
+	}
 	for day := range v.removed {
 		delete(p.Days, day)
+		delete(p.Thinned, day)
 	}
 	return p
 }
@@ -242,6 +251,9 @@ func (in *Ingest) listDays(p *Place, now *Rebuild, engine *keeper.State) []*pb.S
 		d := day(r.Day)
 		d.State, d.Events = stateRebuilding, d.Events+r.Stored
 		d.Reason = rebuildText(r, 1)
+	}
+	for name, n := range p.Thinned {
+		day(name).Thinned = n
 	}
 	days := make([]*pb.StoreDay, 0, len(by))
 	for _, d := range by {

@@ -528,7 +528,10 @@ type StoreStatus struct {
 	// How often the engine has been started again since the store began.
 	EngineRestarts uint64 `protobuf:"varint,13,opt,name=engine_restarts,json=engineRestarts,proto3" json:"engine_restarts,omitempty"`
 	// The readings of all agents; not set by a store that keeps none.
-	Readings      *ReadingsStatus `protobuf:"bytes,14,opt,name=readings,proto3" json:"readings,omitempty"`
+	Readings *ReadingsStatus `protobuf:"bytes,14,opt,name=readings,proto3" json:"readings,omitempty"`
+	// Readings that it left out, as their numbers are in the metrics alone
+	// (Event.metrics_only).
+	Thinned       uint64 `protobuf:"varint,15,opt,name=thinned,proto3" json:"thinned,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -659,6 +662,13 @@ func (x *StoreStatus) GetReadings() *ReadingsStatus {
 		return x.Readings
 	}
 	return nil
+}
+
+func (x *StoreStatus) GetThinned() uint64 {
+	if x != nil {
+		return x.Thinned
+	}
+	return 0
 }
 
 // ReadingsStatus is what the database of readings holds, which PromQL is asked of.
@@ -878,8 +888,10 @@ type StoreDay struct {
 	Events uint64 `protobuf:"varint,2,opt,name=events,proto3" json:"events,omitempty"`
 	Bytes  uint64 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	// "ok", "rebuilding" (from the log) or "set_aside" (damaged; its folder is kept).
-	State         string `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
-	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	State  string `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
+	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Readings of the day that the store left out.
+	Thinned       uint64 `protobuf:"varint,6,opt,name=thinned,proto3" json:"thinned,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -947,6 +959,13 @@ func (x *StoreDay) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *StoreDay) GetThinned() uint64 {
+	if x != nil {
+		return x.Thinned
+	}
+	return 0
 }
 
 // Lack is a part of what was asked for that an answer does not have, or may not.
@@ -1254,7 +1273,10 @@ type SearchEventsResponse struct {
 	// For SearchEventsRequest.page; empty on the last page.
 	NextPage string `protobuf:"bytes,10,opt,name=next_page,json=nextPage,proto3" json:"next_page,omitempty"`
 	// What this answer does not have. None: it is complete.
-	Lacks         []*Lack `protobuf:"bytes,11,rep,name=lacks,proto3" json:"lacks,omitempty"`
+	Lacks []*Lack `protobuf:"bytes,11,rep,name=lacks,proto3" json:"lacks,omitempty"`
+	// Readings may match and are thinned there: of each thing that is read the store
+	// has one every few minutes, and the metrics have all. No lack.
+	Thinned       bool `protobuf:"varint,12,opt,name=thinned,proto3" json:"thinned,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1366,6 +1388,13 @@ func (x *SearchEventsResponse) GetLacks() []*Lack {
 	return nil
 }
 
+func (x *SearchEventsResponse) GetThinned() bool {
+	if x != nil {
+		return x.Thinned
+	}
+	return false
+}
+
 type RowsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// LogsQL with pipes (docs/query.md).
@@ -1445,8 +1474,10 @@ type RowsResponse struct {
 	Lacks            []*Lack              `protobuf:"bytes,3,rep,name=lacks,proto3" json:"lacks,omitempty"`
 	Took             *durationpb.Duration `protobuf:"bytes,4,opt,name=took,proto3" json:"took,omitempty"`
 	CompleteToOffset uint64               `protobuf:"varint,5,opt,name=complete_to_offset,json=completeToOffset,proto3" json:"complete_to_offset,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// As in SearchEventsResponse; with the last one.
+	Thinned       bool `protobuf:"varint,6,opt,name=thinned,proto3" json:"thinned,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RowsResponse) Reset() {
@@ -1512,6 +1543,13 @@ func (x *RowsResponse) GetCompleteToOffset() uint64 {
 		return x.CompleteToOffset
 	}
 	return 0
+}
+
+func (x *RowsResponse) GetThinned() bool {
+	if x != nil {
+		return x.Thinned
+	}
+	return false
 }
 
 // Row has one value for each field; empty where it has none.
@@ -1638,8 +1676,10 @@ type ExportResponse struct {
 	Lacks            []*Lack `protobuf:"bytes,3,rep,name=lacks,proto3" json:"lacks,omitempty"`
 	Done             bool    `protobuf:"varint,4,opt,name=done,proto3" json:"done,omitempty"`
 	CompleteToOffset uint64  `protobuf:"varint,5,opt,name=complete_to_offset,json=completeToOffset,proto3" json:"complete_to_offset,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// As in SearchEventsResponse; with the last one.
+	Thinned       bool `protobuf:"varint,6,opt,name=thinned,proto3" json:"thinned,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ExportResponse) Reset() {
@@ -1707,6 +1747,13 @@ func (x *ExportResponse) GetCompleteToOffset() uint64 {
 	return 0
 }
 
+func (x *ExportResponse) GetThinned() bool {
+	if x != nil {
+		return x.Thinned
+	}
+	return false
+}
+
 type FieldNamesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Filter        *Filter                `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
@@ -1768,9 +1815,11 @@ func (x *FieldNamesRequest) GetUntil() *timestamppb.Timestamp {
 }
 
 type FieldNamesResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Fields        []*FacetValue          `protobuf:"bytes,1,rep,name=fields,proto3" json:"fields,omitempty"`
-	Lacks         []*Lack                `protobuf:"bytes,2,rep,name=lacks,proto3" json:"lacks,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Fields []*FacetValue          `protobuf:"bytes,1,rep,name=fields,proto3" json:"fields,omitempty"`
+	Lacks  []*Lack                `protobuf:"bytes,2,rep,name=lacks,proto3" json:"lacks,omitempty"`
+	// As in SearchEventsResponse.
+	Thinned       bool `protobuf:"varint,3,opt,name=thinned,proto3" json:"thinned,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1817,6 +1866,13 @@ func (x *FieldNamesResponse) GetLacks() []*Lack {
 		return x.Lacks
 	}
 	return nil
+}
+
+func (x *FieldNamesResponse) GetThinned() bool {
+	if x != nil {
+		return x.Thinned
+	}
+	return false
 }
 
 type FieldValuesRequest struct {
@@ -1906,9 +1962,11 @@ func (x *FieldValuesRequest) GetPrefix() string {
 }
 
 type FieldValuesResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Facet         *Facet                 `protobuf:"bytes,1,opt,name=facet,proto3" json:"facet,omitempty"`
-	Lacks         []*Lack                `protobuf:"bytes,2,rep,name=lacks,proto3" json:"lacks,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Facet *Facet                 `protobuf:"bytes,1,opt,name=facet,proto3" json:"facet,omitempty"`
+	Lacks []*Lack                `protobuf:"bytes,2,rep,name=lacks,proto3" json:"lacks,omitempty"`
+	// As in SearchEventsResponse.
+	Thinned       bool `protobuf:"varint,3,opt,name=thinned,proto3" json:"thinned,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1955,6 +2013,13 @@ func (x *FieldValuesResponse) GetLacks() []*Lack {
 		return x.Lacks
 	}
 	return nil
+}
+
+func (x *FieldValuesResponse) GetThinned() bool {
+	if x != nil {
+		return x.Thinned
+	}
+	return false
 }
 
 type Histogram struct {
@@ -2670,7 +2735,7 @@ const file_amoskys_v1_query_proto_rawDesc = "" +
 	"\x04hold\x18\x04 \x01(\bR\x04hold\x12\x14\n" +
 	"\x05state\x18\x05 \x01(\tR\x05state\x12\x16\n" +
 	"\x06reason\x18\x06 \x01(\tR\x06reason\x127\n" +
-	"\tseen_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\bseenTime\"\x8e\x04\n" +
+	"\tseen_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\bseenTime\"\xa8\x04\n" +
 	"\vStoreStatus\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12\x16\n" +
 	"\x06events\x18\x02 \x01(\x04R\x06events\x12\x1a\n" +
@@ -2690,7 +2755,8 @@ const file_amoskys_v1_query_proto_rawDesc = "" +
 	"\x0fretention_bytes\x18\v \x01(\x04R\x0eretentionBytes\x12(\n" +
 	"\x04days\x18\f \x03(\v2\x14.amoskys.v1.StoreDayR\x04days\x12'\n" +
 	"\x0fengine_restarts\x18\r \x01(\x04R\x0eengineRestarts\x126\n" +
-	"\breadings\x18\x0e \x01(\v2\x1a.amoskys.v1.ReadingsStatusR\breadings\"\xb7\x03\n" +
+	"\breadings\x18\x0e \x01(\v2\x1a.amoskys.v1.ReadingsStatusR\breadings\x12\x18\n" +
+	"\athinned\x18\x0f \x01(\x04R\athinned\"\xb7\x03\n" +
 	"\x0eReadingsStatus\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x16\n" +
@@ -2712,13 +2778,14 @@ const file_amoskys_v1_query_proto_rawDesc = "" +
 	"\ato_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x06toTime\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x14\n" +
 	"\x05state\x18\x04 \x01(\tR\x05state\x12=\n" +
-	"\fnoticed_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vnoticedTime\"x\n" +
+	"\fnoticed_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vnoticedTime\"\x92\x01\n" +
 	"\bStoreDay\x12\x10\n" +
 	"\x03day\x18\x01 \x01(\tR\x03day\x12\x16\n" +
 	"\x06events\x18\x02 \x01(\x04R\x06events\x12\x14\n" +
 	"\x05bytes\x18\x03 \x01(\x04R\x05bytes\x12\x14\n" +
 	"\x05state\x18\x04 \x01(\tR\x05state\x12\x16\n" +
-	"\x06reason\x18\x05 \x01(\tR\x06reason\"\xd8\x01\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x18\n" +
+	"\athinned\x18\x06 \x01(\x04R\athinned\"\xd8\x01\n" +
 	"\x04Lack\x12\x14\n" +
 	"\x05place\x18\x01 \x01(\tR\x05place\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\x04R\x05count\x12\x16\n" +
@@ -2742,7 +2809,7 @@ const file_amoskys_v1_query_proto_rawDesc = "" +
 	"\foldest_first\x18\b \x01(\bR\voldestFirst\x12\x12\n" +
 	"\x04page\x18\t \x01(\tR\x04page\x12\x19\n" +
 	"\bno_total\x18\n" +
-	" \x01(\bR\anoTotal\"\xbc\x03\n" +
+	" \x01(\bR\anoTotal\"\xd6\x03\n" +
 	"\x14SearchEventsResponse\x12/\n" +
 	"\x06events\x18\x01 \x03(\v2\x17.amoskys.v1.StoredEventR\x06events\x12\x14\n" +
 	"\x05total\x18\x02 \x01(\x04R\x05total\x123\n" +
@@ -2755,48 +2822,53 @@ const file_amoskys_v1_query_proto_rawDesc = "" +
 	"\x12complete_to_offset\x18\t \x01(\x04R\x10completeToOffset\x12\x1b\n" +
 	"\tnext_page\x18\n" +
 	" \x01(\tR\bnextPage\x12&\n" +
-	"\x05lacks\x18\v \x03(\v2\x10.amoskys.v1.LackR\x05lacks\"\x9d\x01\n" +
+	"\x05lacks\x18\v \x03(\v2\x10.amoskys.v1.LackR\x05lacks\x12\x18\n" +
+	"\athinned\x18\f \x01(\bR\athinned\"\x9d\x01\n" +
 	"\vRowsRequest\x12\x14\n" +
 	"\x05query\x18\x01 \x01(\tR\x05query\x120\n" +
 	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
 	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x14\n" +
-	"\x05limit\x18\x04 \x01(\rR\x05limit\"\xd0\x01\n" +
+	"\x05limit\x18\x04 \x01(\rR\x05limit\"\xea\x01\n" +
 	"\fRowsResponse\x12\x16\n" +
 	"\x06fields\x18\x01 \x03(\tR\x06fields\x12#\n" +
 	"\x04rows\x18\x02 \x03(\v2\x0f.amoskys.v1.RowR\x04rows\x12&\n" +
 	"\x05lacks\x18\x03 \x03(\v2\x10.amoskys.v1.LackR\x05lacks\x12-\n" +
 	"\x04took\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x04took\x12,\n" +
-	"\x12complete_to_offset\x18\x05 \x01(\x04R\x10completeToOffset\"\x1d\n" +
+	"\x12complete_to_offset\x18\x05 \x01(\x04R\x10completeToOffset\x12\x18\n" +
+	"\athinned\x18\x06 \x01(\bR\athinned\"\x1d\n" +
 	"\x03Row\x12\x16\n" +
 	"\x06values\x18\x01 \x03(\tR\x06values\"\xb5\x01\n" +
 	"\rExportRequest\x12*\n" +
 	"\x06filter\x18\x01 \x01(\v2\x12.amoskys.v1.FilterR\x06filter\x120\n" +
 	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
 	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x14\n" +
-	"\x05limit\x18\x04 \x01(\x04R\x05limit\"\xc7\x01\n" +
+	"\x05limit\x18\x04 \x01(\x04R\x05limit\"\xe1\x01\n" +
 	"\x0eExportResponse\x12/\n" +
 	"\x06events\x18\x01 \x03(\v2\x17.amoskys.v1.StoredEventR\x06events\x12\x1a\n" +
 	"\bexpected\x18\x02 \x01(\x04R\bexpected\x12&\n" +
 	"\x05lacks\x18\x03 \x03(\v2\x10.amoskys.v1.LackR\x05lacks\x12\x12\n" +
 	"\x04done\x18\x04 \x01(\bR\x04done\x12,\n" +
-	"\x12complete_to_offset\x18\x05 \x01(\x04R\x10completeToOffset\"\xa3\x01\n" +
+	"\x12complete_to_offset\x18\x05 \x01(\x04R\x10completeToOffset\x12\x18\n" +
+	"\athinned\x18\x06 \x01(\bR\athinned\"\xa3\x01\n" +
 	"\x11FieldNamesRequest\x12*\n" +
 	"\x06filter\x18\x01 \x01(\v2\x12.amoskys.v1.FilterR\x06filter\x120\n" +
 	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
-	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"l\n" +
+	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\x86\x01\n" +
 	"\x12FieldNamesResponse\x12.\n" +
 	"\x06fields\x18\x01 \x03(\v2\x16.amoskys.v1.FacetValueR\x06fields\x12&\n" +
-	"\x05lacks\x18\x02 \x03(\v2\x10.amoskys.v1.LackR\x05lacks\"\xe8\x01\n" +
+	"\x05lacks\x18\x02 \x03(\v2\x10.amoskys.v1.LackR\x05lacks\x12\x18\n" +
+	"\athinned\x18\x03 \x01(\bR\athinned\"\xe8\x01\n" +
 	"\x12FieldValuesRequest\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12*\n" +
 	"\x06filter\x18\x02 \x01(\v2\x12.amoskys.v1.FilterR\x06filter\x120\n" +
 	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
 	"\x05until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x14\n" +
 	"\x05limit\x18\x05 \x01(\rR\x05limit\x12\x16\n" +
-	"\x06prefix\x18\x06 \x01(\tR\x06prefix\"f\n" +
+	"\x06prefix\x18\x06 \x01(\tR\x06prefix\"\x80\x01\n" +
 	"\x13FieldValuesResponse\x12'\n" +
 	"\x05facet\x18\x01 \x01(\v2\x11.amoskys.v1.FacetR\x05facet\x12&\n" +
-	"\x05lacks\x18\x02 \x03(\v2\x10.amoskys.v1.LackR\x05lacks\"\x84\x01\n" +
+	"\x05lacks\x18\x02 \x03(\v2\x10.amoskys.v1.LackR\x05lacks\x12\x18\n" +
+	"\athinned\x18\x03 \x01(\bR\athinned\"\x84\x01\n" +
 	"\tHistogram\x120\n" +
 	"\x05start\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05start\x12-\n" +
 	"\x04step\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04step\x12\x16\n" +

@@ -1258,6 +1258,8 @@ export interface components {
             /** @description The things that the event names, such as its process, its flow and its device. */
             entities: components["schemas"]["Entity"][];
             event: components["schemas"]["Event"];
+            /** @description The store does not keep the event, such as a reading between two that are kept: the hub's log has it still. Nothing of what surrounds it is told. */
+            from_log: boolean;
             /** @description The event as protojson writes it. */
             raw: {
                 [key: string]: unknown;
@@ -1288,6 +1290,8 @@ export interface components {
             /** Format: int64 */
             scanned: number;
             store: components["schemas"]["StoreStatus"];
+            /** @description Readings may match and are thinned there: of each thing that is read the store has one every few minutes, and the metrics have all. */
+            thinned: boolean;
             /** Format: double */
             took_ms: number;
             /**
@@ -1347,12 +1351,16 @@ export interface components {
             distinct: number;
             field: string;
             lacks: components["schemas"]["Lack"][];
+            /** @description Readings may be among the events counted, and are thinned there: the metrics have all. */
+            thinned: boolean;
             values: components["schemas"]["FacetValue"][];
         };
         FieldsAnswer: {
             fields: components["schemas"]["FieldInfo"][];
             /** @description What was not counted; none where nothing was. */
             lacks: components["schemas"]["Lack"][];
+            /** @description Readings may be among the events counted, and are thinned there: the metrics have all. */
+            thinned: boolean;
         };
         Findings: {
             by_severity: {
@@ -1775,6 +1783,8 @@ export interface components {
             more: boolean;
             /** @description One value for each column; empty where it has none. */
             rows: (string[] | null)[];
+            /** @description Readings may be among the events looked at, and are thinned there: the metrics have all. */
+            thinned: boolean;
             /** Format: double */
             took_ms: number;
         };
