@@ -47,8 +47,9 @@ const (
 	newestFindings = 5
 	topLength      = 10
 	topSamples     = 1_000
-	// topWindow is the end of the range in which readings of processes are looked at.
-	topWindow = 30 * time.Second
+	// topWindow is the end of the range in which readings of processes are looked at: of
+	// each process the store has one every five minutes, beside its first.
+	topWindow = 6 * time.Minute
 	// overviewRange is what is looked at where nothing is said.
 	overviewRange = "15m"
 )
