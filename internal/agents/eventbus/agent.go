@@ -157,12 +157,12 @@ func (a *Agent) look(ctx context.Context, asked bool) (measurement, error) {
 		return m, nil
 	}
 	a.told = m.at
+	kept := event.Slots(a.cfg.EventIntervalSeconds*float64(time.Second)).Keep(&a.slot, a.cfg.addr(), m.at)
 	ev := &pb.Event{
 		Type: event.TypeHubHealth, Time: timestamppb.New(m.at), Severity: m.severity(),
-		Body: &pb.Event_HubHealth{HubHealth: m.message(a.cfg.addr())},
+		MetricsOnly: !kept && !asked && !changed && m.state() == "ok",
+		Body:        &pb.Event_HubHealth{HubHealth: m.message(a.cfg.addr())},
 	}
-	kept := event.Slots(a.cfg.EventIntervalSeconds*float64(time.Second)).Keep(&a.slot, a.cfg.addr(), m.at)
-	ev.MetricsOnly = !kept && !asked && !changed && m.state() == "ok"
 	return m, a.o.Publisher.Publish(ctx, ev)
 }
 

@@ -47,6 +47,9 @@ func storeLine(s *remote.StoreStatus) string {
 	if r := s.Readings; r != nil && r.OldestTime != nil {
 		fmt.Fprintf(&b, "; readings of %s since %s in %s", cli.Counted(r.Series, "series", "series"), r.OldestTime.UTC().Format(time.DateOnly), cli.Bytes(r.Bytes))
 	}
+	if s.Thinned > 0 {
+		fmt.Fprintf(&b, ", %s in the metrics alone", cli.Counted(s.Thinned, "reading", "readings"))
+	}
 	for _, r := range s.Reasons {
 		b.WriteString("\n  " + cli.Clean(r))
 	}

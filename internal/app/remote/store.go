@@ -66,6 +66,7 @@ type StoreStatus struct {
 	SetAside       []string   `json:"set_aside,omitempty"`  // days whose files are damaged
 	Rebuilding     []string   `json:"rebuilding,omitempty"` // days that are read again from the log
 	EngineRestarts uint64     `json:"engine_restarts"`
+	Thinned        uint64     `json:"thinned"` // readings left out, as the metrics have them
 	RetentionDays  float64    `json:"retention_days"`
 	RetentionBytes uint64     `json:"retention_bytes"` // 0: no bound
 	Readings       *Readings  `json:"readings,omitempty"`
@@ -111,7 +112,7 @@ func StoreOf(r *pb.StatusResponse) StoreStatus {
 	s := r.GetStore()
 	out := StoreStatus{
 		State: s.GetState(), Version: r.GetVersion(), Reasons: r.GetReasons(), Events: s.GetEvents(), Bytes: s.GetBytes(),
-		FreeBytes: s.GetFreeBytes(), LagEvents: s.GetLagEvents(), NextOffset: s.GetNextOffset(), EngineRestarts: s.GetEngineRestarts(),
+		FreeBytes: s.GetFreeBytes(), LagEvents: s.GetLagEvents(), NextOffset: s.GetNextOffset(), EngineRestarts: s.GetEngineRestarts(), Thinned: s.GetThinned(),
 		RetentionDays: s.GetRetention().AsDuration().Hours() / 24, RetentionBytes: s.GetRetentionBytes(),
 		Readings: readingsOf(s.GetReadings()),
 	}

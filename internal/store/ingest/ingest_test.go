@@ -231,18 +231,6 @@ func (r *running) settled(t testing.TB, l *logged) {
 	}, r.Next)
 }
 
-// kept is how many events are to be stored: all but readings for the metrics alone.
-func (l *logged) kept() (n uint64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, b := range l.events {
-		if _, thinned := event.ThinnedReading(b); !thinned {
-			n++
-		}
-	}
-	return n
-}
-
 // stored reads all rows that hold.
 func stored(t testing.TB, c *vlogs.Client, filter string) map[stream.Offset][]*pb.StoredEvent {
 	t.Helper()

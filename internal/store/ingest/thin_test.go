@@ -46,3 +46,15 @@ func TestReadingsAreThinned(t *testing.T) {
 		t.Error("the log was taken for another one")
 	}
 }
+
+// kept is how many events are to be stored: all but readings for the metrics alone.
+func (l *logged) kept() (n uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, b := range l.events {
+		if _, thinned := event.ThinnedReading(b); !thinned {
+			n++
+		}
+	}
+	return n
+}

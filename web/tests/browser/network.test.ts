@@ -245,5 +245,5 @@ function manyPairs() {
     '50',
     String(1_000_000 - at * 3),
   ]);
-  return { columns, rows, more: false, took_ms: 12, complete_to_offset: 0, lacks: [] };
+  return { columns, rows, more: false, took_ms: 12, complete_to_offset: 0, lacks: [], thinned: false };
 }

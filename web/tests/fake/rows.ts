@@ -31,6 +31,7 @@ export function runPipes(events: readonly Event[], query: string, limit: number)
     took_ms: 12.5,
     complete_to_offset: 0,
     lacks: [],
+    thinned: false,
   };
 }
 

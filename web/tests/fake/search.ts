@@ -46,7 +46,7 @@ export function exportEvents(world: World, params: URLSearchParams, now: number)
 export function fieldValues(world: World, field: string, params: URLSearchParams, now: number): FieldValues {
   const prefix = params.get('prefix') ?? '';
   const found = find(world, params, now).found.filter((event) => textIn(event, field)?.startsWith(prefix));
-  return { ...facet(found, field, Number(params.get('limit') ?? 10)), lacks: [] };
+  return { ...facet(found, field, Number(params.get('limit') ?? 10)), lacks: [], thinned: false };
 }
 
 export function searchEvents(world: World, params: URLSearchParams, now: number): EventsResponse {
@@ -76,6 +76,7 @@ export function searchEvents(world: World, params: URLSearchParams, now: number)
       reason: world.store.reason,
     },
     lacks: world.store.lacks,
+    thinned: false,
     next_page: last && last !== found[0] ? `after-${last.offset}` : '',
     complete_to_offset: world.events.length,
     next_before: null,
