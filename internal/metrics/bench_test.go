@@ -119,7 +119,6 @@ func BenchmarkSeries(b *testing.B) {
 			feed(b, db, &next, r.at(b, n, now))
 			now = now.Add(5 * time.Second)
 		}
-		r = nil
 		runtime.GC()
 		series := float64(db.Held().Series)
 		b.ReportMetric(series, "series")

@@ -92,7 +92,7 @@ func (db *DB) readBlock(dir string) (meta tsdb.BlockMeta, err error) {
 
 // setBlockAside moves one block away, and notes which time is to be read again.
 func (db *DB) setBlockAside(ctx context.Context, name string, why error, good []tsdb.BlockMeta) error {
-	from, to := rangeOf(filepath.Join(db.o.Path, name))
+	from, to := rangeOf(ctx, filepath.Join(db.o.Path, name))
 	a := &Aside{From: from, To: to, Reason: "a block is damaged: " + why.Error(), State: AsideWaiting}
 	if errors.Is(why, errNewer) {
 		a.Reason = "a block cannot be read: " + why.Error()
@@ -108,12 +108,12 @@ func (db *DB) setBlockAside(ctx context.Context, name string, why error, good []
 
 // rangeOf is of which time a block is: as it says, or else as its chunks say, or else the
 // week before it was made. To read too much again does no harm.
-func rangeOf(dir string) (from, to time.Time) {
+func rangeOf(ctx context.Context, dir string) (from, to time.Time) {
 	var meta tsdb.BlockMeta
 	if b, err := os.ReadFile(filepath.Join(dir, metaFile)); err == nil && json.Unmarshal(b, &meta) == nil && 0 < meta.MinTime && meta.MinTime < meta.MaxTime {
 		return time.UnixMilli(meta.MinTime).UTC(), time.UnixMilli(meta.MaxTime).UTC()
 	}
-	if oldest, newest, err := rangeOfIndex(filepath.Join(dir, "index")); err == nil && oldest <= newest {
+	if oldest, newest, err := rangeOfIndex(ctx, filepath.Join(dir, "index")); err == nil && oldest <= newest {
 		return time.UnixMilli(oldest).UTC(), time.UnixMilli(newest + 1).UTC()
 	}
 	made := time.UnixMilli(int64(ulid.MustParse(filepath.Base(dir)).Time())).UTC()
@@ -121,14 +121,14 @@ func rangeOf(dir string) (from, to time.Time) {
 }
 
 // rangeOfIndex is of which time the chunks in an index are.
-func rangeOfIndex(name string) (oldest, newest int64, err error) {
+func rangeOfIndex(ctx context.Context, name string) (oldest, newest int64, err error) {
 	r, err := index.NewFileReader(name, index.DecodePostingsRaw)
 	if err != nil {
 		return 0, 0, err //nolint:wrapcheck // nobody is told
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
 	key, all := index.AllPostingsKey()
-	series, err := r.Postings(context.Background(), key, all)
+	series, err := r.Postings(ctx, key, all)
 	if err != nil {
 		return 0, 0, err //nolint:wrapcheck // nobody is told
 	}

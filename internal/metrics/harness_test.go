@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/storage"
@@ -187,7 +188,7 @@ func (f *fleet) values(t testing.TB, db *DB, name string, begin time.Time) strin
 		}
 	}()
 	var lines []string
-	set := q.Select(t.Context(), true, nil, labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, name))
+	set := q.Select(t.Context(), true, nil, labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, name))
 	for set.Next() {
 		lines = append(lines, line(t, set.At(), begin))
 	}
@@ -201,7 +202,7 @@ func line(t testing.TB, s storage.Series, begin time.Time) string {
 	t.Helper()
 	var words []string
 	s.Labels().Range(func(l labels.Label) {
-		if !slices.Contains([]string{labels.MetricName, "agent", "host", "process"}, l.Name) {
+		if !slices.Contains([]string{model.MetricNameLabel, "agent", "host", "process"}, l.Name) {
 			words = append(words, l.Name+"="+l.Value)
 		}
 	})

@@ -39,7 +39,7 @@ func TestKilled(t *testing.T) {
 		return
 	}
 	path, begin := t.TempDir(), time.Now().Add(-time.Hour).Truncate(time.Minute)
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKilled$") //nolint:gosec // this test
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKilled$")
 	cmd.Env = append(os.Environ(), killFolder+"="+path, killTime+"="+strconv.FormatInt(begin.Unix(), 10))
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -88,6 +88,6 @@ func killChild(t *testing.T, path string) {
 		defer db.mu.Unlock()
 		return db.next > half && db.place.Offset > 0
 	})
-	fmt.Println("half")
+	fmt.Fprintln(os.Stdout, "half")
 	<-t.Context().Done()
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/storage"
@@ -158,7 +159,7 @@ func isUnknown(err error) bool {
 // labelsOf are the labels of a series, which own their memory.
 func (w *writer) labelsOf(set *reading.Set, s *reading.Sample) labels.Labels {
 	w.labels.Reset()
-	w.labels.Add(labels.MetricName, s.Name)
+	w.labels.Add(model.MetricNameLabel, s.Name)
 	w.labels.Add("agent", set.Agent)
 	if set.Host != "" {
 		w.labels.Add("host", set.Host)

@@ -70,12 +70,14 @@ func TestNetSNMPDevice(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got []snmp.Variable
+		tick := time.NewTicker(100 * time.Millisecond)
 		for range 50 { // until it has started
 			if got, err = client.Get(t.Context(), "1.3.6.1.2.1.1.5.0"); err == nil || i > 0 || !strings.Contains(err.Error(), snmp.ErrRefused.Error()) {
 				break
 			}
-			time.Sleep(100 * time.Millisecond)
+			<-tick.C
 		}
+		tick.Stop()
 		if err != nil || got[0].Text() != "edge-1" {
 			t.Errorf("%v: %v, %v", c, got, err)
 		}

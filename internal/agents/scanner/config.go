@@ -146,8 +146,9 @@ func (d *Discovery) validate(v *config.Check) {
 
 // kindList names the kinds of exposure for people.
 func kindList() string {
-	var names []string
-	for _, k := range exposure.Kinds() {
+	kinds := exposure.Kinds()
+	names := make([]string, 0, len(kinds))
+	for _, k := range kinds {
 		names = append(names, string(k))
 	}
 	return strings.Join(names, ", ")
@@ -156,7 +157,7 @@ func kindList() string {
 // plan is that of a scan of the subnets.
 func (d *Discovery) plan() (scan.Plan, error) {
 	p, faults := d.parse()
-	var errs []error
+	errs := make([]error, 0, len(faults))
 	for _, f := range faults {
 		errs = append(errs, fmt.Errorf("discovery.%s: %w", f.key, f.err))
 	}

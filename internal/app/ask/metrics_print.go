@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/amoskys/amoskys/internal/cli"
 )
@@ -56,7 +55,7 @@ func (p *metricsPrinter) single(result json.RawMessage) error {
 		_, err := fmt.Fprintf(p.e.Stdout, `{"metric":{},"value":%s}`+"\n", result)
 		return err
 	}
-	_, text, err := pointOf(result)
+	text, err := valueOf(result)
 	if err != nil {
 		return err
 	}
@@ -135,7 +134,7 @@ func (r *metricsRow) cells(isRange bool) ([]any, error) {
 		if r.Histogram != nil {
 			return []any{"histogram (--json)"}, nil
 		}
-		_, text, err := pointOf(r.Value)
+		text, err := valueOf(r.Value)
 		return []any{short(text)}, err
 	}
 	if len(r.Values) == 0 {
@@ -157,13 +156,13 @@ func (r *metricsRow) cells(isRange bool) ([]any, error) {
 	return []any{sparkline(points, sparkWidth), number(least), number(most), number(last)}, nil
 }
 
-// pointOf reads [time, value].
-func pointOf(data json.RawMessage) (at time.Time, value string, err error) {
+// valueOf reads the value of [time, value].
+func valueOf(data json.RawMessage) (value string, err error) {
 	var seconds float64
 	if err := json.Unmarshal(data, &[]any{&seconds, &value}); err != nil {
-		return at, "", fmt.Errorf("read the store's answer: %w", err)
+		return "", fmt.Errorf("read the store's answer: %w", err)
 	}
-	return time.UnixMilli(int64(seconds * 1000)), value, nil
+	return value, nil
 }
 
 // short is a number with as many digits as one reads.

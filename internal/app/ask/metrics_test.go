@@ -92,7 +92,8 @@ func TestMetrics(t *testing.T) {
 		"all of time":           {ask.MetricsOptions{Query: "a", Since: "all", Range: true}, "", "--since says from when on", true},
 		"too many points":       {ask.MetricsOptions{Query: "a", Since: "400d", Range: true, Step: "15s"}, "", "exceeded maximum resolution of 11,000 points", true},
 		"what cannot be answered": {
-			ask.MetricsOptions{Query: "flow_bytes_total * on () flow_bytes_total", Until: "1970-01-01T00:10:00Z"}, "",
+			ask.MetricsOptions{Query: "flow_bytes_total * on () flow_bytes_total", Until: "1970-01-01T00:10:00Z"},
+			"",
 			"the store could not answer: found duplicate series", false,
 		},
 	} {

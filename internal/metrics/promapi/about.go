@@ -178,7 +178,7 @@ func (a *API) targets(q *request) (answer, error) {
 }
 
 // errNotVector is what cannot be: the query for agents is our own.
-var errNotVector = errors.New("the query for agents gave no vector") //nolint:gochecknoglobals // a sentinel
+var errNotVector = errors.New("the query for agents gave no vector")
 
 // agents are those who reported of late, with the time of their newest sample in seconds.
 func (a *API) agents(ctx context.Context, now time.Time) (promql.Vector, error) {

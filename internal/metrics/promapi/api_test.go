@@ -20,7 +20,8 @@ func TestShapes(t *testing.T) {
 		"a string":            {"query", []string{"query", `"a\"b"`, "time", "1970-01-01T00:00:01Z"}, `{"status":"success","data":{"resultType":"string","result":[1,"a\"b"]}}`},
 		"without a time, now": {"query", []string{"query", "vector(1)"}, vector(`{"metric":{},"value":[600,"1"]}`)},
 		"labels with what JSON escapes": {
-			"query", []string{"query", "process_cpu_percent"},
+			"query",
+			[]string{"query", "process_cpu_percent"},
 			vector(`{"metric":{"__name__":"process_cpu_percent","agent":"proc","host":"a","process":"sh \"x\"\u003cé\u003e"},"value":[600,"1.5"]}`),
 		},
 		"what JSON has no number for": {
@@ -33,27 +34,32 @@ func TestShapes(t *testing.T) {
 				`[[0,"0.7071067811865475","1","1"],[0,"1","1.414213562373095","2"],[0,"1.414213562373095","2","1"]]}]}`),
 		},
 		"histograms of a range": {
-			"query_range", []string{"query", "rpc", "start", "0", "end", "1", "step", "1"},
+			"query_range",
+			[]string{"query", "rpc", "start", "0", "end", "1", "step", "1"},
 			`{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"__name__":"rpc","host":"a"},"histograms":[[0,{"count":"4","sum":"5","buckets":` +
 				`[[0,"0.7071067811865475","1","1"],[0,"1","1.414213562373095","2"],[0,"1.414213562373095","2","1"]]}],` +
 				`[1,{"count":"4","sum":"5","buckets":[[0,"0.7071067811865475","1","1"],[0,"1","1.414213562373095","2"],[0,"1.414213562373095","2","1"]]}]]}]}}`,
 		},
 		"a range": {
-			"query_range", []string{"query", `sum by (agent) (flow_bytes_total)`, "start", "0", "end", "1970-01-01T00:00:30Z", "step", "15s"},
+			"query_range",
+			[]string{"query", `sum by (agent) (flow_bytes_total)`, "start", "0", "end", "1970-01-01T00:00:30Z", "step", "15s"},
 			`{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"agent":"flow"},"values":[[0,"0"],[15,"300"],[30,"600"]]}]}}`,
 		},
 		"a range vector": {
-			"query", []string{"query", `flow_bytes_total{host="a"}[20s]`, "time", "30"},
+			"query",
+			[]string{"query", `flow_bytes_total{host="a"}[20s]`, "time", "30"},
 			`{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"__name__":"flow_bytes_total","agent":"flow","host":"a"},"values":[[15,"100"],[30,"200"]]}]}}`,
 		},
 		"nothing": {"query", []string{"query", "nothing"}, vector(``)},
 		"a limit": {
-			"query", []string{"query", `sort_by_label(sum by (host) (flow_bytes_total), "host")`, "limit", "1", "time", "15"},
+			"query",
+			[]string{"query", `sort_by_label(sum by (host) (flow_bytes_total), "host")`, "limit", "1", "time", "15"},
 			`{"status":"success","data":{"resultType":"vector","result":[{"metric":{"host":"a"},"value":[15,"100"]}]},"warnings":["results truncated due to limit"]}`,
 		},
 		"lookback": {"query", []string{"query", "flow_bytes_total", "time", "640", "lookback_delta", "10s"}, vector(``)},
 		"infos with their place": {
-			"query", []string{"query", "rate(process_cpu_percent[1m])"},
+			"query",
+			[]string{"query", "rate(process_cpu_percent[1m])"},
 			`{"status":"success","data":{"resultType":"vector","result":[{"metric":{"agent":"proc","host":"a","process":"sh \"x\"\u003cé\u003e"},"value":[600,"0"]}]},` +
 				`"infos":["PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: \"process_cpu_percent\" (1:6)"]}`,
 		},
@@ -77,7 +83,8 @@ func TestShapes(t *testing.T) {
 			`{"status":"success","data":{"query.lookback-delta":"5m0s","query.max-concurrency":"4","query.max-samples":"3000000","query.timeout":"40s","storage.tsdb.retention.time":"400d"}}`,
 		},
 		"a tree": {
-			"parse_query", []string{"query", "-a offset 1m"},
+			"parse_query",
+			[]string{"query", "-a offset 1m"},
 			`{"status":"success","data":{"expr":{"anchored":false,"matchers":[{"name":"__name__","type":"=","value":"a"}],"name":"a","offset":60000,"offsetExpr":null,` +
 				`"smoothed":false,"startOrEnd":null,"timestamp":null,"type":"vectorSelector"},"op":"-","type":"unaryExpr"}}`,
 		},

@@ -1,4 +1,4 @@
 package promapi
 
 // NewEngine is the engine that an API without one of its own makes.
-var NewEngine = newEngine //nolint:gochecknoglobals // for tests
+var NewEngine = newEngine
