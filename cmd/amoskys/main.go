@@ -6,6 +6,10 @@ import (
 	"os"
 
 	"github.com/amoskys/amoskys/internal/cli"
+	"github.com/amoskys/amoskys/internal/obs/hush"
 )
 
-func main() { os.Exit(cli.Main(newRoot, os.Args[1:])) }
+func main() {
+	hush.End()
+	os.Exit(cli.Main(newRoot, os.Args[1:]))
+}

@@ -67,6 +67,22 @@ func TestScripts(t *testing.T) {
 	})
 }
 
+// TestStartIsQuiet: no library says a word before the program does, as one would where
+// the kernel has no pressure stall information.
+func TestStartIsQuiet(t *testing.T) {
+	const without = `mount -t tmpfs none /sys && exec "$0" version`
+	var said strings.Builder
+	cmd := exec.CommandContext(t.Context(), "unshare", "-m", "sh", "-c", without, filepath.Join(programs, "amoskys"))
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if err != nil && len(out) == 0 {
+		t.Skipf("needs root and unshare: %v %s", err, said.String())
+	}
+	if said.String() != "" {
+		t.Errorf("version says on stderr: %s", said.String())
+	}
+}
+
 func down(home string) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
