@@ -1,10 +1,12 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"sync"
 	"time"
 
@@ -118,13 +120,12 @@ func (s *session) runTask(ctx context.Context, m *managed, c *pb.TaskCommand) er
 	if err != nil {
 		return err
 	}
-	if err := m.idle(); err != nil {
-		release()
-		return err
-	}
 	wait, err := m.tasks.Run(ctx, c.GetRunId(), c.GetTask(), c.GetParameters())
 	if err != nil {
 		release()
+		if _, away := errors.AsType[*net.OpError](err); away {
+			return cmp.Or(m.idle(), err)
+		}
 		return err
 	}
 	s.commands.Go(func() {

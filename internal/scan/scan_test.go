@@ -70,7 +70,7 @@ func TestValidate(t *testing.T) {
 		{targets: "224.0.0.1", want: "addresses of many hosts"},
 		{targets: "fe80::/64"},
 		{targets: "2a00::/64", want: "public addresses"},
-		{targets: "10.0.0.1", adjust: func(p *Plan) { p.Rate = -1 }, want: "rates"},
+		{targets: "10.0.0.1", adjust: func(p *Plan) { p.Rate = -1 }, want: "a rate or a timeout is below 0"},
 		{targets: "10.0.0.1", adjust: func(p *Plan) { p.Method = "fin" }, want: `method "fin"`},
 	} {
 		targets, err := ParseTargets(c.targets)

@@ -47,7 +47,7 @@ func TestCodecsAreNegotiated(t *testing.T) {
 			if hub.packed > 0 != tt.packed || st.Short > 0 != tt.short || st.Codec != tt.codec {
 				t.Errorf("%d batches came packed, state %+v", hub.packed, st)
 			}
-			if !tt.packed && st.Unpacked != 20 || tt.packed && !tt.short && st.Unpacked > 1 {
+			if !tt.packed && st.Unpacked < 20 || tt.packed && !tt.short && st.Unpacked > 1 {
 				t.Errorf("%d batches were unpacked", st.Unpacked)
 			}
 			if st.Connects != 1 || !st.WaitSince.IsZero() {
