@@ -99,7 +99,11 @@ func (r *PipelineResult) Write(w io.Writer) error {
 	t.Row("a live page", fmt.Sprintf("%.0f events/s shown, which stand for %.0f", r.Live.ShownPerSecond, r.Live.CamePerSecond))
 	t.Row("memory", cli.Bytes(r.PSSBytes)+" of all processes together (PSS, at most)")
 	t.Row("cpu", fmt.Sprintf("%.1f us an event, of all on %d processors", r.CPUPerEventAllMicros, r.CPUs))
-	t.Row("stored", fmt.Sprintf("%d and %d thinned readings of %d acknowledged", r.Stored, r.Thinned, r.Acknowledged))
+	stored := fmt.Sprintf("%d of %d acknowledged", r.Stored, r.Acknowledged)
+	if r.Thinned > 0 {
+		stored += fmt.Sprintf("; %d are readings that the metrics alone have", r.Thinned)
+	}
+	t.Row("stored", stored)
 	t.Row("store's files", fmt.Sprintf("%s, %.0f bytes for each acknowledged event", cli.Bytes(r.StoreBytes), float64(r.StoreBytes)/float64(max(r.Acknowledged, 1))))
 	if err := t.Write(w); err != nil {
 		return err
