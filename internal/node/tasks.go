@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -123,7 +123,7 @@ func (s *session) runTask(ctx context.Context, m *managed, c *pb.TaskCommand) er
 	wait, err := m.tasks.Run(ctx, c.GetRunId(), c.GetTask(), c.GetParameters())
 	if err != nil {
 		release()
-		if _, away := errors.AsType[*net.OpError](err); away {
+		if _, away := errors.AsType[*os.SyscallError](err); away { // it cannot be connected to
 			return cmp.Or(m.idle(), err)
 		}
 		return err
