@@ -28,6 +28,7 @@ const (
 	maxFolder = 128 << 20 // octets of all files of a call of Load
 	maxNames  = 500_000
 	maxName   = 128
+	maxText   = 64 << 20 // octets of all OIDs and their names
 	maxFaults = 20
 )
 
@@ -151,13 +152,17 @@ func roots() map[string]string {
 // resolve gives every definition its OID.
 func (p *parser) resolve() *Names {
 	n := &Names{byOID: make(map[string]string, p.names)}
-	known := roots()
+	known, text := roots(), 0
 	for _, m := range p.order {
 		for _, name := range m.order {
 			oid, ok := p.oid(known, m, name)
 			if !ok {
 				p.fault(fmt.Errorf("%s::%s: what it is defined by is not there, or goes round in circles", m.name, name))
 				continue
+			}
+			if text += len(oid) + len(m.name) + len(name); text > maxText {
+				p.faults = append(p.faults, fmt.Errorf("%s::%s and what follows: left out, as only names of %d MiB together are kept", m.name, name, maxText>>20))
+				return n
 			}
 			if _, have := n.byOID[oid]; !have {
 				n.byOID[oid] = m.name + "::" + name

@@ -1,6 +1,7 @@
 package mib
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -95,6 +96,21 @@ func TestHostile(t *testing.T) {
 		if n := p.resolve(); n.Len() > 10 {
 			t.Errorf("%.40s…: %d names", text, n.Len())
 		}
+	}
+}
+
+// TestHostileText: many names of long OIDs, which cost little in a file, are bounded.
+func TestHostileText(t *testing.T) {
+	t.Parallel()
+	var text strings.Builder
+	text.WriteString("L DEFINITIONS ::= BEGIN\nd OBJECT IDENTIFIER ::= { iso" + strings.Repeat(" 4294967295", 120) + " }\n")
+	for i := range 80_000 {
+		fmt.Fprintf(&text, "d%d OBJECT IDENTIFIER ::= { d %d }\n", i, i)
+	}
+	p := &parser{modules: map[string]*module{}}
+	p.parse(text.String())
+	if n := p.resolve(); n.Len() > 60_000 || len(p.faults) != 1 {
+		t.Errorf("%d names, faults %v", n.Len(), p.faults)
 	}
 }
 

@@ -150,7 +150,7 @@ func (p *parser) imports(s *scanner, m *module) {
 			}
 			symbols = symbols[:0]
 		default:
-			if isName(s.word) {
+			if isName(s.word) && len(symbols) < maxNames {
 				symbols = append(symbols, strings.Clone(s.word))
 			}
 		}
