@@ -47,8 +47,9 @@ type Trail struct {
 	strangers strangers
 }
 
-// timeout bounds the recording of one act, which must not depend on the
-// patience of whoever asked for it.
+// timeout bounds the recording of one act in the database, and then in the log, which
+// must not depend on the patience of whoever asked for it, nor the log on that of a
+// database that does not answer.
 const timeout = 10 * time.Second
 
 // New returns a Trail.
@@ -78,18 +79,25 @@ func (t *Trail) Audit(ctx context.Context, act *pb.AuditActivity) {
 }
 
 func (t *Trail) record(ctx context.Context, act *pb.AuditActivity) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	ctx = context.WithoutCancel(ctx)
+	for _, to := range []func(context.Context, *pb.AuditActivity) error{t.store, t.publish} {
+		if err := bounded(ctx, act, to); err != nil {
+			t.lost(ctx, act, err)
+		}
+	}
+}
+
+func bounded(ctx context.Context, act *pb.AuditActivity, to func(context.Context, *pb.AuditActivity) error) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	err := t.o.Store.AppendAudit(ctx, state.Audit{
+	return to(ctx, act)
+}
+
+func (t *Trail) store(ctx context.Context, act *pb.AuditActivity) error {
+	return t.o.Store.AppendAudit(ctx, state.Audit{
 		Time: t.o.Now(), Actor: act.GetActor(), Operation: act.GetOperation(), Target: act.GetTarget(),
 		Success: act.GetSuccess(), Detail: act.GetDetail(), SrcIP: act.GetSrcIp(),
 	})
-	if err != nil {
-		t.lost(ctx, act, err)
-	}
-	if err := t.publish(ctx, act); err != nil {
-		t.lost(ctx, act, err)
-	}
 }
 
 func (t *Trail) publish(ctx context.Context, act *pb.AuditActivity) error {

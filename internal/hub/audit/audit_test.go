@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/amoskys/amoskys/internal/event"
@@ -57,6 +58,34 @@ type broken struct{}
 func (broken) AppendAudit(context.Context, state.Audit) error { return errors.New("disk full") }
 
 func (broken) PruneAudit(context.Context, time.Time) (int, error) { return 0, errors.New("disk full") }
+
+// hanging is a database whose server does not answer.
+type hanging struct{ broken }
+
+func (hanging) AppendAudit(ctx context.Context, _ state.Audit) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// TestAuditIsPublishedWhileTheDatabaseHangs: the log has the act all the same.
+func TestAuditIsPublishedWhileTheDatabaseHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var published []byte
+		trail := audit.New(audit.Options{
+			Store: hanging{},
+			Publisher: own.New(own.Options{Host: "hub-1", Append: func(ctx context.Context, b []byte) error {
+				if ctx.Err() == nil {
+					published = b
+				}
+				return ctx.Err()
+			}}),
+		})
+		trail.Audit(t.Context(), &pb.AuditActivity{Actor: "ada", Operation: "agent.stop", Success: true})
+		if _, err := event.Inspect(published); err != nil {
+			t.Errorf("published %q: %v", published, err)
+		}
+	})
+}
 
 func TestAuditLogsWhatIsLost(t *testing.T) {
 	var log bytes.Buffer
