@@ -46,7 +46,7 @@ func (c *CSV) Device(k *pb.KnownDevice, m *pb.DeviceMark) error {
 		ports = append(ports, Service(p))
 	}
 	place := &pb.SwitchPort{}
-	if len(d.GetPlugged()) > 0 {
+	if len(d.GetPlugged()) > 0 && d.GetPlugged()[0].GetUntilTime() == nil { // the present place is the first
 		place = d.GetPlugged()[0]
 	}
 	vlan := ""

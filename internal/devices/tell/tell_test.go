@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/csv"
 	"encoding/xml"
+	"strings"
 	"testing"
 	"time"
 
@@ -70,6 +71,21 @@ func TestCSV(t *testing.T) {
 		if got[name] != want {
 			t.Errorf("%s is %q, not %q", name, got[name], want)
 		}
+	}
+}
+
+// TestCSVOfWhereADeviceWas: a place that it has left is not told as its place.
+func TestCSVOfWhereADeviceWas(t *testing.T) {
+	var b bytes.Buffer
+	w, k := tell.NewCSV(&b), laptop()
+	k.Device.Plugged[0].UntilTime = at(9)
+	for _, err := range []error{w.Device(k, nil), w.End()} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if strings.Contains(b.String(), "sw-1") {
+		t.Errorf("it is at %s", b.String())
 	}
 }
 
