@@ -43,20 +43,15 @@ func (d *DB) Agents(ctx context.Context) ([]Agent, error) {
 	return agents, nil
 }
 
-// PutAgents stores the status of agents in one transaction. Their Desired state
-// is left as it is; a zero Updated is now.
+// PutAgents stores the status of agents, each named once, in one transaction. Their
+// Desired state is left as it is; a zero Updated is now.
 func (d *DB) PutAgents(ctx context.Context, agents []Agent) error {
 	tx, err := d.sql.Begin(ctx)
 	if err != nil {
 		return fmt.Errorf("store agents: %w", err)
 	}
 	defer tx.Rollback() //nolint:errcheck // after Commit it has nothing to do
-	put, err := tx.PrepareContext(ctx, `INSERT INTO agents (host, id, node, status, updated) VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT (host, id) DO UPDATE SET node = excluded.node, status = excluded.status, updated = excluded.updated`)
-	if err != nil {
-		return fmt.Errorf("store agents: %w", err)
-	}
-	defer put.Close()
+	rows := make([][]any, 0, len(agents))
 	for _, a := range agents {
 		if a.Updated.IsZero() {
 			a.Updated = d.now()
@@ -64,9 +59,12 @@ func (d *DB) PutAgents(ctx context.Context, agents []Agent) error {
 		if a.Status == nil {
 			a.Status = []byte{}
 		}
-		if _, err := put.ExecContext(ctx, a.Host, a.ID, a.Node, a.Status, nanos(a.Updated)); err != nil {
-			return fmt.Errorf("store agent %s/%s: %w", a.Host, a.ID, err)
-		}
+		rows = append(rows, []any{a.Host, a.ID, a.Node, a.Status, nanos(a.Updated)})
+	}
+	err = tx.put(ctx, "INSERT INTO agents (host, id, node, status, updated)",
+		"ON CONFLICT (host, id) DO UPDATE SET node = excluded.node, status = excluded.status, updated = excluded.updated", rows)
+	if err != nil {
+		return fmt.Errorf("store agents: %w", err)
 	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("store agents: %w", err)

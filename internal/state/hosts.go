@@ -40,24 +40,21 @@ func (d *DB) Hosts(ctx context.Context) ([]Host, error) {
 	return hosts, nil
 }
 
-// PutHosts stores hosts in one transaction.
+// PutHosts stores hosts, each named once, in one transaction.
 func (d *DB) PutHosts(ctx context.Context, hosts []Host) error {
 	tx, err := d.sql.Begin(ctx)
 	if err != nil {
 		return fmt.Errorf("store hosts: %w", err)
 	}
 	defer tx.Rollback() //nolint:errcheck // after Commit it has nothing to do
-	put, err := tx.PrepareContext(ctx, `INSERT INTO hosts (name, node, version, last_seen, silent) VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT (name) DO UPDATE SET node = excluded.node, version = excluded.version,
-			last_seen = excluded.last_seen, silent = excluded.silent`)
+	rows := make([][]any, 0, len(hosts))
+	for _, h := range hosts {
+		rows = append(rows, []any{h.Name, h.Node, h.Version, nanos(h.LastSeen), h.Silent})
+	}
+	err = tx.put(ctx, "INSERT INTO hosts (name, node, version, last_seen, silent)",
+		"ON CONFLICT (name) DO UPDATE SET node = excluded.node, version = excluded.version, last_seen = excluded.last_seen, silent = excluded.silent", rows)
 	if err != nil {
 		return fmt.Errorf("store hosts: %w", err)
-	}
-	defer put.Close()
-	for _, h := range hosts {
-		if _, err := put.ExecContext(ctx, h.Name, h.Node, h.Version, nanos(h.LastSeen), h.Silent); err != nil {
-			return fmt.Errorf("store host %s: %w", h.Name, err)
-		}
 	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("store hosts: %w", err)

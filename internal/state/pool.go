@@ -3,6 +3,9 @@ package state
 import (
 	"context"
 	"database/sql"
+	"math/bits"
+	"slices"
+	"strings"
 )
 
 // engine is what differs between the databases that state can lie in.
@@ -93,6 +96,24 @@ func (t *tx) QueryContext(ctx context.Context, query string, values ...any) (*sq
 // QueryRowContext is that of sql.Tx.
 func (t *tx) QueryRowContext(ctx context.Context, query string, values ...any) *sql.Row {
 	return t.Tx.QueryRowContext(ctx, t.engine.query(query), t.engine.values(values)...)
+}
+
+// rowsAtOnce is how many rows one statement writes at most.
+const rowsAtOnce = 128
+
+// put writes rows, of which no two have one key: "INSERT INTO … (…)", their values, and
+// what is to be done about those that are there. It takes few statements, as a server may
+// be far away and others wait meanwhile; and few texts, which engines keep prepared.
+func (t *tx) put(ctx context.Context, insert, conflict string, rows [][]any) error {
+	for len(rows) > 0 {
+		n := 1 << (bits.Len(uint(min(len(rows), rowsAtOnce))) - 1)
+		row := "(?" + strings.Repeat(", ?", len(rows[0])-1) + ")"
+		if _, err := t.ExecContext(ctx, insert+" VALUES "+row+strings.Repeat(", "+row, n-1)+" "+conflict, slices.Concat(rows[:n]...)...); err != nil {
+			return err
+		}
+		rows = rows[n:]
+	}
+	return nil
 }
 
 // PrepareContext is that of sql.Tx.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -334,6 +335,19 @@ func testAgents(t *testing.T, open opener) {
 	}
 	if err := db.SetDesired(t.Context(), "h1", "proc_agent", "running"); !errors.Is(err, state.ErrNotFound) {
 		t.Errorf("desired state of a forgotten agent: %v", err)
+	}
+	many := make([]state.Agent, 300)
+	for i := range many {
+		many[i] = state.Agent{Host: "many", ID: fmt.Sprintf("agent-%03d", i), Node: "n", Status: []byte{byte(i)}, Updated: epoch}
+	}
+	for range 2 { // they are new, then known
+		if err := db.PutAgents(t.Context(), many); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err = db.Agents(t.Context())
+	if diff := cmp.Diff(append([]state.Agent{b}, many...), got); err != nil || diff != "" {
+		t.Error(err, diff)
 	}
 }
 
