@@ -44,9 +44,10 @@ type Copied struct {
 }
 
 // Copy writes all that from holds to a database that holds nothing, of either engine, in
-// one transaction. ErrNotEmpty: it does hold something.
+// one transaction. ErrNotEmpty: it does hold something. Whoever uses from meanwhile is not
+// held up.
 func Copy(ctx context.Context, to, from *DB) ([]Copied, error) {
-	read, err := from.sql.Begin(ctx)
+	read, err := from.sql.Snapshot(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read state: %w", err)
 	}
@@ -56,6 +57,9 @@ func Copy(ctx context.Context, to, from *DB) ([]Copied, error) {
 		return nil, fmt.Errorf("write state: %w", err)
 	}
 	defer write.Rollback() //nolint:errcheck // after Commit it has nothing to do
+	if err := to.sql.engine.patient(ctx, write.Tx); err != nil {
+		return nil, fmt.Errorf("write state: %w", err)
+	}
 	var done []Copied
 	for _, t := range tables() {
 		n, err := t.copy(ctx, write, read)
@@ -122,6 +126,8 @@ func (t *table) row() (values func() []any, into []any) {
 		for i := range out {
 			if isFlag(i) {
 				out[i] = flags[i].V
+			} else if b, is := out[i].([]byte); is && b == nil {
+				out[i] = []byte{} // SQLite's driver gives nil for it, which PostgreSQL's takes for NULL
 			}
 		}
 		return out

@@ -17,6 +17,10 @@ type engine interface {
 	setVersion(ctx context.Context, tx *tx, version int) error
 	// alone keeps other transactions out until this one ends.
 	alone(ctx context.Context, tx *sql.Tx) error
+	// snapshot is how a transaction begins that reads all as it is now.
+	snapshot() *sql.TxOptions
+	// patient lets a transaction take as long as it takes.
+	patient(ctx context.Context, tx *sql.Tx) error
 	// count has a column that counts up go on behind the rows that are there.
 	count(ctx context.Context, tx *tx, table, column string) error
 	// query is a statement of ours, with ? where values go, as the engine reads it.
@@ -55,6 +59,20 @@ func (p *pool) Begin(ctx context.Context) (*tx, error) {
 		return nil, err
 	}
 	if err := p.engine.alone(ctx, t); err != nil {
+		_ = t.Rollback() // the first error says more
+		return nil, err
+	}
+	return &tx{t, p.engine}, nil
+}
+
+// Snapshot starts a transaction that only reads, all as it is now, however long that
+// takes. Nobody waits for it.
+func (p *pool) Snapshot(ctx context.Context) (*tx, error) {
+	t, err := p.db.BeginTx(ctx, p.engine.snapshot())
+	if err != nil {
+		return nil, err
+	}
+	if err := p.engine.patient(ctx, t); err != nil {
 		_ = t.Rollback() // the first error says more
 		return nil, err
 	}

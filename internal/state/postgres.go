@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/url"
 	"strconv"
@@ -29,7 +30,7 @@ const (
 )
 
 // errURL says what a URL of a database must be, without showing it: it has a password.
-var errURL = errors.New("the URL of the state is none of PostgreSQL: want postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full")
+var errURL = errors.New("the URL of the state is none of PostgreSQL: want postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full, with signs such as @ and # of the password written as %40 and %23")
 
 // openPostgres opens a database of PostgreSQL; where is its host and port.
 func openPostgres(ctx context.Context, address string) (p *pool, where string, err error) {
@@ -55,6 +56,9 @@ func postgresConfig(address string) (*pgx.ConnConfig, error) {
 		return nil, errURL
 	}
 	cfg, err := pgx.ParseConfig(address)
+	if e, is := errors.AsType[*fs.PathError](err); is { // sslrootcert and the like; it has no more than the path
+		return nil, fmt.Errorf("the URL of the state names a file: %w", e)
+	}
 	if err != nil {
 		return nil, errURL
 	}
@@ -106,6 +110,16 @@ func (postgresEngine) setVersion(ctx context.Context, tx *tx, version int) error
 
 func (postgresEngine) alone(ctx context.Context, tx *sql.Tx) error {
 	_, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", int64(pgLock))
+	return err
+}
+
+func (postgresEngine) snapshot() *sql.TxOptions {
+	return &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
+}
+
+// patient lifts what is set for a hub, whose statements are short.
+func (postgresEngine) patient(ctx context.Context, tx *sql.Tx) error {
+	_, err := tx.ExecContext(ctx, "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
 	return err
 }
 

@@ -283,6 +283,10 @@ func TestBadURL(t *testing.T) {
 			t.Errorf("%s: %v", url, err)
 		}
 	}
+	_, err := state.Open(t.Context(), state.Options{URL: "postgres://u:hunter2@h/d?sslmode=verify-full&sslrootcert=/nowhere/ca.crt"})
+	if err == nil || !strings.Contains(err.Error(), "/nowhere/ca.crt") || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("an authority that is not there: %v", err)
+	}
 }
 
 // TestCopy moves all state to PostgreSQL and back, and goes on there.
@@ -312,6 +316,40 @@ func TestCopy(t *testing.T) {
 		if err := db.AppendAudit(t.Context(), state.Audit{Actor: "next"}); err != nil {
 			t.Errorf("the next row: %v", err)
 		}
+	}
+}
+
+// TestCopyTakesItsTime: a copy neither waits for the hub that uses the database, nor is cut
+// short as a hub's statements are.
+func TestCopyTakesItsTime(t *testing.T) {
+	first := open(t, filepath.Join(t.TempDir(), "state.db"))
+	fill(t, first)
+	if err := first.PutAgents(t.Context(), []state.Agent{{Host: "h", ID: "without status"}}); err != nil {
+		t.Fatal(err)
+	}
+	url := shared.database(t) + "&statement_timeout=200&idle_in_transaction_session_timeout=200"
+	server := openURL(t, url)
+	run(t, url, `CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.3); RETURN NEW; END $$;
+		CREATE TRIGGER dawdle BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION dawdle()`)
+	if _, err := state.Copy(t.Context(), server, first); err != nil {
+		t.Fatalf("to a slow server: %v", err)
+	}
+	hub, err := sql.Open("pgx", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hub.Close()
+	tx, err := hub.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	if _, err := tx.ExecContext(t.Context(), "SELECT pg_advisory_xact_lock($1)", int64(0x616d6f736b7973)); err != nil {
+		t.Fatal(err)
+	}
+	last := open(t, filepath.Join(t.TempDir(), "state.db"))
+	if _, err := state.Copy(t.Context(), last, server); err != nil {
+		t.Errorf("while a hub changes something: %v", err)
 	}
 }
 

@@ -93,6 +93,12 @@ func (sqliteEngine) setVersion(ctx context.Context, tx *tx, version int) error {
 // alone has nothing to do: transactions begin immediate.
 func (sqliteEngine) alone(context.Context, *sql.Tx) error { return nil }
 
+// snapshot begins deferred, and what is read first says when "now" is.
+func (sqliteEngine) snapshot() *sql.TxOptions { return &sql.TxOptions{ReadOnly: true} }
+
+// patient has nothing to do: only waiting for others is bounded.
+func (sqliteEngine) patient(context.Context, *sql.Tx) error { return nil }
+
 // count has nothing to do: SQLite goes by the rows.
 func (sqliteEngine) count(context.Context, *tx, string, string) error { return nil }
 
