@@ -154,7 +154,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// payEvery is how often a full disk is tried.
+// payEvery is how often a full disk is tried, or a database that is away.
 const payEvery = 10 * time.Second
 
 // nudge wakes Run.
@@ -208,9 +208,21 @@ func (s *Service) Flush(ctx context.Context) {
 	for _, c := range seen {
 		certs = append(certs, c)
 	}
-	if err := s.o.Store.NoteCertificates(ctx, certs); err != nil && ctx.Err() == nil {
-		s.o.Logger.WarnContext(ctx, "certificates that connected not noted", obs.KeyError, err, obs.KeyCount, len(certs))
+	err := s.o.Store.NoteCertificates(ctx, certs)
+	if err == nil {
+		return
 	}
+	if ctx.Err() == nil {
+		s.o.Logger.WarnContext(ctx, "certificates that connected not noted, will try again", obs.KeyError, err, obs.KeyCount, len(certs))
+	}
+	s.mu.Lock()
+	for serial, c := range seen {
+		if len(s.seen) < maxSeen {
+			s.seen[serial] = c
+		}
+	}
+	s.mu.Unlock()
+	time.AfterFunc(payEvery, s.nudge)
 }
 
 // maxListed bounds an answer, which must fit into a message.

@@ -24,22 +24,31 @@ import (
 // maxReason bounds the reason for a revocation, in bytes.
 const maxReason = 512
 
+// lookTime is how long a database may take to tell what a revocation ends.
+const lookTime = 3 * time.Second
+
 // RevokeCertificates refuses certificates from now on, and cuts the connections
 // that are open with them before it answers.
 func (s *Service) RevokeCertificates(ctx context.Context, req *pb.RevokeCertificatesRequest) (*pb.RevokeCertificatesResponse, error) {
 	if len(req.GetReason()) > maxReason {
 		return nil, status.Errorf(codes.InvalidArgument, "the reason has %d bytes, at most %d are kept", len(req.GetReason()), maxReason)
 	}
-	s.Flush(ctx) // what has just connected counts
-	order, err := s.order(ctx, req)
+	look, end := context.WithTimeout(ctx, lookTime)
+	defer end()
+	s.Flush(look) // what has just connected counts
+	order, err := s.order(look, req)
 	if err != nil {
 		return nil, err
 	}
-	resp, err := s.effect(ctx, order)
-	if err != nil {
-		return nil, s.internal(ctx, "revoke", err)
+	resp, unknown := s.effect(look, order)
+	if unknown != nil && req.GetDryRun() {
+		return nil, status.Errorf(codes.Unavailable, "what that ends is not known, because %s; to revoke it works all the same, with --yes", state.Explain(unknown))
 	}
-	if order.operation == "agent.revoke" && len(resp.GetCertificates()) == 0 && len(s.o.Agents(order.host)) == 0 {
+	if unknown != nil { // it is to be in force whatever the database does
+		s.o.Logger.ErrorContext(ctx, "not known what a revocation ends", obs.KeyIdentity, order.target, obs.KeyError, unknown)
+		resp = &pb.RevokeCertificatesResponse{Warning: "it is in force, but which certificates it ends is not known, because " + state.Explain(unknown)}
+	}
+	if unknown == nil && order.operation == "agent.revoke" && len(resp.GetCertificates()) == 0 && len(s.o.Agents(order.host)) == 0 {
 		return nil, status.Errorf(codes.NotFound, "nothing is known of %s: no certificate in force and no agent; amoskys certs issued shows what is", order.target)
 	}
 	if req.GetDryRun() {
@@ -54,8 +63,8 @@ func (s *Service) RevokeCertificates(ctx context.Context, req *pb.RevokeCertific
 		s.o.Auditor.Audit(ctx, act)
 		return nil, status.Error(codes.ResourceExhausted, "the hub keeps no more revocations")
 	case err != nil:
-		// Whoever revokes must win, also on a full disk: it is in force from here on, and
-		// Run writes it down as soon as that can be.
+		// Whoever revokes must win, also on a full disk or without a database: it is in force
+		// from here on, and Run writes it down as soon as that can be.
 		s.owe(list)
 		s.o.Logger.ErrorContext(ctx, "revocation is in force and not on disk yet", obs.KeyIdentity, order.target, obs.KeyError, err)
 		resp.Warning = "it is in force, and not on disk yet, because " + state.Explain(err) + "; it is written as soon as that can be, and is lost if the hub ends before"
@@ -115,6 +124,7 @@ type order struct {
 	targets   []string
 	host      string // whose certificates it is about
 	agent     string // the one agent that is meant; empty for all
+	unknown   error  // why it is not known whose the certificate is
 }
 
 // reach names those of the order's certificates that its moment does not end, because
@@ -178,7 +188,8 @@ func (s *Service) serialOrder(ctx context.Context, text string) (*order, error) 
 		return o, s.halfSerial(ctx, serial) // if none, it may come yet
 	}
 	if err != nil {
-		return nil, s.internal(ctx, "revoke", err)
+		o.unknown = err
+		return o, nil
 	}
 	id, err := identity.Parse(kept.Identity)
 	if err != nil {
@@ -207,6 +218,9 @@ func (s *Service) halfSerial(ctx context.Context, serial string) error {
 // effect is what an order ends: certificates that are in force now, and agents.
 func (s *Service) effect(ctx context.Context, o *order) (*pb.RevokeCertificatesResponse, error) {
 	resp := &pb.RevokeCertificatesResponse{}
+	if o.unknown != nil {
+		return nil, o.unknown
+	}
 	if o.host == "" {
 		return resp, nil // a certificate that has never been here
 	}

@@ -117,6 +117,54 @@ func TestRevokeOnAFullDisk(t *testing.T) {
 	}
 }
 
+// awayStore is a database that does not answer.
+type awayStore struct{ Store }
+
+var errAway = errors.New("away")
+
+func (awayStore) Certificate(context.Context, string) (state.Certificate, error) {
+	return state.Certificate{}, errAway
+}
+
+func (awayStore) Certificates(context.Context, string, time.Time, int) ([]state.Certificate, error) {
+	return nil, errAway
+}
+
+func (awayStore) NoteCertificates(context.Context, []state.Certificate) error { return errAway }
+
+func (awayStore) Revoke(context.Context, ...state.Revocation) error { return errAway }
+
+// TestRevokeWithoutTheDatabase: it is in force at once and cuts, whether a serial or an
+// agent is named. What it would do, nobody can say.
+func TestRevokeWithoutTheDatabase(t *testing.T) {
+	peers := &connected{certs: []*x509.Certificate{ofSerial(0xbad), ofSerial(0x600d)}}
+	s := revoker(awayStore{}, peers, ofSerial(1))
+	s.Seen(operatorID(), ofSerial(1))
+	trial := bySerial("bad")
+	trial.DryRun = true
+	if _, err := s.RevokeCertificates(t.Context(), trial); err == nil {
+		t.Error("said what it would end")
+	}
+	resp, err := s.RevokeCertificates(t.Context(), bySerial("bad"))
+	if err != nil || resp.GetWarning() == "" || resp.GetConnections() != 1 || peers.left() != 1 {
+		t.Fatalf("%v, %v, %d left", resp, err, peers.left())
+	}
+	node := identity.ID{Domain: identity.DefaultDomain, Role: identity.RoleNode, Name: "web-1"}
+	agent := &pb.RevokeCertificatesRequest{Target: &pb.RevokeCertificatesRequest_Agent{Agent: "web-1"}}
+	if resp, err := s.RevokeCertificates(t.Context(), agent); err != nil || resp.GetWarning() == "" {
+		t.Fatalf("%v, %v", resp, err)
+	}
+	for id, cert := range map[identity.ID]*x509.Certificate{operatorID(): ofSerial(0xbad), node: ofSerial(7)} {
+		if s.o.Revocations.Refusal(id, cert) == "" {
+			t.Errorf("%s is not refused", id)
+		}
+	}
+	if s.mu.Lock(); len(s.seen) != 1 {
+		t.Errorf("%d certificates wait to be noted", len(s.seen))
+	}
+	s.mu.Unlock()
+}
+
 // TestRevokeOneself: whoever revokes their own certificate hears what it cut, and is
 // cut then.
 func TestRevokeOneself(t *testing.T) {
