@@ -137,7 +137,7 @@ func (a *Agent) recall() {
 		var m memory
 		if m, err = parseMemory(b); err == nil {
 			a.book.restore(m, a.search.covers, now, a.o.Interval)
-			a.search.trials.restore(m.Wrong)
+			a.search.trials.restore(m.Wrong, now)
 		}
 	}
 	faults = append(faults, err)

@@ -57,7 +57,8 @@ type kept struct {
 	UptimeAt   time.Time    `json:"uptime_at,omitzero"`
 	FirstSeen  time.Time    `json:"first_seen,omitzero"`
 	LastSeen   time.Time    `json:"last_seen,omitzero"`
-	Exposed    time.Time    `json:"exposed,omitzero"` // when its community was a finding last
+	Exposed    time.Time    `json:"exposed,omitzero"`     // when its community was a finding last
+	ExposedAs  string       `json:"exposed_as,omitempty"` // uid of that finding, which a device keeps that gets another uid
 	AliasOf    string       `json:"alias_of,omitempty"`
 }
 

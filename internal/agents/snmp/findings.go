@@ -28,10 +28,13 @@ func (a *Agent) exposed(d *device, now time.Time) *pb.Event {
 		status = "update"
 	}
 	d.Exposed = now
-	sum := sha256.Sum256([]byte(findingCommunity + "\x00" + d.UID))
+	if d.ExposedAs == "" {
+		sum := sha256.Sum256([]byte(findingCommunity + "\x00" + d.UID))
+		d.ExposedAs = hex.EncodeToString(sum[:16])
+	}
 	ip := d.at.Addr().Unmap().WithZone("").String()
 	f := &pb.DetectionFinding{
-		Uid: hex.EncodeToString(sum[:16]), Title: "A default SNMP community opens a device", RuleId: "snmp." + findingCommunity,
+		Uid: d.ExposedAs, Title: "A default SNMP community opens a device", RuleId: "snmp." + findingCommunity,
 		RuleName: "A default SNMP community opens a device",
 		Description: fmt.Sprintf("%s at %s answers the community %q, which everybody knows: its configuration, neighbours and addresses can be read by anybody who reaches it. Set a community of your own, or SNMPv3, and allow only the addresses that poll it.",
 			d.word(), d.at, c.Community),

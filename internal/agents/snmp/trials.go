@@ -111,11 +111,17 @@ func (t *trials) kept() []wrong {
 	return out
 }
 
-func (t *trials) restore(list []wrong) {
+// restore takes over what was kept, but for the rests: whoever starts the agent anew may
+// have mended a password, and that no device meets too many wrong users at a time, Attempts
+// sees to by itself. A refusal in the future, by a clock that was wrong, is one of now.
+func (t *trials) restore(list []wrong, now time.Time) {
 	refusals := map[netip.AddrPort][]snmp.Refusal{}
 	for _, w := range list {
 		at, err := netip.ParseAddrPort(w.Addr)
 		i := slices.Index(t.names, w.Credential)
+		if w.Last.After(now) {
+			w.Last = now
+		}
 		if err == nil && i >= 0 && w.Tries > 0 && (refusals[at] != nil || len(refusals) < maxTrials) {
 			refusals[at] = append(refusals[at], snmp.Refusal{Credential: i, Times: w.Tries, Last: w.Last, Next: w.Until})
 		}
@@ -123,15 +129,37 @@ func (t *trials) restore(list []wrong) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for at, list := range refusals {
-		t.at[at] = snmp.NewAttempts(t.credentials, list...)
+		a := snmp.NewAttempts(t.credentials, list...)
+		a.Forgive()
+		t.at[at] = a
 	}
+}
+
+// order is that in which credentials are tried at a device: that of the configuration, but
+// those last that it has refused most often. Else two wrong users that are due again
+// whenever it is asked would keep all behind them from being tried.
+func (t *trials) order(at netip.AddrPort) []int {
+	order, times := make([]int, len(t.names)), make([]int, len(t.names))
+	t.mu.Lock()
+	if a := t.at[at]; a != nil {
+		for _, r := range a.Refusals() {
+			times[r.Credential] = r.Times
+		}
+	}
+	t.mu.Unlock()
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(x, y int) int { return times[x] - times[y] })
+	return order
 }
 
 // try asks a device with each credential but one, in order, until one is taken. Those that
 // have to rest are left out.
 func (s *search) try(ctx context.Context, at netip.AddrPort, but string, now time.Time) (credential, error) {
 	err := fmt.Errorf("%w to any of the credentials", snmp.ErrTimeout)
-	for _, c := range s.a.credentials {
+	for _, i := range s.trials.order(at) {
+		c := s.a.credentials[i]
 		if c.name == but || s.trials.rests(at, c.name, now) {
 			continue
 		}

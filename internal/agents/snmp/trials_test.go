@@ -11,6 +11,53 @@ import (
 	"github.com/amoskys/amoskys/internal/snmp/snmptest"
 )
 
+// TestRightUserComesToItsTurn: wrong users that are due again whenever an address is asked
+// do not keep the right one behind them from being tried.
+func TestRightUserComesToItsTurn(t *testing.T) {
+	t.Parallel()
+	names := []string{"first", "second", "right"}
+	var list []credential
+	for _, name := range names {
+		c := monitor()
+		c.User = name
+		list = append(list, credential{name, c})
+	}
+	trials, at, now := newTrials(list), netip.MustParseAddrPort("192.0.2.1:161"), time.Now()
+	for range 3 { // each after the longest rest
+		for _, i := range trials.order(at) {
+			if trials.rests(at, names[i], now) {
+				continue
+			}
+			if names[i] == "right" {
+				return
+			}
+			trials.note(at, names[i], snmp.ErrPassword, now)
+		}
+		now = now.Add(24 * time.Hour)
+	}
+	t.Error("the right one was never tried")
+}
+
+// TestRestsEndWithTheAgent: a restart ends rests, but not the quarter of an hour in which
+// a device meets two wrong users; a clock that was wrong holds nobody back.
+func TestRestsEndWithTheAgent(t *testing.T) {
+	t.Parallel()
+	c, now := monitor(), time.Now()
+	at := netip.MustParseAddrPort("192.0.2.1:161")
+	list := []credential{{"a", c}, {"b", c}}
+	for name, last := range map[string]time.Time{"refused now": now, "refused in the future": now.AddDate(50, 0, 0)} {
+		trials := newTrials(list)
+		var kept []wrong
+		for _, name := range []string{"a", "b"} {
+			kept = append(kept, wrong{Addr: at.String(), Credential: name, Tries: 9, Last: last, Until: last.Add(24 * time.Hour)})
+		}
+		trials.restore(kept, now)
+		if !trials.rests(at, "a", now.Add(14*time.Minute)) || trials.rests(at, "a", now.Add(15*time.Minute)) {
+			t.Errorf("%s: due %s after", name, trials.due(at, "a").Sub(now))
+		}
+	}
+}
+
 // TestLockOut: a device that knows a user by another password meets two wrong ones within
 // a quarter of an hour, whoever asks, and over a restart; the right one is found then. A
 // password that worked and is refused rests too, until somebody has the device polled.
@@ -70,11 +117,26 @@ traps: {listen: ""}
 		t.Errorf("fault %q", found.fault)
 	}
 	l.search.trials.forgive(found.at)
-	if poll(4); !found.barred { // and another one, as it has failed three times
-		t.Errorf("fault %q", found.fault)
+	if poll(3); found.fault != "" || found.Credential != "snmp.credentials[3]" { // as it has failed three times
+		t.Errorf("fault %q, opened by %s", found.fault, found.Credential)
 	}
-	found.Credential, now = "snmp.credentials[3]", now.Add(time.Hour)
-	if poll(4); found.fault != "" {
+	now = now.Add(time.Hour)
+	if poll(3); found.fault != "" {
 		t.Error(found.fault)
+	}
+}
+
+// TestExposedKeepsItsFinding: a device that gets another uid is not told of under another
+// finding, which would leave the first open for ever.
+func TestExposedKeepsItsFinding(t *testing.T) {
+	t.Parallel()
+	l := prepare(t, t.TempDir(), "snmp: {communities: [public]}\n")
+	d, now := newDevice(netip.MustParseAddrPort("192.0.2.1:161"), ""), time.Now()
+	d.Credential, d.UID = l.credentials[0].name, "ip-192.0.2.1"
+	first := l.exposed(d, now)
+	d.UID = "sn-7"
+	second := l.exposed(d, now.Add(2*refreshEvery))
+	if first.GetFinding().GetUid() == "" || first.GetFinding().GetUid() != second.GetFinding().GetUid() || second.GetFinding().GetStatus() != "update" {
+		t.Errorf("first %v, then %v", first.GetFinding(), second.GetFinding())
 	}
 }
