@@ -19,8 +19,15 @@ func OpenState(ctx context.Context, home config.Home, cfg hub.Config) (*state.DB
 	if err != nil {
 		return nil, fmt.Errorf("state.url: %w", err)
 	}
+	if url == "" && cfg.State.URL != "" {
+		return nil, errEmptyURL
+	}
 	return state.Open(ctx, state.Options{File: home.State(), URL: url})
 }
+
+// errEmptyURL says that state.url names a place where nothing is. The file in the home
+// must not stand in for it: it knows neither accounts nor what was revoked.
+var errEmptyURL = errors.New("state.url names a file or a variable that is empty: write the database's URL there, or leave state.url empty for data/state.db")
 
 // errNoServer says that there is no other database than the file.
 var errNoServer = errors.New("state.url of config/eventbus_config.yaml names no database (or set AMOSKYS_STATE_URL)")
