@@ -35,9 +35,9 @@ func (d *DB) ask(ctx context.Context) {
 	fault := ""
 	switch {
 	case err != nil:
-		fault = fmt.Sprintf("PostgreSQL at %s, which has the accounts, does not answer: nobody can sign in, enrol or change anything until it is back", d.where)
+		fault = fmt.Sprintf("PostgreSQL at %s, which has the accounts, does not answer: nobody can sign in, enrol or change anything but revoke certificates until it is back", d.where)
 	case readOnly:
-		fault = fmt.Sprintf("PostgreSQL at %s, which has the accounts, is read-only: nobody can sign in, enrol or change anything", d.where)
+		fault = fmt.Sprintf("PostgreSQL at %s, which has the accounts, is read-only: nobody can sign in, enrol or change anything but revoke certificates", d.where)
 	}
 	d.fault.Store(&fault)
 }
