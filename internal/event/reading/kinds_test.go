@@ -2,6 +2,7 @@ package reading_test
 
 import (
 	"math"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -109,6 +110,28 @@ amoskys_eventbus_reachable{} 0 gauge
 			}
 			inTable(t, s)
 		})
+	}
+}
+
+// TestManyInterfaces: an interface without anything takes two bytes of an event, and what is
+// beyond the bound takes no memory here.
+func TestManyInterfaces(t *testing.T) {
+	ev := polled()
+	ev.GetSnmp().Interfaces = make([]*pb.SnmpInterface, 200_000)
+	for i := range ev.GetSnmp().GetInterfaces() {
+		ev.GetSnmp().Interfaces[i] = &pb.SnmpInterface{}
+	}
+	b := encode(t, ev)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	var r reading.Reader
+	s, ok := r.Read(b, "")
+	runtime.ReadMemStats(&after)
+	if !ok || len(s.Samples) > reading.MaxSamples || s.Dropped < 9*200_000-reading.MaxSamples {
+		t.Errorf("%d samples, %d dropped", len(s.Samples), s.Dropped)
+	}
+	if n := (after.TotalAlloc - before.TotalAlloc) >> 20; n > 16 {
+		t.Errorf("%d MB for an event of %d KB", n, len(b)>>10)
 	}
 }
 

@@ -10,6 +10,9 @@ const (
 	maxSensors  = 64
 )
 
+// samplesOfPort is how many samples an interface has.
+const samplesOfPort = 9
+
 // device is what an SnmpReading is of.
 type device struct {
 	name, ip, subject string
@@ -88,6 +91,8 @@ func (r *Reader) snmpParts(b []byte, d device, labels []Label) bool {
 		case f.number == 10:
 			f.doubles(func(x float64) { loads, load = loads+1, load+x })
 		case !f.isText():
+		case f.number == 9 && len(r.set.Samples) >= MaxSamples: // an empty one takes two bytes of the event, and hundreds here
+			r.set.Dropped += samplesOfPort
 		case f.number == 9:
 			if !r.port(f.bytes, d) {
 				return false
