@@ -46,12 +46,21 @@ func (r *Reader) metric(b []byte) bool {
 	labels := r.labels[at:len(r.labels):len(r.labels)]
 	slices.SortFunc(labels, func(a, b Label) int { return cmp.Compare(a.Name, b.Name) })
 	twice := slices.CompactFunc(labels, func(a, b Label) bool { return a.Name == b.Name })
-	if !f.ok() || !good || name == "" || len(twice) != len(labels) {
+	if !f.ok() || !good || name == "" || len(twice) != len(labels) || textBytes(name, labels) > MaxText {
 		r.labels = r.labels[:at]
 		return false
 	}
 	r.add(name, kindOf(name, declared), labels, value)
 	return true
+}
+
+// textBytes is how many bytes a name and labels have.
+func textBytes(name string, labels []Label) int {
+	n := len(name)
+	for _, l := range labels {
+		n += len(l.Name) + len(l.Value)
+	}
+	return n
 }
 
 // label keeps one label of a sample whose labels begin at a place, and reports whether

@@ -9,8 +9,8 @@
 // its end is a gauge or of unknown kind and never a counter, even if it only grows, as
 // OpenMetrics would give a counter another name.
 //
-// What agents send is bounded here: MaxSamples, MaxLabels, MaxLabelName, MaxLabelValue
-// and MaxName. Names are made valid, values that are too long are cut, and what is
+// What agents send is bounded here: MaxSamples, MaxLabels, MaxLabelName, MaxLabelValue,
+// MaxName and MaxText. Names are made valid, values that are too long are cut, and what is
 // beyond is left out and counted in Set.Dropped.
 package reading
 
@@ -37,6 +37,9 @@ const (
 	MaxName       = 200
 	MaxLabelName  = 64
 	MaxLabelValue = 256
+	// MaxText is how many bytes the name and the labels of a sample have together. One of a
+	// batch that has more is left out: readers hold them for as long as its series lives.
+	MaxText = 1024
 )
 
 // Label is one label of a sample. Value is never empty.

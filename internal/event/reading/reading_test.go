@@ -131,9 +131,10 @@ flow_duration_seconds_bucket{le="1.0"} 3 histogram
 			metric("", 1, gauge), metric(strings.Repeat("n", reading.MaxName+1), 1, gauge),
 			metric("a", 1, gauge, strings.Repeat("n", reading.MaxLabelName+1), "v"), metric("a", 1, gauge, "__name__", "b"),
 			metric("a", 1, gauge, "x.y", "1", "x-y", "2"), metric("a", 1, gauge, many(reading.MaxLabels+1)...),
+			metric("a", 1, gauge, "a", strings.Repeat("a", 256), "b", strings.Repeat("b", 256), "c", strings.Repeat("c", 256), "d", strings.Repeat("d", 252)),
 			metric("a", 1, gauge, "v", strings.Repeat("é", reading.MaxLabelValue)),
 			metric("a", 2, gauge, "v", strings.Repeat("é", reading.MaxLabelValue)),
-		), `some_agent@h1 kind=some subject= ended=false monitored=false dropped=7 at 12:00:00
+		), `some_agent@h1 kind=some subject= ended=false monitored=false dropped=8 at 12:00:00
 a{v="` + strings.Repeat("é", reading.MaxLabelValue/2) + `"} 1 gauge
 `},
 	} {
