@@ -17,8 +17,10 @@ type TopOptions struct {
 	// of them, up to Monitored, 200.
 	Processes, Monitored int
 	// Tracked is how many processes of an agent are remembered, 2048; more are out. Agents
-	// is how many agents are, 20,000; all processes of others are out.
-	Tracked, Agents int
+	// is how many agents are, 20,000, and AgentsOfHost how many of one host, 8, as who has
+	// the certificate of a host may speak for any number of agents there; all processes of
+	// others are out.
+	Tracked, Agents, AgentsOfHost int
 }
 
 // Top chooses which processes of each agent have series, so that their number is bounded.
@@ -27,7 +29,8 @@ type TopOptions struct {
 type Top struct {
 	o      TopOptions
 	agents map[agentKey]*ranking
-	left   []Process // of the last Take
+	ofHost map[string]int // how many of them each host has
+	left   []Process      // of the last Take
 }
 
 type agentKey struct{ agent, host string }
@@ -52,6 +55,7 @@ type ranking struct {
 	watched   int       // monitored ones that are in
 	at        time.Time // of the last ranking
 	since     int       // sets since then
+	sweeps    int       // since its last set
 }
 
 // ranked is a process.
@@ -65,8 +69,8 @@ type ranked struct {
 // NewTop returns a Top without agents.
 func NewTop(o TopOptions) *Top {
 	o.Processes, o.Monitored = cmp.Or(o.Processes, 20), cmp.Or(o.Monitored, 200)
-	o.Tracked, o.Agents = cmp.Or(o.Tracked, 2048), cmp.Or(o.Agents, 20_000)
-	return &Top{o: o, agents: map[agentKey]*ranking{}}
+	o.Tracked, o.Agents, o.AgentsOfHost = cmp.Or(o.Tracked, 2048), cmp.Or(o.Agents, 20_000), cmp.Or(o.AgentsOfHost, 8)
+	return &Top{o: o, agents: map[agentKey]*ranking{}, ofHost: map[string]int{}}
 }
 
 // Take decides on a Set of SourceProcess; every other Set is in. in says that the process
@@ -83,13 +87,15 @@ func (t *Top) Take(s *Set) (in bool, left []Process) {
 		return r != nil && r.remove(s.Subject), nil
 	}
 	if r == nil {
-		if len(t.agents) >= t.o.Agents {
+		if len(t.agents) >= t.o.Agents || t.ofHost[s.Host] >= t.o.AgentsOfHost {
 			return false, nil
 		}
 		key := agentKey{strings.Clone(s.Agent), strings.Clone(s.Host)}
 		r = &ranking{key: key, processes: map[string]*ranked{}, at: s.Time}
 		t.agents[key] = r
+		t.ofHost[key.host]++
 	}
+	r.sweeps = 0
 	p := r.processes[s.Subject]
 	if p == nil {
 		if len(r.processes) >= t.o.Tracked {
@@ -203,7 +209,26 @@ func (r *ranking) remove(subject string) bool {
 
 // Forget lets go of an agent that sends nothing any more. Its series are for the caller
 // to end.
-func (t *Top) Forget(agent, host string) { delete(t.agents, agentKey{agent, host}) }
+func (t *Top) Forget(agent, host string) {
+	key := agentKey{agent, host}
+	if t.agents[key] == nil {
+		return
+	}
+	delete(t.agents, key)
+	if t.ofHost[host]--; t.ofHost[host] == 0 {
+		delete(t.ofHost, host)
+	}
+}
+
+// Sweep forgets agents that sent nothing since the last Sweep, for who has no other way to
+// know of them. Hosts come and go, and would else be remembered for ever.
+func (t *Top) Sweep() {
+	for key, r := range t.agents {
+		if r.sweeps++; r.sweeps > 1 {
+			t.Forget(key.agent, key.host)
+		}
+	}
+}
 
 // Out is how many of the processes that are remembered are not in.
 func (t *Top) Out() int {

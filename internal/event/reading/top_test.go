@@ -141,6 +141,35 @@ func TestTopIsBounded(t *testing.T) {
 	}
 }
 
+// TestAgentsOfOneHost: one host takes no room from others, whatever agents it speaks for, and
+// who is gone is forgotten.
+func TestAgentsOfOneHost(t *testing.T) {
+	top := reading.NewTop(reading.TopOptions{Agents: 4, AgentsOfHost: 2})
+	var r reading.Reader
+	in := func(agent int, host string) bool {
+		ev := sample(1, 1, 1)
+		ev.Agent.Id, ev.Host.Name = fmt.Sprint("a", agent), host
+		s, _ := r.Read(encode(t, ev), "")
+		ok, _ := top.Take(s)
+		return ok
+	}
+	for agent := range 10 {
+		if got := in(agent, "mad"); got != (agent < 2) {
+			t.Errorf("agent %d of one host: %v", agent, got)
+		}
+	}
+	if !in(0, "good") || !in(1, "good") || in(0, "late") {
+		t.Error("others have other room")
+	}
+	top.Sweep()
+	in(0, "good")
+	in(1, "good")
+	top.Sweep()
+	if !in(0, "late") || !in(5, "mad") || in(6, "mad") {
+		t.Error("who is gone is remembered")
+	}
+}
+
 func BenchmarkTop(b *testing.B) {
 	top := reading.NewTop(reading.TopOptions{})
 	encoded := make([][]byte, 200)

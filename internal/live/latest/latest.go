@@ -37,8 +37,9 @@ type Options struct {
 	// one agent may have, a third. When all are taken, an agent with less than an equal
 	// share takes them from the one that has most.
 	MaxSeries, MaxOfAgent int
-	// MaxAgents is how many agents are followed, 20,000.
-	MaxAgents int
+	// MaxAgents is how many agents are followed, 20,000, and AgentsOfHost how many of one
+	// host, 32: who has the certificate of a host may speak for any number of agents there.
+	MaxAgents, AgentsOfHost int
 	// Silent is after which time without a reading an agent's series end, 5 minutes; Idle
 	// is the same for one process, device or metric of an agent that goes on, 15 minutes.
 	Silent, Idle time.Duration
@@ -54,6 +55,7 @@ type Values struct {
 	mu       sync.Mutex // guards what follows
 	top      *reading.Top
 	agents   map[agentKey]*agent
+	ofHost   map[string]int     // how many of them each host has
 	families map[string]*family // by the name that OpenMetrics gives them
 	shown    int                // series
 	left     [reasons]int       // series that are known and not shown
@@ -78,14 +80,14 @@ const (
 func New(o Options) *Values {
 	o.MaxSeries = cmp.Or(o.MaxSeries, 30_000)
 	o.MaxOfAgent = cmp.Or(o.MaxOfAgent, max(1, o.MaxSeries/3))
-	o.MaxAgents = cmp.Or(o.MaxAgents, 20_000)
+	o.MaxAgents, o.AgentsOfHost = cmp.Or(o.MaxAgents, 20_000), cmp.Or(o.AgentsOfHost, 32)
 	o.Silent, o.Idle = cmp.Or(o.Silent, 5*time.Minute), cmp.Or(o.Idle, 15*time.Minute)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	v := &Values{
 		o: o, top: reading.NewTop(reading.TopOptions{Agents: o.MaxAgents}),
-		agents: map[agentKey]*agent{}, families: map[string]*family{}, table: map[string]bool{}, swept: o.Now(),
+		agents: map[agentKey]*agent{}, ofHost: map[string]int{}, families: map[string]*family{}, table: map[string]bool{}, swept: o.Now(),
 	}
 	for _, known := range reading.Families() {
 		f := family{name: known.Name, kind: known.Kind}
@@ -165,10 +167,11 @@ func (v *Values) Take(s *reading.Set, received time.Time) {
 // agentOf finds the agent of a set, or makes it; nil where there are too many.
 func (v *Values) agentOf(s *reading.Set) *agent {
 	a := v.agents[agentKey{s.Agent, s.Host}]
-	if a == nil && len(v.agents) < v.o.MaxAgents {
+	if a == nil && len(v.agents) < v.o.MaxAgents && v.ofHost[s.Host] < v.o.AgentsOfHost {
 		key := agentKey{strings.Clone(s.Agent), strings.Clone(s.Host)}
 		a = &agent{key: key, groups: map[groupKey]*group{}}
 		v.agents[key] = a
+		v.ofHost[key.host]++
 	}
 	return a
 }
@@ -218,6 +221,9 @@ func (v *Values) sweep() {
 		if silent {
 			v.top.Forget(key.agent, key.host)
 			delete(v.agents, key)
+			if v.ofHost[key.host]--; v.ofHost[key.host] == 0 {
+				delete(v.ofHost, key.host)
+			}
 		}
 	}
 }

@@ -294,6 +294,25 @@ func TestDamage(t *testing.T) {
 	}
 }
 
+// TestAgentsOfOneHost: a host that speaks for agents without end takes no room from others.
+func TestAgentsOfOneHost(t *testing.T) {
+	x := newExporter(t, latest.Options{MaxAgents: 40})
+	for i := range 100 {
+		x.take(batch(fmt.Sprint("a", i), metric("m", 1)))
+	}
+	other := batch("a", metric("m", 2))
+	other.Host.Name = "h2"
+	x.take(other)
+	if n := strings.Count(x.lines("m{"), "h1"); n != 32 {
+		t.Errorf("%d agents of one host", n)
+	}
+	x.want("others", `m{agent="a",host="h2"} 2`, `m{agent="a",host="h2"}`)
+	x.now = x.now.Add(6 * time.Minute)
+	x.take(other) // those of h1 are silent
+	x.take(batch("late", metric("m", 3)))
+	x.want("later", `m{agent="late",host="h1"} 3`, `m{agent="late"`)
+}
+
 // TestBombsAreForgotten: an agent that has a new series in each batch costs a bounded
 // amount of memory.
 func TestBombsAreForgotten(t *testing.T) {

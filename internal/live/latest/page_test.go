@@ -216,7 +216,9 @@ func crowd(b *testing.B, agents, processes int) (x *exporter, events [][]*pb.Eve
 	for a := range agents {
 		var of []*pb.Event
 		for p := range processes {
-			of = append(of, sample(fmt.Sprintf("proc_agent_%d", a), uint32(p), float64(p)))
+			ev := sample("proc_agent", uint32(p), float64(p))
+			ev.Host.Name = fmt.Sprintf("h%d", a)
+			of = append(of, ev)
 		}
 		events = append(events, of)
 		x.take(of...)
