@@ -124,10 +124,18 @@ func (db *DB) useSoon(ctx context.Context) (t *tsdb.DB, release func(), err erro
 // write is on disk is known only then.
 func (db *DB) breaks(err error) {
 	db.mu.Lock()
-	db.broken, db.ready = err, make(chan struct{})
+	db.broken = err
+	db.away()
 	db.mu.Unlock()
+	signal(db.mend)
+}
+
+// away has whoever comes from now on wait until the database is open again; who waits
+// already goes on waiting for the same. The caller holds mu.
+func (db *DB) away() {
 	select {
-	case db.mend <- struct{}{}:
+	case <-db.ready:
+		db.ready = make(chan struct{})
 	default:
 	}
 }

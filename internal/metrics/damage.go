@@ -310,23 +310,22 @@ func (db *DB) noteLost(ctx context.Context, why string) error {
 // aheadMost is how far the newest sample may be ahead of the clock that is believed.
 const aheadMost = time.Hour
 
-// isAhead reports whether the head has samples of a time that has not come, and makes the
-// database begin a new head then: it would take nothing until that time, as all else is too
-// old for it. So it is after a clock far ahead was believed, and then set right.
-func (db *DB) isAhead(ctx context.Context) bool {
+// lookAhead makes the database begin a new head where it has samples of a time that has not
+// come: it would take nothing until that time, as all else is too old for it. So it is after
+// a clock far ahead was believed, and then set right.
+func (db *DB) lookAhead(ctx context.Context) {
 	t, release, err := db.use()
 	if err != nil {
-		return false
+		return
 	}
 	defer release()
 	now := db.o.Now()
 	ahead := time.UnixMilli(t.Head().MaxTime()).Sub(now)
 	if t.Head().NumSeries() == 0 || ahead < aheadMost {
-		return false
+		return
 	}
 	db.o.Logger.WarnContext(ctx, "the newest readings are of a time that has not come: the clock was ahead, and they are set aside", "ahead", ahead.Round(time.Second).String())
 	db.breaks(fmt.Errorf("%w: %s ahead of the clock", errAhead, ahead.Round(time.Minute)))
-	return true
 }
 
 // errAhead says that the head is of a time that has not come.

@@ -227,6 +227,22 @@ func TestFailedWrite(t *testing.T) {
 	check(t, "after a failed write", f.values(t, db, "a", begin), "0=1 1=2")
 }
 
+// TestFailsTwice: who waits for the database since it failed is not forgotten when it fails
+// for another reason before it was opened again.
+func TestFailsTwice(t *testing.T) {
+	db, err := New(Options{Path: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(db.ready) // it was open
+	db.breaks(errors.New("input/output error"))
+	waiting := db.ready
+	db.breaks(errAhead)
+	if db.ready != waiting {
+		t.Error("who waits is never told")
+	}
+}
+
 // TestClockWasAhead: a head of a time that has not come is set aside, as it would take
 // nothing for long.
 func TestClockWasAhead(t *testing.T) {

@@ -211,7 +211,7 @@ func (db *DB) keep(ctx context.Context) {
 				return
 			case <-save.C:
 				db.savePlace(ctx)
-				again = db.isAhead(ctx)
+				db.lookAhead(ctx)
 			case <-db.mend:
 				again = true
 			}

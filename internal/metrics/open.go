@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -38,6 +39,8 @@ type opened struct {
 	registry *prometheus.Registry // of the database's own metrics
 	users    sync.WaitGroup       // who reads or writes
 	lock     io.Closer
+	// counted is tsdb for who chooses the blocks that go, which begins before that is known.
+	counted atomic.Pointer[tsdb.DB]
 }
 
 // open puts aside what cannot be used and opens the database.
@@ -86,6 +89,7 @@ func (db *DB) tryOpen(ctx context.Context) (*opened, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the database of metrics: %w", err), lock.Close())
 	}
+	o.counted.Store(o.tsdb)
 	if err := db.noteMended(ctx, mended); err != nil {
 		return nil, errors.Join(err, o.close())
 	}
@@ -103,7 +107,7 @@ func (o *opened) close() error {
 
 func (db *DB) options(opened *opened) *tsdb.Options {
 	o := tsdb.DefaultOptions()
-	o.BlocksToDelete = func(blocks []*tsdb.Block) map[ulid.ULID]struct{} { return db.outlived(opened.tsdb, blocks) }
+	o.BlocksToDelete = func(blocks []*tsdb.Block) map[ulid.ULID]struct{} { return db.outlived(opened.counted.Load(), blocks) }
 	o.MinBlockDuration, o.MaxBlockDuration = blockRange.Milliseconds(), blockMost.Milliseconds()
 	o.OutOfOrderTimeWindow = window.Milliseconds()
 	o.WALSegmentSize, o.WALCompression = walSegment, compression.Snappy
@@ -120,11 +124,7 @@ func (db *DB) closeBroken(ctx context.Context) {
 	db.mu.Lock()
 	o, why := db.opened, db.broken
 	db.opened = nil
-	select {
-	case <-db.ready:
-		db.ready = make(chan struct{})
-	default:
-	}
+	db.away()
 	db.mu.Unlock()
 	db.o.Logger.WarnContext(ctx, "the database of metrics failed: it is opened again", obs.KeyError, why)
 	if err := o.close(); err != nil {
