@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -25,12 +27,7 @@ func newPromAPI(
 	}
 	api, err := promapi.New(promapi.Options{
 		Queryable: readings, IsAway: metrics.IsAway, Families: families, Stats: readings.Stats, Memory: memory,
-		Warnings: func() []string {
-			if state, reason := readings.Status(); state != "ok" {
-				return []string{"not complete: " + reason}
-			}
-			return nil
-		},
+		Warnings: func(from, to time.Time) []string { return incomplete(readings, from, to) },
 		Settings: kept, Config: fmt.Sprintf("tsdb:\n  retention_days: %d\n  retention_size_mb: %d\n", cfg.RetentionDays, cfg.RetentionSizeMB),
 		Caller:     func(ctx context.Context) string { return store.CallerOf(ctx).Key() },
 		Version:    obs.ReadBuild().Version,
@@ -40,6 +37,23 @@ func newPromAPI(
 		return nil, err
 	}
 	return promapi.NewService(api), nil
+}
+
+// incomplete says what an answer of a time lacks: while the database has a fault, and where
+// readings of that time are lost.
+func incomplete(readings *metrics.DB, from, to time.Time) (list []string) {
+	if state, reason := readings.Status(); state != "ok" {
+		list = append(list, "not complete: "+reason)
+	}
+	if from.IsZero() && to.IsZero() {
+		return list
+	}
+	for _, lack := range readings.Lacks(from, to) {
+		if text := "not complete: metrics: " + lack; !slices.Contains(list, text) {
+			list = append(list, text)
+		}
+	}
+	return list
 }
 
 // families are the metrics that we describe, with units as OpenMetrics names them.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -178,6 +179,31 @@ func TestLogDoesNotReachBack(t *testing.T) {
 		_, reason := db.Status()
 		return strings.Contains(reason, "the log had not all of them any more")
 	})
+}
+
+// TestLogHasAHole: readings that the log lost between others are not said to be there again;
+// who asks for that time is told for as long as they are not, and others are not.
+func TestLogHasAHole(t *testing.T) {
+	f, path := newFleet(t), t.TempDir()
+	days(t, f, path, 8)
+	truncate(t, filepath.Join(blocks(t, path)[0], "index"), 100)
+	f.log.Damage(10 << 16)
+	var later atomic.Int64
+	db, _ := f.run(t, Options{Path: path, Now: func() time.Time { return time.Now().Add(time.Duration(later.Load())) }})
+	until(t, "it is rebuilt", rebuiltOnce(db))
+	db.mu.Lock()
+	a := db.place.Aside[0]
+	db.mu.Unlock()
+	if a.State != AsidePartly || a.Samples == 0 {
+		t.Errorf("%+v", a)
+	}
+	later.Store(int64(48 * time.Hour))
+	if state, reason := db.Status(); state != "ok" {
+		t.Errorf("two days later: %s %s", state, reason)
+	}
+	if len(db.Lacks(a.From, a.To)) != 1 || len(db.Lacks(a.To.Add(time.Hour), a.To.Add(2*time.Hour))) != 0 {
+		t.Error("who asks for that time is not told, or others are")
+	}
 }
 
 // TestDoesNotOpen: it is tried again, said meanwhile, and then goes on.

@@ -16,6 +16,7 @@ import (
 	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/reader"
+	"github.com/amoskys/amoskys/internal/stream"
 )
 
 // rebuildFolder is where readings are gathered that are read from the log again, below the
@@ -48,6 +49,12 @@ func (db *DB) rebuildAll(ctx context.Context) {
 			}
 			if err != nil {
 				db.o.Logger.WarnContext(ctx, "readings that were set aside are not read from the log again", obs.KeyError, err)
+			}
+			if err != nil && isEnvironment(err) { // which says nothing of the log: it is tried again
+				if stream.Wait(ctx, 6*db.o.openPause) != nil {
+					return
+				}
+				continue
 			}
 			if err := db.noteRebuilt(&a, done, err); err != nil {
 				db.o.Logger.WarnContext(ctx, "what was rebuilt of the metrics cannot be noted", obs.KeyError, err)
@@ -114,9 +121,10 @@ func (db *DB) gather(ctx context.Context, t *tsdb.DB, a *Aside) (done rebuilt, e
 	w := newWriter(db.o.SeriesOfAgent, m, db.o.Now)
 	w.from, w.to = a.From.UnixMilli(), a.To.UnixMilli()
 	until := a.To.Add(window)
-	first := true
+	first, gap := true, false
 	consume := func(ctx context.Context, b *reader.Batch) error {
-		if b.Gap != nil || len(b.Events) == 0 {
+		gap = gap || b.Gap != nil
+		if len(b.Events) == 0 {
 			return nil
 		}
 		if err := db.roomOnDisk(); err != nil {
@@ -148,7 +156,7 @@ func (db *DB) gather(ctx context.Context, t *tsdb.DB, a *Aside) (done rebuilt, e
 	if err := r.Run(ctx); err != nil {
 		return done, err //nolint:wrapcheck // it is nil
 	}
-	done.samples = w.written
+	done.samples, done.whole = w.written, done.whole && !gap
 	return done, nil
 }
 
@@ -215,12 +223,17 @@ func markLate(name string) error {
 // Lacks says which readings between two times the database may not have, one sentence
 // each, for who asks.
 func (db *DB) Lacks(from, to time.Time) []string {
+	return db.lacks(func(a *Aside) bool { return !a.To.Before(from) && !a.From.After(to) })
+}
+
+// lacks says what was set aside and is not there again, as far as it is asked for.
+func (db *DB) lacks(asked func(*Aside) bool) []string {
 	var list []string
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	for i := range db.place.Aside {
 		a := &db.place.Aside[i]
-		if a.State == AsideRebuilt || a.To.Before(from) || a.From.After(to) {
+		if a.State == AsideRebuilt || !asked(a) {
 			continue
 		}
 		what := "were set aside and are being read from the log again"

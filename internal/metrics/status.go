@@ -93,8 +93,9 @@ func (db *DB) Status() (state, reason string) {
 	case unsaved != nil:
 		return degraded, "metrics: their place in the log cannot be written, so that after a restart readings are read again: " + unsaved.Error()
 	}
-	now := db.o.Now()
-	if lacks := db.Lacks(now.Add(-recently), now); len(lacks) > 0 {
+	since := db.o.Now().Add(-recently)
+	lacks := db.lacks(func(a *Aside) bool { return a.State == AsideWaiting || a.Time.After(since) || a.To.After(since) })
+	if len(lacks) > 0 {
 		return degraded, "metrics: " + lacks[0]
 	}
 	r := db.reader.Load()

@@ -3,6 +3,7 @@ package promapi
 import (
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/prometheus/prometheus/util/annotations"
 )
@@ -12,7 +13,9 @@ type answer struct {
 	// write encodes what stands at "data".
 	emit func(*encoder)
 	// bytes is about how long the data is.
-	bytes           int64
+	bytes int64
+	// from and to are of which time it is; zero where it is of none.
+	from, to        time.Time
 	warnings, infos []string
 	// close gives back what the data lies in, once it is written.
 	close func()

@@ -87,8 +87,9 @@ type Options struct {
 	// Stats counts the series in memory by name and labels, at most a number of each;
 	// nil: nobody knows.
 	Stats func(most int) (*tsdb.Stats, error)
-	// Warnings are what every answer lacks, such as a block that is set aside; nil: nothing.
-	Warnings func() []string
+	// Warnings are what answers lack that are of the time between from and to, such as a
+	// block that is set aside; both are zero for an answer that is of no time. nil: nothing.
+	Warnings func(from, to time.Time) []string
 	// Settings are what status/flags tells beside our limits, Config what status/config
 	// does, as YAML.
 	Settings map[string]string
@@ -275,7 +276,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer a.o.Memory.Release(caller, made.bytes)
 	}
 	if a.o.Warnings != nil {
-		made.warnings = append(made.warnings, a.o.Warnings()...)
+		made.warnings = append(made.warnings, a.o.Warnings(made.from, made.to)...)
 	}
 	a.asked.WithLabelValues("success").Inc()
 	w.Header().Set("Content-Type", "application/json")

@@ -1,8 +1,12 @@
 package promapi_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/amoskys/amoskys/internal/metrics/promapi"
 )
 
 // TestShapes holds answers against what Prometheus' documentation shows, to the byte.
@@ -98,6 +102,34 @@ func TestShapes(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestWarnings: what an answer lacks is of the time that its question is about.
+func TestWarnings(t *testing.T) {
+	api := newAPI(t, func(o *promapi.Options) {
+		o.Warnings = func(from, to time.Time) []string {
+			if from.IsZero() && to.IsZero() {
+				return []string{"no time"}
+			}
+			return []string{fmt.Sprintf("from %.0f to %.0f", float64(from.UnixMilli())/1e3, float64(to.UnixMilli())/1e3)}
+		}
+	})
+	for _, c := range []struct {
+		path   string
+		params []string
+		want   string
+	}{
+		{"query", []string{"query", "1"}, "no time"},
+		{"metadata", nil, "no time"},
+		{"query", []string{"query", "flow_bytes_total[5m] offset 1m"}, "from 240 to 540"},
+		{"query_range", []string{"query", "flow_bytes_total", "start", "400", "end", "500", "step", "10"}, "from 100 to 500"},
+		{"series", []string{"match[]", "odd", "start", "1", "end", "2"}, "from 1 to 2"},
+		{"label/host/values", []string{"start", "1", "end", "2"}, "from 1 to 2"},
+	} {
+		if code, got := ask(t, api, c.path, c.params...); code != 200 || !strings.Contains(got, `"warnings":["`+c.want+`"]`) {
+			t.Errorf("%s %s: %d %s, want %s", c.path, c.params, code, got, c.want)
+		}
 	}
 }
 

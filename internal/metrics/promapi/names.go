@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
@@ -93,7 +94,9 @@ func (a *API) texts(
 	if err := querier.Close(); err != nil {
 		return made, a.faultOf(err, "closing the metrics")
 	}
-	return list(slices.Sorted(maps.Keys(found)), w.limit, notes), nil
+	made = list(slices.Sorted(maps.Keys(found)), w.limit, notes)
+	made.from, made.to = time.UnixMilli(w.start), time.UnixMilli(w.end)
+	return made, nil
 }
 
 // seriesEach is after how many series a question looks whether anybody still waits.
@@ -143,6 +146,7 @@ func (a *API) series(q *request) (made answer, err error) {
 	if err := set.Err(); err != nil {
 		return made, a.faultOf(err, "looking for series")
 	}
+	made.from, made.to = time.UnixMilli(w.start), time.UnixMilli(w.end)
 	made.annotate(set.Warnings(), "")
 	if cut {
 		made.warnings = append(made.warnings, truncated)

@@ -111,6 +111,7 @@ func (a *API) run(q *request, build func(context.Context, string, promql.QueryOp
 	if result.Err != nil {
 		return made, a.faultOf(result.Err, "answering it")
 	}
+	made.from, made.to = timeOf(query.Statement())
 	value, cut := firstOf(result.Value, limit)
 	var spent *stats.BuiltinStats
 	if q.form.Get("stats") != "" {
@@ -135,6 +136,19 @@ func (a *API) run(q *request, build func(context.Context, string, promql.QueryOp
 		made.warnings = append(made.warnings, `parameter "stats" is "true" or "all"`)
 	}
 	return made, nil
+}
+
+// timeOf is from when to when a query looks at samples; zero where it looks at none.
+func timeOf(s parser.Statement) (from, to time.Time) {
+	stmt, ok := s.(*parser.EvalStmt)
+	if !ok {
+		return from, to
+	}
+	first, last := promql.FindMinMaxTime(stmt)
+	if first == 0 && last == 0 {
+		return from, to
+	}
+	return time.UnixMilli(first), time.UnixMilli(last)
 }
 
 // Bounds of subqueries: how many steps those of one query have together, and the step of
