@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/prometheus/prometheus/tsdb"
 
@@ -47,6 +46,7 @@ func (db *DB) Consume(ctx context.Context, b *reader.Batch) error {
 	db.mu.Lock()
 	db.next = max(next, b.Next)
 	db.placeDue = true
+	db.crowded = db.writer.room <= 0
 	db.mu.Unlock()
 	return nil
 }
@@ -56,11 +56,7 @@ func (db *DB) write(ctx context.Context, t *tsdb.DB, b *reader.Batch, next strea
 	w := db.writer
 	if w == nil || db.written != t {
 		w = newWriter(db.o.SeriesOfAgent, db.metrics, db.o.Now)
-		db.writer, db.written, db.ticked = w, t, time.Now()
-	}
-	if time.Since(db.ticked) >= tickEvery {
-		db.ticked = time.Now()
-		w.table.tickOn()
+		db.writer, db.written = w, t
 	}
 	w.app = t.Appender(ctx)
 	w.room = db.o.Series - int(t.Head().NumSeries())

@@ -17,7 +17,8 @@
 //	a reading is up to a day late             takes it, in its place
 //	a reading is older                        drops it, counted
 //	a reading is of more than 5 minutes ahead gives it the time of the hub
-//	an agent has too many series              drops what is beyond, counted
+//	an agent or its host has too many series  drops what is beyond, counted
+//	all have too many series                  likewise; said in Status
 //	a process ends, or is not among the top   ends its series (stale markers)
 //	a counter goes back                       keeps it: PromQL's rate knows that as a restart
 //	NaN, infinities                           keeps them
@@ -113,7 +114,6 @@ type DB struct {
 	// Of the goroutine that consumes:
 	writer  *writer
 	written *tsdb.DB // what writer knows the series of
-	ticked  time.Time
 
 	saving sync.Mutex // held while the place is written; taken before mu
 
@@ -123,6 +123,7 @@ type DB struct {
 	fault    error         // why it did not open
 	broken   error         // why it is to be opened again
 	full     error         // why nothing is written for now
+	crowded  bool          // there is no room for one more series
 	unsaved  error         // why the place could not be written
 	place    place
 	next     stream.Offset // everything before it is written

@@ -1,7 +1,9 @@
 package metrics
 
 import (
+	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -109,6 +111,73 @@ func TestLabelBomb(t *testing.T) {
 	}
 	if n := testutil.ToFloat64(db.metrics.dropped.WithLabelValues(dropSeries)); n != 20 {
 		t.Errorf("%v dropped", n)
+	}
+}
+
+// TestBombOfAHost: who speaks for many agents of one host gets no more than twice the share
+// of one, and remembers nothing of what there was no room for.
+func TestBombOfAHost(t *testing.T) {
+	f := newFleet(t)
+	for i := range 200 {
+		ev := gauge("bomb", 1, "n", strconv.Itoa(i))
+		ev.Agent.Id = fmt.Sprint("mad", i/5)
+		f.after(time.Second).say(ev)
+	}
+	other := gauge("good", 1)
+	other.Host = &pb.Host{Name: "h2"}
+	f.say(other)
+	db, stop := f.run(t, Options{SeriesOfAgent: 10})
+	f.caughtUp(t, db)
+	if n := strings.Count(f.values(t, db, "bomb", f.now), "\n") + 1; n != 20 {
+		t.Errorf("the bomb has %d series", n)
+	}
+	if f.values(t, db, "good", f.now) == "" {
+		t.Error("others have none")
+	}
+	stop()
+	if n := len(db.writer.table.subjects); n > 6 {
+		t.Errorf("%d subjects are remembered", n)
+	}
+}
+
+// TestNoRoom: what there was no room for is not remembered.
+func TestNoRoom(t *testing.T) {
+	f := newFleet(t)
+	for i := range 100 {
+		ev := gauge("a", 1)
+		ev.Agent.Id = fmt.Sprint("agent", i)
+		ev.Host = &pb.Host{Name: fmt.Sprint("h", i)}
+		f.after(time.Second).say(ev)
+	}
+	db, stop := f.run(t, Options{Series: 3})
+	f.caughtUp(t, db)
+	if state, reason := db.Status(); state != degraded || !strings.Contains(reason, "have no room") {
+		t.Errorf("%s %s", state, reason)
+	}
+	stop()
+	if n := len(db.writer.table.subjects); n > 4 {
+		t.Errorf("%d subjects are remembered", n)
+	}
+}
+
+// TestMuchAtOnce: the days of a log that is read in seconds are days, so that what ended on
+// one of them is not held against an agent on the next.
+func TestMuchAtOnce(t *testing.T) {
+	f := newFleet(t)
+	f.now = f.now.Add(-5 * 24 * time.Hour)
+	for day := range 5 {
+		for i := range 8 {
+			ev := gauge("a", 1, "day", strconv.Itoa(day), "i", strconv.Itoa(i))
+			f.after(time.Second).say(ev)
+		}
+		for range 24 * 6 {
+			f.after(10 * time.Minute).say(gauge("clock", 1))
+		}
+	}
+	db, _ := f.run(t, Options{SeriesOfAgent: 10})
+	f.caughtUp(t, db)
+	if n := strings.Count(f.values(t, db, "a", f.now), "\n") + 1; n != 40 {
+		t.Errorf("there are %d series", n)
 	}
 }
 

@@ -26,12 +26,18 @@ type table struct {
 	seed     maphash.Seed
 	subjects map[uint64]*subject // by hash of agent, host, source and subject
 	agents   map[uint64]*agent   // by hash of agent and host
+	hosts    map[uint64]*agent   // by hash of host
 	tick     uint32
 	most     int // series of one agent
 }
 
-// agent counts the series of one, to bound them.
+// hostShare is how many times the series of one agent all of a host have: who has the
+// certificate of a host may speak for any number of agents there.
+const hostShare = 2
+
+// agent counts the series of one, to bound them, or those of all agents of a host.
 type agent struct {
+	host *agent // of all agents of its host; nil for a host
 	live int
 	// ended are those that ended in each of the last hours, the newest first: the head of
 	// the database holds them for about as long.
@@ -46,8 +52,22 @@ func (a *agent) count() int {
 	return n
 }
 
+// full reports whether there is no room for one more series.
+func (a *agent) full(most int) bool {
+	return a.count() >= most || a.host.count() >= hostShare*most
+}
+
+// add counts series that began, and those that ended.
+func (a *agent) add(live, ended int) {
+	for ; a != nil; a = a.host {
+		a.live += live
+		a.ended[0] += ended
+	}
+}
+
 // subject is what Sets are about: one process, one device, or an agent itself.
 type subject struct {
+	key     uint64
 	of      *agent
 	batches bool  // a Set has a part of its series alone
 	newest  int64 // time of its last Set, ms
@@ -66,7 +86,7 @@ type slot struct {
 }
 
 func newTable(most int) *table {
-	return &table{seed: maphash.MakeSeed(), subjects: map[uint64]*subject{}, agents: map[uint64]*agent{}, most: most}
+	return &table{seed: maphash.MakeSeed(), subjects: map[uint64]*subject{}, agents: map[uint64]*agent{}, hosts: map[uint64]*agent{}, most: most}
 }
 
 // hash mixes texts.
@@ -95,17 +115,31 @@ func (t *table) subjectOf(s *reading.Set) *subject {
 	if sub := t.subjects[key]; sub != nil {
 		return sub
 	}
-	a := t.agents[of]
-	if a == nil {
-		a = &agent{}
-		t.agents[of] = a
-	}
-	if a.count() >= t.most || len(s.Samples) == 0 {
+	if len(s.Samples) == 0 {
 		return nil
 	}
-	sub := &subject{of: a, batches: s.Source == reading.SourceBatch, newest: math.MinInt64}
+	a := t.agents[of]
+	if a == nil {
+		a = &agent{host: t.hostOf(s.Host)}
+	}
+	if a.full(t.most) {
+		return nil
+	}
+	t.agents[of] = a
+	sub := &subject{key: key, of: a, batches: s.Source == reading.SourceBatch, newest: math.MinInt64}
 	t.subjects[key] = sub
 	return sub
+}
+
+// hostOf finds what counts the series of a host, and makes it where there is none.
+func (t *table) hostOf(host string) *agent {
+	key := t.hash(0, host)
+	h := t.hosts[key]
+	if h == nil {
+		h = &agent{}
+		t.hosts[key] = h
+	}
+	return h
 }
 
 // find returns where a series stands among those of its subject, -1 where it is new. It
@@ -135,7 +169,7 @@ func (s *subject) add(l slot) {
 	if s.index != nil {
 		s.index[l.hash] = int32(len(s.slots) - 1)
 	}
-	s.of.live++
+	s.of.add(1, 0)
 }
 
 // removeIf forgets series that ended, or that nobody wrote for long.
@@ -149,7 +183,7 @@ func (s *subject) removeIf(gone func(*slot) bool) (removed int) {
 	removed = len(s.slots) - len(kept)
 	if removed > 0 {
 		s.slots, s.index = kept, nil
-		s.of.live -= removed
+		s.of.add(-removed, 0)
 	}
 	return removed
 }
@@ -168,12 +202,23 @@ func (t *table) tickOn() {
 		used[s.of] = true
 	}
 	for key, a := range t.agents {
-		if t.tick%ticksOfAnHour == 0 {
-			copy(a.ended[1:], a.ended[:])
-			a.ended[0] = 0
-		}
-		if a.count() == 0 && !used[a] {
+		if t.age(a); a.count() == 0 && !used[a] {
 			delete(t.agents, key)
+			continue
 		}
+		used[a.host] = true
+	}
+	for key, h := range t.hosts {
+		if t.age(h); h.count() == 0 && !used[h] {
+			delete(t.hosts, key)
+		}
+	}
+}
+
+// age forgets series that ended, once an hour.
+func (t *table) age(a *agent) {
+	if t.tick%ticksOfAnHour == 0 {
+		copy(a.ended[1:], a.ended[:])
+		a.ended[0] = 0
 	}
 }

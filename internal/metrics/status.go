@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -83,7 +84,7 @@ const never = 1 << 62
 // "degraded" with why and what to do.
 func (db *DB) Status() (state, reason string) {
 	db.mu.Lock()
-	fault, full, unsaved := db.fault, db.full, db.unsaved
+	fault, full, unsaved, crowded := db.fault, db.full, db.unsaved, db.crowded
 	db.mu.Unlock()
 	switch {
 	case fault != nil:
@@ -92,6 +93,9 @@ func (db *DB) Status() (state, reason string) {
 		return degraded, "metrics: " + full.Error()
 	case unsaved != nil:
 		return degraded, "metrics: their place in the log cannot be written, so that after a restart readings are read again: " + unsaved.Error()
+	}
+	if crowded {
+		return degraded, fmt.Sprintf("metrics: %d series have a value of the last hours, and more have no room: what is new is dropped", db.o.Series)
 	}
 	since := db.o.Now().Add(-recently)
 	lacks := db.lacks(func(a *Aside) bool { return a.State == AsideWaiting || a.Time.After(since) || a.To.After(since) })

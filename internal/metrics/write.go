@@ -26,7 +26,8 @@ type writer struct {
 	now     func() time.Time // believed
 	// from and to bound the times that are written, ms; to is behind the last.
 	from, to int64
-	written  uint64 // samples, ever
+	written  uint64    // samples, ever
+	ticked   time.Time // when the table's time moved on, as the hub receives events
 
 	// Of the batch that is being written:
 	app    storage.Appender
@@ -43,8 +44,23 @@ func newWriter(seriesOfAgent int, m *selfMetrics, now func() time.Time) *writer 
 	}
 }
 
+// tickTo moves the table's time on. It goes by when the hub received events, as the head of
+// the database goes by their time: when days of the log are read in minutes, series that
+// ended days ago are not held against an agent.
+func (w *writer) tickTo(logged time.Time) {
+	if w.ticked.IsZero() {
+		w.ticked = logged
+	}
+	if logged.Sub(w.ticked).Abs() >= tickEvery {
+		w.ticked = logged
+		w.table.tickOn()
+		w.top.Sweep()
+	}
+}
+
 // take writes what one event reads.
 func (w *writer) take(e *reader.Event) {
+	w.tickTo(e.Logged)
 	set, ok := w.reader.Read(e.Encoded, e.Publisher)
 	if !ok {
 		return
@@ -100,7 +116,7 @@ func (w *writer) samples(set *reading.Set, at int64) {
 		hash := w.table.hashOf(s)
 		n := sub.find(hash, expected)
 		if n < 0 {
-			if w.room <= 0 || sub.of.count() >= w.table.most {
+			if w.room <= 0 || sub.of.full(w.table.most) {
 				w.metrics.drop(dropSeries, 1)
 				continue
 			}
@@ -117,16 +133,20 @@ func (w *writer) samples(set *reading.Set, at int64) {
 		l.round, l.tick = sub.round, w.table.tick
 		w.append(l, set, s, at)
 	}
+	if len(sub.slots) == 0 { // there was no room
+		delete(w.table.subjects, sub.key)
+		return
+	}
 	if late || sub.batches {
 		return
 	}
-	sub.of.ended[0] += sub.removeIf(func(l *slot) bool {
+	sub.of.add(0, sub.removeIf(func(l *slot) bool {
 		if l.round == sub.round {
 			return false
 		}
 		w.stale(l, at)
 		return true
-	})
+	}))
 }
 
 // append writes one sample.
@@ -184,8 +204,7 @@ func (w *writer) end(agent, host string, source reading.Source, about string, at
 	for i := range sub.slots {
 		w.stale(&sub.slots[i], at)
 	}
-	sub.of.ended[0] += len(sub.slots)
-	sub.of.live -= len(sub.slots)
+	sub.of.add(-len(sub.slots), len(sub.slots))
 	delete(w.table.subjects, key)
 }
 
