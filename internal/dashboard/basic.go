@@ -22,47 +22,78 @@ import (
 type basicLogins struct {
 	key [sha256.Size]byte
 
-	mu    sync.Mutex // guards known
-	known map[[sha256.Size]byte]*basicLogin
+	mu    sync.Mutex // guards known and the tokens in it
+	known map[basicID]*basicLogin
 }
+
+// basicID is the keyed hash of a name and password.
+type basicID [sha256.Size]byte
 
 // basicLogin is one name and password.
 type basicLogin struct {
-	mu    sync.Mutex // held while the password is checked, so that forty requests check it once
-	token string     // of the session, "" without
+	turn  chan struct{} // holds one while the password is checked, so that forty requests check it once
+	token string        // of the session, "" without
 }
 
 // maxBasic bounds how many are remembered.
 const maxBasic = 256
 
 func newBasicLogins() *basicLogins {
-	b := &basicLogins{known: map[[sha256.Size]byte]*basicLogin{}}
+	b := &basicLogins{known: map[basicID]*basicLogin{}}
 	rand.Read(b.key[:])
 	return b
 }
 
-// find returns what is known of a name and password.
-func (b *basicLogins) find(name, password string) (id [sha256.Size]byte, l *basicLogin) {
+// idOf names a name and password.
+func (b *basicLogins) idOf(name, password string) basicID {
 	mac := hmac.New(sha256.New, b.key[:])
 	mac.Write([]byte(name + "\x00" + password))
-	id = [sha256.Size]byte(mac.Sum(nil))
+	return basicID(mac.Sum(nil))
+}
+
+// find returns what is known of a name and password, and the token of their session.
+func (b *basicLogins) find(id basicID) (l *basicLogin, token string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if l = b.known[id]; l == nil {
-		for other := range b.known { // any: who is thrown out checks the password again
-			if len(b.known) < maxBasic {
-				break
-			}
-			delete(b.known, other)
-		}
-		l = &basicLogin{}
-		b.known[id] = l
+		l = &basicLogin{turn: make(chan struct{}, 1)}
+		b.insert(id, l)
 	}
-	return id, l
+	return l, l.token
 }
 
-// forget takes away what turned out to be wrong, so that guesses throw nobody out.
-func (b *basicLogins) forget(id [sha256.Size]byte) {
+// insert remembers one, where need be in place of another: one without a session, which may
+// be a guess, before those that have one and would check the password again. b is locked.
+func (b *basicLogins) insert(id basicID, l *basicLogin) {
+	if b.known[id] == nil && len(b.known) >= maxBasic {
+		var out basicID
+		for other, o := range b.known {
+			if out = other; o.token == "" {
+				break
+			}
+		}
+		delete(b.known, out)
+	}
+	b.known[id] = l
+}
+
+// tokenOf is the token of the session of a name and password.
+func (b *basicLogins) tokenOf(l *basicLogin) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return l.token
+}
+
+// opened keeps the session that a name and password have.
+func (b *basicLogins) opened(id basicID, l *basicLogin, token string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l.token = token
+	b.insert(id, l)
+}
+
+// forget takes away what turned out to be wrong.
+func (b *basicLogins) forget(id basicID) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.known, id)
@@ -73,22 +104,30 @@ func (s *Server) basicSession(r *http.Request, name, password string) (session, 
 	if name == "" || len(name) > 64 || len(password) > 256 {
 		return session{}, status.Error(codes.Unauthenticated, "wrong name or password")
 	}
-	id, l := s.basic.find(valid(name), valid(password))
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.token != "" {
-		found, err := s.sessions.lookup(r.Context(), l.token)
+	ctx := r.Context()
+	id := s.basic.idOf(valid(name), valid(password))
+	l, token := s.basic.find(id)
+	if token != "" {
+		found, err := s.sessions.lookup(ctx, token)
 		if status.Code(err) != codes.Unauthenticated {
 			return found, err
-		}
-		l.token = "" // it has ended: the password may still be right
+		} // it has ended: the password may still be right
 	}
-	found, err := s.open(r.Context(), r, valid(name), valid(password))
+	select {
+	case l.turn <- struct{}{}:
+		defer func() { <-l.turn }()
+	case <-ctx.Done():
+		return session{}, status.FromContextError(ctx.Err()).Err()
+	}
+	if newer := s.basic.tokenOf(l); newer != token { // another request has checked the password meanwhile
+		return s.sessions.lookup(ctx, newer)
+	}
+	found, err := s.open(ctx, r, valid(name), valid(password))
 	if err != nil {
 		s.basic.forget(id)
 		return session{}, err
 	}
-	l.token = found.token
+	s.basic.opened(id, l, found.token)
 	return found, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -165,14 +166,46 @@ func TestPasswordIsCheckedOnce(t *testing.T) {
 		}
 		return len(sessions)
 	}
+	c := s.client(t).http
 	before := logins()
-	for range 5 {
-		if code, text := s.asGrafana(t, "GET", s.url+"/prometheus/api/v1/labels", "", "viewer", testPassword); code != http.StatusOK {
-			t.Fatalf("%d %s", code, text)
+	var panels sync.WaitGroup
+	for range 40 {
+		panels.Go(func() {
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/prometheus/api/v1/status/buildinfo", http.NoBody)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			r.SetBasicAuth("viewer", testPassword)
+			answer, err := c.Do(r)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if err := answer.Body.Close(); err != nil || answer.StatusCode != http.StatusOK {
+				t.Error(answer.Status, err)
+			}
+		})
+	}
+	panels.Wait()
+	if n := logins() - before; n != 1 {
+		t.Errorf("forty requests made %d records of logins", n)
+	}
+	viewer, err := s.hub.db.User(t.Context(), "viewer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.hub.db.SetPassword(t.Context(), "viewer", viewer.PasswordHash, nil); n != 1 || err != nil { // which ends it
+		t.Fatalf("%d sessions, %v", n, err)
+	}
+	before = logins()
+	for range 2 {
+		if code, text := s.asGrafana(t, "GET", s.url+"/prometheus/api/v1/status/buildinfo", "", "viewer", testPassword); code != http.StatusOK {
+			t.Errorf("after the session has ended: %d %s", code, text)
 		}
 	}
 	if n := logins() - before; n != 1 {
-		t.Errorf("five requests made %d records of logins", n)
+		t.Errorf("two requests after the session had ended made %d records of logins", n)
 	}
 }
 
