@@ -122,7 +122,7 @@ func (n *network) upTo(in *Inventory) {
 		in.mu.Lock()
 		place := in.state.place
 		in.mu.Unlock()
-		if place >= tail && in.reader.Load() != nil {
+		if r := in.reader.Load(); place >= tail && r != nil && r.Status().State != stream.ReaderBehind {
 			return
 		}
 		select {
