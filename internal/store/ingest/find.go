@@ -122,19 +122,40 @@ func (in *Ingest) findLog(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	at, other := fmt.Sprintf("offset:=%d%s", p.Offset, p.ofLog()), uint64(0)
-	if p.Last != "" {
-		if other, err = in.count(ctx, at+" !id:="+p.Last); err != nil {
-			return err
-		}
+	other, err := in.holdsOther(ctx, &p)
+	if err != nil {
+		return err
 	}
-	if other > 0 || p.Last == "" && p.Offset == 0 && rows > 0 {
+	if other || p.Last == "" && p.Offset == 0 && rows > 0 {
 		p.Log++
 	}
 	p.Last = "" // it is the event behind the place
 	in.lost = false
 	in.goTo(p)
 	return nil
+}
+
+// holdsOther reports whether the rows behind p are of another log than the one that is
+// read. Of most events that the log has the store has no row, as they are readings, so it
+// is the first row that is held against the log.
+func (in *Ingest) holdsOther(ctx context.Context, p *Place) (bool, error) {
+	rows, err := in.count(ctx, p.behind())
+	if err != nil || rows == 0 {
+		return false, err
+	}
+	at, err := in.number(ctx, vlogs.Query{Text: p.behind() + " | stats min(offset) n"})
+	if err != nil {
+		return false, err
+	}
+	logged, err := in.peek(ctx, at)
+	switch {
+	case err != nil || logged.gone:
+		return false, err
+	case !logged.found || logged.offset != at:
+		return true, nil
+	}
+	others, err := in.count(ctx, fmt.Sprintf("offset:=%d%s !id:=%s", at, p.ofLog(), logged.id))
+	return others > 0, err
 }
 
 // firstEvent is what a log has at an offset, or behind what is gone there.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -82,7 +83,8 @@ func (in *Ingest) makeDurable(ctx context.Context) error {
 	return nil
 }
 
-// forgetRemoved forgets the days that retention removed.
+// forgetRemoved forgets the days that retention removed, and what was left out of those of
+// which there was nothing to remove.
 func (in *Ingest) forgetRemoved() {
 	in.view.Lock()
 	defer in.view.Unlock()
@@ -95,6 +97,8 @@ func (in *Ingest) forgetRemoved() {
 		}
 	}
 	clear(in.view.removed)
+	oldest := dayOf(in.newest.Add(-in.o.Retention.bounds().Past).UnixNano())
+	maps.DeleteFunc(in.thinned, func(day int64, _ uint64) bool { return day < oldest && in.days[day] == 0 })
 }
 
 func dayNames(by map[int64]uint64) map[string]uint64 {
