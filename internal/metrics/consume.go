@@ -7,14 +7,14 @@ import (
 
 	"github.com/prometheus/prometheus/tsdb"
 
+	"github.com/amoskys/amoskys/internal/event"
 	"github.com/amoskys/amoskys/internal/reader"
 	"github.com/amoskys/amoskys/internal/stream"
 )
 
-// types are the events that have readings.
-func types() []string {
-	return []string{"process.sample", "process.exit", "metrics.", "snmp.reading", "agent.health", "hub.health", "device.", "flow."}
-}
+// types are the events that have readings, and that which ends those of a process. One
+// that ends in a dot stands for all that begin so.
+func types() []string { return append(event.ReadingTypes(), event.TypeProcessExit) }
 
 var _ reader.Consumer = (*DB)(nil)
 

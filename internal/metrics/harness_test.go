@@ -95,7 +95,7 @@ func gauge(name string, value float64, label ...string) *pb.Event {
 		m.Labels[label[i]] = label[i+1]
 	}
 	return &pb.Event{
-		Type: "metrics.flow", Agent: &pb.Agent{Id: "flow_agent", Kind: "flow"},
+		Type: event.TypeMetricBatch, Agent: &pb.Agent{Id: "flow_agent", Kind: "flow"},
 		Body: &pb.Event_Metrics{Metrics: &pb.MetricBatch{Metrics: []*pb.Metric{m}}},
 	}
 }
