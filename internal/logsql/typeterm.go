@@ -24,14 +24,15 @@ func (p *parser) noteType(tg target, text string, how typeMatch) {
 }
 
 func (p *parser) typeTerms() []typeTerm {
-	if p.cost.either {
+	if p.cost.either || p.subquery {
 		return nil
 	}
 	return p.types
 }
 
-// MayFind reports whether the query may find events of a type. It says no only where a
-// term at the top, such as type:=flow.ended, keeps them out.
+// MayFind reports whether what the query finds may depend on events of a type. It says no
+// only where a term at the top, such as type:=flow.ended, keeps them out, and there is no
+// query in it that may find others.
 func (q *Query) MayFind(typ string) bool {
 	for _, t := range q.types {
 		ok := strings.Contains(typ, t.text)

@@ -11,7 +11,7 @@ func TestMayFind(t *testing.T) {
 		"-type:=flow.ended": true, "!type:process.sample": true, "type:=flow.ended or bash": true, "(type:=flow.ended or bash) host:a": true,
 		"type:(flow or sample)": true, "type:in(flow.ended)": true, "process.name:flow": true, "type:!=flow.ended": true,
 		"type:=flow.ended | stats count() n": false, "* | stats by (type) count() n | filter type:=flow.ended": true,
-		"host:in(type:=flow.ended | fields host)": true, `type:~"flow"`: true, "type:*": true, "type:>=a": true,
+		"host:in(type:=flow.ended | fields host)": true, "type:=flow.ended host:in(cpu:>90 | fields host)": true, `type:~"flow"`: true, "type:*": true, "type:>=a": true,
 	} {
 		q, err := Parse(query)
 		if err != nil {

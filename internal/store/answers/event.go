@@ -121,8 +121,9 @@ func (s *Service) event(ctx context.Context, req *pb.EventRequest) (*pb.EventRes
 // hub has had, so there may be several:
 //
 //	one that was shown of late    is meant
-//	one of the log that is read   is meant, as those that come in live are of it
-//	others                        the newest
+//	one of the log that is read   is meant, as those that come in live are of it: where the
+//	                              store has passed over it, there is none
+//	others                        the newest, where that log does not reach so far
 func (s *Service) timeOf(ctx context.Context, offset uint64) (at int64, ok bool, err error) {
 	if at, known := s.places.find(offset); known {
 		if at, ok, err = s.timeIn(ctx, []span{{at - near, at + near}}, offset, ""); ok || err != nil {
@@ -134,7 +135,7 @@ func (s *Service) timeOf(ctx context.Context, offset uint64) (at int64, ok bool,
 		return 0, false, err
 	}
 	if q.log > 0 {
-		if at, ok, err = s.timeIn(ctx, q.held, offset, fmt.Sprintf(" \"log\":=%d", q.log)); ok || err != nil {
+		if at, ok, err = s.timeIn(ctx, q.held, offset, fmt.Sprintf(" \"log\":=%d", q.log)); ok || err != nil || offset < q.next {
 			return at, ok, err
 		}
 	}

@@ -133,7 +133,11 @@ func TestEventOfTwoLogs(t *testing.T) {
 	for i := range 3 { // their host's clock is behind
 		st.add(t, execution(now.Add(-time.Duration(50-i)*time.Hour), "web-1", fmt.Sprintf("new-%d", i)))
 	}
+	st.next++ // a reading that is left out
 	st.flush(t)
+	if got, err := st.Event(t.Context(), &pb.EventRequest{Offset: 3}); status.Code(err) != codes.NotFound {
+		t.Errorf("offset 3, which the new log has passed, is %v, %v", got, err)
+	}
 	nameOf := func(offset uint64) string {
 		t.Helper()
 		got, err := st.Event(t.Context(), &pb.EventRequest{Offset: offset, Neighbours: 9})

@@ -36,7 +36,8 @@ func readingTypes() []string {
 }
 
 // thinned reports whether readings that a question may find are thinned in its range: the
-// store left some out on a day of it. That is no lack, as the metrics have all of them.
+// store left some out on a day of it. That is no lack: it is so by design, and the metrics
+// have the numbers of those that have series.
 func (s *Service) thinned(q *question) bool {
 	return q.readings && slices.ContainsFunc(s.stateOf().GetDays(), func(d *pb.StoreDay) bool {
 		at, err := time.Parse(time.DateOnly, d.GetDay())
