@@ -34,7 +34,7 @@ type EventsAnswer struct {
 	NextBefore *uint64 `json:"next_before" nullable:"true" doc:"The value of before for the next page; null on the last. next_page is quicker."`
 	NextPage   string  `json:"next_page" doc:"The value of page for the next page, with all else as it was; empty on the last."`
 	Lacks      []Lack  `json:"lacks" nullable:"false" doc:"What this answer does not have; none: it is complete."`
-	Thinned    bool    `json:"thinned" doc:"Readings may match and are thinned there: of each thing that is read the store has one every few minutes, and the metrics have all."`
+	Thinned    bool    `json:"thinned" doc:"Readings may match and are thinned there: of each thing that is read the store has one every few minutes, and the metrics have those between, of processes the busiest."`
 }
 
 // TransformSchema tells huma, which has no tag for it, that the histogram may be

@@ -13,7 +13,7 @@ type FieldsAnswer struct {
 	Fields []FieldInfo `json:"fields" nullable:"false"`
 	Lacks  []Lack      `json:"lacks" nullable:"false" doc:"What was not counted; none where nothing was."`
 	// Thinned is as in FieldValues.
-	Thinned bool `json:"thinned" doc:"Readings may be among the events counted, and are thinned there: the metrics have all."`
+	Thinned bool `json:"thinned" doc:"Readings may be among the events counted, and are thinned there: the metrics have those between, of processes the busiest."`
 }
 
 // FieldInfo describes one field.
@@ -30,7 +30,7 @@ type FieldValues struct {
 	Facet
 
 	Lacks   []Lack `json:"lacks" nullable:"false"`
-	Thinned bool   `json:"thinned" doc:"Readings may be among the events counted, and are thinned there: the metrics have all."`
+	Thinned bool   `json:"thinned" doc:"Readings may be among the events counted, and are thinned there: the metrics have those between, of processes the busiest."`
 }
 
 type fieldsInput struct {

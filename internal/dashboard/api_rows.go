@@ -20,7 +20,7 @@ type RowsAnswer struct {
 	// CompleteTo is what the rows are made of.
 	CompleteTo uint64 `json:"complete_to_offset" doc:"Everything before this offset was looked at."`
 	Lacks      []Lack `json:"lacks" nullable:"false" doc:"What this answer does not have; none: it is complete."`
-	Thinned    bool   `json:"thinned" doc:"Readings may be among the events looked at, and are thinned there: the metrics have all."`
+	Thinned    bool   `json:"thinned" doc:"Readings may be among the events looked at, and are thinned there: the metrics have those between, of processes the busiest."`
 }
 
 type rowsInput struct {

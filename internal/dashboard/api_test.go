@@ -307,6 +307,23 @@ func TestEvents(t *testing.T) {
 	}
 }
 
+// TestEventThatTheStoreLeftOut: a reading that live pages show is read from the log, and
+// nothing else is.
+func TestEventThatTheStoreLeftOut(t *testing.T) {
+	s := newSite(t)
+	events := samples("nginx", 4)
+	events[1].MetricsOnly = true
+	s.hub.bus.publish(events...)
+	c := s.signedIn(t, "viewer")
+	for offset, fromLog := range []bool{false, true, false} {
+		var one dashboard.EventAnswer
+		code := c.do("GET", fmt.Sprintf("/api/events/%d", offset), nil, &one)
+		if code != 200 || one.Event.Offset != uint64(offset) || one.FromLog != fromLog || one.Event.Fields["process.name"] != "nginx" {
+			t.Errorf("event %d: %d, %+v", offset, code, one)
+		}
+	}
+}
+
 func TestOverviewSeriesMetrics(t *testing.T) {
 	s := newSite(t)
 	s.hub.node(t, "h1")

@@ -63,6 +63,9 @@ func (m memoryStore) matching(f *pb.Filter, since, until *timestamppb.Timestamp)
 		if err != nil {
 			return nil, 0, status.Error(codes.Internal, err.Error())
 		}
+		if _, thinned := event.ThinnedReading(e.GetEvent()); thinned {
+			continue
+		}
 		at := ev.GetTime().AsTime()
 		if since != nil && at.Before(since.AsTime()) || until != nil && !at.Before(until.AsTime()) || !isOfType(f.GetTypes(), ev.GetType()) {
 			continue

@@ -349,7 +349,7 @@ func (a *asker) take(ctx context.Context, stream grpc.ServerStreamingClient[pb.R
 // tellThinned says that the store does not have each reading, and need not.
 func (a *asker) tellThinned() {
 	if a.thinned {
-		fmt.Fprintln(a.e.Stderr, "readings such as process.sample are one every few minutes here: the metrics have all of them")
+		fmt.Fprintln(a.e.Stderr, "readings such as process.sample are one every few minutes here: the metrics have those between, of processes the busiest (--metrics)")
 	}
 }
 

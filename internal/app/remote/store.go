@@ -66,7 +66,7 @@ type StoreStatus struct {
 	SetAside       []string   `json:"set_aside,omitempty"`  // days whose files are damaged
 	Rebuilding     []string   `json:"rebuilding,omitempty"` // days that are read again from the log
 	EngineRestarts uint64     `json:"engine_restarts"`
-	Thinned        uint64     `json:"thinned"` // readings left out, as the metrics have them
+	Thinned        uint64     `json:"thinned"` // readings left out, for the metrics alone
 	RetentionDays  float64    `json:"retention_days"`
 	RetentionBytes uint64     `json:"retention_bytes"` // 0: no bound
 	Readings       *Readings  `json:"readings,omitempty"`

@@ -1275,7 +1275,8 @@ type SearchEventsResponse struct {
 	// What this answer does not have. None: it is complete.
 	Lacks []*Lack `protobuf:"bytes,11,rep,name=lacks,proto3" json:"lacks,omitempty"`
 	// Readings may match and are thinned there: of each thing that is read the store
-	// has one every few minutes, and the metrics have all. No lack.
+	// has one every few minutes, and the metrics have those between, of processes the
+	// busiest. No lack.
 	Thinned       bool `protobuf:"varint,12,opt,name=thinned,proto3" json:"thinned,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -1290,7 +1290,7 @@ export interface components {
             /** Format: int64 */
             scanned: number;
             store: components["schemas"]["StoreStatus"];
-            /** @description Readings may match and are thinned there: of each thing that is read the store has one every few minutes, and the metrics have all. */
+            /** @description Readings may match and are thinned there: of each thing that is read the store has one every few minutes, and the metrics have those between, of processes the busiest. */
             thinned: boolean;
             /** Format: double */
             took_ms: number;
@@ -1351,7 +1351,7 @@ export interface components {
             distinct: number;
             field: string;
             lacks: components["schemas"]["Lack"][];
-            /** @description Readings may be among the events counted, and are thinned there: the metrics have all. */
+            /** @description Readings may be among the events counted, and are thinned there: the metrics have those between, of processes the busiest. */
             thinned: boolean;
             values: components["schemas"]["FacetValue"][];
         };
@@ -1359,7 +1359,7 @@ export interface components {
             fields: components["schemas"]["FieldInfo"][];
             /** @description What was not counted; none where nothing was. */
             lacks: components["schemas"]["Lack"][];
-            /** @description Readings may be among the events counted, and are thinned there: the metrics have all. */
+            /** @description Readings may be among the events counted, and are thinned there: the metrics have those between, of processes the busiest. */
             thinned: boolean;
         };
         Findings: {
@@ -1783,7 +1783,7 @@ export interface components {
             more: boolean;
             /** @description One value for each column; empty where it has none. */
             rows: (string[] | null)[];
-            /** @description Readings may be among the events looked at, and are thinned there: the metrics have all. */
+            /** @description Readings may be among the events looked at, and are thinned there: the metrics have those between, of processes the busiest. */
             thinned: boolean;
             /** Format: double */
             took_ms: number;
