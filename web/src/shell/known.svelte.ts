@@ -1,4 +1,5 @@
 import type { Agent } from '$lib/api/types';
+import { addressOf } from '$lib/query/address';
 import { term } from '$lib/query/edit';
 import { general, ofHost, type Question } from '$lib/query/questions';
 import { router } from '$lib/router/router.svelte';
@@ -42,14 +43,9 @@ export const fixed = (): Entry[] => [
 ];
 
 /** A question, as one asks it of any page. */
-function asked({ title, query, range }: Question): Entry {
-  const run = () =>
-    router.go(
-      range
-        ? `/dashboard/events?${new URLSearchParams({ range, q: query })}`
-        : router.link('/dashboard/events', { q: query }),
-    );
-  return { group: 'Question', title, note: '', icon: 'help', run };
+function asked(question: Question): Entry {
+  const run = () => router.go(addressOf(question));
+  return { group: 'Question', title: question.title, note: '', icon: 'help', run };
 }
 
 export function hosts(list: readonly Agent[]): Entry[] {

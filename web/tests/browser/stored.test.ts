@@ -83,14 +83,21 @@ describe.skipIf(!need(hasChromium, 'Chromium'))('Events of the store', () => {
     await page.getByRole('button', { name: 'Questions' }).click();
     await shot(page, 'stored-questions-dark');
     expect(await axe(page)).toEqual([]);
-    await page.getByRole('link', { name: /used the most CPU in the last ten minutes/ }).click();
-    await page.waitForURL(/range=10m/);
-    await page.getByRole('region', { name: 'cpu, as bars' }).waitFor();
+    await page.getByRole('link', { name: 'Which hosts send the most, and of what?' }).click();
+    await page.getByRole('region', { name: 'events, as bars' }).waitFor();
     await page.getByRole('button', { name: 'Questions' }).click();
     await page.getByLabel('The ten commonest values of').fill('process.user.name');
     await page.getByRole('button', { name: 'Count', exact: true }).click();
     await page.getByRole('region', { name: 'hits, as bars' }).waitFor();
     await page.getByRole('columnheader', { name: 'process.user.name' }).waitFor();
+  });
+
+  it('asks the metrics what used the most, as they have all readings', async () => {
+    const { page } = await stage.tab('/dashboard/events');
+    await page.getByRole('grid').waitFor();
+    await page.getByRole('button', { name: 'Questions' }).click();
+    await page.getByRole('link', { name: /used the most CPU in the last ten minutes/ }).click();
+    await page.waitForURL(/\/dashboard\/metrics\?range=10m&q=topk/);
   });
 
   it('asks of the host and the process of an event', async () => {

@@ -4,10 +4,19 @@ import { splitPipes } from './tokens';
 
 describe('questions', () => {
   it('are searches that begin with a filter', () => {
-    for (const { title, query } of [...general, ...ofHost('web 1'), ...ofProcess('u-1', 'u-0')]) {
+    for (const { title, query, page } of [...general, ...ofHost('web 1'), ...ofProcess('u-1', 'u-0')]) {
       expect(title).toMatch(/\?$/);
-      expect(splitPipes(query).filter).not.toBe('');
+      if (page !== 'metrics') expect(splitPipes(query).filter).not.toBe('');
     }
+  });
+
+  it('are asked of the metrics where they are of all readings', () => {
+    const cpu = ofHost('web "1"').find(({ title }) => title.includes('CPU'));
+    expect(cpu).toMatchObject({
+      page: 'metrics',
+      query: 'topk(20, process_cpu_percent{host="web \\"1\\""})',
+    });
+    expect(general.filter(({ query }) => query.includes('process.sample'))).toEqual([]);
   });
 
   it('name what they are of', () => {

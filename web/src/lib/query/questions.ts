@@ -1,3 +1,4 @@
+import { selector } from '$lib/promql/selector';
 import { term } from './edit';
 import { joinPipes, splitPipes } from './tokens';
 
@@ -5,27 +6,31 @@ import { joinPipes, splitPipes } from './tokens';
 export interface Question {
   title: string;
   query: string;
+  /**
+   * The page that answers it, where that is not Events. The metrics have every reading of the
+   * busiest processes, and are asked in PromQL; of a process the store has one every five
+   * minutes.
+   */
+  page?: 'events' | 'metrics';
   /** The stretch of time it is about, where that is not the chosen one. */
   range?: string;
 }
 
 /** Readings and signs of life say that nothing changed. */
-const unchanging = '-type:in(process.sample,agent.health,hub.health,store.health,metrics.sample,snmp.sample)';
-
-const usage = 'avg(cpu) cpu, max(cpu) highest, max(rss) rss';
-const busiest = `| stats by (host, process.name, pid) ${usage} | sort by (cpu desc) | limit 20`;
+const unchanging = '-type:in(process.sample,snmp.reading,metric.batch,agent.health,hub.health)';
 
 /** Of any system. */
 export const general: readonly Question[] = [
   {
     title: 'Which processes used the most CPU in the last ten minutes?',
-    query: `type:=process.sample cpu:* ${busiest}`,
+    query: 'topk(20, avg_over_time(process_cpu_percent[10m]))',
+    page: 'metrics',
     range: '10m',
   },
   {
     title: 'Which processes use the most memory?',
-    query:
-      'type:=process.sample | stats by (host, process.name, pid) max(rss) rss | sort by (rss desc) | limit 20',
+    query: 'topk(20, process_memory_bytes)',
+    page: 'metrics',
     range: '10m',
   },
   {
@@ -52,7 +57,8 @@ export function ofHost(host: string): Question[] {
     { title: `What changed on ${host}?`, query: `${it} ${unchanging}` },
     {
       title: `Which processes use the most CPU on ${host}?`,
-      query: `${it} type:=process.sample cpu:* | stats by (process.name, pid) ${usage} | sort by (cpu desc) | limit 20`,
+      query: `topk(20, ${selector('process_cpu_percent', { host })})`,
+      page: 'metrics',
       range: '10m',
     },
     {
@@ -77,8 +83,8 @@ export function ofProcess(uid: string, parent: string | null): Question[] {
       query: `${term('process.parent.entity_id', uid)} type:=process.execution`,
     },
     {
-      title: 'How much CPU and memory did this process use?',
-      query: `${it} type:=process.sample | stats by (process.name) ${usage}, count() readings`,
+      title: 'How much CPU and memory did this process use, by its readings every five minutes?',
+      query: `${it} type:=process.sample | stats by (process.name) avg(cpu) cpu, max(cpu) highest, max(rss) rss, count() readings`,
     },
   ];
 }

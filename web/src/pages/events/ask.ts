@@ -22,6 +22,15 @@ export function searchOf(query: string, readings: boolean): Search {
     : { query, without: leftOut(query, readings) };
 }
 
+/** What is said where the store has a part of the readings. */
+export const thinnedNote =
+  'Of each process, device and hub the store keeps one reading every few minutes; the metrics have those between, of processes the busiest';
+
+/** Whether a search shows readings, or asks for some by name. */
+export function asksReadings({ query, without }: Search): boolean {
+  return without === undefined || /\b(snmp\.reading|metric\.|hub\.health)/.test(query);
+}
+
 /** A search: its query, and what is left out. */
 export interface Search {
   query: string;
