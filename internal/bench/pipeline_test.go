@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/amoskys/amoskys/internal/bench/corpus"
 )
 
 func TestPipelineCheck(t *testing.T) {
@@ -42,7 +44,7 @@ func TestLagOf(t *testing.T) {
 
 // TestPipelineResult: each host is held against what the store has of it.
 func TestPipelineResult(t *testing.T) {
-	r := PipelineResult{Acknowledged: 300, Stored: 300}
+	r := PipelineResult{Acknowledged: 300, Stored: 100, Thinned: 200}
 	r.noteCPU(map[string]float64{"hub": 1, "store": 2}, map[string]float64{"hub": 1.5, "store": 3}, 1_000_000)
 	if r.CPUPerEventMicros["hub"] != 0.5 || r.CPUPerEventAllMicros != 1.5 {
 		t.Errorf("%+v", r)
@@ -51,11 +53,30 @@ func TestPipelineResult(t *testing.T) {
 		t.Error(err)
 	}
 	var b strings.Builder
-	if err := r.Write(&b); err != nil || !strings.Contains(b.String(), "300 of 300 acknowledged") {
+	if err := r.Write(&b); err != nil || !strings.Contains(b.String(), "100 and 200 thinned readings of 300 acknowledged") {
 		t.Errorf("%v: %s", err, b.String())
+	}
+	if one := (PipelineResult{Acknowledged: 300, Stored: 101, Thinned: 200}); !errors.Is(one.Equal(), ErrUnequal) {
+		t.Error("one more than is to be stored is not told")
 	}
 	r.Unequal = []string{"bench-00001: 100 acknowledged, 99 stored"}
 	if err := r.Equal(); !errors.Is(err, ErrUnequal) || !strings.Contains(err.Error(), "bench-00001") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestCountThinned: of the recording's events as many are for the metrics alone as
+// corpus/README.md states.
+func TestCountThinned(t *testing.T) {
+	events, err := corpus.Load("bench-00001", "bench_00001")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := events.NewSender("bench-00001", "bench_00001", 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := countThinned(s.Append(nil, s.Len(), time.Now())); n != 3757 {
+		t.Errorf("%d are left out", n)
 	}
 }
