@@ -53,7 +53,7 @@ func TestPipelineResult(t *testing.T) {
 		t.Error(err)
 	}
 	var b strings.Builder
-	if err := r.Write(&b); err != nil || !strings.Contains(b.String(), "100 and 200 thinned readings of 300 acknowledged") {
+	if err := r.Write(&b); err != nil || !strings.Contains(b.String(), "100 of 300 acknowledged; 200 are readings that the metrics alone have") {
 		t.Errorf("%v: %s", err, b.String())
 	}
 	if one := (PipelineResult{Acknowledged: 300, Stored: 101, Thinned: 200}); !errors.Is(one.Equal(), ErrUnequal) {
