@@ -13,9 +13,10 @@ import (
 )
 
 // days makes a database with blocks: readings of some hours, one a minute, stopped.
-func days(t *testing.T, f *fleet, path string, hours int) {
+func days(t *testing.T, f *fleet, path string) {
 	t.Helper()
-	f.now = time.Now().Add(-time.Duration(hours) * time.Hour).Truncate(2 * time.Hour)
+	const hours = 8
+	f.now = time.Now().Add(-hours * time.Hour).Truncate(2 * time.Hour)
 	for range hours * 60 {
 		f.after(time.Minute).say(gauge("a", float64(f.n)), process(7, float64(f.n), 1))
 	}
@@ -88,7 +89,7 @@ func TestDamagedBlocks(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			f, path := newFleet(t), t.TempDir()
-			days(t, f, path, 8)
+			days(t, f, path)
 			before := blocks(t, path)
 			if len(before) == 0 {
 				t.Fatal("there are no blocks")
@@ -137,7 +138,7 @@ func TestDamagedHead(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			f, path := newFleet(t), t.TempDir()
-			days(t, f, path, 8)
+			days(t, f, path)
 			tt.damage(t, path)
 			db, _ := f.run(t, Options{Path: path})
 			f.caughtUp(t, db)
@@ -171,7 +172,7 @@ func TestTornTail(t *testing.T) {
 // TestLogDoesNotReachBack: what cannot be rebuilt is said.
 func TestLogDoesNotReachBack(t *testing.T) {
 	f, path := newFleet(t), t.TempDir()
-	days(t, f, path, 8)
+	days(t, f, path)
 	truncate(t, filepath.Join(blocks(t, path)[0], "index"), 100)
 	f.log.Trim(f.log.Stat().NextOffset - 1)
 	db, _ := f.run(t, Options{Path: path})
@@ -185,7 +186,7 @@ func TestLogDoesNotReachBack(t *testing.T) {
 // who asks for that time is told for as long as they are not, and others are not.
 func TestLogHasAHole(t *testing.T) {
 	f, path := newFleet(t), t.TempDir()
-	days(t, f, path, 8)
+	days(t, f, path)
 	truncate(t, filepath.Join(blocks(t, path)[0], "index"), 100)
 	f.log.Damage(10 << 16)
 	var later atomic.Int64
