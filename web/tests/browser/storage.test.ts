@@ -23,7 +23,7 @@ describe.skipIf(!need(hasChromium, 'Chromium'))('Storage', () => {
       expect(await page.getByRole('img', { name: /Events a day/ }).getAttribute('aria-label')).toContain(
         'set aside',
       );
-      await page.getByText('1 204').waitFor();
+      await page.getByText('1 204', { exact: true }).waitFor();
       await page.getByText('40.0 GB at most').waitFor();
       expect(await look(page, 'storage', which)).toEqual({});
       expect(faults).toEqual([]);
