@@ -32,22 +32,21 @@ const (
 // errURL says what a URL of a database must be, without showing it: it has a password.
 var errURL = errors.New("the URL of the state is none of PostgreSQL: want postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full, with signs such as @ and # of the password written as %40 and %23")
 
-// openPostgres opens a database of PostgreSQL; where is its host and port.
-func openPostgres(ctx context.Context, address string) (p *pool, where string, err error) {
+// openPostgres opens a database of PostgreSQL.
+func openPostgres(ctx context.Context, address string) (*pool, error) {
 	cfg, err := postgresConfig(address)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	db := stdlib.OpenDB(*cfg)
 	db.SetMaxOpenConns(4)
 	db.SetMaxIdleConns(2)
 	db.SetConnMaxIdleTime(5 * time.Minute)
-	where = net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port)))
-	p = &pool{db, postgresEngine{where}}
+	p := &pool{db, postgresEngine{net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port)))}}
 	if err := migrate(ctx, p); err != nil {
-		return nil, "", errors.Join(p.engine.advise(err), db.Close())
+		return nil, errors.Join(p.engine.advise(err), db.Close())
 	}
-	return p, where, nil
+	return p, nil
 }
 
 func postgresConfig(address string) (*pgx.ConnConfig, error) {
@@ -78,7 +77,7 @@ func postgresConfig(address string) (*pgx.ConnConfig, error) {
 }
 
 // postgresEngine is a database of a PostgreSQL server.
-type postgresEngine struct{ where string }
+type postgresEngine struct{ where string } // host and port
 
 // vocabulary orders texts by their bytes, as SQLite does.
 func (postgresEngine) vocabulary() *vocabulary {

@@ -43,10 +43,8 @@ type DB struct {
 	now func() time.Time
 	// copied is the folder of a copy of one that cannot be written, empty without.
 	copied string
-	// server is whether it is one, where that is, and fault what is wrong with it.
-	server bool
-	where  string
-	fault  atomic.Pointer[string]
+	// fault is what is wrong with a server.
+	fault atomic.Pointer[string]
 }
 
 // Open opens the database and brings its tables up to date. One that a newer
@@ -57,11 +55,11 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		o.Now = time.Now
 	}
 	if o.URL != "" {
-		p, where, err := openPostgres(ctx, o.URL)
+		p, err := openPostgres(ctx, o.URL)
 		if err != nil {
 			return nil, fmt.Errorf("open state: %w", err)
 		}
-		return &DB{sql: p, now: o.Now, server: true, where: where}, nil
+		return &DB{sql: p, now: o.Now}, nil
 	}
 	p, copied, err := openSQLite(ctx, o.File)
 	if err != nil {

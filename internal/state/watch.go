@@ -12,12 +12,15 @@ const watchEvery = 5 * time.Second
 // Watch asks a server every 5 seconds whether it is there, for Fault, until ctx ends. Of
 // a file it has nothing to ask.
 func (d *DB) Watch(ctx context.Context) error {
+	server, is := d.sql.engine.(postgresEngine)
+	if !is {
+		<-ctx.Done()
+		return nil
+	}
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {
-		if d.server {
-			d.ask(ctx)
-		}
+		d.ask(ctx, server.where)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -27,7 +30,7 @@ func (d *DB) Watch(ctx context.Context) error {
 }
 
 // ask notes whether the server can be written to.
-func (d *DB) ask(ctx context.Context) {
+func (d *DB) ask(ctx context.Context, where string) {
 	ctx, cancel := context.WithTimeout(ctx, pgAnswer)
 	defer cancel()
 	var readOnly bool
@@ -35,9 +38,9 @@ func (d *DB) ask(ctx context.Context) {
 	fault := ""
 	switch {
 	case err != nil:
-		fault = fmt.Sprintf("PostgreSQL at %s, which has the accounts, does not answer: nobody can sign in, enrol or change anything but revoke certificates until it is back", d.where)
+		fault = fmt.Sprintf("PostgreSQL at %s, which has the accounts, does not answer: nobody can sign in, enrol or change anything but revoke certificates until it is back", where)
 	case readOnly:
-		fault = fmt.Sprintf("PostgreSQL at %s, which has the accounts, is read-only: nobody can sign in, enrol or change anything but revoke certificates", d.where)
+		fault = fmt.Sprintf("PostgreSQL at %s, which has the accounts, is read-only: nobody can sign in, enrol or change anything but revoke certificates", where)
 	}
 	d.fault.Store(&fault)
 }
