@@ -39,7 +39,7 @@ func (w *Watch) beacon(f *track.Flow, opened bool) {
 	}
 	key := beatKey{f.Src, f.Dst, f.DstPort, f.Protocol}
 	if !opened {
-		if b := w.beats.look(key); b != nil {
+		if b := w.beats.Look(key); b != nil {
 			for i, at := range b.starts {
 				if at == f.First {
 					b.sizes[i] = f.Out.Bytes
@@ -48,7 +48,7 @@ func (w *Watch) beacon(f *track.Flow, opened bool) {
 		}
 		return
 	}
-	b, _ := w.beats.use(key)
+	b, _ := w.beats.Use(key)
 	if b.n > 0 {
 		switch since := f.First - b.starts[(b.n-1)%beats]; {
 		case since < -longAgo:

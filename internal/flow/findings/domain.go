@@ -64,7 +64,7 @@ func (w *Watch) trustsDomain(name string) bool {
 // of letters as even as those of coded bytes.
 func (w *Watch) carry(t dissect.Tuple, sub, registered string) {
 	c := &w.cfg.DNSTunnel
-	s, fresh := w.tunnels.use(tunnelKey{t.Src, registered})
+	s, fresh := w.tunnels.Use(tunnelKey{t.Src, registered})
 	if fresh || w.elapsed(s.start, seconds(c.WindowSeconds)) {
 		*s = tunnel{start: w.now}
 	}
@@ -118,7 +118,7 @@ func entropyOf(counts []uint32) float64 {
 // exists.
 func (w *Watch) guess(t dissect.Tuple, d *dissect.DNS, registered string) {
 	c := &w.cfg.DGA
-	s, fresh := w.guesses.use(t.Src)
+	s, fresh := w.guesses.Use(t.Src)
 	if fresh || w.elapsed(s.start, seconds(c.WindowSeconds)) {
 		*s = guessing{start: w.now}
 	}

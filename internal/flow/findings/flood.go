@@ -4,12 +4,13 @@ import (
 	"time"
 
 	"github.com/amoskys/amoskys/internal/flow/packet"
+	"github.com/amoskys/amoskys/internal/flow/recent"
 	"github.com/amoskys/amoskys/internal/flow/track"
 )
 
 // floods are the hosts that are sent much which leads to nothing.
 type floods struct {
-	targets *recent[floodKey, flood]
+	targets *recent.Map[floodKey, flood]
 }
 
 type floodKey struct {
@@ -31,7 +32,7 @@ type flood struct {
 const manyPorts = 100
 
 func newFloods(cfg *Config) *floods {
-	return &floods{targets: newRecent[floodKey, flood](cfg.MaxSources)}
+	return &floods{targets: recent.New[floodKey, flood](cfg.MaxSources)}
 }
 
 // flood counts what a flow adds to a flood. Opened comes within a second of the first
@@ -61,7 +62,7 @@ func (w *Watch) flood(f *track.Flow, opened bool) {
 		w.longFlood(f, kind, limit, window)
 		return
 	}
-	s, fresh := w.floods.targets.use(floodKey{f.Dst, f.Protocol})
+	s, fresh := w.floods.targets.Use(floodKey{f.Dst, f.Protocol})
 	if fresh || w.elapsed(s.start, window) {
 		*s = flood{start: w.now}
 	}

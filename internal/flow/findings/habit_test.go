@@ -195,7 +195,7 @@ func TestUploadsOfLongFlows(t *testing.T) {
 		t.Errorf("found %v", got)
 	}
 	l.Ended(&f)
-	if _, fresh := l.sent.use(flowKey{f.Tuple, f.First}); !fresh {
+	if _, fresh := l.sent.Use(flowKey{f.Tuple, f.First}); !fresh {
 		t.Error("a flow that ended is remembered")
 	}
 }

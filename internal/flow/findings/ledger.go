@@ -56,7 +56,7 @@ func (w *Watch) raise(s sighting) {
 	if w.off[s.kind] {
 		return
 	}
-	e, fresh := w.standing.use(s.subject)
+	e, fresh := w.standing.Use(s.subject)
 	if fresh {
 		*e = standing{sighting: s, first: w.now, count: max(s.count, 1), uid: uidOf(s.subject, w.now), wait: w.update}
 	} else {
@@ -108,7 +108,7 @@ func (w *Watch) say(e *standing, status string) {
 // follow tells what has grown since it was told, and forgets what is long over. It is
 // called about once a second.
 func (w *Watch) follow() {
-	w.standing.each(func(_ subject, e *standing) bool {
+	w.standing.Each(func(_ subject, e *standing) bool {
 		switch {
 		case e.told == 0:
 			w.say(e, statusNew)

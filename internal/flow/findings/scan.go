@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/amoskys/amoskys/internal/flow/packet"
+	"github.com/amoskys/amoskys/internal/flow/recent"
 	"github.com/amoskys/amoskys/internal/flow/track"
 )
 
@@ -143,9 +144,9 @@ func fromService(f *track.Flow) *track.Flow {
 
 // scans are the sources that try ports and hosts.
 type scans struct {
-	quick, slow *recent[scanKey, scanner]
-	stealthy    *recent[packet.Addr, stealth]
-	pings       *recent[packet.Addr, scanner]
+	quick, slow *recent.Map[scanKey, scanner]
+	stealthy    *recent.Map[packet.Addr, stealth]
+	pings       *recent.Map[packet.Addr, scanner]
 }
 
 type scanKey struct {
@@ -155,15 +156,15 @@ type scanKey struct {
 
 func newScans(cfg *Config) *scans {
 	return &scans{
-		quick:    newRecent[scanKey, scanner](cfg.MaxSources),
-		slow:     newRecent[scanKey, scanner](cfg.MaxSources),
-		stealthy: newRecent[packet.Addr, stealth](cfg.MaxSources),
-		pings:    newRecent[packet.Addr, scanner](cfg.MaxSources),
+		quick:    recent.New[scanKey, scanner](cfg.MaxSources),
+		slow:     recent.New[scanKey, scanner](cfg.MaxSources),
+		stealthy: recent.New[packet.Addr, stealth](cfg.MaxSources),
+		pings:    recent.New[packet.Addr, scanner](cfg.MaxSources),
 	}
 }
 
 func (s *scans) forgotten() uint64 {
-	return s.quick.evicted + s.slow.evicted + s.stealthy.evicted + s.pings.evicted
+	return s.quick.Evicted + s.slow.Evicted + s.stealthy.Evicted + s.pings.Evicted
 }
 
 // scanner is what one source tried within a window.
@@ -235,8 +236,8 @@ func (w *Watch) try(f *track.Flow, a answer) {
 	w.attempt(w.scans.slow, key, f, a, &w.cfg.SlowScan)
 }
 
-func (w *Watch) attempt(in *recent[scanKey, scanner], key scanKey, f *track.Flow, a answer, c *ScanConfig) {
-	s, fresh := in.use(key)
+func (w *Watch) attempt(in *recent.Map[scanKey, scanner], key scanKey, f *track.Flow, a answer, c *ScanConfig) {
+	s, fresh := in.Use(key)
 	if fresh || w.elapsed(s.start, seconds(c.WindowSeconds)) {
 		*s = scanner{start: w.beginning(f)}
 	}
@@ -349,7 +350,7 @@ func (s *scanner) method(udp bool) string {
 func (w *Watch) scanned(source packet.Addr) bool {
 	for _, kind := range []Kind{PortScan, NetworkSweep, UDPScan} {
 		for _, shape := range []Kind{PortScan, NetworkSweep} {
-			if w.standing.look(subject{kind: kind, source: source, name: shape.String()}) != nil {
+			if w.standing.Look(subject{kind: kind, source: source, name: shape.String()}) != nil {
 				return true
 			}
 		}
@@ -399,7 +400,7 @@ func (w *Watch) stealth(f *track.Flow) bool {
 	if name == "" || side.Payload > 0 || side.Packets > fewPackets {
 		return false
 	}
-	s, fresh := w.scans.stealthy.use(source)
+	s, fresh := w.scans.stealthy.Use(source)
 	if fresh || w.elapsed(s.start, seconds(w.cfg.Scan.WindowSeconds)) {
 		*s = stealth{start: w.beginning(f)}
 	}
@@ -418,7 +419,7 @@ func (w *Watch) stealth(f *track.Flow) bool {
 
 // ping notes an echo request.
 func (w *Watch) ping(f *track.Flow) {
-	s, fresh := w.scans.pings.use(f.Src)
+	s, fresh := w.scans.pings.Use(f.Src)
 	if fresh || w.elapsed(s.start, seconds(w.cfg.Scan.WindowSeconds)) {
 		*s = scanner{start: w.beginning(f)}
 	}

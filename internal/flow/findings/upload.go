@@ -29,12 +29,12 @@ const megabyte = 1_000_000
 func (w *Watch) upload(f *track.Flow, ended bool) {
 	key, sent := flowKey{f.Tuple, f.First}, f.Out.Bytes
 	if ended {
-		defer w.sent.drop(key)
+		defer w.sent.Drop(key)
 	}
 	if !w.leaves(f) {
 		return
 	}
-	switch counted, fresh := w.sent.use(key); {
+	switch counted, fresh := w.sent.Use(key); {
 	case !fresh:
 		sent = max(*counted, f.Out.Bytes) - *counted
 		*counted = f.Out.Bytes
@@ -56,7 +56,7 @@ func (w *Watch) leaves(f *track.Flow) bool {
 // left adds what a flow sent, in bytes, to what its source did.
 func (w *Watch) left(f *track.Flow, sent uint64) {
 	c, window := &w.cfg.Upload, seconds(w.cfg.Upload.WindowSeconds)
-	s, fresh := w.uploads.use(f.Src)
+	s, fresh := w.uploads.Use(f.Src)
 	if fresh {
 		*s = uploads{start: w.now}
 	}
@@ -102,7 +102,7 @@ func (w *Watch) destination(f *track.Flow) {
 	if !c.Enabled || f.In.Payload == 0 || toMany(f) || w.internal(f.Dst) || !w.internal(f.Src) {
 		return
 	}
-	s, fresh := w.acquainted.use(f.Src)
+	s, fresh := w.acquainted.Use(f.Src)
 	if fresh {
 		*s = acquaintance{since: w.now}
 	}

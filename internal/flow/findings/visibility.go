@@ -3,6 +3,7 @@ package findings
 import (
 	"github.com/amoskys/amoskys/internal/flow/capture"
 	"github.com/amoskys/amoskys/internal/flow/packet"
+	"github.com/amoskys/amoskys/internal/flow/recent"
 	"github.com/amoskys/amoskys/internal/flow/track"
 )
 
@@ -12,7 +13,7 @@ import (
 type visibility struct {
 	both, single float64
 	window       sight
-	interfaces   *recent[string, captured]
+	interfaces   *recent.Map[string, captured]
 	current      string // the interface that the window is of
 }
 
@@ -68,7 +69,7 @@ func (w *Watch) traffic(name string, s capture.Stats) {
 		return
 	}
 	v, window := &w.visibility, seconds(w.cfg.Traffic.WindowSeconds)
-	c, fresh := v.interfaces.use(name)
+	c, fresh := v.interfaces.Use(name)
 	if fresh = fresh || name != v.current && w.elapsed(c.told, window); fresh { // What was long away begins anew.
 		*c = captured{changed: w.now, frames: s.Frames}
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/amoskys/amoskys/internal/flow/capture"
 	"github.com/amoskys/amoskys/internal/flow/dissect"
 	"github.com/amoskys/amoskys/internal/flow/packet"
+	"github.com/amoskys/amoskys/internal/flow/recent"
 	"github.com/amoskys/amoskys/internal/flow/track"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
@@ -50,16 +51,16 @@ type Watch struct {
 	trusted    []netip.Prefix
 	inside     []netip.Prefix
 	stats      Stats
-	standing   *recent[subject, standing]
+	standing   *recent.Map[subject, standing]
 	scans      *scans
 	floods     *floods
 	visibility visibility
-	beats      *recent[beatKey, beat]
-	tunnels    *recent[tunnelKey, tunnel]
-	guesses    *recent[packet.Addr, guessing]
-	uploads    *recent[packet.Addr, uploads]
-	sent       *recent[flowKey, uint64]
-	acquainted *recent[packet.Addr, acquaintance]
+	beats      *recent.Map[beatKey, beat]
+	tunnels    *recent.Map[tunnelKey, tunnel]
+	guesses    *recent.Map[packet.Addr, guessing]
+	uploads    *recent.Map[packet.Addr, uploads]
+	sent       *recent.Map[flowKey, uint64]
+	acquainted *recent.Map[packet.Addr, acquaintance]
 }
 
 var _ track.Consumer = (*Watch)(nil)
@@ -71,15 +72,15 @@ func New(cfg Config, tell func(*pb.Event)) *Watch {
 		cfg: cfg, tell: tell,
 		window: seconds(cfg.WindowSeconds), update: seconds(cfg.UpdateSeconds),
 		trusted: prefixes(cfg.TrustedScanners), inside: prefixes(cfg.InternalNetworks),
-		standing: newRecent[subject, standing](maxStanding),
+		standing: recent.New[subject, standing](maxStanding),
 		scans:    newScans(&cfg), floods: newFloods(&cfg),
-		beats:      newRecent[beatKey, beat](4 * cfg.MaxSources),
-		tunnels:    newRecent[tunnelKey, tunnel](cfg.MaxSources),
-		guesses:    newRecent[packet.Addr, guessing](cfg.MaxSources),
-		uploads:    newRecent[packet.Addr, uploads](cfg.MaxSources),
-		sent:       newRecent[flowKey, uint64](4 * cfg.MaxSources),
-		acquainted: newRecent[packet.Addr, acquaintance](cfg.MaxSources),
-		visibility: visibility{interfaces: newRecent[string, captured](64)},
+		beats:      recent.New[beatKey, beat](4 * cfg.MaxSources),
+		tunnels:    recent.New[tunnelKey, tunnel](cfg.MaxSources),
+		guesses:    recent.New[packet.Addr, guessing](cfg.MaxSources),
+		uploads:    recent.New[packet.Addr, uploads](cfg.MaxSources),
+		sent:       recent.New[flowKey, uint64](4 * cfg.MaxSources),
+		acquainted: recent.New[packet.Addr, acquaintance](cfg.MaxSources),
+		visibility: visibility{interfaces: recent.New[string, captured](64)},
 	}
 	for k := range kinds {
 		w.off[k] = !cfg.Enabled || slices.Contains(cfg.Disabled, k.String())
@@ -217,6 +218,6 @@ func toMany(f *track.Flow) bool {
 }
 
 func (w *Watch) forgotten() uint64 {
-	return w.standing.evicted + w.scans.forgotten() + w.floods.targets.evicted + w.beats.evicted + w.tunnels.evicted +
-		w.guesses.evicted + w.uploads.evicted + w.sent.evicted + w.acquainted.evicted + w.visibility.interfaces.evicted
+	return w.standing.Evicted + w.scans.forgotten() + w.floods.targets.Evicted + w.beats.Evicted + w.tunnels.Evicted +
+		w.guesses.Evicted + w.uploads.Evicted + w.sent.Evicted + w.acquainted.Evicted + w.visibility.interfaces.Evicted
 }

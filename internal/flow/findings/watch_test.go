@@ -163,7 +163,7 @@ func TestFloodOfFindings(t *testing.T) {
 	if len(l.told) > 2*30 || s.Suppressed < 9000 || s.Forgotten == 0 {
 		t.Errorf("%d told, %+v", len(l.told), s)
 	}
-	if n := len(l.scans.quick.places); n > DefaultConfig().MaxSources {
+	if n := l.scans.quick.Len(); n > DefaultConfig().MaxSources {
 		t.Errorf("%d sources are kept", n)
 	}
 }
