@@ -12,6 +12,7 @@ import (
 	"net/netip"
 
 	"github.com/amoskys/amoskys/internal/flow/packet"
+	"github.com/amoskys/amoskys/internal/flow/recent"
 )
 
 // Format is the protocol that told of a flow.
@@ -57,6 +58,9 @@ type Record struct {
 	Both    bool
 	// Initiated says that the exporter states that Src began (biflowDirection).
 	Initiated bool
+	// Continued says that an earlier record told of the same flow up to where this one
+	// begins: the exporter tells of a long flow in pieces.
+	Continued bool
 	// OneSided says that the other direction of a protocol that answers did not come.
 	OneSided bool
 	// SamplingRate is one of how many packets was counted; 1 is all.
@@ -132,7 +136,7 @@ var (
 // Collector decodes datagrams. One goroutine uses it.
 type Collector struct {
 	o         Options
-	exporters *recent[netip.Addr, *exporter]
+	exporters *recent.Map[netip.Addr, *exporter]
 	stats     Stats
 	reading   reading
 	decoder   packet.Decoder
@@ -142,28 +146,33 @@ type Collector struct {
 // New returns a Collector that knows no template.
 func New(o Options) *Collector {
 	o = o.withDefaults()
-	return &Collector{o: o, exporters: newRecent[netip.Addr, *exporter](o.MaxExporters)}
+	c := &Collector{o: o, exporters: recent.Proving[netip.Addr, *exporter](o.MaxExporters, proof)}
+	c.exporters.OnEvict = func(netip.Addr, **exporter) { c.stats.Evicted++ }
+	return c
 }
 
 // Stats returns the counts.
 func (c *Collector) Stats() Stats {
 	s := c.stats
-	for e := c.exporters.order.Front(); e != nil; e = e.Next() {
-		s.Waiting += uint64(len(e.Value.(*held[netip.Addr, *exporter]).value.waiting))
-	}
+	c.exporters.Each(func(_ netip.Addr, ex **exporter) bool {
+		s.Waiting += uint64(len((*ex).waiting))
+		return true
+	})
 	return s
 }
 
 // Datagram reads what from sent, which came at received (Unix nanoseconds), and tells
 // each flow of it. The Record is the Collector's and valid during the call. Flows in
 // front of a fault are told; the fault is counted and returned.
-func (c *Collector) Datagram(from netip.Addr, b []byte, received int64, tell func(*Record)) error {
-	from = from.Unmap()
+func (c *Collector) Datagram(from netip.AddrPort, b []byte, received int64, tell func(*Record)) error {
 	c.stats.Datagrams++
 	if len(b) < 4 {
 		return c.malformed()
 	}
-	m := message{collector: c, from: from, received: received, tell: tell}
+	m := message{collector: c, from: from.Addr().Unmap(), port: from.Port(), received: received, tell: tell}
+	if c.o.Stream {
+		m.port = 0
+	}
 	switch be16(b) {
 	case 5:
 		return m.netflow5(b)
@@ -189,8 +198,10 @@ func (c *Collector) malformed() error {
 type message struct {
 	collector *Collector
 	from      netip.Addr
+	port      uint16 // 0 of a stream
 	exporter  *exporter
 	domain    *domain
+	session   *session
 	format    Format
 	id        uint32 // of the domain
 	received  int64
@@ -203,21 +214,23 @@ type message struct {
 func (m *message) enter(format Format, id uint32) {
 	c := m.collector
 	m.format, m.id = format, id
-	ex, known := c.exporters.find(m.from)
-	if !known {
-		ex = newExporter(c.o)
-		if _, evicted := c.exporters.put(m.from, ex); evicted {
-			c.stats.Evicted++
-		}
+	ex, fresh := c.exporters.UseAt(m.from, m.received)
+	if fresh {
+		*ex = c.newExporter()
 	}
-	m.exporter = ex
+	m.exporter = *ex
 	key := domainKey{format, id}
-	if m.domain, known = ex.domains.find(key); !known {
-		m.domain = &domain{}
-		if _, evicted := ex.domains.put(key, m.domain); evicted {
-			c.stats.Evicted++
-		}
+	d, fresh := m.exporter.domains.UseAt(key, m.received)
+	if fresh {
+		*d = &domain{}
 	}
+	m.domain = *d
+	of := sessionKey{key, m.port}
+	s, fresh := m.exporter.sessions.UseAt(of, m.received)
+	if fresh {
+		*s = &session{key: of}
+	}
+	m.session = *s
 }
 
 // emit tells a record, with its counts multiplied by the sampling rate.

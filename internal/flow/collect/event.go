@@ -39,6 +39,7 @@ func (o EventOptions) Event(r *Record) *pb.Event {
 		BytesIn: r.In.Bytes, PacketsIn: r.In.Packets,
 		EndReason:  endReason(r),
 		OneSided:   r.OneSided,
+		Midstream:  r.Continued,
 		ExporterIp: r.Exporter.String(),
 	}
 	n.SrcEndpoint.VlanId = uint32(r.VLAN)

@@ -1,101 +1,137 @@
 package collect
 
-import "container/list"
+import "github.com/amoskys/amoskys/internal/flow/recent"
 
-// recent is a map of at most max entries; a further one pushes out the one that was
-// neither found nor put for longest.
-type recent[K comparable, V any] struct {
-	max   int
-	items map[K]*list.Element
-	order *list.List // of *held, the latest in front
-}
+// proof is how long after it came something must be used again to be kept before what is
+// newer, in nanoseconds. The addresses of datagrams are easily forged, and with them
+// exporters, domains, ports and templates without end: these push out each other, and
+// nothing that a device uses.
+const proof = int64(60e9)
 
-type held[K comparable, V any] struct {
-	key   K
-	value V
-}
-
-func newRecent[K comparable, V any](limit int) *recent[K, V] {
-	return &recent[K, V]{max: limit, items: map[K]*list.Element{}, order: list.New()}
-}
-
-func (r *recent[K, V]) find(k K) (V, bool) {
-	e, found := r.items[k]
-	if !found {
-		var none V
-		return none, false
-	}
-	r.order.MoveToFront(e)
-	return e.Value.(*held[K, V]).value, true
-}
-
-// put adds what is not there yet, and returns what it pushed out.
-func (r *recent[K, V]) put(k K, v V) (evicted V, did bool) {
-	if len(r.items) >= r.max {
-		evicted, did = r.evict()
-	}
-	r.items[k] = r.order.PushFront(&held[K, V]{k, v})
-	return evicted, did
-}
-
-func (r *recent[K, V]) evict() (v V, did bool) {
-	last := r.order.Back()
-	if last == nil {
-		return v, false
-	}
-	h := last.Value.(*held[K, V])
-	r.order.Remove(last)
-	delete(r.items, h.key)
-	return h.value, true
-}
-
-func (r *recent[K, V]) remove(k K) (v V, did bool) {
-	e, found := r.items[k]
-	if !found {
-		return v, false
-	}
-	r.order.Remove(e)
-	delete(r.items, k)
-	return e.Value.(*held[K, V]).value, true
-}
-
-// domainKey tells domains of an exporter apart.
 type domainKey struct {
 	format Format
 	id     uint32
 }
 
-// templateKey tells templates of an exporter apart (RFC 7011, section 3.4.1).
-type templateKey struct {
+// sessionKey is a transport session (RFC 7011, section 2) of a domain: over UDP, the
+// port that the exporter sends from. Over TCP it is 0.
+type sessionKey struct {
 	domainKey
-	template uint16
+	port uint16
 }
 
-// exporter is what is kept of one that sends.
+// templateKey has port 0 for the template that came last from any port.
+type templateKey struct {
+	sessionKey
+	id uint16
+}
+
+// exporter is what is kept of one that sends. Templates and what else it announces are of
+// a session: who forges its address and does not know its port changes nothing there. A
+// session that lacks them, as of a device that sends from a new port each time, has those
+// that came last from any port.
 type exporter struct {
-	domains   *recent[domainKey, *domain]
-	templates *recent[templateKey, *template]
-	fields    int // of all templates
-	waiting   []waitingSet
-	held      int // bytes of waiting
+	domains  *recent.Map[domainKey, *domain]
+	sessions *recent.Map[sessionKey, *session]
+	own, any shelf
+	waiting  []waitingSet
+	held     int // bytes of waiting
 }
 
-func newExporter(o Options) *exporter {
-	return &exporter{domains: newRecent[domainKey, *domain](o.MaxDomains), templates: newRecent[templateKey, *template](o.MaxTemplates)}
+func (c *Collector) newExporter() *exporter {
+	ex := &exporter{
+		domains:  recent.Proving[domainKey, *domain](c.o.MaxDomains, proof),
+		sessions: recent.Proving[sessionKey, *session](2*c.o.MaxDomains, proof),
+		own:      newShelf(c.o), any: newShelf(c.o),
+	}
+	ex.domains.OnEvict = func(domainKey, **domain) { c.stats.Evicted++ }
+	return ex
+}
+
+// shelf is templates, with a bound on all their fields.
+type shelf struct {
+	templates *recent.Map[templateKey, *template]
+	max       int
+	fields    *int
+	evicted   *uint64
+}
+
+func newShelf(o Options) shelf {
+	s := shelf{templates: recent.Proving[templateKey, *template](o.MaxTemplates, proof), max: o.MaxFields, fields: new(int), evicted: new(uint64)}
+	s.templates.OnEvict = func(_ templateKey, t **template) {
+		*s.fields -= len((*t).fields)
+		*s.evicted++
+	}
+	return s
+}
+
+// put keeps a template, and reports whether there was room: what is in use makes none.
+func (s *shelf) put(key templateKey, t *template, now int64) bool {
+	for {
+		old := 0
+		if had := s.templates.Look(key); had != nil {
+			old = len((*had).fields)
+		}
+		if *s.fields-old+len(t.fields) <= s.max {
+			break
+		}
+		if !s.templates.MakeRoom(now) {
+			return false
+		}
+	}
+	place, fresh := s.templates.UseAt(key, now)
+	if !fresh {
+		*s.fields -= len((*place).fields)
+	}
+	*place = t
+	*s.fields += len(t.fields)
+	return true
+}
+
+// drop forgets a template, and reports whether there was one.
+func (s *shelf) drop(key templateKey) bool {
+	old, had := s.templates.Drop(key)
+	if had {
+		*s.fields -= len(old.fields)
+	}
+	return had
+}
+
+// template is that of a set: of its session, else the last of the same number.
+func (m *message) template(id uint16) *template {
+	key := templateKey{m.session.key, id}
+	if t := m.exporter.own.templates.Find(key, m.received); t != nil {
+		return *t
+	}
+	key.port = 0
+	if t := m.exporter.any.templates.Find(key, m.received); t != nil {
+		return *t
+	}
+	return nil
 }
 
 // maxSamplers is how many samplers of a domain are kept.
 const maxSamplers = 64
 
-// domain is what is kept of one observation domain.
-type domain struct {
-	sequence sequence
+// announced is what an exporter said of itself.
+type announced struct {
 	// rate is the sampling rate that was announced last, 0 before.
 	rate uint64
 	// samplers are the rates by samplerId or selectorId.
 	samplers map[uint64]uint64
 	// boot is systemInitTimeMilliseconds in Unix nanoseconds, 0 if unknown.
 	boot int64
+}
+
+// domain is what is kept of one observation domain: what was announced last, from
+// whichever port.
+type domain struct{ announced }
+
+// session is what is kept of one port of a domain.
+type session struct {
+	key      sessionKey
+	sequence sequence
+	announced
 }
 
 // sequence follows the numbers of one sender.
@@ -153,7 +189,7 @@ func (s *sequence) seeRecords(number, records, flows uint32, stats *Stats) {
 
 // waitingSet is a data set that came before its template.
 type waitingSet struct {
-	key      templateKey
+	key      templateKey // with port 0
 	received int64
 	exported int64
 	uptime   uint32

@@ -1,6 +1,10 @@
 package collect
 
-import "github.com/amoskys/amoskys/internal/flow/packet"
+import (
+	"cmp"
+
+	"github.com/amoskys/amoskys/internal/flow/packet"
+)
 
 // set notes a time, and reports whether the element is one.
 func (s *span) set(element uint16, b []byte) bool {
@@ -86,7 +90,7 @@ func (m *message) flow(x *reading, t *template) {
 	uptime, clocked := m.uptime, m.format != IPFIX
 	if boot := max(x.boot, 0); !clocked {
 		if boot == 0 {
-			boot = m.domain.boot
+			boot = cmp.Or(m.session.boot, m.domain.boot)
 		}
 		if clocked = boot != 0; clocked {
 			uptime = uint32((m.exported - boot) / 1e6)
@@ -182,8 +186,8 @@ func (m *message) netflow5(b []byte) error {
 	m.exported = int64(be32(b[8:]))*1e9 + min(int64(be32(b[12:])), 999_999_999)
 	number := be32(b[16:])
 	m.enter(NetFlow5, uint32(be16(b[20:])))
-	m.domain.sequence.see(number, &m.collector.stats)
-	m.domain.sequence.advance(number, uint32(count))
+	m.session.sequence.see(number, &m.collector.stats)
+	m.session.sequence.advance(number, uint32(count))
 	rate := uint64(be16(b[22:]) & 0x3fff)
 	b = b[header5:]
 	for range count {

@@ -70,7 +70,7 @@ func read(t testing.TB, c *collect.Collector, datagrams ...string) []collect.Rec
 	t.Helper()
 	var out []collect.Record
 	for _, d := range datagrams {
-		if err := c.Datagram(router, bytesOf(t, d), 1_700_000_000_500_000_000, func(r *collect.Record) { out = append(out, *r) }); err != nil {
+		if err := c.Datagram(netip.AddrPortFrom(router, 2055), bytesOf(t, d), 1_700_000_000_500_000_000, func(r *collect.Record) { out = append(out, *r) }); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -33,7 +33,7 @@ func TestHostile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := collect.New(collect.Options{})
-			_ = c.Datagram(router, bytesOf(t, text), 1, func(r *collect.Record) { t.Errorf("told %s", line(r)) })
+			_ = c.Datagram(netip.AddrPortFrom(router, 2055), bytesOf(t, text), 1, func(r *collect.Record) { t.Errorf("told %s", line(r)) })
 			if s := c.Stats(); s.Malformed+s.Unsupported+s.TemplatesRefused+s.Templates == 0 {
 				t.Errorf("nothing was counted: %+v", s)
 			}
@@ -53,7 +53,7 @@ func TestFieldsWithoutBytes(t *testing.T) {
 		"ipfix, a field of unknown length": {"000a 0024 6553f100 00000000 00000001  0002 0014 0100 0003 0008 0004 000c 0004 0007 ffff", 0},
 	} {
 		collector := collect.New(collect.Options{})
-		_ = collector.Datagram(router, bytesOf(t, c.text), 1, func(*collect.Record) {})
+		_ = collector.Datagram(netip.AddrPortFrom(router, 2055), bytesOf(t, c.text), 1, func(*collect.Record) {})
 		if s := collector.Stats(); s.TemplatesRefused != c.refused || s.Templates != 1-c.refused {
 			t.Errorf("%s: %+v", name, s)
 		}
@@ -88,8 +88,8 @@ func TestBoundedMemory(t *testing.T) {
 	waiting := append(bytesOf(t, "000a ea60 6553f100 00000000 00000001  8000 ea50"), make([]byte, 0xea60-20)...)
 	for i := range 100 {
 		from := netip.AddrFrom4([4]byte{10, 0, 0, byte(i / 2)})
-		_ = c.Datagram(from, manyTemplates(i*3000, uint32(i)), int64(i), func(*collect.Record) {})
-		_ = c.Datagram(from, waiting, int64(i), func(*collect.Record) {})
+		_ = c.Datagram(netip.AddrPortFrom(from, 2055), manyTemplates(i*3000, uint32(i)), int64(i), func(*collect.Record) {})
+		_ = c.Datagram(netip.AddrPortFrom(from, 2055), waiting, int64(i), func(*collect.Record) {})
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
@@ -133,7 +133,7 @@ func TestSFlow(t *testing.T) {
 			frame(false, 200, 10, 6, tcp(443, 40_000, 1, packet.ACK, 1000)),
 			frame(false, 10, 200, 6, tcp(40_000, 443, 1, packet.ACK, 0)),
 		} {
-			if err := c.Datagram(router, sflowDatagram(512, f), int64(i+1)*1e9, func(r *collect.Record) { j.Add(r, tell) }); err != nil {
+			if err := c.Datagram(netip.AddrPortFrom(router, 2055), sflowDatagram(512, f), int64(i+1)*1e9, func(r *collect.Record) { j.Add(r, tell) }); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -170,10 +170,10 @@ func BenchmarkDatagram(b *testing.B) {
 			collector := collect.New(collect.Options{})
 			told := 0
 			tell := func(*collect.Record) { told++ }
-			_ = collector.Datagram(router, bytesOf(b, template9), 1, tell)
+			_ = collector.Datagram(netip.AddrPortFrom(router, 2055), bytesOf(b, template9), 1, tell)
 			b.ReportAllocs()
 			for b.Loop() {
-				_ = collector.Datagram(router, c.datagram, 1, tell)
+				_ = collector.Datagram(netip.AddrPortFrom(router, 2055), c.datagram, 1, tell)
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(told), "ns/record")
 		})
@@ -186,7 +186,7 @@ func TestAllocations(t *testing.T) {
 	read(t, c, template9)
 	data, told := bytesOf(t, data9), 0
 	tell := func(*collect.Record) { told++ }
-	if n := testing.AllocsPerRun(100, func() { _ = c.Datagram(router, data, 1, tell) }); n > 0 || told == 0 {
+	if n := testing.AllocsPerRun(100, func() { _ = c.Datagram(netip.AddrPortFrom(router, 2055), data, 1, tell) }); n > 0 || told == 0 {
 		t.Errorf("%v allocations a datagram, %d records", n, told)
 	}
 }
@@ -227,7 +227,7 @@ func feed(t *testing.T, b []byte, first ...string) {
 		}
 	}
 	for range 2 {
-		_ = c.Datagram(router, b, 1_700_000_000_000_000_000, func(r *collect.Record) { told++; j.Add(r, out) })
+		_ = c.Datagram(netip.AddrPortFrom(router, 2055), b, 1_700_000_000_000_000_000, func(r *collect.Record) { told++; j.Add(r, out) })
 	}
 	j.Close(out)
 	if told > 2*len(b) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/amoskys/amoskys/internal/flow/packet"
+	"github.com/amoskys/amoskys/internal/flow/recent"
 	"github.com/amoskys/amoskys/internal/flow/track"
 )
 
@@ -14,8 +15,9 @@ type JoinOptions struct {
 	// long samples of sFlow are added up: 15 s, which is when most routers give up a
 	// flow that is idle.
 	Window time.Duration
-	// Max is how many records wait at once: 65,536. A further one makes the oldest be
-	// told as it is.
+	// Max is how many records wait at once: 65,536. A further one makes another be told as
+	// it is: the oldest of its own exporter, if that has its share of the room, else of the
+	// exporter that has most.
 	Max int
 }
 
@@ -34,7 +36,15 @@ type Joiner struct {
 	free    []uint32
 	oldest  uint32
 	newest  uint32
+	shares  map[netip.Addr]share
+	pieces  *recent.Map[joinKey, piece]
 	stats   JoinStats
+}
+
+// share is what waits of one exporter.
+type share struct {
+	count          int
+	oldest, newest uint32
 }
 
 // JoinStats are counts since a Joiner was made.
@@ -42,6 +52,8 @@ type JoinStats struct {
 	// Joined records have both directions, of two records or more; OneSided waited in
 	// vain; Early were told before their window ended, for want of room.
 	Joined, OneSided, Early uint64
+	// Continued records go on where one of the same flow ended.
+	Continued uint64
 	// Held is how many records wait for their other direction now.
 	Held uint64
 }
@@ -56,12 +68,14 @@ type joinKey struct {
 
 // waiting is a record whose other direction may still come.
 type waiting struct {
-	key          joinKey
-	record       Record
-	due          int64 // Unix nanoseconds, by Received
-	later        uint32
-	earlier      uint32
-	firstReverse int64 // Start of the other direction, where it came
+	key     joinKey
+	record  Record
+	due     int64 // Unix nanoseconds, by Received
+	later   uint32
+	earlier uint32
+	// The same of its exporter alone.
+	laterOwn, earlierOwn uint32
+	firstReverse         int64 // Start of the other direction, where it came
 }
 
 // NewJoiner returns a Joiner in which nothing waits.
@@ -72,7 +86,10 @@ func NewJoiner(o JoinOptions) *Joiner {
 	if o.Max <= 0 {
 		o.Max = 65_536
 	}
-	return &Joiner{window: int64(o.Window), max: o.Max, places: map[joinKey]uint32{}, entries: make([]waiting, 1)}
+	return &Joiner{
+		window: int64(o.Window), max: o.Max, places: map[joinKey]uint32{}, entries: make([]waiting, 1), shares: map[netip.Addr]share{},
+		pieces: recent.New[joinKey, piece](max(1, o.Max/2)),
+	}
 }
 
 // Stats returns the counts.
@@ -88,7 +105,7 @@ func (j *Joiner) Add(r *Record, tell func(*Record)) {
 	j.Advance(r.Received, tell)
 	if r.Both || isMessage(r) {
 		whole := *r
-		whole.finish(whole.Start, whole.Start, tell)
+		j.conclude(&whole, whole.Start, whole.Start, tell)
 		return
 	}
 	key := joinKeyOf(r)
@@ -127,7 +144,7 @@ func (j *Joiner) Close(tell func(*Record)) {
 func (j *Joiner) keep(key joinKey, r *Record, tell func(*Record)) {
 	if len(j.places) >= j.max {
 		j.stats.Early++
-		j.release(j.oldest, tell)
+		j.release(j.crowded(key.exporter), tell)
 	}
 	var at uint32
 	if last := len(j.free) - 1; last >= 0 {
@@ -136,14 +153,44 @@ func (j *Joiner) keep(key joinKey, r *Record, tell func(*Record)) {
 		at = uint32(len(j.entries))
 		j.entries = append(j.entries, waiting{})
 	}
-	j.entries[at] = waiting{key: key, record: *r, due: r.Received + j.window, earlier: j.newest}
+	own := j.shares[key.exporter]
+	j.entries[at] = waiting{key: key, record: *r, due: r.Received + j.window, earlier: j.newest, earlierOwn: own.newest}
 	if j.newest != 0 {
 		j.entries[j.newest].later = at
 	} else {
 		j.oldest = at
 	}
 	j.newest = at
+	if own.newest != 0 {
+		j.entries[own.newest].laterOwn = at
+	} else {
+		own.oldest = at
+	}
+	own.newest = at
+	own.count++
+	j.shares[key.exporter] = own
 	j.places[key] = at
+}
+
+// compared is how many exporters are compared at most to find the one that has most.
+const compared = 256
+
+// crowded is the record that is to make room for one of an exporter.
+func (j *Joiner) crowded(from netip.Addr) uint32 {
+	most := j.shares[from]
+	if most.count > 0 && most.count >= j.max/len(j.shares) {
+		return most.oldest
+	}
+	seen := 0
+	for _, s := range j.shares { // Where there are more, chance says which.
+		if s.count > most.count {
+			most = s
+		}
+		if seen++; seen >= compared {
+			break
+		}
+	}
+	return most.oldest
 }
 
 // release takes an entry out and tells its record.
@@ -159,6 +206,7 @@ func (j *Joiner) release(at uint32, tell func(*Record)) {
 	} else {
 		j.newest = w.earlier
 	}
+	j.give(w)
 	delete(j.places, w.key)
 	j.free = append(j.free, at)
 	r := w.record
@@ -173,7 +221,27 @@ func (j *Joiner) release(at uint32, tell func(*Record)) {
 		other = first
 	}
 	r.Start = min(first, other)
-	r.finish(first, other, tell)
+	j.conclude(&r, first, other, tell)
+}
+
+// give takes an entry out of those of its exporter.
+func (j *Joiner) give(w *waiting) {
+	own := j.shares[w.key.exporter]
+	if w.earlierOwn != 0 {
+		j.entries[w.earlierOwn].laterOwn = w.laterOwn
+	} else {
+		own.oldest = w.laterOwn
+	}
+	if w.laterOwn != 0 {
+		j.entries[w.laterOwn].earlierOwn = w.earlierOwn
+	} else {
+		own.newest = w.earlierOwn
+	}
+	if own.count--; own.count == 0 {
+		delete(j.shares, w.key.exporter)
+		return
+	}
+	j.shares[w.key.exporter] = own
 }
 
 // reverse adds the record of the other direction.
@@ -265,16 +333,6 @@ func hasPorts(protocol uint8) bool {
 // answers reports whether one direction alone is worth noting.
 func answers(r *Record) bool {
 	return hasPorts(r.Protocol) || r.HasICMP && !isMessage(r)
-}
-
-// finish says who began, and tells the record. first and other are when the two
-// directions began.
-func (r *Record) finish(first, other int64, tell func(*Record)) {
-	r.OneSided = answers(r) && r.In.Packets == 0
-	if !r.Initiated && !r.began(first, other) {
-		r.turn()
-	}
-	tell(r)
 }
 
 const (

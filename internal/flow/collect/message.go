@@ -25,8 +25,8 @@ func (m *message) netflow9(b []byte) error {
 	m.exported = int64(be32(b[8:])) * 1e9
 	number := be32(b[12:])
 	m.enter(NetFlow9, be32(b[16:]))
-	m.domain.sequence.see(number, &m.collector.stats)
-	m.domain.sequence.advance(number, 1)
+	m.session.sequence.see(number, &m.collector.stats)
+	m.session.sequence.advance(number, 1)
 	_, _, err := m.sets(b[header9:])
 	return err
 }
@@ -47,9 +47,9 @@ func (m *message) ipfix(b []byte) error {
 	options := m.collector.stats.Options
 	records, unknown, err := m.sets(b[header10:length])
 	options = m.collector.stats.Options - options
-	m.domain.sequence.seeRecords(number, uint32(records), uint32(records)-uint32(options), &m.collector.stats)
+	m.session.sequence.seeRecords(number, uint32(records), uint32(records)-uint32(options), &m.collector.stats)
 	if unknown || err != nil {
-		m.domain.sequence.known = false
+		m.session.sequence.known = false
 	}
 	return err
 }
@@ -74,10 +74,9 @@ func (m *message) oneSet(id uint16, b []byte) (records int, known bool) {
 	whole := true
 	switch {
 	case id >= firstData:
-		key := templateKey{domainKey{m.format, m.id}, id}
-		t, found := m.exporter.templates.find(key)
-		if !found {
-			m.wait(key, b)
+		t := m.template(id)
+		if t == nil {
+			m.wait(templateKey{sessionKey{domainKey: m.session.key.domainKey}, id}, b)
 			return 0, false
 		}
 		return m.data(t, b), true
@@ -154,40 +153,50 @@ func (x *reading) read(t *template, b []byte) (rest []byte, whole bool) {
 
 // option applies what an exporter says of itself: sampling, and when it started.
 func (m *message) option(x *reading) {
+	m.session.note(x)
+	m.domain.note(x)
+}
+
+func (a *announced) note(x *reading) {
 	if x.boot != 0 {
-		m.domain.boot = x.boot
+		a.boot = x.boot
 	}
 	rate := x.rate()
 	if rate == 0 {
 		return
 	}
-	m.domain.rate = rate
+	a.rate = rate
 	if !x.hasSelector {
 		return
 	}
-	if m.domain.samplers == nil {
-		m.domain.samplers = map[uint64]uint64{}
+	if a.samplers == nil {
+		a.samplers = map[uint64]uint64{}
 	}
-	if _, known := m.domain.samplers[x.selector]; known || len(m.domain.samplers) < maxSamplers {
-		m.domain.samplers[x.selector] = rate
+	if _, known := a.samplers[x.selector]; known || len(a.samplers) < maxSamplers {
+		a.samplers[x.selector] = rate
 	}
 }
 
 // sampling is the rate of a record: its own, that of the sampler it names, or the one
-// that the exporter announced last. A sampler 0 that was never announced is none.
+// that the exporter announced last, from the same port if it did there. A sampler 0 that
+// was never announced is none.
 func (m *message) sampling(x *reading) uint64 {
 	if rate := x.rate(); rate != 0 {
 		return rate
 	}
+	said := &m.session.announced
+	if said.rate == 0 {
+		said = &m.domain.announced
+	}
 	if x.hasSelector {
-		if rate, known := m.domain.samplers[x.selector]; known {
+		if rate, known := said.samplers[x.selector]; known {
 			return rate
 		}
 		if x.selector == 0 {
 			return 1
 		}
 	}
-	return m.domain.rate
+	return said.rate
 }
 
 func be16(b []byte) uint16 { return binary.BigEndian.Uint16(b) }

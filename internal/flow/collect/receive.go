@@ -7,8 +7,11 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/amoskys/amoskys/internal/flow/recent"
 )
 
 // ReceiverOptions set up a Receiver. Values of 0 stand for their defaults.
@@ -43,10 +46,12 @@ type Receiver struct {
 	// templates are of that connection (RFC 7011, section 8).
 	collector *Collector
 	joiner    *Joiner
-	limits    *recent[netip.Addr, *allowance]
+	limits    *recent.Map[netip.Addr, allowance]
+	// strangers is what all may send together who have not sent for a minute.
+	strangers allowance
 	stats     ReceiverStats
 	streams   map[*Collector]struct{}
-	refused   *recent[netip.Addr, *Refusal]
+	refused   *recent.Map[netip.Addr, Refusal]
 }
 
 // Refusal is somebody who sends and is not allowed to.
@@ -79,8 +84,8 @@ func NewReceiver(o ReceiverOptions) *Receiver {
 	}
 	return &Receiver{
 		o: o, collector: New(o.Collect), streams: map[*Collector]struct{}{}, joiner: NewJoiner(o.Join),
-		limits:  newRecent[netip.Addr, *allowance](o.Collect.withDefaults().MaxExporters),
-		refused: newRecent[netip.Addr, *Refusal](maxRefusals),
+		limits:  recent.Proving[netip.Addr, allowance](o.Collect.withDefaults().MaxExporters, proof),
+		refused: recent.New[netip.Addr, Refusal](maxRefusals),
 	}
 }
 
@@ -101,20 +106,19 @@ func (r *Receiver) Stats() ReceiverStats {
 func (r *Receiver) Refusals() []Refusal {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	out := make([]Refusal, 0, len(r.refused.items))
-	for e := r.refused.order.Front(); e != nil; e = e.Next() {
-		out = append(out, *e.Value.(*held[netip.Addr, *Refusal]).value)
-	}
+	out := make([]Refusal, 0, r.refused.Len())
+	r.refused.Each(func(_ netip.Addr, x *Refusal) bool {
+		out = append(out, *x)
+		return true
+	})
+	slices.Reverse(out)
 	return out
 }
 
 // refuse remembers who was refused. The caller holds mu.
 func (r *Receiver) refuse(from netip.Addr, now time.Time) {
-	x, known := r.refused.find(from)
-	if !known {
-		x = &Refusal{From: from}
-		r.refused.put(from, x)
-	}
+	x, _ := r.refused.Use(from)
+	x.From = from
 	x.Count++
 	x.Last = now
 }
@@ -154,39 +158,44 @@ func (r *Receiver) Serve(ctx context.Context, conn net.PacketConn, tell func(*Re
 }
 
 // readFrom spares the allocation of an address where it can.
-func readFrom(conn net.PacketConn, b []byte) (int, netip.Addr, error) {
+func readFrom(conn net.PacketConn, b []byte) (int, netip.AddrPort, error) {
 	if udp, is := conn.(*net.UDPConn); is {
 		n, from, err := udp.ReadFromUDPAddrPort(b)
-		return n, from.Addr().Unmap().WithZone(""), err
+		return n, bare(from), err
 	}
 	n, from, err := conn.ReadFrom(b)
 	return n, addressOf(from), err
 }
 
 // addressOf is the address of a peer, or none.
-func addressOf(a net.Addr) netip.Addr {
+func addressOf(a net.Addr) netip.AddrPort {
 	if a == nil {
-		return netip.Addr{}
+		return netip.AddrPort{}
 	}
 	at, err := netip.ParseAddrPort(a.String())
 	if err != nil {
-		return netip.Addr{}
+		return netip.AddrPort{}
 	}
-	return at.Addr().Unmap().WithZone("")
+	return bare(at)
+}
+
+// bare is an address as it is written in lists: without mapping, and without zone.
+func bare(at netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(at.Addr().Unmap().WithZone(""), at.Port())
 }
 
 // datagram reads one datagram if its sender may send.
-func (r *Receiver) datagram(from netip.Addr, b []byte, now time.Time, tell func(*Record)) {
+func (r *Receiver) datagram(from netip.AddrPort, b []byte, now time.Time, tell func(*Record)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
-	case !r.allows(from):
+	case !r.allows(from.Addr()):
 		r.stats.Refused++
 		if holdsFlows(b) {
-			r.refuse(from, now)
+			r.refuse(from.Addr(), now)
 		}
 		return
-	case !r.spend(from, now.UnixNano()):
+	case !r.spend(from.Addr(), now.UnixNano()):
 		r.stats.Limited++
 		return
 	}
@@ -216,13 +225,23 @@ func (r *Receiver) allows(from netip.Addr) bool {
 	return false
 }
 
+// spend reports whether an exporter may send one more datagram. Those who are not proven
+// share what one may send: to forge addresses gives nobody more.
 func (r *Receiver) spend(from netip.Addr, now int64) bool {
-	a, known := r.limits.find(from)
-	if !known {
-		a = &allowance{left: float64(r.o.Rate), at: now}
-		r.limits.put(from, a)
+	own, _ := r.limits.UseAt(from, now)
+	if !r.limits.Proven(from) {
+		own = &r.strangers
 	}
-	a.left = min(float64(r.o.Rate), a.left+float64(max(0, now-a.at))/1e9*float64(r.o.Rate))
+	return own.spend(r.o.Rate, now)
+}
+
+// spend takes one of what is allowed; the zero value has all that there may be.
+func (a *allowance) spend(rate int, now int64) bool {
+	if a.at == 0 {
+		a.left = float64(rate)
+	} else {
+		a.left = min(float64(rate), a.left+float64(max(0, now-a.at))/1e9*float64(rate))
+	}
 	a.at = now
 	if a.left < 1 {
 		return false
@@ -294,13 +313,13 @@ func (r *Receiver) pass(ctx context.Context, tell func(*Record)) {
 }
 
 // admit returns what decodes a connection's messages, nil where there may be none.
-func (r *Receiver) admit(from netip.Addr) *Collector {
+func (r *Receiver) admit(from netip.AddrPort) *Collector {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if allowed := r.allows(from); !allowed || len(r.streams) >= r.o.MaxConnections {
+	if allowed := r.allows(from.Addr()); !allowed || len(r.streams) >= r.o.MaxConnections {
 		r.stats.RefusedConnections++
 		if !allowed {
-			r.refuse(from, time.Now())
+			r.refuse(from.Addr(), time.Now())
 		}
 		return nil
 	}
@@ -322,7 +341,7 @@ func (r *Receiver) leave(c *Collector) {
 
 // connection reads messages until the stream ends, is silent, or is no IPFIX: then
 // nothing behind the fault can be found again.
-func (r *Receiver) connection(ctx context.Context, conn net.Conn, c *Collector, from netip.Addr, tell func(*Record)) {
+func (r *Receiver) connection(ctx context.Context, conn net.Conn, c *Collector, from netip.AddrPort, tell func(*Record)) {
 	buffer := make([]byte, 1<<16)
 	for {
 		if err := conn.SetReadDeadline(time.Now().Add(r.o.Silence)); err != nil {
@@ -347,7 +366,7 @@ func (r *Receiver) connection(ctx context.Context, conn net.Conn, c *Collector, 
 }
 
 // message reads one message of a stream, and reports whether it was sound.
-func (r *Receiver) message(c *Collector, from netip.Addr, b []byte, tell func(*Record)) bool {
+func (r *Receiver) message(c *Collector, from netip.AddrPort, b []byte, tell func(*Record)) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return c.Datagram(from, b, time.Now().UnixNano(), func(x *Record) { r.joiner.Add(x, tell) }) == nil

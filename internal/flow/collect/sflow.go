@@ -61,8 +61,8 @@ func (m *message) sflow(b []byte) error {
 	}
 	m.exported = m.received // The protocol has no time of day.
 	m.enter(SFlow5, agent)
-	m.domain.sequence.see(number, &c.stats)
-	m.domain.sequence.advance(number, 1)
+	m.session.sequence.see(number, &c.stats)
+	m.session.sequence.advance(number, 1)
 	for range samples {
 		kind, length := w.next(), w.next()
 		body := w.take(length)

@@ -62,23 +62,19 @@ func (m *message) learn(id uint16, t *template) {
 		c.stats.TemplatesRefused++
 		return
 	}
-	key := templateKey{domainKey{m.format, m.id}, id}
-	if old, had := ex.templates.remove(key); had {
-		ex.fields -= len(old.fields)
+	key := templateKey{m.session.key, id}
+	gone := *ex.own.evicted + *ex.any.evicted
+	kept := ex.own.put(key, t, m.received)
+	if key.port != 0 {
+		key.port = 0
+		last := ex.any.put(key, t, m.received)
+		kept = kept || last
 	}
-	for ex.fields+len(t.fields) > c.o.MaxFields {
-		old, did := ex.templates.evict()
-		if !did {
-			break
-		}
-		ex.fields -= len(old.fields)
-		c.stats.TemplatesEvicted++
+	c.stats.TemplatesEvicted += *ex.own.evicted + *ex.any.evicted - gone
+	if !kept {
+		c.stats.TemplatesRefused++
+		return
 	}
-	if old, evicted := ex.templates.put(key, t); evicted {
-		ex.fields -= len(old.fields)
-		c.stats.TemplatesEvicted++
-	}
-	ex.fields += len(t.fields)
 	c.stats.Templates++
 	m.release(key, t)
 }
@@ -206,21 +202,18 @@ func (m *message) withdraw(id uint16) {
 		c.stats.TemplatesRefused++
 		return
 	}
-	domain := domainKey{m.format, m.id}
 	if id == setTemplates10 || id == setOptions10 {
-		for key, e := range ex.templates.items {
-			if key.domainKey == domain && e.Value.(*held[templateKey, *template]).value.options == (id == setOptions10) {
-				m.forget(key)
+		ex.own.templates.Each(func(key templateKey, t **template) bool {
+			if key.sessionKey != m.session.key || (*t).options != (id == setOptions10) {
+				return true
 			}
-		}
+			*ex.own.fields -= len((*t).fields)
+			c.stats.TemplatesWithdrawn++
+			return false
+		})
 		return
 	}
-	m.forget(templateKey{domain, id})
-}
-
-func (m *message) forget(key templateKey) {
-	if old, had := m.exporter.templates.remove(key); had {
-		m.exporter.fields -= len(old.fields)
-		m.collector.stats.TemplatesWithdrawn++
+	if ex.own.drop(templateKey{m.session.key, id}) {
+		c.stats.TemplatesWithdrawn++
 	}
 }

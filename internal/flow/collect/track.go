@@ -13,7 +13,7 @@ import (
 func (r *Record) Flow() track.Flow {
 	f := track.Flow{
 		Tuple: dissect.Tuple{Src: r.Src, Dst: r.Dst, SrcPort: r.SrcPort, DstPort: r.DstPort, Protocol: r.Protocol},
-		First: r.Start, Last: r.End, Out: r.side(r.Out), In: r.side(r.In), OneSided: r.OneSided, End: r.reason(),
+		First: r.Start, Last: r.End, Out: r.side(r.Out), In: r.side(r.In), OneSided: r.OneSided, Midstream: r.Continued, End: r.reason(),
 		VLAN: r.VLAN, SrcMAC: r.SrcMAC, DstMAC: r.DstMAC,
 	}
 	if r.HasICMP {
@@ -66,7 +66,7 @@ func (r *Record) side(c Count) track.Side {
 func (r *Record) follow(f *track.Flow) {
 	out, in := r.Out.Flags, r.In.Flags
 	asked, agreed := out&packet.SYN != 0, in&packet.SYN != 0
-	f.Midstream = !asked && !agreed
+	f.Midstream = r.Continued || !asked && !agreed
 	reset := (out|in)&packet.RST != 0
 	f.Closed = reset || (out|in)&packet.FIN != 0
 	if in&packet.RST != 0 && out&packet.RST == 0 {
