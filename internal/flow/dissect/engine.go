@@ -31,15 +31,16 @@ type Options struct {
 	// MaxFlows is how many States may be out at once; Begin returns nil beyond it.
 	// 0 stands for 1,000,000.
 	MaxFlows int
-	// MaxBuffered is how many bytes of payload all States together may keep. A flow
-	// that needs more is judged by what it has. 0 stands for 256 MiB.
+	// MaxBuffered is how many bytes of payload all States together may keep. Where more is
+	// needed, flows that have kept some for longest are judged by what was seen. 0 stands
+	// for 256 MiB.
 	MaxBuffered int
 }
 
 // Stats are counts since an Engine was made.
 type Stats struct {
-	// Refused are flows for which Begin had no State left, Starved those which
-	// needed more payload kept than MaxBuffered allows.
+	// Refused are flows for which Begin had no State left, Starved how often payload could
+	// not be kept, or had to make room, for MaxBuffered.
 	Refused, Starved uint64
 	// Flows and Buffered say what is held now: States, and bytes of payload.
 	Flows, Buffered int
@@ -93,6 +94,7 @@ func (e *Engine) Stats() Stats {
 type State struct {
 	tuple   Tuple
 	streams [2]stream
+	holding holding
 	facts   *Facts // nil while there is nothing beside the name
 
 	app        id   // what it speaks; none while unknown
@@ -151,6 +153,7 @@ func (e *Engine) Inspect(s *State, dir Direction, p *packet.Packet) Verdict {
 	if s == nil || s.done {
 		return Done
 	}
+	e.pool.use(s)
 	st := &s.streams[dir]
 	if s.tuple.Protocol != ipTCP {
 		if len(p.Payload) == 0 || p.LaterFragment {
@@ -279,6 +282,7 @@ func (e *Engine) End(s *State) *Facts {
 	if s == nil {
 		return nil
 	}
+	e.pool.use(s)
 	if !s.done && s.tuple.Protocol == ipTCP {
 		s.finish(e)
 	}
@@ -286,6 +290,7 @@ func (e *Engine) End(s *State) *Facts {
 	s.settle()
 	f := s.describe(e, s.app)
 	s.release(&e.pool)
+	e.pool.use(nil)
 	*s = State{}
 	if len(e.free) < 1<<16 {
 		e.free = append(e.free, s)
@@ -303,6 +308,7 @@ func (e *Engine) Known(s *State) *Facts {
 	if s == nil || s.payloads == 0 {
 		return nil
 	}
+	e.pool.use(s)
 	if s.tuple.Protocol == ipTCP {
 		for dir := range s.streams {
 			e.show(s, Direction(dir), len(s.streams[dir].view), false)

@@ -1,49 +1,5 @@
 package dissect
 
-// Sizes of the buffers of a pool, bytes.
-const (
-	smallBuffer = 2 << 10
-	largeBuffer = maxStream
-)
-
-// pool lends buffers of two sizes.
-type pool struct {
-	small, large [][]byte
-	out, room    int
-	starved      uint64
-}
-
-// take returns an empty buffer with room for n bytes, at most largeBuffer, or nil.
-func (p *pool) take(n int) []byte {
-	size, list := smallBuffer, &p.small
-	if n > smallBuffer {
-		size, list = largeBuffer, &p.large
-	}
-	if n > size || p.out+size > p.room {
-		p.starved++
-		return nil
-	}
-	p.out += size
-	if k := len(*list); k > 0 {
-		b := (*list)[k-1]
-		*list = (*list)[:k-1]
-		return b
-	}
-	return make([]byte, 0, size)
-}
-
-func (p *pool) give(b []byte) {
-	switch cap(b) {
-	case smallBuffer:
-		p.small = append(p.small, b[:0])
-	case largeBuffer:
-		p.large = append(p.large, b[:0])
-	default:
-		return
-	}
-	p.out -= cap(b)
-}
-
 // maxHeld is how many segments a direction keeps that came before their turn.
 const maxHeld = 6
 
