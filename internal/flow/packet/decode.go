@@ -39,6 +39,7 @@ func (d *Decoder) Decode(f *Frame, p *Packet) error {
 	rest := max(f.Wire, uint32(len(f.Data)))
 	p.Time, p.Wire, p.Interface, p.Segments = f.Time, rest, f.Interface, 1
 	p.SrcMAC, p.DstMAC, p.EtherType, p.TunnelCount = MAC{}, MAC{}, 0, 0
+	p.OuterSrc, p.OuterDst, p.OuterAt = Addr{}, Addr{}, 0
 	p.Version, p.Protocol, p.TTL = 0, 0, 0
 	p.Src, p.Dst, p.IPBytes = Addr{}, Addr{}, 0
 	p.Fragment, p.LaterFragment, p.FragmentOverlap = false, false, false
@@ -80,6 +81,17 @@ func (p *Packet) countSegments(size uint32) {
 	p.Segments = uint16(segments)
 	p.Wire += (segments - 1) * (p.Wire - p.PayloadBytes)
 	p.IPBytes += (segments - 1) * (p.IPBytes - p.PayloadBytes)
+}
+
+// nest notes, before the addresses of an inner IP header take their place, those of the
+// outermost.
+func (p *Packet) nest() {
+	switch {
+	case p.Version == 0:
+		p.OuterAt = p.TunnelCount
+	case p.OuterSrc == Addr{} && p.OuterDst == Addr{}:
+		p.OuterSrc, p.OuterDst = p.Src, p.Dst
+	}
 }
 
 // push notes a header around the packet.

@@ -49,6 +49,7 @@ func (d *Decoder) ipv4(p *Packet, data []byte, rest uint32) error {
 	if header < ipv4Length || total < header || total > rest {
 		return ErrLength
 	}
+	p.nest()
 	p.Version, p.TTL, p.IPBytes = 4, h[8], total
 	p.Src = Addr4([4]byte(h[12:16]))
 	p.Dst = Addr4([4]byte(h[16:20]))
@@ -83,6 +84,7 @@ func (d *Decoder) ipv6(p *Packet, data []byte, rest uint32) error {
 			length = jumbo
 		}
 	}
+	p.nest()
 	p.Version, p.TTL, p.IPBytes = 6, h[7], length+ipv6Length
 	p.Src, p.Dst = Addr(h[8:24]), Addr(h[24:40])
 	return d.extensions(p, next, carried(data[ipv6Length:], length), length)

@@ -108,6 +108,10 @@ type Packet struct {
 	// beyond TunnelCount is of earlier packets.
 	Tunnels     [MaxTunnels]Tunnel
 	TunnelCount uint8
+	// OuterSrc and OuterDst are the addresses of the outermost IP header where another lies
+	// within it, zero else; OuterAt is how many of Tunnels are around it.
+	OuterSrc, OuterDst Addr
+	OuterAt            uint8
 
 	// Of the innermost IP header; Version is 0 where there is none (ARP).
 	Version  uint8

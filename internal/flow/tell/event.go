@@ -50,7 +50,7 @@ func (s Surroundings) Activity(f *track.Flow) *pb.NetworkActivity {
 	a.TcpState, a.TcpFlagsOut, a.TcpFlagsIn = f.State, Flags(f.Out.Flags), Flags(f.In.Flags)
 	a.RetransmissionsOut, a.RetransmissionsIn = uint64(f.Out.Retransmissions), uint64(f.In.Retransmissions)
 	a.EndReason, a.ClosedBy, a.OneSided, a.Midstream = f.End.String(), ClosedBy(f), f.OneSided, f.Midstream
-	a.Tunnels = Tunnels(f.Tunnels)
+	a.Tunnels = Tunnels(f)
 	if f.RTT > 0 {
 		b.rtt.Seconds, b.rtt.Nanos = f.RTT/1e9, int32(f.RTT%1e9)
 		a.RoundTripTime = &b.rtt

@@ -102,7 +102,7 @@ func LineOf(f *track.Flow) Line {
 		Packets: f.Out.Packets + f.In.Packets, Bytes: f.Out.Bytes + f.In.Bytes, Start: stamp(f.First), End: stamp(f.Last),
 		PacketsOut: f.Out.Packets, PacketsIn: f.In.Packets, BytesOut: f.Out.Bytes, BytesIn: f.In.Bytes,
 		PayloadOut: f.Out.Payload, PayloadIn: f.In.Payload, Seconds: time.Duration(f.Last - f.First).Seconds(),
-		EndReason: f.End.String(), OneSided: f.OneSided, VLAN: f.VLAN, Tunnels: strings.Join(Tunnels(f.Tunnels), ","),
+		EndReason: f.End.String(), OneSided: f.OneSided, VLAN: f.VLAN, Tunnels: strings.Join(Tunnels(f), ","),
 		SrcMAC: Hardware(f.SrcMAC), DstMAC: Hardware(f.DstMAC),
 		State: f.State, FlagsOut: Flags(f.Out.Flags), FlagsIn: Flags(f.In.Flags),
 		RetransOut: f.Out.Retransmissions, RetransIn: f.In.Retransmissions,
@@ -215,10 +215,15 @@ var protocolNames = map[uint8]string{
 	112: "vrrp", 115: "l2tp", 132: "sctp", 133: "fc", 136: "udplite", 137: "mpls-in-ip",
 }
 
-// Tunnels names the headers around a flow, such as "vlan:7", outermost first.
-func Tunnels(tunnels []packet.Tunnel) []string {
-	out := make([]string, 0, len(tunnels))
-	for _, t := range tunnels {
+// Tunnels names the headers around the first packet of a flow, such as "vlan:7",
+// outermost first. An IP header that carries another is "ip:SOURCE>DESTINATION": those
+// who put packets into the tunnel, and take them out.
+func Tunnels(f *track.Flow) []string {
+	out := make([]string, 0, len(f.Tunnels)+1)
+	for i, t := range f.Tunnels {
+		if i == int(f.OuterAt) {
+			out = appendOuter(out, f)
+		}
 		name := tunnelName(t.Kind)
 		if t.ID != 0 {
 			name += ":" + strconv.FormatUint(uint64(t.ID), 10)
@@ -226,6 +231,13 @@ func Tunnels(tunnels []packet.Tunnel) []string {
 		out = append(out, name)
 	}
 	return out
+}
+
+func appendOuter(out []string, f *track.Flow) []string {
+	if f.OuterSrc == (packet.Addr{}) && f.OuterDst == (packet.Addr{}) {
+		return out
+	}
+	return append(out, "ip:"+Address(f.OuterSrc)+">"+Address(f.OuterDst))
 }
 
 func tunnelName(k packet.TunnelKind) string {

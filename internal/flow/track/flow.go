@@ -53,8 +53,12 @@ type Flow struct {
 	VLAN      uint16 // the innermost
 	// Tunnels are the headers around the first packet, outermost first; the slice is
 	// the Table's.
-	Tunnels        []packet.Tunnel
-	SrcMAC, DstMAC packet.MAC
+	Tunnels []packet.Tunnel
+	// OuterSrc and OuterDst are the addresses of the outermost IP header around the first
+	// packet, zero without one; OuterAt is how many of Tunnels are around it.
+	OuterSrc, OuterDst packet.Addr
+	OuterAt            uint8
+	SrcMAC, DstMAC     packet.MAC
 	// Facts are what is known of the content by now; nil where that is nothing.
 	Facts *dissect.Facts
 }

@@ -27,9 +27,9 @@ func (t *Table) fill(n uint32, h *hot) {
 		RTT: max(0, c.rtt), End: h.end,
 		OneSided:  !h.marks.has(answered) && !h.key.is(byMessage) && !h.key.is(byAddresses),
 		Midstream: h.marks.has(midstream), Interface: c.iface,
-		Tunnels: t.tunnels.of(c.tunnels), SrcMAC: c.mac[i], DstMAC: c.mac[1-i],
-		Facts: t.facts(h),
+		SrcMAC: c.mac[i], DstMAC: c.mac[1-i], Facts: t.facts(h),
 	}
+	t.tunnels.fill(c.tunnels, f)
 	if h.marks.has(closing) && h.closer != i {
 		f.ClosedBy = dissect.FromResponder
 	}

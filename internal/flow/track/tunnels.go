@@ -3,12 +3,14 @@ package track
 import "github.com/amoskys/amoskys/internal/flow/packet"
 
 // maxTunnelSets is how many different rows of headers are told apart at once.
-const maxTunnelSets = 4096
+const maxTunnelSets = 16_384
 
 // tunnelSet is the row of headers around a flow's first packet, outermost first.
 type tunnelSet struct {
-	tunnels [packet.MaxTunnels]packet.Tunnel
-	count   uint8
+	tunnels  [packet.MaxTunnels]packet.Tunnel
+	src, dst packet.Addr // of the outermost IP header, where that carries another
+	count    uint8
+	at       uint8 // how many of the headers are around that
 }
 
 // tunnelSets number the rows that are in use, from 1; 0 is none, or one too many.
@@ -24,7 +26,7 @@ func (x *tunnelSets) number(p *packet.Packet) uint16 {
 	if p.TunnelCount == 0 {
 		return 0
 	}
-	set := tunnelSet{count: p.TunnelCount}
+	set := tunnelSet{count: p.TunnelCount, src: p.OuterSrc, dst: p.OuterDst, at: p.OuterAt}
 	copy(set.tunnels[:], p.Tunnels[:p.TunnelCount])
 	if n, known := x.numbers[set]; known {
 		x.uses[n]++
@@ -49,12 +51,13 @@ func (x *tunnelSets) number(p *packet.Packet) uint16 {
 	return n
 }
 
-// of returns the headers of a number. They are valid until its last release.
-func (x *tunnelSets) of(n uint16) []packet.Tunnel {
+// fill tells the headers of a number. They are valid until its last release.
+func (x *tunnelSets) fill(n uint16, f *Flow) {
 	if n == 0 {
-		return nil
+		return
 	}
-	return x.sets[n].tunnels[:x.sets[n].count]
+	set := &x.sets[n]
+	f.Tunnels, f.OuterSrc, f.OuterDst, f.OuterAt = set.tunnels[:set.count], set.src, set.dst, set.at
 }
 
 func (x *tunnelSets) release(n uint16) {
