@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -50,7 +51,11 @@ func (a *Agent) openRing() error {
 	if p := a.cfg.Packets.Path; p != "" {
 		dir = filepath.Join(a.o.Home.Path(p), a.o.ID)
 	}
-	if a.cfg.Packets.RingMB == 0 || !a.cfg.captures() {
+	off := a.cfg.Packets.RingMB == 0 || !a.cfg.captures()
+	if err := a.leaveRing(dir, off); err != nil {
+		return err
+	}
+	if off {
 		return ring.Remove(dir)
 	}
 	r, err := ring.Open(ring.Options{
@@ -62,6 +67,38 @@ func (a *Agent) openRing() error {
 		return fmt.Errorf("open the ring of packets: %w", err)
 	}
 	a.ring, a.metrics.kept = r, r.Stats
+	return nil
+}
+
+// leaveRing removes what a ring left in the folder that packets were kept in before, if
+// that was another: packets stay nowhere that the configuration does not name. A file in
+// the agent's folder remembers which it is.
+func (a *Agent) leaveRing(dir string, off bool) error {
+	note := filepath.Join(a.o.DataDir, "packets.at")
+	old := []string{filepath.Join(a.o.DataDir, "packets")}
+	switch said, err := os.ReadFile(note); {
+	case err == nil:
+		old = append(old, strings.TrimSpace(string(said)))
+	case !errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("see where packets were kept: %w", err)
+	}
+	for _, was := range old {
+		if was == dir || was == "" {
+			continue
+		}
+		if err := ring.Remove(was); err != nil {
+			return err
+		}
+	}
+	if off {
+		if err := os.Remove(note); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("forget where packets were kept: %w", err)
+		}
+		return nil
+	}
+	if err := os.WriteFile(note, []byte(dir+"\n"), 0o600); err != nil {
+		return fmt.Errorf("note where packets are kept: %w", err)
+	}
 	return nil
 }
 

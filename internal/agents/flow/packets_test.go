@@ -3,6 +3,7 @@ package flow
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -136,5 +137,46 @@ func TestSavesPackets(t *testing.T) {
 	}
 	if left, err := os.ReadDir(filepath.Join(dir, "packets")); err != nil || len(left) != 0 {
 		t.Errorf("left are %v, %v", left, err)
+	}
+}
+
+// TestRingThatMoved: packets stay nowhere that the configuration does not name.
+func TestRingThatMoved(t *testing.T) {
+	dir := t.TempDir()
+	country := geotest.Database("Country", time.Now(), geotest.Entry{Network: "192.0.2.2/32", Country: "NL"})
+	if err := os.WriteFile(filepath.Join(dir, "country.mmdb"), country, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	left := func(at string) int {
+		entries, err := os.ReadDir(filepath.Join(dir, at))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	places := []struct{ path, dir string }{{"", "packets"}, {"one", "one/" + defaultID}, {"two", "two/" + defaultID}, {"", "packets"}}
+	for i, place := range places {
+		source := &pings{left: 10, done: make(chan struct{})}
+		a, _ := newKeeper(t, Packets{RingMB: 4, SnapLength: 50, Path: place.path}, dir, source)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			<-source.done
+			cancel()
+		}()
+		if err := a.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if left(place.dir) == 0 {
+			t.Errorf("nothing is kept in %s", place.dir)
+		}
+		if i > 0 && left(places[i-1].dir) != 0 {
+			t.Errorf("packets stay in %s", places[i-1].dir)
+		}
+	}
+	newKeeper(t, Packets{SnapLength: 50, Path: "three"}, dir, &pings{})
+	for _, place := range places {
+		if left(place.dir) != 0 {
+			t.Errorf("packets stay in %s", place.dir)
+		}
 	}
 }
