@@ -19,6 +19,7 @@ import (
 	"github.com/amoskys/amoskys/internal/flow/findings"
 	"github.com/amoskys/amoskys/internal/flow/geo"
 	"github.com/amoskys/amoskys/internal/flow/lane"
+	"github.com/amoskys/amoskys/internal/flow/packet"
 	"github.com/amoskys/amoskys/internal/flow/tell"
 	"github.com/amoskys/amoskys/internal/flow/track"
 )
@@ -27,6 +28,7 @@ import (
 type replay struct {
 	env     *cli.Env
 	speed   string
+	longest time.Duration // of a wait with speed; 0 is as long as the capture did
 	filter  string
 	asJSON  bool
 	vlan    bool
@@ -73,6 +75,7 @@ func newReplayCommand(env *cli.Env) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&r.speed, "speed", "max", "how fast: max, or a multiple of the time between the packets, such as 1x or 10x")
+	f.DurationVar(&r.longest, "longest-wait", time.Minute, "with --speed, how long at most to wait for the next packet; 0 waits as long as the capture says")
 	f.StringVar(&r.filter, "filter", "", "take only packets that this filter selects, in the language of tcpdump")
 	f.DurationVar(&r.timeout, "timeout", 30*time.Second, "end a flow that is idle for so long, an established one of TCP for 10m at least; 0 never")
 	f.BoolVar(&r.vlan, "vlan", false, "take the same conversation in two VLANs for two flows")
@@ -119,6 +122,9 @@ func (r *replay) run(ctx context.Context, path string) (err error) {
 		}
 		o.Keep = filter.Keep
 	}
+	if r.longest < 0 {
+		return &cli.UsageError{Err: fmt.Errorf("--longest-wait %s: want 0 or more", r.longest)}
+	}
 	if r.wait <= 0 {
 		return &cli.UsageError{Err: fmt.Errorf("--wait %s: want more than 0", r.wait)}
 	}
@@ -136,10 +142,10 @@ func (r *replay) run(ctx context.Context, path string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
-	if speed > 0 {
-		o.Pace = pace(speed)
-	}
 	progress := cli.NewProgress(r.env.Stderr, r.env.Now)
+	if speed > 0 {
+		o.Pace = r.pace(speed, progress)
+	}
 	if r.publish {
 		if r.publication, err = r.startPublishing(ctx, path, progress); err != nil {
 			return err
@@ -152,6 +158,7 @@ func (r *replay) run(ctx context.Context, path string) (err error) {
 	}
 	o.Source = source
 	o.Every = func(lane.Counts) {
+		source.Settle()
 		progress.Update(r.label(path), int64(source.Stats().Bytes), max(size, int64(source.Stats().Bytes)))
 	}
 	r.out = bufio.NewWriterSize(r.env.Stdout, 64<<10)
@@ -161,6 +168,7 @@ func (r *replay) run(ctx context.Context, path string) (err error) {
 	l := lane.New(o)
 	began := r.env.Now()
 	readErr := l.Run(ctx)
+	source.Settle()
 	if ctx.Err() != nil { // or the pipe says so, as the file's damage
 		readErr = fmt.Errorf("capture: %w", ctx.Err())
 	}
@@ -200,30 +208,6 @@ func (r *replay) place(l *tell.Line, f *track.Flow) {
 	src, dst := r.atlas.Of(netip.AddrFrom16(f.Src)), r.atlas.Of(netip.AddrFrom16(f.Dst))
 	l.SrcCountry, l.SrcAS, l.SrcASName = src.Country, src.AS, src.Organization
 	l.DstCountry, l.DstAS, l.DstASName = dst.Country, dst.AS, dst.Organization
-}
-
-// pace waits for the time of each frame, counted from the first, at a multiple of
-// its speed. A leap back waits for nothing.
-func pace(speed float64) func(context.Context, int64) error {
-	var first int64
-	var began time.Time
-	return func(ctx context.Context, at int64) error {
-		if began.IsZero() {
-			first, began = at, time.Now()
-		}
-		wait := time.Until(began.Add(time.Duration(float64(at-first) / speed)))
-		if wait <= time.Millisecond {
-			return nil
-		}
-		timer := time.NewTimer(wait)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-			return nil
-		case <-ctx.Done():
-			return fmt.Errorf("replay: %w", ctx.Err())
-		}
-	}
 }
 
 // flow shows or sends a flow that ended.
@@ -308,11 +292,12 @@ func (r *replay) summary(c lane.Counts, s capture.Stats, took time.Duration) {
 	for _, n := range c.Faults {
 		faulty += n
 	}
+	strange := c.Faults[packet.ErrLink]
 	for _, also := range []struct {
 		n    uint64
 		what string
 	}{
-		{c.Filtered, "not selected"}, {c.Table.NotIP, "without IP"}, {faulty, "malformed or cut"}, {c.Table.Ended[track.Evicted], "evicted"},
+		{c.Filtered, "not selected"}, {c.Table.NotIP, "without IP"}, {faulty - strange, "malformed or cut"}, {strange, "of a link type that is not read"}, {c.Table.Ended[track.Evicted], "evicted"},
 	} {
 		if also.n > 0 {
 			fmt.Fprintf(r.env.Stderr, "; %s %s", cli.Count(also.n), also.what)

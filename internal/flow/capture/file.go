@@ -168,7 +168,10 @@ func (f *File) Batch(frames []packet.Frame) (int, error) {
 	return n, nil
 }
 
-// Stats counts what was read; it may be some frames behind.
+// Settle makes Stats exact. Who reads calls it, between two reads.
+func (f *File) Settle() { f.stats.publish() }
+
+// Stats counts what was read; until Settle it may be some frames behind.
 func (f *File) Stats() Stats {
 	return Stats{Frames: f.stats.publicFrames.Load(), Bytes: f.stats.publicBytes.Load()}
 }
