@@ -12,12 +12,19 @@ export const openMinutes = 5;
 /** What is counted beside the flows of a page: a search that counts no field counts the usual ones. */
 export const facets = ['network.application'];
 
+/** What replayed captures told is of another time or network, and is left out unless it is asked for. */
+export const withoutCaptures = '-labels.capture:*';
+
+/** Whether a person asks for captures by what is written. */
+export const asksForCaptures = (written: string) => /\blabels\.capture\s*:/.test(written);
+
 /** A query of flows: what a person wrote comes first, so that places of faults are found. */
-export function flowQuery(written: string, selected: string, base = ended): string {
+export function flowQuery(written: string, selected: string, captures = false, base = ended): string {
   const { filter } = splitPipes(written);
   const own = filter === '*' ? '' : filter;
+  const live = captures || asksForCaptures(own) ? '' : withoutCaptures;
   // On a line of its own, as a comment would swallow the bracket.
-  return [own && `(${own}\n)`, selected, base].filter(Boolean).join(' ');
+  return [own && `(${own}\n)`, selected, base, live].filter(Boolean).join(' ');
 }
 
 /** How far a fault's place in flowQuery's text lies behind that in what was written. */
@@ -38,6 +45,7 @@ export function pairsQuery(flows: string): string {
     ...each('as.number'),
     ...each('as.organization.name'),
     ...each('geo.country_iso_code'),
+    'max(destination.mac) destination_mac',
   ];
   return `${flows} | stats by (source.ip, destination.ip, network.direction) count() flows, ${bytes}, uniq_values(network.application) limit 5 as applications, ${names.join(', ')} | sort by (bytes desc, source.ip, destination.ip) limit ${mostPairs}`;
 }
@@ -51,8 +59,8 @@ export function totalQuery(flows: string): string {
 export const mostOpen = 2000;
 
 /** Flows of the last minutes that have not ended, with their newest counters. */
-export function openQuery(written: string, selected: string): string {
-  const flows = flowQuery(written, selected, 'type:in(flow.created,flow.updated,flow.ended)');
+export function openQuery(written: string, selected: string, captures = false): string {
+  const flows = flowQuery(written, selected, captures, 'type:in(flow.created,flow.updated,flow.ended)');
   const who =
     'network.community_id, event.start, source.ip, source.port, destination.ip, destination.port, network.transport';
   const newest = [

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { graphOf, isPrivate, leftOut, networkOf } from './graph';
+import { graphOf, isGroup, isPrivate, leftOut, networkOf } from './graph';
 import { gravityMark, markedBy } from './gravity';
-import { fitted, layout, zoomed } from './layout';
+import { fitted, layout, legible, readable, shapeFor, zoomed } from './layout';
 
 const columns = [
   'source.ip',
@@ -14,9 +14,10 @@ const columns = [
   'destination_as_organization_name',
   'destination_geo_country_iso_code',
   'applications',
+  'destination_mac',
 ];
 
-type Pair = [string, string, string, number, number, string?, string?, string?, string?, string?];
+type Pair = [string, string, string, number, number, string?, string?, string?, string?, string?, string?];
 const answer = (...pairs: Pair[]) => ({
   columns,
   rows: pairs.map((pair) => columns.map((_, at) => String(pair[at] ?? ''))),
@@ -53,6 +54,16 @@ describe('addresses', () => {
     ['::1', true],
     ['2001:db8::1', false],
   ])('%s is private: %s', (ip, is) => expect(isPrivate(ip)).toBe(is));
+
+  it.each([
+    ['224.0.0.251', true],
+    ['239.255.255.250', true],
+    ['255.255.255.255', true],
+    ['ff02::fb', true],
+    ['240.0.0.1', false],
+    ['10.0.0.255', false],
+    ['fe80::1', false],
+  ])('%s is a group: %s', (ip, is) => expect(isGroup(ip)).toBe(is));
 
   it.each([
     ['198.51.100.7', '198.51.100.0/24'],
@@ -132,6 +143,27 @@ describe('graph', () => {
     expect([...markedBy([finding, finding] as never)]).toEqual([['192.0.2.1', { count: 2, gravity: 4 }]]);
   });
 
+  it('tells groups from hosts, by their address or by the frames', () => {
+    const many = ['', '', '', '', '[]'] as const;
+    const graph = graphOf(
+      answer(
+        ['10.0.0.1', '224.0.0.251', 'outbound', 1, 30, ...many],
+        ['10.0.0.1', '10.0.0.255', 'outbound', 1, 20, ...many, 'ff:ff:ff:ff:ff:ff'],
+        ['10.0.0.1', '10.0.0.2', 'outbound', 1, 10, ...many, '02:00:00:00:00:01'],
+        ['10.0.0.1', '239.1.1.1', 'outbound', 1, 1, ...many],
+      ),
+      new Map(),
+      { inside: 4, outside: 4 },
+    );
+    expect(graph.nodes.map(({ id, group }) => [id, group])).toEqual([
+      ['ip:10.0.0.1', false],
+      ['ip:224.0.0.251', true],
+      ['ip:10.0.0.255', true],
+      ['ip:10.0.0.2', false],
+      ['rest:groups', true],
+    ]);
+  });
+
   it('is empty of nothing', () => {
     expect(graphOf(null)).toEqual({ nodes: [], edges: [] });
     expect(graphOf(answer(['', '', '', 1, 1])).nodes).toEqual([]);
@@ -180,6 +212,18 @@ describe('layout', () => {
     );
     expect(edges).toHaveLength(2);
     expect(new Set(edges.map((edge) => edge.path)).size).toBe(2);
+  });
+
+  it.each([320, 366, 390, 700, 1200])('has names that can be read in a map %d px wide', (width) => {
+    const graph = graphOf(busy(2000));
+    const drawing = layout(graph, 400, shapeFor(width));
+    const view = legible(drawing, { width, height: 380 });
+    expect(view.scale).toBeGreaterThanOrEqual(readable);
+    expect(view.scale).toBeLessThanOrEqual(1.25);
+    expect(view.y).toBe(0);
+    // Nothing lies beside it, names included.
+    expect(drawing.width * view.scale).toBeLessThanOrEqual(width + 1);
+    expect(drawing.characters).toBeGreaterThanOrEqual(13);
   });
 
   it('zooms about a point, within bounds', () => {

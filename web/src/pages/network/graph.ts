@@ -7,6 +7,8 @@ export interface MapNode {
   /** What people call it: a name where one is known, else the address or network. */
   label: string;
   inside: boolean;
+  /** Whether it is no host, but all that listen to an address: multicast or broadcast. */
+  group: boolean;
   bytes: number;
   flows: number;
   /** How many addresses it stands for. */
@@ -44,6 +46,7 @@ export const most = { inside: 60, outside: 60, edges: 400 };
 interface End {
   ip: string;
   inside: boolean;
+  group: boolean;
   /** The node that it is of, while there is room for all. */
   node: NodeId;
   label: string;
@@ -63,6 +66,16 @@ export function isPrivate(ip: string): boolean {
     a >= 224
   );
 }
+
+/** Addresses of many at once: RFC 5771, 4291, and the broadcast of RFC 919. */
+export function isGroup(ip: string): boolean {
+  if (ip.includes(':')) return /^ff/i.test(ip);
+  const a = Number(ip.split('.')[0]);
+  return (a >= 224 && a < 240) || ip === '255.255.255.255';
+}
+
+/** Whether frames went to all on a link, or to some, whatever the address looks like (IEEE 802, the I/G bit). */
+const toMany = (mac: string) => /^[0-9a-f][13579bdf]:/i.test(mac);
 
 /** The network that an address outside is shown as: /24 of IPv4, /48 of IPv6. */
 export function networkOf(ip: string): string {
@@ -85,23 +98,30 @@ function isInside(row: Row, side: 'source' | 'destination', ip: string): boolean
   return direction === 'internal' || direction === ours || isPrivate(ip);
 }
 
-function endOf(row: Row, side: 'source' | 'destination', ours: ReadonlySet<string>): End {
+function endOf(
+  row: Row,
+  side: 'source' | 'destination',
+  ours: ReadonlySet<string>,
+  groups: ReadonlySet<string>,
+): End {
   const ip = row(`${side}.ip`);
-  const inside = ours.has(ip);
-  if (inside) return { ip, inside, node: `ip:${ip}`, label: row(`${side}_domain`) || ip };
+  const group = groups.has(ip);
+  const inside = group || ours.has(ip);
+  if (inside) return { ip, inside, group, node: `ip:${ip}`, label: row(`${side}_domain`) || ip };
   const as = row(`${side}_as_number`);
   if (as && as !== '0') {
     return {
       ip,
       inside,
+      group,
       node: `as:${as}`,
       label: row(`${side}_as_organization_name`) || nodeName(`as:${as}`),
     };
   }
   const country = row(`${side}_geo_country_iso_code`);
-  if (country) return { ip, inside, node: `geo:${country}`, label: country };
+  if (country) return { ip, inside, group, node: `geo:${country}`, label: country };
   const network = networkOf(ip);
-  return { ip, inside, node: `net:${network}`, label: network };
+  return { ip, inside, group, node: `net:${network}`, label: network };
 }
 
 interface Pair {
@@ -132,7 +152,10 @@ function pairsOf(answer: Pick<RowsResponse, 'columns' | 'rows'>): Pair[] {
   );
   // An address that is ours in one row is so in all.
   const ours = new Set<string>();
+  const groups = new Set<string>();
   for (const row of rows) {
+    const to = row('destination.ip');
+    if (isGroup(to) || (toMany(row('destination_mac')) && isPrivate(to))) groups.add(to);
     for (const side of ['source', 'destination'] as const) {
       const ip = row(`${side}.ip`);
       if (isInside(row, side, ip)) ours.add(ip);
@@ -140,8 +163,8 @@ function pairsOf(answer: Pick<RowsResponse, 'columns' | 'rows'>): Pair[] {
   }
   return rows
     .map((row) => ({
-      from: endOf(row, 'source', ours),
-      to: endOf(row, 'destination', ours),
+      from: endOf(row, 'source', ours, groups),
+      to: endOf(row, 'destination', ours, groups),
       bytes: Number(row('bytes')) || 0,
       flows: Number(row('flows')) || 0,
       services: listOf(row('applications')),
@@ -178,11 +201,13 @@ class Builder {
   }
 
   #node(end: End): MapNode {
-    const id = this.#kept.has(end.node) ? end.node : end.inside ? 'rest:in' : 'rest:out';
+    const rest = end.group ? 'rest:groups' : end.inside ? 'rest:in' : 'rest:out';
+    const id = this.#kept.has(end.node) ? end.node : rest;
     let node = this.nodes.get(id);
     if (!node) {
       const label = id === end.node ? end.label : nodeName(id);
-      node = { id, label, inside: end.inside, bytes: 0, flows: 0, addresses: 0, findings: 0, gravity: 0 };
+      const { inside, group } = end;
+      node = { id, label, inside, group, bytes: 0, flows: 0, addresses: 0, findings: 0, gravity: 0 };
       this.nodes.set(id, node);
       this.#seen.set(id, new Set());
     }

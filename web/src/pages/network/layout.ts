@@ -16,20 +16,38 @@ export interface PlacedEdge extends MapEdge {
 export interface Layout {
   width: number;
   height: number;
+  /** How many characters of a name there is room for. */
+  characters: number;
   nodes: PlacedNode[];
   edges: PlacedEdge[];
 }
 
+/** How wide a drawing is: room between the two sides, room for names beside them, and its largest circle. */
+export interface Shape {
+  apart: number;
+  names: number;
+  largest: number;
+}
+
 const smallest = 5;
-const largest = 22;
 const gap = 14;
 const margin = 32;
-/** Room between the two sides, and for names beside them. */
-const apart = 420;
-const names = 220;
+const wide: Shape = { apart: 420, names: 220, largest: 22 };
+/** A letter of the names, about, in pixels. */
+const letter = 6.8;
+
+/** Text is never smaller than by this, unless a person zooms out. */
+export const readable = 0.85;
+
+/** The shape with which names can be read in a box so many pixels wide. */
+export function shapeFor(width: number): Shape {
+  const room = Math.max(300, Math.floor(width / 20) * 20) / readable;
+  if (width === 0 || room >= wide.apart + 2 * wide.names) return wide;
+  return { apart: Math.round(room * 0.26), names: Math.round(room * 0.37), largest: 14 };
+}
 
 /** Radius by area: four times the bytes are twice the radius. */
-function radius(bytes: number, highest: number): number {
+function radius(bytes: number, highest: number, largest: number): number {
   return highest <= 0 ? smallest : smallest + (largest - smallest) * Math.sqrt(bytes / highest);
 }
 
@@ -60,10 +78,10 @@ function ordered(
     .map(({ node }) => node);
 }
 
-function stack(nodes: readonly MapNode[], x: number, highest: number): PlacedNode[] {
+function stack(nodes: readonly MapNode[], x: number, highest: number, largest: number): PlacedNode[] {
   let y = margin;
   return nodes.map((node) => {
-    const r = radius(node.bytes, highest);
+    const r = radius(node.bytes, highest, largest);
     const placed = { ...node, x, y: y + r, r };
     y += r * 2 + gap;
     return placed;
@@ -73,11 +91,11 @@ function stack(nodes: readonly MapNode[], x: number, highest: number): PlacedNod
 const round = (value: number) => Math.round(value * 10) / 10;
 
 /** Between the sides a curve; on one side a bow towards the middle. */
-function pathOf(from: PlacedNode, to: PlacedNode): string {
+function pathOf(from: PlacedNode, to: PlacedNode, apart: number): string {
   const [x1, y1, x2, y2] = [from.x, from.y, to.x, to.y].map(round) as [number, number, number, number];
   const towards = from.inside ? 1 : -1;
   if (from.id === to.id) {
-    const out = round(x1 + towards * (from.r + 26));
+    const out = round(x1 + towards * (from.r + Math.min(26, apart / 4)));
     return `M${x1} ${y1}C${out} ${round(y1 - 24)} ${out} ${round(y1 + 24)} ${x1} ${y1}`;
   }
   if (x1 === x2) {
@@ -89,7 +107,8 @@ function pathOf(from: PlacedNode, to: PlacedNode): string {
 }
 
 /** Hosts of ours on the left, the world outside on the right, at most `mostEdges` lines. */
-export function layout(graph: Graph, mostEdges = 400): Layout {
+export function layout(graph: Graph, mostEdges = 400, shape: Shape = wide): Layout {
+  const { apart, names, largest } = shape;
   const partners = new Map<string, [string, number][]>();
   for (const edge of graph.edges) {
     for (const [one, other] of [
@@ -105,8 +124,8 @@ export function layout(graph: Graph, mostEdges = 400): Layout {
   const inside = graph.nodes.filter((node) => node.inside);
   const outside = graph.nodes.filter((node) => !node.inside);
   const insideAt = new Map(inside.map((node, index) => [node.id, index]));
-  const left = stack(inside, names, highest);
-  const right = stack(ordered(outside, partners, insideAt), names + apart, highest);
+  const left = stack(inside, names, highest, largest);
+  const right = stack(ordered(outside, partners, insideAt), names + apart, highest, largest);
   const height =
     Math.max(...[left, right].map((side) => (side.at(-1)?.y ?? 0) + (side.at(-1)?.r ?? 0)), margin) + margin;
   centre(left, height);
@@ -118,9 +137,12 @@ export function layout(graph: Graph, mostEdges = 400): Layout {
     const from = byId.get(edge.from);
     const to = byId.get(edge.to);
     if (!from || !to) return [];
-    return [{ ...edge, path: pathOf(from, to), width: round(1 + 7 * Math.sqrt(edge.bytes / heaviest)) }];
+    return [
+      { ...edge, path: pathOf(from, to, apart), width: round(1 + 7 * Math.sqrt(edge.bytes / heaviest)) },
+    ];
   });
-  return { width: names * 2 + apart, height, nodes, edges };
+  const characters = Math.max(8, Math.floor((names - largest - 8) / letter));
+  return { width: names * 2 + apart, height, characters, nodes, edges };
 }
 
 /** Moves the shorter side to the middle of the higher one. */
@@ -150,6 +172,20 @@ export function fitted(
     Math.min(1.25, box.width / drawing.width, box.height / drawing.height),
   );
   return { scale, x: (box.width - drawing.width * scale) / 2, y: (box.height - drawing.height * scale) / 2 };
+}
+
+/** Shows as much of a drawing as can be read, from its top; all of it where that can be read. */
+export function legible(
+  drawing: { width: number; height: number },
+  box: { width: number; height: number },
+): View {
+  const all = fitted(drawing, box);
+  const scale = Math.max(all.scale, Math.min(1, Math.max(readable, box.width / drawing.width)));
+  return {
+    scale,
+    x: (box.width - drawing.width * scale) / 2,
+    y: Math.max(0, (box.height - drawing.height * scale) / 2),
+  };
 }
 
 /** Zooms so that what lies at (x, y) of the box stays there. */

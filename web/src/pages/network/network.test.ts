@@ -1,7 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import type { Event } from '$lib/api/types';
 import { packetsOfFlow } from '$lib/packets/packets';
-import { breakdowns, ended, flowQuery, openQuery, pairsQuery } from './asks';
+import {
+  asksForCaptures,
+  breakdowns,
+  ended,
+  flowQuery,
+  openQuery,
+  pairsQuery,
+  withoutCaptures,
+} from './asks';
 import { bytesOf, durationOf, durationText, endpoint, flowText, flowValue, place } from './columns';
 import { openFlows } from './open';
 import { parseSelection, selectionFilter, selectionName } from './selection';
@@ -59,11 +67,21 @@ describe('packets and places', () => {
 
 describe('questions', () => {
   it('counts ended flows alone, whatever a person wrote', () => {
-    expect(flowQuery('', '')).toBe(ended);
-    expect(flowQuery('*', '')).toBe(ended);
-    expect(flowQuery('a or b', 'source.ip:=192.0.2.1')).toBe(`(a or b\n) source.ip:=192.0.2.1 ${ended}`);
-    expect(flowQuery('app:ssh # a comment', '')).toBe(`(app:ssh # a comment\n) ${ended}`);
-    expect(flowQuery('app:ssh | limit 1', '')).toBe(`(app:ssh\n) ${ended}`);
+    const live = `${ended} ${withoutCaptures}`;
+    expect(flowQuery('', '')).toBe(live);
+    expect(flowQuery('*', '')).toBe(live);
+    expect(flowQuery('a or b', 'source.ip:=192.0.2.1')).toBe(`(a or b\n) source.ip:=192.0.2.1 ${live}`);
+    expect(flowQuery('app:ssh # a comment', '')).toBe(`(app:ssh # a comment\n) ${live}`);
+    expect(flowQuery('app:ssh | limit 1', '')).toBe(`(app:ssh\n) ${live}`);
+  });
+
+  it('leaves out what was replayed, unless it is asked for', () => {
+    expect(flowQuery('', '', true)).toBe(ended);
+    expect(flowQuery('labels.capture:="a.pcap"', '')).toBe(`(labels.capture:="a.pcap"\n) ${ended}`);
+    expect(asksForCaptures('-labels.capture:a or x')).toBe(true);
+    expect(asksForCaptures('labels.captures:a')).toBe(false);
+    expect(openQuery('', '')).toContain(withoutCaptures);
+    expect(openQuery('', '', true)).not.toContain('labels');
   });
 
   it('sums both directions, and bounds what comes back', () => {

@@ -3,7 +3,7 @@ import { quote } from '$lib/query/edit';
 /**
  * What a node of the map stands for, as the address writes it: "ip:192.0.2.1" one
  * address, "net:198.51.100.0/24" a network, "as:64500" an autonomous system,
- * "geo:DE" a country, "rest:in" and "rest:out" what the map has no room for. Two of
+ * "geo:DE" a country, "rest:in", "rest:groups" and "rest:out" what the map has no room for. Two of
  * them with ">" between are an edge, from who began to who was reached.
  */
 export type NodeId = string;
@@ -53,6 +53,7 @@ export function selectionFilter(selection: Selection | null): string {
 /** How a node is called. */
 export function nodeName(node: NodeId): string {
   if (node === 'rest:in') return 'other hosts';
+  if (node === 'rest:groups') return 'other groups';
   if (node === 'rest:out') return 'internet, others';
   const value = node.slice(node.indexOf(':') + 1);
   return node.startsWith('as:') ? `AS${value}` : value;

@@ -23,6 +23,8 @@ export const schema = {
   event: whole(),
   /** Flows that have ended, which are counted, or those that are open now. */
   flows: oneOf(['ended', 'open'], 'ended'),
+  /** Whether flows of replayed captures are among them. */
+  captures: flag(false),
   /** Set by a link that wants the query bar focused; taken away at once. */
   focus: flag(false),
 };
