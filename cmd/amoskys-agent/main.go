@@ -28,7 +28,7 @@ func newRoot(e *cli.Env) *cobra.Command {
 		endpoint.NewEnrollCommand(e, "amoskys-agent"),
 		endpoint.NewCertsCommand(e, "amoskys-agent"),
 		endpoint.NewStatusCommand(e),
-		endpoint.NewDoctorCommand(e, "amoskys-agent"),
+		endpoint.NewDoctorCommand(e, "amoskys-agent", endpoint.More{}),
 		cli.NewVersionCommand(e, "amoskys-agent"),
 	)
 	return root

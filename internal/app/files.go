@@ -271,3 +271,19 @@ func ShowConfig(e *cli.Env, name string) ([]ShownFile, error) {
 	}
 	return out, nil
 }
+
+// OtherSettings are those in force of the processes beside the node and its agents, as far
+// as their files can be read.
+func OtherSettings(e *cli.Env) []endpoint.Settings {
+	var out []endpoint.Settings
+	for _, f := range ConfigFiles(e) {
+		cfg, err := f.load(config.DecodeOptions{Env: e.Lookup})
+		if err != nil {
+			continue
+		}
+		if s, is := cfg.(Settings); is {
+			out = append(out, endpoint.Settings{Name: f.Name, Config: s.Config})
+		}
+	}
+	return out
+}

@@ -186,7 +186,7 @@ func assembly() []Layer {
 	return []Layer{
 		{
 			Name: "endpoint", Packages: []string{"internal/app/endpoint/..."},
-			May: []string{"internal/app/endpoint/...", "internal/agent/...", "internal/agents/...", "internal/cli/...", "internal/config/...", "internal/dial/...", "internal/event/...", "internal/identity/...", "internal/node/...", "internal/obs/...", "internal/pb/...", "internal/vfs/...", "deploy/..."},
+			May: []string{"internal/app/endpoint/...", "internal/agent/...", "internal/agents/...", "internal/cli/...", "internal/config/...", "internal/dial/...", "internal/event/...", "internal/identity/...", "internal/mask", "internal/node/...", "internal/obs/...", "internal/pb/...", "internal/vfs/...", "deploy/..."},
 			Why: "amoskys-agent carries nothing of hub, log, state or dashboard",
 		},
 		{

@@ -55,6 +55,8 @@ type Report struct {
 	EventsTotal   uint64  `json:"events_total"`
 	ErrorsTotal   uint64  `json:"errors_total"`
 	QueueDepth    float64 `json:"queue_depth"`
+	// Date is the hub's clock when it answered, to a second; zero where it did not say.
+	Date time.Time `json:"-"`
 }
 
 // Probe keeps one connection of each kind, so that a look costs a round trip and
@@ -125,6 +127,7 @@ func (p *Probe) Health(ctx context.Context) (Report, error) {
 	if err != nil {
 		return Report{}, fmt.Errorf("%s answers /health with %s and no status: is it a hub?", p.o.Addr, resp.Status)
 	}
+	r.Date, _ = http.ParseTime(resp.Header.Get("Date")) // zero where it is none
 	return r, nil
 }
 

@@ -52,16 +52,25 @@ const (
 // configuration, certificates, the way to the hub, ports, spools and the agents
 // themselves. It changes nothing. command is how the program is called in fixes.
 func Doctor(ctx context.Context, e *cli.Env, command string) []Check {
-	d := &doctor{env: e, command: command, hubs: map[string]bool{}}
+	return newDoctor(e, command).examine(ctx)
+}
+
+func newDoctor(e *cli.Env, command string) *doctor {
+	return &doctor{env: e, command: command, hubs: map[string]bool{}, kinds: map[string]string{}}
+}
+
+func (d *doctor) examine(ctx context.Context) []Check {
 	agents := d.configuration()
 	d.certificates()
 	d.membership(ctx)
-	running := d.agents(ctx)
+	running, list := d.running(ctx, agents)
 	for _, a := range agents {
 		d.hub(ctx, a.Common)
 		d.port(ctx, a.Common, running)
 		d.spool(a.Common)
 	}
+	d.host(agents)
+	d.agentsKnown, d.status = agents, list
 	return d.checks
 }
 
@@ -69,7 +78,12 @@ type doctor struct {
 	env     *cli.Env
 	command string
 	checks  []Check
-	hubs    map[string]bool // looked at already
+	hubs    map[string]bool   // looked at already
+	kinds   map[string]string // of agents, by id
+
+	// What was seen, for a bundle.
+	agentsKnown []agent.Loaded
+	status      []Local
 }
 
 func (d *doctor) add(v Verdict, name, detail, fix string) {
@@ -98,6 +112,7 @@ func (d *doctor) configuration() []agent.Loaded {
 			faults += d.faults(err)
 			continue
 		}
+		d.kinds[loaded.Common.ID] = kind
 		good = append(good, loaded)
 	}
 	if faults == 0 {
@@ -139,12 +154,12 @@ func (d *doctor) certificates() {
 	}
 }
 
-// agents asks the agents that run, and returns their ids.
-func (d *doctor) agents(ctx context.Context) map[string]bool {
-	running := map[string]bool{}
+// agents asks the agents, and returns the ids of those that run.
+func (d *doctor) agents(ctx context.Context) (running map[string]bool, list []Local) {
+	running = map[string]bool{}
 	list, err := LocalStatus(ctx, d.env)
 	if err != nil {
-		return running // the configuration says so already
+		return running, nil // the configuration says so already
 	}
 	for _, a := range list {
 		name := "agent " + a.ID
@@ -172,7 +187,7 @@ func (d *doctor) agents(ctx context.Context) map[string]bool {
 		}
 		d.add(VerdictOK, name, fmt.Sprintf("%s, %s ev/s, %s spooled", a.State, cli.Rate(a.EventsPerSecond), cli.Count(a.SpoolEvents)), "")
 	}
-	return running
+	return running, list
 }
 
 // hub takes the way that an agent takes, once for each hub.
@@ -217,6 +232,9 @@ func (d *doctor) hub(ctx context.Context, c agent.Common) {
 		d.add(VerdictWarn, name, report.Status+": "+strings.Join(report.Reasons, "; "), "amoskys status on the hub says more")
 	default:
 		d.add(VerdictOK, name, fmt.Sprintf("%s, version %s, answers in %s", report.Status, report.Version, took.Round(100*time.Microsecond)), "")
+	}
+	if err == nil {
+		d.skew(addr, report.Date, took)
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -28,6 +30,32 @@ func Missing(names []string) []string {
 		n := slices.Index(capabilityNames, name)
 		return err == nil && n >= 0 && held&(1<<n) != 0
 	})
+}
+
+// HeldBy names the effective capabilities of a process, as far as they have names.
+func HeldBy(pid int) ([]string, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return nil, fmt.Errorf("read the capabilities of process %d: %w", pid, err)
+	}
+	for line := range strings.Lines(string(text)) {
+		set, is := strings.CutPrefix(line, "CapEff:")
+		if !is {
+			continue
+		}
+		bits, err := strconv.ParseUint(strings.TrimSpace(set), 16, 64)
+		if err != nil {
+			break
+		}
+		var held []string
+		for n, name := range capabilityNames {
+			if bits&(1<<n) != 0 {
+				held = append(held, name)
+			}
+		}
+		return held, nil
+	}
+	return nil, fmt.Errorf("read the capabilities of process %d: there are none", pid)
 }
 
 // permitted is the set of capabilities that this thread may use, as bits.

@@ -3,6 +3,7 @@
 package child
 
 import (
+	"errors"
 	"os"
 	"syscall"
 )
@@ -15,6 +16,9 @@ func Missing(names []string) []string {
 	}
 	return names
 }
+
+// HeldBy says that capabilities are Linux's.
+func HeldBy(int) ([]string, error) { return nil, errors.ErrUnsupported }
 
 // confine does nothing: a child has what its user has.
 func confine([]string, *syscall.SysProcAttr) error { return nil }
