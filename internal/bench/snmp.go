@@ -17,7 +17,7 @@ import (
 	"github.com/amoskys/amoskys/internal/snmp"
 	"github.com/amoskys/amoskys/internal/snmp/identify"
 	"github.com/amoskys/amoskys/internal/snmp/module"
-	"github.com/amoskys/amoskys/internal/snmp/snmptest"
+	"github.com/amoskys/amoskys/internal/snmp/play"
 )
 
 // SNMPOptions say which devices are polled, and how.
@@ -88,17 +88,17 @@ func ServeSNMP(ctx context.Context, o SNMPOptions, address string, ready func(ne
 	if err != nil {
 		return fmt.Errorf("serve devices: %w", err)
 	}
-	record := snmptest.Switch("switch", o.Ports, 1_000_000)
-	devices := make([]*snmptest.Device, o.Devices)
+	record := play.Switch("switch", o.Ports, 1_000_000)
+	devices := make([]*play.Device, o.Devices)
 	for i := range devices {
 		if !at.Addr().IsUnspecified() {
-			devices[i] = snmptest.NewDevice(community(i), record)
+			devices[i] = play.NewDevice(community(i), record)
 			continue
 		}
-		devices[i] = snmptest.NewDevice("device", record.Twin(fmt.Sprintf("switch-%d", i), uint16(i)))
+		devices[i] = play.NewDevice("device", record.Twin(fmt.Sprintf("switch-%d", i), uint16(i)))
 		devices[i].Addr = netip.AddrFrom4([4]byte{127, byte(1 + i>>16), byte(i >> 8), byte(i)})
 	}
-	r, err := snmptest.New(devices...)
+	r, err := play.New(devices...)
 	if err != nil {
 		return fmt.Errorf("serve devices: %w", err)
 	}
@@ -213,7 +213,7 @@ func (p *poller) device(ctx context.Context, device int) error {
 	}
 	defer c.Close()
 	if p.only {
-		err = c.WalkColumns(ctx, snmptest.Ports(), func(snmp.Variable) error { return nil })
+		err = c.WalkColumns(ctx, play.Ports(), func(snmp.Variable) error { return nil })
 	} else {
 		identity := p.identity
 		_, err = p.prober.Read(ctx, c, &identity, p.modules, module.Options{NoSlow: true})

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/amoskys/amoskys/internal/snmp"
+	"github.com/amoskys/amoskys/internal/snmp/play"
 	"github.com/amoskys/amoskys/internal/snmp/snmptest"
 )
 
@@ -41,9 +42,9 @@ const small = `1.3.6.1.2.1.1.1.0|4|a small switch
 `
 
 // start plays the recording as a device and opens a client for it.
-func start(t *testing.T, recording string, edit func(*snmp.Target)) (*snmptest.Device, *snmp.Client) {
+func start(t *testing.T, recording string, edit func(*snmp.Target)) (*play.Device, *snmp.Client) {
 	t.Helper()
-	d := snmptest.NewDevice("public", snmptest.Load(t, recording))
+	d := play.NewDevice("public", snmptest.Load(t, recording))
 	_, at := snmptest.Start(t, d)
 	return d, open(t, at, edit)
 }
@@ -139,7 +140,7 @@ func TestGet(t *testing.T) {
 func TestGetAsksWeakDevicesForLess(t *testing.T) {
 	t.Parallel()
 	d, c := start(t, small, nil)
-	d.Break(snmptest.Faults{NamesAbove: 2})
+	d.Break(play.Faults{NamesAbove: 2})
 	var oids []string
 	for range 9 {
 		oids = append(oids, system+".5.0")
@@ -156,13 +157,13 @@ func TestGetAsksWeakDevicesForLess(t *testing.T) {
 func TestWalkAsksWeakDevicesForLess(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		faults snmptest.Faults
+		faults play.Faults
 		want   int
 	}{
-		"too big above 5":     {snmptest.Faults{TooBigAbove: 5}, 3},
-		"no answer above 12":  {snmptest.Faults{SilentAbove: 12}, 12},
-		"no GETBULK":          {snmptest.Faults{SilentAbove: -1}, 1},
-		"GETBULK is an error": {snmptest.Faults{TooBigAbove: -1}, 1},
+		"too big above 5":     {play.Faults{TooBigAbove: 5}, 3},
+		"no answer above 12":  {play.Faults{SilentAbove: 12}, 12},
+		"no GETBULK":          {play.Faults{SilentAbove: -1}, 1},
+		"GETBULK is an error": {play.Faults{TooBigAbove: -1}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -197,7 +198,7 @@ func interfaces(n int) string {
 func TestTableThatTimesOutCostsOnlyItself(t *testing.T) {
 	t.Parallel()
 	d, c := start(t, small+interfaces(20), func(target *snmp.Target) { target.Timeout, target.MaxRepetitions = 250*time.Millisecond, 4 })
-	d.Break(snmptest.Faults{SilentBelow: "1.3.6.1.2.1.2.2.1.10"})
+	d.Break(play.Faults{SilentBelow: "1.3.6.1.2.1.2.2.1.10"})
 	lines, err := walked(t.Context(), c, "1.3.6.1.2.1.2")
 	var walk *snmp.WalkError
 	if !errors.As(err, &walk) || !errors.Is(err, snmp.ErrTimeout) {
@@ -220,15 +221,15 @@ func TestTableThatTimesOutCostsOnlyItself(t *testing.T) {
 func TestWalksEnd(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		faults snmptest.Faults
+		faults play.Faults
 		limits snmp.Limits
 		cause  error
 		least  int
 	}{
-		"circle":        {snmptest.Faults{LoopBelow: "1.3.6.1.2.1.2.2.1.2"}, snmp.Limits{}, snmp.ErrLoop, 1},
-		"too many rows": {snmptest.Faults{EndlessBelow: "1.3.6.1.2.1.2.2.1.2"}, snmp.Limits{Rows: 1000}, snmp.ErrEndless, 1000},
-		"too much text": {snmptest.Faults{EndlessBelow: "1.3.6.1.2.1.2.2.1.2"}, snmp.Limits{Bytes: 3000}, snmp.ErrEndless, 50},
-		"too long":      {snmptest.Faults{EndlessBelow: "1.3.6.1.2.1.2.2.1.2", Delay: 20 * time.Millisecond}, snmp.Limits{Time: 300 * time.Millisecond}, snmp.ErrEndless, 1},
+		"circle":        {play.Faults{LoopBelow: "1.3.6.1.2.1.2.2.1.2"}, snmp.Limits{}, snmp.ErrLoop, 1},
+		"too many rows": {play.Faults{EndlessBelow: "1.3.6.1.2.1.2.2.1.2"}, snmp.Limits{Rows: 1000}, snmp.ErrEndless, 1000},
+		"too much text": {play.Faults{EndlessBelow: "1.3.6.1.2.1.2.2.1.2"}, snmp.Limits{Bytes: 3000}, snmp.ErrEndless, 50},
+		"too long":      {play.Faults{EndlessBelow: "1.3.6.1.2.1.2.2.1.2", Delay: 20 * time.Millisecond}, snmp.Limits{Time: 300 * time.Millisecond}, snmp.ErrEndless, 1},
 	} {
 		for _, rows := range []int{1, 10} {
 			t.Run(fmt.Sprintf("%s/%d", name, rows), func(t *testing.T) {
@@ -247,14 +248,14 @@ func TestWalksEnd(t *testing.T) {
 func TestWhatIsNoAnswerIsToldApart(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		faults snmptest.Faults
+		faults play.Faults
 		cause  error
 	}{
-		"silence":          {snmptest.Faults{DropFirst: 100}, snmp.ErrTimeout},
-		"other address":    {snmptest.Faults{OtherAddress: true}, snmp.ErrOtherAddress},
-		"garbage":          {snmptest.Faults{Garbage: 1, OnlyGarbage: true}, snmp.ErrMalformed},
-		"flood":            {snmptest.Faults{Garbage: 1200, OnlyGarbage: true}, snmp.ErrMalformed},
-		"wrong request id": {snmptest.Faults{WrongID: true}, snmp.ErrTimeout},
+		"silence":          {play.Faults{DropFirst: 100}, snmp.ErrTimeout},
+		"other address":    {play.Faults{OtherAddress: true}, snmp.ErrOtherAddress},
+		"garbage":          {play.Faults{Garbage: 1, OnlyGarbage: true}, snmp.ErrMalformed},
+		"flood":            {play.Faults{Garbage: 1200, OnlyGarbage: true}, snmp.ErrMalformed},
+		"wrong request id": {play.Faults{WrongID: true}, snmp.ErrTimeout},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -271,7 +272,7 @@ func TestWhatIsNoAnswerIsToldApart(t *testing.T) {
 func TestAnswerIsFoundAmongOtherThings(t *testing.T) {
 	t.Parallel()
 	d, c := start(t, small, func(target *snmp.Target) { target.Timeout, target.Retries = 5*time.Second, 1 })
-	d.Break(snmptest.Faults{Garbage: 3, Duplicates: 2})
+	d.Break(play.Faults{Garbage: 3, Duplicates: 2})
 	for range 4 {
 		got, err := c.Get(t.Context(), system+".5.0")
 		if err != nil || got[0].Text() != "sw-1" {
@@ -286,7 +287,7 @@ func TestAnswerIsFoundAmongOtherThings(t *testing.T) {
 func TestRetriesAndLateAnswers(t *testing.T) {
 	t.Parallel()
 	d, c := start(t, small, func(target *snmp.Target) { target.Timeout, target.Retries = 200*time.Millisecond, 3 })
-	d.Break(snmptest.Faults{DropFirst: 1, Delay: 300 * time.Millisecond})
+	d.Break(play.Faults{DropFirst: 1, Delay: 300 * time.Millisecond})
 	got, err := c.Get(t.Context(), system+".5.0")
 	if err != nil || got[0].Text() != "sw-1" {
 		t.Errorf("got %v, %v", got, err)
@@ -295,7 +296,7 @@ func TestRetriesAndLateAnswers(t *testing.T) {
 
 func TestClosedPortIsToldAtOnce(t *testing.T) {
 	t.Parallel()
-	r, err := snmptest.New()
+	r, err := play.New()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -314,7 +315,7 @@ func TestClosedPortIsToldAtOnce(t *testing.T) {
 func TestContextEndsARequest(t *testing.T) {
 	t.Parallel()
 	d, c := start(t, small, func(target *snmp.Target) { target.Timeout = time.Minute })
-	d.Break(snmptest.Faults{DropFirst: 100})
+	d.Break(play.Faults{DropFirst: 100})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		for d.Asked() == 0 {

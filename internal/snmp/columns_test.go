@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/amoskys/amoskys/internal/snmp"
+	"github.com/amoskys/amoskys/internal/snmp/play"
 	"github.com/amoskys/amoskys/internal/snmp/snmptest"
 )
 
@@ -40,7 +41,7 @@ func TestWalkColumns(t *testing.T) {
 		want = append(want, lines...)
 	}
 	for name, test := range map[string]struct {
-		faults  snmptest.Faults
+		faults  play.Faults
 		maxSize int
 		version snmp.Version
 		learnt  int
@@ -48,14 +49,14 @@ func TestWalkColumns(t *testing.T) {
 		"healthy":       {},
 		"small answers": {maxSize: 500},
 		"tiny answers":  {maxSize: 200, learnt: 1},
-		"weak":          {faults: snmptest.Faults{TooBigAbove: 3}, learnt: 6},
-		"no GETBULK":    {faults: snmptest.Faults{TooBigAbove: -1}, learnt: 12},
+		"weak":          {faults: play.Faults{TooBigAbove: 3}, learnt: 6},
+		"no GETBULK":    {faults: play.Faults{TooBigAbove: -1}, learnt: 12},
 		"version 1":     {version: snmp.V1},
-		"drops answers": {faults: snmptest.Faults{DropEvery: 7}},
+		"drops answers": {faults: play.Faults{DropEvery: 7}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := snmptest.NewDevice("public", record)
+			d := play.NewDevice("public", record)
 			d.MaxSize = test.maxSize
 			d.Break(test.faults)
 			_, at := snmptest.Start(t, d)
@@ -87,11 +88,11 @@ func TestWalkColumns(t *testing.T) {
 func TestColumnThatFailsCostsOnlyItself(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		faults snmptest.Faults
+		faults play.Faults
 		cause  error
 	}{
-		"silence": {snmptest.Faults{SilentBelow: "1.3.6.1.2.1.2.2.1.2"}, snmp.ErrTimeout},
-		"circle":  {snmptest.Faults{LoopBelow: "1.3.6.1.2.1.2.2.1.2"}, snmp.ErrLoop},
+		"silence": {play.Faults{SilentBelow: "1.3.6.1.2.1.2.2.1.2"}, snmp.ErrTimeout},
+		"circle":  {play.Faults{LoopBelow: "1.3.6.1.2.1.2.2.1.2"}, snmp.ErrLoop},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -118,7 +119,7 @@ func TestColumnThatFailsCostsOnlyItself(t *testing.T) {
 func TestDeviceThatIsGoneIsNotAskedForEachColumn(t *testing.T) {
 	t.Parallel()
 	d, c := start(t, interfaces(3), func(target *snmp.Target) { target.Timeout = 20 * time.Millisecond })
-	d.Break(snmptest.Faults{DropFirst: 1000})
+	d.Break(play.Faults{DropFirst: 1000})
 	var roots []string
 	for i := range 12 {
 		roots = append(roots, fmt.Sprintf("1.3.6.1.2.1.2.2.1.%d", i+1))

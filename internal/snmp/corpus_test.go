@@ -10,6 +10,7 @@ import (
 
 	"github.com/amoskys/amoskys/internal/snmp"
 	"github.com/amoskys/amoskys/internal/snmp/identify"
+	"github.com/amoskys/amoskys/internal/snmp/play"
 	"github.com/amoskys/amoskys/internal/snmp/snmptest"
 )
 
@@ -17,7 +18,7 @@ import (
 // its recording, by any version.
 func TestProbeOverTheNetwork(t *testing.T) {
 	t.Parallel()
-	record, prober := snmptest.Switch("sw-1", 48, 1000), newProber(t)
+	record, prober := play.Switch("sw-1", 48, 1000), newProber(t)
 	for _, c := range []snmp.Credential{{Version: snmp.V1, Community: "public"}, {Community: "public"}, user(snmp.SHA256, snmp.AES)} {
 		t.Run(c.String(), func(t *testing.T) {
 			t.Parallel()
@@ -45,7 +46,7 @@ func TestCorpusOverTheNetwork(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer in.Close()
-			record, err := snmptest.Parse(in)
+			record, err := play.Parse(in)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -63,9 +64,9 @@ func newProber(t *testing.T) *identify.Prober {
 	return prober
 }
 
-func compareProbes(t *testing.T, prober *identify.Prober, record *snmptest.Record, credential snmp.Credential) {
+func compareProbes(t *testing.T, prober *identify.Prober, record *play.Record, credential snmp.Credential) {
 	t.Helper()
-	d := snmptest.NewDevice("public", record)
+	d := play.NewDevice("public", record)
 	if credential.Version == snmp.V3 {
 		d.Users = []snmp.Credential{credential}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/amoskys/amoskys/internal/snmp"
+	"github.com/amoskys/amoskys/internal/snmp/play"
 	"github.com/amoskys/amoskys/internal/snmp/snmptest"
 )
 
@@ -27,9 +28,9 @@ func user(auth snmp.Auth, privacy snmp.Privacy) snmp.Credential {
 	return c
 }
 
-func secured(t *testing.T, at, with snmp.Credential, edit func(*snmp.Target)) (*snmptest.Device, *snmp.Client) {
+func secured(t *testing.T, at, with snmp.Credential, edit func(*snmp.Target)) (*play.Device, *snmp.Client) {
 	t.Helper()
-	d := snmptest.NewDevice("", snmptest.Load(t, small))
+	d := play.NewDevice("", snmptest.Load(t, small))
 	d.Users = []snmp.Credential{at}
 	_, addr := snmptest.Start(t, d)
 	return d, open(t, addr, func(target *snmp.Target) {

@@ -1,9 +1,13 @@
+// Package snmptest has devices answer for the time of a test. What they are made of is in
+// package play.
 package snmptest
 
 import (
 	"context"
 	"net"
 	"net/netip"
+
+	"github.com/amoskys/amoskys/internal/snmp/play"
 )
 
 // Test is what Start and Load need of a test; testing.TB has it.
@@ -17,14 +21,14 @@ type Test interface {
 
 // Start has devices answer on a free port of loopback until the test ends. Devices
 // with an address of their own answer there, the others at 127.0.0.1.
-func Start(t Test, devices ...*Device) (*Responder, netip.AddrPort) {
+func Start(t Test, devices ...*play.Device) (*play.Responder, netip.AddrPort) {
 	t.Helper()
-	r, err := New(devices...)
+	r, err := play.New(devices...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	address := "127.0.0.1:0"
-	if r.addressed {
+	if r.Addressed() {
 		address = "0.0.0.0:0"
 	}
 	conn, err := r.Listen(t.Context(), address)
@@ -51,9 +55,9 @@ func Start(t Test, devices ...*Device) (*Responder, netip.AddrPort) {
 }
 
 // Load reads a recording of a test, in which there must be no fault.
-func Load(t Test, text string) *Record {
+func Load(t Test, text string) *play.Record {
 	t.Helper()
-	r, err := Text(text)
+	r, err := play.Text(text)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package snmptest
+package play
 
 import (
 	"errors"

@@ -1,4 +1,4 @@
-package snmptest
+package play
 
 import (
 	"bytes"
@@ -72,7 +72,7 @@ func FuzzParse(f *testing.F) {
 
 // FuzzRequest has any datagram come as a question.
 func FuzzRequest(f *testing.F) {
-	d := NewDevice("public", Load(f, "1.3.6.1.2.1.1.5.0|4|sw-1\n1.3.6.1.2.1.2.2.1.10.1|65|7\n"))
+	d := NewDevice("public", load(f, "1.3.6.1.2.1.1.5.0|4|sw-1\n1.3.6.1.2.1.2.2.1.10.1|65|7\n"))
 	d.Users = []snmp.Credential{{User: "monitor"}, {User: "auth", Auth: snmp.MD5, AuthPassword: "authent1cation"}}
 	d.Break(Faults{EndlessBelow: "1.3.6.1.2.1.9"})
 	r, err := New(d)
@@ -110,4 +110,14 @@ func hexEscapes(text string) string {
 		b.WriteString("\\x" + digits[i:i+2])
 	}
 	return b.String()
+}
+
+// load reads a recording in which there is no fault.
+func load(t testing.TB, text string) *Record {
+	t.Helper()
+	r, err := Text(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }

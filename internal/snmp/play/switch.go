@@ -1,4 +1,4 @@
-package snmptest
+package play
 
 import (
 	"fmt"

@@ -1,4 +1,5 @@
-// Package snmptest answers SNMP in place of devices, for tests and measurements.
+// Package play answers SNMP in place of devices: for `amoskys bench snmp`, and for tests by
+// package snmptest.
 //
 // A Responder serves recordings in the format of snmpsim (Parse) as one or thousands
 // of devices on one UDP socket, told apart by community, by the loopback address that
@@ -8,7 +9,7 @@
 //
 // Everything is encoded before the first question, so that an answer costs a search
 // and some copying: hundreds of thousands of variables a second on one core.
-package snmptest
+package play
 
 import (
 	"context"
@@ -121,6 +122,9 @@ func New(devices ...*Device) (*Responder, error) {
 	}
 	return r, nil
 }
+
+// Addressed reports whether devices differ by the address at which they answer.
+func (r *Responder) Addressed() bool { return r.addressed }
 
 func (r *Responder) place(d *Device) error {
 	if d.record.Load() == nil {
