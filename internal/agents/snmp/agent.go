@@ -54,7 +54,12 @@ func New(cfg Config, o agent.Options) (*Agent, error) {
 	var err error
 	a.credentials, err = cfg.SNMP.credentials(o.Home)
 	o.Condition(conditionCredentials, err) // those that can be read are used
-	if a.surveyor, err = newSurveyor(cfg.folders(o.Home)); err != nil {
+	names, err := cfg.readNames(o.Home, o.Logger)
+	if err != nil {
+		return nil, err
+	}
+	modules, facts := cfg.folders(o.Home)
+	if a.surveyor, err = newSurveyor(modules, facts, names); err != nil {
 		return nil, fmt.Errorf("snmp.modules: %w", err)
 	}
 	a.book = newBook(cfg.Polling.MaxDevices)

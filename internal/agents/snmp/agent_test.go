@@ -7,12 +7,15 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/gosnmp/gosnmp"
 
 	"github.com/amoskys/amoskys/internal/agent/agenttest"
 	"github.com/amoskys/amoskys/internal/config"
 	"github.com/amoskys/amoskys/internal/event"
 	"github.com/amoskys/amoskys/internal/snmp"
+	"github.com/amoskys/amoskys/internal/snmp/play"
 	"github.com/amoskys/amoskys/internal/snmp/snmptest"
+	"github.com/amoskys/amoskys/internal/snmp/trap"
 )
 
 // edgeSwitch is a recording of a switch: three ports, one of which is the uplink, and who
@@ -77,8 +80,8 @@ func starting(at netip.AddrPort) string {
 }
 
 func TestConformance(t *testing.T) {
-	_, at := snmptest.Start(t, snmptest.NewDevice("opensesame", snmptest.Load(t, edgeSwitch)))
-	reader := testReader()
+	_, at := snmptest.Start(t, play.NewDevice("opensesame", snmptest.Load(t, edgeSwitch)))
+	reader := trap.NewReader([]snmp.Credential{monitor()}, "test", time.Now)
 	agenttest.Suite{
 		Definition: Definition(), Config: starting(at),
 		Types: []string{event.TypeSNMPReading, event.TypeDeviceDiscovered, event.TypeDeviceMoved},
@@ -87,7 +90,7 @@ func TestConformance(t *testing.T) {
 			"amoskys_snmp_devices", "amoskys_snmp_polls_total", "amoskys_snmp_traps_total",
 		},
 		Decoders: []agenttest.Decoder{
-			{Name: "trap", Seeds: trapSeeds(t), Decode: func(b []byte) { _, _, _ = reader.decode(b) }},
+			{Name: "trap", Seeds: []string{string(linkDown(t, gosnmp.SNMPv2Trap)), string(linkDown(t, gosnmp.InformRequest))}, Decode: func(b []byte) { _, _, _ = reader.Decode(b) }},
 			{Name: devicesFile, Seeds: []string{`{"version":1,"devices":[{"addr":"192.0.2.1:161"}]}`}, Decode: func(b []byte) { _, _ = parseMemory(b) }},
 		},
 	}.Run(t)

@@ -40,6 +40,7 @@ type SNMP struct {
 	Credentials   []V3Credentials `yaml:"credentials"` // more of SNMPv3
 	Modules       string          `yaml:"modules"`     // folder of walk modules
 	Facts         string          `yaml:"facts"`       // folder of facts about devices
+	MIBs          string          `yaml:"mibs"`        // folder of MIB files
 }
 
 // V3Credentials are those of one user of SNMPv3 (RFC 3414). Without a name there are none.
@@ -59,6 +60,7 @@ type Polling struct {
 	BatchSize        int     `yaml:"batch_size"` // devices at once
 	MaxRepetitions   int     `yaml:"max_repetitions"`
 	InventorySeconds float64 `yaml:"inventory_seconds"` // between two full readings
+	SensorsSeconds   float64 `yaml:"sensors_seconds"`   // between two readings of sensors, disks and peers
 	MaxDevices       int     `yaml:"max_devices"`
 	MaxInterfaces    int     `yaml:"max_interfaces"` // of one device
 	// EventIntervalSeconds is how often a reading of a device is kept as an event; 0 keeps all.
@@ -109,7 +111,7 @@ func DefaultConfig() Config {
 			Port: 161, V3Credentials: V3Credentials{AuthProtocol: "SHA", PrivacyProtocol: "AES"}, Credentials: []V3Credentials{},
 		},
 		Polling: Polling{
-			TimeoutSeconds: 5, Retries: 2, BatchSize: 10, MaxRepetitions: 25, InventorySeconds: 3600,
+			TimeoutSeconds: 5, Retries: 2, BatchSize: 10, MaxRepetitions: 25, InventorySeconds: 3600, SensorsSeconds: 300,
 			MaxDevices: 2000, MaxInterfaces: 4096, EventIntervalSeconds: 300,
 		},
 		Discovery: Discovery{IntervalSeconds: 3600, RatePerSecond: 50, TimeoutSeconds: 2, Retries: 1, MaxAddresses: 65536},
@@ -149,6 +151,7 @@ func (p *Polling) validate(v *config.Check) {
 	v.Range("batch_size", p.BatchSize, 1, 1000)
 	v.Range("max_repetitions", p.MaxRepetitions, 1, 1000)
 	v.RangeFloat("inventory_seconds", p.InventorySeconds, 1, 7*86400)
+	v.RangeFloat("sensors_seconds", p.SensorsSeconds, 1, 7*86400)
 	v.Range("max_devices", p.MaxDevices, 1, 100_000)
 	v.RangeFloat("event_interval_seconds", p.EventIntervalSeconds, 0, 86400)
 	v.Range("max_interfaces", p.MaxInterfaces, 1, 65536)

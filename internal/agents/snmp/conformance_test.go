@@ -10,7 +10,8 @@ import (
 
 	"github.com/amoskys/amoskys/internal/agent/agenttest"
 	"github.com/amoskys/amoskys/internal/event"
-	"github.com/amoskys/amoskys/internal/snmp/snmptest"
+	"github.com/amoskys/amoskys/internal/snmp/place"
+	"github.com/amoskys/amoskys/internal/snmp/play"
 )
 
 // TestConformanceOfDevices polls every recording of the corpus twice, as a device: each
@@ -32,7 +33,7 @@ func TestConformanceOfDevices(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		record, err := snmptest.Parse(f)
+		record, err := play.Parse(f)
 		_ = f.Close()
 		if err != nil {
 			t.Fatal(err)
@@ -45,9 +46,8 @@ func TestConformanceOfDevices(t *testing.T) {
 				t.Errorf("%s: %v", filepath.Base(file), err)
 				break
 			}
-			w := readWhereabouts(t.Context(), record, r.reading.GetSysObjectId(), nil)
-			r.where = &w
-			placed += len(w.forwards)
+			r.where = place.Read(t.Context(), record, nil)
+			placed += len(r.where.Forwards)
 			events := l.settle(d, r, now, now)
 			for _, ev := range events {
 				largest = max(largest, proto.Size(ev))

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 	"unique"
 
 	"github.com/amoskys/amoskys/internal/snmp"
+	"github.com/amoskys/amoskys/internal/snmp/identify"
 	"github.com/amoskys/amoskys/internal/snmp/place"
 )
 
@@ -116,7 +118,7 @@ func nameColumns() []column {
 			}
 		})},
 		{ifTable + "6", func(p *port, v snmp.Variable) {
-			if mac, ok := macOf(v.Bytes()); ok {
+			if mac, ok := place.ParseMAC(v.Bytes()); ok {
 				p.mac = mac
 			}
 		}},
@@ -137,6 +139,14 @@ func text(v snmp.Variable, most int) string {
 		most--
 	}
 	return s[:most]
+}
+
+// printable keeps what a terminal shows as it is.
+func printable(r rune) rune {
+	if r < ' ' || r == 0x7f || r == utf8.RuneError {
+		return ' '
+	}
+	return r
 }
 
 // walker reads columns into ports.
@@ -341,6 +351,32 @@ func (p *port) macText() string {
 	return p.mac.String()
 }
 
+// exists says whether a row is an interface of the device, as whole readings have it. Where no
+// row has a name, named is false, and none is left out for that.
+func (p *port) exists(named bool) bool {
+	name := p.name.Value()
+	if !named {
+		name = "unnamed"
+	}
+	return identify.Exists(name, kindName(p.kind), statusName(p.oper))
+}
+
+// haveNames says whether any of a device's ports has a name.
+func haveNames(ports []port) bool {
+	return slices.ContainsFunc(ports, func(p port) bool { return p.name.Value() != "" })
+}
+
+// existing counts the ports that are interfaces.
+func existing(ports []port) int {
+	n, named := 0, haveNames(ports)
+	for i := range ports {
+		if ports[i].exists(named) {
+			n++
+		}
+	}
+	return n
+}
+
 // statusName is an ifOperStatus or ifAdminStatus as RFC 2863 names it.
 func statusName(n uint8) string {
 	names := [...]string{"", "up", "down", "testing", "unknown", "dormant", "notPresent", "lowerLayerDown"}
@@ -354,7 +390,7 @@ func statusName(n uint8) string {
 func kindName(n uint16) string {
 	name := map[uint16]string{
 		1: "other", 6: "ethernetCsmacd", 23: "ppp", 24: "softwareLoopback", 37: "atm", 39: "sonet", 53: "propVirtual", 71: "ieee80211",
-		117: "gigabitEthernet", 131: "tunnel", 135: "l2vlan", 136: "l3ipvlan", 142: "ipForward", 150: "mplsTunnel", 161: "ieee8023adLag",
+		100: "voiceEM", 101: "voiceFXO", 102: "voiceFXS", 103: "voiceEncap", 117: "gigabitEthernet", 131: "tunnel", 135: "l2vlan", 136: "l3ipvlan", 142: "ipForward", 150: "mplsTunnel", 161: "ieee8023adLag",
 		166: "mpls", 209: "bridge", 244: "wwanPP2",
 	}[n]
 	if name == "" && n != 0 {

@@ -103,3 +103,12 @@ func (a *Agent) credential(name string) (credential, bool) {
 func (c *credential) isPublic() bool {
 	return c.Version != snmp.V3 && (c.Community == "public" || c.Community == "private")
 }
+
+// opening are credentials without their names.
+func opening(list []credential) []snmp.Credential {
+	out := make([]snmp.Credential, len(list))
+	for i := range list {
+		out[i] = list[i].Credential
+	}
+	return out
+}

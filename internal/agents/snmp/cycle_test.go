@@ -9,6 +9,7 @@ import (
 	"time"
 
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+	"github.com/amoskys/amoskys/internal/snmp/play"
 	"github.com/amoskys/amoskys/internal/snmp/snmptest"
 )
 
@@ -52,11 +53,11 @@ func (sinkPublisher) Publish(ctx context.Context, _ ...*pb.Event) error { return
 // process.
 func BenchmarkCycle(b *testing.B) {
 	const devices = 200
-	list := make([]*snmptest.Device, devices)
+	list := make([]*play.Device, devices)
 	var targets []string
 	for i := range list {
 		addr := netip.AddrFrom4([4]byte{127, 1, byte(i >> 8), byte(i)})
-		list[i] = snmptest.NewDevice("opensesame", snmptest.Load(b, switchOf(i, 48)))
+		list[i] = play.NewDevice("opensesame", snmptest.Load(b, switchOf(i, 48)))
 		list[i].Addr = addr
 	}
 	_, at := snmptest.Start(b, list...)

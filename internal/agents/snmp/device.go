@@ -35,9 +35,11 @@ type device struct {
 	placed    time.Time  // when its forwarding table was read
 	bridges   bool       // it had one, or addresses
 	asked     time.Time  // when other credentials were tried
+	sensed    time.Time  // when sensors and the like were read
 	readAt    time.Time  // of ports
 	took      time.Duration
 	ports     []port
+	watts     watts           // that ports give
 	reading   *pb.SnmpReading // the newest, without interfaces
 	plan      *plan           // what is read at each poll beside interfaces; nil before the first inventory
 	told      *pb.DeviceInventory
@@ -60,6 +62,7 @@ type kept struct {
 	Exposed    time.Time    `json:"exposed,omitzero"`     // when its community was a finding last
 	ExposedAs  string       `json:"exposed_as,omitempty"` // uid of that finding, which a device keeps that gets another uid
 	AliasOf    string       `json:"alias_of,omitempty"`
+	Gone       bool         `json:"gone,omitempty"` // which was told
 }
 
 // mannersLife is after how long what was learnt of a device is learnt anew: it may only

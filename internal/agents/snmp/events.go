@@ -15,6 +15,8 @@ import (
 	"github.com/amoskys/amoskys/internal/entity"
 	"github.com/amoskys/amoskys/internal/event"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+	"github.com/amoskys/amoskys/internal/snmp"
+	"github.com/amoskys/amoskys/internal/snmp/trap"
 )
 
 // Bounds of one event.
@@ -38,7 +40,7 @@ func joinedBy(between string, words ...string) string {
 // readingEvent is a poll that worked. d is locked.
 func readingEvent(d *device, r *result) *pb.Event {
 	rd := r.reading
-	rd.Interfaces, rd.Incomplete = interfaces(r.ports, rd.GetIncomplete())
+	rd.Interfaces, rd.Incomplete = interfaces(r.ports, d.watts, rd.GetIncomplete())
 	if r.leftOut > 0 {
 		rd.Incomplete = append(rd.Incomplete, fmt.Sprintf("interfaces: %d more than polling.max_interfaces are not followed", r.leftOut))
 	}
@@ -58,12 +60,16 @@ func copyReading(r *pb.SnmpReading) *pb.SnmpReading {
 }
 
 // interfaces are the ports of a reading: all, or the busiest of those that are up.
-func interfaces(ports []port, incomplete []string) ([]*pb.SnmpInterface, []string) {
-	order := make([]int, len(ports))
-	for i := range order {
-		order[i] = i
+func interfaces(ports []port, power watts, incomplete []string) ([]*pb.SnmpInterface, []string) {
+	order := make([]int, 0, len(ports))
+	named := haveNames(ports)
+	for i := range ports {
+		if ports[i].exists(named) {
+			order = append(order, i)
+		}
 	}
-	if len(ports) > maxEventPorts {
+	all := len(order)
+	if all > maxEventPorts {
 		slices.SortStableFunc(order, func(x, y int) int {
 			a, b := &ports[x], &ports[y]
 			return cmp.Or(
@@ -73,11 +79,13 @@ func interfaces(ports []port, incomplete []string) ([]*pb.SnmpInterface, []strin
 		})
 		order = order[:maxEventPorts]
 		slices.Sort(order)
-		incomplete = append(incomplete, fmt.Sprintf("interfaces: the %d of %d that are up and busiest are told", maxEventPorts, len(ports)))
+		incomplete = append(incomplete, fmt.Sprintf("interfaces: the %d of %d that are up and busiest are told", maxEventPorts, all))
 	}
 	out := make([]*pb.SnmpInterface, 0, len(order))
 	for _, i := range order {
-		out = append(out, ports[i].message())
+		it := ports[i].message()
+		it.PoeWatts = float64(power[ports[i].index])
+		out = append(out, it)
 	}
 	return out, incomplete
 }
@@ -142,6 +150,7 @@ func span(d time.Duration) string {
 func linkEvents(d *device, before, now []port, r *result) []*pb.Event {
 	var out []*pb.Event
 	more := 0
+	named := haveNames(now)
 	for i := range now {
 		p := &now[i]
 		at, ok := slices.BinarySearchFunc(before, p.index, func(b port, n uint32) int { return cmp.Compare(b.index, n) })
@@ -151,6 +160,9 @@ func linkEvents(d *device, before, now []port, r *result) []*pb.Event {
 		up, was := p.oper == 1, before[at].oper == 1
 		if up == was {
 			continue // from one way of not working to another
+		}
+		if !p.exists(named) && !before[at].exists(named) {
+			continue
 		}
 		if len(out) == maxLinkEvents {
 			more++
@@ -185,18 +197,18 @@ func linkEvent(d *device, p *port, up bool, r *result) *pb.Event {
 }
 
 // tellTraps publishes traps, and has their senders polled soon where it matters.
-func (a *Agent) tellTraps(ctx context.Context, traps []trap) {
+func (a *Agent) tellTraps(ctx context.Context, traps []received) {
 	events := make([]*pb.Event, 0, len(traps))
 	for i := range traps {
 		t := &traps[i]
-		if t.name == "" {
-			t.name = a.surveyor.trap(t.oid)
+		if t.Name == "" {
+			t.Name = a.surveyor.trap(t.OID)
 		}
 		d := a.book.heard(t.whom())
-		events = append(events, trapEvent(t, d))
-		a.metrics.trapped(t.name)
-		switch t.name {
-		case trapLinkDown, trapLinkUp, trapColdStart, trapWarmStart:
+		events = append(events, trapEvent(t, d, a.surveyor.named))
+		a.metrics.trapped(t.Name)
+		switch t.Name {
+		case trap.LinkDown, trap.LinkUp, trap.ColdStart, trap.WarmStart:
 			if d != nil && t.whom() == t.from { // anybody can write the address of another
 				a.soon(d, t.at)
 			}
@@ -212,30 +224,35 @@ const (
 	oidIfName  = "1.3.6.1.2.1.31.1.1.1.1"
 )
 
-// trapEvent is one trap; d is the device that sent it, nil where it is not known.
-func trapEvent(t *trap, d *device) *pb.Event {
+// trapEvent is one trap; d is the device that sent it, nil where it is not known. name writes
+// OIDs by name.
+func trapEvent(t *received, d *device, name func(oid string) string) *pb.Event {
 	about := &pb.Device{Ip: []string{t.whom().String()}, Uid: entity.DeviceUID(entity.DeviceFacts{IP: t.whom().String()})}
 	who := t.whom().String()
-	name := ""
+	port := ""
 	if d != nil {
 		d.mu.Lock()
-		about, who, name = d.about(), d.word(), d.portName(t)
+		about, who, port = d.about(), d.word(), d.portName(t)
 		d.mu.Unlock()
 	}
-	r := &pb.SnmpReading{Target: t.from.String(), SysName: about.GetName(), TrapOid: t.oid, TrapName: t.name}
-	if len(t.engine) > 0 {
-		r.EngineId = hex.EncodeToString(t.engine)
+	r := &pb.SnmpReading{Target: t.from.String(), SysName: about.GetName(), TrapOid: t.OID, TrapName: t.Name}
+	if len(t.Engine) > 0 {
+		r.EngineId = hex.EncodeToString(t.Engine)
 	}
-	if t.uptime > 0 {
-		r.Uptime = durationpb.New(t.uptime)
+	if t.Uptime > 0 {
+		r.Uptime = durationpb.New(t.Uptime)
 	}
-	for _, v := range t.values {
-		r.TrapValues = append(r.TrapValues, v.oid+"="+v.text)
+	for _, v := range t.Values {
+		text := v.Text
+		if v.Type == snmp.ObjectID {
+			text = name(text)
+		}
+		r.TrapValues = append(r.TrapValues, name(v.OID)+"="+text)
 	}
-	if t.leftOut > 0 {
-		r.Incomplete = append(r.Incomplete, fmt.Sprintf("values: %d more than %d are not told", t.leftOut, maxTrapValues))
+	if t.LeftOut > 0 {
+		r.Incomplete = append(r.Incomplete, fmt.Sprintf("values: %d more than %d are not told", t.LeftOut, trap.MaxValues))
 	}
-	message, severity := t.describe(who, name)
+	message, severity := t.describe(who, port)
 	return &pb.Event{
 		Type: event.TypeSNMPTrap, Time: timestamppb.New(t.at), Severity: severity, About: about, Message: message,
 		Body: &pb.Event_Snmp{Snmp: r},
@@ -243,8 +260,8 @@ func trapEvent(t *trap, d *device) *pb.Event {
 }
 
 // portName is the interface that a trap speaks of, as the trap or the last poll names it.
-func (d *device) portName(t *trap) string {
-	index := t.value(oidIfIndex)
+func (d *device) portName(t *received) string {
+	index := t.Value(oidIfIndex)
 	for i := range d.ports {
 		if number32(d.ports[i].index) == index {
 			return d.ports[i].label()
@@ -254,20 +271,20 @@ func (d *device) portName(t *trap) string {
 }
 
 // describe is a line for people, and how bad it is.
-func (t *trap) describe(who, port string) (string, pb.Severity) {
+func (t *received) describe(who, port string) (string, pb.Severity) {
 	numbered := "an interface" // RFC 2863 has its number in the trap; not all devices do
-	if index := t.value(oidIfIndex); index != "" {
+	if index := t.Value(oidIfIndex); index != "" {
 		numbered = "interface " + index
 	}
-	port = cmp.Or(port, t.value(oidIfName), t.value(oidIfDescr), numbered)
-	switch t.name {
-	case trapLinkDown:
+	port = cmp.Or(port, t.Value(oidIfName), t.Value(oidIfDescr), numbered)
+	switch t.Name {
+	case trap.LinkDown:
 		return port + " of " + who + " is down, it says", pb.Severity_SEVERITY_LOW
-	case trapLinkUp:
+	case trap.LinkUp:
 		return port + " of " + who + " is up, it says", pb.Severity_SEVERITY_INFORMATIONAL
-	case trapColdStart, trapWarmStart:
-		return who + " has started, it says (" + t.name + ")", pb.Severity_SEVERITY_LOW
-	case trapAuthFailure:
+	case trap.ColdStart, trap.WarmStart:
+		return who + " has started, it says (" + t.Name + ")", pb.Severity_SEVERITY_LOW
+	case trap.AuthFailure:
 		return "somebody asked " + who + " with a wrong community or user, it says", pb.Severity_SEVERITY_LOW
 	default:
 		return who + " sends " + t.word(), pb.Severity_SEVERITY_INFORMATIONAL

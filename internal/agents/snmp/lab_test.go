@@ -23,7 +23,9 @@ import (
 	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/snmp"
+	"github.com/amoskys/amoskys/internal/snmp/play"
 	"github.com/amoskys/amoskys/internal/snmp/snmptest"
+	"github.com/amoskys/amoskys/internal/snmp/trap"
 )
 
 // lab is an agent that runs against devices on loopback.
@@ -99,7 +101,7 @@ func (l *lab) wait(t *testing.T, typ string, ok func(*pb.Event) bool) *pb.Event 
 func whatever(*pb.Event) bool { return true }
 
 // change is the recording of the switch with some lines in place of others.
-func change(t *testing.T, pairs ...string) *snmptest.Record {
+func change(t *testing.T, pairs ...string) *play.Record {
 	t.Helper()
 	return snmptest.Load(t, strings.NewReplacer(pairs...).Replace(edgeSwitch))
 }
@@ -107,7 +109,7 @@ func change(t *testing.T, pairs ...string) *snmptest.Record {
 // TestLife: a device is found out about, read with rates, seen to lose a link and to
 // reboot.
 func TestLife(t *testing.T) {
-	d := snmptest.NewDevice("opensesame", snmptest.Load(t, edgeSwitch))
+	d := play.NewDevice("opensesame", snmptest.Load(t, edgeSwitch))
 	_, at := snmptest.Start(t, d)
 	before := goleak.IgnoreCurrent()
 	l := start(t, t.TempDir(), starting(at))
@@ -147,7 +149,7 @@ func TestWhere(t *testing.T) {
 	core := strings.NewReplacer("edge-1", "core", "00005e0053", "00005e0054", "0.0.94.0.83.0|", "0.0.94.0.84.0|").Replace(edgeSwitch) +
 		"1.3.6.1.2.1.17.7.1.2.2.1.2.7.0.0.94.0.83.0|2|3\n1.3.6.1.2.1.17.7.1.2.2.1.3.7.0.0.94.0.83.0|2|3\n"
 	core = strings.NewReplacer("83.17|2|1", "83.17|2|3", "83.18|2|2", "83.18|2|3").Replace(core) // both are behind the edge
-	edge, hub := snmptest.NewDevice("opensesame", snmptest.Load(t, edgeSwitch)), snmptest.NewDevice("opensesame", snmptest.Load(t, core))
+	edge, hub := play.NewDevice("opensesame", snmptest.Load(t, edgeSwitch)), play.NewDevice("opensesame", snmptest.Load(t, core))
 	_, edgeAt := snmptest.Start(t, edge)
 	_, coreAt := snmptest.Start(t, hub)
 	dir := t.TempDir()
@@ -187,9 +189,9 @@ func TestWhere(t *testing.T) {
 // are not tried again, and public is a finding.
 func TestSearch(t *testing.T) {
 	user := monitor()
-	secret := snmptest.NewDevice("", snmptest.Load(t, edgeSwitch))
+	secret := play.NewDevice("", snmptest.Load(t, edgeSwitch))
 	secret.Users, secret.Addr = []snmp.Credential{user}, netip.MustParseAddr("127.0.3.1")
-	plain := snmptest.NewDevice("public", change(t, "edge-1", "open", "00005e0053", "00005e0054"))
+	plain := play.NewDevice("public", change(t, "edge-1", "open", "00005e0053", "00005e0054"))
 	plain.Addr = netip.MustParseAddr("127.0.3.2")
 	_, at := snmptest.Start(t, secret, plain)
 	yaml := fmt.Sprintf(`agent: {interval_seconds: 0.3}
@@ -242,7 +244,7 @@ traps: {listen: ""}
 // TestTrapToEvent: a trap over UDP becomes an event about the device that sent it, and an
 // inform is confirmed; what is no trap is counted, and who sends too many is cut off.
 func TestTrapToEvent(t *testing.T) {
-	d := snmptest.NewDevice("opensesame", change(t, "2.1.1.2|2|2", "2.1.1.2|2|2"))
+	d := play.NewDevice("opensesame", change(t, "2.1.1.2|2|2", "2.1.1.2|2|2"))
 	_, at := snmptest.Start(t, d)
 	l := prepare(t, t.TempDir(), starting(at))
 	opened := make(chan net.Addr, 1)
@@ -263,9 +265,9 @@ func TestTrapToEvent(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	send(message(t, gosnmp.Version2c, gosnmp.InformRequest, ""))
+	send(linkDown(t, gosnmp.InformRequest))
 	ev := l.wait(t, event.TypeSNMPTrap, whatever)
-	if s := ev.GetSnmp(); s.GetTrapName() != trapLinkDown || ev.GetAbout().GetName() != "edge-1" || !strings.Contains(ev.GetMessage(), "Gi7 of edge-1 is down") {
+	if s := ev.GetSnmp(); s.GetTrapName() != trap.LinkDown || ev.GetAbout().GetName() != "edge-1" || !strings.Contains(ev.GetMessage(), "Gi7 of edge-1 is down") {
 		t.Errorf("trap %v", ev)
 	}
 	_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
@@ -274,7 +276,9 @@ func TestTrapToEvent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkReply(t, gosnmp.Version2c, answer[:n])
+	if p, err := (&gosnmp.GoSNMP{Version: gosnmp.Version2c}).SnmpDecodePacket(answer[:n]); err != nil || p.PDUType != gosnmp.GetResponse || p.RequestID != 5 {
+		t.Errorf("confirmed by %v, %v", p, err)
+	}
 	for range 100 {
 		send([]byte("no trap"))
 	}
@@ -290,7 +294,7 @@ func TestTrapToEvent(t *testing.T) {
 
 // TestTasks: one device is polled and walked on demand, and nobody else is asked.
 func TestTasks(t *testing.T) {
-	_, at := snmptest.Start(t, snmptest.NewDevice("opensesame", snmptest.Load(t, edgeSwitch)))
+	_, at := snmptest.Start(t, play.NewDevice("opensesame", snmptest.Load(t, edgeSwitch)))
 	l := prepare(t, t.TempDir(), starting(at))
 	run := func(name string, values task.Values) (string, error) {
 		var out strings.Builder

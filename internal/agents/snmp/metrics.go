@@ -18,6 +18,7 @@ type metrics struct {
 
 	uptime, cpu, memory, up, response           *prometheus.Desc
 	bytesIn, bytesOut, errors, discards, linkUp *prometheus.Desc
+	poe                                         *prometheus.Desc
 	devices, leftOut, polls, pollTime, requests *prometheus.Desc
 	probes, refused, traps, trapNames, moves    *prometheus.Desc
 	macs, placesLeft, silent                    *prometheus.Desc
@@ -55,6 +56,7 @@ func newMetrics(a *Agent) *metrics {
 		errors:     of("snmp_interface_errors", "Packets with errors, by direction.", append(port, "direction")...),
 		discards:   of("snmp_interface_discards", "Packets that were dropped, by direction.", append(port, "direction")...),
 		linkUp:     of("snmp_interface_up", "1 while the interface is up.", port...),
+		poe:        of("snmp_interface_poe_watts", "Power that the interface gives.", port...),
 		devices:    own("devices", "Devices that are known, by state.", "state"),
 		leftOut:    own("left_out", "What is known and not shown or not kept, for the bounds of the configuration.", "what"),
 		polls:      own("polls_total", "Polls, by result.", "result"),
@@ -74,7 +76,7 @@ func newMetrics(a *Agent) *metrics {
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		m.uptime, m.cpu, m.memory, m.up, m.response, m.bytesIn, m.bytesOut, m.errors, m.discards, m.linkUp,
+		m.uptime, m.cpu, m.memory, m.up, m.response, m.bytesIn, m.bytesOut, m.errors, m.discards, m.linkUp, m.poe,
 		m.devices, m.leftOut, m.polls, m.pollTime, m.requests, m.probes, m.refused, m.silent, m.traps, m.trapNames, m.moves, m.macs, m.placesLeft,
 	} {
 		ch <- d
@@ -167,6 +169,7 @@ func (m *metrics) collectParts(w sink) {
 		w.counter(m.traps, float64(c.limited.Load()), "limited")
 		w.counter(m.traps, float64(c.dropped.Load()), "dropped")
 		w.counter(m.traps, float64(c.secret.Load()), "no_credential")
+		w.counter(m.traps, float64(c.replayed.Load()), "replayed")
 		w.counter(m.traps, float64(c.informs.Load()), "confirmed")
 	}
 	if p := m.a.plugs; p != nil {
@@ -191,12 +194,12 @@ func (m *metrics) collectDevices(w sink) {
 		case d.AliasOf != "" || d.reading == nil && d.fault == "":
 		case shown >= m.a.cfg.Metrics.MaxDevices:
 			hidden++
-			hiddenPorts += len(d.ports)
+			hiddenPorts += existing(d.ports)
 		default:
 			shown++
 			n := m.device(w, d, ports)
 			ports -= n
-			hiddenPorts += len(d.ports) - n
+			hiddenPorts += existing(d.ports) - n
 		}
 		d.mu.Unlock()
 	}
@@ -237,19 +240,19 @@ func (m *metrics) device(w sink, d *device, most int) int {
 		w.of(m.memory, float64(mem.GetUsedBytes()), who.with("memory", mem.GetName(), "kind", "used"))
 		w.of(m.memory, float64(mem.GetTotalBytes()), who.with("memory", mem.GetName(), "kind", "total"))
 	}
-	n := 0
+	n, named := 0, haveNames(d.ports)
 	for _, up := range []bool{true, false} {
 		for i := range d.ports {
-			if p := &d.ports[i]; (p.oper == 1) == up && n < most {
+			if p := &d.ports[i]; (p.oper == 1) == up && n < most && p.exists(named) {
 				n++
-				m.port(w, p, who)
+				m.port(w, p, d.watts, who)
 			}
 		}
 	}
 	return n
 }
 
-func (m *metrics) port(w sink, p *port, who labels) {
+func (m *metrics) port(w sink, p *port, power watts, who labels) {
 	l := who.with("ifIndex", number32(p.index), "ifName", p.name.Value(), "ifAlias", p.alias.Value())
 	in, out := l.with("direction", "in"), l.with("direction", "out")
 	up := 0.0
@@ -257,6 +260,9 @@ func (m *metrics) port(w sink, p *port, who labels) {
 		up = 1
 	}
 	w.of(m.linkUp, up, l)
+	if given, ok := power[p.index]; ok {
+		w.of(m.poe, float64(given), l)
+	}
 	if p.sample.has(gotOctets) {
 		w.counted(m.bytesIn, float64(p.sample.in), l)
 		w.counted(m.bytesOut, float64(p.sample.out), l)

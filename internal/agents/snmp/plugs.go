@@ -63,9 +63,9 @@ func (p *plugs) learn(d *device, r *result, neighbors []*pb.DeviceLink, now time
 	if r.where == nil {
 		return
 	}
-	d.placed, d.bridges = now, len(r.where.forwards)+len(r.where.addresses) > 0
-	p.places.Resolve(now, r.where.addresses)
-	if len(r.where.forwards) > 0 {
+	d.placed, d.bridges = now, len(r.where.Forwards)+len(r.where.Addresses) > 0
+	p.places.Resolve(now, r.where.Addresses)
+	if len(r.where.Forwards) > 0 {
 		p.places.Learn(now, p.device(d, r))
 	}
 	p.fresh = true
@@ -75,10 +75,10 @@ func (p *plugs) learn(d *device, r *result, neighbors []*pb.DeviceLink, now time
 func (p *plugs) device(d *device, r *result) place.Switch {
 	s := place.Switch{
 		UID: d.UID, Name: d.word(), IP: d.at.Addr().Unmap().WithZone("").String(),
-		Ports: make(map[uint32]string, len(r.ports)), Members: r.where.members, Entries: r.where.forwards, Neighbors: p.neighbors[d.UID],
+		Ports: make(map[uint32]string, len(r.ports)), Members: r.where.Members, Entries: r.where.Forwards, Neighbors: p.neighbors[d.UID],
 	}
-	if r.where.bridge != (place.MAC{}) {
-		s.MACs = append(s.MACs, r.where.bridge)
+	if r.where.Bridge != (place.MAC{}) {
+		s.MACs = append(s.MACs, r.where.Bridge)
 	}
 	for i := range r.ports {
 		s.Ports[r.ports[i].index] = r.ports[i].label()
@@ -98,7 +98,7 @@ func heard(links []*pb.DeviceLink) []place.Neighbor {
 		}
 		n := place.Neighbor{Source: l.GetSource(), Port: l.GetIfIndex(), Name: l.GetName()}
 		if hw, err := net.ParseMAC(l.GetMac()); err == nil {
-			n.MAC, _ = macOf(hw)
+			n.MAC, _ = place.ParseMAC(hw)
 		}
 		// Who does not say what it can do may lead on; a phone bridges for one computer.
 		leads := slices.ContainsFunc(l.GetCapabilities(), func(c string) bool {

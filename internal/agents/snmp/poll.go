@@ -11,10 +11,12 @@ import (
 
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/snmp"
+	"github.com/amoskys/amoskys/internal/snmp/place"
 )
 
 // Objects that each poll begins with (RFC 3418).
 const (
+	oidSysUpTime   = "1.3.6.1.2.1.1.3.0"
 	oidSysObjectID = "1.3.6.1.2.1.1.2.0"
 	oidSysName     = "1.3.6.1.2.1.1.5.0"
 )
@@ -29,9 +31,11 @@ type result struct {
 	whole   bool // the device was read whole
 	survey  survey
 	engine  []byte
-	where   *whereabouts // nil was not read
-	leftOut int          // interfaces that were too many
-	aliases []string     // other addresses of the device
+	where   *place.Tables // nil was not read
+	leftOut int           // interfaces that were too many
+	again   bool          // sensors and the like were read
+	watts   watts
+	aliases []string // other addresses of the device
 }
 
 // errNoCredentials says that nothing opens any device.
@@ -71,9 +75,13 @@ func (a *Agent) failed(ctx context.Context, d *device, now time.Time, err error)
 	ev := failureEvent(d, err)
 	uid := d.UID
 	away := d.failures == failuresAway
+	silent := d.failures >= failuresAway && !d.barred && !d.Gone && !d.LastSeen.IsZero() && d.AliasOf == ""
 	d.mu.Unlock()
 	if away && a.plugs != nil {
 		a.plugs.drop(uid)
+	}
+	if silent && !a.book.answers(uid, d) {
+		_ = a.o.Publisher.Publish(ctx, d.leave(err, now)) // an error means that ctx has ended
 	}
 	if first {
 		_ = a.o.Publisher.Publish(ctx, ev)          // an error means that ctx has ended
@@ -170,6 +178,9 @@ func cmpError(first, second error) error {
 // in bytes: four times what the largest switches have.
 const maxPollBytes = 64 << 20
 
+// maxTableRows is how many rows of one table are read, as many as places keep.
+const maxTableRows = 65_536
+
 // target is how a device is asked.
 func (a *Agent) target(d *device, c credential, now time.Time) snmp.Target {
 	d.mu.Lock()
@@ -180,7 +191,7 @@ func (a *Agent) target(d *device, c credential, now time.Time) snmp.Target {
 	return snmp.Target{
 		Addr: d.at, Credential: c.Credential, Timeout: seconds(a.cfg.Polling.TimeoutSeconds), Retries: a.cfg.Polling.Retries,
 		MaxRepetitions: a.cfg.Polling.MaxRepetitions, Manners: d.Manners,
-		Limits: snmp.Limits{Rows: maxForwards, Time: time.Minute, Total: maxPollBytes},
+		Limits: snmp.Limits{Rows: maxTableRows, Time: time.Minute, Total: maxPollBytes},
 	}
 }
 
@@ -205,9 +216,8 @@ func (a *Agent) read(ctx context.Context, d *device, c credential, now time.Time
 	}
 	r.engine = client.Engine()
 	if a.plugs != nil && a.plugs.due(d, now) {
-		w := readWhereabouts(ctx, client, r.reading.GetSysObjectId(), inVLAN(ctx, target))
-		r.where = &w
-		r.reading.Incomplete = append(r.reading.Incomplete, w.faults...)
+		r.where = place.Read(ctx, client, inVLAN(ctx, target))
+		r.reading.Incomplete = append(r.reading.Incomplete, r.where.Faults...)
 	}
 	return r, nil
 }
@@ -243,9 +253,11 @@ func (a *Agent) readWith(ctx context.Context, d *device, g snmp.Getter, now time
 		}
 		r.reading = r.survey.reading
 		r.reading.SysObjectId = object
+		r.again, r.watts = true, r.survey.watts
 	} else {
 		r.reading = basis(before)
-		a.surveyor.load(ctx, g, p, r.reading)
+		r.again = d.sensorsDue(now, seconds(a.cfg.Polling.SensorsSeconds))
+		r.watts = a.surveyor.load(ctx, g, p, r.again, r.reading)
 	}
 	r.reading.SysName, r.reading.ResponseTime = name, durationpb.New(took)
 	r.reading.Target = d.at.String()
@@ -283,6 +295,13 @@ func (d *device) was() (*pb.SnmpReading, *plan, time.Time) {
 	return d.reading, d.plan, d.inventory
 }
 
+// sensorsDue says whether sensors and the like are read now.
+func (d *device) sensorsDue(now time.Time, every time.Duration) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return now.Sub(d.sensed) >= every-every/20 // polls come at their phase, some late
+}
+
 func (d *device) portsBefore() []port {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -297,16 +316,16 @@ func (d *device) hasRebooted(uptime uint32, now time.Time) bool {
 }
 
 // inVLAN opens a device within a VLAN, as switches of Cisco have it.
-func inVLAN(ctx context.Context, t snmp.Target) func(vlan uint16) (snmp.Getter, func(), error) {
+func inVLAN(ctx context.Context, t snmp.Target) place.InVLAN {
 	left := t.Limits.Total
 	return func(vlan uint16) (snmp.Getter, func(), error) {
 		inside := t
 		if t.Credential.Version == snmp.V3 {
-			inside.Credential.Context = vlanContext(vlan)
+			inside.Credential.Context = fmt.Sprintf("vlan-%d", vlan)
 		} else {
 			inside.Credential.Community = fmt.Sprintf("%s@%d", t.Credential.Community, vlan)
 		}
-		inside.Retries = 0
+		inside.Retries = min(t.Retries, 1) // as a wrong community looks like a lost packet
 		if inside.Limits.Total = left; left == 0 {
 			return nil, nil, fmt.Errorf("open VLAN %d: %w: the tables of those before took all that a poll may", vlan, snmp.ErrEndless)
 		}

@@ -32,11 +32,15 @@ type search struct {
 	probes    atomic.Uint64 // requests sent
 	trials    *trials
 
+	// Of targets, which do not change: those that are addresses, and those that are names.
+	fixed  map[netip.AddrPort]bool
+	names  map[string]*namedTarget
+	lookup func(ctx context.Context, host string) ([]netip.Addr, error)
+
 	running chan struct{} // has room for one search
 
 	mu     sync.Mutex // guards what follows
 	silent map[netip.Addr]silence
-	names  map[string]string // targets that are no addresses, and why they are not found
 }
 
 // silence is an address that did not answer.
@@ -47,10 +51,9 @@ type silence struct {
 
 // Bounds and waits of the search.
 const (
-	silentFirst  = time.Hour
-	silentMost   = 24 * time.Hour
-	maxAtOnce    = 256
-	resolveEvery = 5 * time.Minute
+	silentFirst = time.Hour
+	silentMost  = 24 * time.Hour
+	maxAtOnce   = 256
 )
 
 func newSearch(a *Agent) (*search, error) {
@@ -60,7 +63,11 @@ func newSearch(a *Agent) (*search, error) {
 	}
 	s := &search{
 		a: a, running: make(chan struct{}, 1), addresses: list, pace: newPace(a.cfg.Discovery.RatePerSecond),
-		trials: newTrials(a.credentials), silent: map[netip.Addr]silence{}, names: map[string]string{},
+		trials: newTrials(a.credentials), silent: map[netip.Addr]silence{},
+		fixed: map[netip.AddrPort]bool{}, names: map[string]*namedTarget{},
+		lookup: func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		},
 	}
 	s.networks, s.without = prefixes(a.cfg.SNMP.ScanSubnets), prefixes(a.cfg.SNMP.Exclude)
 	return s, nil
@@ -96,15 +103,14 @@ func (s *search) addTarget(target string) {
 	}
 	addr, err := netip.ParseAddr(host)
 	if err != nil {
-		s.mu.Lock()
-		s.names[target] = "not looked up yet"
-		s.mu.Unlock()
+		s.names[target] = &namedTarget{host: host, port: port}
 		return
 	}
 	if s.excludes(addr) {
 		s.a.o.Logger.Warn("a target is not asked", obs.KeyHost, target, obs.KeyReason, "snmp.exclude")
 		return
 	}
+	s.fixed[netip.AddrPortFrom(addr.Unmap(), port)] = true
 	if d, _ := s.a.book.add(netip.AddrPortFrom(addr, port), target); d == nil {
 		s.a.o.Logger.Warn("a target has no room", obs.KeyHost, target, obs.KeyReason, "polling.max_devices")
 	}
@@ -121,8 +127,7 @@ func (s *search) run(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		wait := resolveEvery
-		s.resolve(ctx)
+		wait := s.resolve(ctx)
 		if now := s.a.o.Now(); len(s.addresses) > 0 && !now.Before(next) {
 			s.sweep(ctx, s.addresses, false, nil, nil)
 			next = now.Add(seconds(s.a.cfg.Discovery.IntervalSeconds))
@@ -132,38 +137,6 @@ func (s *search) run(ctx context.Context) {
 		}
 		tick.Reset(wait)
 	}
-}
-
-// resolve looks up targets that are names.
-func (s *search) resolve(ctx context.Context) {
-	s.mu.Lock()
-	names := make([]string, 0, len(s.names))
-	for name := range s.names {
-		names = append(names, name)
-	}
-	s.mu.Unlock()
-	slices.Sort(names)
-	var faults []error
-	for _, target := range names {
-		host, port, _ := splitTarget(target, s.a.cfg.SNMP.Port)
-		found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-		if ctx.Err() != nil {
-			return
-		}
-		if err != nil || len(found) == 0 {
-			faults = append(faults, fmt.Errorf("target %s: its address is not found: %w", target, err))
-			continue
-		}
-		s.mu.Lock()
-		delete(s.names, target)
-		s.mu.Unlock()
-		if s.excludes(found[0]) {
-			faults = append(faults, fmt.Errorf("target %s: its address %s is in snmp.exclude", target, found[0]))
-			continue
-		}
-		s.a.book.add(netip.AddrPortFrom(found[0].Unmap(), port), target)
-	}
-	s.a.o.Condition("targets", errors.Join(faults...))
 }
 
 // sweep asks each of a list of addresses, those that were silent only where eager or when

@@ -52,6 +52,10 @@ func (a *Agent) settle(d *device, r result, began, now time.Time) []*pb.Event {
 		d.inventory, d.plan = now, r.survey.plan
 		events = append(events, a.inventory(d, &r, now)...)
 	}
+	events = d.comeBack(events, now)
+	if r.again {
+		d.sensed, d.watts = now, r.watts
+	}
 	reading := readingEvent(d, &r)
 	kept := event.Slots(a.cfg.Polling.EventIntervalSeconds*float64(time.Second)).Keep(&d.slot, d.UID, now)
 	reading.MetricsOnly = !kept && !r.whole && !fresh && len(changes) == 0
@@ -108,7 +112,7 @@ func (a *Agent) identify(d *device, r *result, now time.Time) (twin *device) {
 	d.mu.Lock()
 	d.UID = uid
 	if twin != nil {
-		d.AliasOf, d.LastSeen, d.failures = uid, now, 0
+		d.AliasOf, d.LastSeen, d.failures, d.Gone = uid, now, 0, false
 		d.next = d.due(now, 24*time.Hour)
 		d.mu.Unlock()
 		return twin

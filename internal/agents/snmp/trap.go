@@ -15,6 +15,7 @@ import (
 	"github.com/amoskys/amoskys/internal/config"
 	"github.com/amoskys/amoskys/internal/limit"
 	"github.com/amoskys/amoskys/internal/obs"
+	"github.com/amoskys/amoskys/internal/snmp/trap"
 )
 
 const (
@@ -40,28 +41,28 @@ const (
 // trapCounts say what came of datagrams.
 type trapCounts struct {
 	received, malformed, refused, limited, dropped atomic.Uint64
-	informs, secret                                atomic.Uint64 // secret: SNMPv3 that no credential opens
+	informs, secret, replayed                      atomic.Uint64 // secret: SNMPv3 that no credential opens
 }
 
 // trapListener takes traps and informs.
 type trapListener struct {
 	a      *Agent
-	read   *trapReader
+	read   *trap.Reader
 	allow  []netip.Prefix
 	rate   *limit.Limiter
 	counts trapCounts
-	queue  chan trap
+	queue  chan received
 	opened func(net.Addr) // told where it listens; nil is not
 	again  time.Duration
 }
 
 func newTrapListener(a *Agent, users []credential) *trapListener {
 	t := &trapListener{
-		a: a, queue: make(chan trap, trapQueue), again: trapAgain,
+		a: a, queue: make(chan received, trapQueue), again: trapAgain,
 		rate: limit.NewLimiter(limit.Rate{
 			Burst: 2 * a.cfg.Traps.RatePerSecond, Interval: time.Second / time.Duration(a.cfg.Traps.RatePerSecond),
 		}, maxSenders),
-		read: newTrapReader(users, a.o.HostID+a.o.ID, a.o.Now),
+		read: trap.NewReader(opening(users), a.o.HostID+a.o.ID, a.o.Now),
 	}
 	for _, text := range a.cfg.Traps.Allow {
 		if p, err := config.ParseNetwork(text); err == nil { // Validate has seen to it
@@ -150,26 +151,28 @@ func (t *trapListener) take(b []byte, from netip.AddrPort, answer func([]byte)) 
 		t.counts.limited.Add(1)
 		return
 	}
-	got, reply, err := t.read.decode(b)
+	got, reply, err := t.read.Decode(b)
 	switch {
-	case errors.Is(err, errNoCredential):
+	case errors.Is(err, trap.ErrNoCredential):
 		t.counts.secret.Add(1)
+		return
+	case errors.Is(err, trap.ErrReplayed):
+		t.counts.replayed.Add(1)
 		return
 	case err != nil:
 		t.counts.malformed.Add(1)
 		return
 	}
-	if got.oid != "" {
-		got.from, got.at = sender, now
+	if got.OID != "" {
 		select {
-		case t.queue <- got:
+		case t.queue <- received{got, sender, now}:
 		default:
 			t.counts.dropped.Add(1)
 			return // and an inform is not confirmed: it is sent again
 		}
 	}
 	if reply != nil {
-		if got.inform {
+		if got.Inform {
 			t.counts.informs.Add(1)
 		}
 		answer(reply)
@@ -192,8 +195,8 @@ func (t *trapListener) publish(ctx context.Context) {
 }
 
 // batch is first and what waits behind it.
-func (t *trapListener) batch(first trap) []trap {
-	batch := []trap{first}
+func (t *trapListener) batch(first received) []received {
+	batch := []received{first}
 	for len(batch) < trapBatch {
 		select {
 		case next := <-t.queue:
@@ -205,45 +208,20 @@ func (t *trapListener) batch(first trap) []trap {
 	return batch
 }
 
-// trap is one trap or inform.
-type trap struct {
-	from   netip.Addr
-	at     time.Time
-	oid    string // without a leading dot; empty is no trap at all
-	name   string // of those that are known here
-	inform bool
-	// agent is the address that a trap of SNMPv1 names, where it differs from the sender's:
-	// of a device behind a proxy. It proves nothing.
-	agent    netip.Addr
-	engine   []byte // of the sender, SNMPv3
-	uptime   time.Duration
-	values   []trapValue
-	leftOut  int    // values that were too many
-	version  string // "1", "2c" or "3"
-	verified bool   // SNMPv3 with authentication
-}
-
-// trapValue is one variable of a trap, as text.
-type trapValue struct{ oid, text string }
-
-// value returns that of the first variable below an object, such as ifIndex.
-func (t *trap) value(object string) string {
-	i := slices.IndexFunc(t.values, func(v trapValue) bool {
-		return v.oid == object || len(v.oid) > len(object) && v.oid[:len(object)+1] == object+"."
-	})
-	if i < 0 {
-		return ""
-	}
-	return t.values[i].text
+// received is one trap or inform, and where it came from.
+type received struct {
+	trap.Trap
+	from netip.Addr
+	at   time.Time
 }
 
 // whom is the device that the trap is about.
-func (t *trap) whom() netip.Addr {
-	if t.agent.IsValid() {
-		return t.agent
+func (t *received) whom() netip.Addr {
+	if t.Agent.IsValid() {
+		return t.Agent
 	}
 	return t.from
 }
 
 // word is the name of the trap, or its OID.
-func (t *trap) word() string { return cmp.Or(t.name, t.oid) }
+func (t *received) word() string { return cmp.Or(t.Name, t.OID) }

@@ -1,14 +1,12 @@
 package snmp
 
 import (
-	"bytes"
 	"testing"
-	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/gosnmp/gosnmp"
 
 	"github.com/amoskys/amoskys/internal/snmp"
+	"github.com/amoskys/amoskys/internal/snmp/trap"
 )
 
 // monitor is the user of SNMPv3 in tests.
@@ -18,45 +16,17 @@ func monitor() snmp.Credential {
 	}
 }
 
-func testReader() *trapReader {
-	return newTrapReader([]credential{{"snmp.v3_credentials", monitor()}}, "test", func() time.Time { return time.Unix(1_700_000_000, 0) })
-}
-
-// linkDown are the variables of a trap about a link.
-func linkDown() []gosnmp.SnmpPDU {
-	return []gosnmp.SnmpPDU{
-		{Name: "." + oidSysUpTime, Type: gosnmp.TimeTicks, Value: uint32(12345)},
-		{Name: "." + oidSnmpTrapOID, Type: gosnmp.ObjectIdentifier, Value: "." + oidSnmpTraps + ".3"},
-		{Name: "." + oidIfIndex + ".7", Type: gosnmp.Integer, Value: 7},
-		{Name: "." + oidIfDescr + ".7", Type: gosnmp.OctetString, Value: []byte("Gi7")},
-	}
-}
-
-// message makes a message as a device of this version sends it.
-func message(t testing.TB, version gosnmp.SnmpVersion, kind gosnmp.PDUType, engine string) []byte {
+// linkDown is a trap or inform of v2c about a link.
+func linkDown(t testing.TB, kind gosnmp.PDUType) []byte {
 	t.Helper()
-	p := &gosnmp.SnmpPacket{Version: version, Community: "any", PDUType: kind, RequestID: 5, MsgID: 6, MsgMaxSize: 65507, Variables: linkDown()}
-	switch {
-	case kind == gosnmp.Trap:
-		p.SnmpTrap = gosnmp.SnmpTrap{Enterprise: ".1.3.6.1.4.1.9.1.1", AgentAddress: "192.0.2.9", GenericTrap: 2, Timestamp: 12345}
-		p.Variables = linkDown()[2:]
-	case version == gosnmp.Version3:
-		auth, privacy, flags := usm(monitor())
-		p.SecurityModel, p.MsgFlags, p.ContextEngineID = gosnmp.UserSecurityModel, flags, engine
-		if kind == gosnmp.InformRequest {
-			p.MsgFlags |= gosnmp.Reportable
-		}
-		sp := &gosnmp.UsmSecurityParameters{
-			UserName: "monitor", AuthoritativeEngineID: engine, AuthoritativeEngineBoots: 3, AuthoritativeEngineTime: 99,
-			AuthenticationProtocol: auth, AuthenticationPassphrase: "authpassword", PrivacyProtocol: privacy, PrivacyPassphrase: "privpassword",
-		}
-		if err := sp.InitSecurityKeys(); err != nil {
-			t.Fatal(err)
-		}
-		p.SecurityParameters = sp
-		if err := sp.InitPacket(p); err != nil {
-			t.Fatal(err)
-		}
+	p := &gosnmp.SnmpPacket{
+		Version: gosnmp.Version2c, Community: "any", PDUType: kind, RequestID: 5, MsgID: 6, MsgMaxSize: 65507,
+		Variables: []gosnmp.SnmpPDU{
+			{Name: ".1.3.6.1.2.1.1.3.0", Type: gosnmp.TimeTicks, Value: uint32(12345)},
+			{Name: ".1.3.6.1.6.3.1.1.4.1.0", Type: gosnmp.ObjectIdentifier, Value: ".1.3.6.1.6.3.1.1.5.3"},
+			{Name: "." + oidIfIndex + ".7", Type: gosnmp.Integer, Value: 7},
+			{Name: "." + oidIfDescr + ".7", Type: gosnmp.OctetString, Value: []byte("Gi7")},
+		},
 	}
 	b, err := p.MarshalMsg()
 	if err != nil {
@@ -65,161 +35,11 @@ func message(t testing.TB, version gosnmp.SnmpVersion, kind gosnmp.PDUType, engi
 	return b
 }
 
-func trapSeeds(t testing.TB) []string {
-	t.Helper()
-	return []string{
-		string(message(t, gosnmp.Version1, gosnmp.Trap, "")), string(message(t, gosnmp.Version2c, gosnmp.SNMPv2Trap, "")),
-		string(message(t, gosnmp.Version2c, gosnmp.InformRequest, "")), string(message(t, gosnmp.Version3, gosnmp.SNMPv2Trap, deviceEngine)),
-		string(message(t, gosnmp.Version3, gosnmp.InformRequest, testReader().engine)),
-	}
-}
-
-const deviceEngine = "\x80\x00\x1f\x88\x04switch"
-
-// TestTraps: what each version says comes out the same, and is confirmed where it has to
-// be.
-func TestTraps(t *testing.T) {
-	for _, tt := range []struct {
-		name    string
-		version gosnmp.SnmpVersion
-		kind    gosnmp.PDUType
-		engine  string
-		want    string
-		replies bool
-	}{
-		{"trap of v1", gosnmp.Version1, gosnmp.Trap, "", "1", false},
-		{"trap of v2c", gosnmp.Version2c, gosnmp.SNMPv2Trap, "", "2c", false},
-		{"inform of v2c", gosnmp.Version2c, gosnmp.InformRequest, "", "2c", true},
-		{"trap of v3", gosnmp.Version3, gosnmp.SNMPv2Trap, deviceEngine, "3", false},
-		{"inform of v3", gosnmp.Version3, gosnmp.InformRequest, testReader().engine, "3", true},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			got, reply, err := testReader().decode(message(t, tt.version, tt.kind, tt.engine))
-			if err != nil {
-				t.Fatal(err)
-			}
-			want := []trapValue{{oidIfIndex + ".7", "7"}, {oidIfDescr + ".7", "Gi7"}}
-			if got.name != trapLinkDown || got.version != tt.want || got.uptime != 123450*time.Millisecond || (reply != nil) != tt.replies || got.inform != tt.replies {
-				t.Errorf("%+v, reply %x", got, reply)
-			}
-			if diff := cmp.Diff(want, got.values, cmp.AllowUnexported(trapValue{})); diff != "" {
-				t.Error(diff)
-			}
-			if tt.replies {
-				checkReply(t, tt.version, reply)
-			}
-		})
-	}
-}
-
-// checkReply reads a confirmation as its sender does.
-func checkReply(t *testing.T, version gosnmp.SnmpVersion, reply []byte) {
-	t.Helper()
-	var p *gosnmp.SnmpPacket
-	var err error
-	if version == gosnmp.Version3 {
-		u := newUser(monitor())
-		p, err = unmarshalAs(&u, testReader().engine, reply)
-	} else {
-		p, err = (&gosnmp.GoSNMP{Version: version}).SnmpDecodePacket(reply)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	if p.PDUType != gosnmp.GetResponse || p.RequestID != 5 || p.Error != gosnmp.NoError || len(p.Variables) != 4 {
-		t.Errorf("reply %+v", p)
-	}
-}
-
-// TestStrangers: what no credential opens is no trap, nor is anything else.
-func TestStrangers(t *testing.T) {
-	r := newTrapReader([]credential{{"a", snmp.Credential{Version: snmp.V3, User: "monitor", Auth: snmp.SHA256, AuthPassword: "wrongpassword", Privacy: snmp.AES, PrivacyPassword: "privpassword"}}}, "test", time.Now)
-	if _, _, err := r.decode(message(t, gosnmp.Version3, gosnmp.SNMPv2Trap, deviceEngine)); err == nil {
-		t.Error("a wrong password opens")
-	}
-	// A message without proof, in the name of a user who has a password.
-	plain := &gosnmp.SnmpPacket{
-		Version: gosnmp.Version3, PDUType: gosnmp.SNMPv2Trap, SecurityModel: gosnmp.UserSecurityModel, MsgMaxSize: 65507, Variables: linkDown(),
-		SecurityParameters: &gosnmp.UsmSecurityParameters{UserName: "monitor", AuthoritativeEngineID: deviceEngine, AuthenticationProtocol: gosnmp.NoAuth, PrivacyProtocol: gosnmp.NoPriv},
-	}
-	b, err := plain.MarshalMsg()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := testReader().decode(b); err == nil {
-		t.Error("a message without proof is taken")
-	}
-	for _, b := range [][]byte{nil, []byte("hello"), message(t, gosnmp.Version2c, gosnmp.GetRequest, ""), message(t, gosnmp.Version3, gosnmp.InformRequest, deviceEngine)} {
-		if got, reply, err := testReader().decode(b); err == nil || reply != nil || got.oid != "" {
-			t.Errorf("%.20x: %+v", b, got)
-		}
-	}
-}
-
-// TestEngine: who asks for our engine, as senders of informs do first, is told.
-func TestEngine(t *testing.T) {
-	ask := &gosnmp.SnmpPacket{
-		Version: gosnmp.Version3, PDUType: gosnmp.GetRequest, SecurityModel: gosnmp.UserSecurityModel, MsgFlags: gosnmp.Reportable, MsgMaxSize: 65507, MsgID: 9,
-		SecurityParameters: &gosnmp.UsmSecurityParameters{AuthenticationProtocol: gosnmp.NoAuth, PrivacyProtocol: gosnmp.NoPriv},
-	}
-	b, err := ask.MarshalMsg()
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, reply, err := testReader().decode(b)
-	if err != nil || got.oid != "" || reply == nil {
-		t.Fatalf("%+v, %x, %v", got, reply, err)
-	}
-	_, engine, _, ok := peek(reply)
-	if !ok || engine != testReader().engine {
-		t.Errorf("engine %x", engine)
-	}
-}
-
-func FuzzTrap(f *testing.F) {
-	for _, s := range trapSeeds(f) {
-		f.Add([]byte(s))
-	}
-	r := testReader()
-	f.Fuzz(func(t *testing.T, b []byte) {
-		got, _, err := r.decode(b)
-		if err != nil {
-			return
-		}
-		if len(got.values) > maxTrapValues {
-			t.Fatalf("%d values", len(got.values))
-		}
-		trapEvent(&got, nil)
-	})
-}
-
-// TestKeys: our keys are those that the library makes, which hashes a megabyte for each.
-func TestKeys(t *testing.T) {
-	for _, a := range []snmp.Auth{snmp.MD5, snmp.SHA512} {
-		for _, p := range []snmp.Privacy{snmp.DES, snmp.AES256, snmp.AES256Cisco} {
-			c := snmp.Credential{Version: snmp.V3, User: "u", Auth: a, AuthPassword: "authpassword", Privacy: p, PrivacyPassword: "privpassword1"}
-			auth, privacy, _ := usm(c)
-			sp := &gosnmp.UsmSecurityParameters{
-				UserName: "u", AuthoritativeEngineID: deviceEngine, AuthenticationProtocol: auth, AuthenticationPassphrase: c.AuthPassword,
-				PrivacyProtocol: privacy, PrivacyPassphrase: c.PrivacyPassword,
-			}
-			if err := sp.InitSecurityKeys(); err != nil {
-				t.Fatal(err)
-			}
-			u := newUser(c)
-			gotAuth, gotPrivacy := u.authKey(deviceEngine), u.privacyKey(deviceEngine)
-			want := sp.PrivacyKey[:min(len(sp.PrivacyKey), privacySize(p))] // DES takes 16 of what there is
-			if !bytes.Equal(gotAuth, sp.SecretKey) || !bytes.Equal(gotPrivacy, want) {
-				t.Errorf("%s %s: %x %x, want %x %x", a, p, gotAuth, gotPrivacy, sp.SecretKey, want)
-			}
-		}
-	}
-}
-
 // TestTrapWithoutAnInterface: not every device says which interface it speaks of.
 func TestTrapWithoutAnInterface(t *testing.T) {
 	t.Parallel()
-	if got, _ := (&trap{name: trapLinkDown}).describe("sw1", ""); got != "an interface of sw1 is down, it says" {
+	got, _ := (&received{Trap: trap.Trap{Name: trap.LinkDown}}).describe("sw1", "")
+	if got != "an interface of sw1 is down, it says" {
 		t.Errorf("told as %q", got)
 	}
 }

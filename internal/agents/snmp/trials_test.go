@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/amoskys/amoskys/internal/snmp"
+	"github.com/amoskys/amoskys/internal/snmp/play"
 	"github.com/amoskys/amoskys/internal/snmp/snmptest"
 )
 
@@ -63,7 +64,7 @@ func TestRestsEndWithTheAgent(t *testing.T) {
 // password that worked and is refused rests too, until somebody has the device polled.
 func TestLockOut(t *testing.T) {
 	t.Parallel()
-	d := snmptest.NewDevice("", snmptest.Load(t, edgeSwitch))
+	d := play.NewDevice("", snmptest.Load(t, edgeSwitch))
 	d.Users, d.Addr = []snmp.Credential{monitor()}, netip.MustParseAddr("127.0.5.1")
 	_, at := snmptest.Start(t, d)
 	user := `{username: monitor, auth_protocol: SHA256, auth_password: %s, privacy_protocol: AES, privacy_password: privpassword}`

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -34,13 +35,30 @@ type SNMPOptions struct {
 	Retries         int
 	Rows            int // that one request asks for
 	JSON            bool
-	MIBs            []string // folders of MIB files, for names of what is walked
+	MIBs            []string      // folders of MIB files, for names beside the common ones
+	Within          time.Duration // all that is asked; 0 is no bound
 }
 
-// names reads the folders of MIB files. What of them is left out is told.
+// bounded is ctx for as long as all that is asked may take.
+func (o SNMPOptions) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if o.Within <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, o.Within, &withinError{o.Within})
+}
+
+// withinError says that the time which the user gave is over.
+type withinError struct{ within time.Duration }
+
+func (e *withinError) Error() string {
+	return fmt.Sprintf("the %s that --within gives are over; what was read until then is printed", e.within)
+}
+
+// names are the common ones, and before them those of the folders of MIB files. What of
+// these is left out is told.
 func (o SNMPOptions) names(e *cli.Env) (*mib.Names, error) {
 	if len(o.MIBs) == 0 {
-		return nil, nil
+		return mib.Common(), nil
 	}
 	names, faults, err := mib.Load(o.MIBs...)
 	if err != nil {
@@ -49,7 +67,33 @@ func (o SNMPOptions) names(e *cli.Env) (*mib.Names, error) {
 	for _, fault := range faults {
 		fmt.Fprintln(e.Stderr, "left out:", cli.Clean(fault.Error()))
 	}
-	return names, nil
+	return names.Over(mib.Common()), nil
+}
+
+// oids reads OIDs as people write them, in numbers or by name. shown are the names by which
+// they are printed: nil where all were written in numbers and no MIB files are named.
+func (o SNMPOptions) oids(e *cli.Env, texts ...string) (oids []string, shown *mib.Names, err error) {
+	names, err := o.names(e)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(o.MIBs) > 0 {
+		shown = names
+	}
+	for _, text := range texts {
+		oid, err := names.OID(text)
+		if errors.Is(err, mib.ErrUnknown) {
+			err = fmt.Errorf("%w; --mibs DIR reads the MIB files of a folder", err)
+		}
+		if err != nil {
+			return nil, nil, &cli.UsageError{Err: err}
+		}
+		if strings.ContainsFunc(text, unicode.IsLetter) {
+			shown = names
+		}
+		oids = append(oids, oid)
+	}
+	return oids, shown, nil
 }
 
 // communityOfOld is what is tried where nobody says one: what devices come with.
@@ -144,14 +188,13 @@ const rowsTogether = 5000
 // SNMPWalk prints what a device has below root: a table, 5,000 rows at a time, or a line
 // of JSON for each variable while they come. What was read before a fault is printed too.
 func SNMPWalk(ctx context.Context, e *cli.Env, o SNMPOptions, root string) error {
-	root, err := snmp.ParseOID(root)
-	if err != nil {
-		return &cli.UsageError{Err: err}
-	}
-	names, err := o.names(e)
+	oids, names, err := o.oids(e, root)
 	if err != nil {
 		return err
 	}
+	root = oids[0]
+	ctx, end := o.bounded(ctx)
+	defer end()
 	c, err := o.open(ctx)
 	if err != nil {
 		return err
@@ -192,12 +235,13 @@ func (p *variablePrinter) printScalar(ctx context.Context, c *snmp.Client, oid s
 }
 
 // SNMPGet prints variables of a device, also those that it says it does not have.
-func SNMPGet(ctx context.Context, e *cli.Env, o SNMPOptions, oids []string) error {
-	for _, oid := range oids {
-		if _, err := snmp.ParseOID(oid); err != nil {
-			return &cli.UsageError{Err: err}
-		}
+func SNMPGet(ctx context.Context, e *cli.Env, o SNMPOptions, objects []string) error {
+	oids, names, err := o.oids(e, objects...)
+	if err != nil {
+		return err
 	}
+	ctx, end := o.bounded(ctx)
+	defer end()
 	c, err := o.open(ctx)
 	if err != nil {
 		return err
@@ -207,7 +251,7 @@ func SNMPGet(ctx context.Context, e *cli.Env, o SNMPOptions, oids []string) erro
 	if err != nil {
 		return advise(o, err)
 	}
-	out := variablePrinter{e: e, json: o.JSON, table: newVariableTable()}
+	out := variablePrinter{e: e, json: o.JSON, table: newVariableTable(), names: names}
 	for _, v := range values {
 		if err := out.print(v); err != nil {
 			return err

@@ -79,6 +79,8 @@ func SNMPProbe(ctx context.Context, e *cli.Env, o SNMPOptions) error {
 	if err != nil {
 		return fmt.Errorf("load what is known of devices: %w", err)
 	}
+	ctx, end := o.bounded(ctx)
+	defer end()
 	c, err := o.open(ctx)
 	if err != nil {
 		return err

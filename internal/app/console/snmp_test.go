@@ -14,6 +14,7 @@ import (
 	"github.com/amoskys/amoskys/internal/cli"
 	"github.com/amoskys/amoskys/internal/config"
 	"github.com/amoskys/amoskys/internal/snmp"
+	"github.com/amoskys/amoskys/internal/snmp/play"
 	"github.com/amoskys/amoskys/internal/snmp/snmptest"
 )
 
@@ -26,7 +27,7 @@ const aDevice = `1.3.6.1.2.1.1.1.0|4x|61206465766963651b5b6d
 // askDevice runs a command against a device with the community "c0mmunity".
 func askDevice(t *testing.T, o SNMPOptions, run func(context.Context, *cli.Env, SNMPOptions) error) (stdout, stderr string, err error) {
 	t.Helper()
-	device := snmptest.NewDevice("c0mmunity", snmptest.Load(t, aDevice))
+	device := play.NewDevice("c0mmunity", snmptest.Load(t, aDevice))
 	device.Users = []snmp.Credential{{Version: snmp.V3, User: "monitor", Auth: snmp.SHA, AuthPassword: "authent1cation"}}
 	_, at := snmptest.Start(t, device)
 	o.Host, o.Timeout = at.String(), 200*time.Millisecond
@@ -131,7 +132,7 @@ func TestResolveDevice(t *testing.T) {
 
 func TestSNMPProbe(t *testing.T) {
 	t.Parallel()
-	device := snmptest.NewDevice("public", snmptest.Switch("sw-1", 2, 1000))
+	device := play.NewDevice("public", play.Switch("sw-1", 2, 1000))
 	_, at := snmptest.Start(t, device)
 	var out, complaints bytes.Buffer
 	e := &cli.Env{Stdout: &out, Stderr: &complaints, Now: time.Now}

@@ -12,6 +12,7 @@ import (
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/snmp"
 	"github.com/amoskys/amoskys/internal/snmp/identify"
+	"github.com/amoskys/amoskys/internal/snmp/play"
 	"github.com/amoskys/amoskys/internal/snmp/snmptest"
 )
 
@@ -72,9 +73,9 @@ func TestConformance(t *testing.T) {
 // responder plays all recordings as devices by SNMP, each behind a community of its
 // own, and returns what asks one of them.
 func responder(t *testing.T, files []string) func(file string) snmp.Getter {
-	devices := make([]*snmptest.Device, len(files))
+	devices := make([]*play.Device, len(files))
 	for i, file := range files {
-		devices[i] = snmptest.NewDevice(filepath.Base(file), recording(t, file))
+		devices[i] = play.NewDevice(filepath.Base(file), recording(t, file))
 	}
 	_, addr := snmptest.Start(t, devices...)
 	return func(file string) snmp.Getter {
@@ -87,14 +88,14 @@ func responder(t *testing.T, files []string) func(file string) snmp.Getter {
 	}
 }
 
-func recording(t *testing.T, file string) *snmptest.Record {
+func recording(t *testing.T, file string) *play.Record {
 	t.Helper()
 	in, err := os.Open(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer in.Close()
-	r, err := snmptest.Parse(in)
+	r, err := play.Parse(in)
 	if err != nil {
 		t.Fatal(err)
 	}

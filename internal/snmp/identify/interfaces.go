@@ -35,7 +35,7 @@ func interfaces(tables *module.Tables) []*pb.SnmpInterface {
 		if row, ok := more.Find(list.List[i].Index); ok {
 			extend(it, more, row)
 		}
-		if !exists(it) {
+		if !Exists(it.GetName(), it.GetType(), it.GetOperStatus()) {
 			continue
 		}
 		out = append(out, it)
@@ -47,24 +47,25 @@ func interfaces(tables *module.Tables) []*pb.SnmpInterface {
 	return out
 }
 
-// exists leaves out rows of ifTable that are no interface of the device, though they
-// stand among them:
+// Exists leaves out rows of ifTable that are no interface of the device, though they stand
+// among them. What is asked is the name, ifType and ifOperStatus, as IANAifType-MIB and RFC
+// 2863 name them:
 //
 //	without any name               agents pad their tables with such rows
 //	notPresent                     a part that is not plugged in (RFC 2863, section 3.1.14)
 //	voice channels                 ports for telephones, which carry no packets
 //	MPLS layers                    another view of an interface that is there already
 //	virtual access of Cisco's      sessions of users who dial in, thousands at times
-func exists(it *pb.SnmpInterface) bool {
-	if it.GetName() == "" || it.GetOperStatus() == "notPresent" {
+func Exists(name, kind, oper string) bool {
+	if name == "" || oper == "notPresent" {
 		return false
 	}
-	switch it.GetType() {
+	switch kind {
 	case "voiceEM", "voiceFXO", "voiceFXS", "voiceEncap", "mpls":
 		return false
 	}
 	for _, session := range []string{"Virtual-Access", "Virtual-PPP", "Virtual-Template", "Vi"} {
-		if number, ok := strings.CutPrefix(it.GetName(), session); ok && number != "" && strings.Trim(number, "0123456789./") == "" {
+		if number, ok := strings.CutPrefix(name, session); ok && number != "" && strings.Trim(number, "0123456789./") == "" {
 			return false
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/snmp/identify"
 	"github.com/amoskys/amoskys/internal/snmp/module"
+	"github.com/amoskys/amoskys/internal/snmp/play"
 	"github.com/amoskys/amoskys/internal/snmp/snmptest"
 )
 
@@ -127,7 +128,7 @@ func FuzzTables(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, index string, octets []byte, address string, number int64) {
-		record, err := snmptest.Text(fuzzed(index, octets, address, number))
+		record, err := play.Text(fuzzed(index, octets, address, number))
 		if err != nil {
 			return
 		}

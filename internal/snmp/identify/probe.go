@@ -262,13 +262,11 @@ func (p *Prober) Read(ctx context.Context, g snmp.Getter, id *Identity, modules 
 	started := time.Now()
 	options.Object = id.System.Object
 	tables, err := module.Walk(ctx, g, modules, options)
-	o := &Observation{Reading: &pb.SnmpReading{}, Tables: tables}
+	o := &Observation{Tables: tables}
+	var known module.Known
+	o.Reading, known = told(tables)
 	r := o.Reading
-	r.Interfaces = interfaces(tables)
-	known := tables.Fill(r)
-	r.Sensors = append(r.Sensors, sensors(tables)...)
 	r.Neighbors = Neighbors(tables)
-	r.BgpPeers = peers(tables)
 	id.complete(tables, known)
 	id.fill(r)
 	system(tables, r)
@@ -279,6 +277,23 @@ func (p *Prober) Read(ctx context.Context, g snmp.Getter, id *Identity, modules 
 		return o, fmt.Errorf("read device: %w", err)
 	}
 	return o, nil
+}
+
+// Again is what of a device's tables is read again between two whole readings: processors,
+// memory, storage, sensors, peers, and the power that interfaces give.
+func Again(tables *module.Tables) *pb.SnmpReading {
+	r, _ := told(tables)
+	return r
+}
+
+// told is what tables say of a device beside who it is.
+func told(tables *module.Tables) (*pb.SnmpReading, module.Known) {
+	r := &pb.SnmpReading{Interfaces: interfaces(tables)}
+	known := tables.Fill(r)
+	r.Sensors = append(r.GetSensors(), sensors(tables)...)
+	r.BgpPeers = peers(tables)
+	power(tables, r.GetInterfaces())
+	return r, known
 }
 
 // fill writes what the device is into a reading.

@@ -32,14 +32,8 @@ const (
 	maxFaults = 20
 )
 
-// Names are the names of objects by their OID. The zero value knows none; it is safe for
-// concurrent use once it is loaded.
-type Names struct {
-	byOID map[string]string // MODULE::name
-}
-
 // Load reads all files of folders, in order of their names; subfolders are not looked
-// into. Of two definitions of one OID the first counts. Faults say what was left out, at
+// into. Of two definitions of one OID the first names it. Faults say what was left out, at
 // most twenty of them; the error is a folder that cannot be read.
 func Load(folders ...string) (names *Names, faults []error, err error) {
 	p := &parser{modules: map[string]*module{}}
@@ -86,28 +80,6 @@ func readFile(path string) (string, error) {
 	return string(b), errors.Join(err, f.Close())
 }
 
-// Len is how many names there are.
-func (n *Names) Len() int {
-	if n == nil {
-		return 0
-	}
-	return len(n.byOID)
-}
-
-// Name writes an OID by name: that of the longest beginning of it that has one, and the
-// numbers that follow, such as "IF-MIB::ifDescr.3". It is empty where none has one.
-func (n *Names) Name(oid string) string {
-	if n == nil {
-		return ""
-	}
-	for at := len(oid); at > 0; at = strings.LastIndexByte(oid[:at], '.') {
-		if name, ok := n.byOID[oid[:at]]; ok {
-			return name + oid[at:]
-		}
-	}
-	return ""
-}
-
 // parser gathers definitions of modules.
 type parser struct {
 	modules map[string]*module
@@ -151,7 +123,7 @@ func roots() map[string]string {
 
 // resolve gives every definition its OID.
 func (p *parser) resolve() *Names {
-	n := &Names{byOID: make(map[string]string, p.names)}
+	n := newNames(p.names)
 	known, text := roots(), 0
 	for _, m := range p.order {
 		for _, name := range m.order {
@@ -164,9 +136,7 @@ func (p *parser) resolve() *Names {
 				p.faults = append(p.faults, fmt.Errorf("%s::%s and what follows: left out, as only names of %d MiB together are kept", m.name, name, maxText>>20))
 				return n
 			}
-			if _, have := n.byOID[oid]; !have {
-				n.byOID[oid] = m.name + "::" + name
-			}
+			n.define(m.name, name, oid)
 		}
 	}
 	return n

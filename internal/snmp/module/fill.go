@@ -230,3 +230,39 @@ func (s *Sensor) read(rows *Rows, row *Row) *pb.SnmpSensor {
 	}
 	return &pb.SnmpSensor{Name: named(rows, row, s.Name), Kind: s.Kind, Value: value.Float, Unit: unit, Status: status}
 }
+
+// Power is what one port gives, and what the device calls the port: an ifIndex or the port
+// of a bridge, or a part of ENTITY-MIB, each in digits.
+type Power struct {
+	Watts             float64
+	Interface, Entity string
+}
+
+// maxPower is the most that one port can give, in watts, with room: IEEE 802.3bt has 90.
+const maxPower = 1000
+
+// Powers are what ports give, as Into says of the tables.
+func (t *Tables) Powers() []Power {
+	var out []Power
+	for _, rows := range t.order {
+		for i := range rows.Into {
+			p := rows.Into[i].PoE
+			if p == nil {
+				continue
+			}
+			for j := range rows.List {
+				row := &rows.List[j]
+				watts := rows.Value(row, p.Watts)
+				if !watts.Known || watts.Float < 0 || watts.Float > maxPower || !rows.Into[i].wants(rows, row) || len(out) == maxParts {
+					continue
+				}
+				port := rows.Part(row, p.Interface)
+				if _, isColumn := rows.position[p.Interface]; isColumn {
+					port = rows.Text(row, p.Interface)
+				}
+				out = append(out, Power{Watts: watts.Float, Interface: port, Entity: rows.Text(row, p.Entity)})
+			}
+		}
+	}
+	return out
+}

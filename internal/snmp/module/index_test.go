@@ -79,7 +79,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte("modules: [&a {module: *a}]"))
 	f.Add([]byte("modules:\n  - module: a\n    about: x\n    groups: [{name: g, oid: object-1, columns: [{id: \"1\", name: c, type: gauge, match: \"(\"}]}]\n"))
 	f.Fuzz(func(_ *testing.T, text []byte) {
-		modules, err := module.Decode("fuzz.yaml", text)
+		modules, err := module.Decode("fuzz.yaml", text, nil)
 		if err != nil {
 			return
 		}

@@ -11,6 +11,7 @@
 package module
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 
@@ -114,6 +115,8 @@ type Into struct {
 	Memory  *Space  `yaml:"memory"`
 	Storage *Space  `yaml:"storage"`
 	Sensor  *Sensor `yaml:"sensor"`
+	// PoE is the power that a port gives.
+	PoE *PortPower `yaml:"poe"`
 	// Fact sets a fact of the device: "version", "hardware", "serial", "os" or "name".
 	Fact string `yaml:"fact"`
 	// From is the column of a fact.
@@ -155,6 +158,18 @@ type Sensor struct {
 	Absent []string `yaml:"absent"`
 }
 
+// PortPower is the power that a port gives, and which interface that is. One of Interface
+// and Entity is enough.
+type PortPower struct {
+	// Watts is a column; its scale makes watts of it.
+	Watts string `yaml:"watts"`
+	// Interface is a column or a part of the index: an ifIndex, or where there is no such
+	// interface, the number of a port of a bridge (RFC 4188).
+	Interface string `yaml:"interface"`
+	// Entity is a column with the part of ENTITY-MIB that the interface is called after.
+	Entity string `yaml:"entity"`
+}
+
 // file is what a YAML file holds.
 type file struct {
 	Modules []Module `yaml:"modules"`
@@ -170,11 +185,24 @@ func (f *file) Validate(v *config.Check) {
 	}
 }
 
-// Decode reads the modules of one file. Faults name file, line and key.
-func Decode(name string, text []byte) ([]*Module, error) {
+// Namer finds the OID of a name, such as "IF-MIB::ifXEntry". mib.Names is one.
+type Namer interface {
+	OID(text string) (string, error)
+}
+
+// Decode reads the modules of one file, in which names stand for OIDs that names knows; nil
+// knows none. Faults name file, line and key.
+func Decode(name string, text []byte, names Namer) ([]*Module, error) {
 	f := &file{}
 	if err := config.Decode(name, text, f, config.DecodeOptions{Env: config.NoEnv}); err != nil {
 		return nil, err
+	}
+	var faults []error
+	for i := range f.Modules {
+		faults = append(faults, f.Modules[i].resolve(names))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	out := make([]*Module, len(f.Modules))
 	for i := range f.Modules {

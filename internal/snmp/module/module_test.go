@@ -117,7 +117,7 @@ const cellar = `1.3.6.1.4.1.99999.1.1.0|4|load=12.5 %
 
 func walkCellar(t *testing.T) *module.Tables {
 	t.Helper()
-	modules, err := module.Decode("pump.yaml", []byte(custom))
+	modules, err := module.Decode("pump.yaml", []byte(custom), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +219,7 @@ func (f failing) Walk(ctx context.Context, root string, each func(snmp.Variable)
 
 func TestTableThatFails(t *testing.T) {
 	t.Parallel()
-	modules, err := module.Decode("pump.yaml", []byte(custom))
+	modules, err := module.Decode("pump.yaml", []byte(custom), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +255,7 @@ func TestFaults(t *testing.T) {
 		{"match", "modules:\n  - module: a\n    about: x\n    groups:\n      - {name: g, oid: 1.3.6, columns: [{id: \"1\", name: c, type: number, match: \"(\"}]}\n", "not a regular expression"},
 		{"object", "modules:\n  - module: a\n    about: x\n    groups:\n      - {name: g, oid: objects.1, columns: [{id: \"1\", name: c, type: gauge}]}\n", "begins with object"},
 	} {
-		if _, err := module.Decode("a.yaml", []byte(test.text)); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := module.Decode("a.yaml", []byte(test.text), nil); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v, want %s", test.name, err, test.want)
 		}
 	}
@@ -275,7 +275,7 @@ func TestFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	set, err := module.Load(folder)
+	set, err := module.Load(folder, nil)
 	if err == nil || !strings.Contains(err.Error(), "wrong.yaml") {
 		t.Errorf("the file that is wrong: %v", err)
 	}
@@ -286,7 +286,7 @@ func TestFolder(t *testing.T) {
 	if _, err := set.Named("no-such"); err == nil {
 		t.Error("a module that is none")
 	}
-	if _, err := module.Load(filepath.Join(folder, "absent")); err != nil {
+	if _, err := module.Load(filepath.Join(folder, "absent"), nil); err != nil {
 		t.Errorf("a folder that does not exist: %v", err)
 	}
 }

@@ -93,7 +93,7 @@ func (m *Module) Validate(v *config.Check) {
 		validateIndex(check, t.Index)
 	}
 	for oid, name := range m.Traps {
-		if !validOID(oid) || name == "" {
+		if !validOID(oid) && !isNamed(oid) || name == "" {
 			v.Add("traps", "%q is not an OID with a name", oid)
 		}
 	}
@@ -111,8 +111,8 @@ func once(v *config.Check, names map[string]bool, name string) {
 }
 
 func validateColumns(v *config.Check, oid string, columns []Column) {
-	if place, ok := placed(oid, "1.3"); !ok || !validOID(place) {
-		v.Add("oid", "%q is not an OID such as 1.3.6.1.2.1.2.2.1, nor one that begins with object", oid)
+	if place, ok := placed(oid, "1.3"); !ok || !validOID(place) && !isNamed(oid) {
+		v.Add("oid", "%q is not an OID such as 1.3.6.1.2.1.2.2.1 or IF-MIB::ifEntry, nor one that begins with object", oid)
 	}
 	if len(columns) == 0 || len(columns) > maxColumns {
 		v.Add("columns", "must be 1 to %d columns, not %d", maxColumns, len(columns))
@@ -181,6 +181,15 @@ func validateInto(v *config.Check, columns []Column, index []IndexPart, into []I
 		if fact := into[i].Fact; fact != "" {
 			check.OneOf("fact", fact, Facts()...)
 		}
+		if p := into[i].PoE; p != nil {
+			check.NotEmpty("poe.watts", p.Watts)
+			if p.Interface != "" {
+				check.OneOf("poe.interface", p.Interface, parts...)
+			}
+			if p.Interface == "" && p.Entity == "" {
+				check.Add("poe.interface", "is missing, and so is poe.entity: one of them says which interface it is")
+			}
+		}
 		if s := into[i].Sensor; s != nil {
 			check.OneOf("sensor.kind", s.Kind, SensorKinds()...)
 		}
@@ -201,6 +210,9 @@ func (n *Into) columns() map[string]string {
 	}
 	if n.Sensor != nil {
 		out["sensor.value"], out["sensor.status"] = n.Sensor.Value, n.Sensor.Status
+	}
+	if n.PoE != nil {
+		out["poe.watts"], out["poe.entity"] = n.PoE.Watts, n.PoE.Entity
 	}
 	return out
 }
@@ -237,5 +249,5 @@ func scope(text string) (oid string, enterprise uint32, ok bool) {
 		n, err := strconv.ParseUint(number, 10, 32)
 		return "", uint32(n), err == nil
 	}
-	return text, 0, validOID(text)
+	return text, 0, validOID(text) || isNamed(text)
 }

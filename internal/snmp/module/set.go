@@ -27,16 +27,17 @@ type Set struct {
 }
 
 // BuiltIn returns the modules that are part of the program.
-func BuiltIn() (*Set, error) { return Load("") }
+func BuiltIn() (*Set, error) { return Load("", nil) }
 
 // Load returns the modules that are built in, and those of the *.yaml files in folder,
 // which replace built-in ones of the same name. An empty folder is none; one that does
-// not exist has none. The error names each file that is wrong; the Set holds the rest.
-func Load(folder string) (*Set, error) {
+// not exist has none. names are for OIDs that a file of the folder writes by name; nil knows
+// none. The error names each file that is wrong; the Set holds the rest.
+func Load(folder string, names Namer) (*Set, error) {
 	byName := map[string]*Module{}
-	faults := gather(builtIn, "data", "built in: ", byName)
+	faults := gather(builtIn, "data", "built in: ", byName, nil)
 	if folder != "" {
-		faults = errors.Join(faults, gather(os.DirFS(folder), ".", folder+string(filepath.Separator), byName))
+		faults = errors.Join(faults, gather(os.DirFS(folder), ".", folder+string(filepath.Separator), byName, names))
 	}
 	s := &Set{traps: map[string]string{}}
 	for _, m := range byName {
@@ -62,7 +63,7 @@ func (m *Module) rank() int {
 }
 
 // gather reads the modules of a folder into byName.
-func gather(in fs.FS, folder, shown string, byName map[string]*Module) error {
+func gather(in fs.FS, folder, shown string, byName map[string]*Module, names Namer) error {
 	entries, err := fs.ReadDir(in, folder)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -85,7 +86,7 @@ func gather(in fs.FS, folder, shown string, byName map[string]*Module) error {
 			faults = append(faults, fmt.Errorf("read walk module: %w", err))
 			continue
 		}
-		all, err := Decode(shown+entry.Name(), text)
+		all, err := Decode(shown+entry.Name(), text, names)
 		if err != nil {
 			faults = append(faults, err)
 			continue

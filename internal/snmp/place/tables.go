@@ -1,14 +1,13 @@
-package snmp
+package place
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
-	"strconv"
 
 	"github.com/amoskys/amoskys/internal/snmp"
-	"github.com/amoskys/amoskys/internal/snmp/place"
 )
 
 // Objects that say where addresses are.
@@ -24,7 +23,6 @@ const (
 	oidNeighbors     = "1.3.6.1.2.1.4.35.1.4"            // ipNetToPhysicalPhysAddress
 	oidAggregate     = "1.2.840.10006.300.43.1.2.1.1.13" // dot3adAggPortAttachedAggID, IEEE 802.3ad
 	oidCiscoVLAN     = "1.3.6.1.4.1.9.9.46.1.3.1.1.2"    // vtpVlanState
-	ciscoEnterprise  = "1.3.6.1.4.1.9."
 )
 
 // Bounds of what one device may say.
@@ -43,50 +41,60 @@ const (
 	fdbSelf    = 4
 )
 
-// whereabouts are what the tables of one device say of others.
-type whereabouts struct {
-	bridge    place.MAC // its own; zero where it does not bridge
-	forwards  []place.Entry
-	addresses []place.Address
-	databases []uint32 // of each of forwards, while Q-BRIDGE-MIB is read
-	members   map[uint32]uint32
-	faults    []string // for SnmpReading.incomplete
-	leftOut   int
+// Tables are what one device says of where others are.
+type Tables struct {
+	// Bridge is its own address; zero where it does not bridge.
+	Bridge    MAC
+	Forwards  []Entry
+	Addresses []Address
+	// Members are as those of a Switch.
+	Members map[uint32]uint32
+	// Faults say which tables were not read, or not whole, and why.
+	Faults []string
+	// LeftOut counts rows beyond the bounds.
+	LeftOut int
+
+	databases []uint32 // of each of Forwards, while Q-BRIDGE-MIB is read
 }
 
-// readWhereabouts reads the forwarding and address tables of a device. inVLAN opens the
-// device within a VLAN, as switches of Cisco want it that keep a table for each
-// (community@VLAN, or the context vlan-N); nil does not. A table that fails costs itself.
-func readWhereabouts(ctx context.Context, g snmp.Getter, object string, inVLAN func(vlan uint16) (snmp.Getter, func(), error)) whereabouts {
-	w := whereabouts{members: map[uint32]uint32{}}
+// InVLAN opens a device within a VLAN, as switches of Cisco want it that keep a table for
+// each: in versions 1 and 2c by the community "community@VLAN", in version 3 by the context
+// "vlan-VLAN". Call what it returns when that is read.
+type InVLAN func(vlan uint16) (g snmp.Getter, done func(), err error)
+
+// Read reads the forwarding and address tables of a device, by BRIDGE-MIB, Q-BRIDGE-MIB,
+// IEEE8023-LAG-MIB and IP-MIB. inVLAN may be nil, for a device that is not to be asked by
+// VLAN. A table that fails costs itself.
+func Read(ctx context.Context, g snmp.Getter, inVLAN InVLAN) *Tables {
+	w := &Tables{Members: map[uint32]uint32{}}
 	if got, err := g.Get(ctx, oidBridgeAddress); err == nil && len(got) == 1 {
-		w.bridge, _ = macOf(got[0].Bytes())
+		w.Bridge, _ = ParseMAC(got[0].Bytes())
 	}
 	ports := w.bridgePorts(ctx, g)
 	if len(ports) > 0 {
 		w.perVLAN(ctx, g, ports)
-		if len(w.forwards) == 0 {
+		if len(w.Forwards) == 0 {
 			w.plain(ctx, g, ports, 0)
 		}
 	}
-	if inVLAN != nil && len(object) > len(ciscoEnterprise) && object[:len(ciscoEnterprise)] == ciscoEnterprise && !w.hasVLANs() {
-		w.cisco(ctx, g, inVLAN)
+	if inVLAN != nil && !w.hasVLANs() {
+		w.byVLAN(ctx, g, inVLAN)
 	}
 	w.walk(ctx, g, "aggregates", oidAggregate, 1, func(arcs []uint32, v snmp.Variable) {
 		if n, ok := v.Uint(); ok && n != 0 && n < 1<<32 && uint32(n) != arcs[0] {
-			w.members[arcs[0]] = uint32(n)
+			w.Members[arcs[0]] = uint32(n)
 		}
 	})
 	w.arp(ctx, g)
 	return w
 }
 
-func (w *whereabouts) hasVLANs() bool {
-	return slices.ContainsFunc(w.forwards, func(e place.Entry) bool { return e.VLAN != 0 })
+func (w *Tables) hasVLANs() bool {
+	return slices.ContainsFunc(w.Forwards, func(e Entry) bool { return e.VLAN != 0 })
 }
 
 // walk calls each for every row whose index has at least so many arcs.
-func (w *whereabouts) walk(ctx context.Context, g snmp.Getter, what, oid string, arcs int, each func(arcs []uint32, v snmp.Variable)) {
+func (w *Tables) walk(ctx context.Context, g snmp.Getter, what, oid string, arcs int, each func(arcs []uint32, v snmp.Variable)) {
 	err := g.Walk(ctx, oid, func(v snmp.Variable) error {
 		index, below := snmp.Index(oid, v.OID)
 		if !below {
@@ -98,12 +106,12 @@ func (w *whereabouts) walk(ctx context.Context, g snmp.Getter, what, oid string,
 		return nil
 	})
 	if err != nil {
-		w.faults = append(w.faults, what+": "+cause(err))
+		w.Faults = append(w.Faults, what+": "+cause(err))
 	}
 }
 
 // bridgePorts are the ifIndex of the ports of a bridge.
-func (w *whereabouts) bridgePorts(ctx context.Context, g snmp.Getter) map[uint32]uint32 {
+func (w *Tables) bridgePorts(ctx context.Context, g snmp.Getter) map[uint32]uint32 {
 	ports := map[uint32]uint32{}
 	w.walk(ctx, g, "ports of the bridge", oidBridgePort, 1, func(arcs []uint32, v snmp.Variable) {
 		if n, ok := v.Uint(); ok && n < 1<<32 && len(ports) < maxForwards {
@@ -114,7 +122,7 @@ func (w *whereabouts) bridgePorts(ctx context.Context, g snmp.Getter) map[uint32
 }
 
 // perVLAN reads the table that names VLANs (Q-BRIDGE-MIB), by filtering databases.
-func (w *whereabouts) perVLAN(ctx context.Context, g snmp.Getter, ports map[uint32]uint32) {
+func (w *Tables) perVLAN(ctx context.Context, g snmp.Getter, ports map[uint32]uint32) {
 	skip := map[string]bool{}
 	w.walk(ctx, g, "states of the forwarding table", oidVLANFDBStatus, 7, func(arcs []uint32, v snmp.Variable) {
 		if n, _ := v.Int(); (n == fdbInvalid || n == fdbSelf) && len(skip) < maxForwards {
@@ -127,9 +135,9 @@ func (w *whereabouts) perVLAN(ctx context.Context, g snmp.Getter, ports map[uint
 		if !found { // only now is it worth to ask
 			found = true
 		}
-		if before := len(w.forwards); !skip[key(arcs)] {
+		if before := len(w.Forwards); !skip[key(arcs)] {
 			w.forward(arcs[1:7], arcs[0], v, ports)
-			if len(w.forwards) > before {
+			if len(w.Forwards) > before {
 				w.databases = append(w.databases, arcs[0])
 			}
 		}
@@ -143,19 +151,19 @@ func (w *whereabouts) perVLAN(ctx context.Context, g snmp.Getter, ports map[uint
 			databases[uint32(n)] = uint16(arcs[1])
 		}
 	})
-	for i := range w.forwards {
+	for i := range w.Forwards {
 		database := w.databases[i]
 		if vlan, ok := databases[database]; ok {
-			w.forwards[i].VLAN = vlan
+			w.Forwards[i].VLAN = vlan
 		} else if database > maxVLAN { // some switches number databases as they like
-			w.forwards[i].VLAN = 0
+			w.Forwards[i].VLAN = 0
 		}
 	}
 	w.databases = nil
 }
 
 // plain reads the table that knows no VLANs (BRIDGE-MIB).
-func (w *whereabouts) plain(ctx context.Context, g snmp.Getter, ports map[uint32]uint32, vlan uint32) {
+func (w *Tables) plain(ctx context.Context, g snmp.Getter, ports map[uint32]uint32, vlan uint32) {
 	skip := map[string]bool{}
 	w.walk(ctx, g, "states of the forwarding table", oidFDBStatus, 6, func(arcs []uint32, v snmp.Variable) {
 		if n, _ := v.Int(); (n == fdbInvalid || n == fdbSelf) && len(skip) < maxForwards {
@@ -178,68 +186,91 @@ func key(arcs []uint32) string {
 }
 
 // forward takes an entry. A port that is no interface (0 is the switch itself) is none.
-func (w *whereabouts) forward(mac []uint32, vlan uint32, v snmp.Variable, ports map[uint32]uint32) {
+func (w *Tables) forward(mac []uint32, vlan uint32, v snmp.Variable, ports map[uint32]uint32) {
 	n, ok := v.Uint()
 	address, isMAC := macOfArcs(mac)
 	if !ok || !isMAC || n == 0 || n >= 1<<32 {
 		return
 	}
-	if len(w.forwards) >= maxForwards {
-		w.leftOut++
+	if len(w.Forwards) >= maxForwards {
+		w.LeftOut++
 		return
 	}
 	index, known := ports[uint32(n)]
 	if !known {
 		index = uint32(n)
 	}
-	w.forwards = append(w.forwards, place.Entry{MAC: address, VLAN: uint16(min(vlan, 1<<16-1)), Port: index})
+	w.Forwards = append(w.Forwards, Entry{MAC: address, VLAN: uint16(min(vlan, 1<<16-1)), Port: index})
 }
 
-// cisco reads the table of each VLAN on its own.
-func (w *whereabouts) cisco(ctx context.Context, g snmp.Getter, inVLAN func(vlan uint16) (snmp.Getter, func(), error)) {
-	var vlans []uint16
-	w.walk(ctx, g, "VLANs", oidCiscoVLAN, 2, func(arcs []uint32, v snmp.Variable) {
-		vlan := arcs[len(arcs)-1]
-		if n, _ := v.Int(); n == 1 && vlan > 0 && vlan < 4095 && (vlan < 1002 || vlan > 1005) {
-			vlans = append(vlans, uint16(vlan))
-		}
-	})
-	if len(vlans) > maxVLANs {
-		w.faults = append(w.faults, fmt.Sprintf("forwarding tables: %d of %d VLANs are read", maxVLANs, len(vlans)))
-		vlans = vlans[:maxVLANs]
+// vlansSilent is after how many VLANs in a row that did not answer the others are not asked:
+// a switch that knows of no VLANs takes them for wrong communities and keeps silent.
+const vlansSilent = 2
+
+// byVLAN reads the table of each VLAN on its own, as switches of Cisco have it, of which
+// BRIDGE-MIB shows VLAN 1 alone.
+func (w *Tables) byVLAN(ctx context.Context, g snmp.Getter, inVLAN InVLAN) {
+	vlans := w.vlans(ctx, g)
+	if len(vlans) == 0 {
+		return
 	}
-	plain := w.forwards
-	w.forwards = nil
+	plain, silent := w.Forwards, 0
+	w.Forwards = nil
 	for _, vlan := range vlans {
-		before := len(w.faults)
+		before := len(w.Faults)
 		inside, done, err := inVLAN(vlan)
 		if err != nil {
-			continue // a device that is not asked that way
+			w.Faults = append(w.Faults, err.Error())
+			break
 		}
 		if ports := w.bridgePorts(ctx, inside); len(ports) > 0 {
 			w.plain(ctx, inside, ports, uint32(vlan))
 		}
 		done()
-		if ctx.Err() != nil || len(w.faults) > before { // it does not know of VLANs
+		for i := range w.Faults[before:] {
+			w.Faults[before+i] = fmt.Sprintf("VLAN %d: %s", vlan, w.Faults[before+i])
+		}
+		if silent++; len(w.Faults) == before {
+			silent = 0
+		}
+		if ctx.Err() != nil || silent == vlansSilent {
 			break
 		}
 	}
-	if len(w.forwards) == 0 {
-		w.forwards = plain
+	if len(w.Forwards) == 0 {
+		w.Forwards = plain
 	}
 }
 
+// vlans are those of which a switch keeps a table each, in order (CISCO-VTP-MIB); none where
+// it has no such list.
+func (w *Tables) vlans(ctx context.Context, g snmp.Getter) []uint16 {
+	var vlans []uint16
+	w.walk(ctx, g, "VLANs", oidCiscoVLAN, 2, func(arcs []uint32, v snmp.Variable) {
+		vlan := arcs[len(arcs)-1]
+		const operational = 1
+		if n, _ := v.Int(); n == operational && vlan > 0 && vlan <= maxVLAN && (vlan < 1002 || vlan > 1005) { // which Token Ring and FDDI have
+			vlans = append(vlans, uint16(vlan))
+		}
+	})
+	if len(vlans) > maxVLANs {
+		w.Faults = append(w.Faults, fmt.Sprintf("forwarding tables: %d of %d VLANs are read", maxVLANs, len(vlans)))
+		vlans = vlans[:maxVLANs]
+	}
+	return vlans
+}
+
 // arp reads both address tables: the one for IPv4 alone, and the one for both.
-func (w *whereabouts) arp(ctx context.Context, g snmp.Getter) {
+func (w *Tables) arp(ctx context.Context, g snmp.Getter) {
 	note := func(octets []uint32, v snmp.Variable) {
-		mac, ok := macOf(v.Bytes())
+		mac, ok := ParseMAC(v.Bytes())
 		ip, valid := addressOfArcs(octets)
 		switch {
 		case !ok || !valid:
-		case len(w.addresses) >= maxARP:
-			w.leftOut++
+		case len(w.Addresses) >= maxARP:
+			w.LeftOut++
 		default:
-			w.addresses = append(w.addresses, place.Address{MAC: mac, IP: ip})
+			w.Addresses = append(w.Addresses, Address{MAC: mac, IP: ip})
 		}
 	}
 	w.walk(ctx, g, "ARP table", oidARP, 5, func(arcs []uint32, v snmp.Variable) { note(arcs[1:5], v) })
@@ -251,15 +282,16 @@ func (w *whereabouts) arp(ctx context.Context, g snmp.Getter) {
 	})
 }
 
-func macOf(b []byte) (place.MAC, bool) {
+// ParseMAC reads the six octets of an address; false for any other number of them.
+func ParseMAC(b []byte) (MAC, bool) {
 	if len(b) != 6 {
-		return place.MAC{}, false
+		return MAC{}, false
 	}
-	return place.MAC(b), true
+	return MAC(b), true
 }
 
-func macOfArcs(arcs []uint32) (place.MAC, bool) {
-	var m place.MAC
+func macOfArcs(arcs []uint32) (MAC, bool) {
+	var m MAC
 	if len(arcs) != len(m) {
 		return m, false
 	}
@@ -286,5 +318,10 @@ func addressOfArcs(arcs []uint32) (netip.Addr, bool) {
 	return netip.AddrFromSlice(b)
 }
 
-// vlanContext is the name of the context of SNMPv3 in which Cisco keeps a VLAN's table.
-func vlanContext(vlan uint16) string { return "vlan-" + strconv.Itoa(int(vlan)) }
+// cause is what went wrong, without how far it came.
+func cause(err error) string {
+	if walk, ok := errors.AsType[*snmp.WalkError](err); ok {
+		err = walk.Err
+	}
+	return err.Error()
+}

@@ -1,4 +1,4 @@
-package snmp
+package trap
 
 import (
 	"crypto/hmac"
@@ -18,11 +18,12 @@ import (
 type user struct {
 	snmp.Credential
 	hash          func() hash.Hash
+	digest        int    // how much of it a message carries, in octets
 	auth, privacy []byte // keys that belong to no engine yet (RFC 3414, section A.2)
 }
 
 func newUser(c snmp.Credential) user {
-	u := user{Credential: c, hash: hashOf(c.Auth)}
+	u := user{Credential: c, hash: hashOf(c.Auth), digest: digestSize(c.Auth)}
 	if c.Auth != snmp.NoAuth {
 		u.auth = stretch(u.hash(), c.AuthPassword)
 	}
@@ -47,6 +48,23 @@ func hashOf(a snmp.Auth) func() hash.Hash {
 		return sha512.New
 	default:
 		return sha1.New
+	}
+}
+
+// digestSize is how much of the hash a message carries, in octets (RFC 3414, sections 6.3.1
+// and 7.3.1; RFC 7860, section 4.1).
+func digestSize(a snmp.Auth) int {
+	switch a {
+	case snmp.SHA224:
+		return 16
+	case snmp.SHA256:
+		return 24
+	case snmp.SHA384:
+		return 32
+	case snmp.SHA512:
+		return 48
+	default:
+		return 12
 	}
 }
 
@@ -101,9 +119,9 @@ func (u *user) privacyKey(engine string) []byte {
 // proves says that a message was made with an authentication key: its digest is the
 // beginning of the HMAC of the message with zeros in place of it (RFC 3414, section 6.3.2;
 // RFC 7860, section 4.2.2).
-func proves(h func() hash.Hash, key, message []byte) bool {
+func proves(h func() hash.Hash, size int, key, message []byte) bool {
 	at, ok := digestOf(message)
-	if !ok || at.to-at.from < 12 || at.to-at.from > h().Size() {
+	if !ok || at.to-at.from != size {
 		return false
 	}
 	sum := hmac.New(h, key)

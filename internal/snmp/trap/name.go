@@ -1,19 +1,19 @@
-package snmp
+package trap
 
 // Names of the traps that are acted on (RFC 3418, section 2; RFC 2863).
 const (
-	trapColdStart   = "coldStart"
-	trapWarmStart   = "warmStart"
-	trapLinkDown    = "linkDown"
-	trapLinkUp      = "linkUp"
-	trapAuthFailure = "authenticationFailure"
+	ColdStart   = "coldStart"
+	WarmStart   = "warmStart"
+	LinkDown    = "linkDown"
+	LinkUp      = "linkUp"
+	AuthFailure = "authenticationFailure"
 )
 
-// trapName names the traps of standard MIBs, and of some that everybody has.
-func trapName(oid string) string {
+// nameOf names the traps of standard MIBs, and of some that everybody has.
+func nameOf(oid string) string {
 	return map[string]string{
-		oidSnmpTraps + ".1": trapColdStart, oidSnmpTraps + ".2": trapWarmStart, oidSnmpTraps + ".3": trapLinkDown,
-		oidSnmpTraps + ".4": trapLinkUp, oidSnmpTraps + ".5": trapAuthFailure, oidSnmpTraps + ".6": "egpNeighborLoss",
+		oidTraps + ".1": ColdStart, oidTraps + ".2": WarmStart, oidTraps + ".3": LinkDown,
+		oidTraps + ".4": LinkUp, oidTraps + ".5": AuthFailure, oidTraps + ".6": "egpNeighborLoss",
 		"1.3.6.1.2.1.17.0.1":       "newRoot",                      // RFC 4188
 		"1.3.6.1.2.1.17.0.2":       "topologyChange",               // RFC 4188
 		"1.3.6.1.2.1.15.0.1":       "bgpEstablished",               // RFC 4273

@@ -1,60 +1,41 @@
-package snmp
+package trap
 
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"net/netip"
-	"strconv"
-	"strings"
+	"math"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/gosnmp/gosnmp"
 
 	"github.com/amoskys/amoskys/internal/snmp"
+	"github.com/amoskys/amoskys/internal/snmp/ber"
 )
 
-var (
-	errNotTrap      = errors.New("no well-formed trap or inform")
-	errNoCredential = errors.New("a message of SNMPv3 that none of the credentials opens")
-)
+const oidUnknownEngineIDs = "1.3.6.1.6.3.15.1.1.4.0" // usmStatsUnknownEngineIDs, RFC 3414
 
-// Bounds of what is kept of a trap.
-const (
-	maxTrapValues    = 64
-	maxTrapValueText = 256
-)
-
-// OIDs of traps (RFC 3418, RFC 3584).
-const (
-	oidSysUpTime        = "1.3.6.1.2.1.1.3.0"
-	oidSnmpTrapOID      = "1.3.6.1.6.3.1.1.4.1.0"
-	oidSnmpTraps        = "1.3.6.1.6.3.1.1.5"
-	oidTrapAddress      = "1.3.6.1.6.3.18.1.3.0"
-	oidUnknownEngineIDs = "1.3.6.1.6.3.15.1.1.4.0"
-)
-
-// trapReader decodes messages with gosnmp. Each message is read with parameters of its
-// own, since those of SNMPv3 belong to one engine.
-type trapReader struct {
+// Reader decodes messages with gosnmp. Each message is read with parameters of its own,
+// since those of SNMPv3 belong to one engine. It is safe for concurrent use.
+type Reader struct {
 	users  map[string][]user // of SNMPv3, by name
 	engine string            // our own, to which informs are sent
 	began  time.Time
 	now    func() time.Time
+	clocks clocks
 
 	mu      sync.Mutex // guards what follows
 	unknown uint32     // usmStatsUnknownEngineIDs
 }
 
-// newTrapReader reads with the credentials of SNMPv3 among users. seed makes the id of
-// our engine, which has to stay the same (RFC 3411, section 5).
-func newTrapReader(users []credential, seed string, now func() time.Time) *trapReader {
-	r := &trapReader{users: map[string][]user{}, now: now, began: now()}
-	for i := range users {
-		if c := users[i].Credential; c.Version == snmp.V3 {
+// NewReader reads with the credentials of SNMPv3 among those given; the others are left
+// out, as versions 1 and 2c prove nothing. seed makes the id of our engine, which has to
+// stay the same (RFC 3411, section 5).
+func NewReader(credentials []snmp.Credential, seed string, now func() time.Time) *Reader {
+	r := &Reader{users: map[string][]user{}, now: now, began: now()}
+	for _, c := range credentials {
+		if c.Version == snmp.V3 {
 			r.users[c.User] = append(r.users[c.User], newUser(c))
 		}
 	}
@@ -64,63 +45,67 @@ func newTrapReader(users []credential, seed string, now func() time.Time) *trapR
 	return r
 }
 
-// decode reads a message. reply is what is sent back, nil for nothing; where the trap has
-// no OID the message only asked for our engine.
-func (r *trapReader) decode(b []byte) (t trap, reply []byte, err error) {
+// Decode reads a message, which it does not keep. reply is what is sent back, nil for
+// nothing; where the trap has no OID the message only asked for our engine. The error wraps
+// ErrMalformed, ErrNoCredential or ErrReplayed.
+func (r *Reader) Decode(b []byte) (t Trap, reply []byte, err error) {
 	defer func() {
 		if cause := recover(); cause != nil { // gosnmp, of a message that it did not expect
-			t, reply, err = trap{}, nil, fmt.Errorf("%w: %v", errNotTrap, cause)
+			t, reply, err = Trap{}, nil, fmt.Errorf("%w: %v", ErrMalformed, cause)
 		}
 	}()
-	version, engine, user, ok := peek(b)
+	h, ok := peek(b)
 	if !ok {
-		return trap{}, nil, errNotTrap
+		return Trap{}, nil, ErrMalformed
 	}
-	if version == 3 {
-		return r.decodeV3(b, engine, user)
+	if h.version == 3 {
+		return r.decodeV3(b, h)
 	}
-	x := &gosnmp.GoSNMP{Version: gosnmp.SnmpVersion(version)}
+	x := &gosnmp.GoSNMP{Version: gosnmp.SnmpVersion(h.version)}
 	p, err := x.UnmarshalTrap(b, false)
 	if err != nil {
-		return trap{}, nil, fmt.Errorf("%w: %w", errNotTrap, err)
+		return Trap{}, nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	if t, err = readTrap(p); err != nil {
-		return trap{}, nil, err
+		return Trap{}, nil, err
 	}
-	if t.inform {
+	if t.Inform {
 		reply, err = confirm(p)
 	}
 	return t, reply, err
 }
 
 // decodeV3 reads a message of SNMPv3, or answers one that asks for our engine.
-func (r *trapReader) decodeV3(b []byte, engine, name string) (trap, []byte, error) {
-	if len(engine) < 5 { // RFC 3411: it is none; RFC 3414, section 3.2, 3b
-		reply, err := r.report(b)
-		return trap{}, reply, err
+func (r *Reader) decodeV3(b []byte, h head) (Trap, []byte, error) {
+	if h.reportable && h.engine != r.engine { // RFC 3414, section 3.2, 3b: an inform, or the question who we are
+		reply, err := r.report(h)
+		return Trap{}, reply, err
 	}
-	for i := range r.users[name] {
-		c := &r.users[name][i]
-		p, err := unmarshalAs(c, engine, append([]byte(nil), b...)) // gosnmp blanks the digest in it
+	for i := range r.users[h.user] {
+		c := &r.users[h.user][i]
+		p, err := unmarshalAs(c, h.engine, append([]byte(nil), b...)) // gosnmp blanks the digest in it
 		if err != nil {
 			continue
 		}
 		t, err := readTrap(p)
 		if err != nil {
-			return trap{}, nil, err
+			return Trap{}, nil, err
 		}
-		t.verified = c.Auth != snmp.NoAuth
-		if !t.inform {
-			t.engine = []byte(engine) // of an inform it is ours
+		t.Verified = c.Auth != snmp.NoAuth
+		if !t.Inform {
+			if t.Verified && !r.clocks.accept(h.engine, h.boots, h.seconds) {
+				return Trap{}, nil, ErrReplayed
+			}
+			t.Engine = []byte(h.engine) // of an inform it is ours
 			return t, nil, nil
 		}
-		if engine != r.engine {
-			return trap{}, nil, errNotTrap
+		if h.engine != r.engine {
+			return Trap{}, nil, ErrMalformed // nor does it want to know who we are
 		}
 		reply, err := confirm(p)
 		return t, reply, err
 	}
-	return trap{}, nil, errNoCredential
+	return Trap{}, nil, ErrNoCredential
 }
 
 // unmarshalAs reads a message that names an engine with one credential.
@@ -131,8 +116,8 @@ func unmarshalAs(c *user, engine string, b []byte) (*gosnmp.SnmpPacket, error) {
 		PrivacyProtocol: privacy, PrivacyPassphrase: c.PrivacyPassword,
 	}
 	sp.SecretKey = c.authKey(engine)
-	if c.Auth != snmp.NoAuth && !proves(c.hash, sp.SecretKey, b) {
-		return nil, errNoCredential // before what takes long: see privacyKey
+	if c.Auth != snmp.NoAuth && !proves(c.hash, c.digest, sp.SecretKey, b) {
+		return nil, ErrNoCredential // before what takes long: see privacyKey
 	}
 	sp.PrivacyKey = c.privacyKey(engine)
 	x := &gosnmp.GoSNMP{Version: gosnmp.Version3, SecurityModel: gosnmp.UserSecurityModel, MsgFlags: flags, SecurityParameters: sp}
@@ -141,7 +126,7 @@ func unmarshalAs(c *user, engine string, b []byte) (*gosnmp.SnmpPacket, error) {
 	case err != nil:
 		return nil, fmt.Errorf("read message: %w", err)
 	case p.MsgFlags&gosnmp.AuthPriv != flags:
-		return nil, errNoCredential // sent in the clear, though it should not be, or unproven
+		return nil, ErrNoCredential // sent in the clear, though it should not be, or unproven
 	default:
 		return p, nil
 	}
@@ -167,30 +152,27 @@ func usm(c snmp.Credential) (gosnmp.SnmpV3AuthProtocol, gosnmp.SnmpV3PrivProtoco
 	return auths[c.Auth], privacies[c.Privacy], flags
 }
 
-// report answers who asks for our engine, as senders of informs do first (RFC 3414,
-// section 4).
-func (r *trapReader) report(b []byte) ([]byte, error) {
-	x := &gosnmp.GoSNMP{
-		Version: gosnmp.Version3, SecurityModel: gosnmp.UserSecurityModel,
-		SecurityParameters: &gosnmp.UsmSecurityParameters{AuthoritativeEngineID: r.engine, AuthenticationProtocol: gosnmp.NoAuth, PrivacyProtocol: gosnmp.NoPriv},
-	}
-	p, err := x.UnmarshalTrap(b, false)
-	if err != nil || p.MsgFlags&gosnmp.Reportable == 0 {
-		return nil, errNotTrap
-	}
+// report tells a sender of informs our engine, as it asks first, or when it takes us for
+// another (RFC 3414, section 4). Nothing of its message is opened for that, so that the number
+// of its request is not known, and is 0 (RFC 3412, section 7.1, 3c).
+func (r *Reader) report(h head) ([]byte, error) {
 	r.mu.Lock()
 	r.unknown++
 	n := r.unknown
 	r.mu.Unlock()
-	sp := &gosnmp.UsmSecurityParameters{
-		AuthoritativeEngineID: r.engine, AuthoritativeEngineBoots: 1, AuthoritativeEngineTime: uint32(r.now().Sub(r.began) / time.Second),
-		AuthenticationProtocol: gosnmp.NoAuth, PrivacyProtocol: gosnmp.NoPriv,
-	}
-	p.PDUType, p.MsgFlags, p.SecurityParameters = gosnmp.Report, gosnmp.NoAuthNoPriv, sp
-	p.ContextEngineID = r.engine
-	p.Variables = []gosnmp.SnmpPDU{{Name: "." + oidUnknownEngineIDs, Type: gosnmp.Counter32, Value: n}}
-	return marshal(p)
+	return marshal(&gosnmp.SnmpPacket{
+		Version: gosnmp.Version3, MsgID: uint32(h.id), MsgMaxSize: maxMessage, MsgFlags: gosnmp.NoAuthNoPriv, SecurityModel: gosnmp.UserSecurityModel,
+		SecurityParameters: &gosnmp.UsmSecurityParameters{
+			AuthoritativeEngineID: r.engine, AuthoritativeEngineBoots: 1, AuthoritativeEngineTime: uint32(r.now().Sub(r.began) / time.Second),
+			AuthenticationProtocol: gosnmp.NoAuth, PrivacyProtocol: gosnmp.NoPriv,
+		},
+		ContextEngineID: r.engine, PDUType: gosnmp.Report,
+		Variables: []gosnmp.SnmpPDU{{Name: "." + oidUnknownEngineIDs, Type: gosnmp.Counter32, Value: n}},
+	})
 }
+
+// maxMessage is how large a message we take, in octets (RFC 3417, section 3.2).
+const maxMessage = 65_507
 
 // confirm is the answer to an inform: the same variables (RFC 3416, section 4.2.7).
 func confirm(p *gosnmp.SnmpPacket) ([]byte, error) {
@@ -208,156 +190,67 @@ func marshal(p *gosnmp.SnmpPacket) ([]byte, error) {
 	return b, nil
 }
 
-// readTrap makes a trap of a message; those of SNMPv1 get the OID that RFC 3584, section
-// 3.1, gives them.
-func readTrap(p *gosnmp.SnmpPacket) (trap, error) {
-	t := trap{version: map[gosnmp.SnmpVersion]string{gosnmp.Version1: "1", gosnmp.Version2c: "2c", gosnmp.Version3: "3"}[p.Version]}
-	switch p.PDUType {
-	case gosnmp.Trap:
-		t.oid = oidSnmpTraps + "." + strconv.Itoa(p.GenericTrap+1)
-		if p.GenericTrap < 0 || p.GenericTrap >= 6 { // enterpriseSpecific
-			t.oid = bare(p.Enterprise) + ".0." + strconv.Itoa(p.SpecificTrap)
-		}
-		t.uptime = time.Duration(p.Timestamp) * 10 * time.Millisecond
-		t.agent, _ = netip.ParseAddr(p.AgentAddress)
-	case gosnmp.InformRequest:
-		t.inform = true
-	case gosnmp.SNMPv2Trap:
-	default:
-		return trap{}, errNotTrap
-	}
-	for i := range p.Variables {
-		t.note(&p.Variables[i])
-	}
-	if t.agent.IsUnspecified() {
-		t.agent = netip.Addr{}
-	}
-	if t.oid == "" {
-		return trap{}, fmt.Errorf("%w: it does not say which", errNotTrap)
-	}
-	t.name = trapName(t.oid)
-	return t, nil
+// head is what stands in front of a message, as far as there is any.
+type head struct {
+	version        int   // 0 is SNMPv1, 1 is v2c, 3 is v3
+	id             int64 // msgID
+	reportable     bool  // the sender wants to be told what is wrong
+	engine, user   string
+	boots, seconds int64
 }
 
-// note takes one variable.
-func (t *trap) note(v *gosnmp.SnmpPDU) {
-	oid := bare(v.Name)
-	switch oid {
-	case oidSysUpTime:
-		if ticks, ok := v.Value.(uint32); ok {
-			t.uptime = time.Duration(ticks) * 10 * time.Millisecond
-		}
-		return
-	case oidSnmpTrapOID:
-		if text, ok := v.Value.(string); ok && len(text) <= maxTrapValueText {
-			t.oid = bare(text)
-		}
-		return
-	case oidTrapAddress:
-		if text, ok := v.Value.(string); ok {
-			t.agent, _ = netip.ParseAddr(text)
-		}
-	}
-	if len(t.values) == maxTrapValues {
-		t.leftOut++
-		return
-	}
-	t.values = append(t.values, trapValue{oid, valueText(v)})
-}
-
-func bare(oid string) string { return strings.TrimPrefix(oid, ".") }
-
-// valueText writes a value for people, at a bounded length.
-func valueText(v *gosnmp.SnmpPDU) string {
-	text := ""
-	switch x := v.Value.(type) {
-	case []byte:
-		text = snmp.Variable{Type: snmp.OctetString, Value: x[:min(len(x), maxTrapValueText)]}.Text()
-	case string:
-		text = bare(x)
-	case nil:
-	default:
-		text = fmt.Sprint(x)
-	}
-	if len(text) > maxTrapValueText {
-		text = text[:maxTrapValueText]
-	}
-	return strings.ToValidUTF8(strings.Map(printable, text), "·")
-}
-
-// printable keeps what a terminal shows as it is.
-func printable(r rune) rune {
-	if r < ' ' || r == 0x7f || r == utf8.RuneError {
-		return ' '
-	}
-	return r
-}
-
-// peek reads version, engine and user from the head of a message, as far as there are
-// any, without trusting it further.
-func peek(b []byte) (version int, engine, user string, ok bool) {
-	body, ok := within(&b, 0x30)
+// peek reads the head of a message without trusting it further.
+func peek(b []byte) (head, bool) {
+	body, _, ok := ber.Take(b, ber.Sequence)
 	if !ok {
-		return 0, "", "", false
+		return head{}, false
 	}
-	v, ok := within(&body, 0x02)
-	if !ok || len(v) != 1 {
-		return 0, "", "", false
+	version, body, ok := ber.TakeInteger(body)
+	h := head{version: int(version)}
+	switch {
+	case !ok:
+		return head{}, false
+	case version == 0 || version == 1:
+		return h, true
+	case version != 3:
+		return head{}, false
 	}
-	switch v[0] {
-	case 0, 1:
-		return int(v[0]), "", "", true
-	case 3:
-	default:
-		return 0, "", "", false
+	global, body, ok := ber.Take(body, ber.Sequence)
+	if ok {
+		h.id, h.reportable, ok = globalData(global)
 	}
-	if _, ok = within(&body, 0x30); !ok { // global data
-		return 0, "", "", false
+	if ok {
+		body, _, ok = ber.Take(body, ber.OctetString)
 	}
-	security, ok := within(&body, 0x04)
-	if !ok {
-		return 0, "", "", false
+	if ok {
+		body, _, ok = ber.Take(body, ber.Sequence)
 	}
-	usmBody, ok := within(&security, 0x30)
-	if !ok {
-		return 0, "", "", false
+	var id, name []byte
+	if ok {
+		id, body, ok = ber.Take(body, ber.OctetString)
 	}
-	id, ok := within(&usmBody, 0x04)
-	if !ok || len(id) > 32 {
-		return 0, "", "", false
-	}
-	for range 2 { // boots, time
-		if _, ok = within(&usmBody, 0x02); !ok {
-			return 0, "", "", false
+	for _, into := range []*int64{&h.boots, &h.seconds} {
+		if ok {
+			*into, body, ok = ber.TakeInteger(body)
 		}
 	}
-	name, ok := within(&usmBody, 0x04)
-	return 3, string(id), string(name), ok
+	if ok {
+		name, _, ok = ber.Take(body, ber.OctetString)
+	}
+	const longest = 32 // SnmpEngineID and SnmpAdminString of a user (RFC 3411, section 5; RFC 3414, section 5)
+	h.engine, h.user = string(id), string(name)
+	return h, ok && len(id) <= longest && len(name) <= longest && h.boots >= 0 && h.seconds >= 0
 }
 
-// within takes the content of the value at the front of b, of this tag, and moves b on.
-func within(b *[]byte, tag byte) ([]byte, bool) {
-	in := *b
-	if len(in) < 2 || in[0] != tag {
-		return nil, false
+// globalData reads msgID and the flag that asks for reports (RFC 3412, section 6).
+func globalData(b []byte) (id int64, reportable, ok bool) {
+	const flagReportable = 0x04
+	if id, b, ok = ber.TakeInteger(b); !ok || id < 0 || id > math.MaxInt32 {
+		return 0, false, false
 	}
-	n, head := int(in[1]), 2
-	if n > 0x80 && n <= 0x83 {
-		octets := n & 0x7f
-		if len(in) < 2+octets {
-			return nil, false
-		}
-		n = 0
-		for _, x := range in[2 : 2+octets] {
-			n = n<<8 | int(x)
-		}
-		head += octets
-	} else if n >= 0x80 {
-		return nil, false
+	if _, b, ok = ber.TakeInteger(b); !ok { // msgMaxSize
+		return 0, false, false
 	}
-	if n > len(in)-head {
-		return nil, false
-	}
-	*b = in[head+n:]
-	return in[head : head+n], true
+	flags, _, ok := ber.Take(b, ber.OctetString)
+	return id, ok && len(flags) == 1 && flags[0]&flagReportable != 0, ok
 }
