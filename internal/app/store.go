@@ -106,8 +106,12 @@ func runStore(ctx context.Context, home config.Home, cfg store.Config, logger *s
 	if err != nil {
 		return err
 	}
+	alerts, err := newAlerting(conn, home, &cfg, readings, believed, registry, logger)
+	if err != nil {
+		return err
+	}
 	options.Status = func() *pb.StoreStatus {
-		s := withFaults(feed.Status(), inventory.Status, readings.Status)
+		s := withFaults(feed.Status(), inventory.Status, readings.Status, alerts.status)
 		s.Readings = readings.Report()
 		return s
 	}
@@ -115,7 +119,7 @@ func runStore(ctx context.Context, home config.Home, cfg store.Config, logger *s
 	if inventory, err = newInventory(conn, home, service, believed, registry, logger); err != nil {
 		return err
 	}
-	promAPI, err := newPromAPI(readings, &cfg.TSDB, service.Memory(), registry, logger)
+	promAPI, err := newPromAPI(readings, alerts, &cfg.TSDB, service.Memory(), registry, logger)
 	if err != nil {
 		return err
 	}
@@ -127,7 +131,7 @@ func runStore(ctx context.Context, home config.Home, cfg store.Config, logger *s
 	if err != nil {
 		return err
 	}
-	p := &storeParts{clock: believed, server: server, follower: follower, engine: engine, feed: feed, devices: inventory, readings: readings, logger: logger}
+	p := &storeParts{clock: believed, server: server, follower: follower, engine: engine, feed: feed, devices: inventory, readings: readings, alerts: alerts, logger: logger}
 	return p.run(ctx)
 }
 
@@ -159,6 +163,7 @@ type storeParts struct {
 	feed     *ingest.Ingest
 	devices  *devices.Inventory
 	readings *metrics.DB
+	alerts   *alerting
 	logger   *slog.Logger
 }
 
@@ -186,6 +191,7 @@ func (p *storeParts) run(ctx context.Context) error {
 		begin("reading the log", p.feed.Run),
 		begin("devices", p.runDevices),
 		begin("metrics", p.runReadings),
+		begin("rules", p.alerts.run),
 		begin("revocations", func(ctx context.Context) error { return p.follower.Run(ctx, p.server.CutRevoked) }),
 		begin("server", p.server.Run),
 	}

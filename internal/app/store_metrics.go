@@ -20,13 +20,13 @@ import (
 // newPromAPI returns the service that answers PromQL from the database of readings. Its
 // answers have a part in the memory that answers about events have.
 func newPromAPI(
-	readings *metrics.DB, cfg *store.TSDBConfig, memory *limit.Budget, registry prometheus.Registerer, logger *slog.Logger,
+	readings *metrics.DB, alerts *alerting, cfg *store.TSDBConfig, memory *limit.Budget, registry *prometheus.Registry, logger *slog.Logger,
 ) (*promapi.Service, error) {
 	kept := map[string]string{
 		"storage.tsdb.retention.time": fmt.Sprintf("%dd", cfg.RetentionDays), "storage.tsdb.retention.size": fmt.Sprintf("%dMB", cfg.RetentionSizeMB),
 	}
 	api, err := promapi.New(promapi.Options{
-		Queryable: readings, IsAway: metrics.IsAway, Families: families, Stats: readings.Stats, Memory: memory,
+		Queryable: readings, IsAway: metrics.IsAway, Families: func() []promapi.Family { return append(families(), ownFamilies(registry)...) }, Rules: alerts.groups, Stats: readings.Stats, Memory: memory,
 		Warnings: func(from, to time.Time) []string { return incomplete(readings, from, to) },
 		Settings: kept, Config: fmt.Sprintf("tsdb:\n  retention_days: %d\n  retention_size_mb: %d\n", cfg.RetentionDays, cfg.RetentionSizeMB),
 		Caller:     func(ctx context.Context) string { return store.CallerOf(ctx).Key() },

@@ -160,7 +160,7 @@ func roles() []Layer {
 		},
 		{
 			Name: "subscribers", Packages: []string{"internal/store/...", "internal/metrics/...", "internal/detect/...", "internal/anomaly/...", "internal/live/...", "internal/devices"},
-			May: []string{"internal/store/...", "internal/inventory/...", "internal/codec", "internal/config/...", "internal/dial/...", "internal/entity/...", "internal/event/...", "internal/identity/...", "internal/limit/...", "internal/logsql/...", "internal/node/child", "internal/obs/...", "internal/pb/...", "internal/reader/...", "internal/state/...", "internal/stream/...", "internal/unread", "internal/vfs/..."},
+			May: []string{"internal/store/...", "internal/metrics/...", "internal/inventory/...", "internal/codec", "internal/config/...", "internal/dial/...", "internal/entity/...", "internal/event/...", "internal/identity/...", "internal/limit/...", "internal/logsql/...", "internal/node/child", "internal/obs/...", "internal/pb/...", "internal/reader/...", "internal/state/...", "internal/stream/...", "internal/unread", "internal/vfs/..."},
 			Why: "a subscriber follows the log and can be rebuilt from it; the hub must not need it",
 		},
 		{

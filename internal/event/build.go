@@ -37,6 +37,7 @@ const (
 	TypeSNMPInterfaceDown = "snmp.interface_down"
 	TypeMetricBatch       = "metric.batch"
 	TypeFinding           = "finding.created"
+	TypeMetricAlert       = "finding.metric_alert"
 	TypeAgentHealth       = "agent.health"
 	TypeHubHealth         = "hub.health"
 	TypeAudit             = "audit.activity"

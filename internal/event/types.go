@@ -29,7 +29,7 @@ const (
 	// MakerAgent makes every type but audit.*, and of findings finding.KIND.NAME,
 	// where KIND is the kind of the agent.
 	MakerAgent Maker = iota
-	// MakerStore makes finding.metric.* alone.
+	// MakerStore makes TypeMetricAlert and finding.metric.* alone.
 	MakerStore
 	// MakerAnalysis makes findings alone, of any type.
 	MakerAnalysis
@@ -41,7 +41,7 @@ const (
 //	type or body          agent                      store             analysis
 //	audit.*, Audit        no                         no                no
 //	finding.*, Finding    finding.KIND.NAME, its     finding.metric.*  finding.*
-//	                      own kind, not hub or
+//	                      own kind, not hub or       finding.metric_alert
 //	                      metric
 //	any other             yes                        no                no
 //
@@ -66,8 +66,8 @@ func (e *Envelope) CheckType(m Maker) error {
 	}
 	second, _, named := strings.Cut(rest, ".")
 	switch {
-	case m == MakerStore && (second != wordMetric || !named):
-		return fmt.Errorf("%w: a store makes findings of type finding.metric.NAME, not %.64q", ErrReservedType, typ)
+	case m == MakerStore && typ != TypeMetricAlert && (second != wordMetric || !named):
+		return fmt.Errorf("%w: a store makes findings of type %s or finding.metric.NAME, not %.64q", ErrReservedType, TypeMetricAlert, typ)
 	case m == MakerStore:
 		return nil
 	case !named || second == wordHub || second == wordMetric || second != string(e.AgentKind):

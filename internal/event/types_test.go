@@ -22,6 +22,8 @@ func TestCheckType(t *testing.T) {
 		"finding.hub.silent":   {ErrReservedType, ErrReservedType, nil},
 		"finding.metric.high":  {ErrReservedType, nil, nil},
 		"finding.metric.a.b":   {ErrReservedType, nil, nil},
+		"finding.metric_alert": {ErrReservedType, nil, nil},
+		"finding.metric_a":     {ErrReservedType, ErrReservedType, nil},
 		"finding.metric":       {ErrReservedType, ErrReservedType, nil},
 		"finding.metricx.high": {ErrReservedType, ErrReservedType, nil},
 		"":                     bad, "process": bad, ".": bad, "a.": bad, ".a": bad, "a..b": bad, "A.b": bad, "a.B": bad, "a b.c": bad,

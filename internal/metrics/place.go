@@ -130,28 +130,10 @@ func (p *place) save(fsys vfs.FS, dir string) error {
 		return fmt.Errorf("write the place of the database of metrics: %w", err)
 	}
 	body = append(body, '\n')
-	if err := replaceFile(fsys, filepath.Join(dir, PlaceFile), append([]byte(placeSum(body)+"\n"), body...)); err != nil {
+	if err := vfs.ReplaceFile(fsys, filepath.Join(dir, PlaceFile), append([]byte(placeSum(body)+"\n"), body...)); err != nil {
 		return fmt.Errorf("write the place of the database of metrics: %w", err)
 	}
 	return nil
-}
-
-func replaceFile(fsys vfs.FS, name string, b []byte) error {
-	f, err := fsys.Create(name + ".new")
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteAt(b, 0)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, fsys.Remove(name+".new"))
-	}
-	if err := fsys.Rename(name+".new", name); err != nil {
-		return err
-	}
-	return fsys.SyncDir(filepath.Dir(name))
 }
 
 // Folders of the write-ahead logs, below that of the database.

@@ -15,6 +15,33 @@ func quiet(l *slog.Logger, m *mendings) *slog.Logger {
 	return slog.New(quietHandler{Handler: l.Handler(), mended: m})
 }
 
+// Silent is a logger for parts of Prometheus whose every step and failure is told in
+// another way: all that it says is for debugging.
+func Silent(l *slog.Logger) *slog.Logger { return slog.New(silentHandler{l.Handler()}) }
+
+type silentHandler struct{ slog.Handler }
+
+// Enabled implements slog.Handler.
+func (h silentHandler) Enabled(ctx context.Context, _ slog.Level) bool {
+	return h.Handler.Enabled(ctx, slog.LevelDebug)
+}
+
+// Handle implements slog.Handler.
+func (h silentHandler) Handle(ctx context.Context, r slog.Record) error { //nolint:gocritic // the interface has it so
+	r.Level = slog.LevelDebug
+	return h.Handler.Handle(ctx, r) //nolint:wrapcheck // it is the handler's
+}
+
+// WithAttrs implements slog.Handler.
+func (h silentHandler) WithAttrs(a []slog.Attr) slog.Handler {
+	return silentHandler{h.Handler.WithAttrs(a)}
+}
+
+// WithGroup implements slog.Handler.
+func (h silentHandler) WithGroup(name string) slog.Handler {
+	return silentHandler{h.Handler.WithGroup(name)}
+}
+
 // mendings are what the database cut off its write-ahead logs while it was opened.
 type mendings struct {
 	damage []error

@@ -27,6 +27,7 @@ type Config struct {
 	TLS     TLSConfig            `yaml:"tls"`
 	Store   KeepConfig           `yaml:"store"`
 	TSDB    TSDBConfig           `yaml:"tsdb"`
+	Rules   RulesConfig          `yaml:"rules"`
 	Metrics MetricsConfig        `yaml:"metrics"`
 	Logging config.LoggingConfig `yaml:"logging"`
 }
@@ -75,6 +76,19 @@ func (t *TSDBConfig) Retention() time.Duration {
 	return time.Duration(t.RetentionDays) * 24 * time.Hour
 }
 
+// RulesConfig is about rules that record and alert.
+type RulesConfig struct {
+	Enabled                   bool    `yaml:"enabled"`
+	Path                      string  `yaml:"path"`
+	EvaluationIntervalSeconds float64 `yaml:"evaluation_interval_seconds"`
+	Shipped                   bool    `yaml:"shipped"`
+}
+
+// Interval is how often groups are evaluated that do not say.
+func (r *RulesConfig) Interval() time.Duration {
+	return time.Duration(r.EvaluationIntervalSeconds * float64(time.Second))
+}
+
 // MetricsConfig is about the Prometheus endpoint.
 type MetricsConfig struct {
 	Enabled bool   `yaml:"enabled"`
@@ -99,6 +113,7 @@ func DefaultConfig() Config {
 		TLS:     TLSConfig{CertFile: "certs/store.crt", KeyFile: "certs/store.key", CACert: "certs/ca.crt"},
 		Store:   KeepConfig{Engine: VictoriaLogs, Path: "data/store", RetentionDays: 30, RetentionByType: map[string]int{}, MinFreeMB: 500},
 		TSDB:    TSDBConfig{Path: "data/metrics", RetentionDays: 400, RetentionSizeMB: 4096},
+		Rules:   RulesConfig{Enabled: true, Path: "rules/metrics", EvaluationIntervalSeconds: 30, Shipped: true},
 		Metrics: MetricsConfig{Enabled: true, Host: "127.0.0.1", Port: 9092},
 		Logging: config.DefaultLogging(),
 	}
@@ -128,6 +143,7 @@ func (c *Config) Validate(v *config.Check) {
 	v.NotEmpty("tls.ca_cert", c.TLS.CACert)
 	c.validateKeep(v)
 	c.TSDB.validate(v.Under("tsdb"))
+	c.Rules.validate(v.Under("rules"))
 	if c.Metrics.Host != "" {
 		v.Host("metrics.host", c.Metrics.Host)
 	}
@@ -162,6 +178,11 @@ func (t *TSDBConfig) validate(v *config.Check) {
 	if t.RetentionSizeMB != 0 {
 		v.Range("retention_size_mb", t.RetentionSizeMB, leastTSDBMB, 1<<30)
 	}
+}
+
+func (r *RulesConfig) validate(v *config.Check) {
+	v.NotEmpty("path", r.Path)
+	v.RangeFloat("evaluation_interval_seconds", r.EvaluationIntervalSeconds, 5, 86400)
 }
 
 // Files returns the store's certificate files under home.

@@ -42,6 +42,8 @@ func TestConfigFaults(t *testing.T) {
 		{"tsdb: {path: ''}", "tsdb.path: must not be empty"},
 		{"tsdb: {retention_days: 0}", "tsdb.retention_days"},
 		{"tsdb: {retention_size_mb: 1}", "tsdb.retention_size_mb"},
+		{"rules: {path: ''}", "rules.path: must not be empty"},
+		{"rules: {evaluation_interval_seconds: 1}", "rules.evaluation_interval_seconds"},
 		{"metrics: {port: 5002}", "metrics.port: is the same as server.port"},
 		{"logging: {level: LOUD}", "valid: DEBUG"},
 	}

@@ -90,25 +90,6 @@ func (a *API) targetMetadata(q *request) (answer, error) {
 	return made(found), nil
 }
 
-// ruleGroup is a group of rules.
-type ruleGroup struct{}
-
-// rules answers with the rules, of which there are none yet.
-func (*API) rules(q *request) (answer, error) {
-	if t := strings.ToLower(q.form.Get("type")); t != "" && t != "alert" && t != "record" {
-		return answer{}, badParameter("type", fmt.Errorf("not supported value %q", shortened(t)))
-	}
-	return made(map[string][]ruleGroup{"groups": {}}), nil
-}
-
-// alert is one that fires.
-type alert struct{}
-
-// alerts answers with what fires, which nothing does without rules.
-func (*API) alerts(*request) (answer, error) {
-	return made(map[string][]alert{"alerts": {}}), nil
-}
-
 // alertmanager is where alerts go.
 type alertmanager struct {
 	URL string `json:"url"`

@@ -84,6 +84,8 @@ type Options struct {
 	Exemplars storage.ExemplarQueryable
 	// Families describe metrics; nil: none is described.
 	Families func() []Family
+	// Rules are the groups of rules, in order; nil: there are none.
+	Rules func() []RuleGroup
 	// Stats counts the series in memory by name and labels, at most a number of each;
 	// nil: nobody knows.
 	Stats func(most int) (*tsdb.Stats, error)
@@ -169,12 +171,14 @@ func newParser() parser.Parser {
 }
 
 // newEngine returns the engine that questions are answered by.
-func newEngine(o Options) *promql.Engine {
+func newEngine(o Options) *promql.Engine { return engineOf(o, newParser()) }
+
+func engineOf(o Options, p parser.Parser) *promql.Engine {
 	e := promql.NewEngine(promql.EngineOpts{
 		Logger: o.Logger, MaxSamples: o.Limits.Samples, Timeout: o.Limits.Timeout, LookbackDelta: o.Limits.Lookback,
 		NoStepSubqueryIntervalFn: func(int64) int64 { return subqueryStep.Milliseconds() },
 		EnableAtModifier:         true, EnableNegativeOffset: true, EnablePerStepStats: true, EnableDelayedNameRemoval: true,
-		EnableQueryCost: true, UseStartTimestamps: true, Parser: newParser(),
+		EnableQueryCost: true, UseStartTimestamps: true, Parser: p,
 	})
 	e.SetQueryLimits(o.Limits.Series, 0, 0)
 	return e
