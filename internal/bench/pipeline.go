@@ -250,6 +250,7 @@ func (p *pipeline) compare(ctx context.Context, r *PipelineResult) error {
 		}
 	}
 	r.StoreBytes = folderBytes(p.system.home.Path("data/store/engine"))
+	r.MetricsBytes = folderBytes(p.system.home.Path("data/metrics"))
 	return nil
 }
 

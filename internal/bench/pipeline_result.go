@@ -44,8 +44,11 @@ type PipelineResult struct {
 	Stored       uint64 `json:"stored"`
 	Thinned      uint64 `json:"thinned"`
 	// StoreBytes are those of the engine's files at the end, before they are merged further.
-	StoreBytes int64    `json:"store_bytes"`
-	Unequal    []string `json:"unequal,omitempty"`
+	StoreBytes int64 `json:"store_bytes"`
+	// MetricsBytes are those of the readings' database; the newest two hours of it lie in
+	// a log of their own, larger than the block that becomes of them.
+	MetricsBytes int64    `json:"metrics_bytes"`
+	Unequal      []string `json:"unequal,omitempty"`
 }
 
 // Lag holds quantiles in seconds.
@@ -53,6 +56,8 @@ type Lag struct {
 	P50 float64 `json:"p50"`
 	P99 float64 `json:"p99"`
 	Max float64 `json:"max"`
+	// MaxAt is how far into the measurement it was the longest.
+	MaxAt float64 `json:"max_at"`
 }
 
 // LiveResult is what somebody who watches all events got: a page shows some, and says how
@@ -95,7 +100,7 @@ func (r *PipelineResult) Write(w io.Writer) error {
 	if r.RetriedBatches > 0 {
 		t.Row("asked to retry", cli.Counted(int(r.RetriedBatches), "batch", "batches"))
 	}
-	t.Row("store's lag", fmt.Sprintf("p50 %.1f s, p99 %.1f s, at most %.1f s; %.1f s for the rest", r.Lag.P50, r.Lag.P99, r.Lag.Max, r.BehindSeconds))
+	t.Row("store's lag", fmt.Sprintf("p50 %.1f s, p99 %.1f s, at most %.1f s (after %.0f s); %.1f s for the rest", r.Lag.P50, r.Lag.P99, r.Lag.Max, r.Lag.MaxAt, r.BehindSeconds))
 	t.Row("a live page", fmt.Sprintf("%.0f events/s shown, which stand for %.0f", r.Live.ShownPerSecond, r.Live.CamePerSecond))
 	t.Row("memory", cli.Bytes(r.PSSBytes)+" of all processes together (PSS, at most)")
 	t.Row("cpu", fmt.Sprintf("%.1f us an event, of all on %d processors", r.CPUPerEventAllMicros, r.CPUs))
@@ -105,6 +110,7 @@ func (r *PipelineResult) Write(w io.Writer) error {
 	}
 	t.Row("stored", stored)
 	t.Row("store's files", fmt.Sprintf("%s, %.0f bytes for each acknowledged event", cli.Bytes(r.StoreBytes), float64(r.StoreBytes)/float64(max(r.Acknowledged, 1))))
+	t.Row("metrics' files", fmt.Sprintf("%s, %.0f bytes for each acknowledged event", cli.Bytes(r.MetricsBytes), float64(r.MetricsBytes)/float64(max(r.Acknowledged, 1))))
 	if err := t.Write(w); err != nil {
 		return err
 	}

@@ -128,6 +128,7 @@ func (w *pipelineWatch) result() (lag Lag, most int64, by map[string]int64) {
 	lags := slices.Sorted(slices.Values(w.lags))
 	if n := len(lags); n > 0 {
 		lag = Lag{P50: lags[n/2], P99: lags[min(n-1, n*99/100)], Max: lags[n-1]}
+		lag.MaxAt = float64(slices.Index(w.lags, lag.Max)) * watchEvery.Seconds()
 	}
 	return lag, w.most, maps.Clone(w.pss)
 }

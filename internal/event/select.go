@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	"github.com/amoskys/amoskys/internal/identity/hostname"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
@@ -44,14 +46,53 @@ func normalNames(names []string) []string {
 	return out
 }
 
-// Match decides on one encoded event. One that cannot be read matches nothing.
+// Match decides on one encoded event, whose envelope alone it reads: the hub has looked
+// at all of it before it came into the log. One whose envelope cannot be read matches
+// nothing.
 func (s *Selector) Match(encoded []byte) bool {
 	if s == nil {
 		return true
 	}
-	e, err := Inspect(encoded)
-	return err == nil && e.Severity >= s.severity && s.matchType(e.TypeString()) &&
+	var e Envelope
+	return e.glance(encoded) && e.Severity >= s.severity && s.matchType(e.TypeString()) &&
 		holds(s.agents, e.AgentID) && holds(s.hosts, e.HostName)
+}
+
+// glance takes type, severity and names of an event, steps over all else, and reports
+// whether its fields could be told apart.
+func (e *Envelope) glance(b []byte) bool {
+	for len(b) > 0 {
+		num, typ, n := consumeTag(b)
+		if n < 0 {
+			return false
+		}
+		b = b[n:]
+		if typ != protowire.BytesType {
+			if n = protowire.ConsumeFieldValue(num, typ, b); n < 0 {
+				return false
+			}
+			if num == 4 && typ == protowire.VarintType {
+				v, _ := protowire.ConsumeVarint(b)
+				e.takeSeverity(v)
+			}
+			b = b[n:]
+			continue
+		}
+		v, n := protowire.ConsumeBytes(b)
+		if n < 0 {
+			return false
+		}
+		switch int32(num) {
+		case 3:
+			e.Type = v
+		case 5:
+			firstStrings(v, &e.AgentID, &e.AgentKind)
+		case 6:
+			firstStrings(v, &e.HostName, nil)
+		}
+		b = b[n:]
+	}
+	return true
 }
 
 func (s *Selector) matchType(t string) bool {

@@ -164,23 +164,14 @@ func (r *ranking) rank(now time.Time, o TopOptions, left []Process) []Process {
 }
 
 // choose takes n processes, in turn the one with the most CPU and the one with the most
-// memory of those that are left.
+// memory of those that are left. Of each order it needs no more than the first n, as it
+// passes over those that it has chosen.
 func choose(all []*ranked, n int) map[*ranked]bool {
 	chosen := make(map[*ranked]bool, n)
-	by := func(use func(*ranked) float64) []*ranked {
-		weight := func(p *ranked) float64 {
-			if p.in {
-				return use(p) * incumbent
-			}
-			return use(p)
-		}
-		list := slices.Clone(all)
-		slices.SortFunc(list, func(a, b *ranked) int {
-			return cmp.Or(cmp.Compare(weight(b), weight(a)), cmp.Compare(b.memory, a.memory), strings.Compare(a.subject, b.subject))
-		})
-		return list
+	lists := [2][]*ranked{
+		leading(all, n, func(p *ranked) float64 { return p.cpu }),
+		leading(all, n, func(p *ranked) float64 { return p.memory }),
 	}
-	lists := [2][]*ranked{by(func(p *ranked) float64 { return p.cpu }), by(func(p *ranked) float64 { return p.memory })}
 	for turn := 0; len(chosen) < min(n, len(all)); turn++ {
 		list := &lists[turn%2]
 		for chosen[(*list)[0]] {
@@ -189,6 +180,36 @@ func choose(all []*ranked, n int) map[*ranked]bool {
 		chosen[(*list)[0]] = true
 	}
 	return chosen
+}
+
+// leading are the n processes of the most use, the most first. Who is in counts for more,
+// and of equal ones the larger comes first.
+func leading(all []*ranked, n int, use func(*ranked) float64) []*ranked {
+	weight := func(p *ranked) float64 {
+		if p.in {
+			return use(p) * incumbent
+		}
+		return use(p)
+	}
+	order := func(a, b *ranked) int {
+		if c := cmp.Compare(weight(b), weight(a)); c != 0 {
+			return c
+		}
+		if c := cmp.Compare(b.memory, a.memory); c != 0 {
+			return c
+		}
+		return strings.Compare(a.subject, b.subject)
+	}
+	first := make([]*ranked, 0, n+1)
+	for _, p := range all {
+		if len(first) == n && order(first[n-1], p) < 0 {
+			continue
+		}
+		at, _ := slices.BinarySearchFunc(first, p, order)
+		first = slices.Insert(first, at, p)
+		first = first[:min(n, len(first))]
+	}
+	return first
 }
 
 // remove forgets a process, and reports whether it was in.
