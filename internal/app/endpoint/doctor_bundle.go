@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/amoskys/amoskys/internal/app/endpoint/bundle"
@@ -92,7 +93,12 @@ func (d *doctor) settings(more []Settings) []Settings {
 	for _, a := range d.agentsKnown {
 		all = append(all, Settings{a.Common.ID, a.Config})
 	}
-	return append(all, more...)
+	for _, s := range more { // Programs that have all roles name the node too.
+		if !slices.ContainsFunc(all, func(have Settings) bool { return have.Name == s.Name }) {
+			all = append(all, s)
+		}
+	}
+	return all
 }
 
 func (d *doctor) fill(ctx context.Context, w *bundle.Writer, checks []Check, settings []Settings) error {
