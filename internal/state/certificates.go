@@ -62,35 +62,48 @@ var ErrFull = errors.New("no more of these are kept")
 // AddCertificates stores certificates that the hub has issued, in one transaction,
 // and forgets those that ended long ago. A zero Known is now.
 func (d *DB) AddCertificates(ctx context.Context, certs ...Certificate) error {
-	return d.insertCertificates(ctx, certs, func(*tx) (int, error) { return len(certs), nil })
+	return d.storeCertificates(ctx, certs, func(*tx) (int, error) { return len(certs), nil })
 }
 
 // NoteCertificates stores certificates that were seen and are not known yet, as
 // issued elsewhere. Above a bound they are left out.
 func (d *DB) NoteCertificates(ctx context.Context, certs []Certificate) error {
-	return d.insertCertificates(ctx, certs, func(tx *tx) (int, error) {
+	return d.storeCertificates(ctx, certs, func(tx *tx) (int, error) {
 		var noted int
 		err := tx.QueryRowContext(ctx, "SELECT count(*) FROM certificates WHERE origin = ?", string(OriginElsewhere)).Scan(&noted)
 		return maxElsewhere - noted, err
 	})
 }
 
-func (d *DB) insertCertificates(ctx context.Context, certs []Certificate, room func(*tx) (int, error)) error {
+// storeCertificates stores as many certificates as there is room for, in one transaction.
+func (d *DB) storeCertificates(ctx context.Context, certs []Certificate, room func(*tx) (int, error)) error {
 	tx, err := d.sql.Begin(ctx)
 	if err != nil {
 		return fmt.Errorf("store certificates: %w", err)
 	}
 	defer tx.Rollback() //nolint:errcheck // after Commit it has nothing to do
-	now := d.now()
-	if _, err := tx.ExecContext(ctx, "DELETE FROM certificates WHERE not_after < ?", nanos(now.Add(-keepCertificates))); err != nil {
-		return fmt.Errorf("forget old certificates: %w", err)
-	}
 	left, err := room(tx)
 	if err != nil {
 		return fmt.Errorf("count certificates: %w", err)
 	}
+	if err := d.insertCertificates(ctx, tx, certs, left); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("store certificates: %w", err)
+	}
+	return nil
+}
+
+// insertCertificates adds at most so many certificates, those that are there already not
+// counted, and forgets those that ended long ago.
+func (d *DB) insertCertificates(ctx context.Context, tx *tx, certs []Certificate, most int) error {
+	now := d.now()
+	if _, err := tx.ExecContext(ctx, "DELETE FROM certificates WHERE not_after < ?", nanos(now.Add(-keepCertificates))); err != nil {
+		return fmt.Errorf("forget old certificates: %w", err)
+	}
 	for _, c := range certs {
-		if left <= 0 {
+		if most <= 0 {
 			break
 		}
 		if c.Known.IsZero() {
@@ -105,11 +118,8 @@ func (d *DB) insertCertificates(ctx context.Context, certs []Certificate, room f
 			return fmt.Errorf("store certificate %s: %w", c.Serial, err)
 		}
 		if n, err := result.RowsAffected(); err == nil {
-			left -= int(n)
+			most -= int(n)
 		}
-	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("store certificates: %w", err)
 	}
 	return nil
 }

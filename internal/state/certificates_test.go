@@ -111,7 +111,7 @@ func TestUsedTokensStayUsed(t *testing.T) {
 	if err := db.CreateToken(t.Context(), tok); err != nil {
 		t.Fatal(err)
 	}
-	if err := db.UseToken(t.Context(), tok.ID, tok.SecretHash, "web-1", "x"); err != nil {
+	if err := db.Enrol(t.Context(), tok.ID, tok.SecretHash, "web-1", "x"); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {

@@ -3,9 +3,12 @@ package state
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"math/bits"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 )
 
 // engine is what differs between the databases that state can lie in.
@@ -49,20 +52,49 @@ const (
 type pool struct {
 	db     *sql.DB
 	engine engine
+	// turn has a place for the transaction that changes something. Who waits for it has no
+	// connection yet: those are few, and whoever only reads needs one.
+	turn chan struct{}
+}
+
+func newPool(db *sql.DB, e engine) *pool {
+	return &pool{db: db, engine: e, turn: make(chan struct{}, 1)}
 }
 
 // Begin starts a transaction that no other of ours runs beside: what it reads is so
-// until it ends.
+// until it ends. Others wait for it, so it has to be ended.
 func (p *pool) Begin(ctx context.Context) (*tx, error) {
+	if err := p.wait(ctx); err != nil {
+		return nil, err
+	}
+	end := sync.OnceFunc(func() { <-p.turn })
 	t, err := p.db.BeginTx(ctx, nil)
 	if err != nil {
+		end()
 		return nil, err
 	}
 	if err := p.engine.alone(ctx, t); err != nil {
 		_ = t.Rollback() // the first error says more
+		end()
 		return nil, err
 	}
-	return &tx{t, p.engine}, nil
+	return &tx{t, p.engine, end}, nil
+}
+
+// turnWait is how long a change waits for those before it: as long as one statement may
+// take, so that who asks is told when a database hangs.
+const turnWait = 10 * time.Second
+
+// wait returns when it is one's turn to change something.
+func (p *pool) wait(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, turnWait)
+	defer cancel()
+	select {
+	case p.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for other changes of the state: %w", ctx.Err())
+	}
 }
 
 // Snapshot starts a transaction that only reads, all as it is now, however long that
@@ -76,7 +108,7 @@ func (p *pool) Snapshot(ctx context.Context) (*tx, error) {
 		_ = t.Rollback() // the first error says more
 		return nil, err
 	}
-	return &tx{t, p.engine}, nil
+	return &tx{t, p.engine, func() {}}, nil
 }
 
 // ExecContext is that of sql.DB.
@@ -99,6 +131,19 @@ type tx struct {
 	*sql.Tx
 
 	engine engine
+	ended  func() // lets the next one begin
+}
+
+// Commit is that of sql.Tx.
+func (t *tx) Commit() error {
+	defer t.ended()
+	return t.Tx.Commit()
+}
+
+// Rollback is that of sql.Tx.
+func (t *tx) Rollback() error {
+	defer t.ended()
+	return t.Tx.Rollback()
 }
 
 // ExecContext is that of sql.Tx.

@@ -38,15 +38,46 @@ func openPostgres(ctx context.Context, address string) (*pool, error) {
 	if err != nil {
 		return nil, err
 	}
+	p, err := connectPostgres(ctx, cfg, false)
+	if refusesParameters(err) {
+		shared(cfg)
+		p, err = connectPostgres(ctx, cfg, true)
+	}
+	return p, err
+}
+
+func connectPostgres(ctx context.Context, cfg *pgx.ConnConfig, pooled bool) (*pool, error) {
 	db := stdlib.OpenDB(*cfg)
 	db.SetMaxOpenConns(4)
 	db.SetMaxIdleConns(2)
 	db.SetConnMaxIdleTime(5 * time.Minute)
-	p := &pool{db, postgresEngine{net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port)))}}
+	p := newPool(db, postgresEngine{net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port))), pooled})
 	if err := migrate(ctx, p); err != nil {
 		return nil, errors.Join(p.engine.advise(err), db.Close())
 	}
 	return p, nil
+}
+
+// Names of settings of a session that bound how long a server works for us.
+const (
+	statementTimeout = "statement_timeout"
+	idleTimeout      = "idle_in_transaction_session_timeout"
+)
+
+// refusesParameters reports whether who answered was a pooler such as PgBouncer, which gives
+// a connection of the server to one client after another and takes no settings of a
+// session from any (its protocol_violation names the parameter).
+func refusesParameters(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && e.Code == "08P01" && strings.Contains(e.Message, "startup parameter")
+}
+
+// shared leaves out of a configuration what a pooler refuses, and what is of one
+// connection alone: statements that stay prepared. Transactions bound themselves (alone).
+func shared(cfg *pgx.ConnConfig) {
+	delete(cfg.RuntimeParams, statementTimeout)
+	delete(cfg.RuntimeParams, idleTimeout)
+	cfg.DefaultQueryExecMode = pgx.QueryExecModeExec
 }
 
 func postgresConfig(address string) (*pgx.ConnConfig, error) {
@@ -70,14 +101,18 @@ func postgresConfig(address string) (*pgx.ConnConfig, error) {
 		}
 	}
 	set("application_name", "amoskys hub")
-	set("statement_timeout", strconv.FormatInt(pgStatement.Milliseconds(), 10))
-	set("idle_in_transaction_session_timeout", strconv.FormatInt(pgStatement.Milliseconds(), 10))
+	set(statementTimeout, strconv.FormatInt(pgStatement.Milliseconds(), 10))
+	set(idleTimeout, strconv.FormatInt(pgStatement.Milliseconds(), 10))
 	cfg.DialFunc = (&net.Dialer{Control: giveUp, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: pgAnswer, Interval: pgAnswer, Count: 2}}).DialContext
 	return cfg, nil
 }
 
 // postgresEngine is a database of a PostgreSQL server.
-type postgresEngine struct{ where string } // host and port
+type postgresEngine struct {
+	where string // host and port
+	// pooled says that connections are shared with others, through a pooler.
+	pooled bool
+}
 
 // vocabulary orders texts by their bytes, as SQLite does.
 func (postgresEngine) vocabulary() *vocabulary {
@@ -107,8 +142,18 @@ func (postgresEngine) setVersion(ctx context.Context, tx *tx, version int) error
 	return err
 }
 
-func (postgresEngine) alone(ctx context.Context, tx *sql.Tx) error {
-	_, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", int64(pgLock))
+// alone takes the lock of all hubs of a database. Through a pooler it sets the bounds that
+// a connection of our own has from its beginning, for this transaction.
+func (e postgresEngine) alone(ctx context.Context, tx *sql.Tx) error {
+	if !e.pooled {
+		_, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", int64(pgLock))
+		return err
+	}
+	most := strconv.FormatInt(pgStatement.Milliseconds(), 10)
+	_, err := tx.ExecContext(ctx, "SELECT set_config($1, $2, true), set_config($3, $2, true)", statementTimeout, most, idleTimeout)
+	if err == nil {
+		_, err = tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", int64(pgLock))
+	}
 	return err
 }
 
@@ -188,6 +233,9 @@ func isAway(err error) bool {
 }
 
 func (e postgresEngine) advise(err error) error {
+	if e.pooled && refusesParameters(err) {
+		return fmt.Errorf("the pooler at %s takes no settings from us: leave them out of state.url, and give them to the role there with ALTER ROLE … SET (%w)", e.where, err)
+	}
 	switch e.fault(err) {
 	case faultAway:
 		return fmt.Errorf("PostgreSQL at %s does not answer: start it, or mend state.url (%w)", e.where, err)

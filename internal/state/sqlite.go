@@ -38,7 +38,7 @@ func openSQLite(ctx context.Context, name string) (p *pool, copied string, err e
 	}
 	db.SetMaxOpenConns(4)
 	db.SetMaxIdleConns(2)
-	p = &pool{db, sqliteEngine{filepath.Base(name)}}
+	p = newPool(db, sqliteEngine{filepath.Base(name)})
 	err = migrate(ctx, p)
 	if err == nil && copied != "" {
 		err = freeze(ctx, db)

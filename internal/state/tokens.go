@@ -116,15 +116,28 @@ func (d *DB) tokens(ctx context.Context, query string, args ...any) ([]Token, er
 	return tokens, nil
 }
 
-// UseToken counts one use of a token: of several callers at the same time no more
-// succeed than uses are left. ErrNotFound says that there is no such token, that it
-// is spent or has ended, or that secret or host are not its own.
-func (d *DB) UseToken(ctx context.Context, id TokenID, secretHash [sha256.Size]byte, host, by string) error {
+// Enrol counts one use of a token and stores the certificates that were issued for it, all
+// or nothing: a token is not spent on certificates that nobody could list or revoke. Of
+// several callers at the same time no more succeed than uses are left. ErrNotFound says
+// that there is no such token, that it is spent or has ended, or that secret or host are
+// not its own.
+func (d *DB) Enrol(ctx context.Context, id TokenID, secretHash [sha256.Size]byte, host, by string, certs ...Certificate) error {
+	tx, err := d.sql.Begin(ctx)
+	if err != nil {
+		return fmt.Errorf("use token: %w", err)
+	}
+	defer tx.Rollback() //nolint:errcheck // after Commit it has nothing to do
 	now := nanos(d.now())
-	err := changed(d.sql.ExecContext(ctx, `UPDATE tokens SET used_count = used_count + 1, used = ?, used_by = ?
+	err = changed(tx.ExecContext(ctx, `UPDATE tokens SET used_count = used_count + 1, used = ?, used_by = ?
 		WHERE id = ? AND secret_hash = ? AND used_count < uses AND expires > ? AND (host = '' OR host = ?)`,
 		now, by, id[:], secretHash[:], now, host))
 	if err != nil {
+		return fmt.Errorf("use token: %w", err)
+	}
+	if err := d.insertCertificates(ctx, tx, certs, len(certs)); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("use token: %w", err)
 	}
 	return nil

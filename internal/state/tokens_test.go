@@ -47,11 +47,11 @@ func testTokens(t *testing.T, open opener) {
 		"wrong host":   {bound, "web-2"},
 		"ended":        {old, "web-1"},
 	} {
-		if err := db.UseToken(t.Context(), use.tok.ID, use.tok.SecretHash, use.host, "x"); !errors.Is(err, state.ErrNotFound) {
+		if err := db.Enrol(t.Context(), use.tok.ID, use.tok.SecretHash, use.host, "x"); !errors.Is(err, state.ErrNotFound) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
-	if err := db.UseToken(t.Context(), bound.ID, bound.SecretHash, "web-1", "web-1 from 192.0.2.1"); err != nil {
+	if err := db.Enrol(t.Context(), bound.ID, bound.SecretHash, "web-1", "web-1 from 192.0.2.1"); err != nil {
 		t.Error(err)
 	}
 	bound.UsedCount, bound.Used, bound.UsedBy = 1, epoch, "web-1 from 192.0.2.1"
@@ -85,7 +85,7 @@ func testTokenWorksNoOftenerThanItSays(t *testing.T, open opener) {
 			var wg sync.WaitGroup
 			for range 8 {
 				wg.Go(func() {
-					if db.UseToken(t.Context(), tok.ID, tok.SecretHash, "web-1", "x") == nil {
+					if db.Enrol(t.Context(), tok.ID, tok.SecretHash, "web-1", "x") == nil {
 						won.Add(1)
 					}
 				})
@@ -102,6 +102,43 @@ func testTokenWorksNoOftenerThanItSays(t *testing.T, open opener) {
 	}
 }
 
+// TestEnrolmentIsWholeOrNot: a token is not spent where its certificates are not kept.
+func TestEnrolmentIsWholeOrNot(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "state.db")
+	db := open(t, file)
+	tok := someToken(1)
+	if err := db.CreateToken(t.Context(), tok); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := sql.Open("sqlite", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	rename := func(from, to string) {
+		t.Helper()
+		if _, err := raw.ExecContext(t.Context(), "ALTER TABLE "+from+" RENAME TO "+to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cert := state.Certificate{Serial: "a1", Identity: "spiffe://x/node/web-1", Host: "web-1", Origin: state.OriginEnrolment, NotAfter: epoch.Add(time.Hour)}
+	rename("certificates", "elsewhere")
+	if err := db.Enrol(t.Context(), tok.ID, tok.SecretHash, "web-1", "x", cert); err == nil {
+		t.Fatal("a certificate was kept where there is no table for it")
+	}
+	if got, err := db.Token(t.Context(), tok.ID); err != nil || got.UsedCount != 0 {
+		t.Errorf("the token was used %d times, %v", got.UsedCount, err)
+	}
+	rename("elsewhere", "certificates")
+	if err := db.Enrol(t.Context(), tok.ID, tok.SecretHash, "web-1", "x", cert); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Certificate(t.Context(), "a1"); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestJoinTokenIsRevokedAfterSomeUses: what is left of it is useless.
 func TestJoinTokenIsRevokedAfterSomeUses(t *testing.T) { each(t, testJoinTokenIsRevokedAfterSomeUses) }
 
@@ -113,14 +150,14 @@ func testJoinTokenIsRevokedAfterSomeUses(t *testing.T, open opener) {
 		t.Fatal(err)
 	}
 	for _, step := range []error{
-		db.UseToken(t.Context(), tok.ID, tok.SecretHash, "web-1", "x"),
+		db.Enrol(t.Context(), tok.ID, tok.SecretHash, "web-1", "x"),
 		db.RevokeToken(t.Context(), tok.ID),
 	} {
 		if step != nil {
 			t.Fatal(step)
 		}
 	}
-	if err := db.UseToken(t.Context(), tok.ID, tok.SecretHash, "web-2", "x"); !errors.Is(err, state.ErrNotFound) {
+	if err := db.Enrol(t.Context(), tok.ID, tok.SecretHash, "web-2", "x"); !errors.Is(err, state.ErrNotFound) {
 		t.Errorf("used after it was revoked: %v", err)
 	}
 }

@@ -108,7 +108,7 @@ var ErrRequest = errors.New("signing request refused")
 // backdate allows for clocks of hosts that are behind this one.
 const backdate = 5 * time.Minute
 
-// Issue certifies the keys of requests. Nothing is kept until Keep.
+// Issue certifies the keys of requests. Nothing is kept until Keep, or until Records are.
 func (i *Issuer) Issue(ca *identity.CA, requests ...Request) ([]*identity.KeyPair, error) {
 	pairs := make([]*identity.KeyPair, 0, len(requests))
 	for _, r := range requests {
@@ -134,6 +134,12 @@ func (i *Issuer) Issue(ca *identity.CA, requests ...Request) ([]*identity.KeyPai
 // Keep records certificates that Issue made for the same requests. It comes before
 // they are handed out, so that every one of them can be listed and revoked.
 func (i *Issuer) Keep(ctx context.Context, requests []Request, pairs []*identity.KeyPair) error {
+	return i.o.Store.AddCertificates(ctx, i.Records(requests, pairs)...)
+}
+
+// Records are what is to be kept of certificates that Issue made for the same requests, for
+// who keeps them by more than Keep does.
+func (i *Issuer) Records(requests []Request, pairs []*identity.KeyPair) []state.Certificate {
 	kept := make([]state.Certificate, 0, len(pairs))
 	for n, pair := range pairs {
 		c := describe(pair.Cert, requests[n].ID)
@@ -141,7 +147,7 @@ func (i *Issuer) Keep(ctx context.Context, requests []Request, pairs []*identity
 		c.Known = i.o.Now()
 		kept = append(kept, c)
 	}
-	return i.o.Store.AddCertificates(ctx, kept...)
+	return kept
 }
 
 // describe is the record of a certificate, but for what it does not say itself.

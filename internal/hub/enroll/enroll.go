@@ -41,7 +41,7 @@ type Store interface {
 	CreateToken(ctx context.Context, t state.Token) error
 	Token(ctx context.Context, id state.TokenID) (state.Token, error)
 	Tokens(ctx context.Context) ([]state.Token, error)
-	UseToken(ctx context.Context, id state.TokenID, secretHash [sha256.Size]byte, host, by string) error
+	Enrol(ctx context.Context, id state.TokenID, secretHash [sha256.Size]byte, host, by string, certs ...state.Certificate) error
 	RevokeToken(ctx context.Context, id state.TokenID) error
 	Certificates(ctx context.Context, host string, since time.Time, limit int) ([]state.Certificate, error)
 }

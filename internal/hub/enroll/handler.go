@@ -250,7 +250,7 @@ func (s *Service) known(ctx context.Context, token identity.Token) (state.Token,
 	return kept, nil
 }
 
-// issue certifies the keys of requests, uses the token, and keeps a record.
+// issue certifies the keys of requests, and uses the token and keeps a record in one.
 func (s *Service) issue(
 	ctx context.Context, ca *identity.CA, t *state.Token, requests []certificates.Request, host, addr string, act *pb.AuditActivity,
 ) (*identity.EnrollResponse, error) {
@@ -271,12 +271,9 @@ func (s *Service) issue(
 			return nil, err
 		}
 	}
-	err = s.o.Store.UseToken(ctx, t.ID, t.SecretHash, host, host+" from "+addr)
+	err = s.o.Store.Enrol(ctx, t.ID, t.SecretHash, host, host+" from "+addr, s.o.Issuer.Records(requests, pairs)...)
 	if errors.Is(err, state.ErrNotFound) {
 		return nil, refuse(http.StatusForbidden, "the token was used or revoked this moment")
-	}
-	if err == nil {
-		err = s.o.Issuer.Keep(ctx, requests, pairs)
 	}
 	if err != nil {
 		return nil, err
