@@ -2,6 +2,7 @@ package reading_test
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -182,5 +183,58 @@ func BenchmarkTop(b *testing.B) {
 		s, _ := r.Read(encoded[n%len(encoded)], "")
 		s.Time = epoch.Add(time.Duration(n/len(encoded)) * 5 * time.Second)
 		top.Take(s)
+	}
+}
+
+// BenchmarkManyHosts has ten thousand hosts tell of two hundred processes each, which is as
+// many as are remembered, and reports what all of that takes.
+func BenchmarkManyHosts(b *testing.B) {
+	const hosts, processes = 10_000, 200
+	for b.Loop() {
+		top := reading.NewTop(reading.TopOptions{})
+		before := live()
+		for h := range hosts {
+			s := reading.Set{Source: reading.SourceProcess, Agent: "proc_agent", Host: fmt.Sprintf("host-%05d.example.org", h), Time: epoch}
+			for p := range processes {
+				s.Subject = fmt.Sprintf("%032x-%d-%d", h, p, 1_700_000_000+p)
+				top.Take(&s)
+			}
+		}
+		b.ReportMetric(float64(live()-before)/(1<<20), "MB")
+		b.ReportMetric(float64(top.Out()), "left-out")
+	}
+}
+
+// live is how many bytes are in use.
+func live() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// TestProcessesOfAllAreBounded: whatever hosts tell, no more processes are remembered, and
+// those that end or whose host is gone make room.
+func TestProcessesOfAllAreBounded(t *testing.T) {
+	t.Parallel()
+	top := reading.NewTop(reading.TopOptions{Processes: 1, All: 10})
+	take := func(host, subject string, ended bool) bool {
+		s := reading.Set{Source: reading.SourceProcess, Agent: "a", Host: host, Subject: subject, Time: epoch, Ended: ended}
+		in, _ := top.Take(&s)
+		return in
+	}
+	for p := range 20 {
+		take("mad", fmt.Sprint(p), false)
+	}
+	if take("good", "x", false) {
+		t.Error("there is room for more than all")
+	}
+	take("mad", "3", true)
+	if !take("good", "x", false) {
+		t.Error("one that ended made no room")
+	}
+	top.Forget("a", "mad")
+	if take("good", "y", false); top.Out() != 1 {
+		t.Errorf("%d are out, where one of two is in", top.Out())
 	}
 }
