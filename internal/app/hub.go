@@ -35,6 +35,7 @@ import (
 	"github.com/amoskys/amoskys/internal/identity"
 	"github.com/amoskys/amoskys/internal/identity/hostname"
 	"github.com/amoskys/amoskys/internal/live"
+	"github.com/amoskys/amoskys/internal/live/latest"
 	"github.com/amoskys/amoskys/internal/node/child"
 	"github.com/amoskys/amoskys/internal/node/ports"
 	"github.com/amoskys/amoskys/internal/obs"
@@ -175,11 +176,15 @@ func newServices(
 	if err != nil {
 		return nil, err
 	}
-	s.query = query.New(query.Options{Status: s.status, Series: s.recorder, Gatherer: registry})
+	values := latest.New(latest.Options{})
+	s.query = query.New(query.Options{Status: s.status, Series: s.recorder, Gatherer: registry, Readings: values.Samples})
 	if s.feed, err = newFeed(log, live.NewFeed(s.recorder), registry, logger); err != nil {
 		return nil, err
 	}
-	s.exporter, s.page, err = newExporter(cfg.Metrics, log, registry, logger)
+	if cfg.Metrics.Enabled { // nobody looks at them else
+		s.exporter, err = newExporter(values, log, registry, logger)
+		s.page = latest.Page(registry, values)
+	}
 	return s, err
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -40,24 +39,16 @@ func newFeed(log stream.Log, feed *live.Feed, registry prometheus.Registerer, lo
 	})
 }
 
-// newExporter returns the reader that keeps the latest readings of all agents, and the page
-// that shows them behind the hub's own metrics; nil where no port is open for it.
-func newExporter(
-	cfg hub.MetricsConfig, log stream.Log, registry *prometheus.Registry, logger *slog.Logger,
-) (*reader.Reader, http.Handler, error) {
-	if !cfg.Enabled {
-		return nil, nil, nil
-	}
-	values := latest.New(latest.Options{})
+// newExporter returns the reader that fills the latest readings of all agents.
+func newExporter(values *latest.Values, log stream.Log, registry *prometheus.Registry, logger *slog.Logger) (*reader.Reader, error) {
 	if err := registry.Register(values); err != nil {
-		return nil, nil, fmt.Errorf("register metrics of the exporter: %w", err)
+		return nil, fmt.Errorf("register metrics of the exporter: %w", err)
 	}
 	stat := log.Stat()
-	r, err := reader.New(reader.Options{
+	return reader.New(reader.Options{
 		Name: "exporter", Source: &reader.Local{Log: log}, Consumer: values, Logger: logger, Registerer: registry,
 		Start: reader.Start{Offset: max(stat.FirstOffset, latest.StartOffset(stat.NextOffset))}, MaxEvents: 4096, Blocks: true,
 	})
-	return r, latest.Page(registry, values), err
 }
 
 // readers says of the readers in this process how they do.

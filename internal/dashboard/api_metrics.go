@@ -3,6 +3,7 @@ package dashboard
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -16,6 +17,7 @@ type SeriesAnswer struct {
 	Start       time.Time    `json:"start"`
 	StepSeconds float64      `json:"step_seconds"`
 	Series      []TimeSeries `json:"series" nullable:"false"`
+	Thinned     uint64       `json:"thinned" doc:"Rates of events are of those that the store has: of the days (UTC) of this answer it left out so many readings, whose numbers are in the metrics alone. 0 where no rates were asked for."`
 }
 
 // TimeSeries is one line; null where there is no value.
@@ -26,16 +28,20 @@ type TimeSeries struct {
 	Values []*float64        `json:"values" nullable:"false"`
 }
 
-// MetricsAnswer holds the hub's own metrics.
+// MetricsAnswer holds the hub's own metrics and the latest readings of all agents.
 type MetricsAnswer struct {
 	Time    time.Time `json:"time"`
-	Metrics []Metric  `json:"metrics" nullable:"false"`
+	Metrics []Metric  `json:"metrics" nullable:"false" doc:"By name. The hub's own have no label agent."`
+	Source  string    `json:"source" enum:"store,hub" doc:"Who tells the readings of agents: the store, or while it is away the hub, which keeps fewer of them (docs/metrics.md)."`
+	Reason  string    `json:"reason" doc:"Why it is not the store; empty where it is."`
+	// Warnings are the store's.
+	Warnings []string `json:"warnings" nullable:"false" doc:"What the readings lack, such as those beyond the first 20,000."`
 }
 
 // Metric is one sample under its Prometheus name.
 type Metric struct {
 	Name   string            `json:"name"`
-	Type   string            `json:"type" enum:"counter,gauge,histogram,summary,untyped,gauge_histogram"`
+	Type   string            `json:"type" enum:"counter,gauge,histogram,summary,unknown,untyped,gauge_histogram"`
 	Help   string            `json:"help"`
 	Labels map[string]string `json:"labels"`
 	Value  *float64          `json:"value" nullable:"true"`
@@ -87,7 +93,32 @@ func (s *Server) series(ctx context.Context, in *seriesInput) (*SeriesAnswer, er
 		}
 		a.Series = append(a.Series, line)
 	}
+	if slices.ContainsFunc(in.Names, isRate) {
+		a.Thinned = s.leftOut(ctx, found)
+	}
 	return a, nil
+}
+
+// leftOut is how many readings the store left out of the days that series are of: it counts
+// them by day. A store that does not answer told no rates either.
+func (s *Server) leftOut(ctx context.Context, of *pb.SeriesResponse) (n uint64) {
+	status, err := s.stored().Status(ctx, &pb.StatusRequest{})
+	if err != nil {
+		return 0
+	}
+	values := 0
+	for _, one := range of.GetSeries() {
+		values = max(values, len(one.GetValues()))
+	}
+	first := of.GetStart().AsTime()
+	last := first.Add(time.Duration(values) * of.GetStep().AsDuration())
+	for _, day := range status.GetStore().GetDays() {
+		begin, err := time.Parse(time.DateOnly, day.GetDay())
+		if err == nil && begin.Before(last) && begin.AddDate(0, 0, 1).After(first) {
+			n += day.GetThinned()
+		}
+	}
+	return n
 }
 
 func labels(m map[string]string) map[string]string {
@@ -95,18 +126,4 @@ func labels(m map[string]string) map[string]string {
 		return map[string]string{}
 	}
 	return m
-}
-
-func (s *Server) metrics(ctx context.Context, in *metricsInput) (*MetricsAnswer, error) {
-	ctx, cancel := s.hub.call(ctx)
-	defer cancel()
-	found, err := s.hub.query.Metrics(ctx, &pb.MetricsRequest{Prefix: in.Prefix})
-	if err != nil {
-		return nil, err
-	}
-	a := &MetricsAnswer{Time: s.o.Now().UTC(), Metrics: []Metric{}}
-	for _, m := range found.GetSamples() {
-		a.Metrics = append(a.Metrics, Metric{m.GetName(), m.GetType(), m.GetHelp(), labels(m.GetLabels()), value(m.GetValue())})
-	}
-	return a, nil
 }

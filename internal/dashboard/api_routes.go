@@ -73,7 +73,7 @@ func apiRoutes() []route {
 		{post, "/api/devices/marks", "markDevices", "Say of devices that they are known, whose they are, and tag them", "devices", analyst, []int{http.StatusBadRequest, http.StatusConflict}, long(maxMarksBody, answers((*Server).markDevices))},
 
 		{get, "/api/series", "series", "Recent time series", "metrics", viewer, badRequest, answers((*Server).series)},
-		{get, "/api/metrics", "metrics", "The hub's own metrics", "metrics", viewer, nil, answers((*Server).metrics)},
+		{get, "/api/metrics", "metrics", "The hub's own metrics, and the latest readings of all agents", "metrics", viewer, nil, answers((*Server).metrics)},
 	}
 }
 

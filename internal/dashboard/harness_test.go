@@ -137,7 +137,7 @@ func newHub(t testing.TB) *fakeHub {
 		pb.RegisterFleetServer(s, fl)
 		pb.RegisterTasksServer(s, jobs)
 		pb.RegisterEnrollmentServer(s, enroller{})
-		pb.RegisterQueryServer(s, memoryStore{query.New(query.Options{Status: status, Series: h.recorder, Gatherer: h.registry}), h})
+		pb.RegisterQueryServer(s, memoryStore{query.New(query.Options{Status: status, Series: h.recorder, Gatherer: h.registry, Readings: latestReadings}), h})
 	}
 	h.start()
 	t.Cleanup(func() { h.stop() })
@@ -475,3 +475,12 @@ func (c *client) cookie() string {
 }
 
 func newRecorder() *httptest.ResponseRecorder { return httptest.NewRecorder() }
+
+// latestReadings are those that the hub keeps of agents.
+func latestReadings(prefix string) []*pb.MetricSample {
+	one := &pb.MetricSample{Name: "flow_bytes_total", Type: "counter", Help: "Bytes.", Value: 7, Labels: map[string]string{"agent": "flow", "host": "a"}}
+	if !strings.HasPrefix(one.GetName(), prefix) {
+		return nil
+	}
+	return []*pb.MetricSample{one}
+}

@@ -2,10 +2,12 @@ package dashboard_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/prometheus/prometheus/promql/promqltest"
 
+	"github.com/amoskys/amoskys/internal/dashboard"
 	"github.com/amoskys/amoskys/internal/metrics/promapi"
 )
 
@@ -206,6 +209,44 @@ func TestPasswordIsCheckedOnce(t *testing.T) {
 	}
 	if n := logins() - before; n != 1 {
 		t.Errorf("two requests after the session had ended made %d records of logins", n)
+	}
+}
+
+// TestLatestReadings: /api/metrics has the hub's own and the readings of agents, those from
+// the store, and from the hub while the store has none; and it says which.
+func TestLatestReadings(t *testing.T) {
+	s := newSite(t)
+	c := s.signedIn(t, "viewer")
+	ask := func(prefix string) (a dashboard.MetricsAnswer, shown []string) {
+		t.Helper()
+		if code := c.do("GET", "/api/metrics?prefix="+url.QueryEscape(prefix), nil, &a); code != http.StatusOK {
+			t.Fatal(code)
+		}
+		for _, m := range a.Metrics {
+			shown = append(shown, fmt.Sprintf("%s%v %v %s", m.Name, m.Labels, *m.Value, m.Type))
+		}
+		return a, shown
+	}
+	a, shown := ask("flow_")
+	if a.Source != "hub" || a.Reason == "" || fmt.Sprint(shown) != "[flow_bytes_totalmap[agent:flow host:a] 7 counter]" {
+		t.Errorf("without a store: %+v", a)
+	}
+	withNumbers(t, s.hub)
+	a, shown = ask("flow_")
+	want := "[flow_bytes_totalmap[agent:flow host:a] 4000 counter flow_bytes_totalmap[agent:flow host:b] 8000 counter]"
+	if a.Source != "store" || a.Reason != "" || fmt.Sprint(shown) != want {
+		t.Errorf("with a store: %+v", a)
+	}
+	if a, shown = ask("eventbus_"); a.Source != "store" || len(shown) != 1 || a.Metrics[0].Labels["agent"] != "" {
+		t.Errorf("the hub's own: %+v", a)
+	}
+	if a, shown = ask(""); len(shown) < 4 || !slices.IsSortedFunc(a.Metrics, func(x, y dashboard.Metric) int { return strings.Compare(x.Name, y.Name) }) {
+		t.Errorf("all: %v", shown)
+	}
+	for _, odd := range []string{`a"}b`, "a\\", "(", "ö"} {
+		if a, shown = ask(odd); a.Source != "store" || len(shown) > 0 {
+			t.Errorf("%q: %+v", odd, a)
+		}
 	}
 }
 

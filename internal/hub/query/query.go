@@ -22,6 +22,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -41,6 +42,9 @@ type Options struct {
 	Status   func() hub.Status
 	Series   Series
 	Gatherer prometheus.Gatherer
+	// Readings are the latest ones of all agents whose names begin with a prefix, such as
+	// (*latest.Values).Samples; nil: none are kept.
+	Readings func(prefix string) []*pb.MetricSample
 }
 
 // Service implements the Query service.
@@ -128,9 +132,13 @@ func (s *Service) Series(ctx context.Context, req *pb.SeriesRequest) (*pb.Series
 	return s.o.Series.Series(ctx, req)
 }
 
+// readingsMetadata is set by who asks for the latest readings of agents beside the hub's
+// own metrics, as a dashboard does while the store is away.
+const readingsMetadata = "amoskys-readings"
+
 // Metrics returns the hub's own metrics, a histogram as its buckets, sum and
 // count in the names that Prometheus gives them.
-func (s *Service) Metrics(_ context.Context, req *pb.MetricsRequest) (*pb.MetricsResponse, error) {
+func (s *Service) Metrics(ctx context.Context, req *pb.MetricsRequest) (*pb.MetricsResponse, error) {
 	families, err := s.o.Gatherer.Gather()
 	if err != nil && len(families) == 0 {
 		return nil, status.Errorf(codes.Internal, "gather metrics: %v", err)
@@ -170,6 +178,9 @@ func (s *Service) Metrics(_ context.Context, req *pb.MetricsRequest) (*pb.Metric
 				out.add("_count", float64(m.GetSummary().GetSampleCount()), "", "")
 			}
 		}
+	}
+	if len(metadata.ValueFromIncomingContext(ctx, readingsMetadata)) > 0 && s.o.Readings != nil {
+		response.Samples = append(response.Samples, s.o.Readings(req.GetPrefix())...)
 	}
 	slices.SortStableFunc(response.Samples, func(a, b *pb.MetricSample) int { return cmp.Compare(a.GetName(), b.GetName()) })
 	return response, nil

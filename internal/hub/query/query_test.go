@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	rpcstatus "google.golang.org/grpc/status"
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -120,6 +121,23 @@ func TestMetrics(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, lines); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestMetricsWithReadings: those of agents come only to who asks for them.
+func TestMetricsWithReadings(t *testing.T) {
+	s := query.New(query.Options{Gatherer: prometheus.NewRegistry(), Readings: func(prefix string) []*pb.MetricSample {
+		return []*pb.MetricSample{{Name: prefix + "cpu_percent", Labels: map[string]string{"agent": "a"}, Value: 1}}
+	}})
+	for asked, want := range map[bool]int{false: 0, true: 1} {
+		ctx := t.Context()
+		if asked {
+			ctx = metadata.NewIncomingContext(ctx, metadata.Pairs("amoskys-readings", "latest"))
+		}
+		got, err := s.Metrics(ctx, &pb.MetricsRequest{Prefix: "process_"})
+		if err != nil || len(got.GetSamples()) != want {
+			t.Errorf("asked %v: %v, %v", asked, got, err)
+		}
 	}
 }
 

@@ -16,6 +16,7 @@
 //	feed, err := reader.New(reader.Options{Name: "exporter", Source: &reader.Local{Log: log}, Consumer: values, Blocks: true, …})
 //	group.Go(func() error { return feed.Run(ctx) })
 //	hub.Options{Metrics: latest.Page(registry, values), …}
+//	query.Options{Readings: values.Samples, …}
 package latest
 
 import (

@@ -15,6 +15,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/gzip"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
@@ -206,6 +208,31 @@ func TestPacked(t *testing.T) {
 	}
 }
 
+// TestSamples: what the page shows is there for who does not read pages.
+func TestSamples(t *testing.T) {
+	x := everything(t)
+	for prefix, want := range map[string]int{"snmp_interface_bytes_": 4, "flow_duration_seconds": 10, "flow_duration_seconds_bucket": 6, "nothing": 0} {
+		got := x.values.Samples(prefix)
+		if len(got) != want {
+			t.Errorf("%s: %d samples, want %d", prefix, len(got), want)
+		}
+		for _, s := range got {
+			if !strings.HasPrefix(s.GetName(), prefix) || s.GetLabels()["agent"] == "" || s.GetLabels()["host"] == "" || s.GetHelp() == "" {
+				t.Errorf("%s: %v", prefix, s)
+			}
+		}
+	}
+	shown := 0
+	for line := range strings.Lines(x.get("Accept", asText).Body.String()) {
+		if !strings.HasPrefix(line, "#") && strings.Contains(line, `agent="`) {
+			shown++
+		}
+	}
+	if n := len(x.values.Samples("")); n != shown || n == 0 {
+		t.Errorf("%d samples, and the page shows %d", n, shown)
+	}
+}
+
 // crowd are agents with processes each, all of which were read.
 func crowd(b *testing.B, agents, processes int) (x *exporter, events [][]*pb.Event) {
 	b.Helper()
@@ -233,25 +260,64 @@ func (d *discard) Header() http.Header         { return d.header }
 func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
 func (d *discard) WriteHeader(int)             {}
 
-// BenchmarkPage makes the page of 200 agents with 200 processes each.
+// BenchmarkPage makes the page of 200 agents with 200 processes each, and beside it that of
+// a plain registry which has the same series.
 func BenchmarkPage(b *testing.B) {
 	x, _ := crowd(b, 200, 200)
-	for name, accept := range map[string]string{"text": asText, "openmetrics": asOpenMetrics} {
+	pages := []struct {
+		name string
+		page http.Handler
+	}{{"ours", x.page}, {"registry", promhttp.HandlerFor(sameSeries(b, x.get("Accept", asText).Body), promhttp.HandlerOpts{EnableOpenMetrics: true})}}
+	for _, format := range []struct{ name, accept string }{{"text", asText}, {"openmetrics", asOpenMetrics}} {
 		for _, encoding := range []string{"identity", "gzip"} {
-			b.Run(name+"/"+encoding, func(b *testing.B) {
-				r, err := http.NewRequestWithContext(b.Context(), http.MethodGet, "/metrics", nil)
-				if err != nil {
-					b.Fatal(err)
-				}
-				r.Header.Set("Accept", accept)
-				r.Header.Set("Accept-Encoding", encoding)
-				b.ReportAllocs()
-				for b.Loop() {
-					x.page.ServeHTTP(&discard{http.Header{}}, r)
-				}
-			})
+			for _, of := range pages {
+				b.Run(format.name+"/"+encoding+"/"+of.name, func(b *testing.B) {
+					r, err := http.NewRequestWithContext(b.Context(), http.MethodGet, "/metrics", nil)
+					if err != nil {
+						b.Fatal(err)
+					}
+					r.Header.Set("Accept", format.accept)
+					r.Header.Set("Accept-Encoding", encoding)
+					b.ReportAllocs()
+					for b.Loop() {
+						of.page.ServeHTTP(&discard{http.Header{}}, r)
+					}
+				})
+			}
 		}
 	}
+}
+
+// sameSeries is a registry with the series of a page, as a program would have them that
+// keeps its metrics in one.
+func sameSeries(b *testing.B, page io.Reader) *prometheus.Registry {
+	b.Helper()
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(page)
+	if err != nil {
+		b.Fatal(err)
+	}
+	registry, series := prometheus.NewRegistry(), 0
+	for name, family := range families {
+		var names []string
+		for _, l := range family.GetMetric()[0].GetLabel() {
+			names = append(names, l.GetName())
+		}
+		vec := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: family.GetHelp()}, names)
+		registry.MustRegister(vec)
+		for _, m := range family.GetMetric() {
+			labels := prometheus.Labels{}
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = l.GetValue()
+			}
+			vec.With(labels).Set(m.GetGauge().GetValue() + m.GetUntyped().GetValue() + m.GetCounter().GetValue())
+			series++
+		}
+	}
+	if series < 20_000 {
+		b.Fatalf("%d series are not those of the page", series)
+	}
+	return registry
 }
 
 // BenchmarkConsume takes the readings of 200 agents with 200 processes each, block by
@@ -282,7 +348,7 @@ func TestPrometheusConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	scrapes, err := c.GetScrapeConfigs()
-	if err != nil || len(scrapes) != 1 {
+	if err != nil || len(scrapes) != 2 {
 		t.Fatalf("%v, %v", scrapes, err)
 	}
 	if s := scrapes[0]; s.Scheme != "https" || s.HTTPClientConfig.TLSConfig.CertFile == "" || s.SampleLimit < 30_000 || s.HonorLabels {

@@ -486,7 +486,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The hub's own metrics
+         * The hub's own metrics, and the latest readings of all agents
          * @description For role viewer and up.
          */
         get: operations["metrics"];
@@ -1574,14 +1574,24 @@ export interface components {
             };
             name: string;
             /** @enum {string} */
-            type: "counter" | "gauge" | "histogram" | "summary" | "untyped" | "gauge_histogram";
+            type: "counter" | "gauge" | "histogram" | "summary" | "unknown" | "untyped" | "gauge_histogram";
             /** Format: double */
             value: number | null;
         };
         MetricsAnswer: {
+            /** @description By name. The hub's own have no label agent. */
             metrics: components["schemas"]["Metric"][];
+            /** @description Why it is not the store; empty where it is. */
+            reason: string;
+            /**
+             * @description Who tells the readings of agents: the store, or while it is away the hub, which keeps fewer of them (docs/metrics.md).
+             * @enum {string}
+             */
+            source: "store" | "hub";
             /** Format: date-time */
             time: string;
+            /** @description What the readings lack, such as those beyond the first 20,000. */
+            warnings: string[];
         };
         Node: {
             /** Format: int32 */
@@ -1947,6 +1957,11 @@ export interface components {
             start: string;
             /** Format: double */
             step_seconds: number;
+            /**
+             * Format: int64
+             * @description Rates of events are of those that the store has: of the days (UTC) of this answer it left out so many readings, whose numbers are in the metrics alone. 0 where no rates were asked for.
+             */
+            thinned: number;
         };
         SeriesMessage: {
             id: string;
