@@ -89,9 +89,10 @@ conformance: ## score us against the public corpora in ../shared/corpora
 
 ##@ Make
 
-generate: bin/buf bin/protoc-gen-go bin/protoc-gen-go-grpc $(WEB_ALL) ## write what is generated from proto/ and from the API
+generate: bin/buf bin/protoc-gen-go bin/protoc-gen-go-grpc $(WEB_ALL) ## write what is generated from proto/, from the API, and the dashboards for Grafana
 	@bin/buf generate
 	@tools/generate-web.sh
+	@go run -C tools ./grafana ../deploy/grafana/dashboards
 
 generate-check: bin/buf bin/protoc-gen-go bin/protoc-gen-go-grpc $(WEB_ALL)
 	@tools/generate-check.sh

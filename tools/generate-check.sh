@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fails if what is generated from proto/ and docs/openapi.json differs from what
-# is committed. Nothing in the tree is touched.
+# Fails if what is generated from proto/, docs/openapi.json and tools/grafana differs
+# from what is committed. Nothing in the tree is touched.
 set -euo pipefail
 temp=$(mktemp -d)
 trap 'rm -rf "$temp"' EXIT
@@ -11,3 +11,6 @@ diff -r "$temp/internal/pb" internal/pb || { echo 'internal/pb is stale: run mak
 api=web/src/lib/api/api.gen.ts
 (cd web && npx --no-install openapi-typescript ../docs/openapi.json -o "$temp/api.gen.ts" >/dev/null)
 diff "$temp/api.gen.ts" "$api" || { echo "$api is stale: run make generate" >&2; exit 1; }
+
+go run -C tools ./grafana "$temp/dashboards"
+diff -r "$temp/dashboards" deploy/grafana/dashboards || { echo 'deploy/grafana/dashboards is stale: run make generate' >&2; exit 1; }
