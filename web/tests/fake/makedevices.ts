@@ -221,7 +221,7 @@ export function reading(index: number): SNMPReading {
     };
   });
   return {
-    target: '10.0.0.2',
+    target: `10.0.${index >> 8}.${(index & 255) + 1}:161`,
     sys_name: `sw-${index}`,
     sys_descr: 'Cisco IOS Software [Dublin], Catalyst L3 Switch Software (CAT9K_IOSXE), Version 17.12.4',
     sys_object_id: '1.3.6.1.4.1.9.1.2494',

@@ -12,6 +12,12 @@ const meanings: Record<string, { type: string; help: string; unit: string }> = {
   process_memory_bytes: { type: 'gauge', help: 'Resident memory of a process.', unit: 'By' },
   snmp_interface_bytes_in: { type: 'unknown', help: 'Bytes that came in by an interface.', unit: 'By' },
   snmp_interface_bytes_out: { type: 'unknown', help: 'Bytes that went out by an interface.', unit: 'By' },
+  snmp_interface_errors: { type: 'unknown', help: 'Packets with errors of an interface.', unit: '{packet}' },
+  snmp_system_cpu_load: { type: 'gauge', help: 'Mean load of the processors of a device.', unit: '%' },
+  snmp_response_seconds: { type: 'gauge', help: 'How long the last poll of a device took.', unit: 's' },
+  amoskys_agent_events_total: { type: 'counter', help: 'Events that an agent published.', unit: '{event}' },
+  amoskys_agent_cpu_percent: { type: 'gauge', help: 'CPU use of an agent.', unit: '%' },
+  amoskys_agent_memory_bytes: { type: 'gauge', help: 'Resident memory of an agent.', unit: 'By' },
   eventbus_throughput_eps: { type: 'gauge', help: 'Events a second that the hub takes.', unit: '1/s' },
   eventbus_latency_ms: { type: 'gauge', help: 'Time that the hub takes to answer.', unit: 'ms' },
   eventbus_queue_depth: { type: 'gauge', help: 'Events that wait.', unit: '' },
@@ -34,8 +40,41 @@ function seriesOf(name: string, world: World): FakeSeries[] {
   }
   if (name.startsWith('snmp_interface_'))
     return ['ether1', 'ether2', 'sfp1'].map((ifName, p) => ({
-      labels: { __name__: name, agent: 'snmp_agent', host: hosts[0] ?? 'web-01', device: 'gw', ifName },
+      labels: {
+        __name__: name,
+        agent: 'snmp_agent',
+        host: hosts[0] ?? 'web-01',
+        device: 'gw',
+        ifIndex: String(10_101 + p),
+        ifName,
+      },
       at: (time: number) => wave(time + p * 60, 4e6 / (p + 1), 2e6 / (p + 1)),
+    }));
+  if (name.startsWith('snmp_'))
+    return [
+      {
+        labels: {
+          __name__: name,
+          agent: 'snmp_agent',
+          host: hosts[0] ?? 'web-01',
+          device: 'gw',
+          ip: '10.0.0.1',
+        },
+        at: (time: number) => (name.endsWith('load') ? wave(time, 20, 9) : wave(time, 0.02, 0.01)),
+      },
+    ];
+  if (name.startsWith('amoskys_agent_'))
+    return world.agents.map((agent) => ({
+      labels: { __name__: name, agent: agent.id, host: agent.host, kind: agent.kind },
+      at: (time: number) => {
+        if (name.endsWith('events_total'))
+          return agent.health === 'red'
+            ? 0
+            : wave(time + agent.port * 7, agent.events_per_second, agent.events_per_second / 3);
+        return name.endsWith('bytes')
+          ? wave(time, agent.rss_bytes, agent.rss_bytes / 20)
+          : wave(time, agent.cpu_percent, agent.cpu_percent / 3);
+      },
     }));
   if (name.startsWith('eventbus_'))
     return [

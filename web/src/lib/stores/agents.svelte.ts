@@ -1,9 +1,12 @@
 import { explain } from '../api/client';
 import { type AgentAction, api } from '../api/endpoints';
+import { prometheus } from '../api/prometheus';
 import type { Agent, AgentState, AgentsStatus, Node } from '../api/types';
 import { live } from '../live/live.svelte';
 import { pace } from '../live/pace';
 import type { TopicMessage } from '../live/protocol';
+import { numberOf } from '../promql/results';
+import { now } from '../time/now';
 import { Loadable } from './loadable.svelte';
 import { notices } from './notices.svelte';
 
@@ -56,15 +59,21 @@ class Agents {
     if (answer.agents.length <= mostWithHistory) await this.#loadRates();
   }
 
-  /** Lets sparklines begin with the last minutes instead of with nothing. */
+  /**
+   * Lets sparklines begin with the last minutes instead of with nothing: with what agents say
+   * that they sent, which is what the rates are of that come then. Of events, the store has
+   * not all readings.
+   */
   async #loadRates(): Promise<void> {
-    const names = 'agent_events_per_second';
-    const answer = await api.series({ names, since: '5m', step: '10s' }).catch(() => null);
-    for (const { labels, values } of answer?.series ?? []) {
-      const key = `${labels.host}/${labels.agent}`;
+    const query = 'sum by (agent, host) (rate(amoskys_agent_events_total[90s]))';
+    const end = Math.floor(now() / 10_000) * 10;
+    const answer = await prometheus.range({ query, start: end - 300, end, step: 10 }).catch(() => null);
+    if (answer?.data.resultType !== 'matrix') return;
+    for (const { metric, values } of answer.data.result) {
+      const key = `${metric.host}/${metric.agent}`;
       const seen = this.rates.get(key);
       if (!seen || seen.length >= historyLength) continue;
-      const past = values.map((value) => value ?? 0).slice(0, -1);
+      const past = (values ?? []).map(([, text]) => numberOf(text) ?? 0);
       this.rates.set(key, [...past, ...seen].slice(-historyLength));
     }
     this.#show();

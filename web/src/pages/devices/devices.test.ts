@@ -7,7 +7,7 @@ import { certificateState, flowsOf, isNew, placeOf, placeText } from './device';
 import { facetsOf, narrowed } from './facets';
 import { isUnfinished, terms, wantedOf, withValue } from './filter';
 import { applied, tagsOf } from './marking';
-import { ratesOf } from './rates.svelte';
+import { linesOf, pollLabels, queryOf } from './rates.svelte';
 import { Selected } from './selection.svelte';
 
 const now = Date.parse('2026-03-01T12:00:00Z');
@@ -131,9 +131,28 @@ describe('one device', () => {
     expect(tagsOf(' a, b a ')).toEqual(['a', 'b']);
   });
 
-  it('reads rates of interfaces from raw readings', () => {
-    const raw = { snmp: { interfaces: [{ index: 3, bytes_in_per_second: 12.5 }, { index: 4 }] } };
-    expect(ratesOf(raw).get(3)).toEqual({ in: 12.5, out: 0, errors: 0 });
-    expect(ratesOf({}).size).toBe(0);
+  it('asks the metrics for what is polled, and keeps gaps', () => {
+    expect(pollLabels('192.0.2.1:161', ['192.0.2.1', '192.0.2.9'])).toEqual(['192.0.2.1', '192.0.2.9']);
+    expect(pollLabels('[2001:db8::1]:161', [])).toEqual(['2001:db8::1']);
+    expect(pollLabels('192.0.2.1:1161', ['192.0.2.1'])).toEqual(['192.0.2.1:1161']);
+    expect(queryOf('in', ['192.0.2.1', '2001:db8::1'])).toBe(
+      'max by (ifIndex) (rate(snmp_interface_bytes_in{ip=~"192\\\\.0\\\\.2\\\\.1|2001:db8::1"}[15m]))',
+    );
+    expect(queryOf('cpu', ['a"b'])).toBe('max by () (snmp_system_cpu_load{ip=~"a\\"b"})');
+    const lines = linesOf(
+      [
+        {
+          metric: { ifIndex: '3' },
+          values: [
+            [900, '1.5'],
+            [1800, 'NaN'],
+            [99_999, '7'],
+          ],
+        },
+      ],
+      'ifIndex',
+      450,
+    );
+    expect(lines.get('3')?.slice(0, 4)).toEqual([null, 1.5, null, null]);
   });
 });

@@ -1,64 +1,94 @@
 import { explain, isAbort } from '$lib/api/client';
-import type { SNMPInterface } from '$lib/api/devices';
-import { api } from '$lib/api/endpoints';
+import { type Labels, prometheus, type RangeSeries } from '$lib/api/prometheus';
+import { numberOf } from '$lib/promql/results';
+import { now } from '$lib/time/now';
 
-/** How many readings sparklines are made of. */
-const most = 24;
-const within = '3h';
+/** Sparklines are of so many values over so many seconds. */
+const points = 24;
+const span = 3 * 3600;
+const step = span / points;
+/** Rates are over so long, since devices are polled every few minutes at the longest. */
+const window = '15m';
 
-/** What one reading says of one interface. */
-export interface Rate {
-  in: number;
-  out: number;
-  errors: number;
+/** What is shown of a device over time: a query each, and the label that tells its lines apart. */
+const shown = {
+  in: { of: 'rate', metric: 'snmp_interface_bytes_in', by: 'ifIndex' },
+  out: { of: 'rate', metric: 'snmp_interface_bytes_out', by: 'ifIndex' },
+  errors: { of: 'rate', metric: 'snmp_interface_errors', by: 'ifIndex' },
+  cpu: { of: '', metric: 'snmp_system_cpu_load', by: '' },
+  response: { of: '', metric: 'snmp_response_seconds', by: '' },
+} as const;
+export type Curve = keyof typeof shown;
+
+/**
+ * What the label ip of a device's readings may be: an address of the device, or the one that
+ * is polled; where that has a port of its own, with it.
+ */
+export function pollLabels(target: string, addresses: readonly string[]): string[] {
+  const usual = target.replace(/:161$/, '');
+  if (usual === target) return [target];
+  return [...new Set([usual.replace(/^\[|\]$/g, ''), ...addresses])];
 }
 
-type Raw = { snmp?: { interfaces?: Partial<Record<keyof SNMPInterface, number | string>>[] } };
+/** Several agents may poll a device: one of them is enough. */
+export function queryOf(curve: Curve, labels: readonly string[]): string {
+  const { of, metric, by } = shown[curve];
+  const any = labels.map((label) => label.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('|');
+  const selector = `${metric}{ip=~${JSON.stringify(any)}}`;
+  const read = of ? `${of}(${selector}[${window}])` : selector;
+  // Errors come in both directions.
+  const one = curve === 'errors' ? `sum by (ifIndex, agent, host) (${read})` : read;
+  return `max by (${by}) (${one})`;
+}
 
-/** The rates of a reading by ifIndex, as its event has them; what it leaves out is 0. */
-export function ratesOf(raw: unknown): Map<number, Rate> {
-  const rates = new Map<number, Rate>();
-  const number = (value: unknown) => Number(value ?? 0) || 0;
-  for (const each of (raw as Raw).snmp?.interfaces ?? []) {
-    rates.set(number(each.index), {
-      in: number(each.bytes_in_per_second),
-      out: number(each.bytes_out_per_second),
-      errors: number(each.errors_per_second),
-    });
+/** The values of each series at each step, null where there is none, by a label. */
+export function linesOf(
+  series: readonly RangeSeries[],
+  by: keyof Labels,
+  start: number,
+): Map<string, (number | null)[]> {
+  const lines = new Map<string, (number | null)[]>();
+  for (const { metric, values } of series) {
+    const line = new Array<number | null>(points + 1).fill(null);
+    for (const [time, text] of values ?? []) {
+      const at = Math.round((time - start) / step);
+      if (at >= 0 && at <= points) line[at] = numberOf(text);
+    }
+    lines.set(metric[by] ?? '', line);
   }
-  return rates;
+  return lines;
 }
 
-/** The last readings of one device, the oldest first: each is asked for once. */
+/** The last hours of one device and its interfaces, as the metrics of the store have them. */
 export class Readings {
-  list = $state.raw<readonly Map<number, Rate>[]>([]);
   problem = $state('');
-  #held = new Map<number, Map<number, Rate>>();
+  /** Whether any line is there. */
+  known = $state(false);
+  #lines = $state.raw<Partial<Record<Curve, Map<string, (number | null)[]>>>>({});
   #asking: AbortController | null = null;
 
-  /** Asks for those that are not here yet. `query` finds the device's events. */
-  async follow(query: string): Promise<void> {
+  /** Asks for the readings of what is polled at a target and has these addresses. */
+  async follow(target: string, addresses: readonly string[]): Promise<void> {
     this.stop();
     const asking = new AbortController();
     this.#asking = asking;
+    const labels = pollLabels(target, addresses);
+    const end = Math.floor(now() / 1000 / step) * step;
+    const start = end - span;
     try {
-      const wanted = {
-        query: `type:=snmp.reading ${query}`,
-        since: within,
-        limit: most,
-        no_total: 'true' as const,
-      };
-      const { events } = await api.events(wanted, asking.signal);
-      const offsets = events.map((event) => event.offset).sort((a, b) => a - b);
-      const fresh = offsets.filter((offset) => !this.#held.has(offset));
-      await Promise.all(
-        fresh.map(async (offset) => {
-          const { raw } = await api.event(offset, 0, asking.signal);
-          this.#held.set(offset, ratesOf(raw));
+      const curves = Object.keys(shown) as Curve[];
+      const answers = await Promise.all(
+        curves.map((curve) =>
+          prometheus.range({ query: queryOf(curve, labels), start, end, step }, asking.signal),
+        ),
+      );
+      this.#lines = Object.fromEntries(
+        curves.map((curve, at) => {
+          const data = answers[at]?.data;
+          return [curve, linesOf(data?.resultType === 'matrix' ? data.result : [], shown[curve].by, start)];
         }),
       );
-      for (const offset of this.#held.keys()) if (!offsets.includes(offset)) this.#held.delete(offset);
-      this.list = offsets.map((offset) => this.#held.get(offset) ?? new Map());
+      this.known = Object.values(this.#lines).some((lines) => lines.size > 0);
       this.problem = '';
     } catch (error) {
       if (!isAbort(error)) this.problem = explain(error);
@@ -69,8 +99,13 @@ export class Readings {
     this.#asking?.abort();
   }
 
-  /** One line of an interface's past. */
-  line(index: number, of: (rate: Rate) => number): number[] {
-    return this.list.map((rates) => of(rates.get(index) ?? { in: 0, out: 0, errors: 0 }));
+  /** The past of an interface, by its number; none where nothing is known. */
+  line(curve: 'in' | 'out' | 'errors', index: number): readonly (number | null)[] {
+    return this.#lines[curve]?.get(String(index)) ?? [];
+  }
+
+  /** The past of the device itself. */
+  own(curve: 'cpu' | 'response'): readonly (number | null)[] {
+    return this.#lines[curve]?.get('') ?? [];
   }
 }

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { SavedQuery } from '$lib/api/types';
+import { refreshEvery, windowOf } from '$lib/promql/window';
 import { edited, opened, shownOf } from './saved';
 import { grafanaLink, linkTo } from './share';
 import { queriesOf } from './state';
-import { refreshEvery, windowOf } from './window';
 
 const live = (range: string) => ({ range, from: null, to: null });
 

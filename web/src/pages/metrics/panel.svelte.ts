@@ -1,10 +1,10 @@
 import { ApiError, isAbort } from '$lib/api/client';
 import { prometheus, type QueryData } from '$lib/api/prometheus';
+import { refreshEvery, type Window, windowOf } from '$lib/promql/window';
 import { Loadable } from '$lib/stores/loadable.svelte';
 import { timeRange } from '$lib/stores/timerange.svelte';
 import { now } from '$lib/time/now';
 import type { Step } from './state';
-import { refreshEvery, type Window, windowOf } from './window';
 
 /** What one query gave. */
 export interface Answer {

@@ -1,5 +1,5 @@
+import type { Window } from '$lib/promql/window';
 import { rangeParams, type TimeRange, timeKeys } from '$lib/router/timerange';
-import type { Window } from './window';
 
 /** The address of a page for others: what ends now for one ends then for all. */
 export function linkTo(address: string, window: Window | undefined): string {

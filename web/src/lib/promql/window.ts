@@ -1,5 +1,4 @@
-import { bounds, spanOf, stepFor, type TimeRange } from '$lib/router/timerange';
-import type { Step } from './state';
+import { bounds, spanOf, stepFor, type TimeRange } from '../router/timerange';
 
 /** What is asked for: from start to end in seconds since 1970, step apart. */
 export interface Window {
@@ -13,10 +12,10 @@ const mostValues = 4000;
 /** Agents read every five seconds: values that are nearer say nothing new. */
 const leastStep = 5;
 
-/** The window of a range at a time in milliseconds. Steps are whole ones since 1970, so that values stay what they are while it moves. */
-export function windowOf(range: TimeRange, step: Step, now: number): Window {
+/** The window of a range at a time in milliseconds, with a step such as "30s" or one that is chosen ("auto"). Steps are whole ones since 1970, so that values stay what they are while it moves. */
+export function windowOf(range: TimeRange, step: string, now: number): Window {
   const { from, to } = bounds(range, now);
-  const chosen = step === 'auto' ? null : spanOf(step);
+  const chosen = spanOf(step);
   const least = Math.ceil((to - from) / 1000 / mostValues);
   const seconds = chosen === null ? Math.max(leastStep, stepFor(range, now)) : Math.max(chosen / 1000, least);
   const end = Math.floor(to / 1000 / seconds) * seconds;
