@@ -40,6 +40,7 @@ describe('frames', () => {
     const response: SeriesResponse = {
       start: '1970-01-01T00:01:40Z',
       step_seconds: 5,
+      thinned: 0,
       series: [
         { name: 'events_per_second', labels: { type: 'a' }, unit: 'ev/s', values: [1, 2] },
         { name: 'events_per_second', labels: { type: 'b' }, unit: 'ev/s', values: [3] },
@@ -107,6 +108,7 @@ describe('frames', () => {
     const response: SeriesResponse = {
       start: '1970-01-01T00:01:40Z',
       step_seconds: 5,
+      thinned: 0,
       series: [
         { name: 'n', labels: { type: 'a' }, unit: '', values: [1, 2, null] },
         { name: 'n', labels: { type: 'b' }, unit: '', values: [10, null, null] },
