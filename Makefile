@@ -50,7 +50,7 @@ test-go: web/dist/index.html bin/testcount
 	@{ go test -json -shuffle=on -timeout 9m $(TESTFLAGS) ./... || true; } | bin/testcount go -label go -out "$(COUNTS)" -retry "go test -json -count=1 -timeout 5m $(TESTFLAGS)"
 
 test-tools: bin/testcount
-	@go test -C tools -json ./testcount | bin/testcount go -label tools -out "$(COUNTS)"
+	@go test -C tools -json ./testcount ./sbom | bin/testcount go -label tools -out "$(COUNTS)"
 
 test-web: $(WEB_ALL) bin/testcount
 	@tools/web-test.sh unit
@@ -87,6 +87,12 @@ docs: web/dist/index.html ## run the blocks of commands in README and docs that 
 conformance: ## score us against the public corpora in ../shared/corpora
 	@tools/conformance.sh
 
+test-packages: web bin/nfpm bin/testcount ## install, upgrade, remove and purge the deb under a real systemd (needs root and mmdebstrap)
+	@{ RUN_PACKAGES=1 go test -json -count=1 -timeout 10m ./test/packages || true; } | bin/testcount go -label packages -out "$(COUNTS)"
+
+test-docker: web bin/testcount ## build the image and run it in a Docker daemon of its own (needs root and dockerd)
+	@{ RUN_DOCKER=1 go test -json -count=1 -timeout 10m ./test/docker || true; } | bin/testcount go -label docker -out "$(COUNTS)"
+
 ##@ Make
 
 generate: bin/buf bin/protoc-gen-go bin/protoc-gen-go-grpc $(WEB_ALL) ## write what is generated from proto/, from the API, and the dashboards for Grafana
@@ -99,14 +105,23 @@ generate-check: bin/buf bin/protoc-gen-go bin/protoc-gen-go-grpc $(WEB_ALL)
 
 tools: bin/golangci-lint bin/buf bin/protoc-gen-go bin/protoc-gen-go-grpc bin/benchstat bin/testcount ## the pinned tools, into bin/
 
-release: web ## programs for linux amd64 and arm64 and darwin arm64, with checksums, into release/
+release: web bin/nfpm ## archives, deb, rpm, bills of materials and checksums for all systems, into release/ (RELEASE_KEY=FILE signs)
 	@tools/release.sh
+
+packages: web bin/nfpm ## deb and rpm of this tree for this machine, into release/
+	@RELEASE_TARGETS="linux/$$(go env GOARCH)" tools/release.sh
+
+image: web ## the image amoskys:latest around this tree's program, without any other image
+	@tools/image.sh
 
 bin/golangci-lint bin/protoc-gen-go bin/protoc-gen-go-grpc bin/benchstat: tools/go.mod
 	@tools/build-tool.sh tools $@
 
 bin/buf: tools/buf/go.mod
 	@tools/build-tool.sh tools/buf $@
+
+bin/nfpm: tools/nfpm/go.mod
+	@tools/build-tool.sh tools/nfpm $@
 
 bin/testcount: tools/go.mod $(wildcard tools/testcount/*.go)
 	@go build -C tools -o ../bin/ ./testcount
@@ -128,4 +143,4 @@ $(WEB_ALL): web/package-lock.json
 help: ## this
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
-.PHONY: run build programs web clean test vet test-go test-tools test-web race browser lint fuzz bench ui-bench bars smoke docs conformance generate generate-check tools release help
+.PHONY: run build programs web clean test vet test-go test-tools test-web race browser lint fuzz bench ui-bench bars smoke docs conformance generate generate-check tools release packages image test-packages test-docker help

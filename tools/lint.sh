@@ -35,7 +35,7 @@ scripts() {
     echo 'skipped: shellcheck is not installed'
     return
   fi
-  git ls-files -z .ci "*.sh" | xargs -0 shellcheck -S info
+  git ls-files -z .ci "*.sh" deploy/packages/amoskys-agent/join-this-host | xargs -0 shellcheck -S info
 }
 
 # beside vets and tests what measures us beside others: a module of its own, whose many
@@ -57,6 +57,7 @@ check 'buf breaking' breaking
 check 'go mod tidy' go mod tidy -diff
 check 'go mod tidy tools' go -C tools mod tidy -diff
 check 'go mod tidy tools/buf' go -C tools/buf mod tidy -diff
+check 'go mod tidy tools/nfpm' go -C tools/nfpm mod tidy -diff
 check bench beside
 check 'go mod verify' go mod verify
 check shellcheck scripts

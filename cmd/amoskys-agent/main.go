@@ -30,6 +30,7 @@ func newRoot(e *cli.Env) *cobra.Command {
 		endpoint.NewStatusCommand(e),
 		endpoint.NewDoctorCommand(e, "amoskys-agent", endpoint.More{}),
 		cli.NewVersionCommand(e, "amoskys-agent"),
+		cli.NewManualCommand(),
 	)
 	return root
 }

@@ -17,7 +17,7 @@ func newRoleCommands(e *cli.Env) []*cobra.Command {
 		}
 		command := cli.AsRole(&cobra.Command{
 			Use: r.Name, Short: r.Summary, Long: r.Help, Example: r.Example, Args: cobra.NoArgs,
-			RunE: func(cmd *cobra.Command, _ []string) error { return r.Run(cmd.Context(), e) },
+			RunE: func(cmd *cobra.Command, _ []string) error { return app.RunRole(cmd.Context(), e, r) },
 		})
 		if r.Name == "store" {
 			command.AddCommand(newStoreVerifyCommand(e))

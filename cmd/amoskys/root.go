@@ -25,12 +25,12 @@ tamper-evident log, and shows it live. Start with: amoskys up`,
 		id, title string
 		commands  []*cobra.Command
 	}{
-		{"run", "Run everything:", []*cobra.Command{newUpCommand(e), newDownCommand(e), newStatusCommand(e)}},
+		{"run", "Run everything:", []*cobra.Command{newUpCommand(e), newDownCommand(e), newStatusCommand(e), newSetupCommand(e)}},
 		{"roles", "Run one role:", newRoleCommands(e)},
 		{"join", "Let hosts join:", []*cobra.Command{newTokenCommand(e), endpoint.NewEnrollCommand(e, "amoskys")}},
 		{"people", "People:", []*cobra.Command{newUserCommand(e)}},
 		{"look", "Look and steer:", []*cobra.Command{newAgentsCommand(e), newDevicesCommand(e), newWhereCommand(e), newQueryCommand(e), newRulesCommand(e), newTailCommand(e), newReplayCommand(e), newPacketsCommand(e), newScanCommand(e), newSNMPCommand(e), newWALCommand(e), newStateCommand(e), newConfigCommand(e), newCertsCommand(e), endpoint.NewDoctorCommand(e, "amoskys", endpoint.More{Checks: console.CheckStore, Settings: app.OtherSettings})}},
-		{"more", "More:", []*cobra.Command{newBenchCommand(e), cli.NewVersionCommand(e, "amoskys")}},
+		{"more", "More:", []*cobra.Command{newBenchCommand(e), newHealthcheckCommand(e), cli.NewVersionCommand(e, "amoskys")}},
 	}
 	for _, g := range groups {
 		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
@@ -39,7 +39,7 @@ tamper-evident log, and shows it live. Start with: amoskys up`,
 		}
 		root.AddCommand(g.commands...)
 	}
-	root.AddCommand(newStoreEngineCommand())
+	root.AddCommand(newStoreEngineCommand(), cli.NewManualCommand())
 	root.SetHelpCommandGroupID("more")
 	root.SetCompletionCommandGroupID("more")
 	return root

@@ -21,7 +21,8 @@ const (
 
 // Unit is the text of a unit, such as Agent, that runs program in home. Empty strings
 // leave what packages have. Both are absolute paths without line breaks; the error says
-// which is not.
+// which is not. In another home than a package's the agents run as root, as there need
+// be no user of theirs, with what a root needs to give each agent only its own.
 func Unit(name, program, home string) (string, error) {
 	text, err := units.ReadFile(name)
 	if err != nil {
@@ -36,10 +37,30 @@ func Unit(name, program, home string) (string, error) {
 	if program != "" {
 		out = strings.ReplaceAll(out, "ExecStart=/usr/bin/"+packaged(name), "ExecStart="+quoted(program))
 	}
-	if home != "" {
-		out = strings.ReplaceAll(out, "/var/lib/amoskys", quoted(home))
+	if packaged := "/var/lib/" + packaged(name); home != "" && home != packaged {
+		if name == Agent {
+			out = asRoot(out)
+		}
+		out = strings.ReplaceAll(out, packaged, quoted(home))
 	}
 	return out, nil
+}
+
+// asRoot is the text of the agents' unit for a node that is root.
+func asRoot(unit string) string {
+	var out strings.Builder
+	for line := range strings.Lines(unit) {
+		key, _, _ := strings.Cut(line, "=")
+		switch key {
+		case "User", "Group", "AmbientCapabilities":
+			continue
+		case "CapabilityBoundingSet":
+			line = strings.TrimSuffix(line, "\n") + " CAP_DAC_OVERRIDE CAP_SETPCAP CAP_KILL\n"
+		default:
+		}
+		out.WriteString(line)
+	}
+	return out.String()
 }
 
 // packaged is the program that packages install for a unit.

@@ -15,10 +15,18 @@ func TestUnit(t *testing.T) {
 	}
 	for _, want := range []string{
 		"\nExecStart=\"/opt/a b/amoskys-agent\" node --home /srv/100%%\n", "\nReadWritePaths=/srv/100%%\n", "\nRestart=always\n", "\nNoNewPrivileges=yes\n",
+		"\nConditionPathExists=/srv/100%%/certs/node.crt\n", " CAP_DAC_OVERRIDE CAP_SETPCAP CAP_KILL\n",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
+	}
+	if strings.Contains(got, "User=") || strings.Contains(got, "AmbientCapabilities=") {
+		t.Errorf("a home of no package needs a user:\n%s", got)
+	}
+	same, err := Unit(Agent, "/usr/bin/amoskys-agent", "/var/lib/amoskys-agent")
+	if own, err2 := Unit(Agent, "", ""); err != nil || err2 != nil || same != own || !strings.Contains(own, "\nUser=amoskys-agent\n") {
+		t.Errorf("the package's own: %v, %v\n%s", err, err2, same)
 	}
 	for _, bad := range []string{"relative", "/a\nExecStart=/bin/sh", "/a\"b"} {
 		if _, err := Unit(Agent, bad, ""); err == nil {
@@ -40,7 +48,7 @@ func TestExposure(t *testing.T) {
 	if err != nil {
 		t.Skip("needs systemd-analyze")
 	}
-	for name, most := range map[string]string{Hub: "20", Store: "20", Dashboard: "20", Agent: "60"} {
+	for name, most := range map[string]string{Hub: "20", Store: "20", Dashboard: "20", Agent: "40"} {
 		out, err := exec.CommandContext(t.Context(), analyze, "security", "--offline=true", "--no-pager", "--threshold="+most, name).CombinedOutput()
 		if err != nil {
 			t.Errorf("%s is exposed: %v\n%s", name, err, out)

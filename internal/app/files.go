@@ -167,7 +167,7 @@ func strangeVariables(known map[string]bool) config.Faults {
 	var faults config.Faults
 	for _, pair := range os.Environ() {
 		name, _, _ := strings.Cut(pair, "=")
-		if !strings.HasPrefix(name, "AMOSKYS_") || known[name] || name == config.EnvRole || name == config.EnvSupervised || name == config.EnvAgentID {
+		if !strings.HasPrefix(name, "AMOSKYS_") || known[name] || name == config.EnvRole || name == config.EnvSupervised || name == config.EnvAgentID || name == config.EnvRunAs {
 			continue
 		}
 		message := "nothing reads this variable"

@@ -83,17 +83,18 @@ func responds(ctx context.Context, url string) error {
 	return err
 }
 
+// look asks for a page of this machine. The caller closes its body.
 func look(ctx context.Context, url string) (*http.Response, error) {
 	web := &http.Client{Transport: &http.Transport{
 		DialContext: dial.Direct, DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // as said above
 	}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
-		return nil, fmt.Errorf("look at the dashboard: %w", err)
+		return nil, fmt.Errorf("ask %s: %w", url, err)
 	}
 	resp, err := web.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("look at the dashboard: %w", err)
+		return nil, fmt.Errorf("ask %s: %w", url, err)
 	}
 	return resp, nil
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -38,22 +39,58 @@ func System() *Env {
 }
 
 // BindHome adds --home to root and fills e.Home before any command runs: from
-// the flag, else $AMOSKYS_HOME, else the working folder.
+// the flag, else $AMOSKYS_HOME, else that of the package which installed this program,
+// else the working folder. A root who acts on the home of a package, or in our image,
+// goes on from here as the user whose home it is.
 func (e *Env) BindHome(root *cobra.Command) {
 	var flag string
-	root.PersistentFlags().StringVar(&flag, "home", "", "folder of certificates, configuration, data and logs (default $AMOSKYS_HOME or the working folder)")
-	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+	packaged := packagedHome()
+	usual := "the working folder"
+	if packaged != "" {
+		usual = string(packaged)
+	}
+	root.PersistentFlags().StringVar(&flag, "home", "", "folder of certificates, configuration, data and logs (default $AMOSKYS_HOME or "+usual+")")
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		home := flag
-		if home == "" && e.Lookup != nil {
-			home, _ = e.Lookup(config.HomeVariable)
+		if home == "" {
+			home = e.variable(config.HomeVariable)
+		}
+		if home == "" {
+			home = string(packaged)
 		}
 		abs, err := config.Home(home).Abs()
 		if err != nil {
 			return err
 		}
 		e.Home = abs
-		return nil
+		return e.leaveRoot(packaged, servesLong(cmd))
 	}
+}
+
+// packagedHome is the home of the package that installed this program, if one did.
+func packagedHome() config.Home {
+	program, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	return config.Packaged(program)
+}
+
+// variable is the value of an environment variable, empty where there is none.
+func (e *Env) variable(name string) string {
+	if e.Lookup == nil {
+		return ""
+	}
+	value, ok := e.Lookup(name)
+	if !ok {
+		return ""
+	}
+	return value
+}
+
+// servesLong reports whether a command is a role, runs roles, or makes a home for them.
+func servesLong(cmd *cobra.Command) bool {
+	return cmd.Annotations[roleMark] != "" || cmd.HasParent() && !cmd.Parent().HasParent() && slices.Contains([]string{"up", "agent", "setup"}, cmd.Name())
 }
 
 // Terminal reports whether w is a terminal, and its size in columns and rows.

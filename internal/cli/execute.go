@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -57,6 +58,9 @@ func Execute(ctx context.Context, root *cobra.Command, e *Env, args []string) in
 	text := err.Error()
 	if ctx.Err() != nil { // somebody pressed Ctrl-C
 		text = strings.ReplaceAll(text, context.Canceled.Error(), "interrupted")
+	}
+	if e.Home != "" && e.Home == packagedHome() && strings.Contains(text, "permission denied") && os.Geteuid() > 0 {
+		text += fmt.Sprintf("; %s is not this user's: call the same with sudo", e.Home)
 	}
 	fmt.Fprintf(e.Stderr, "%s: %s\n", root.Name(), cleanLines(groupError(text)))
 	if isUsage(err) {

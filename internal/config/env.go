@@ -20,6 +20,10 @@ const (
 	// supervisor starts again.
 	EnvLastEnd = "AMOSKYS_LAST_END"
 
+	// EnvRunAs is the number of the user that our image runs as: root gives the home to
+	// that user and goes on as that user.
+	EnvRunAs = "AMOSKYS_RUN_AS"
+
 	EnvHubHost = "EVENTBUS_HOST" // host of the hub, for env tags
 	EnvHubPort = "EVENTBUS_PORT" // port of the hub, for env tags
 

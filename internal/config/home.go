@@ -1,7 +1,9 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +16,16 @@ type Home string
 // HomeVariable names the environment variable that sets the home folder when
 // --home is not given.
 const HomeVariable = "AMOSKYS_HOME"
+
+// Packaged is the home of the program at this path where a package installed it there,
+// and empty for any other program.
+func Packaged(program string) Home {
+	dir, name := filepath.Split(program)
+	if dir != "/usr/bin/" || name != "amoskys" && name != "amoskys-agent" {
+		return ""
+	}
+	return Home("/var/lib/" + name)
+}
 
 // Path resolves a configured path: absolute ones stay, others are under the home.
 func (h Home) Path(rel string) string {
@@ -102,8 +114,12 @@ var homeMarks = []string{ //nolint:gochecknoglobals // a constant list
 // in it, so that whoever calls is in the wrong folder.
 func (h Home) Check() error {
 	for _, mark := range homeMarks {
-		if _, err := os.Stat(h.Path(mark)); err == nil {
+		_, err := os.Stat(h.Path(mark))
+		if err == nil {
 			return nil
+		}
+		if errors.Is(err, fs.ErrPermission) {
+			return fmt.Errorf("%s is of another user: call the same with sudo, or name a home of your own with --home or $%s (%w)", h, HomeVariable, err)
 		}
 	}
 	return fmt.Errorf("there is no AMOSKYS home here (%s): name yours with --home or $%s, or cd to it", h, HomeVariable)
@@ -131,11 +147,23 @@ func (h Home) Ensure() error {
 		if dir == "" {
 			continue
 		}
-		if err := os.MkdirAll(dir, 0o700); err != nil {
+		if err := makeFolder(dir); err != nil {
 			return fmt.Errorf("make home: %w", err)
 		}
 	}
 	return nil
+}
+
+// makeFolder makes a folder and those above it. It may be a link to one that is not
+// there yet, as packages and images lay homes out.
+func makeFolder(dir string) error {
+	if target, err := os.Readlink(dir); err == nil {
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(dir), target)
+		}
+		dir = target
+	}
+	return os.MkdirAll(dir, 0o700)
 }
 
 // fileName keeps an id from the network from naming a file outside its folder.

@@ -18,8 +18,9 @@ type Build struct {
 	Module   string `json:"module,omitempty"` // main module
 }
 
-// version is set by the linker in releases: -X …/internal/obs.version=v1.2.3.
-var version string
+// Set by the linker in releases, which may be built from a source without its history:
+// -X …/internal/obs.version=1.2.3 (tools/build-programs.sh).
+var version, revision, revisionTime, modified string //nolint:gochecknoglobals // the linker writes variables alone
 
 // ReadBuild reads what the linker and the toolchain stamped into the program.
 func ReadBuild() Build {
@@ -42,6 +43,9 @@ func ReadBuild() Build {
 	}
 	if version != "" {
 		b.Version = strings.TrimPrefix(version, "v")
+	}
+	if revision != "" {
+		b.Revision, b.Time, b.Modified = revision, revisionTime, modified == "true"
 	}
 	return b
 }

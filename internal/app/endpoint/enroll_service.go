@@ -13,6 +13,7 @@ import (
 
 	"github.com/amoskys/amoskys/deploy/systemd"
 	"github.com/amoskys/amoskys/internal/cli"
+	"github.com/amoskys/amoskys/internal/config"
 )
 
 // service runs the node of a host under systemd.
@@ -32,7 +33,9 @@ func systemService() service {
 			return err == nil && info.IsDir()
 		},
 		control: func(ctx context.Context, args ...string) error {
-			out, err := exec.CommandContext(ctx, "systemctl", args...).CombinedOutput() //nolint:gosec // the arguments are ours
+			cmd := exec.CommandContext(ctx, "systemctl", args...) //nolint:gosec // the arguments are ours
+			asRoot(cmd)
+			out, err := cmd.CombinedOutput()
 			if err != nil {
 				return fmt.Errorf("systemctl %s: %w: %s", strings.Join(args, " "), err, cli.Clean(strings.TrimSpace(string(out))))
 			}
@@ -50,6 +53,9 @@ func (s service) install(ctx context.Context, e *cli.Env) error {
 	if err != nil {
 		return err
 	}
+	if config.Packaged(program) == e.Home { // the package has brought the unit
+		return s.begin(ctx, e, [][]string{{"enable", systemd.Agent}, {"restart", systemd.Agent}})
+	}
 	text, err := systemd.Unit(systemd.Agent, program, string(e.Home))
 	if err != nil {
 		return err
@@ -59,7 +65,12 @@ func (s service) install(ctx context.Context, e *cli.Env) error {
 		return fmt.Errorf("write the unit: %w", err)
 	}
 	fmt.Fprintf(e.Stdout, "wrote %s\n", file)
-	for _, args := range [][]string{{"daemon-reload"}, {"enable", systemd.Agent}, {"restart", systemd.Agent}} {
+	return s.begin(ctx, e, [][]string{{"daemon-reload"}, {"enable", systemd.Agent}, {"restart", systemd.Agent}})
+}
+
+// begin has systemd run the agents by these calls of systemctl, and says so.
+func (s service) begin(ctx context.Context, e *cli.Env, calls [][]string) error {
+	for _, args := range calls {
 		if err := s.control(ctx, args...); err != nil {
 			return err
 		}
@@ -71,7 +82,7 @@ func (s service) install(ctx context.Context, e *cli.Env) error {
 // wanted asks on a terminal whether to install it.
 func (s service) wanted(e *cli.Env) bool {
 	in, isFile := e.Stdin.(*os.File)
-	if !s.running() || os.Geteuid() != 0 || !isFile || !term.IsTerminal(int(in.Fd())) {
+	if !s.running() || !mayBeRoot() || !isFile || !term.IsTerminal(int(in.Fd())) {
 		return false
 	}
 	return e.Confirm("Have systemd run its agents, now and at each start?") == nil

@@ -21,6 +21,7 @@ import (
 	"github.com/amoskys/amoskys/internal/node"
 	"github.com/amoskys/amoskys/internal/node/child"
 	"github.com/amoskys/amoskys/internal/obs"
+	"github.com/amoskys/amoskys/internal/obs/notify"
 	"github.com/amoskys/amoskys/internal/vfs"
 )
 
@@ -81,6 +82,12 @@ func RunNode(ctx context.Context, e *cli.Env, o NodeOptions) (err error) {
 	}
 	logger.Info("node started", obs.KeyCount, len(options.Agents), obs.KeyVersion, options.Version)
 	group.Go(func() error { return newRenewer(e, cfg, logger).Run(ctx) })
+	group.Go(func() error {
+		// Its health takes the locks that all of its work takes: a node that hangs on one is silent.
+		alive := func(ctx context.Context) error { n.Health(ctx); return nil }
+		notify.FromEnvironment(e.Lookup).Run(ctx, notify.Checks{Alive: alive}, logger)
+		return nil
+	})
 	group.Go(func() error { return n.Run(ctx) })
 	err = group.Wait()
 	logger.Info("node stopped")

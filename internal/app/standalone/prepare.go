@@ -154,6 +154,9 @@ func (p plan) checkCerts() error {
 	return errors.Join(errs...)
 }
 
+// passwordLabel stands before the password of the first account.
+const passwordLabel = "password:"
+
 // firstAdmin makes the first account and prints its password, which is kept
 // nowhere else.
 func firstAdmin(ctx context.Context, e *cli.Env, out io.Writer) (err error) {
@@ -171,7 +174,7 @@ func firstAdmin(ctx context.Context, e *cli.Env, out io.Writer) (err error) {
 		return err
 	}
 	if created {
-		fmt.Fprintf(out, "\n  The first account of the dashboard, shown this once:\n    user:     %s\n    password: %s\n\n", state.AdminName, plain)
+		fmt.Fprintf(out, "\n  The first account of the dashboard, shown this once:\n    user:     %s\n    %s %s\n\n", state.AdminName, passwordLabel, plain)
 	}
 	return nil
 }
