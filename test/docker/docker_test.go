@@ -195,7 +195,10 @@ func testGuide(t *testing.T, d *daemon, command string) {
 	if out := d.run("logs", "amoskys"); !strings.Contains(out, "password:") {
 		t.Errorf("no password is told:\n%s", out)
 	}
-	d.until(30*time.Second, "amoskys", "all is well", func() error { out, err := d.try("exec", "amoskys", "/usr/local/bin/amoskys", "healthcheck"); return wrap(out, err) })
+	d.until(30*time.Second, "amoskys", "all is well", func() error {
+		out, err := d.try("exec", "amoskys", "/usr/local/bin/amoskys", "healthcheck")
+		return wrap(out, err)
+	})
 	for url, want := range map[string]string{
 		"http://127.0.0.1:5001/healthz": "200", "http://127.0.0.1:5001/": "200",
 		"http://127.0.0.1:50002/healthz": "200", "http://127.0.0.1:50002/status": "403",
