@@ -46,6 +46,7 @@ fi
 score sigma 'the detection engine (amoskys rules check, amoskys detect)'
 if [[ -d $corpora/snmprec ]]; then
   scored ./internal/snmp/identify TestConformance snmprec
+  scored ./internal/snmp/identify TestConformanceOfModules snmprec
 else
   score snmprec 'recordings of devices'
 fi

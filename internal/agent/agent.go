@@ -116,6 +116,10 @@ type Definition struct {
 	// collected, where GOGC does not say; 0 is Go's own 100. Agents that hold much and
 	// have time trade processor time for memory.
 	GCPercent int
+	// HeapBytes is what Go may take at least before it collects in a hurry, where GOMEMLIMIT
+	// does not say; more as more is in use. 0 is no bound. It is for agents that hold much
+	// and make much garbage at times.
+	HeapBytes int64
 	// Tasks are what people can ask this agent to do; it is a Tasker then.
 	Tasks []task.Task
 	// Template is the commented configuration file that decodes to the defaults.

@@ -65,16 +65,34 @@ func (a *Agent) settle(d *device, r result, began, now time.Time) []*pb.Event {
 		events = append(events, ev)
 	}
 	if len(r.ports) > 0 || len(d.ports) == 0 {
-		d.ports, d.readAt = slices.Clip(r.ports), r.portsAt
+		d.ports, d.readAt = fitted(r.ports), r.portsAt
 	}
 	neighbors := r.reading.GetNeighbors()
 	r.reading.Neighbors, r.reading.Interfaces = nil, nil
 	d.reading = remembered(r.reading)
-	d.next = d.due(now, a.o.Interval)
+	d.next = d.due(now.Add(pauseAfter(d.took, a.o.Interval)), a.o.Interval)
 	if a.plugs != nil {
 		a.plugs.learn(d, &r, neighbors, now)
 	}
 	return events
+}
+
+// fitted is a list in no more memory than it takes.
+func fitted(ports []port) []port {
+	if cap(ports) == len(ports) {
+		return ports
+	}
+	return append(make([]port, 0, len(ports)), ports...)
+}
+
+// pauseAfter is how much longer a device is left alone whose poll took a good part of the
+// interval: it holds one of the few workers no more than a quarter of the time, so that some
+// slow or hostile devices do not keep all others from being polled.
+func pauseAfter(took, interval time.Duration) time.Duration {
+	if took <= interval/4 {
+		return 0
+	}
+	return 3 * took
 }
 
 // remembered is the part of a reading that is needed for the next one, at a bounded size.

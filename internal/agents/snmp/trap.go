@@ -36,6 +36,8 @@ const (
 	maxTrapBytes = 65535
 	// maxSenders is how many senders the rate remembers.
 	maxSenders = 4096
+	// trapsOfAll is how many times as many traps all senders together may send as one may.
+	trapsOfAll = 50
 )
 
 // trapCounts say what came of datagrams.
@@ -49,7 +51,8 @@ type trapListener struct {
 	a      *Agent
 	read   *trap.Reader
 	allow  []netip.Prefix
-	rate   *limit.Limiter
+	rate   *limit.Limiter // of each sender
+	total  *limit.Limiter // of all, whose addresses anybody can make up
 	counts trapCounts
 	queue  chan received
 	opened func(net.Addr) // told where it listens; nil is not
@@ -62,6 +65,9 @@ func newTrapListener(a *Agent, users []credential) *trapListener {
 		rate: limit.NewLimiter(limit.Rate{
 			Burst: 2 * a.cfg.Traps.RatePerSecond, Interval: time.Second / time.Duration(a.cfg.Traps.RatePerSecond),
 		}, maxSenders),
+		total: limit.NewLimiter(limit.Rate{
+			Burst: 2 * trapsOfAll * a.cfg.Traps.RatePerSecond, Interval: time.Second / time.Duration(trapsOfAll*a.cfg.Traps.RatePerSecond),
+		}, 1),
 		read: trap.NewReader(opening(users), a.o.HostID+a.o.ID, a.o.Now),
 	}
 	for _, text := range a.cfg.Traps.Allow {
@@ -147,7 +153,11 @@ func (t *trapListener) take(b []byte, from netip.AddrPort, answer func([]byte)) 
 		return
 	}
 	now := t.a.o.Now()
-	if _, ok := t.rate.Take(sender.String(), now); !ok {
+	_, ok := t.rate.Take(sender.String(), now)
+	if ok {
+		_, ok = t.total.Take("", now)
+	}
+	if !ok {
 		t.counts.limited.Add(1)
 		return
 	}

@@ -86,6 +86,40 @@ func TestSNMPGetPrintsJSON(t *testing.T) {
 	}
 }
 
+// TestSNMPNames: who asks by name is answered by name.
+func TestSNMPNames(t *testing.T) {
+	t.Parallel()
+	got, _, err := askDevice(t, SNMPOptions{Community: "c0mmunity"}, func(ctx context.Context, e *cli.Env, o SNMPOptions) error {
+		return SNMPGet(ctx, e, o, []string{"sysName.0", "IF-MIB::ifHCInOctets.1"})
+	})
+	want := "OID                      TYPE          VALUE\nSNMPv2-MIB::sysName.0    OCTET STRING  sw-1\nIF-MIB::ifHCInOctets.1   Counter64     18446744073709551615\n"
+	if err != nil || strings.Join(strings.Fields(got), " ") != strings.Join(strings.Fields(want), " ") {
+		t.Errorf("got %v\n%s", err, got)
+	}
+	got, _, err = askDevice(t, SNMPOptions{Community: "c0mmunity", JSON: true}, walkFrom("system"))
+	if err != nil || !strings.Contains(got, `{"oid":"1.3.6.1.2.1.1.5.0","name":"SNMPv2-MIB::sysName.0","type":"OCTET STRING","value":"sw-1"}`) {
+		t.Errorf("got %v\n%s", err, got)
+	}
+	_, _, err = askDevice(t, SNMPOptions{Community: "c0mmunity"}, walkFrom("noSuchObject"))
+	if _, usage := errors.AsType[*cli.UsageError](err); !usage || !strings.Contains(err.Error(), "--mibs") {
+		t.Errorf("a name that nobody has: %v", err)
+	}
+}
+
+// TestSNMPWithin: what a slow device is asked ends after the time that is given.
+func TestSNMPWithin(t *testing.T) {
+	t.Parallel()
+	device := play.NewDevice("public", play.Switch("sw-1", 2, 1000))
+	device.Break(play.Faults{Delay: 100 * time.Millisecond})
+	_, at := snmptest.Start(t, device)
+	var out, complaints bytes.Buffer
+	e := &cli.Env{Stdout: &out, Stderr: &complaints, Now: time.Now}
+	err := SNMPProbe(t.Context(), e, SNMPOptions{Host: at.String(), Timeout: time.Second, Within: 250 * time.Millisecond})
+	if err == nil || !strings.Contains(err.Error(), "--within") {
+		t.Errorf("a device that is slow: %v", err)
+	}
+}
+
 func TestSNMPSaysWhatToDoNext(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

@@ -23,6 +23,7 @@ func RunAgent(ctx context.Context, e *cli.Env, name, file string) error {
 	}
 	ctx, cancel := child.WithParent(ctx)
 	defer cancel()
+	defer boundHeap(ctx, d.HeapBytes)()
 	o := agent.RunOptions{Definition: d, Home: e.Home, File: file, Decode: config.DecodeOptions{Env: e.Lookup}}
 	if !child.Supervised() {
 		o.Stderr, o.Unsupervised = e.Stderr, true

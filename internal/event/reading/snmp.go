@@ -168,9 +168,12 @@ func (r *Reader) sensor(b []byte, d device) {
 func (r *Reader) port(b []byte, d device) bool {
 	var name, alias, oper []byte
 	var n [15]uint64 // by number of the field
+	watts := 0.0
 	f := fields{rest: b}
 	for f.next() {
 		switch {
+		case f.number == 20 && f.isFloat():
+			watts = f.float()
 		case f.isNumber() && f.number < 15:
 			n[f.number] = f.value
 		case !f.isText():
@@ -197,6 +200,9 @@ func (r *Reader) port(b []byte, d device) bool {
 	r.add("snmp_interface_bytes_out", Unknown, labels, float64(n[8]))
 	r.addDetail("snmp_interface_packets_in", Unknown, labels, float64(n[9]))
 	r.addDetail("snmp_interface_packets_out", Unknown, labels, float64(n[10]))
+	if watts > 0 {
+		r.addDetail("snmp_interface_poe_watts", Gauge, labels, watts)
+	}
 	in := r.labelled(device, Label{"direction", "in"}, ifAlias, index, ifName, ip)
 	out := r.labelled(device, Label{"direction", "out"}, ifAlias, index, ifName, ip)
 	r.add("snmp_interface_errors", Unknown, in, float64(n[11]))
@@ -219,6 +225,7 @@ func snmpFamilies() []Family {
 		{Name: "snmp_storage_bytes", Help: "Bytes of a file system of a device, by kind: used or total.", Unit: "By", Kind: Gauge, Labels: []string{"device", "ip", "kind", "storage"}, Detail: true},
 		{Name: "snmp_sensor", Help: "Reading of a sensor of a device, in its unit.", Kind: Gauge, Labels: []string{"device", "ip", "kind", "sensor", "unit"}, Detail: true},
 		{Name: "snmp_interface_up", Help: "1 while an interface is up.", Kind: Gauge, Labels: port},
+		{Name: "snmp_interface_poe_watts", Help: "Power that an interface gives.", Unit: "W", Kind: Gauge, Labels: port, Detail: true},
 		{Name: "snmp_interface_bytes_in", Help: "Bytes that an interface has received.", Unit: "By", Kind: Unknown, Labels: port},
 		{Name: "snmp_interface_bytes_out", Help: "Bytes that an interface has sent.", Unit: "By", Kind: Unknown, Labels: port},
 		{Name: "snmp_interface_packets_in", Help: "Packets that an interface has received.", Unit: "{packet}", Kind: Unknown, Labels: port, Detail: true},

@@ -84,7 +84,7 @@ func (n *Names) OID(text string) (string, error) {
 		module, object = "", text
 	}
 	name, rest, indexed := strings.Cut(object, ".")
-	if !isName(name) {
+	if !isName(name) || named && module == "" {
 		if named {
 			return "", fmt.Errorf("%.80q: behind :: stands a name, such as IF-MIB::ifDescr.1", text)
 		}

@@ -14,6 +14,7 @@ import (
 
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/snmp"
+	"github.com/amoskys/amoskys/internal/snmp/mib"
 	"github.com/amoskys/amoskys/internal/snmp/module"
 	"github.com/amoskys/amoskys/internal/snmp/snmptest"
 )
@@ -288,6 +289,63 @@ func TestFolder(t *testing.T) {
 	}
 	if _, err := module.Load(filepath.Join(folder, "absent"), nil); err != nil {
 		t.Errorf("a folder that does not exist: %v", err)
+	}
+}
+
+// TestNames: a module may write OIDs by the names of MIBs, and those of common ones are the
+// OIDs that the built-in modules have.
+func TestNames(t *testing.T) {
+	t.Parallel()
+	const text = `modules:
+  - module: named
+    about: Interfaces by name
+    for: [UCD-SNMP-MIB::ucdavis]
+    tables:
+      - name: interfaces
+        oid: IF-MIB::ifXEntry
+        index: [{name: ifIndex, type: integer}]
+        columns: [{id: "1", name: ifName, type: text}]
+    traps:
+      IF-MIB::linkDown: interfaceDown
+`
+	all, err := module.Decode("named.yaml", []byte(text), mib.Common())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := all[0]; m.Tables[0].OID != "1.3.6.1.2.1.31.1.1.1" || m.Traps["1.3.6.1.6.3.1.1.5.3"] != "interfaceDown" || m.For[0] != "1.3.6.1.4.1.2021" {
+		t.Errorf("%+v", m)
+	}
+	for name, names := range map[string]module.Namer{"none": nil, "unknown": mib.Common()} {
+		if _, err := module.Decode("named.yaml", []byte(strings.ReplaceAll(text, "ifXEntry", "acmeEntry")), names); err == nil || !strings.Contains(err.Error(), "snmp.mibs") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	set, err := module.BuiltIn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	checked := 0
+	check := func(name, oid string) {
+		if got, err := mib.Common().OID(name); err == nil && !strings.HasPrefix(name, "avg") {
+			if checked++; got != oid {
+				t.Errorf("%s is %s in the modules, and %s by name", name, oid, got)
+			}
+		}
+	}
+	for _, m := range set.All() {
+		for _, table := range m.Tables {
+			for _, c := range table.Columns {
+				check(c.Name, table.OID+"."+c.ID)
+			}
+		}
+		for _, g := range m.Groups {
+			for _, c := range g.Columns {
+				check(c.Name, g.OID+"."+c.ID)
+			}
+		}
+	}
+	if checked < 100 {
+		t.Errorf("%d names were compared", checked)
 	}
 }
 
