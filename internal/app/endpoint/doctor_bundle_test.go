@@ -135,7 +135,7 @@ func TestBundleHasNoSecret(t *testing.T) {
 	for name, text := range files {
 		for what, secret := range secrets {
 			for _, form := range waysOf(what, secret) {
-				if at := strings.Index(text, form); at >= 0 && !(what == "a short community" && strings.Contains(text[at:], "xyzzyx")) {
+				if strings.Contains(strings.ReplaceAll(text, "xyzzyx", ""), form) {
 					t.Errorf("%s has %s, as %q", name, what, form)
 				}
 			}

@@ -104,7 +104,7 @@ func (d *doctor) drift(agents []agent.Loaded, list []Local) {
 		hubs[a.Common.Hub.Addr()] = append(hubs[a.Common.Hub.Addr()], a.Common.ID)
 	}
 	if len(hubs) > 1 {
-		var said []string
+		said := make([]string, 0, len(hubs))
 		for addr, ids := range hubs {
 			said = append(said, addr+" ("+strings.Join(ids, ", ")+")")
 		}

@@ -16,11 +16,11 @@ import (
 func TestForged(t *testing.T) {
 	const second = int64(1e9)
 	c := collect.New(collect.Options{})
-	real := netip.AddrPortFrom(router, 2055)
+	device := netip.AddrPortFrom(router, 2055)
 	now := second
 	regular := func() (told int, last string) {
 		for _, text := range []string{sampler9, template9, data9} {
-			if err := c.Datagram(real, bytesOf(t, text), now, func(r *collect.Record) { told++; last = line(r) }); err != nil {
+			if err := c.Datagram(device, bytesOf(t, text), now, func(r *collect.Record) { told++; last = line(r) }); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -41,11 +41,11 @@ func TestForged(t *testing.T) {
 	for i := range 400 {
 		forge(netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), uint16(i)), bytesOf(t, template9))
 		forge(netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, byte(i >> 8), byte(i)}), 2055), bytesOf(t, flow5))
-		forge(real, header(uint32(1000+i))) // domains
+		forge(device, header(uint32(1000+i))) // domains
 		forge(other, header(uint32(1000+i)))
 		forge(netip.AddrPortFrom(router, uint16(10_000+i)), bytesOf(t, template9)) // sessions
 		if i < 4 {
-			forge(real, manyTemplates(i*3000, uint32(i))) // as many as there may be
+			forge(device, manyTemplates(i*3000, uint32(i))) // as many as there may be
 			forge(other, manyTemplates(i*3000, uint32(i)))
 		}
 	}
@@ -57,7 +57,7 @@ func TestForged(t *testing.T) {
 
 	var told int
 	var last string
-	_ = c.Datagram(real, bytesOf(t, data9), now, func(r *collect.Record) { told++; last = line(r) })
+	_ = c.Datagram(device, bytesOf(t, data9), now, func(r *collect.Record) { told++; last = line(r) })
 	if told != want || last != wantLast {
 		t.Errorf("of %d records %d are read, %q, want %q: %+v", want, told, last, wantLast, c.Stats())
 	}

@@ -90,7 +90,7 @@ func (w *Writer) AddLogs(dir string) error {
 			return err
 		}
 		if w.logs >= maxLogs {
-			w.Left = append(w.Left, "logs/"+name+": there are "+fmt.Sprint(maxLogs>>20)+" MiB of logs already")
+			w.Left = append(w.Left, fmt.Sprintf("logs/%s: there are %d MiB of logs already", name, maxLogs>>20))
 			return nil
 		}
 		text, err := tail(file, maxLog)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -107,7 +108,7 @@ func (r *Redactor) walk(v reflect.Value, home config.Home, depth int) {
 }
 
 func (r *Redactor) text(v reflect.Value, home config.Home) {
-	said, is := v.Interface().(interface{ String() string })
+	said, is := reflect.TypeAssert[fmt.Stringer](v)
 	raw := v.String()
 	if !is || raw == "" {
 		return
@@ -154,7 +155,7 @@ func (r *Redactor) AddKeys(dir string) {
 }
 
 // secretName is the name of a variable that holds a secret.
-var secretName = regexp.MustCompile(`(?i)PASS|SECRET|TOKEN|COMMUNITY|KEY$|_URL$|PROXY`) //nolint:gochecknoglobals // constant
+var secretName = regexp.MustCompile(`(?i)PASS|SECRET|TOKEN|COMMUNITY|KEY$|_URL$|PROXY`)
 
 // AddEnvironment adds the values of variables that hold secrets by their names.
 func (r *Redactor) AddEnvironment(pairs []string) {
@@ -173,7 +174,7 @@ func (r *Redactor) AddEnvironment(pairs []string) {
 	}
 }
 
-//nolint:gochecknoglobals // constants
+// What is a secret by its looks, whoever has it.
 var (
 	privateKey = regexp.MustCompile(`(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(-----END [A-Z0-9 ]*PRIVATE KEY-----|\z)`)
 	userOfURL  = regexp.MustCompile(`(://)[^/\s:@"']*:[^/\s@"']*@`)
