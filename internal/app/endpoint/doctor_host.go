@@ -141,7 +141,7 @@ func (d *doctor) skew(addr string, theirs time.Time, took time.Duration) {
 	name := "clock of the hub " + addr
 	switch {
 	case apart.Abs() <= maxSkew:
-		d.add(VerdictOK, name, "agrees with this host's, to a second or "+maxSkew.String()+" at most", "")
+		d.add(VerdictOK, name, "agrees with this host's to within "+maxSkew.String(), "")
 	case apart > 0:
 		d.add(VerdictWarn, name, "is "+apart.Round(time.Second).String()+" ahead of this host's", "have both keep time by NTP: events are found by their time")
 	default:
