@@ -102,7 +102,8 @@ func runStore(ctx context.Context, home config.Home, cfg store.Config, logger *s
 	}
 	options := answersOptions(conn, engine, feed)
 	var inventory *devices.Inventory
-	readings, err := newReadings(conn, home, &cfg, believed, registry, logger)
+	out := &exports{}
+	readings, err := newReadings(conn, home, &cfg, believed, out.notify, registry, logger)
 	if err != nil {
 		return err
 	}
@@ -110,8 +111,11 @@ func runStore(ctx context.Context, home config.Home, cfg store.Config, logger *s
 	if err != nil {
 		return err
 	}
+	if err := out.begin(readings, home, &cfg, registry, logger); err != nil {
+		return err
+	}
 	options.Status = func() *pb.StoreStatus {
-		s := withFaults(feed.Status(), inventory.Status, readings.Status, alerts.status)
+		s := withFaults(feed.Status(), inventory.Status, readings.Status, alerts.status, out.status)
 		s.Readings = readings.Report()
 		return s
 	}
@@ -131,7 +135,7 @@ func runStore(ctx context.Context, home config.Home, cfg store.Config, logger *s
 	if err != nil {
 		return err
 	}
-	p := &storeParts{clock: believed, server: server, follower: follower, engine: engine, feed: feed, devices: inventory, readings: readings, alerts: alerts, logger: logger}
+	p := &storeParts{clock: believed, server: server, follower: follower, engine: engine, feed: feed, devices: inventory, readings: readings, alerts: alerts, exports: out, logger: logger}
 	return p.run(ctx)
 }
 
@@ -164,6 +168,7 @@ type storeParts struct {
 	devices  *devices.Inventory
 	readings *metrics.DB
 	alerts   *alerting
+	exports  *exports
 	logger   *slog.Logger
 }
 
@@ -192,6 +197,7 @@ func (p *storeParts) run(ctx context.Context) error {
 		begin("devices", p.runDevices),
 		begin("metrics", p.runReadings),
 		begin("rules", p.alerts.run),
+		begin("exports", p.exports.run),
 		begin("revocations", func(ctx context.Context) error { return p.follower.Run(ctx, p.server.CutRevoked) }),
 		begin("server", p.server.Run),
 	}
@@ -237,10 +243,10 @@ func withFaults(s *pb.StoreStatus, others ...func() (state, reason string)) *pb.
 
 // newReadings returns what writes the readings of all agents out of the log.
 func newReadings(
-	hub grpc.ClientConnInterface, home config.Home, cfg *store.Config, believed *clock.Clock, registry *prometheus.Registry, logger *slog.Logger,
+	hub grpc.ClientConnInterface, home config.Home, cfg *store.Config, believed *clock.Clock, written func(), registry *prometheus.Registry, logger *slog.Logger,
 ) (*metrics.DB, error) {
 	return metrics.New(metrics.Options{
-		Source: reader.NewRemote(hub), Path: home.Path(cfg.TSDB.Path), Logger: logger, Registerer: registry, Now: believed.Now,
+		Source: reader.NewRemote(hub), Path: home.Path(cfg.TSDB.Path), Logger: logger, Registerer: registry, Now: believed.Now, Written: written,
 		Retention: cfg.TSDB.Retention(), RetentionBytes: int64(cfg.TSDB.RetentionSizeMB) << 20, MinFree: int64(cfg.Store.MinFreeMB) << 20,
 	})
 }

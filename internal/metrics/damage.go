@@ -206,7 +206,7 @@ func isEnvironment(err error) bool {
 
 // setHeadAside moves the head away, so that the database begins a new one.
 func (db *DB) setHeadAside(ctx context.Context, why error) error {
-	a := &Aside{From: db.endOfBlocks(), To: db.o.Now().UTC(), Reason: "the newest readings cannot be read: " + why.Error(), State: AsideWaiting, ofHead: true}
+	a := &Aside{From: db.endOfBlocks(), To: db.o.Now().UTC(), Reason: "the newest readings cannot be read: " + why.Error(), State: AsideWaiting, Late: true, ofHead: true}
 	return db.moveAside(ctx, a, "head", headFiles())
 }
 
@@ -297,7 +297,7 @@ func (db *DB) noteMended(ctx context.Context, m *mendings) error {
 // noteLost has the readings of the head read again, once for what the place knew.
 func (db *DB) noteLost(ctx context.Context, why string) error {
 	a := &Aside{
-		From: db.endOfBlocks(), To: db.o.Now().UTC(), Time: db.o.Now().UTC(), State: AsideWaiting,
+		From: db.endOfBlocks(), To: db.o.Now().UTC(), Time: db.o.Now().UTC(), State: AsideWaiting, Late: true,
 		Reason: "the newest readings were damaged on disk: " + why,
 	}
 	db.o.Logger.WarnContext(ctx, "the newest readings were damaged on disk: they are read from the log again, as far as that has them", obs.KeyReason, why)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // days makes a database with blocks: readings of some hours, one a minute, stopped.
@@ -146,6 +147,30 @@ func TestDamagedHead(t *testing.T) {
 			f.allThere(t, db)
 		})
 	}
+}
+
+// TestDamagedHeadOfLateReadings: those that came late and were in no block yet are read from
+// the log again, too.
+func TestDamagedHeadOfLateReadings(t *testing.T) {
+	t.Parallel()
+	f, path := newFleet(t), t.TempDir()
+	days(t, f, path)
+	late := gauge("late", 5)
+	late.Time = timestamppb.New(f.now.Add(-7 * time.Hour))
+	f.say(late)
+	db, stop := f.run(t, Options{Path: path})
+	f.caughtUp(t, db)
+	check(t, "before", f.values(t, db, "late", f.now), "-25200=5")
+	stop()
+	for _, folder := range []string{"wal", "wbl", "chunks_head"} {
+		if err := os.RemoveAll(filepath.Join(path, folder)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db, _ = f.run(t, Options{Path: path})
+	f.caughtUp(t, db)
+	until(t, "it is rebuilt", rebuiltOnce(db))
+	until(t, "what was late is there", func() bool { return f.values(t, db, "late", f.now) == "-25200=5" })
 }
 
 // TestTornTail: what lies behind the place is read again, and nothing is lost or set aside.

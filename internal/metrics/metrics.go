@@ -62,6 +62,8 @@ type Options struct {
 	RetentionBytes int64
 	// MinFree is how many bytes of the disk are left to others; 0: none.
 	MinFree int64
+	// Written is told of each write, and must not wait; nil: nobody.
+	Written func()
 	// Series bounds those in the head, 500,000; SeriesOfAgent those of one agent, 50,000.
 	Series, SeriesOfAgent int
 
@@ -117,19 +119,22 @@ type DB struct {
 
 	saving sync.Mutex // held while the place is written; taken before mu
 
-	mu       sync.Mutex    // guards what follows
-	opened   *opened       // nil while it is not open
-	ready    chan struct{} // closed while it is open and well
-	fault    error         // why it did not open
-	broken   error         // why it is to be opened again
-	full     error         // why nothing is written for now
-	crowded  bool          // there is no room for one more series
-	unsaved  error         // why the place could not be written
-	place    place
-	next     stream.Offset // everything before it is written
-	placeDue bool
-	held     Held // as of heldAt
-	heldAt   time.Time
+	mu      sync.Mutex    // guards what follows
+	opened  *opened       // nil while it is not open
+	ready   chan struct{} // closed while it is open and well
+	fault   error         // why it did not open
+	broken  error         // why it is to be opened again
+	full    error         // why nothing is written for now
+	crowded bool          // there is no room for one more series
+	unsaved error         // why the place could not be written
+	// uncompacted is why blocks could not be made or joined, when that was tried last.
+	uncompacted   error
+	uncompactedAt time.Time
+	place         place
+	next          stream.Offset // everything before it is written
+	placeDue      bool
+	held          Held // as of heldAt
+	heldAt        time.Time
 }
 
 // New checks the options. Nothing is opened yet.

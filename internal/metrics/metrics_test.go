@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -11,7 +12,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+	"github.com/amoskys/amoskys/internal/vfs"
 )
 
 func check(t *testing.T, what, got, want string) {
@@ -238,10 +241,49 @@ func TestPlaceIsDamaged(t *testing.T) {
 	db, stop := f.run(t, Options{Path: path})
 	f.caughtUp(t, db)
 	stop()
-	if err := replaceFile(db.o.FS, path+"/"+PlaceFile, []byte("00000000\n{}")); err != nil {
+	if err := vfs.ReplaceFile(db.o.FS, path+"/"+PlaceFile, []byte("00000000\n{}")); err != nil {
 		t.Fatal(err)
 	}
 	db, _ = f.run(t, Options{Path: path})
 	f.caughtUp(t, db)
 	check(t, "again", f.values(t, db, "a", f.now), "0=1")
+}
+
+// TestReservedNames: no agent passes for the hub, the store or the evaluation of rules.
+func TestReservedNames(t *testing.T) {
+	f := newFleet(t)
+	reserved := []string{"amoskys_agent_degraded", "eventbus_queue_depth", "ALERTS", "ALERTS_FOR_STATE", "up"}
+	for _, name := range append(reserved, "flow_x") {
+		f.say(gauge(name, 1))
+	}
+	db, _ := f.run(t, Options{})
+	f.caughtUp(t, db)
+	for _, name := range reserved {
+		check(t, name, f.values(t, db, name, f.now), "")
+	}
+	check(t, "others", f.values(t, db, "flow_x", f.now), "0=1")
+	if n := testutil.ToFloat64(db.metrics.dropped.WithLabelValues(dropName)); n != 5 {
+		t.Errorf("%g were dropped", n)
+	}
+}
+
+// TestCompactionFails: the status says so, until it is long ago.
+func TestCompactionFails(t *testing.T) {
+	db, _ := newFleet(t).run(t, Options{})
+	until(t, "it is open", db.CaughtUp)
+	log := telling(obs.Discard(), nil, db.noteCompaction)
+	log.Error("another thing", "err", errors.New("no matter"))
+	if state, reason := db.Status(); state != "ok" {
+		t.Error(reason)
+	}
+	log.Error("compaction failed", "err", errors.New("no room"))
+	if state, reason := db.Status(); state != degraded || !strings.HasSuffix(reason, "no room") {
+		t.Error(state, reason)
+	}
+	db.mu.Lock()
+	db.uncompactedAt = time.Now().Add(-time.Hour)
+	db.mu.Unlock()
+	if state, reason := db.Status(); state != "ok" {
+		t.Error(reason)
+	}
 }

@@ -85,15 +85,32 @@ func (db *DB) tryOpen(ctx context.Context) (*opened, error) {
 		return nil, errors.Join(err, lock.Close())
 	}
 	mended := &mendings{}
-	o.tsdb, err = tsdb.Open(db.o.Path, quiet(db.o.Logger, mended), o.registry, db.options(o), nil)
+	o.tsdb, err = tsdb.Open(db.o.Path, telling(db.o.Logger, mended, db.noteCompaction), o.registry, db.options(o), nil)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the database of metrics: %w", err), lock.Close())
 	}
 	o.counted.Store(o.tsdb)
+	if db.o.Written != nil {
+		o.tsdb.SetWriteNotified(written{db.o.Written})
+	}
 	if err := db.noteMended(ctx, mended); err != nil {
 		return nil, errors.Join(err, o.close())
 	}
 	return o, nil
+}
+
+// written is told of each write.
+type written struct{ tell func() }
+
+// Notify implements wlog.WriteNotified.
+func (w written) Notify() { w.tell() }
+
+// noteCompaction keeps that blocks could not be made or joined.
+func (db *DB) noteCompaction(err error) {
+	db.metrics.compactionErrors.Inc()
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.uncompacted, db.uncompactedAt = err, time.Now()
 }
 
 // close closes the database once nobody reads it.

@@ -54,6 +54,8 @@ type Aside struct {
 	Time   time.Time `json:"time"` // when it was set aside
 	// State is what became of its readings.
 	State AsideState `json:"state"`
+	// Late says that the part held readings, too, that came up to a day late: of before From.
+	Late bool `json:"late,omitempty"`
 	// Samples are those that were read from the log again.
 	Samples uint64 `json:"samples,omitempty"`
 

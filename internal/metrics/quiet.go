@@ -15,6 +15,12 @@ func quiet(l *slog.Logger, m *mendings) *slog.Logger {
 	return slog.New(quietHandler{Handler: l.Handler(), mended: m})
 }
 
+// telling is quiet, and tells each time that the database could not make or join blocks,
+// which it logs, tries again, and tells nobody else.
+func telling(l *slog.Logger, m *mendings, failed func(error)) *slog.Logger {
+	return slog.New(quietHandler{Handler: l.Handler(), mended: m, failed: failed})
+}
+
 // Silent is a logger for parts of Prometheus whose every step and failure is told in
 // another way: all that it says is for debugging.
 func Silent(l *slog.Logger) *slog.Logger { return slog.New(silentHandler{l.Handler()}) }
@@ -52,6 +58,7 @@ type quietHandler struct {
 	slog.Handler
 
 	mended *mendings
+	failed func(error)
 }
 
 // Enabled implements slog.Handler. Warnings are always looked at.
@@ -64,6 +71,11 @@ const (
 	mendsWAL = "Encountered WAL read error, attempting repair"
 	mendsWBL = "Encountered WBL read error, attempting repair"
 )
+
+// messages by which the database says that blocks could not be made, joined or read again.
+func isCompacting(message string) bool {
+	return message == "compaction failed" || message == "immediate stale series compaction failed" || message == "reloadBlocks"
+}
 
 // Handle implements slog.Handler.
 func (h quietHandler) Handle(ctx context.Context, r slog.Record) error { //nolint:gocritic // the interface has it so
@@ -78,6 +90,14 @@ func (h quietHandler) Handle(ctx context.Context, r slog.Record) error { //nolin
 			return true
 		})
 	}
+	if h.failed != nil && r.Level >= slog.LevelError && isCompacting(r.Message) {
+		r.Attrs(func(a slog.Attr) bool {
+			if err, ok := a.Value.Any().(error); ok {
+				h.failed(err)
+			}
+			return true
+		})
+	}
 	r.Level = quieter(r.Level)
 	if !h.Handler.Enabled(ctx, r.Level) {
 		return nil
@@ -87,12 +107,12 @@ func (h quietHandler) Handle(ctx context.Context, r slog.Record) error { //nolin
 
 // WithAttrs implements slog.Handler.
 func (h quietHandler) WithAttrs(a []slog.Attr) slog.Handler {
-	return quietHandler{h.Handler.WithAttrs(a), h.mended}
+	return quietHandler{h.Handler.WithAttrs(a), h.mended, h.failed}
 }
 
 // WithGroup implements slog.Handler.
 func (h quietHandler) WithGroup(name string) slog.Handler {
-	return quietHandler{h.Handler.WithGroup(name), h.mended}
+	return quietHandler{h.Handler.WithGroup(name), h.mended, h.failed}
 }
 
 func quieter(l slog.Level) slog.Level {

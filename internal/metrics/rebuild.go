@@ -120,6 +120,9 @@ func (db *DB) gather(ctx context.Context, t *tsdb.DB, a *Aside) (done rebuilt, e
 	}
 	w := newWriter(db.o.SeriesOfAgent, m, db.o.Now)
 	w.from, w.to = a.From.UnixMilli(), a.To.UnixMilli()
+	if a.Late { // of events that came since then, whenever they are of
+		w.from = a.From.Add(-window).UnixMilli()
+	}
 	until := a.To.Add(window)
 	first, gap := true, false
 	consume := func(ctx context.Context, b *reader.Batch) error {

@@ -13,17 +13,18 @@ const (
 	dropSeries    = "series"    // no room for one more series, of its agent or of all
 	dropOld       = "old"       // more than a day behind the newest
 	dropDuplicate = "duplicate" // another value for the same moment
+	dropName      = "name"      // of a batch, with a name that no agent may give
 	dropRefused   = "refused"   // the database did not say why
 )
 
 func drops() []string {
-	return []string{dropBounds, dropTop, dropSeries, dropOld, dropDuplicate, dropRefused}
+	return []string{dropBounds, dropTop, dropSeries, dropOld, dropDuplicate, dropName, dropRefused}
 }
 
 // selfMetrics are those of the database of readings itself.
 type selfMetrics struct {
-	events, samples, stale, moved, reopened, saveErrors prometheus.Counter
-	dropped                                             *prometheus.CounterVec
+	events, samples, stale, moved, reopened, saveErrors, compactionErrors prometheus.Counter
+	dropped                                                               *prometheus.CounterVec
 }
 
 func newSelfMetrics(db *DB, r prometheus.Registerer) (*selfMetrics, error) {
@@ -31,12 +32,13 @@ func newSelfMetrics(db *DB, r prometheus.Registerer) (*selfMetrics, error) {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: "amoskys_metrics_" + name, Help: help})
 	}
 	m := &selfMetrics{
-		events:     counter("events_total", "Events that had readings."),
-		samples:    counter("samples_total", "Samples that were written into the database of metrics; some may have come twice."),
-		stale:      counter("stale_markers_total", "Marks that a series has ended."),
-		moved:      counter("moved_samples_total", "Readings whose time lay ahead of the hub's clock, and which got that of the hub."),
-		reopened:   counter("reopened_total", "Times that the database of metrics was opened again after it failed."),
-		saveErrors: counter("place_errors_total", "Times that the place of the database of metrics in the log could not be written."),
+		events:           counter("events_total", "Events that had readings."),
+		samples:          counter("samples_total", "Samples that were written into the database of metrics; some may have come twice."),
+		stale:            counter("stale_markers_total", "Marks that a series has ended."),
+		moved:            counter("moved_samples_total", "Readings whose time lay ahead of the hub's clock, and which got that of the hub."),
+		reopened:         counter("reopened_total", "Times that the database of metrics was opened again after it failed."),
+		compactionErrors: counter("compaction_errors_total", "Times that blocks of the database of metrics could not be made or joined."),
+		saveErrors:       counter("place_errors_total", "Times that the place of the database of metrics in the log could not be written."),
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "amoskys_metrics_dropped_samples_total", Help: "Samples that events have and the database of metrics has not, by reason.",
 		}, []string{"reason"}),
@@ -55,7 +57,7 @@ func newSelfMetrics(db *DB, r prometheus.Registerer) (*selfMetrics, error) {
 	}
 	var err error
 	for _, c := range []prometheus.Collector{
-		m.events, m.samples, m.stale, m.moved, m.reopened, m.saveErrors, m.dropped,
+		m.events, m.samples, m.stale, m.moved, m.reopened, m.saveErrors, m.compactionErrors, m.dropped,
 		gauge("series", "Series in the head of the database of metrics.", func(s *Held) float64 { return float64(s.Series) }),
 		gauge("bytes", "Bytes that the database of metrics takes on disk.", func(s *Held) float64 { return float64(s.Bytes) }),
 		gauge("head_bytes", "Bytes that the head of the database of metrics takes on disk, its log included.", func(s *Held) float64 { return float64(s.HeadBytes) }),

@@ -85,6 +85,10 @@ const never = 1 << 62
 func (db *DB) Status() (state, reason string) {
 	db.mu.Lock()
 	fault, full, unsaved, crowded := db.fault, db.full, db.unsaved, db.crowded
+	uncompacted := db.uncompacted
+	if time.Since(db.uncompactedAt) > compactionRecent {
+		uncompacted = nil // it is tried each minute
+	}
 	db.mu.Unlock()
 	switch {
 	case fault != nil:
@@ -93,6 +97,9 @@ func (db *DB) Status() (state, reason string) {
 		return degraded, "metrics: " + full.Error()
 	case unsaved != nil:
 		return degraded, "metrics: their place in the log cannot be written, so that after a restart readings are read again: " + unsaved.Error()
+	}
+	if uncompacted != nil {
+		return degraded, "metrics: readings of the last hours cannot be made a block, and take ever more memory and time to open: " + uncompacted.Error()
 	}
 	if crowded {
 		return degraded, fmt.Sprintf("metrics: %d series have a value of the last hours, and more have no room: what is new is dropped", db.o.Series)
@@ -117,6 +124,10 @@ func (db *DB) Status() (state, reason string) {
 }
 
 const degraded = "degraded"
+
+// compactionRecent is for how long a failure to make or join blocks counts: the database
+// tries again each minute while it fails.
+const compactionRecent = 10 * time.Minute
 
 // recently is for how long the status says that readings were lost: who looked then knows.
 const recently = 24 * time.Hour

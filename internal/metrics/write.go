@@ -113,6 +113,10 @@ func (w *writer) samples(set *reading.Set, at int64) {
 	expected := 0
 	for i := range set.Samples {
 		s := &set.Samples[i]
+		if set.Source == reading.SourceBatch && reading.IsReserved(s.Name) {
+			w.metrics.drop(dropName, 1)
+			continue
+		}
 		hash := w.table.hashOf(s)
 		n := sub.find(hash, expected)
 		if n < 0 {

@@ -22,14 +22,17 @@ import (
 
 // Config is what users write in store_config.yaml.
 type Config struct {
-	Server  ServerConfig         `yaml:"server"`
-	Hub     dial.HubConfig       `yaml:"hub"`
-	TLS     TLSConfig            `yaml:"tls"`
-	Store   KeepConfig           `yaml:"store"`
-	TSDB    TSDBConfig           `yaml:"tsdb"`
-	Rules   RulesConfig          `yaml:"rules"`
-	Metrics MetricsConfig        `yaml:"metrics"`
-	Logging config.LoggingConfig `yaml:"logging"`
+	Server ServerConfig   `yaml:"server"`
+	Hub    dial.HubConfig `yaml:"hub"`
+	TLS    TLSConfig      `yaml:"tls"`
+	Store  KeepConfig     `yaml:"store"`
+	TSDB   TSDBConfig     `yaml:"tsdb"`
+	Rules  RulesConfig    `yaml:"rules"`
+	// RemoteWrite and OTLP are who gets all readings.
+	RemoteWrite []RemoteWriteConfig  `yaml:"remote_write"`
+	OTLP        []OTLPConfig         `yaml:"otlp"`
+	Metrics     MetricsConfig        `yaml:"metrics"`
+	Logging     config.LoggingConfig `yaml:"logging"`
 }
 
 // ServerConfig is about the port that dashboards and tools connect to.
@@ -108,12 +111,13 @@ const (
 // DefaultConfig returns the configuration that applies where the file is silent.
 func DefaultConfig() Config {
 	return Config{
-		Server:  ServerConfig{Port: 5002, TimeoutSeconds: 30, MaxConnections: 256, ClientConnections: 32, MaxStreams: 64},
-		Hub:     dial.DefaultHub("store"),
-		TLS:     TLSConfig{CertFile: "certs/store.crt", KeyFile: "certs/store.key", CACert: "certs/ca.crt"},
-		Store:   KeepConfig{Engine: VictoriaLogs, Path: "data/store", RetentionDays: 30, RetentionByType: map[string]int{}, MinFreeMB: 500},
-		TSDB:    TSDBConfig{Path: "data/metrics", RetentionDays: 400, RetentionSizeMB: 4096},
-		Rules:   RulesConfig{Enabled: true, Path: "rules/metrics", EvaluationIntervalSeconds: 30, Shipped: true},
+		Server:      ServerConfig{Port: 5002, TimeoutSeconds: 30, MaxConnections: 256, ClientConnections: 32, MaxStreams: 64},
+		Hub:         dial.DefaultHub("store"),
+		TLS:         TLSConfig{CertFile: "certs/store.crt", KeyFile: "certs/store.key", CACert: "certs/ca.crt"},
+		Store:       KeepConfig{Engine: VictoriaLogs, Path: "data/store", RetentionDays: 30, RetentionByType: map[string]int{}, MinFreeMB: 500},
+		TSDB:        TSDBConfig{Path: "data/metrics", RetentionDays: 400, RetentionSizeMB: 4096},
+		Rules:       RulesConfig{Enabled: true, Path: "rules/metrics", EvaluationIntervalSeconds: 30, Shipped: true},
+		RemoteWrite: []RemoteWriteConfig{}, OTLP: []OTLPConfig{},
 		Metrics: MetricsConfig{Enabled: true, Host: "127.0.0.1", Port: 9092},
 		Logging: config.DefaultLogging(),
 	}
@@ -144,6 +148,7 @@ func (c *Config) Validate(v *config.Check) {
 	c.validateKeep(v)
 	c.TSDB.validate(v.Under("tsdb"))
 	c.Rules.validate(v.Under("rules"))
+	c.validateReceivers(v)
 	if c.Metrics.Host != "" {
 		v.Host("metrics.host", c.Metrics.Host)
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 func TestConfigTemplateIsTheDefault(t *testing.T) {
-	got := Config{Store: KeepConfig{RetentionByType: map[string]int{}}}
+	got := Config{Store: KeepConfig{RetentionByType: map[string]int{}}, RemoteWrite: []RemoteWriteConfig{}, OTLP: []OTLPConfig{}}
 	if err := config.Decode("store_config.yaml", ConfigTemplate(), &got, config.DecodeOptions{Env: config.NoEnv}); err != nil {
 		t.Fatal(err)
 	}
@@ -44,6 +44,14 @@ func TestConfigFaults(t *testing.T) {
 		{"tsdb: {retention_size_mb: 1}", "tsdb.retention_size_mb"},
 		{"rules: {path: ''}", "rules.path: must not be empty"},
 		{"rules: {evaluation_interval_seconds: 1}", "rules.evaluation_interval_seconds"},
+		{"remote_write: [{url: ftp://x}]", "remote_write[0].url: is the address"},
+		{"remote_write: [{url: 'http://a:b@x'}]", "remote_write[0].url: holds a user"},
+		{"remote_write: [{url: 'http://x', version: 3}]", "remote_write[0].version"},
+		{"remote_write: [{url: 'http://x'}, {url: 'http://x'}]", "remote_write[1].name: x is the name of another"},
+		{"remote_write: [{url: 'http://x', match: ['a{']}]", "remote_write[0].match[0]: is no selector"},
+		{"remote_write: [{url: 'http://x', labels: {a-b: c}}]", "remote_write[0].labels.a-b: is no name"},
+		{"remote_write: [{url: 'http://x', bearer_token: a, username: b}]", "remote_write[0].bearer_token"},
+		{"otlp: [{endpoint: ''}]", "otlp[0].endpoint"},
 		{"metrics: {port: 5002}", "metrics.port: is the same as server.port"},
 		{"logging: {level: LOUD}", "valid: DEBUG"},
 	}

@@ -97,7 +97,7 @@ func New(cfg Config, o agent.Options) (*Agent, error) {
 	if err := o.Registerer.Register(a.metrics); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
-	a.totals, err = agent.NewTotals(a.metrics, familyCreated, familyEnded, familyDuration, familyBytesIn, familyBytesOut, familyPacketsIn, familyPacketsOut)
+	a.totals, err = agent.NewTotals(a.metrics, familyCreated, familyEnded, familyDuration, familyBytesIn, familyBytesOut, familyPacketsIn, familyPacketsOut, familyDropped)
 	return a, err
 }
 

@@ -23,6 +23,7 @@ const (
 	familyBytesOut   = "flow_bytes_out"
 	familyPacketsIn  = "flow_packets_in"
 	familyPacketsOut = "flow_packets_out"
+	familyDropped    = "flow_packets_dropped"
 )
 
 // metrics are of all flows together, never of one.
@@ -38,7 +39,7 @@ type metrics struct {
 	unkept, keptFaults, keptSince    *prometheus.Desc
 	merged, segments, overlaps       *prometheus.Desc
 	inUse, setBack, forgotten        *prometheus.Desc
-	created, over                    *prometheus.Desc // as the guide names them
+	created, over, lost              *prometheus.Desc // with names that the hub is told
 
 	taps   []*tap
 	queued func() int
@@ -72,6 +73,7 @@ func newMetrics(o agent.Options, lanes int) *metrics {
 	})
 	m.created = prometheus.NewDesc(familyCreated, "Flows that began.", nil, who)
 	m.over = prometheus.NewDesc(familyEnded, "Flows that ended, by reason.", []string{"reason"}, who)
+	m.lost = prometheus.NewDesc(familyDropped, "Packets that the kernel dropped before the agent saw them.", nil, who)
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
@@ -136,7 +138,7 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, c := range m.own() {
 		c.Describe(ch)
 	}
-	for _, d := range []*prometheus.Desc{m.created, m.over, m.merged, m.segments, m.overlaps, m.inUse, m.setBack, m.forgotten, m.frames, m.bytes, m.drops, m.frozen, m.faults, m.active, m.opened, m.ended, m.givenUp, m.findings, m.held, m.waiting, m.keptPackets, m.keptBytes, m.unkept, m.keptFaults, m.keptSince} {
+	for _, d := range []*prometheus.Desc{m.created, m.over, m.lost, m.merged, m.segments, m.overlaps, m.inUse, m.setBack, m.forgotten, m.frames, m.bytes, m.drops, m.frozen, m.faults, m.active, m.opened, m.ended, m.givenUp, m.findings, m.held, m.waiting, m.keptPackets, m.keptBytes, m.unkept, m.keptFaults, m.keptSince} {
 		ch <- d
 	}
 	m.wire.describe(ch)
@@ -171,6 +173,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	counter(m.opened, all.Table.Opened)
 	grown(m.created, all.Table.Opened)
+	grown(m.lost, c.Dropped)
 	for reason := track.Finished; reason <= track.Shutdown; reason++ {
 		counter(m.ended, all.Table.Ended[reason], reason.String())
 		grown(m.over, all.Table.Ended[reason], reason.String())

@@ -3,6 +3,7 @@ package reading
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
@@ -21,6 +22,18 @@ func (r *Reader) batch(b []byte) bool {
 	}
 	r.onlyOnce()
 	return f.ok()
+}
+
+// IsReserved reports whether a metric of a batch has a name that an agent may not give: what
+// the hub, the store and the runtime of agents say of themselves, and what the evaluation of
+// rules writes.
+func IsReserved(name string) bool {
+	for _, prefix := range []string{"eventbus_", "amoskys_", "go_", "promhttp_", "scrape_"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return name == "up" || name == "ALERTS" || name == "ALERTS_FOR_STATE"
 }
 
 // metric reads a Metric, and reports whether it has a sample.

@@ -126,5 +126,6 @@ func flowFamilies() []Family {
 		{Name: "flow_bytes_out", Help: "Bytes of IP packets that the initiators of flows sent, since the agent started.", Unit: "By", Kind: Unknown, Labels: labels},
 		{Name: "flow_packets_in", Help: "Packets that the initiators of flows received, since the agent started.", Unit: "{packet}", Kind: Unknown, Labels: labels},
 		{Name: "flow_packets_out", Help: "Packets that the initiators of flows sent, since the agent started.", Unit: "{packet}", Kind: Unknown, Labels: labels},
+		{Name: "flow_packets_dropped", Help: "Packets that the kernel dropped before the agent saw them, since it started.", Unit: "{packet}", Kind: Unknown},
 	}
 }

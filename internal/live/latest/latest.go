@@ -182,24 +182,13 @@ func (v *Values) agentOf(s *reading.Set) *agent {
 func (v *Values) takeBatch(a *agent, s *reading.Set, received time.Time) {
 	for i := range s.Samples {
 		x := &s.Samples[i]
-		if isReserved(x.Name) {
+		if reading.IsReserved(x.Name) {
 			v.samples++
 			continue
 		}
 		v.scratch = appendSeries(v.scratch[:0], "", "", x)
 		v.replace(a, groupKey{s.Source, view(v.scratch)}, s.Samples[i:i+1], received)
 	}
-}
-
-// isReserved reports whether a metric of a batch has a name that only the hub and the
-// runtime of agents give. What the hub's page has otherwise is compared when it is shown.
-func isReserved(name string) bool {
-	for _, prefix := range []string{"eventbus_", "amoskys_", "go_", "promhttp_", "scrape_"} {
-		if strings.HasPrefix(name, prefix) {
-			return true
-		}
-	}
-	return name == "up"
 }
 
 // sweepEvery is the time between two looks for what has become silent.

@@ -56,7 +56,7 @@ func everything(t *testing.T) *exporter {
 		}}})
 		health := made(agent, event.TypeAgentHealth, &pb.Event{Body: &pb.Event_AgentHealth{AgentHealth: &pb.AgentHealth{Uptime: durationpb.New(time.Minute)}}})
 		x.take(sample(agent, 1, 0.5), polled, health, batch(agent,
-			metric("flow_created", 3), metric("flow_ended", 2, "reason", "fin"),
+			metric("flow_created", 3), metric("flow_packets_dropped", 1), metric("flow_ended", 2, "reason", "fin"),
 			metric("flow_duration_seconds_bucket", 1, "le", "10.0"), metric("flow_duration_seconds_bucket", 1, "le", "0.5"),
 			metric("flow_duration_seconds_bucket", 2, "le", "+Inf"), metric("flow_duration_seconds_count", 2), metric("flow_duration_seconds_sum", 12.5),
 			metric("flow_bytes_in", 1, "interface", "eth0", "category", "web"), metric("flow_bytes_out", 1, "interface", "eth0", "category", "web"),
@@ -131,7 +131,7 @@ func TestFormats(t *testing.T) {
 			t.Errorf("format %d: %s", i+1, diff)
 		}
 	}
-	if len(pages[0]) != 2*42 {
+	if len(pages[0]) != 2*43 {
 		t.Errorf("%d series", len(pages[0]))
 	}
 }

@@ -60,6 +60,14 @@ func (e *Evaluator) Evaluate(ctx context.Context, text string, at time.Time) (pr
 // where the query is wrong at a place.
 func Parse(query string) (parser.Expr, error) { return parse(newParser(), query) }
 
+// ParseSelector reads a selector of series, such as process_cpu_percent{host="a"}.
+func ParseSelector(text string) ([]*labels.Matcher, error) {
+	if len(text) > maxQuery {
+		return nil, errors.New("it is too long")
+	}
+	return newParser().ParseMetricSelector(text) //nolint:wrapcheck // it says all
+}
+
 // BoundedParser is the parser of the API for who takes a parser.
 type BoundedParser struct{ parser.Parser }
 

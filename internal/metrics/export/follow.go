@@ -1,0 +1,159 @@
+package export
+
+import (
+	"context"
+	"maps"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/tsdb/record"
+)
+
+// run follows the log and sends, until ctx ends.
+func (s *sender) run(ctx context.Context) {
+	s.place.load(ctx, s.log)
+	var parts sync.WaitGroup
+	parts.Go(func() { s.send(ctx) })
+	parts.Go(func() { s.flush(ctx) })
+	parts.Go(func() { s.follow(ctx) })
+	<-ctx.Done()
+	close(s.quit) // what waits for room ends
+	parts.Wait()
+	s.place.save(ctx, s.log)
+}
+
+// appendSamples adds the samples of a record. It waits until there is room: what was not
+// read yet stays in the log. False: the exporter ends.
+func (s *sender) appendSamples(samples []record.RefSample) bool {
+	for i := range samples {
+		x := &samples[i]
+		of := s.known[uint64(x.Ref)]
+		switch {
+		case of == nil:
+			s.metrics.dropped.WithLabelValues(dropUnknown).Inc()
+		case of.left:
+		case !s.add(of, x.T, x.V):
+			return false
+		}
+	}
+	return true
+}
+
+// begin notes from where on the log is read.
+func (s *sender) begin(p position) {
+	s.taking.Lock()
+	defer s.taking.Unlock()
+	s.at = p
+	if s.place.at() == nowhere() {
+		s.place.set(p)
+	}
+}
+
+// reached notes that all before a position is in batches.
+func (s *sender) reached(p position) {
+	s.taking.Lock()
+	defer s.taking.Unlock()
+	s.at = p
+	if s.open != nil {
+		s.open.end = p
+	}
+}
+
+// add adds a sample to the open batch; false: the exporter ends.
+func (s *sender) add(of *series, at int64, value float64) bool {
+	s.taking.Lock()
+	defer s.taking.Unlock()
+	if s.open == nil {
+		s.open = &batch{points: make([]point, 0, s.BatchSamples), newest: math.MinInt64, end: s.at}
+		clear(s.inOpen)
+	}
+	n, there := s.inOpen[of]
+	if !there {
+		n = int32(len(s.open.series))
+		s.inOpen[of] = n
+		s.open.series = append(s.open.series, of)
+	}
+	s.open.points = append(s.open.points, point{of: n, at: at, value: value})
+	s.open.newest = max(s.open.newest, at)
+	if len(s.open.points) < s.BatchSamples {
+		return true
+	}
+	return s.pass()
+}
+
+// pass gives the open batch on, when there is room; false: the exporter ends. The caller
+// holds taking.
+func (s *sender) pass() bool {
+	s.pending.Add(1)
+	select {
+	case s.queue <- s.open:
+		s.open = nil
+		return true
+	case <-s.quit:
+		return false
+	}
+}
+
+// flush gives on what has waited for more.
+func (s *sender) flush(ctx context.Context) {
+	tick := time.NewTicker(s.FlushEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		s.taking.Lock()
+		switch {
+		case s.open != nil && len(s.queue) < cap(s.queue):
+			s.pass()
+		case s.open == nil && s.pending.Load() == 0 && s.at != nowhere():
+			s.place.set(s.at) // nothing of what was read since is for this receiver
+		}
+		s.taking.Unlock()
+		s.place.saveDue(ctx, s.log)
+	}
+}
+
+// storeSeries notes series by their numbers. It is for the goroutine that follows the log,
+// as are appendSamples and what forgets series.
+func (s *sender) storeSeries(list []record.RefSeries, segment int) {
+	for i := range list {
+		one := &series{segment: segment}
+		if one.left = !s.chooses(list[i].Labels); !one.left {
+			one.labels = s.labelled(list[i].Labels)
+		}
+		s.known[uint64(list[i].Ref)] = one
+	}
+}
+
+func (s *sender) forgetSeries() { clear(s.known) }
+
+func (s *sender) forgetSeriesIf(gone func(uint64, *series) bool) {
+	maps.DeleteFunc(s.known, gone)
+}
+
+// chooses reports whether a series is sent.
+func (s *sender) chooses(l labels.Labels) bool {
+	return len(s.Match) == 0 || slices.ContainsFunc(s.Match, func(set []*labels.Matcher) bool {
+		return !slices.ContainsFunc(set, func(m *labels.Matcher) bool { return !m.Matches(l.Get(m.Name)) })
+	})
+}
+
+// labelled is a series with the receiver's own labels.
+func (s *sender) labelled(l labels.Labels) labels.Labels {
+	if s.Labels.IsEmpty() {
+		return l
+	}
+	b := labels.NewBuilder(l)
+	s.Labels.Range(func(own labels.Label) {
+		if !l.Has(own.Name) {
+			b.Set(own.Name, own.Value)
+		}
+	})
+	return b.Labels()
+}

@@ -1,0 +1,124 @@
+package export
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/amoskys/amoskys/internal/obs"
+	"github.com/amoskys/amoskys/internal/vfs"
+)
+
+// place is how far a receiver has got in the log of the database. It is a file, JSON; one
+// that is missing or cannot be read costs what it has not got yet.
+type place struct {
+	fs   vfs.FS
+	file string
+
+	mu    sync.Mutex // guards what follows
+	pos   position
+	saved time.Time
+	due   bool
+	warn  bool
+}
+
+func (p *place) at() position {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.pos
+}
+
+// set moves the place.
+func (p *place) set(to position) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if to != p.pos {
+		p.pos, p.due = to, true
+	}
+}
+
+const maxPlaceBytes = 4 << 10
+
+func (p *place) load(ctx context.Context, log *slog.Logger) {
+	pos, err := readPlace(p.fs, p.file)
+	if err != nil {
+		log.InfoContext(ctx, "how far a receiver of metrics has got cannot be read: what it has not got yet is not sent", obs.KeyPath, p.file, obs.KeyError, err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pos = pos
+}
+
+func readPlace(fsys vfs.FS, name string) (p position, err error) {
+	f, err := fsys.Open(name)
+	if vfs.IsNotExist(err) {
+		return nowhere(), nil
+	}
+	if err != nil {
+		return nowhere(), err //nolint:wrapcheck // it names the file
+	}
+	size, err := f.Size()
+	b := make([]byte, min(max(size, 0), maxPlaceBytes))
+	if err == nil {
+		if _, err = f.ReadAt(b, 0); errors.Is(err, io.EOF) {
+			err = nil
+		}
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nowhere(), err
+	}
+	return decodePlace(b)
+}
+
+// errPlace is for a place that cannot be.
+var errPlace = errors.New("it is no place in a log")
+
+func decodePlace(b []byte) (p position, err error) {
+	if err := json.Unmarshal(b, &p); err != nil {
+		return nowhere(), err //nolint:wrapcheck // the caller says what this was
+	}
+	if p.Segment < 0 || p.Offset < 0 {
+		return nowhere(), errPlace
+	}
+	return p, nil
+}
+
+// saveEvery is how often the place is written.
+const saveEvery = 10 * time.Second
+
+// saveDue writes the place, if that was not done for long.
+func (p *place) saveDue(ctx context.Context, log *slog.Logger) {
+	p.mu.Lock()
+	due := p.due && time.Since(p.saved) >= saveEvery
+	p.mu.Unlock()
+	if due {
+		p.save(ctx, log)
+	}
+}
+
+// save writes the place, whole or not at all.
+func (p *place) save(ctx context.Context, log *slog.Logger) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.due {
+		return
+	}
+	b, err := json.Marshal(p.pos)
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(p.file), 0o700)
+	}
+	if err == nil {
+		err = vfs.ReplaceFile(p.fs, p.file, b)
+	}
+	p.saved, p.due = time.Now(), err != nil
+	if err != nil && !p.warn {
+		log.WarnContext(ctx, "how far a receiver of metrics has got cannot be written: after a restart it gets some of it twice", obs.KeyPath, p.file, obs.KeyError, err)
+	}
+	p.warn = err != nil
+}
