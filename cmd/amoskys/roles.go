@@ -19,6 +19,11 @@ func newRoleCommands(e *cli.Env) []*cobra.Command {
 			Use: r.Name, Short: r.Summary, Long: r.Help, Example: r.Example, Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error { return app.RunRole(cmd.Context(), e, r) },
 		})
+		if r.Name == "hub" {
+			var o app.HubOptions
+			command.Flags().BoolVar(&o.Force, "force", false, "start in a restored home although the hub that it was restored from answers")
+			command.RunE = func(cmd *cobra.Command, _ []string) error { return app.RunHubWith(cmd.Context(), e, o) }
+		}
 		if r.Name == "store" {
 			command.AddCommand(newStoreVerifyCommand(e))
 		}

@@ -29,7 +29,7 @@ tamper-evident log, and shows it live. Start with: amoskys up`,
 		{"roles", "Run one role:", newRoleCommands(e)},
 		{"join", "Let hosts join:", []*cobra.Command{newTokenCommand(e), endpoint.NewEnrollCommand(e, "amoskys")}},
 		{"people", "People:", []*cobra.Command{newUserCommand(e)}},
-		{"look", "Look and steer:", []*cobra.Command{newAgentsCommand(e), newDevicesCommand(e), newWhereCommand(e), newQueryCommand(e), newRulesCommand(e), newTailCommand(e), newReplayCommand(e), newPacketsCommand(e), newScanCommand(e), newSNMPCommand(e), newWALCommand(e), newStateCommand(e), newConfigCommand(e), newCertsCommand(e), endpoint.NewDoctorCommand(e, "amoskys", endpoint.More{Checks: console.CheckStore, Settings: app.OtherSettings})}},
+		{"look", "Look and steer:", []*cobra.Command{newAgentsCommand(e), newDevicesCommand(e), newWhereCommand(e), newQueryCommand(e), newRulesCommand(e), newTailCommand(e), newReplayCommand(e), newPacketsCommand(e), newScanCommand(e), newSNMPCommand(e), newWALCommand(e), newStateCommand(e), newBackupCommand(e), newRestoreCommand(e), newConfigCommand(e), newCertsCommand(e), endpoint.NewDoctorCommand(e, "amoskys", endpoint.More{Checks: console.CheckStore, Settings: app.OtherSettings})}},
 		{"more", "More:", []*cobra.Command{newBenchCommand(e), newHealthcheckCommand(e), cli.NewVersionCommand(e, "amoskys")}},
 	}
 	for _, g := range groups {

@@ -28,6 +28,7 @@ agents, which write out their spools, node, dashboard, hub.`,
 	}
 	cmd.Flags().StringSliceVar(&agents, "agents", nil, "kinds of agents to run (default those in config/node_config.yaml: proc,eventbus,flow,scanner,snmp)")
 	cmd.Flags().BoolVar(&o.NoDashboard, "no-dashboard", false, "leave the dashboard out")
+	cmd.Flags().BoolVar(&o.Force, "force", false, "start in a restored home although the hub that it was restored from answers")
 	cmd.Flags().BoolVar(&o.Plain, "plain", false, "print lines as things change, instead of a screen")
 	cmd.Flags().BoolVar(&detach, "detach", false, "return when all is ready, and leave it running in the background")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
@@ -24,6 +25,7 @@ import (
 	"github.com/amoskys/amoskys/internal/hub"
 	"github.com/amoskys/amoskys/internal/hub/accounts"
 	"github.com/amoskys/amoskys/internal/hub/audit"
+	"github.com/amoskys/amoskys/internal/hub/backups"
 	"github.com/amoskys/amoskys/internal/hub/certificates"
 	"github.com/amoskys/amoskys/internal/hub/fleet"
 	"github.com/amoskys/amoskys/internal/hub/keeping"
@@ -54,7 +56,17 @@ func LoadHubConfig(e *cli.Env) (hub.Config, error) {
 // RunHub runs the hub until ctx ends: the bus with its log, fleet, queries and
 // accounts, and the readers of the log that answer queries. When it returns,
 // everything accepted is on disk.
-func RunHub(ctx context.Context, e *cli.Env) (err error) {
+func RunHub(ctx context.Context, e *cli.Env) error { return RunHubWith(ctx, e, HubOptions{}) }
+
+// HubOptions are what a person tells the hub beside its configuration.
+type HubOptions struct {
+	// Force starts the hub of a restored home although the one that it was restored from
+	// answers.
+	Force bool
+}
+
+// RunHubWith is RunHub with options.
+func RunHubWith(ctx context.Context, e *cli.Env, o HubOptions) (err error) {
 	cfg, err := LoadHubConfig(e)
 	if err != nil {
 		return err
@@ -66,6 +78,10 @@ func RunHub(ctx context.Context, e *cli.Env) (err error) {
 	defer func() { err = errors.Join(err, closer.Close()) }()
 	ctx, cancel := child.WithParent(ctx)
 	defer cancel()
+	if err := RefuseTwin(ctx, e.Home, o.Force); err != nil {
+		logger.Log(ctx, obs.LevelCritical, "hub failed", obs.KeyError, err)
+		return err
+	}
 	if err := ports.Explain(runHub(ctx, e.Home, cfg, logger)); err != nil {
 		logger.Log(ctx, obs.LevelCritical, "hub failed", obs.KeyError, err)
 		return err
@@ -100,6 +116,9 @@ func runHub(ctx context.Context, home config.Home, cfg hub.Config, logger *slog.
 		return err
 	}
 	s.hub = h
+	if err := NoteStarted(home, time.Now()); err != nil {
+		logger.Warn("it cannot be noted that the hub of a restored home runs", obs.KeyError, err)
+	}
 	return s.run(ctx, grace)
 }
 
@@ -119,6 +138,7 @@ type services struct {
 	saved     *saved.Service
 	marks     *marks.Service
 	keeping   *keeping.Service
+	backups   *backups.Service
 	*membership
 	query    *query.Service
 	recorder *live.Recorder
@@ -164,6 +184,7 @@ func newServices(
 		return nil, fmt.Errorf("register metrics of tasks: %w", err)
 	}
 	s.keeping = keeping.New(keeping.Options{Losses: log, Clock: storage.Clock, Auditor: trail, Caller: callerName})
+	s.backups = backups.New(backups.Options{Store: db, Auditor: trail, Caller: callerName})
 	s.accounts = accounts.New(accounts.Options{Store: db, Auditor: trail, Caller: callerName, Logger: logger})
 	s.saved = saved.New(saved.Options{Store: db, Sessions: s.accounts, Auditor: trail, Operator: operatorName, Logger: logger})
 	s.marks = marks.New(marks.Options{Store: db, Sessions: s.accounts, Auditor: trail, Operator: operatorName, Logger: logger})
@@ -177,7 +198,7 @@ func newServices(
 		return nil, err
 	}
 	values := latest.New(latest.Options{})
-	s.query = query.New(query.Options{Status: s.status, Series: s.recorder, Gatherer: registry, Readings: values.Samples})
+	s.query = query.New(query.Options{Status: s.status, Series: s.recorder, Gatherer: registry, Readings: values.Samples, LastBackup: s.backups.Last})
 	if s.feed, err = newFeed(log, live.NewFeed(s.recorder), registry, logger); err != nil {
 		return nil, err
 	}
@@ -225,6 +246,7 @@ func (s *services) register(r grpc.ServiceRegistrar) {
 	pb.RegisterTasksServer(r, s.tasks)
 	pb.RegisterQueryServer(r, s.query)
 	pb.RegisterLogServer(r, s.keeping)
+	pb.RegisterBackupsServer(r, s.backups)
 	pb.RegisterAccountsServer(r, s.accounts)
 	pb.RegisterSavedQueriesServer(r, s.saved)
 	pb.RegisterDeviceMarksServer(r, s.marks)

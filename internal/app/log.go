@@ -24,8 +24,20 @@ import (
 func OpenStorage(
 	ctx context.Context, cfg hub.Config, home config.Home, logger *slog.Logger, registry prometheus.Registerer,
 ) (*hub.Storage, error) {
+	restored, err := ReadRestored(home)
+	if err != nil {
+		return nil, err
+	}
+	open := wal.Opener(vfs.OS{})
 	return hub.OpenStorage(ctx, hub.StorageOptions{
-		Open: wal.Opener(vfs.OS{}), Config: cfg, Home: home, Logger: logger, Registerer: registry,
+		Open: func(ctx context.Context, o stream.Options) (stream.Log, error) {
+			log, err := open(ctx, o)
+			if err != nil {
+				return nil, err
+			}
+			return openedLog(log, restored), nil
+		},
+		Config: restoredConfig(cfg, restored), Home: home, Logger: logger, Registerer: registry,
 		Clock: clock.Open(clock.Options{File: home.Clock(), Logger: logger}),
 	})
 }

@@ -42,6 +42,9 @@ type Role struct {
 type RoleOptions struct {
 	Agents      []string // kinds to run instead of those in the node's file, when not nil
 	NoDashboard bool
+	// Force starts the hub of a restored home although the one that it was restored from
+	// answers.
+	Force bool
 }
 
 // Settings are what a role's configuration says to others.

@@ -19,7 +19,7 @@ Configuration: config/eventbus_config.yaml. Log: logs/eventbus.log.`,
 		Example: "  amoskys hub\n  AMOSKYS_SERVER_PORT=6000 amoskys hub --home /var/lib/amoskys",
 		Log:     "eventbus",
 		File:    config.Home.HubConfig, Template: hub.ConfigTemplate,
-		Load: func(e *cli.Env, _ RoleOptions, o config.DecodeOptions) (Settings, error) {
+		Load: func(e *cli.Env, ro RoleOptions, o config.DecodeOptions) (Settings, error) {
 			cfg := hub.DefaultConfig()
 			err := config.Load(e.Home.HubConfig(), &cfg, o)
 			s := Settings{
@@ -33,6 +33,9 @@ Configuration: config/eventbus_config.yaml. Log: logs/eventbus.log.`,
 			}
 			if cfg.Metrics.Enabled {
 				s.Ports = append(s.Ports, Port{"the hub's metrics", config.HostPort(cfg.Metrics.Host, cfg.Metrics.Port), "metrics.port"})
+			}
+			if ro.Force {
+				s.Args = append(s.Args, "--force")
 			}
 			return s, err
 		},

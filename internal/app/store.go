@@ -68,6 +68,11 @@ func RunStore(ctx context.Context, e *cli.Env) (err error) {
 // runStore puts the store together and serves.
 func runStore(ctx context.Context, home config.Home, cfg store.Config, logger *slog.Logger) (err error) {
 	limitMemory(logger)
+	restored, err := ReadRestored(home)
+	if err != nil {
+		return err
+	}
+	cfg = restoredStore(cfg, restored)
 	folder := home.Path(cfg.Store.Path)
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return fmt.Errorf("make the store's folder: %w", err)
@@ -130,7 +135,8 @@ func runStore(ctx context.Context, home config.Home, cfg store.Config, logger *s
 	server, err := store.New(store.Options{ //nolint:contextcheck // it opens its ports and returns
 		Config: cfg, Home: home, Logger: logger, Registry: registry,
 		Query: service, Devices: inventory, Metrics: promAPI, Memory: service.Memory(),
-		Revoked: follower.List.Refusal, Ready: func() bool { s := engine.State(); return s.Running && s.Silent == 0 },
+		Snapshots: store.NewSnapshots(logger, store.Kept{Name: "store", Take: feed.Snapshot}, store.Kept{Name: "metrics", Take: readings.Snapshot}),
+		Revoked:   follower.List.Refusal, Ready: func() bool { s := engine.State(); return s.Running && s.Silent == 0 },
 	})
 	if err != nil {
 		return err

@@ -93,6 +93,11 @@ func foundations() []Layer { //nolint:funlen // a table
 			Why: "who a peer is does not depend on what it wants",
 		},
 		{
+			Name: "backup", Packages: []string{"internal/backup"},
+			May: []string{"internal/vfs/..."}, Never: []string{grpc, protobuf},
+			Why: "who keeps files knows nothing of what is in them",
+		},
+		{
 			Name: "dial", Packages: []string{"internal/dial/..."},
 			May: []string{"internal/config/...", "internal/identity/...", "internal/obs/..."}, Never: []string{protobuf},
 			Why: "the way to the hub does not depend on what is sent there",

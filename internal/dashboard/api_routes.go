@@ -64,6 +64,7 @@ func apiRoutes() []route {
 		{get, "/api/fields", "fields", "Fields for the query bar, and how many events have them", "events", viewer, badRequest, answers((*Server).fields)},
 		{get, "/api/fields/{name}/values", "fieldValues", "Values of a field, the most frequent first", "events", viewer, badRequest, answers((*Server).fieldValues)},
 		{get, "/api/store", "store", "How the store is, and what it holds of each day", "events", viewer, nil, answers((*Server).store)},
+		{get, "/api/backup", "backup", "The last backup that is whole", "overview", viewer, nil, answers((*Server).backup)},
 
 		{get, "/api/devices", "devices", "What is on the network, those seen last first", "devices", viewer, badRequest, answers((*Server).listDevices)},
 		{get, "/api/devices/topology", "deviceTopology", "Which devices are linked with which", "devices", viewer, []int{http.StatusNotFound}, answers((*Server).topology)},

@@ -29,6 +29,7 @@ func otherServices(o *Options, _ *StorageOptions) {
 		pb.RegisterEnrollmentServer(r, pb.UnimplementedEnrollmentServer{})
 		pb.RegisterCertificatesServer(r, pb.UnimplementedCertificatesServer{})
 		pb.RegisterLogServer(r, pb.UnimplementedLogServer{})
+		pb.RegisterBackupsServer(r, pb.UnimplementedBackupsServer{})
 		pb.RegisterSavedQueriesServer(r, pb.UnimplementedSavedQueriesServer{})
 		pb.RegisterDeviceMarksServer(r, pb.UnimplementedDeviceMarksServer{})
 	}

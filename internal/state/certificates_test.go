@@ -123,7 +123,7 @@ func TestUsedTokensStayUsed(t *testing.T) {
 	}
 	_, err = raw.ExecContext(t.Context(), `ALTER TABLE tokens DROP COLUMN uses; ALTER TABLE tokens DROP COLUMN used_count;
 		ALTER TABLE tokens DROP COLUMN host_pattern; ALTER TABLE tokens DROP COLUMN kinds;
-		DROP TABLE device_marks; DROP TABLE saved_queries; DROP TABLE hosts; DROP TABLE certificates; DROP TABLE revocations; PRAGMA user_version = 2`)
+		DROP TABLE backups; DROP TABLE device_marks; DROP TABLE saved_queries; DROP TABLE hosts; DROP TABLE certificates; DROP TABLE revocations; PRAGMA user_version = 2`)
 	if err := errors.Join(err, raw.Close()); err != nil {
 		t.Fatal(err)
 	}

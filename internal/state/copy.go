@@ -33,6 +33,7 @@ func tables() []table {
 		{name: "revocations", columns: columns(`target time reason actor`)},
 		{name: "hosts", columns: columns(`name node version last_seen silent`), flags: columns(`silent`)},
 		{name: "saved_queries", columns: columns(`id owner name query since until columns shared created changed changed_by kind`), flags: columns(`shared`), serial: "id"},
+		{name: "backups", columns: columns(`id snapshot place time took bytes sent log_offset with_keys`), flags: columns(`with_keys`), serial: "id"},
 		{name: "device_marks", columns: columns(`uid known owner tags note changed changed_by`), flags: columns(`known`)},
 	}
 }

@@ -372,6 +372,7 @@ func fill(t *testing.T, db *state.DB) {
 		db.AddCertificates(ctx, state.Certificate{Serial: "a1", Identity: "spiffe://x", Origin: state.OriginEnrolment, NotAfter: epoch.Add(time.Hour)}),
 		db.Revoke(ctx, state.Revocation{Target: "serial:a1", Time: epoch}),
 		db.PutHosts(ctx, []state.Host{{Name: "h", LastSeen: epoch, Silent: true}}),
+		db.PutBackup(ctx, state.Backup{ID: "b", Place: "p", Time: epoch, WithKeys: true}),
 		saved, marked,
 	} {
 		if err != nil {
@@ -392,6 +393,8 @@ func dump(t *testing.T, db *state.DB) string {
 		}
 		fmt.Fprintf(&b, "%+v\n", list)
 	}
+	last, err := db.LastBackup(ctx)
+	put(last, err)
 	users, err := db.Users(ctx)
 	put(users, err)
 	session, _, err := db.Session(ctx, [32]byte{})

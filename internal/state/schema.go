@@ -127,6 +127,18 @@ DROP INDEX saved_queries_owner;
 DROP INDEX saved_queries_shared;
 CREATE UNIQUE INDEX saved_queries_owner ON saved_queries (owner, kind, {name}) WHERE owner <> '';
 CREATE UNIQUE INDEX saved_queries_shared ON saved_queries (kind, {name}) WHERE shared;
+`, `
+CREATE TABLE backups (
+	id {serial} PRIMARY KEY,
+	snapshot {text} NOT NULL,
+	place {text} NOT NULL,
+	time {int} NOT NULL,
+	took {int} NOT NULL,
+	bytes {int} NOT NULL,
+	sent {int} NOT NULL,
+	log_offset {int} NOT NULL,
+	with_keys {bool} NOT NULL
+){strict};
 `}
 }
 

@@ -176,7 +176,7 @@ func TestTokensComeToAnOldFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := raw.ExecContext(t.Context(), "DROP TABLE device_marks; DROP TABLE saved_queries; DROP TABLE tokens; DROP TABLE hosts; DROP TABLE certificates; DROP TABLE revocations; PRAGMA user_version = 1"); err != nil {
+	if _, err := raw.ExecContext(t.Context(), "DROP TABLE backups; DROP TABLE device_marks; DROP TABLE saved_queries; DROP TABLE tokens; DROP TABLE hosts; DROP TABLE certificates; DROP TABLE revocations; PRAGMA user_version = 1"); err != nil {
 		t.Fatal(err)
 	}
 	if err := raw.Close(); err != nil {

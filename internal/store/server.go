@@ -42,6 +42,8 @@ type Options struct {
 	Devices pb.DevicesServer
 	// Metrics answers questions about metrics; nil: this store has none.
 	Metrics pb.MetricsServer
+	// Snapshots takes snapshots for backups; nil: this store takes none.
+	Snapshots pb.SnapshotsServer
 	// Memory is what answers may hold, those that are not read included: that of Query.
 	Memory   *limit.Budget
 	Logger   *slog.Logger
@@ -111,6 +113,10 @@ func New(o Options) (*Server, error) {
 		o.Metrics = pb.UnimplementedMetricsServer{}
 	}
 	pb.RegisterMetricsServer(s.grpc, o.Metrics)
+	if o.Snapshots == nil {
+		o.Snapshots = pb.UnimplementedSnapshotsServer{}
+	}
+	pb.RegisterSnapshotsServer(s.grpc, o.Snapshots)
 	healthpb.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
 	return s, nil

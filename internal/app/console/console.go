@@ -68,6 +68,9 @@ func printStatus(e *cli.Env, s remote.Status) error {
 		fmt.Fprintf(e.Stdout, "  %s\n", cli.Clean(r))
 	}
 	fmt.Fprintln(e.Stdout, storeLine(s.Store))
+	if b := h.LastBackup; b != nil {
+		fmt.Fprintf(e.Stdout, "last backup %s ago, %s in %s\n", cli.Duration(e.Now().Sub(b.Time).Round(time.Second)), cli.Bytes(b.Bytes), cli.Clean(b.Place))
+	}
 	if err := printRoles(e, s); err != nil {
 		return err
 	}

@@ -46,6 +46,7 @@ type Client struct {
 	Certificates pb.CertificatesClient
 	Cursors      pb.CursorsClient
 	Log          pb.LogClient
+	Backups      pb.BackupsClient
 	Addr         string // host:port
 	Proxy        string // on the way there, without credentials; empty for none
 
@@ -105,7 +106,7 @@ func Dial(e *cli.Env, addr string) (*Client, error) {
 	return &Client{
 		Fleet: pb.NewFleetClient(conn), Tasks: pb.NewTasksClient(conn), Query: pb.NewQueryClient(conn),
 		Accounts: pb.NewAccountsClient(conn), Saved: pb.NewSavedQueriesClient(conn), Marks: pb.NewDeviceMarksClient(conn), Enrollment: pb.NewEnrollmentClient(conn), Certificates: pb.NewCertificatesClient(conn),
-		Cursors: pb.NewCursorsClient(conn), Log: pb.NewLogClient(conn), Addr: addr, Proxy: l.proxy,
+		Cursors: pb.NewCursorsClient(conn), Log: pb.NewLogClient(conn), Backups: pb.NewBackupsClient(conn), Addr: addr, Proxy: l.proxy,
 		line: l,
 	}, nil
 }

@@ -41,6 +41,25 @@ type HubStatus struct {
 	LogEvents       uint64   `json:"log_events"` // events the log holds now
 	LogBytes        uint64   `json:"log_bytes"`
 	LogSegments     uint32   `json:"log_segments"`
+	// LastBackup is the last one that is whole, where one is known.
+	LastBackup *Backup `json:"last_backup,omitempty"`
+}
+
+// Backup is a backup that was made.
+type Backup struct {
+	ID       string    `json:"id"`
+	Place    string    `json:"place"`
+	Time     time.Time `json:"time"`
+	Bytes    uint64    `json:"bytes"`
+	Offset   uint64    `json:"offset"` // of the log, up to which it reaches
+	WithKeys bool      `json:"with_keys"`
+}
+
+func backupOf(b *pb.Backup) *Backup {
+	if b == nil {
+		return nil
+	}
+	return &Backup{ID: b.GetId(), Place: b.GetPlace(), Time: b.GetTime().AsTime(), Bytes: b.GetBytes(), Offset: b.GetOffset(), WithKeys: b.GetWithKeys()}
 }
 
 // RoleStatus is one role that up runs on this machine. State is waiting, starting,
@@ -137,6 +156,7 @@ func HubOf(s *pb.StatusResponse) HubStatus {
 		EventsTotal: s.GetEventsTotal(), ErrorsTotal: s.GetErrorsTotal(), Connections: s.GetConnections(),
 		AckP99Ms: s.GetLatency().GetP99Ms(), LogState: log.GetState(), LogBytes: log.GetBytes(),
 		LogSegments: log.GetSegments(), LogEvents: log.GetNextOffset() - min(log.GetFirstOffset(), log.GetNextOffset()),
+		LastBackup: backupOf(s.GetLastBackup()),
 	}
 }
 

@@ -14,10 +14,11 @@ import (
 type Store struct {
 	*line
 
-	Query   pb.QueryClient
-	Devices pb.DevicesClient
-	Metrics pb.MetricsClient
-	Addr    string // host:port
+	Query     pb.QueryClient
+	Devices   pb.DevicesClient
+	Metrics   pb.MetricsClient
+	Snapshots pb.SnapshotsClient
+	Addr      string // host:port
 }
 
 // StoreAddress is where the store of e.Home is reached from here: from the
@@ -44,7 +45,7 @@ func DialStore(e *cli.Env, addr string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{line: l, Query: pb.NewQueryClient(l.conn), Devices: pb.NewDevicesClient(l.conn), Metrics: pb.NewMetricsClient(l.conn), Addr: addr}, nil
+	return &Store{line: l, Query: pb.NewQueryClient(l.conn), Devices: pb.NewDevicesClient(l.conn), Metrics: pb.NewMetricsClient(l.conn), Snapshots: pb.NewSnapshotsClient(l.conn), Addr: addr}, nil
 }
 
 // StoreStatus is the store's part of `amoskys status --json`. State is ok, degraded,

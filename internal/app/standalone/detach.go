@@ -84,6 +84,9 @@ func background(e *cli.Env, o Options) (*exec.Cmd, *os.File, error) {
 	if o.Agents != nil {
 		args = append(args, "--agents", strings.Join(o.Agents, ","))
 	}
+	if o.Force {
+		args = append(args, "--force")
+	}
 	out, err := os.OpenFile(e.Home.Path("logs/up.out"), os.O_CREATE|os.O_TRUNC|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, nil, fmt.Errorf("start in the background: %w", err)

@@ -79,6 +79,9 @@ func prepare(ctx context.Context, e *cli.Env, o Options, out io.Writer) (plan, e
 	if err := e.Home.Ensure(); err != nil {
 		return nil, err
 	}
+	if err := app.RefuseTwin(ctx, e.Home, o.Force); err != nil {
+		return nil, err
+	}
 	certs, err := identity.EnsureLayout(e.Home.Certs(), identity.LayoutOptions{Now: e.Now, Observes: endpoint.Observing()})
 	if err != nil {
 		return nil, err

@@ -45,6 +45,8 @@ type Options struct {
 	// Readings are the latest ones of all agents whose names begin with a prefix, such as
 	// (*latest.Values).Samples; nil: none are kept.
 	Readings func(prefix string) []*pb.MetricSample
+	// LastBackup is the last backup that is whole, nil where none is known; it may be nil.
+	LastBackup func(context.Context) *pb.Backup
 }
 
 // Service implements the Query service.
@@ -57,7 +59,7 @@ type Service struct {
 func New(o Options) *Service { return &Service{o: o} }
 
 // Status says how the hub is.
-func (s *Service) Status(context.Context, *pb.StatusRequest) (*pb.StatusResponse, error) {
+func (s *Service) Status(ctx context.Context, _ *pb.StatusRequest) (*pb.StatusResponse, error) {
 	h := s.o.Status()
 	response := &pb.StatusResponse{
 		State: h.Status, Reasons: h.Reasons, Version: h.Version,
@@ -70,6 +72,9 @@ func (s *Service) Status(context.Context, *pb.StatusRequest) (*pb.StatusResponse
 		Connections: uint32(h.Connections), EventsPerSecond: h.EventsPerSecond, EventsTotal: h.EventsTotal,
 		ErrorsTotal: h.ErrorsTotal, QueueDepth: float64(h.QueueDepth),
 		Latency: &pb.LatencyQuantiles{P50Ms: h.Latency.P50, P99Ms: h.Latency.P99, P999Ms: h.Latency.P999},
+	}
+	if s.o.LastBackup != nil {
+		response.LastBackup = s.o.LastBackup(ctx)
 	}
 	if h.Log.OldestTime != nil {
 		response.Log.OldestTime = timestamppb.New(*h.Log.OldestTime)

@@ -79,6 +79,7 @@ func Hub() Table {
 		"/amoskys.v1.Accounts/RemoveUser",
 		"/amoskys.v1.Log/AcceptLoss",
 		"/amoskys.v1.Log/TrustClock",
+		"/amoskys.v1.Backups/NoteBackup",
 	)
 	t.allowAlways()
 	return t
@@ -95,6 +96,7 @@ func Store() Table {
 		"/amoskys.v1.Devices/Topology",
 		"/amoskys.v1.Metrics/Prometheus",
 	)
+	t.allow([]identity.Role{identity.RoleOperator}, "/amoskys.v1.Snapshots/HoldSnapshot")
 	t.allowAlways()
 	return t
 }

@@ -237,6 +237,8 @@ function route(
       return json(response, completion(world, url.searchParams, now));
     case '/api/query/rows':
       return json(response, queryRows(world, url.searchParams, now));
+    case '/api/backup':
+      return json(response, { backups: [], time: new Date(now).toISOString() });
     case '/api/store':
       return json(response, storeAnswer(world, now));
     case '/api/events':

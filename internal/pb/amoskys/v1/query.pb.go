@@ -78,8 +78,10 @@ type StatusResponse struct {
 	QueueDepth      float64              `protobuf:"fixed64,11,opt,name=queue_depth,json=queueDepth,proto3" json:"queue_depth,omitempty"`
 	Latency         *LatencyQuantiles    `protobuf:"bytes,12,opt,name=latency,proto3" json:"latency,omitempty"`
 	Store           *StoreStatus         `protobuf:"bytes,13,opt,name=store,proto3" json:"store,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The last backup that is whole; not set where none is known. Of a hub alone.
+	LastBackup    *Backup `protobuf:"bytes,14,opt,name=last_backup,json=lastBackup,proto3" json:"last_backup,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StatusResponse) Reset() {
@@ -199,6 +201,13 @@ func (x *StatusResponse) GetLatency() *LatencyQuantiles {
 func (x *StatusResponse) GetStore() *StoreStatus {
 	if x != nil {
 		return x.Store
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetLastBackup() *Backup {
+	if x != nil {
+		return x.LastBackup
 	}
 	return nil
 }
@@ -2687,8 +2696,8 @@ var File_amoskys_v1_query_proto protoreflect.FileDescriptor
 const file_amoskys_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"\x16amoskys/v1/query.proto\x12\n" +
-	"amoskys.v1\x1a\x14amoskys/v1/bus.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x0f\n" +
-	"\rStatusRequest\"\x92\x04\n" +
+	"amoskys.v1\x1a\x17amoskys/v1/backup.proto\x1a\x14amoskys/v1/bus.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x0f\n" +
+	"\rStatusRequest\"\xc7\x04\n" +
 	"\x0eStatusResponse\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12\x18\n" +
 	"\areasons\x18\x02 \x03(\tR\areasons\x12\x18\n" +
@@ -2704,7 +2713,9 @@ const file_amoskys_v1_query_proto_rawDesc = "" +
 	"\vqueue_depth\x18\v \x01(\x01R\n" +
 	"queueDepth\x126\n" +
 	"\alatency\x18\f \x01(\v2\x1c.amoskys.v1.LatencyQuantilesR\alatency\x12-\n" +
-	"\x05store\x18\r \x01(\v2\x17.amoskys.v1.StoreStatusR\x05store\"\xf6\x02\n" +
+	"\x05store\x18\r \x01(\v2\x17.amoskys.v1.StoreStatusR\x05store\x123\n" +
+	"\vlast_backup\x18\x0e \x01(\v2\x12.amoskys.v1.BackupR\n" +
+	"lastBackup\"\xf6\x02\n" +
 	"\tLogStatus\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12!\n" +
@@ -2985,9 +2996,10 @@ var file_amoskys_v1_query_proto_goTypes = []any{
 	nil,                           // 33: amoskys.v1.TimeSeries.LabelsEntry
 	nil,                           // 34: amoskys.v1.MetricSample.LabelsEntry
 	(*durationpb.Duration)(nil),   // 35: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 36: google.protobuf.Timestamp
-	(*Filter)(nil),                // 37: amoskys.v1.Filter
-	(*StoredEvent)(nil),           // 38: amoskys.v1.StoredEvent
+	(*Backup)(nil),                // 36: amoskys.v1.Backup
+	(*timestamppb.Timestamp)(nil), // 37: google.protobuf.Timestamp
+	(*Filter)(nil),                // 38: amoskys.v1.Filter
+	(*StoredEvent)(nil),           // 39: amoskys.v1.StoredEvent
 }
 var file_amoskys_v1_query_proto_depIdxs = []int32{
 	35, // 0: amoskys.v1.StatusResponse.uptime:type_name -> google.protobuf.Duration
@@ -2995,91 +3007,92 @@ var file_amoskys_v1_query_proto_depIdxs = []int32{
 	4,  // 2: amoskys.v1.StatusResponse.subscribers:type_name -> amoskys.v1.SubscriberStatus
 	10, // 3: amoskys.v1.StatusResponse.latency:type_name -> amoskys.v1.LatencyQuantiles
 	5,  // 4: amoskys.v1.StatusResponse.store:type_name -> amoskys.v1.StoreStatus
-	36, // 5: amoskys.v1.LogStatus.oldest_time:type_name -> google.protobuf.Timestamp
-	3,  // 6: amoskys.v1.LogStatus.losses:type_name -> amoskys.v1.LogLoss
-	36, // 7: amoskys.v1.LogLoss.noticed_time:type_name -> google.protobuf.Timestamp
-	36, // 8: amoskys.v1.SubscriberStatus.seen_time:type_name -> google.protobuf.Timestamp
-	36, // 9: amoskys.v1.StoreStatus.oldest_time:type_name -> google.protobuf.Timestamp
-	35, // 10: amoskys.v1.StoreStatus.retention:type_name -> google.protobuf.Duration
-	8,  // 11: amoskys.v1.StoreStatus.days:type_name -> amoskys.v1.StoreDay
-	6,  // 12: amoskys.v1.StoreStatus.readings:type_name -> amoskys.v1.ReadingsStatus
-	36, // 13: amoskys.v1.ReadingsStatus.oldest_time:type_name -> google.protobuf.Timestamp
-	36, // 14: amoskys.v1.ReadingsStatus.newest_time:type_name -> google.protobuf.Timestamp
-	35, // 15: amoskys.v1.ReadingsStatus.retention:type_name -> google.protobuf.Duration
-	7,  // 16: amoskys.v1.ReadingsStatus.set_aside:type_name -> amoskys.v1.ReadingsAside
-	36, // 17: amoskys.v1.ReadingsAside.from_time:type_name -> google.protobuf.Timestamp
-	36, // 18: amoskys.v1.ReadingsAside.to_time:type_name -> google.protobuf.Timestamp
-	36, // 19: amoskys.v1.ReadingsAside.noticed_time:type_name -> google.protobuf.Timestamp
-	36, // 20: amoskys.v1.Lack.since:type_name -> google.protobuf.Timestamp
-	36, // 21: amoskys.v1.Lack.until:type_name -> google.protobuf.Timestamp
-	37, // 22: amoskys.v1.SearchEventsRequest.filter:type_name -> amoskys.v1.Filter
-	36, // 23: amoskys.v1.SearchEventsRequest.since:type_name -> google.protobuf.Timestamp
-	36, // 24: amoskys.v1.SearchEventsRequest.until:type_name -> google.protobuf.Timestamp
-	38, // 25: amoskys.v1.SearchEventsResponse.events:type_name -> amoskys.v1.StoredEvent
-	22, // 26: amoskys.v1.SearchEventsResponse.histogram:type_name -> amoskys.v1.Histogram
-	23, // 27: amoskys.v1.SearchEventsResponse.facets:type_name -> amoskys.v1.Facet
-	35, // 28: amoskys.v1.SearchEventsResponse.took:type_name -> google.protobuf.Duration
-	5,  // 29: amoskys.v1.SearchEventsResponse.store:type_name -> amoskys.v1.StoreStatus
-	9,  // 30: amoskys.v1.SearchEventsResponse.lacks:type_name -> amoskys.v1.Lack
-	36, // 31: amoskys.v1.RowsRequest.since:type_name -> google.protobuf.Timestamp
-	36, // 32: amoskys.v1.RowsRequest.until:type_name -> google.protobuf.Timestamp
-	15, // 33: amoskys.v1.RowsResponse.rows:type_name -> amoskys.v1.Row
-	9,  // 34: amoskys.v1.RowsResponse.lacks:type_name -> amoskys.v1.Lack
-	35, // 35: amoskys.v1.RowsResponse.took:type_name -> google.protobuf.Duration
-	37, // 36: amoskys.v1.ExportRequest.filter:type_name -> amoskys.v1.Filter
-	36, // 37: amoskys.v1.ExportRequest.since:type_name -> google.protobuf.Timestamp
-	36, // 38: amoskys.v1.ExportRequest.until:type_name -> google.protobuf.Timestamp
-	38, // 39: amoskys.v1.ExportResponse.events:type_name -> amoskys.v1.StoredEvent
-	9,  // 40: amoskys.v1.ExportResponse.lacks:type_name -> amoskys.v1.Lack
-	37, // 41: amoskys.v1.FieldNamesRequest.filter:type_name -> amoskys.v1.Filter
-	36, // 42: amoskys.v1.FieldNamesRequest.since:type_name -> google.protobuf.Timestamp
-	36, // 43: amoskys.v1.FieldNamesRequest.until:type_name -> google.protobuf.Timestamp
-	24, // 44: amoskys.v1.FieldNamesResponse.fields:type_name -> amoskys.v1.FacetValue
-	9,  // 45: amoskys.v1.FieldNamesResponse.lacks:type_name -> amoskys.v1.Lack
-	37, // 46: amoskys.v1.FieldValuesRequest.filter:type_name -> amoskys.v1.Filter
-	36, // 47: amoskys.v1.FieldValuesRequest.since:type_name -> google.protobuf.Timestamp
-	36, // 48: amoskys.v1.FieldValuesRequest.until:type_name -> google.protobuf.Timestamp
-	23, // 49: amoskys.v1.FieldValuesResponse.facet:type_name -> amoskys.v1.Facet
-	9,  // 50: amoskys.v1.FieldValuesResponse.lacks:type_name -> amoskys.v1.Lack
-	36, // 51: amoskys.v1.Histogram.start:type_name -> google.protobuf.Timestamp
-	35, // 52: amoskys.v1.Histogram.step:type_name -> google.protobuf.Duration
-	24, // 53: amoskys.v1.Facet.values:type_name -> amoskys.v1.FacetValue
-	38, // 54: amoskys.v1.EventResponse.event:type_name -> amoskys.v1.StoredEvent
-	38, // 55: amoskys.v1.EventResponse.before:type_name -> amoskys.v1.StoredEvent
-	38, // 56: amoskys.v1.EventResponse.after:type_name -> amoskys.v1.StoredEvent
-	38, // 57: amoskys.v1.EventResponse.related:type_name -> amoskys.v1.StoredEvent
-	36, // 58: amoskys.v1.SeriesRequest.since:type_name -> google.protobuf.Timestamp
-	36, // 59: amoskys.v1.SeriesRequest.until:type_name -> google.protobuf.Timestamp
-	35, // 60: amoskys.v1.SeriesRequest.step:type_name -> google.protobuf.Duration
-	36, // 61: amoskys.v1.SeriesResponse.start:type_name -> google.protobuf.Timestamp
-	35, // 62: amoskys.v1.SeriesResponse.step:type_name -> google.protobuf.Duration
-	29, // 63: amoskys.v1.SeriesResponse.series:type_name -> amoskys.v1.TimeSeries
-	33, // 64: amoskys.v1.TimeSeries.labels:type_name -> amoskys.v1.TimeSeries.LabelsEntry
-	32, // 65: amoskys.v1.MetricsResponse.samples:type_name -> amoskys.v1.MetricSample
-	34, // 66: amoskys.v1.MetricSample.labels:type_name -> amoskys.v1.MetricSample.LabelsEntry
-	0,  // 67: amoskys.v1.Query.Status:input_type -> amoskys.v1.StatusRequest
-	11, // 68: amoskys.v1.Query.SearchEvents:input_type -> amoskys.v1.SearchEventsRequest
-	25, // 69: amoskys.v1.Query.Event:input_type -> amoskys.v1.EventRequest
-	27, // 70: amoskys.v1.Query.Series:input_type -> amoskys.v1.SeriesRequest
-	30, // 71: amoskys.v1.Query.Metrics:input_type -> amoskys.v1.MetricsRequest
-	13, // 72: amoskys.v1.Query.Rows:input_type -> amoskys.v1.RowsRequest
-	16, // 73: amoskys.v1.Query.Export:input_type -> amoskys.v1.ExportRequest
-	18, // 74: amoskys.v1.Query.FieldNames:input_type -> amoskys.v1.FieldNamesRequest
-	20, // 75: amoskys.v1.Query.FieldValues:input_type -> amoskys.v1.FieldValuesRequest
-	1,  // 76: amoskys.v1.Query.Status:output_type -> amoskys.v1.StatusResponse
-	12, // 77: amoskys.v1.Query.SearchEvents:output_type -> amoskys.v1.SearchEventsResponse
-	26, // 78: amoskys.v1.Query.Event:output_type -> amoskys.v1.EventResponse
-	28, // 79: amoskys.v1.Query.Series:output_type -> amoskys.v1.SeriesResponse
-	31, // 80: amoskys.v1.Query.Metrics:output_type -> amoskys.v1.MetricsResponse
-	14, // 81: amoskys.v1.Query.Rows:output_type -> amoskys.v1.RowsResponse
-	17, // 82: amoskys.v1.Query.Export:output_type -> amoskys.v1.ExportResponse
-	19, // 83: amoskys.v1.Query.FieldNames:output_type -> amoskys.v1.FieldNamesResponse
-	21, // 84: amoskys.v1.Query.FieldValues:output_type -> amoskys.v1.FieldValuesResponse
-	76, // [76:85] is the sub-list for method output_type
-	67, // [67:76] is the sub-list for method input_type
-	67, // [67:67] is the sub-list for extension type_name
-	67, // [67:67] is the sub-list for extension extendee
-	0,  // [0:67] is the sub-list for field type_name
+	36, // 5: amoskys.v1.StatusResponse.last_backup:type_name -> amoskys.v1.Backup
+	37, // 6: amoskys.v1.LogStatus.oldest_time:type_name -> google.protobuf.Timestamp
+	3,  // 7: amoskys.v1.LogStatus.losses:type_name -> amoskys.v1.LogLoss
+	37, // 8: amoskys.v1.LogLoss.noticed_time:type_name -> google.protobuf.Timestamp
+	37, // 9: amoskys.v1.SubscriberStatus.seen_time:type_name -> google.protobuf.Timestamp
+	37, // 10: amoskys.v1.StoreStatus.oldest_time:type_name -> google.protobuf.Timestamp
+	35, // 11: amoskys.v1.StoreStatus.retention:type_name -> google.protobuf.Duration
+	8,  // 12: amoskys.v1.StoreStatus.days:type_name -> amoskys.v1.StoreDay
+	6,  // 13: amoskys.v1.StoreStatus.readings:type_name -> amoskys.v1.ReadingsStatus
+	37, // 14: amoskys.v1.ReadingsStatus.oldest_time:type_name -> google.protobuf.Timestamp
+	37, // 15: amoskys.v1.ReadingsStatus.newest_time:type_name -> google.protobuf.Timestamp
+	35, // 16: amoskys.v1.ReadingsStatus.retention:type_name -> google.protobuf.Duration
+	7,  // 17: amoskys.v1.ReadingsStatus.set_aside:type_name -> amoskys.v1.ReadingsAside
+	37, // 18: amoskys.v1.ReadingsAside.from_time:type_name -> google.protobuf.Timestamp
+	37, // 19: amoskys.v1.ReadingsAside.to_time:type_name -> google.protobuf.Timestamp
+	37, // 20: amoskys.v1.ReadingsAside.noticed_time:type_name -> google.protobuf.Timestamp
+	37, // 21: amoskys.v1.Lack.since:type_name -> google.protobuf.Timestamp
+	37, // 22: amoskys.v1.Lack.until:type_name -> google.protobuf.Timestamp
+	38, // 23: amoskys.v1.SearchEventsRequest.filter:type_name -> amoskys.v1.Filter
+	37, // 24: amoskys.v1.SearchEventsRequest.since:type_name -> google.protobuf.Timestamp
+	37, // 25: amoskys.v1.SearchEventsRequest.until:type_name -> google.protobuf.Timestamp
+	39, // 26: amoskys.v1.SearchEventsResponse.events:type_name -> amoskys.v1.StoredEvent
+	22, // 27: amoskys.v1.SearchEventsResponse.histogram:type_name -> amoskys.v1.Histogram
+	23, // 28: amoskys.v1.SearchEventsResponse.facets:type_name -> amoskys.v1.Facet
+	35, // 29: amoskys.v1.SearchEventsResponse.took:type_name -> google.protobuf.Duration
+	5,  // 30: amoskys.v1.SearchEventsResponse.store:type_name -> amoskys.v1.StoreStatus
+	9,  // 31: amoskys.v1.SearchEventsResponse.lacks:type_name -> amoskys.v1.Lack
+	37, // 32: amoskys.v1.RowsRequest.since:type_name -> google.protobuf.Timestamp
+	37, // 33: amoskys.v1.RowsRequest.until:type_name -> google.protobuf.Timestamp
+	15, // 34: amoskys.v1.RowsResponse.rows:type_name -> amoskys.v1.Row
+	9,  // 35: amoskys.v1.RowsResponse.lacks:type_name -> amoskys.v1.Lack
+	35, // 36: amoskys.v1.RowsResponse.took:type_name -> google.protobuf.Duration
+	38, // 37: amoskys.v1.ExportRequest.filter:type_name -> amoskys.v1.Filter
+	37, // 38: amoskys.v1.ExportRequest.since:type_name -> google.protobuf.Timestamp
+	37, // 39: amoskys.v1.ExportRequest.until:type_name -> google.protobuf.Timestamp
+	39, // 40: amoskys.v1.ExportResponse.events:type_name -> amoskys.v1.StoredEvent
+	9,  // 41: amoskys.v1.ExportResponse.lacks:type_name -> amoskys.v1.Lack
+	38, // 42: amoskys.v1.FieldNamesRequest.filter:type_name -> amoskys.v1.Filter
+	37, // 43: amoskys.v1.FieldNamesRequest.since:type_name -> google.protobuf.Timestamp
+	37, // 44: amoskys.v1.FieldNamesRequest.until:type_name -> google.protobuf.Timestamp
+	24, // 45: amoskys.v1.FieldNamesResponse.fields:type_name -> amoskys.v1.FacetValue
+	9,  // 46: amoskys.v1.FieldNamesResponse.lacks:type_name -> amoskys.v1.Lack
+	38, // 47: amoskys.v1.FieldValuesRequest.filter:type_name -> amoskys.v1.Filter
+	37, // 48: amoskys.v1.FieldValuesRequest.since:type_name -> google.protobuf.Timestamp
+	37, // 49: amoskys.v1.FieldValuesRequest.until:type_name -> google.protobuf.Timestamp
+	23, // 50: amoskys.v1.FieldValuesResponse.facet:type_name -> amoskys.v1.Facet
+	9,  // 51: amoskys.v1.FieldValuesResponse.lacks:type_name -> amoskys.v1.Lack
+	37, // 52: amoskys.v1.Histogram.start:type_name -> google.protobuf.Timestamp
+	35, // 53: amoskys.v1.Histogram.step:type_name -> google.protobuf.Duration
+	24, // 54: amoskys.v1.Facet.values:type_name -> amoskys.v1.FacetValue
+	39, // 55: amoskys.v1.EventResponse.event:type_name -> amoskys.v1.StoredEvent
+	39, // 56: amoskys.v1.EventResponse.before:type_name -> amoskys.v1.StoredEvent
+	39, // 57: amoskys.v1.EventResponse.after:type_name -> amoskys.v1.StoredEvent
+	39, // 58: amoskys.v1.EventResponse.related:type_name -> amoskys.v1.StoredEvent
+	37, // 59: amoskys.v1.SeriesRequest.since:type_name -> google.protobuf.Timestamp
+	37, // 60: amoskys.v1.SeriesRequest.until:type_name -> google.protobuf.Timestamp
+	35, // 61: amoskys.v1.SeriesRequest.step:type_name -> google.protobuf.Duration
+	37, // 62: amoskys.v1.SeriesResponse.start:type_name -> google.protobuf.Timestamp
+	35, // 63: amoskys.v1.SeriesResponse.step:type_name -> google.protobuf.Duration
+	29, // 64: amoskys.v1.SeriesResponse.series:type_name -> amoskys.v1.TimeSeries
+	33, // 65: amoskys.v1.TimeSeries.labels:type_name -> amoskys.v1.TimeSeries.LabelsEntry
+	32, // 66: amoskys.v1.MetricsResponse.samples:type_name -> amoskys.v1.MetricSample
+	34, // 67: amoskys.v1.MetricSample.labels:type_name -> amoskys.v1.MetricSample.LabelsEntry
+	0,  // 68: amoskys.v1.Query.Status:input_type -> amoskys.v1.StatusRequest
+	11, // 69: amoskys.v1.Query.SearchEvents:input_type -> amoskys.v1.SearchEventsRequest
+	25, // 70: amoskys.v1.Query.Event:input_type -> amoskys.v1.EventRequest
+	27, // 71: amoskys.v1.Query.Series:input_type -> amoskys.v1.SeriesRequest
+	30, // 72: amoskys.v1.Query.Metrics:input_type -> amoskys.v1.MetricsRequest
+	13, // 73: amoskys.v1.Query.Rows:input_type -> amoskys.v1.RowsRequest
+	16, // 74: amoskys.v1.Query.Export:input_type -> amoskys.v1.ExportRequest
+	18, // 75: amoskys.v1.Query.FieldNames:input_type -> amoskys.v1.FieldNamesRequest
+	20, // 76: amoskys.v1.Query.FieldValues:input_type -> amoskys.v1.FieldValuesRequest
+	1,  // 77: amoskys.v1.Query.Status:output_type -> amoskys.v1.StatusResponse
+	12, // 78: amoskys.v1.Query.SearchEvents:output_type -> amoskys.v1.SearchEventsResponse
+	26, // 79: amoskys.v1.Query.Event:output_type -> amoskys.v1.EventResponse
+	28, // 80: amoskys.v1.Query.Series:output_type -> amoskys.v1.SeriesResponse
+	31, // 81: amoskys.v1.Query.Metrics:output_type -> amoskys.v1.MetricsResponse
+	14, // 82: amoskys.v1.Query.Rows:output_type -> amoskys.v1.RowsResponse
+	17, // 83: amoskys.v1.Query.Export:output_type -> amoskys.v1.ExportResponse
+	19, // 84: amoskys.v1.Query.FieldNames:output_type -> amoskys.v1.FieldNamesResponse
+	21, // 85: amoskys.v1.Query.FieldValues:output_type -> amoskys.v1.FieldValuesResponse
+	77, // [77:86] is the sub-list for method output_type
+	68, // [68:77] is the sub-list for method input_type
+	68, // [68:68] is the sub-list for extension type_name
+	68, // [68:68] is the sub-list for extension extendee
+	0,  // [0:68] is the sub-list for field type_name
 }
 
 func init() { file_amoskys_v1_query_proto_init() }
@@ -3087,6 +3100,7 @@ func file_amoskys_v1_query_proto_init() {
 	if File_amoskys_v1_query_proto != nil {
 		return
 	}
+	file_amoskys_v1_backup_proto_init()
 	file_amoskys_v1_bus_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -164,6 +164,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/backup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The last backup that is whole
+         * @description For role viewer and up.
+         */
+        get: operations["backup"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/devices": {
         parameters: {
             query?: never;
@@ -838,6 +858,44 @@ export interface components {
             agents: components["schemas"]["Agent"][];
             nodes: components["schemas"]["Node"][];
             /** Format: date-time */
+            time: string;
+        };
+        Backup: {
+            /**
+             * Format: int64
+             * @description Of all its files.
+             */
+            bytes: number;
+            id: string;
+            /**
+             * Format: int64
+             * @description The log reaches up to here in it.
+             */
+            offset: number;
+            /** @description A folder of the hub's machine, or s3://BUCKET/PREFIX. */
+            place: string;
+            /**
+             * Format: double
+             * @description How long it took.
+             */
+            seconds: number;
+            /**
+             * Format: int64
+             * @description What was sent for it: the rest was there.
+             */
+            sent_bytes: number;
+            /** Format: date-time */
+            time: string;
+            /** @description Private keys are in it, encrypted. */
+            with_keys: boolean;
+        };
+        BackupAnswer: {
+            /** @description The last backup that is whole; none where none was ever made. */
+            backups: components["schemas"]["Backup"][];
+            /**
+             * Format: date-time
+             * @description When it was asked.
+             */
             time: string;
         };
         ClientMessage: {
@@ -3039,6 +3097,53 @@ export interface operations {
             };
             /** @description Gateway Timeout */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    backup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BackupAnswer"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -4,6 +4,7 @@ import type {
   Agent,
   AgentsStatus,
   AgentTask,
+  BackupAnswer,
   Completion,
   EventDetail,
   EventsResponse,
@@ -134,6 +135,7 @@ export const api = {
   changeQuery: (id: number, text: SavedText) =>
     request<SavedQuery>(`/api/queries/${id}`, { method: 'PUT', body: text }),
   deleteQuery: (id: number) => request<void>(`/api/queries/${id}`, { method: 'DELETE' }),
+  backup: (signal?: AbortSignal) => request<BackupAnswer>('/api/backup', { signal }),
   store: (signal?: AbortSignal) => request<StoreAnswer>('/api/store', { signal }),
   fields: () => request<{ fields: FieldInfo[] }>('/api/fields'),
 };

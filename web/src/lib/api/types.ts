@@ -57,6 +57,7 @@ export type SavedQuery = Schemas['SavedQuery'];
 export type SavedKind = NonNullable<SavedText['kind']>;
 /** What people choose of a saved query. */
 export type SavedText = Schemas['SavedText'];
+export type BackupAnswer = Schemas['BackupAnswer'];
 export type StoreAnswer = Schemas['StoreAnswer'];
 export type StoreDay = Schemas['StoreDay'];
 export type EventDetail = Omit<Schemas['EventAnswer'], 'event' | 'before' | 'after' | 'related'> & {

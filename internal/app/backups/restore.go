@@ -1,0 +1,343 @@
+package backups
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/amoskys/amoskys/internal/app"
+	"github.com/amoskys/amoskys/internal/app/endpoint"
+	"github.com/amoskys/amoskys/internal/backup"
+	"github.com/amoskys/amoskys/internal/cli"
+	"github.com/amoskys/amoskys/internal/config"
+	"github.com/amoskys/amoskys/internal/identity"
+	"github.com/amoskys/amoskys/internal/state"
+	"github.com/amoskys/amoskys/internal/vfs"
+)
+
+// RestoreOptions say what is restored.
+type RestoreOptions struct {
+	From string // a folder, or s3://BUCKET/PREFIX
+	ID   string // of the backup; the newest where empty
+	// Sealing opens the private keys; nil restores without them.
+	Sealing *backup.Sealing
+	// Force lets the hub start although the one that the backup is of answers.
+	Force    bool
+	Progress func(done, total int64)
+}
+
+// Back is what `amoskys restore --json` prints.
+type Back struct {
+	ID      string    `json:"id"`
+	Place   string    `json:"place"`
+	Home    string    `json:"home"`
+	Time    time.Time `json:"time"` // of the backup
+	Host    string    `json:"host"`
+	Offset  uint64    `json:"offset"`
+	Files   int       `json:"files"`
+	Bytes   int64     `json:"bytes"`
+	Seconds float64   `json:"seconds"`
+	// ReadOnly says that it came without keys: it has a new authority.
+	ReadOnly bool `json:"read_only"`
+	// Enrol are the hosts that must enrol again.
+	Enrol    []string `json:"enrol,omitempty"`
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// partial is the folder below a home in which a restore gathers what it puts in place at
+// the end. While it is there, the home is not whole.
+const partial = "restore.partial"
+
+// beforeFolder is where the certificates of the old authority go, where keys are not
+// restored.
+const beforeFolder = "certs.before"
+
+// folders are what is put in place, in this order.
+func folders() []string { return []string{"certs", "config", "data"} }
+
+// restoring is one restore.
+type restoring struct {
+	e     *cli.Env
+	o     RestoreOptions
+	place backup.Place
+	m     *backup.Manifest
+	keys  []backup.Key
+	stage config.Home
+	back  *Back
+}
+
+// Restore brings a backup back into e.Home, which must hold nothing. Nothing is in place
+// before all of it has been compared with its checksums; one that was cut short goes on
+// when it is run again.
+func Restore(ctx context.Context, e *cli.Env, o RestoreOptions) (*Back, error) {
+	began := e.Now()
+	r := &restoring{e: e, o: o, stage: config.Home(e.Home.Path(partial))}
+	var err error
+	if r.place, err = backup.Open(ctx, o.From, e.Lookup, false); err != nil {
+		return nil, err //nolint:wrapcheck // it says all
+	}
+	if r.m, err = backup.Load(ctx, r.place, o.ID); err != nil {
+		return nil, err //nolint:wrapcheck // it says all
+	}
+	if err := r.refuseLiving(); err != nil {
+		return nil, err
+	}
+	if err := backup.Check(ctx, r.place, r.m); err != nil {
+		return nil, err //nolint:wrapcheck // it says all
+	}
+	if err := r.openKeys(ctx); err != nil {
+		return nil, err
+	}
+	r.back = &Back{
+		ID: r.m.ID, Place: r.place.String(), Home: string(e.Home), Time: r.m.Time, Host: r.m.Host, Offset: r.m.Log.Next,
+		Files: len(r.m.Files), Bytes: r.m.Bytes(), ReadOnly: o.Sealing == nil,
+	}
+	if err := r.fetch(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.settle(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.putInPlace(); err != nil {
+		return nil, err
+	}
+	if r.back.ReadOnly {
+		if err := r.newAuthority(); err != nil {
+			return nil, err
+		}
+	}
+	r.back.Seconds = e.Now().Sub(began).Seconds()
+	return r.back, nil
+}
+
+// idFile says in the folder of a restore which backup it is of.
+const idFile = "id"
+
+// refuseLiving refuses a home that holds something, unless that is of the same restore,
+// cut short.
+func (r *restoring) refuseLiving() error {
+	id, err := os.ReadFile(filepath.Join(string(r.stage), idFile))
+	switch {
+	case err == nil && strings.TrimSpace(string(id)) == r.m.ID:
+		return r.takeBack()
+	case err == nil:
+		return fmt.Errorf("a restore of %s into %s was cut short: run it again with --id %[1]s, or empty the folder", strings.TrimSpace(string(id)), r.e.Home)
+	case !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("look at the home: %w", err)
+	}
+	if r.e.Home.Check() == nil {
+		return fmt.Errorf("%s is a home already, and is left as it is: restore into an empty folder (--home), or stop what runs there and move it away first:\n"+
+			"  %s\n  mv %[1]s %[1]s.before", r.e.Home, cli.Typed(r.e.Home, "down"))
+	}
+	entries, err := os.ReadDir(string(r.e.Home))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("look at the home: %w", err)
+	}
+	for _, name := range append(folders(), beforeFolder) {
+		if slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == name }) {
+			return fmt.Errorf("%s has a folder %s already: restore into an empty one (--home)", r.e.Home, name)
+		}
+	}
+	return nil
+}
+
+// takeBack takes what a restore that was cut short had put in place, so that it is looked
+// at again.
+func (r *restoring) takeBack() error {
+	for _, name := range folders() {
+		from, to := r.e.Home.Path(name), r.stage.Path(name)
+		if name == "certs" && r.o.Sealing == nil {
+			from = r.e.Home.Path(beforeFolder)
+		}
+		if _, err := os.Stat(from); err != nil {
+			continue
+		}
+		if _, err := os.Stat(to); err == nil {
+			return fmt.Errorf("%s has a folder %s that is none of the restore that was cut short: move it away", r.e.Home, name)
+		}
+		if err := os.Rename(from, to); err != nil {
+			return fmt.Errorf("go on with the restore: %w", err)
+		}
+	}
+	return nil
+}
+
+// openKeys opens the keys before anything is written.
+func (r *restoring) openKeys(ctx context.Context) error {
+	if r.o.Sealing == nil {
+		return nil
+	}
+	if r.m.Keys == "" {
+		return fmt.Errorf("backup %s was made without keys: restore it without --with-keys; hosts then enrol again", r.m.ID)
+	}
+	sealed, err := backup.ReadFile(ctx, r.place, r.m.Find(r.m.Keys), backup.MaxKeysBytes)
+	if err != nil {
+		return err //nolint:wrapcheck // it says all
+	}
+	r.keys, err = r.o.Sealing.Unseal(sealed)
+	return err //nolint:wrapcheck // it says all
+}
+
+// fetch brings all files into the folder of the restore.
+func (r *restoring) fetch(ctx context.Context) error {
+	if err := os.MkdirAll(string(r.stage), 0o700); err != nil {
+		return fmt.Errorf("make the folder of the restore: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(string(r.stage), idFile), []byte(r.m.ID+"\n"), 0o600); err != nil {
+		return fmt.Errorf("make the folder of the restore: %w", err)
+	}
+	err := backup.Fetch(ctx, r.place, r.m, string(r.stage), backup.FetchOptions{
+		Wanted: func(f *backup.File) bool { return f.Path != r.m.Keys }, Progress: r.o.Progress,
+	})
+	if errors.Is(err, backup.ErrDamaged) { // nothing of it is to be believed
+		return errors.Join(err, os.RemoveAll(string(r.stage)))
+	}
+	if err != nil {
+		return fmt.Errorf("%w\nwhat is here already stays: run the same again", err)
+	}
+	for _, k := range r.keys {
+		to := r.stage.Path(filepath.FromSlash(k.Path))
+		if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+			return fmt.Errorf("write the keys: %w", err)
+		}
+		if err := os.WriteFile(to, k.Content, k.Mode&0o700|0o600); err != nil {
+			return fmt.Errorf("write the keys: %w", err)
+		}
+	}
+	return nil
+}
+
+// settle makes of the files a home: its configuration names where they are, and it is
+// noted where they come from.
+func (r *restoring) settle(ctx context.Context) error {
+	for _, dir := range folders() {
+		if err := os.MkdirAll(r.stage.Path(dir), 0o700); err != nil {
+			return fmt.Errorf("make the home: %w", err)
+		}
+	}
+	if err := r.settlePaths(); err != nil {
+		return err
+	}
+	authority, err := os.ReadFile(r.stage.Path("certs/ca.crt"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("read the authority of the backup: %w", err)
+	}
+	restored := app.Restored{
+		Snapshot: r.m.ID, From: r.back.Place, Time: r.e.Now().UTC(), Offset: r.m.Log.Next, ReadOnly: r.back.ReadOnly,
+		Hub: r.m.Hub, Authority: string(authority),
+	}
+	if r.o.Force {
+		restored.Started = r.e.Now().UTC()
+	}
+	if err := restored.Write(r.stage); err != nil {
+		return err
+	}
+	return r.listHosts(ctx)
+}
+
+// settlePaths has the configuration name where the parts lie, which was elsewhere where it
+// named full paths.
+func (r *restoring) settlePaths() error {
+	staged := homeOf(r.e, r.stage)
+	hub, err := app.LoadHubConfig(staged)
+	if err != nil {
+		return err
+	}
+	store, err := app.LoadStoreConfig(staged)
+	if err != nil {
+		return err
+	}
+	for _, p := range r.m.Parts {
+		file, section, key, now := r.stage.StoreConfig(), "store", "path", store.Store.Path
+		switch p.Name {
+		case partLog:
+			file, section, now = r.stage.HubConfig(), "wal", hub.WAL.Path
+		case partMetrics:
+			section, now = "tsdb", store.TSDB.Path
+		case partStore:
+		default:
+			continue
+		}
+		if p.Path == "" || filepath.Clean(r.stage.Path(now)) == filepath.Clean(r.stage.Path(p.Path)) {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("read the configuration: %w", err)
+		}
+		if err := os.WriteFile(file, config.Set(text, config.Edit{Section: section, Key: key, Value: p.Path}), 0o600); err != nil {
+			return fmt.Errorf("write the configuration: %w", err)
+		}
+		r.back.Warnings = append(r.back.Warnings, fmt.Sprintf("%s.%s of %s was %s, and is %s now, below the home", section, key, filepath.Base(file), now, p.Path))
+	}
+	if hub.State.URL != "" {
+		r.back.Warnings = append(r.back.Warnings, "accounts lay in a database that state.url names: have an empty one there and run amoskys state import, or set state.url to nothing")
+	}
+	return nil
+}
+
+// listHosts lists who must enrol again.
+func (r *restoring) listHosts(ctx context.Context) (err error) {
+	file := r.stage.State()
+	if _, err := os.Stat(file); !r.back.ReadOnly || err != nil {
+		return nil //nolint:nilerr // there is none to ask
+	}
+	db, err := state.Open(ctx, state.Options{File: file})
+	if err != nil {
+		return err //nolint:wrapcheck // it says all
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	hosts, err := db.Hosts(ctx)
+	for _, h := range hosts {
+		r.back.Enrol = append(r.back.Enrol, h.Name)
+	}
+	return err //nolint:wrapcheck // it says all
+}
+
+// putInPlace moves what is whole to where it belongs.
+func (r *restoring) putInPlace() error {
+	for _, name := range folders() {
+		to := r.e.Home.Path(name)
+		if name == "certs" && r.back.ReadOnly {
+			to = r.e.Home.Path(beforeFolder)
+		}
+		if err := os.Rename(r.stage.Path(name), to); err != nil {
+			return fmt.Errorf("put %s in place: %w", name, err)
+		}
+	}
+	if err := os.RemoveAll(string(r.stage)); err != nil {
+		return fmt.Errorf("end the restore: %w", err)
+	}
+	if err := (vfs.OS{}).SyncDir(string(r.e.Home)); err != nil {
+		return fmt.Errorf("end the restore: %w", err)
+	}
+	return nil
+}
+
+// newAuthority makes certificates, as up would.
+func (r *restoring) newAuthority() error {
+	if err := r.e.Home.Ensure(); err != nil {
+		return err //nolint:wrapcheck // it says all
+	}
+	_, err := identity.EnsureLayout(r.e.Home.Certs(), identity.LayoutOptions{Now: r.e.Now, Observes: endpoint.Observing()})
+	return err //nolint:wrapcheck // it says all
+}
+
+// Writable has a home that was restored without keys take events.
+func Writable(e *cli.Env) error {
+	r, err := app.ReadRestored(e.Home)
+	if err != nil {
+		return err
+	}
+	if r == nil || !r.ReadOnly {
+		return fmt.Errorf("%s takes events: it was not restored, or with its keys", e.Home)
+	}
+	r.ReadOnly = false
+	return r.Write(e.Home)
+}

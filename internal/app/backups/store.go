@@ -1,0 +1,170 @@
+package backups
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/amoskys/amoskys/internal/app/remote"
+	"github.com/amoskys/amoskys/internal/backup"
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+	"github.com/amoskys/amoskys/internal/vfs"
+)
+
+// snapshotPatience is how long a store may take to make all durable and to take its
+// snapshots.
+const snapshotPatience = 2 * time.Minute
+
+// takeStore takes what the store keeps: by a snapshot that it holds while it runs, else
+// the files as they lie there, which nobody may open before the backup is done.
+func (g *gathering) takeStore(ctx context.Context) error {
+	parts, err := g.holdStore(ctx)
+	switch {
+	case errors.Is(err, remote.ErrStoreNotRunning):
+		return g.storeAtRest()
+	case err != nil:
+		return err
+	}
+	for _, p := range parts {
+		to, configured := below(g.store.Store.Path, storePath), g.store.Store.Path
+		if p.GetName() == partMetrics {
+			to, configured = below(g.store.TSDB.Path, metricsPath), g.store.TSDB.Path
+		}
+		if err := g.takeHeld(p, to, g.e.Home.Path(configured)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeHeld takes one snapshot of the store's.
+func (g *gathering) takeHeld(p *pb.SnapshotPart, to, folder string) error {
+	part := backup.Part{Name: p.GetName(), Path: to, Offset: p.GetOffset(), Missing: p.GetMissing()}
+	if part.Missing == "" {
+		if _, err := os.Stat(p.GetFolder()); err != nil {
+			part.Missing = "the store keeps it on another machine: run the backup there"
+		}
+	}
+	if part.Missing != "" {
+		g.parts = append(g.parts, part)
+		return nil
+	}
+	if err := g.addTree(to, p.GetFolder(), nil); err != nil {
+		return fmt.Errorf("read the snapshot of the %s: %w", part.Name, err)
+	}
+	g.parts = append(g.parts, part)
+	if part.Name == partStore {
+		return g.besideStore(to, folder)
+	}
+	return nil
+}
+
+// besideStore takes the small files that a store keeps beside its engine's.
+func (g *gathering) besideStore(to, folder string) error {
+	for _, name := range []string{"revoked.json", "clock"} {
+		if err := g.addSmall(path.Join(to, name), filepath.Join(folder, name)); err != nil {
+			return fmt.Errorf("read what the store keeps: %w", err)
+		}
+	}
+	notes, err := filepath.Glob(filepath.Join(folder, "quarantine", "*.json"))
+	if err != nil {
+		return fmt.Errorf("read what the store keeps: %w", err)
+	}
+	for _, n := range notes {
+		if err := g.addSmall(path.Join(to, "quarantine", filepath.Base(n)), n); err != nil {
+			return fmt.Errorf("read what the store keeps: %w", err)
+		}
+	}
+	g.addBytes(path.Join(to, "unclean"), 0o600, []byte("mending\n")) // what is behind the place is read again
+	return nil
+}
+
+// holdStore has the store take a snapshot, and hold it until the gathering is closed.
+func (g *gathering) holdStore(ctx context.Context) ([]*pb.SnapshotPart, error) {
+	c, err := remote.DialStore(g.e, "")
+	if err != nil {
+		if len(g.storeLocks()) == 0 {
+			return nil, remote.ErrStoreNotRunning
+		}
+		return nil, err
+	}
+	calling, hangUp := context.WithCancel(ctx)
+	g.release = append(g.release, func() error { hangUp(); return c.Close() })
+	late := time.AfterFunc(snapshotPatience, hangUp)
+	defer late.Stop()
+	call, err := c.Snapshots.HoldSnapshot(calling, &pb.HoldSnapshotRequest{})
+	if err != nil {
+		return nil, c.Explain(err)
+	}
+	answer, err := call.Recv()
+	if err != nil {
+		return nil, c.Explain(err)
+	}
+	return answer.GetParts(), nil
+}
+
+// storeLocks are the files that a running store has locked.
+func (g *gathering) storeLocks() []string {
+	var there []string
+	for _, name := range []string{
+		filepath.Join(g.e.Home.Path(g.store.Store.Path), "engine", "flock.lock"),
+		filepath.Join(g.e.Home.Path(g.store.TSDB.Path), "lock"),
+	} {
+		if _, err := os.Stat(name); err == nil {
+			there = append(there, name)
+		}
+	}
+	return there
+}
+
+// storeAtRest takes the files of a store that does not run.
+func (g *gathering) storeAtRest() error {
+	for _, name := range g.storeLocks() {
+		lock, err := vfs.OS{}.Lock(name)
+		if held, is := errors.AsType[*vfs.LockedError](err); is {
+			return fmt.Errorf("a store has %s open (process %d) and does not answer: wait until it serves, or stop it", filepath.Dir(name), held.PID)
+		}
+		if err != nil {
+			return fmt.Errorf("look whether the store runs: %w", err)
+		}
+		g.release = append(g.release, lock.Close)
+	}
+	folder, to := g.e.Home.Path(g.store.Store.Path), below(g.store.Store.Path, storePath)
+	skip := func(rel string) bool {
+		top, _, _ := strings.Cut(rel, "/")
+		return top != "engine" && top != "place" || strings.Contains(rel, "/snapshots") || path.Base(rel) == "flock.lock"
+	}
+	if err := g.takeRest(partStore, to, folder, skip); err != nil {
+		return err
+	}
+	if _, err := os.Stat(folder); err == nil {
+		if err := g.besideStore(to, folder); err != nil {
+			return err
+		}
+	}
+	metrics, to := g.e.Home.Path(g.store.TSDB.Path), below(g.store.TSDB.Path, metricsPath)
+	return g.takeRest(partMetrics, to, metrics, func(rel string) bool {
+		top, _, _ := strings.Cut(rel, "/")
+		return top == "snapshots" || top == "set_aside" || rel == "lock"
+	})
+}
+
+// takeRest takes one part as it lies there.
+func (g *gathering) takeRest(name, to, folder string, skip func(string) bool) error {
+	part := backup.Part{Name: name, Path: to}
+	if _, err := os.Stat(folder); err != nil {
+		part.Missing = "there is none"
+		g.parts = append(g.parts, part)
+		return nil
+	}
+	if err := g.addTree(to, folder, skip); err != nil {
+		return fmt.Errorf("read %s: %w", folder, err)
+	}
+	g.parts = append(g.parts, part)
+	return nil
+}

@@ -1,0 +1,84 @@
+package backup
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/johannesboyne/gofakes3"
+	"github.com/johannesboyne/gofakes3/backend/s3mem"
+)
+
+// fakeS3 serves a bucket "backups" that answers with an error once puts of pieces are
+// more than good; a negative good lets all pass.
+func fakeS3(t *testing.T, good *atomic.Int64) func(string) (string, bool) {
+	t.Helper()
+	store := s3mem.New()
+	if err := store.CreateBucket("backups"); err != nil {
+		t.Fatal(err)
+	}
+	inner := gofakes3.New(store).Server()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut && good.Load() >= 0 && good.Add(-1) < 0 {
+			good.Store(0)
+			http.Error(w, "no more room", http.StatusInsufficientStorage)
+			return
+		}
+		inner.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	env := map[string]string{"AWS_ENDPOINT_URL": server.URL, "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1"}
+	return func(name string) (string, bool) { v, ok := env[name]; return v, ok }
+}
+
+func TestBucket(t *testing.T) {
+	t.Parallel()
+	var good atomic.Int64
+	good.Store(-1)
+	p, err := Open(t.Context(), "s3://backups/amoskys/home", fakeS3(t, &good), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.String() != "s3://backups/amoskys/home" {
+		t.Fatalf("it is called %s", p)
+	}
+	suite(t, p)
+}
+
+func TestABucketThatFailsInTheMiddle(t *testing.T) {
+	t.Parallel()
+	var good atomic.Int64
+	good.Store(1)
+	p, err := Open(t.Context(), "s3://backups", fakeS3(t, &good), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := source("data/wal/x", bigger(1), time.Time{})
+	if _, err := Save(t.Context(), p, manifest("1"), []Source{file}, SaveOptions{}); err == nil || !strings.Contains(err.Error(), "s3://backups") {
+		t.Fatalf("saved to a bucket that fails: %v", err)
+	}
+	if _, err := Load(t.Context(), p, ""); !errors.Is(err, ErrNoSnapshot) {
+		t.Fatalf("there is a manifest: %v", err)
+	}
+	good.Store(-1)
+	again := save(t, p, "2", file)
+	if again.Sent >= again.Bytes {
+		t.Fatalf("what had arrived was sent again: %+v", again)
+	}
+}
+
+func TestPlacesThatCannotBe(t *testing.T) {
+	t.Parallel()
+	var good atomic.Int64
+	good.Store(-1)
+	lookup := fakeS3(t, &good)
+	for _, name := range []string{"s3://", "s3://nobody/x", "ftp://x/y", "/dev/null"} {
+		if p, err := Open(t.Context(), name, lookup, false); err == nil {
+			t.Errorf("%s is %s", name, p)
+		}
+	}
+}
