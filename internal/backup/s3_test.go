@@ -64,9 +64,13 @@ func TestABucketThatFailsInTheMiddle(t *testing.T) {
 	if _, err := Load(t.Context(), p, ""); !errors.Is(err, ErrNoSnapshot) {
 		t.Fatalf("there is a manifest: %v", err)
 	}
+	good.Store(1) // what there is of it arrives, and the manifest does not
+	file = source("data/wal/x", bigger(2)[:PieceBytes], time.Time{})
+	if _, err := Save(t.Context(), p, manifest("1"), []Source{file}, SaveOptions{}); err == nil {
+		t.Fatal("saved without a manifest")
+	}
 	good.Store(-1)
-	again := save(t, p, "2", file)
-	if again.Sent >= again.Bytes {
+	if again := save(t, p, "2", file); again.Sent >= again.Bytes {
 		t.Fatalf("what had arrived was sent again: %+v", again)
 	}
 }
