@@ -326,6 +326,7 @@ func (u *Uplink) accept(ack *pb.PublishAck) {
 		u.state.Refused[reasonName(refused.GetReason())]++
 	}
 	u.mu.Unlock()
+	u.o.OnAnswer(ack)
 	u.o.Spool.Ack(ack.GetSequence()) // After the counts: who sees an empty spool sees them.
 	for _, refused := range ack.GetRefused() {
 		reason := reasonName(refused.GetReason())

@@ -42,7 +42,7 @@ type Options struct {
 	Addr    string      // host:port of the hub
 	AgentID string      // goes into the metadata of the stream
 	TLS     *tls.Config // nil for plain text, which is for tests and loopback only
-	Spool   *spool.Spool
+	Spool   Batches
 	Logger  *slog.Logger
 	Version string // goes into the user agent
 	// Unsupervised is what an agent that no node runs tells the hub of itself when it
@@ -52,6 +52,12 @@ type Options struct {
 	// Explain turns an error of the TLS handshake into one that says what to do;
 	// nil leaves it as it is.
 	Explain func(error) error
+	// OnAnswer is called with each answer that a batch is stored by, before it is
+	// forgotten; nil for nobody.
+	OnAnswer func(*pb.PublishAck)
+	// GiveUp is asked after each connection or try that ended, while State still tells of
+	// it; an error is what Run returns then. Nil never gives up.
+	GiveUp func(why error) error
 	// OnAck is called with the time between sending a batch and its answer; nil
 	// for nobody.
 	OnAck func(time.Duration)
@@ -61,6 +67,21 @@ type Options struct {
 	MaxBackoff time.Duration // longest pause between tries (10 s)
 	AckTimeout time.Duration // a hub that answers nothing for so long is given up (30 s)
 }
+
+// Batches are what is sent: *spool.Spool, or whatever else numbers batches as it does.
+// It says there what each method means.
+type Batches interface {
+	Next(ctx context.Context) (spool.Batch, error)
+	Ack(sequence uint64) int
+	Retry(sequence uint64, pause time.Duration)
+	Rewind()
+	Discard(sequence uint64, cause error)
+	Holds(sequence uint64) bool
+	FirstTry(sequence uint64) bool
+	Renew() error
+}
+
+var _ Batches = (*spool.Spool)(nil)
 
 // State is a snapshot of the connection. Counters count since New.
 type State struct {
@@ -133,6 +154,12 @@ func New(o Options) *Uplink {
 	if o.OnAck == nil {
 		o.OnAck = func(time.Duration) {}
 	}
+	if o.OnAnswer == nil {
+		o.OnAnswer = func(*pb.PublishAck) {}
+	}
+	if o.GiveUp == nil {
+		o.GiveUp = func(error) error { return nil }
+	}
 	if o.Explain == nil {
 		o.Explain = func(err error) error { return err }
 	}
@@ -158,7 +185,7 @@ func (u *Uplink) State() State {
 }
 
 // Run keeps a connection until ctx ends, and returns nil then. It fails only
-// when the spool does.
+// when the spool does, or GiveUp says so.
 func (u *Uplink) Run(ctx context.Context) error {
 	r := reporter{log: u.o.Logger, addr: u.o.Addr}
 	for attempt := 0; ; attempt++ {
@@ -175,6 +202,10 @@ func (u *Uplink) Run(ctx context.Context) error {
 			attempt = 0
 		} else {
 			err = u.diagnose(ctx, err)
+		}
+		if final := u.o.GiveUp(err); final != nil {
+			u.setDown(final.Error())
+			return final
 		}
 		pause := u.pause(attempt, err)
 		u.setDown(err.Error())

@@ -2,238 +2,113 @@ package replay
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/amoskys/amoskys/internal/agent/spool"
+	"github.com/amoskys/amoskys/internal/agent/uplink"
 	"github.com/amoskys/amoskys/internal/app/remote"
-	"github.com/amoskys/amoskys/internal/codec"
-	"github.com/amoskys/amoskys/internal/dial"
 	"github.com/amoskys/amoskys/internal/event"
 	"github.com/amoskys/amoskys/internal/identity"
+	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
-// silentAfter is how long the hub may leave batches without an answer.
-const silentAfter = 30 * time.Second
-
-// Bounds of the pause that a RETRY asks for.
 const (
-	shortestRetry = 50 * time.Millisecond
-	longestRetry  = 10 * time.Second
+	// silentAfter is how long the hub may leave batches without an answer.
+	silentAfter = 30 * time.Second
+	// longestPause is the longest before the hub is dialled again.
+	longestPause = 3 * time.Second
+	// wasThere is how long a connection lasts by which the hub was there, though it may
+	// have had nothing to answer.
+	wasThere = time.Second
 )
 
-// line is the way to the hub, over one connection after another.
+// line is the way to the hub: that of agents, with an end.
 type line struct {
-	p       *Publisher
-	tls     *tls.Config
-	pending []*batch  // sent, or to be sent again, in order; at most window
-	heard   time.Time // when the hub answered last
-	over    bool      // the queue is closed
-	told    bool      // that the hub is away
+	p     *Publisher
+	held  *held
+	way   *uplink.Uplink
+	heard time.Time // when the hub was there last
+	told  bool      // that it is away
 }
 
-// refused is an error that no other try mends.
-type refused struct{ error }
-
-func (r refused) Unwrap() error { return r.error }
-
-// passes reports whether the hub may take what is sent some time later.
-func passes(err error) bool {
-	_, never := errors.AsType[refused](err)
-	return !never
-}
-
-func hostOf(address string) string {
-	host, _, err := net.SplitHostPort(address)
+// run sends until the queue is closed and all is answered, until ctx ends, or until the
+// hub refuses us or is away for too long.
+func (p *Publisher) run(ctx context.Context) error {
+	tlsConfig, err := identity.ClientConfig(p.o.Files, identity.ClientOptions{ServerName: hostOf(p.o.Hub)})
 	if err != nil {
-		return address
+		return err
 	}
-	return host
-}
-
-// explain says in words what a connection ended with.
-func (l *line) explain(err error) error {
-	_, rejected := errors.AsType[*identity.Rejection](identity.ExplainHandshake(err, l.p.o.Files, l.p.o.Now()))
-	code := status.Code(err)
-	said := remote.Explain(err, l.p.o.Hub, "", l.p.o.Files, l.p.o.Now())
-	switch code {
-	case codes.PermissionDenied, codes.Unauthenticated, codes.InvalidArgument, codes.Unimplemented, codes.FailedPrecondition:
-		return refused{said}
+	l := &line{p: p, held: newHeld(p.queue), heard: p.o.Now()}
+	l.way = uplink.New(uplink.Options{
+		Addr: p.o.Hub, AgentID: event.KindReplay, TLS: tlsConfig, Spool: l.held, Logger: obs.Discard(), Version: obs.ReadBuild().Version,
+		Dial: p.o.Dial, MaxBackoff: longestPause, AckTimeout: silentAfter, OnAnswer: l.answered, GiveUp: l.giveUp,
+		Explain: func(err error) error { return identity.ExplainHandshake(err, p.o.Files, p.o.Now()) },
+	})
+	switch err := l.way.Run(ctx); {
+	case errors.Is(err, spool.ErrClosed):
+		return l.held.failed()
+	case err == nil:
+		return fmt.Errorf("publish: %w", context.Cause(ctx))
 	default:
+		return err
 	}
-	if rejected {
-		return refused{fmt.Errorf("%w; without certs/%s.crt another is got", said, identity.AgentName(event.KindReplay))}
-	}
-	return said
 }
 
-// answer is what came of the hub's side.
-type answer struct {
-	ack *pb.PublishAck
-	err error
-}
-
-// session is one connection. It returns nil when all is sent and answered.
-func (l *line) session(ctx context.Context) error {
-	if l.over && len(l.pending) == 0 {
-		return nil
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	conn, err := dial.NewClient(l.p.o.Hub, l.p.o.Dial, credentials.NewTLS(l.tls),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: silentAfter, Timeout: 10 * time.Second}),
-		grpc.WithUserAgent("amoskys-replay"), grpc.WithDisableRetry())
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close() }() // What counts was answered.
-	watch := time.AfterFunc(silentAfter, cancel)
-	defer watch.Stop()
-	s, err := pb.NewEventBusClient(conn).Publish(metadata.AppendToOutgoingContext(ctx, identity.MetadataAgent, event.KindReplay))
-	if err != nil {
-		return err
-	}
-	header, err := s.Header()
-	if err != nil {
-		return err
-	}
-	watch.Stop()
+// answered counts what became of a batch.
+func (l *line) answered(ack *pb.PublishAck) {
+	l.p.mu.Lock()
+	defer l.p.mu.Unlock()
 	l.heard, l.told = l.p.o.Now(), false
-	packing := codec.Choose(header.Get(codec.Metadata)...)
-	answers, heard := make(chan answer), make(chan struct{})
-	defer func() { cancel(); <-heard }()
-	go func() {
-		defer close(heard)
-		for {
-			ack, err := s.Recv()
-			select {
-			case answers <- answer{ack, err}:
-			case <-ctx.Done():
-				return
-			}
-			if err != nil {
-				return
-			}
-		}
-	}()
-	began := l.heard
-	err = l.exchange(ctx, s, packing, answers)
-	if now := l.p.o.Now(); now.Sub(began) > time.Second { // It was there until now, though it had nothing to answer.
-		l.heard = now
+	if b := l.held.find(ack.GetSequence()); b != nil {
+		l.p.counts.take(b, ack)
 	}
-	return err
+	if l.p.refusal == "" && len(ack.GetRefused()) > 0 {
+		l.p.refusal = ack.GetRefused()[0].GetDetail()
+	}
 }
 
-// exchange sends what has no answer, and then what comes.
-func (l *line) exchange(ctx context.Context, s grpc.BidiStreamingClient[pb.PublishRequest, pb.PublishAck], packing codec.Codec, answers <-chan answer) error {
-	for _, b := range l.pending {
-		b.again = false
-		if err := s.Send(b.request(packing)); err != nil {
-			return ended(ctx, answers, err)
-		}
+// giveUp says whether a connection that ended is the last.
+func (l *line) giveUp(why error) error {
+	said, never := l.explain(why)
+	if never {
+		return said
 	}
-	silent, retry := time.NewTimer(silentAfter), time.NewTimer(time.Hour)
-	defer silent.Stop()
-	defer retry.Stop()
-	retry.Stop()
-	for !l.over || len(l.pending) > 0 {
-		queue := l.p.queue
-		if l.over || len(l.pending) >= window {
-			queue = nil
-		}
-		select {
-		case b, open := <-queue:
-			if !open {
-				l.over = true
-				continue
-			}
-			if len(l.pending) == 0 {
-				silent.Reset(silentAfter)
-			}
-			l.pending = append(l.pending, b)
-			if err := s.Send(b.request(packing)); err != nil {
-				return ended(ctx, answers, err)
-			}
-		case a := <-answers:
-			if a.err != nil {
-				return a.err
-			}
-			silent.Reset(silentAfter)
-			l.heard = l.p.o.Now()
-			if pause := l.take(a.ack); pause > 0 {
-				retry.Reset(pause)
-			}
-		case <-retry.C:
-			for _, b := range l.pending {
-				if !b.again {
-					continue
-				}
-				b.again = false
-				if err := s.Send(b.request(packing)); err != nil {
-					return ended(ctx, answers, err)
-				}
-			}
-		case <-silent.C:
-			if len(l.pending) > 0 {
-				return fmt.Errorf("the hub at %s has not answered for %s", l.p.o.Hub, silentAfter)
-			}
-			silent.Reset(silentAfter)
-		case <-ctx.Done():
-			return fmt.Errorf("publish: %w", ctx.Err())
-		}
+	now := l.p.o.Now()
+	l.p.mu.Lock()
+	if s := l.way.State(); s.Connected && time.Since(s.Since) > wasThere {
+		l.heard, l.told = now, false
+	}
+	away, told := now.Sub(l.heard), l.told
+	l.told = true
+	l.p.mu.Unlock()
+	if away > l.p.o.Patience {
+		return fmt.Errorf("%w for %s: %w", ErrGone, away.Round(time.Second), said)
+	}
+	if !told {
+		l.p.o.Away(said)
 	}
 	return nil
 }
 
-// ended is why a stream broke: Recv's error says more than Send's.
-func ended(ctx context.Context, answers <-chan answer, err error) error {
-	for {
-		select {
-		case a := <-answers:
-			if a.err != nil {
-				return a.err
-			}
-		case <-ctx.Done():
-			return err
-		}
+// explain says in words what a connection ended with, and whether no other try mends it.
+func (l *line) explain(err error) (said error, never bool) {
+	_, rejected := errors.AsType[*identity.Rejection](identity.ExplainHandshake(err, l.p.o.Files, l.p.o.Now()))
+	said = remote.Explain(err, l.p.o.Hub, "", l.p.o.Files, l.p.o.Now())
+	switch status.Code(err) {
+	case codes.PermissionDenied, codes.Unauthenticated, codes.InvalidArgument, codes.Unimplemented, codes.FailedPrecondition:
+		return said, true
+	default:
 	}
-}
-
-// take notes an answer. It returns how long to wait before batches are sent again, 0
-// where none is to be.
-func (l *line) take(ack *pb.PublishAck) time.Duration {
-	at := -1
-	for i, b := range l.pending {
-		if b.sequence == ack.GetSequence() {
-			at = i
-		}
+	if rejected {
+		return fmt.Errorf("%w; without certs/%s.crt another is got", said, identity.AgentName(event.KindReplay)), true
 	}
-	if at < 0 {
-		return 0
-	}
-	b := l.pending[at]
-	if ack.GetStatus() != pb.PublishAck_STATUS_OK {
-		b.again = true
-		return min(max(ack.GetBackoff().AsDuration(), shortestRetry), longestRetry)
-	}
-	l.pending = append(l.pending[:at], l.pending[at+1:]...)
-	l.p.mu.Lock()
-	defer l.p.mu.Unlock()
-	l.p.counts.take(b, ack)
-	if l.p.refusal == "" && len(ack.GetRefused()) > 0 {
-		l.p.refusal = ack.GetRefused()[0].GetDetail()
-	}
-	return 0
+	return said, false
 }
 
 // take counts what an answer says of the events of a batch.
@@ -264,19 +139,4 @@ func (c *Counts) of(finding bool) *Outcome {
 		return &c.Findings
 	}
 	return &c.Outcome
-}
-
-// request is the message for a batch, packed if the hub takes that.
-func (b *batch) request(packing codec.Codec) *pb.PublishRequest {
-	r := &pb.PublishRequest{ProducerId: b.producer[:], Sequence: b.sequence}
-	if packing == codec.None {
-		r.Events = b.events
-		return r
-	}
-	var run []byte
-	for _, e := range b.events {
-		run = codec.AppendEvent(run, e)
-	}
-	r.Compressed, r.Codec = packing.Pack(nil, run), pb.Codec(packing)
-	return r
 }

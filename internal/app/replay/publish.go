@@ -3,7 +3,6 @@ package replay
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -77,8 +76,9 @@ type batch struct {
 	producer [16]byte
 	sequence uint64
 	events   [][]byte
-	finds    []bool // which of them are findings
-	again    bool   // the hub asked for it again
+	finds    []bool    // which of them are findings
+	sent     bool      // it is on its way
+	due      time.Time // not before then
 }
 
 // NewPublisher returns a Publisher that sends once it runs.
@@ -176,53 +176,5 @@ func (p *Publisher) flush() error {
 // hub refuses us or is away for too long.
 func (p *Publisher) Run(ctx context.Context) error {
 	defer close(p.ended)
-	tlsConfig, err := identity.ClientConfig(p.o.Files, identity.ClientOptions{ServerName: hostOf(p.o.Hub)})
-	if err != nil {
-		return err
-	}
-	l := &line{p: p, tls: tlsConfig, heard: p.o.Now()}
-	for pause := firstPause; ; pause = min(2*pause, longestPause) {
-		before := l.heard
-		err := l.session(ctx)
-		if err == nil {
-			return nil
-		}
-		if ctx.Err() != nil {
-			return fmt.Errorf("publish: %w", context.Cause(ctx))
-		}
-		err = l.explain(err)
-		if !passes(err) {
-			return err
-		}
-		if l.heard.After(before) {
-			pause = firstPause
-		}
-		if away := p.o.Now().Sub(l.heard); away+pause > p.o.Patience {
-			return fmt.Errorf("%w for %s: %w", ErrGone, away.Round(time.Second), err)
-		}
-		if !l.told {
-			l.told = true
-			p.o.Away(err)
-		}
-		if !sleep(ctx, pause) {
-			return fmt.Errorf("publish: %w", context.Cause(ctx))
-		}
-	}
-}
-
-// Pauses before the hub is dialled again.
-const (
-	firstPause   = 100 * time.Millisecond
-	longestPause = 3 * time.Second
-)
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return p.run(ctx)
 }
