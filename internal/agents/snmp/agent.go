@@ -88,6 +88,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		parts.Go(func() { a.traps.run(ctx) })
 	}
 	parts.Go(func() { a.search.run(ctx) })
+	parts.Go(func() { a.search.resolving(ctx) })
 	parts.Go(func() { a.schedule(ctx) })
 	if a.plugs != nil {
 		parts.Go(func() { a.plugs.run(ctx) })

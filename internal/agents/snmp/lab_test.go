@@ -305,7 +305,7 @@ func TestTasks(t *testing.T) {
 	if err != nil || !strings.Contains(out, `"snmp.reading"`) || !strings.Contains(out, "edge-1") {
 		t.Errorf("poll: %v\n%.300s", err, out)
 	}
-	out, err = run(taskWalk, task.Values{paramDevice: "edge-1", paramOID: "1.3.6.1.2.1.1"})
+	out, err = run(taskWalk, task.Values{paramDevice: "edge-1", paramOID: "SNMPv2-MIB::system"})
 	if err != nil || !strings.Contains(out, "1.3.6.1.2.1.1.5.0 = OCTET STRING: edge-1\n") {
 		t.Errorf("walk: %v\n%s", err, out)
 	}

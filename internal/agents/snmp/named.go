@@ -53,6 +53,24 @@ func (n *namedTarget) due(silent bool) time.Time {
 	}
 }
 
+// resolving looks names up when their time has come, until ctx ends. It waits for no search,
+// which may take an hour.
+func (s *search) resolving(ctx context.Context) {
+	if len(s.names) == 0 {
+		return
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+			timer.Reset(min(s.resolve(ctx), lookupFailed)) // a device may have fallen silent meanwhile
+		}
+	}
+}
+
 // resolve looks up the names of targets whose time has come, has devices polled where they
 // are now, and says how long it is until the next time.
 func (s *search) resolve(ctx context.Context) time.Duration {

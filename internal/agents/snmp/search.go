@@ -127,7 +127,7 @@ func (s *search) run(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		wait := s.resolve(ctx)
+		wait := lookupWell
 		if now := s.a.o.Now(); len(s.addresses) > 0 && !now.Before(next) {
 			s.sweep(ctx, s.addresses, false, nil, nil)
 			next = now.Add(seconds(s.a.cfg.Discovery.IntervalSeconds))

@@ -47,7 +47,7 @@ func tasks() []task.Task {
 		},
 		{
 			Name: taskWalk, Summary: "reads everything below an object of one device",
-			Parameters: []task.Parameter{device, {Name: paramOID, Summary: "the object, in numbers", Type: task.String, Default: "1.3.6.1.2.1.1"}},
+			Parameters: []task.Parameter{device, {Name: paramOID, Summary: "the object, in numbers or by name, such as ifXTable", Type: task.String, Default: "1.3.6.1.2.1.1"}},
 			ResultType: "text/plain", ResultBytes: maxWalkBytes, Duration: 10 * time.Minute,
 		},
 	}
@@ -201,7 +201,7 @@ func (a *Agent) walkNow(ctx context.Context, c *task.Call) error {
 	if err != nil {
 		return err
 	}
-	root, err := snmp.ParseOID(c.Values.Text(paramOID))
+	root, err := a.surveyor.names.OID(c.Values.Text(paramOID))
 	if err != nil {
 		return fmt.Errorf("object: %w", err)
 	}
