@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc/metadata"
 
@@ -25,6 +26,8 @@ const (
 	latestMost = 20_000
 	// readingsMetadata asks the hub for the latest readings of agents beside its own.
 	readingsMetadata = "amoskys-readings"
+	// latestPatience is how long the store may take for them: the hub has them too.
+	latestPatience = 3 * time.Second
 	// maxNumbers bounds an answer of the store's metrics, in bytes; the store's own bound
 	// is as high.
 	maxNumbers = 32 << 20
@@ -33,14 +36,13 @@ const (
 // metrics answers with what the hub has of its own, and the readings of agents: from the
 // store, and from the hub while the store is away.
 func (s *Server) metrics(ctx context.Context, in *metricsInput) (*MetricsAnswer, error) {
-	ctx, cancel := s.hub.call(ctx)
-	defer cancel()
 	a := &MetricsAnswer{Time: s.o.Now().UTC(), Source: "store", Metrics: []Metric{}, Warnings: []string{}}
 	readings, err := s.latestReadings(ctx, in.Prefix, a)
-	asked := ctx
+	asked, cancel := s.hub.call(ctx)
+	defer cancel()
 	if err != nil {
 		a.Source, a.Reason = "hub", s.storeProblem(err).Detail
-		asked = metadata.AppendToOutgoingContext(ctx, readingsMetadata, "latest")
+		asked = metadata.AppendToOutgoingContext(asked, readingsMetadata, "latest")
 	}
 	found, err := s.hub.query.Metrics(asked, &pb.MetricsRequest{Prefix: in.Prefix})
 	if err != nil {
@@ -57,6 +59,8 @@ func (s *Server) metrics(ctx context.Context, in *metricsInput) (*MetricsAnswer,
 // latestReadings asks the store for the newest value of each series whose name begins
 // with a prefix.
 func (s *Server) latestReadings(ctx context.Context, prefix string, a *MetricsAnswer) ([]Metric, error) {
+	ctx, cancel := context.WithTimeout(ctx, latestPatience)
+	defer cancel()
 	end := ".*"
 	if prefix == "" {
 		end = ".+" // a selector has to leave something out
