@@ -31,11 +31,14 @@ type scanCommand struct {
 	timeout                 time.Duration
 	noPing, connect, public bool
 	noNames, noServices     bool
+	routes                  bool
 	asJSON, asCSV           bool
 	xmlTo, xmlFrom          string
 	out                     *bufio.Writer
-	devices                 []report.Device
-	err                     error // of writing
+	devices                 []report.Device // where they are sorted before they are written
+	count                   int
+	csv                     *report.CSV // nil: they are kept, and written sorted
+	err                     error       // of writing
 	last                    scan.Progress
 	began                   time.Time
 }
@@ -70,6 +73,7 @@ func newScanCommand(env *cli.Env) *cobra.Command {
 	f.DurationVar(&s.timeout, "timeout", time.Second, "longest wait for one answer")
 	f.BoolVar(&s.noNames, "no-names", false, "look no names up")
 	f.BoolVar(&s.noServices, "no-services", false, "do not ask open ports what listens there")
+	f.BoolVar(&s.routes, "routes", false, "look for the routers on the way to hosts beyond the segment (with CAP_NET_RAW)")
 	f.BoolVar(&s.asJSON, "json", false, "print JSON, one host a line, as they are found")
 	f.BoolVar(&s.asCSV, "csv", false, "print CSV, one open port a line")
 	f.StringVar(&s.xmlTo, "nmap-xml", "", "write the result to this file too, as nmap -oX does; - prints it instead")
@@ -88,11 +92,14 @@ func (s *scanCommand) run(ctx context.Context, args []string) error {
 		return err
 	}
 	if s.xmlFrom != "" {
+		if s.asCSV && s.xmlTo == "" {
+			s.csv = report.NewCSV(s.out)
+		}
 		err = s.read()
 	} else {
 		err = s.scan(ctx, args)
 	}
-	if err != nil && len(s.devices) == 0 {
+	if err != nil && s.count == 0 {
 		return err
 	}
 	return errors.Join(err, s.finish()) // what was found before it was interrupted, too
@@ -178,7 +185,7 @@ func (s *scanCommand) noteTooWide(targets scan.Targets) {
 
 func (s *scanCommand) plan(ctx context.Context, args []string) (scan.Plan, error) {
 	plan := scan.Plan{
-		NoPing: s.noPing, Names: !s.noNames, Rate: s.rate, HostRate: s.hostRate, AllowPublic: s.public, MostAddresses: s.most, Timeout: s.timeout,
+		NoPing: s.noPing, Names: !s.noNames, Routes: s.routes, Rate: s.rate, HostRate: s.hostRate, AllowPublic: s.public, MostAddresses: s.most, Timeout: s.timeout,
 	}
 	if s.connect {
 		plan.Method = scan.Connect
@@ -252,9 +259,16 @@ func preferred(all []netip.Addr) netip.Addr {
 	return all[0]
 }
 
-// add takes a host that is known in full.
+// add takes a host that is known in full. Of a file of nmap's, which may have any number
+// of them, none is kept that can be written at once.
 func (s *scanCommand) add(d report.Device) {
-	s.devices = append(s.devices, d)
+	s.count++
+	switch {
+	case s.csv != nil:
+		s.err = errors.Join(s.err, s.csv.Device(&d))
+	case s.xmlFrom == "" || !s.asJSON || s.xmlTo != "":
+		s.devices = append(s.devices, d)
+	}
 	if s.asJSON && s.err == nil && s.xmlTo != "-" {
 		s.err = errors.Join(cli.WriteJSONLine(s.out, d), s.out.Flush())
 	}
@@ -305,6 +319,8 @@ func (s *scanCommand) finish() error {
 	switch {
 	case s.xmlTo == "-":
 		err = s.writeXML(s.out)
+	case s.csv != nil:
+		err = s.csv.End()
 	case s.asCSV:
 		err = report.WriteCSV(s.out, s.devices)
 	case !s.asJSON && len(s.devices) > 0:

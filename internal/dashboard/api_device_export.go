@@ -37,7 +37,7 @@ type deviceFile interface {
 // jsonDevices writes one object a line.
 type jsonDevices struct {
 	enc   *json.Encoder
-	marks *markTable
+	marks tell.Marks
 }
 
 // Begin implements deviceFile.
@@ -98,7 +98,7 @@ func (s *Server) exportDevices(ctx context.Context, in *exportDevicesInput) (*hu
 	}}, nil
 }
 
-func (s *Server) deviceFile(format string, w io.Writer, marks *markTable) deviceFile {
+func (s *Server) deviceFile(format string, w io.Writer, marks tell.Marks) deviceFile {
 	switch format {
 	case "json":
 		return jsonDevices{json.NewEncoder(w), marks}
@@ -118,14 +118,14 @@ func (s *Server) pageOfDevices(ctx context.Context, req *pb.ListDevicesRequest) 
 // store breaks off, which cuts the connection.
 func (s *Server) relayDevices(
 	ctx context.Context, w http.ResponseWriter, out deviceFile, page *pb.ListDevicesResponse, req *pb.ListDevicesRequest,
-	in *exportDevicesInput, marks *markTable,
+	in *exportDevicesInput, marks tell.Marks,
 ) {
 	flush := unhurried(w)
 	seen := map[string]bool{} // a device that is seen anew between two pages comes once
 	err := out.Begin()
 	for err == nil {
 		for _, k := range page.GetDevices() {
-			mark := marks.of(k.GetDevice())
+			mark := marks.Of(k.GetDevice())
 			if shown := newMark(mark); seen[k.GetDevice().GetUid()] || !in.takes(&shown) {
 				continue
 			}

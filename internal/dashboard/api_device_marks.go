@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc/status"
 
+	"github.com/amoskys/amoskys/internal/devices/tell"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
@@ -35,9 +36,10 @@ const maxMarksBody = 2 << 20
 func (s *Server) markDevices(ctx context.Context, in *markDevicesInput) (MarkedAnswer, error) {
 	ctx, cancel := s.hub.call(ctx)
 	defer cancel()
+	formers := s.saidBefore(ctx, in.Body.UIDs)
 	done, err := s.hub.marks.SetMarks(ctx, &pb.SetMarksRequest{
 		Token: sessionOf(ctx).token, DeviceUids: in.Body.UIDs, Known: in.Body.Known, Owner: in.Body.Owner,
-		AddTags: in.Body.AddTags, RemoveTags: in.Body.RemoveTags, Note: in.Body.Note,
+		AddTags: in.Body.AddTags, RemoveTags: in.Body.RemoveTags, Note: in.Body.Note, Formers: formers,
 	})
 	s.keptMarks.forget()
 	if err != nil {
@@ -46,11 +48,33 @@ func (s *Server) markDevices(ctx context.Context, in *markDevicesInput) (MarkedA
 	return MarkedAnswer{done.GetChanged()}, nil
 }
 
+// saidBefore are uids that devices had before under which something is said of them. It is
+// not known while the store is away; lists join what is said then.
+func (s *Server) saidBefore(ctx context.Context, uids []string) []*pb.FormerUids {
+	marks, _ := s.readMarks(ctx)
+	if len(marks) == 0 {
+		return nil
+	}
+	var formers []*pb.FormerUids
+	for some := range slices.Chunk(uids, devicesAtOnce) {
+		found, err := s.pageOfDevices(ctx, &pb.ListDevicesRequest{Uids: some, Limit: devicesAtOnce})
+		if err != nil {
+			return formers
+		}
+		for _, k := range found.GetDevices() {
+			if f := marks.Before(k.GetDevice()); f != nil && slices.Contains(some, f.GetDeviceUid()) {
+				formers = append(formers, f)
+			}
+		}
+	}
+	return formers
+}
+
 // keptMarks are the marks of all devices, which are the same for everybody who may see
 // devices, for as long as marksAge.
 type keptMarks struct {
 	mu    sync.Mutex
-	table *markTable
+	table tell.Marks
 	at    time.Time
 	turn  uint64 // counts changes, so that none is overwritten by an older answer
 }
@@ -65,9 +89,16 @@ func (k *keptMarks) forget() {
 	k.turn++
 }
 
+// changes counts what was said here.
+func (k *keptMarks) changes() uint64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.turn
+}
+
 // readMarks returns what people say of devices, and why that is not known, where it is
 // not.
-func (s *Server) readMarks(ctx context.Context) (marks *markTable, lack string) {
+func (s *Server) readMarks(ctx context.Context) (marks tell.Marks, lack string) {
 	k := &s.keptMarks
 	k.mu.Lock()
 	table, turn := k.table, k.turn
@@ -82,38 +113,13 @@ func (s *Server) readMarks(ctx context.Context) (marks *markTable, lack string) 
 	if err != nil {
 		return nil, "what people say of devices cannot be read from the hub: " + status.Convert(err).Message()
 	}
-	table = newMarkTable(found.GetMarks())
+	table = tell.NewMarks(found.GetMarks())
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.turn == turn {
 		k.table, k.at = table, s.o.Now()
 	}
 	return table, ""
-}
-
-// markTable finds marks by the uids that they were given to. Nil has none.
-type markTable struct{ byUID map[string]*pb.DeviceMark }
-
-func newMarkTable(list []*pb.DeviceMark) *markTable {
-	t := &markTable{make(map[string]*pb.DeviceMark, len(list))}
-	for _, m := range list {
-		t.byUID[m.GetDeviceUid()] = m
-	}
-	return t
-}
-
-// of returns what people say of a device: by its uid, and by those that it had where
-// nothing was said since. Nil: nothing.
-func (t *markTable) of(d *pb.DeviceInventory) *pb.DeviceMark {
-	if t == nil || len(t.byUID) == 0 {
-		return nil
-	}
-	for _, uid := range append([]string{d.GetUid()}, d.GetFormerUids()...) {
-		if m := t.byUID[uid]; m != nil {
-			return m
-		}
-	}
-	return nil
 }
 
 func newMark(m *pb.DeviceMark) DeviceMark {

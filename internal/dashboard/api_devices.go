@@ -60,6 +60,8 @@ type TopologyLink struct {
 	FromPort string `json:"from_port"`
 	ToPort   string `json:"to_port"`
 	Source   string `json:"source" doc:"lldp, cdp, fdb, arp or traceroute."`
+	// Description is for people.
+	Description string `json:"description" doc:"What else is known of it, such as: over a router that does not answer."`
 }
 
 // WhereAnswer says where devices are plugged in.
@@ -179,7 +181,7 @@ func (s *Server) topology(ctx context.Context, in *topologyInput) (*TopologyAnsw
 		a.Nodes = append(a.Nodes, TopologyNode{n.GetDeviceUid(), n.GetName(), n.GetDeviceClass(), n.GetIp(), n.GetUp(), n.GetFindings()})
 	}
 	for _, l := range found.GetLinks() {
-		a.Links = append(a.Links, TopologyLink{l.GetFromUid(), l.GetToUid(), l.GetFromPort(), l.GetToPort(), l.GetSource()})
+		a.Links = append(a.Links, TopologyLink{l.GetFromUid(), l.GetToUid(), l.GetFromPort(), l.GetToPort(), l.GetSource(), l.GetDescription()})
 	}
 	return a, nil
 }

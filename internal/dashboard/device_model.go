@@ -129,7 +129,7 @@ type DeviceChange struct {
 }
 
 // newDevice shows a device in a list.
-func newDevice(k *pb.KnownDevice, marks *markTable) Device {
+func newDevice(k *pb.KnownDevice, marks tell.Marks) Device {
 	d := k.GetDevice()
 	out := Device{
 		UID: d.GetUid(), Name: tell.Name(d), Names: texts(d.GetNames()), IP: texts(d.GetIp()), MAC: texts(d.GetMac()),
@@ -138,7 +138,7 @@ func newDevice(k *pb.KnownDevice, marks *markTable) Device {
 		Subnet: d.GetSubnet(), OpenPorts: []OpenPort{}, Sources: texts(d.GetSources()), FirstSeen: instant(d.GetFirstSeenTime()),
 		LastSeen: instant(d.GetLastSeenTime()), Up: k.GetUp(), Findings: k.GetFindings(), Observers: texts(k.GetObservers()),
 		Host: k.GetHost(), Plugged: []SwitchPort{}, SNMP: k.GetSnmp() != nil, FormerUIDs: texts(d.GetFormerUids()),
-		Mark: newMark(marks.of(d)),
+		Mark: newMark(marks.Of(d)),
 	}
 	for _, p := range d.GetPorts() {
 		out.OpenPorts = append(out.OpenPorts, newOpenPort(p))
@@ -149,7 +149,7 @@ func newDevice(k *pb.KnownDevice, marks *markTable) Device {
 	return out
 }
 
-func newDevices(list []*pb.KnownDevice, marks *markTable) []Device {
+func newDevices(list []*pb.KnownDevice, marks tell.Marks) []Device {
 	out := make([]Device, 0, len(list))
 	for _, k := range list {
 		out = append(out, newDevice(k, marks))
@@ -169,7 +169,7 @@ func newSwitchPort(p *pb.SwitchPort) SwitchPort {
 }
 
 // newDeviceDetail shows all of a device.
-func newDeviceDetail(k *pb.KnownDevice, marks *markTable) DeviceDetail {
+func newDeviceDetail(k *pb.KnownDevice, marks tell.Marks) DeviceDetail {
 	d := k.GetDevice()
 	out := DeviceDetail{
 		Device: newDevice(k, marks), EngineID: d.GetEngineId(), CPE: texts(d.GetCpe()), Aliases: texts(d.GetAliases()),

@@ -124,6 +124,20 @@ func TestDevices(t *testing.T) {
 	if code := viewer.do("GET", "/api/devices?filter=port:x", nil, nil); code != http.StatusBadRequest {
 		t.Errorf("a filter that is none: %d", code)
 	}
+	// What was said under a former uid stays, and is kept under the present one.
+	var tagged dashboard.DevicesAnswer
+	if code := analyst.do("POST", "/api/devices/marks", map[string]any{"uids": []string{"uid-1"}, "add_tags": []string{"new"}}, &marked); code != 200 || marked.Changed != 1 {
+		t.Errorf("%d %+v", code, marked)
+	}
+	if viewer.do("GET", "/api/devices?tag=new", nil, &tagged); len(tagged.Devices) != 1 || !tagged.Devices[0].Mark.Known || tagged.Devices[0].Mark.Owner != "IT" {
+		t.Errorf("%+v", tagged)
+	}
+	if code := analyst.do("POST", "/api/devices/marks", map[string]any{"uids": []string{"uid-1"}, "known": false}, &marked); code != 200 {
+		t.Error(code)
+	}
+	if viewer.do("GET", "/api/devices?known=no&tag=new", nil, &tagged); len(tagged.Devices) != 1 {
+		t.Errorf("what was said cannot be taken back: %+v", tagged)
+	}
 	var one dashboard.DeviceAnswer
 	if code := viewer.do("GET", "/api/devices/uid-1", nil, &one); code != 200 || one.Device.Ports[0].Banner != "SSH-2.0" || one.Device.Reading.Interfaces[0].Name != "eth0" ||
 		len(one.History) != 1 || !strings.Contains(one.Device.Query, `device.uid:="old-1"`) {

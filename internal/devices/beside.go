@@ -98,6 +98,7 @@ func (in *Inventory) addLine(m *beside, l line) {
 	}
 	l.Text = strings.Clone(l.Text)
 	m.history = append(m.history, l)
+	in.revision++
 	in.state.lines++
 	if n := len(m.history); n > 1 && m.history[n-2].At > l.At { // it came late
 		slices.SortStableFunc(m.history, func(a, b line) int { return cmp.Compare(a.At, b.At) })

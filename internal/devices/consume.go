@@ -252,6 +252,7 @@ const maxLookups = 8
 // apply notes what became of devices, and returns the types of what happened.
 func (in *Inventory) apply(changes []inventory.Change, e *sighted) map[string]bool {
 	told := map[string]bool{}
+	in.revision += uint64(len(changes))
 	for i := range changes {
 		c := &changes[i]
 		told[c.Type] = true

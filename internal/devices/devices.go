@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -113,6 +114,9 @@ type Inventory struct {
 	mu    sync.Mutex // guards what follows
 	state state
 	pages pages
+	// revision counts lines of history and whatever else a list shows; it begins anywhere, so
+	// that one of a store before is another.
+	revision uint64
 	// listings are the newest answers, the oldest first.
 	listings []*listing
 }
@@ -147,7 +151,7 @@ func New(o Options) (*Inventory, error) {
 	}
 	o.setDefaults()
 	in := &Inventory{
-		o: o, news: make(chan struct{}, 1), pages: newPages(),
+		o: o, news: make(chan struct{}, 1), pages: newPages(), revision: rand.Uint64() >> 12, //nolint:gosec // no secret
 		slots: limit.NewSlots(limit.SlotOptions{Slots: maxQuestions, Now: o.Now}),
 	}
 	in.state = in.blank()

@@ -52,6 +52,9 @@ func (in *Inventory) begin(ctx context.Context) (end func(), err error) {
 
 // ListDevices implements pb.DevicesServer.
 func (in *Inventory) ListDevices(ctx context.Context, req *pb.ListDevicesRequest) (*pb.ListDevicesResponse, error) {
+	if len(req.GetUids()) > 0 {
+		return in.listUIDs(ctx, req)
+	}
 	f, err := parseFilter(req.GetFilter())
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
@@ -71,6 +74,7 @@ func (in *Inventory) ListDevices(ctx context.Context, req *pb.ListDevicesRequest
 	defer in.mu.Unlock()
 	l := in.listing(req.GetFilter(), f)
 	resp.Matching, resp.Total, resp.CompleteTo = uint32(len(l.uids)), uint32(in.state.book.Len()), in.state.place
+	resp.Down, resp.Revision = l.down, in.revision
 	resp.Classes, resp.Vendors, resp.Services = l.classes, l.vendors, l.services
 	p := in.pages.page(token, l, in.seenBy)
 	bytes := 0
@@ -89,12 +93,45 @@ func (in *Inventory) ListDevices(ctx context.Context, req *pb.ListDevicesRequest
 	return resp, nil
 }
 
+// listUIDs gives the devices that have one of some uids, or had it.
+func (in *Inventory) listUIDs(ctx context.Context, req *pb.ListDevicesRequest) (*pb.ListDevicesResponse, error) {
+	if len(req.GetUids()) > maxLimit || req.GetFilter()+req.GetPageToken() != "" {
+		return nil, status.Errorf(codes.InvalidArgument, "at most %d uids, without filter and page", maxLimit)
+	}
+	end, err := in.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	resp := &pb.ListDevicesResponse{Lacks: in.lacks()}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	resp.Total, resp.CompleteTo, resp.Revision = uint32(in.state.book.Len()), in.state.place, in.revision
+	seen, bytes := map[string]bool{}, 0
+	for _, uid := range req.GetUids() {
+		for _, d := range in.state.book.Find(uid) {
+			if seen[d.GetUid()] || d.GetUid() != uid && !slices.Contains(d.GetFormerUids(), uid) {
+				continue
+			}
+			seen[d.GetUid()] = true
+			shown := in.brief(d)
+			if bytes += proto.Size(shown); bytes > maxPageBytes {
+				return resp, nil
+			}
+			resp.Devices = append(resp.Devices, shown)
+			resp.Matching++
+		}
+	}
+	return resp, nil
+}
+
 // listing is what a filter chooses, those seen last first, as of a moment ago.
 type listing struct {
 	filter                     string
 	at                         time.Time
 	uids                       []string
 	classes, vendors, services []*pb.DeviceCount
+	down                       uint32 // of all devices
 }
 
 // Bounds on listings: how long one is used, as one of 100,000 devices takes a tenth of a
@@ -114,7 +151,7 @@ func (in *Inventory) listing(text string, f filter) *listing {
 		}
 	}
 	found := in.matching(f)
-	l := &listing{filter: strings.Clone(text), at: now, uids: make([]string, len(found))}
+	l := &listing{filter: strings.Clone(text), at: now, uids: make([]string, len(found)), down: uint32(in.state.book.Stats().Gone)}
 	for i, d := range found {
 		l.uids[i] = d.GetUid()
 	}

@@ -21,8 +21,9 @@ const (
 )
 
 // Topology implements pb.DevicesServer: links that LLDP, CDP or a route tell, and the
-// ports of switches that devices are plugged into. Where both ends tell of one link it is
-// there once.
+// ports of switches that devices are plugged into; of devices of which neither is known,
+// that they are on the segment of a router. Where both ends tell of one link it is there
+// once.
 func (in *Inventory) Topology(ctx context.Context, req *pb.TopologyRequest) (*pb.TopologyResponse, error) {
 	end, err := in.begin(ctx)
 	if err != nil {
@@ -53,11 +54,23 @@ type graph struct {
 // graph makes the graph of all devices. The caller holds mu.
 func (in *Inventory) graph() *graph {
 	g := &graph{near: map[string]map[string]bool{}, links: map[[2]string][]*pb.TopologyLink{}}
+	var segment []*pb.TopologyLink // they say least
 	for d := range in.state.book.Devices() {
 		uid := d.GetUid()
 		for _, l := range d.GetLinks() {
-			if other := in.otherEnd(l); other != "" {
-				g.add(&pb.TopologyLink{FromUid: uid, ToUid: other, FromPort: l.GetPort(), ToPort: l.GetRemotePort(), Source: l.GetSource()})
+			other := in.otherEnd(l)
+			if other == "" {
+				continue
+			}
+			link := &pb.TopologyLink{FromUid: uid, ToUid: other, FromPort: l.GetPort(), ToPort: l.GetRemotePort(), Source: l.GetSource()}
+			switch link.GetSource() {
+			case sourceARP:
+				segment = append(segment, link)
+			case sourceRoute:
+				link.Description = l.GetDescription()
+				g.add(link)
+			default:
+				g.add(link)
 			}
 		}
 		for _, p := range d.GetPlugged() {
@@ -69,8 +82,20 @@ func (in *Inventory) graph() *graph {
 			}
 		}
 	}
+	known := maps.Clone(g.near)
+	for _, l := range segment {
+		if known[l.GetFromUid()] == nil {
+			g.add(l)
+		}
+	}
 	return g
 }
+
+// Sources of links that scanners tell of.
+const (
+	sourceARP   = "arp"
+	sourceRoute = "traceroute"
+)
 
 // otherEnd is the uid of a neighbour; empty where it is not known.
 func (in *Inventory) otherEnd(l *pb.DeviceLink) string {
@@ -104,7 +129,7 @@ func (g *graph) add(l *pb.TopologyLink) {
 		if alike(old.GetFromPort(), l.GetFromPort()) && alike(old.GetToPort(), l.GetToPort()) {
 			old.FromPort, old.ToPort = cmp.Or(old.GetFromPort(), l.GetFromPort()), cmp.Or(old.GetToPort(), l.GetToPort())
 			if sureness(l.GetSource()) > sureness(old.GetSource()) {
-				old.Source = l.GetSource()
+				old.Source, old.Description = l.GetSource(), l.GetDescription()
 			}
 			return
 		}
@@ -125,7 +150,7 @@ func alike(a, b string) bool { return a == "" || b == "" || strings.EqualFold(a,
 
 // sureness orders the sources of links.
 func sureness(source string) int {
-	return slices.Index([]string{"traceroute", "arp", "fdb", "cdp", "lldp"}, source)
+	return slices.Index([]string{sourceARP, sourceRoute, "fdb", "cdp", "lldp"}, source)
 }
 
 // around are the devices within maxHops links of one.

@@ -243,3 +243,36 @@ func TestHistoryOfAddresses(t *testing.T) {
 		t.Errorf("changes %+v", c)
 	}
 }
+
+// TestLinksByAddress: links with routers are told apart by their addresses, and one that is
+// not told any more goes by the word of who told it.
+func TestLinksByAddress(t *testing.T) {
+	b, at := New(Options{}), day0
+	for i, tt := range []struct {
+		after    time.Duration
+		observer string
+		source   string
+		routers  []string
+		want     string
+	}{
+		{0, us, "traceroute", []string{"10.0.0.1"}, "traceroute 10.0.0.1"},
+		{time.Minute, us, "traceroute", []string{"10.0.0.2"}, "traceroute 10.0.0.1, traceroute 10.0.0.2"},
+		{4 * time.Hour, us, "arp", []string{"10.0.0.9"}, "traceroute 10.0.0.1, traceroute 10.0.0.2, arp 10.0.0.9"},
+		{time.Minute, "far/device_scanner", "traceroute", []string{"10.0.0.3"}, "traceroute 10.0.0.1, traceroute 10.0.0.2, arp 10.0.0.9, traceroute 10.0.0.3"},
+		{time.Minute, us, "traceroute", []string{"10.0.0.2"}, "traceroute 10.0.0.2, arp 10.0.0.9, traceroute 10.0.0.3"},
+	} {
+		at = at.Add(tt.after)
+		d := arp(mac1, "192.0.2.1")
+		for _, r := range tt.routers {
+			d.Links = append(d.Links, &pb.DeviceLink{Source: tt.source, Ip: r})
+		}
+		b.Observe(at, tt.observer, d)
+		var got []string
+		for _, l := range one(t, b, mac1).GetLinks() {
+			got = append(got, l.GetSource()+" "+l.GetIp())
+		}
+		if strings.Join(got, ", ") != tt.want {
+			t.Errorf("step %d: %s, want %s", i, strings.Join(got, ", "), tt.want)
+		}
+	}
+}

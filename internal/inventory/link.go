@@ -51,13 +51,13 @@ func (b *Book) applyLinks(r *record, o *sighting, t *tally) {
 }
 
 // dropLinks takes away links that o does not tell any more: of a whole state those that
-// its observer told, and of tables those that it has not told for long.
+// its observer told, and of tables and ways those that it has not told for long.
 func (r *record) dropLinks(o *sighting, t *tally) {
 	r.fitLinked(o.now)
 	lists := slices.Contains(o.in.GetSources(), "snmp")
 	for i, k := range slices.Backward(r.Linked) {
 		l := r.d.GetLinks()[i]
-		over := o.whole || lists && o.now-k.At > unlinked && (l.GetSource() == "lldp" || l.GetSource() == "cdp")
+		over := o.whole || o.now-k.At > unlinked && (lists && (l.GetSource() == "lldp" || l.GetSource() == "cdp") || byAddress(l) && o.tells(l.GetSource()))
 		if !over || k.Observer != "" && k.Observer != o.observer || slices.ContainsFunc(o.in.GetLinks(), func(n *pb.DeviceLink) bool { return sameLink(l, n) }) {
 			continue
 		}
@@ -88,11 +88,20 @@ func (r *record) mergeLinks(other *record) {
 	}
 }
 
+// byAddress reports links that are told of routers by their addresses alone.
+func byAddress(l *pb.DeviceLink) bool { return l.GetSource() == "traceroute" || l.GetSource() == "arp" }
+
+// tells reports whether an observation has a link of a source.
+func (o *sighting) tells(source string) bool {
+	return slices.ContainsFunc(o.in.GetLinks(), func(l *pb.DeviceLink) bool { return l.GetSource() == source })
+}
+
 func linkWords(l *pb.DeviceLink) string {
 	return cmp.Or(clean(l.GetName()), clean(l.GetIp()), clean(l.GetMac()), clean(l.GetDeviceUid()))
 }
 
 func sameLink(x, y *pb.DeviceLink) bool {
 	return x.GetSource() == y.GetSource() && x.GetIfIndex() == y.GetIfIndex() && x.GetPort() == y.GetPort() &&
-		x.GetDeviceUid() == y.GetDeviceUid() && x.GetName() == y.GetName() && x.GetMac() == y.GetMac()
+		x.GetDeviceUid() == y.GetDeviceUid() && x.GetName() == y.GetName() && x.GetMac() == y.GetMac() &&
+		(!byAddress(x) || x.GetIp() == y.GetIp())
 }

@@ -23,39 +23,57 @@ const (
 	replyMost  = 512 // bytes of a reply that are kept
 )
 
-// complete adds names and ports of UDP to hosts, and hands them over.
-func (s *scanner) complete(ctx context.Context, asked <-chan *Host) error {
+// complete adds names, ports of UDP and ways to hosts, and hands them over.
+func (s *scanner) complete(ctx context.Context, asked <-chan *Host, raw bool) (err error) {
+	c := completer{s: s, names: namer{s: s}}
+	if s.plan.Routes && raw {
+		if c.ways, err = newTracer(s); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, c.ways.close()) }()
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(completersMost)
-	n := namer{s: s}
 	for h := range asked {
-		if len(s.plan.UDP) == 0 && !s.plan.Names {
+		if len(s.plan.UDP) == 0 && !s.plan.Names && c.ways == nil {
 			s.deliver(h)
 			continue
 		}
 		s.count.left.Add(int64(len(s.plan.UDP)))
-		g.Go(func() error {
-			var names errgroup.Group
-			if s.plan.Names {
-				names.Go(func() error {
-					n.name(ctx, h)
-					return nil
-				})
-			}
-			replies := s.askUDP(ctx, h.Address(), s.plan.UDP)
-			_ = names.Wait() // which has no error
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			h.Ports = append(h.Ports, replies...)
-			if len(replies) > 0 {
-				h.How = append(slices.Clip(h.How), "udp")
-			}
-			s.deliver(h)
+		g.Go(func() error { return c.complete(ctx, h) })
+	}
+	return g.Wait()
+}
+
+// completer asks all that is asked of hosts once their ports are known.
+type completer struct {
+	s     *scanner
+	names namer
+	ways  *tracer // nil looks for none
+}
+
+// complete asks one host, all at once.
+func (c *completer) complete(ctx context.Context, h *Host) error {
+	var beside errgroup.Group
+	if c.s.plan.Names {
+		beside.Go(func() error {
+			c.names.name(ctx, h)
 			return nil
 		})
 	}
-	return g.Wait()
+	if c.ways != nil {
+		beside.Go(func() error { return c.ways.trace(ctx, h) })
+	}
+	replies := c.s.askUDP(ctx, h.Address(), c.s.plan.UDP)
+	if err := errors.Join(beside.Wait(), ctx.Err()); err != nil {
+		return err
+	}
+	h.Ports = append(h.Ports, replies...)
+	if len(replies) > 0 {
+		h.How = append(slices.Clip(h.How), "udp")
+	}
+	c.s.deliver(h)
+	return nil
 }
 
 func (s *scanner) deliver(h *Host) {

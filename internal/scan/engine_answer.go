@@ -24,7 +24,7 @@ func (e *engine) receive() (heard int, err error) {
 // as nothing.
 func (e *engine) answer(packet []byte, now time.Duration) {
 	a := probe.Read(packet)
-	if a.Kind == probe.None {
+	if a.Kind == probe.None || a.Kind == probe.Expired || a.UDP { // those of ways that are looked for
 		return
 	}
 	s := e.subjects[a.About]

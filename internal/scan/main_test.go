@@ -20,7 +20,7 @@ const helperVariable = "SCAN_TEST_HELPER"
 type order struct {
 	Targets, Exclude, Ports, UDP string
 	Method                       Method
-	NoPing, Names                bool
+	NoPing, Names, Routes        bool
 	Rate, HostRate               int
 }
 
@@ -51,7 +51,7 @@ func helper(text string) error {
 	if err != nil {
 		return err
 	}
-	plan := Plan{Targets: targets, Method: o.Method, NoPing: o.NoPing, Names: o.Names, Rate: o.Rate, HostRate: o.HostRate}
+	plan := Plan{Targets: targets, Method: o.Method, NoPing: o.NoPing, Names: o.Names, Routes: o.Routes, Rate: o.Rate, HostRate: o.HostRate}
 	if o.Exclude != "" {
 		if plan.Exclude, err = ParseTargets(o.Exclude); err != nil {
 			return err

@@ -20,3 +20,12 @@ func (s *scanner) askRaw(context.Context, <-chan candidate, chan<- *Host) error 
 }
 
 func arpTable() map[netip.Addr]probe.MAC { return nil }
+
+// tracer finds no ways here.
+type tracer struct{}
+
+func newTracer(*scanner) (*tracer, error) { return nil, rawPossible() }
+
+func (*tracer) trace(context.Context, *Host) error { return nil }
+
+func (*tracer) close() error { return nil }

@@ -44,7 +44,7 @@ const queued = 4096
 //
 // Hosts go through three stages that work at the same time:
 //
-//	addresses ──▶ who is there ──▶ which ports are open ──▶ names, UDP ──▶ each
+//	addresses ──▶ who is there ──▶ which ports are open ──▶ names, UDP, ways ──▶ each
 func Run(ctx context.Context, plan Plan, each func(Host), progress func(Progress)) error {
 	if err := plan.Validate(); err != nil {
 		return err
@@ -99,12 +99,12 @@ func (s *scanner) run(ctx context.Context) error {
 	g.Go(func() error {
 		defer close(asked)
 		err := s.askPorts(ctx, raw, found, asked)
-		if s.plan.Names || len(s.plan.UDP) > 0 {
+		if s.plan.Names || len(s.plan.UDP) > 0 || s.plan.Routes {
 			s.setPhase(PhaseNames)
 		}
 		return err
 	})
-	g.Go(func() error { return s.complete(ctx, asked) })
+	g.Go(func() error { return s.complete(ctx, asked, raw) })
 	return g.Wait()
 }
 

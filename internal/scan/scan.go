@@ -48,6 +48,9 @@ type Plan struct {
 	NoPing bool
 	// Names has names looked up: by DNS backwards, mDNS and NetBIOS.
 	Names bool
+	// Routes has the routers on the way to hosts beyond the segment looked for. It needs raw
+	// sockets; without them no way is found.
+	Routes bool
 	// Rate is the most packets that are sent in a second in all, HostRate to one host;
 	// 0 leaves both to what the network carries.
 	Rate, HostRate int
@@ -84,6 +87,8 @@ type Host struct {
 	// AllOpen marks a host that accepts on (nearly) every port, as tarpits and some
 	// proxies do. Ports has none of TCP then, since they say nothing.
 	AllOpen bool
+	// Route is the way to it, where Plan.Routes asked for that and it is beyond the segment.
+	Route Route
 	// Stack are the traits of its TCP/IP stack: of a SYN-ACK if there was one (with
 	// Stack.Open set), else of a reset, else nil.
 	Stack *probe.Traits
@@ -96,6 +101,27 @@ func (h *Host) Address() netip.Addr {
 		return h.IP.WithZone(h.Interface)
 	}
 	return h.IP
+}
+
+// Route is the way from here to a host.
+type Route struct {
+	// From is our address that packets to it bear.
+	From netip.Addr
+	// Hops are the routers that answered, those next to us first.
+	Hops []Hop
+	// Length is the number of routers on the way, 0 where the host itself answered nothing
+	// that was sent for the way.
+	Length int
+}
+
+// Hop is a router on a way.
+type Hop struct {
+	// TTL is the place of it, 1 for the first.
+	TTL int
+	// IP is the address from which it answered: that of its side towards us, as a rule. Where
+	// the first one does not answer it is that of our table of routes, and RTT is 0.
+	IP  netip.Addr
+	RTT time.Duration
 }
 
 // Name is a name of a host.
@@ -122,7 +148,7 @@ type Phase string
 const (
 	PhaseHosts  Phase = "hosts"
 	PhasePorts  Phase = "ports"
-	PhaseNames  Phase = "names"
+	PhaseNames  Phase = "names"  // and ports of UDP, and ways
 	PhasePaused Phase = "paused" // until the hours that the plan allows
 	PhaseDone   Phase = "done"
 )

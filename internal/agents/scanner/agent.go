@@ -113,7 +113,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.exposed = e.watch(a.cfg)
+	if a.exposed = e.watch(a.cfg); a.exposed != nil {
+		a.openExposures()
+	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	a.say()

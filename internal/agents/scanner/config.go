@@ -62,6 +62,7 @@ type Methods struct {
 	ARPSweep       bool `yaml:"arp_sweep"`
 	PortScan       bool `yaml:"port_scan"`
 	Fingerprinting bool `yaml:"fingerprinting"`
+	Traceroute     bool `yaml:"traceroute"`
 }
 
 // Hear says where is listened, which sends nothing.
@@ -84,7 +85,7 @@ func DefaultConfig() Config {
 	return Config{
 		Common: agent.DefaultCommon(defaultID, defaultPort, defaultInterval),
 		Discovery: Discovery{
-			Methods:   Methods{ARPSweep: true, PortScan: true, Fingerprinting: true},
+			Methods:   Methods{ARPSweep: true, PortScan: true, Fingerprinting: true, Traceroute: true},
 			PortRange: "1-1000", TimeoutSeconds: 10, MaxAddresses: 65_536, Names: true, IdentifyHours: 24,
 		},
 		Hear:      Hear{Interfaces: []string{capture.Auto}},
@@ -173,7 +174,7 @@ type keyFault struct {
 // parse reads what the keys say.
 func (d *Discovery) parse() (scan.Plan, []keyFault) {
 	p := scan.Plan{
-		Names: d.Names, Rate: d.RatePerSecond, HostRate: d.HostRatePerSecond, AllowPublic: d.AllowPublic, NoPing: !d.Methods.ARPSweep,
+		Names: d.Names, Routes: d.Methods.Traceroute, Rate: d.RatePerSecond, HostRate: d.HostRatePerSecond, AllowPublic: d.AllowPublic, NoPing: !d.Methods.ARPSweep,
 		MostAddresses: uint64(max(0, d.MaxAddresses)), Timeout: min(d.timeout(), time.Second),
 	}
 	var errs [5]error

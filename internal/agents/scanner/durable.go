@@ -36,6 +36,22 @@ func (a *Agent) openBook() (*inventory.Book, error) {
 	return book, err
 }
 
+// exposuresFile is where it is kept which exposures were told.
+func (a *Agent) exposuresFile() string { return filepath.Join(a.o.DataDir, "exposures.json") }
+
+// openExposures reads which exposures were told before. Where that cannot be read they are
+// told again.
+func (a *Agent) openExposures() {
+	f, err := os.Open(a.exposuresFile())
+	if err == nil {
+		err = a.exposed.Decode(f)
+		_ = f.Close() // it was only read
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		a.o.Logger.Warn("exposures are told anew", obs.KeyError, err)
+	}
+}
+
 // save writes the inventory, whole or not at all.
 func (a *Agent) save() {
 	var b bytes.Buffer // so that nobody waits for the disk
@@ -50,6 +66,9 @@ func (a *Agent) save() {
 	}
 	if err == nil {
 		err = a.saveServers()
+	}
+	if err == nil && a.exposed != nil {
+		err = a.write(a.exposuresFile(), func(f *os.File) error { return a.exposed.Encode(f) })
 	}
 	a.o.Condition(conditionDisk, err)
 }

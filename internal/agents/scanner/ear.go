@@ -20,6 +20,7 @@ import (
 	"github.com/amoskys/amoskys/internal/flow/capture"
 	"github.com/amoskys/amoskys/internal/flow/packet"
 	"github.com/amoskys/amoskys/internal/obs"
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/scan/hear"
 )
 
@@ -44,6 +45,7 @@ type ear struct {
 	dropped uint64
 	servers dhcpServers
 	on      string
+	routers []netip.Addr // of the default routes of this host
 }
 
 func newEar(a *Agent, name string) *ear { return &ear{a: a, wanted: name} }
@@ -105,10 +107,18 @@ func (e *ear) listen(ctx context.Context) error {
 	defer func() { _ = source.Close() }()
 	e.a.o.Condition(e.condition(), nil)
 	e.a.o.Logger.Info("hears", "interface", on.Name)
-	before := e.a.knownServers()
+	before, routers := e.a.knownServers(), gateways()
+	e.mu.Lock()
+	e.routers = routers
+	e.mu.Unlock()
+	networks := prefixesOf(on.Name)
+	device := func(at time.Time, d *pb.DeviceInventory) {
+		addRouter(d, routers, networks)
+		e.a.hear(at, d)
+	}
 	l := hear.New(hear.Options{
-		Device: e.a.hear, Finding: e.a.find, Config: e.a.cfg.Findings, Interface: on.Name, Host: e.a.o.Host,
-		Gateways: gateways(), Same: e.a.same, DHCPServers: before.Servers, LearnUntil: before.LearnUntil,
+		Device: device, Finding: e.a.find, Config: e.a.cfg.Findings, Interface: on.Name, Host: e.a.o.Host,
+		Gateways: routers, Same: e.a.same, DHCPServers: before.Servers, LearnUntil: before.LearnUntil,
 	})
 	frames := make([]packet.Frame, 64)
 	look := time.Now().Add(lookEvery)

@@ -63,7 +63,7 @@ func (a *Agent) scan(ctx context.Context, plan scan.Plan, anew bool, each func(*
 	if progress == nil {
 		progress = func(scan.Progress) {}
 	}
-	r := &round{plan: plan, asks: ask.New(plan, identifying), anew: anew}
+	r := &round{plan: plan, asks: ask.New(plan, identifying), anew: anew, told: map[[2]netip.Addr]bool{}}
 	free := make(chan struct{}, r.asks.AtOnce())
 	var hosts sync.WaitGroup
 	var telling sync.Mutex
@@ -93,6 +93,9 @@ type round struct {
 	plan scan.Plan
 	asks *ask.Asker
 	anew bool // every port is asked what it is, whenever that was done
+
+	mu   sync.Mutex             // guards told
+	told map[[2]netip.Addr]bool // routers that were told, and who is before them
 }
 
 // found identifies a host and gives it to the keeper; it returns the state of the device.
@@ -116,7 +119,7 @@ func (a *Agent) found(ctx context.Context, r *round, h *scan.Host) *pb.DeviceInv
 		_, is := slices.BinarySearch(r.plan.Ports, uint16(port))
 		return is
 	}
-	for _, n := range namesOf(h) {
+	for _, n := range append(namesOf(h), a.hopsOf(r, h)...) {
 		a.give(ctx, seen{at: a.now(), device: n})
 	}
 	done := make(chan []inventory.Change, 1)
@@ -157,6 +160,7 @@ func (a *Agent) describe(h *scan.Host) *pb.DeviceInventory {
 		d.Sources = []string{"tcp"}
 	}
 	d.Subnet = a.subnetOf(h.IP)
+	d.Links = a.linksOf(h)
 	return d
 }
 

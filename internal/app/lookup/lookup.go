@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -66,7 +65,7 @@ func List(ctx context.Context, e *cli.Env, o ListOptions) error {
 			return store.Explain(err)
 		}
 		for _, k := range last.GetDevices() {
-			mark := marks.of(k.GetDevice())
+			mark := marks.Of(k.GetDevice())
 			if o.Unknown && mark.GetKnown() {
 				continue
 			}
@@ -181,11 +180,8 @@ func first(list []string) string {
 	return fmt.Sprintf("%s +%d", list[0], len(list)-1)
 }
 
-// marks are what people say of devices, by uid.
-type marks map[string]*pb.DeviceMark
-
 // readMarks asks the hub. Without it the rest is shown.
-func readMarks(ctx context.Context, e *cli.Env) (marks, error) {
+func readMarks(ctx context.Context, e *cli.Env) (tell.Marks, error) {
 	c, err := remote.Dial(e, "")
 	if err != nil {
 		return nil, err
@@ -197,21 +193,7 @@ func readMarks(ctx context.Context, e *cli.Env) (marks, error) {
 	if err != nil {
 		return nil, c.Explain(err)
 	}
-	m := marks{}
-	for _, one := range resp.GetMarks() {
-		m[one.GetDeviceUid()] = one
-	}
-	return m, nil
-}
-
-// of is what people say of a device; nil is nothing.
-func (m marks) of(d *pb.DeviceInventory) *pb.DeviceMark {
-	for _, uid := range slices.Concat([]string{d.GetUid()}, d.GetFormerUids()) {
-		if mark := m[uid]; mark != nil {
-			return mark
-		}
-	}
-	return nil
+	return tell.NewMarks(resp.GetMarks()), nil
 }
 
 // find asks for the devices that a text names.
@@ -280,17 +262,17 @@ func placeTable(e *cli.Env, d *pb.DeviceInventory) error {
 }
 
 // oneOf is the uid of the one device that a text names.
-func oneOf(ctx context.Context, store *remote.Store, text string) (string, error) {
+func oneOf(ctx context.Context, store *remote.Store, text string) (*pb.DeviceInventory, error) {
 	resp, err := find(ctx, store, text)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if n := len(resp.GetDevices()); n > 1 {
 		var uids []string
 		for _, k := range resp.GetDevices() {
 			uids = append(uids, k.GetDevice().GetUid())
 		}
-		return "", fmt.Errorf("%q is %d devices: name one of %s", text, n, strings.Join(uids, ", "))
+		return nil, fmt.Errorf("%q is %d devices: name one of %s", text, n, strings.Join(uids, ", "))
 	}
-	return resp.GetDevices()[0].GetDevice().GetUid(), nil
+	return resp.GetDevices()[0].GetDevice(), nil
 }

@@ -41,7 +41,7 @@ func Show(ctx context.Context, e *cli.Env, text string, asJSON bool) error {
 		if i > 0 {
 			fmt.Fprintln(e.Stdout)
 		}
-		if err := showDevice(e, k, marks.of(k.GetDevice())); err != nil {
+		if err := showDevice(e, k, marks.Of(k.GetDevice())); err != nil {
 			return err
 		}
 	}
@@ -56,7 +56,7 @@ type shownDevice struct {
 	Whole json.RawMessage `json:"whole"`
 }
 
-func showJSON(e *cli.Env, resp *pb.FindDeviceResponse, marks marks) error {
+func showJSON(e *cli.Env, resp *pb.FindDeviceResponse, marks tell.Marks) error {
 	out := struct {
 		Devices []shownDevice `json:"devices"`
 		History []Change      `json:"history"`
@@ -66,7 +66,7 @@ func showJSON(e *cli.Env, resp *pb.FindDeviceResponse, marks marks) error {
 		if err != nil {
 			return err
 		}
-		out.Devices = append(out.Devices, shownDevice{newDevice(k, marks.of(k.GetDevice())), text})
+		out.Devices = append(out.Devices, shownDevice{newDevice(k, marks.Of(k.GetDevice())), text})
 	}
 	for _, c := range resp.GetHistory() {
 		out.History = append(out.History, Change{c.GetTime().AsTime(), c.GetDeviceUid(), c.GetType(), c.GetMessage(), c.GetOffset()})
@@ -203,13 +203,13 @@ func SetMarks(ctx context.Context, e *cli.Env, o MarkOptions) error {
 		return err
 	}
 	defer func() { _ = store.Close() }() // nothing more is asked
-	var uids []string
+	var devices []*pb.DeviceInventory
 	for _, text := range o.Devices {
-		uid, err := oneOf(ctx, store, text)
+		d, err := oneOf(ctx, store, text)
 		if err != nil {
 			return err
 		}
-		uids = append(uids, uid)
+		devices = append(devices, d)
 	}
 	for req := (&pb.ListDevicesRequest{Filter: o.Filter, Limit: pageSize}); o.Filter != ""; {
 		found, err := page(ctx, store, req)
@@ -217,36 +217,48 @@ func SetMarks(ctx context.Context, e *cli.Env, o MarkOptions) error {
 			return store.Explain(err)
 		}
 		for _, k := range found.GetDevices() {
-			uids = append(uids, k.GetDevice().GetUid())
+			devices = append(devices, k.GetDevice())
 		}
 		if req.PageToken = found.GetNextPageToken(); req.PageToken == "" {
 			break
 		}
 	}
-	if len(uids) == 0 {
+	if len(devices) == 0 {
 		return errors.New("no device matches")
 	}
-	changed, err := setMarks(ctx, e, o, uids)
+	changed, err := setMarks(ctx, e, o, devices)
 	if err != nil {
 		return err
 	}
 	if o.JSON {
-		return cli.WriteJSON(e.Stdout, map[string]int{"devices": len(uids), "changed": changed})
+		return cli.WriteJSON(e.Stdout, map[string]int{"devices": len(devices), "changed": changed})
 	}
-	_, err = fmt.Fprintf(e.Stdout, "%s, of which %d changed\n", cli.Counted(uint64(len(uids)), "device", "devices"), changed)
+	_, err = fmt.Fprintf(e.Stdout, "%s, of which %d changed\n", cli.Counted(uint64(len(devices)), "device", "devices"), changed)
 	return err
 }
 
-func setMarks(ctx context.Context, e *cli.Env, o MarkOptions, uids []string) (changed int, err error) {
+func setMarks(ctx context.Context, e *cli.Env, o MarkOptions, devices []*pb.DeviceInventory) (changed int, err error) {
 	c, err := remote.Dial(e, "")
 	if err != nil {
 		return 0, err
 	}
 	defer func() { _ = c.Close() }() // nothing more is asked
-	for part := range slices.Chunk(uids, markedAtOnce) {
+	said, err := readMarks(ctx, e)
+	if err != nil {
+		return 0, err
+	}
+	for part := range slices.Chunk(devices, markedAtOnce) {
+		var uids []string
+		var formers []*pb.FormerUids
+		for _, d := range part {
+			uids = append(uids, d.GetUid())
+			if f := said.Before(d); f != nil {
+				formers = append(formers, f)
+			}
+		}
 		asking, cancel := context.WithTimeout(ctx, askTimeout)
 		resp, err := c.Marks.SetMarks(asking, &pb.SetMarksRequest{
-			DeviceUids: part, Known: o.Known, Owner: o.Owner, Note: o.Note, AddTags: o.Tags, RemoveTags: o.Untag,
+			DeviceUids: uids, Known: o.Known, Owner: o.Owner, Note: o.Note, AddTags: o.Tags, RemoveTags: o.Untag, Formers: formers,
 		})
 		cancel()
 		if err != nil {

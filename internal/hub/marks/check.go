@@ -55,6 +55,9 @@ func checked(req *pb.SetMarksRequest) (*change, error) {
 		}
 		*text.of = &tidy
 	}
+	if err := c.takeFormers(req.GetFormers(), seen); err != nil {
+		return nil, err
+	}
 	var ok bool
 	if c.add, ok = tidyTags(req.GetAddTags()); ok {
 		c.remove, ok = tidyTags(req.GetRemoveTags())
@@ -66,6 +69,30 @@ func checked(req *pb.SetMarksRequest) (*change, error) {
 		return wrong("say what is to change: known, owner, tags or note")
 	}
 	return c, nil
+}
+
+// maxFormers is how many former uids one call names.
+const maxFormers = 2 * MaxAtOnce
+
+// takeFormers notes which uids the devices had before. One that is a device of the call by
+// itself is not joined with another.
+func (c *change) takeFormers(list []*pb.FormerUids, asked map[string]bool) error {
+	n := 0
+	c.formers = map[string][]string{}
+	for _, f := range list {
+		for _, uid := range f.GetFormerUids() {
+			if n++; n > maxFormers {
+				return status.Errorf(codes.InvalidArgument, "at most %d former uids", maxFormers)
+			}
+			if uid == "" || len(uid) > maxUID || strings.ContainsFunc(uid, isUnseen) || !asked[f.GetDeviceUid()] {
+				return status.Errorf(codes.InvalidArgument, "%.40q is no former uid of a device that is to be marked", uid)
+			}
+			if !asked[uid] && !slices.Contains(c.formers[f.GetDeviceUid()], uid) {
+				c.formers[f.GetDeviceUid()] = append(c.formers[f.GetDeviceUid()], uid)
+			}
+		}
+	}
+	return nil
 }
 
 func tidyTags(list []string) (out []string, ok bool) {

@@ -8,6 +8,7 @@
 package marks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -127,11 +128,7 @@ func (s *Service) SetMarks(ctx context.Context, req *pb.SetMarksRequest) (resp *
 	if role == state.RoleViewer {
 		return nil, status.Error(codes.PermissionDenied, "to mark devices needs role analyst: ask one, or an admin for the role")
 	}
-	n, err := s.o.Store.ChangeDeviceMarks(ctx, c.uids, state.MarkLimits{Devices: MaxMarked, Bytes: MaxBytes}, func(m state.DeviceMark) (state.DeviceMark, error) {
-		m, err := c.apply(m)
-		m.Changed, m.ChangedBy = s.o.Now(), who
-		return m, err
-	})
+	n, err := s.change(ctx, who, c)
 	switch {
 	case errors.Is(err, errTags):
 		return nil, status.Errorf(codes.FailedPrecondition, "a device has at most %d tags: remove some first", maxTags)
@@ -143,9 +140,53 @@ func (s *Service) SetMarks(ctx context.Context, req *pb.SetMarksRequest) (resp *
 	return &pb.SetMarksResponse{Changed: uint32(min(n, MaxAtOnce))}, nil
 }
 
+// change changes marks. What was said under former uids of a device is read and taken away
+// before it is joined with what is said of the device.
+func (s *Service) change(ctx context.Context, who string, c *change) (n int, err error) {
+	var uids []string
+	former := map[string]bool{}
+	for _, uid := range c.uids {
+		for _, was := range c.formers[uid] {
+			former[was] = true
+		}
+		uids = append(append(uids, c.formers[uid]...), uid)
+	}
+	said, taken := map[string]state.DeviceMark{}, 0
+	n, err = s.o.Store.ChangeDeviceMarks(ctx, uids, state.MarkLimits{Devices: MaxMarked, Bytes: MaxBytes}, func(m state.DeviceMark) (state.DeviceMark, error) {
+		if former[m.UID] {
+			if !m.IsEmpty() {
+				said[m.UID] = m
+				taken++
+			}
+			return state.DeviceMark{UID: m.UID}, nil
+		}
+		for _, was := range c.formers[m.UID] {
+			m = join(m, said[was])
+		}
+		m, err := c.apply(m)
+		m.Changed, m.ChangedBy = s.o.Now(), who
+		return m, err
+	})
+	return n - taken, err
+}
+
+// join is what is said of one device under two uids: it is known if somebody said so, the
+// first owner and note that there are stand, and as many tags as a device may have.
+func join(is, was state.DeviceMark) state.DeviceMark {
+	is.Known = is.Known || was.Known
+	is.Owner, is.Note = cmp.Or(is.Owner, was.Owner), cmp.Or(is.Note, was.Note)
+	for _, t := range was.Tags {
+		if !has(is.Tags, t) && len(is.Tags) < maxTags {
+			is.Tags = append(is.Tags, t)
+		}
+	}
+	return is
+}
+
 // change is what to do with marks.
 type change struct {
 	uids        []string
+	formers     map[string][]string // by uid, the uids that the device had before
 	known       *bool
 	owner, note *string
 	add, remove []string

@@ -108,6 +108,45 @@ func TestMarks(t *testing.T) {
 	}
 }
 
+// TestFormerUids: what was said of a device under uids that it had before stays said, and
+// can be taken back.
+func TestFormerUids(t *testing.T) {
+	s, _ := newService(t)
+	yes, no, it := true, false, "IT"
+	for _, req := range []*pb.SetMarksRequest{
+		{DeviceUids: []string{"old"}, Known: &yes, Owner: &it, AddTags: []string{"lab"}},
+		{DeviceUids: []string{"older"}, Owner: new("HR"), AddTags: []string{"floor-2", "LAB"}},
+		{DeviceUids: []string{"other"}, Known: &yes},
+	} {
+		req.Token = "ann"
+		if _, err := s.SetMarks(t.Context(), req); err != nil {
+			t.Fatal(err)
+		}
+	}
+	formers := []*pb.FormerUids{{DeviceUid: "now", FormerUids: []string{"old", "older", "other"}}}
+	for _, c := range []struct {
+		req  *pb.SetMarksRequest
+		want string
+	}{
+		{&pb.SetMarksRequest{DeviceUids: []string{"now", "other"}, AddTags: []string{"new"}}, "now true IT [lab floor-2 new]  by ada\nother true  [new]  by ada"},
+		{&pb.SetMarksRequest{DeviceUids: []string{"now"}, Known: &no}, "now false IT [lab floor-2 new]  by ada\nother true  [new]  by ada"},
+	} {
+		c.req.Token, c.req.Formers = "ada", formers
+		if len(c.req.GetDeviceUids()) == 1 {
+			c.req.Formers = []*pb.FormerUids{{DeviceUid: "now", FormerUids: []string{"old", "older"}}}
+		}
+		if resp, err := s.SetMarks(t.Context(), c.req); err != nil || int(resp.GetChanged()) != len(c.req.GetDeviceUids()) {
+			t.Errorf("%v, %v", resp, err)
+		}
+		if diff := cmp.Diff(c.want, shown(t, s)); diff != "" {
+			t.Error(diff)
+		}
+	}
+	if _, err := s.SetMarks(t.Context(), &pb.SetMarksRequest{Token: "ada", DeviceUids: []string{"a"}, Known: &yes, Formers: formers}); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("a former uid of another device: %v", err)
+	}
+}
+
 func TestBounds(t *testing.T) {
 	s, _ := newService(t)
 	long, lines, yes := strings.Repeat("x", 1001), "a\nb", true

@@ -22,6 +22,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+	"github.com/amoskys/amoskys/internal/scan/stack"
 )
 
 // TypePrefix is what the type of each finding's event begins with: agents of kind
@@ -138,9 +139,8 @@ func lookAtPort(p *pb.Port, now time.Time) []sighting {
 	add := func(kind Kind, description string) {
 		found = append(found, sighting{kind: kind, description: description})
 	}
-	confirmed := !slices.ContainsFunc(p.GetRemarks(), func(r string) bool { return strings.HasPrefix(r, "not confirmed") })
 	switch {
-	case !confirmed:
+	case stack.Unproven(p):
 	case p.GetService() == "telnet":
 		add(TelnetOpen, "Telnet carries names and passwords in the clear; SSH takes its place.")
 	case slices.Contains([]string{"exec", "login", "shell"}, p.GetService()):

@@ -1,6 +1,8 @@
 package exposure
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -120,6 +122,56 @@ func TestOtherUID(t *testing.T) {
 	if over := w.Observe(today, one); len(over) != 1 || over[0].GetFinding().GetUid() != first || over[0].GetFinding().GetStatus() != "resolved" {
 		t.Errorf("told of its end: %v", over)
 	}
+}
+
+// TestRestart: what was told is told no more after a restart, and resolved under the uid
+// by which it was told, though the device has another one meanwhile.
+func TestRestart(t *testing.T) {
+	telnet := []*pb.Port{{Port: 23, Protocol: "tcp", Service: "telnet"}}
+	before := watch(t)
+	first := before.Observe(today, &pb.DeviceInventory{Uid: "mac", Ports: telnet})[0].GetFinding().GetUid()
+	var b bytes.Buffer
+	if err := before.Encode(&b); err != nil {
+		t.Fatal(err)
+	}
+	text := b.String()
+	w, off := watch(t), watch(t, TelnetOpen)
+	for _, each := range []*Watch{w, off} {
+		if err := each.Decode(strings.NewReader(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if again := w.Observe(today, &pb.DeviceInventory{Uid: "serial", FormerUids: []string{"mac"}, Ports: telnet}); len(again) != 0 {
+		t.Errorf("told again: %v", again)
+	}
+	if over := w.Observe(today, &pb.DeviceInventory{Uid: "serial", FormerUids: []string{"mac"}}); len(over) != 1 || over[0].GetFinding().GetUid() != first || over[0].GetFinding().GetStatus() != "resolved" {
+		t.Errorf("told of its end: %v", over)
+	}
+	if over := off.Observe(today, &pb.DeviceInventory{Uid: "mac", Ports: telnet}); len(over) != 1 || !strings.HasSuffix(over[0].GetFinding().GetDescription(), "this kind is not looked for any more.") {
+		t.Errorf("told of a kind that is off now: %v", over)
+	}
+	for _, damaged := range []string{"", text[:len(text)/2], `{"version":9}`, "[]"} {
+		if err := watch(t).Decode(strings.NewReader(damaged)); !errors.Is(err, ErrDamaged) {
+			t.Errorf("%q: %v", damaged, err)
+		}
+	}
+}
+
+// FuzzDecode: no file stops us, and what it holds is told of devices alone.
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte(`{"version":1,"devices":{"mac-1":[{"uid":"a","kind":"telnet_open","port":23,"protocol":"tcp","description":"x"}]}}`))
+	f.Add([]byte(`{"version":1,"devices":{"":[{"kind":"x"}],"b":null}}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		w := NewWatch(&Facts{ends: map[string][]end{}})
+		if w.Decode(bytes.NewReader(b)) != nil {
+			return
+		}
+		for _, ev := range w.Observe(today, &pb.DeviceInventory{Uid: "mac-1"}) {
+			if ev.GetFinding().GetStatus() != "resolved" {
+				t.Errorf("%v", ev)
+			}
+		}
+	})
 }
 
 // FuzzFacts: no file of facts stops us.

@@ -70,7 +70,11 @@ func (w *Watch) Observe(now time.Time, d *pb.DeviceInventory) []*pb.Event {
 	}
 	for _, key := range slices.Sorted(maps.Keys(before)) {
 		if _, still := current[key]; !still {
-			over(before[key], "this is over")
+			why := "this is over"
+			if w.off[before[key].kind] {
+				why = "this kind is not looked for any more"
+			}
+			over(before[key], why)
 		}
 	}
 	for _, t := range doubles {

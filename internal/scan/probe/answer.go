@@ -15,21 +15,24 @@ const (
 	Refuses          // RST: the port is closed
 	Echoes           // echo reply
 	Unreachable      // somebody on the way, or the host itself, says that it cannot be reached
+	Expired          // a router says that the probe had lived through as many as it might
 )
 
 // Answer is what a packet says about a probe of ours.
 type Answer struct {
 	Kind Kind
 	// From is who sent it. About is whom the probe was for: the same, but of an
-	// Unreachable the destination of the packet that it quotes.
+	// Unreachable or Expired the destination of the packet that it quotes.
 	From, About netip.Addr
 	// Port is the port that was asked, Local ours.
 	Port, Local uint16
 	// Seq is the number of the probe: what is acknowledged less one, or is quoted. Of
-	// an echo it is the id, then the number, 16 bits each.
+	// an echo it is the id, then the number, 16 bits each; of a quoted datagram its length
+	// and its checksum.
 	Seq uint32
-	// Echo says that an Unreachable quotes an echo request, not a SYN.
-	Echo bool
+	// Echo says that what is quoted is an echo request, UDP that it is a datagram; else it
+	// is a SYN.
+	Echo, UDP bool
 	// Code is the code of an Unreachable (RFC 792 or RFC 4443).
 	Code uint8
 	// Traits are those of an answer of TCP.
@@ -190,7 +193,9 @@ func (a *Answer) readICMP(b []byte) {
 	case 0:
 		a.Kind, a.Seq = Echoes, binary.BigEndian.Uint32(b[4:])
 	case 3:
-		a.quoted(b[8:], b[1])
+		a.quoted(Unreachable, b[8:], b[1])
+	case 11:
+		a.quoted(Expired, b[8:], b[1])
 	}
 }
 
@@ -202,12 +207,14 @@ func (a *Answer) readICMP6(b []byte) {
 	case 129:
 		a.Kind, a.Seq = Echoes, binary.BigEndian.Uint32(b[4:])
 	case 1:
-		a.quoted(b[8:], b[1])
+		a.quoted(Unreachable, b[8:], b[1])
+	case 3:
+		a.quoted(Expired, b[8:], b[1])
 	}
 }
 
 // quoted reads the packet that an error quotes: at least its IP header and 8 bytes.
-func (a *Answer) quoted(b []byte, code uint8) {
+func (a *Answer) quoted(kind Kind, b []byte, code uint8) {
 	var about netip.Addr
 	var protocol byte
 	switch {
@@ -225,6 +232,9 @@ func (a *Answer) quoted(b []byte, code uint8) {
 	switch protocol {
 	case protocolTCP:
 		a.Local, a.Port, a.Seq = binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:]), binary.BigEndian.Uint32(b[4:])
+	case protocolUDP:
+		a.UDP = true
+		a.Local, a.Port, a.Seq = binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:]), binary.BigEndian.Uint32(b[4:])
 	case protocolICMP, protocolICMP6:
 		if b[0] != 8 && b[0] != 128 {
 			return
@@ -233,5 +243,5 @@ func (a *Answer) quoted(b []byte, code uint8) {
 	default:
 		return
 	}
-	a.Kind, a.About, a.Code = Unreachable, about, code
+	a.Kind, a.About, a.Code = kind, about, code
 }

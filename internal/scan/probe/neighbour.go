@@ -62,8 +62,7 @@ func AppendSolicitation(b []byte, own MAC, src, target netip.Addr) []byte {
 	const length = 24 + 8
 	group, _ := Solicited(target)
 	at := len(b)
-	b = appendIP(b, src, group, protocolICMP6, length, 0)
-	b[at+7] = 255 // section 7.1.1: no router passed it on
+	b = appendIP(b, src, group, protocolICMP6, length, 0, 255) // section 7.1.1: no router passed it on
 	icmp := len(b)
 	b = append(b, 135, 0, 0, 0, 0, 0, 0, 0)
 	t := target.As16()

@@ -23,6 +23,10 @@ func TestProbesAreWhole(t *testing.T) {
 		{"syn6", AppendSYN(nil, addr("2001:db8::1"), addr("2001:db8::9"), 61_001, 443, 0xdeadbeef), 6},
 		{"echo", AppendEcho(nil, addr("192.0.2.1"), addr("192.0.2.9"), 7, 9), 1},
 		{"echo6", AppendEcho(nil, addr("2001:db8::1"), addr("2001:db8::9"), 7, 9), 58},
+		{"echo with a life", AppendEchoTTL(nil, addr("192.0.2.1"), addr("192.0.2.9"), 0xffee, 9, 3), 1},
+		{"echo6 with a life", AppendEchoTTL(nil, addr("2001:db8::1"), addr("2001:db8::9"), 7, 9, 3), 58},
+		{"datagram with a life", AppendUDPTTL(nil, addr("192.0.2.1"), addr("192.0.2.9"), 61_001, 33_437, 0xdeadbeef, 3), 17},
+		{"datagram6 with a life", AppendUDPTTL(nil, addr("2001:db8::1"), addr("2001:db8::9"), 61_001, 33_437, 0xdeadbeef, 3), 17},
 		{"solicitation", AppendSolicitation(nil, MAC{2, 0, 0, 0, 0, 1}, addr("fe80::1"), addr("fe80::9")), 58},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -52,6 +56,30 @@ func TestProbesAreWhole(t *testing.T) {
 				t.Error("the checksum of the payload is wrong")
 			}
 		})
+	}
+}
+
+// TestOneWay: all echoes to a host have the checksum by which balancers choose a way, and
+// what a router quotes of a probe is read.
+func TestOneWay(t *testing.T) {
+	router := func(quoted []byte) []byte {
+		b := appendIP(nil, addr("192.0.2.99"), addr("192.0.2.1"), protocolICMP, 8+len(quoted), 0, 64)
+		return append(append(b, 11, 0, 0, 0, 0, 0, 0, 0), quoted...)
+	}
+	first := AppendEchoTTL(nil, addr("192.0.2.1"), addr("198.51.100.9"), 0x1234, 1, 1)
+	for seq := uint16(2); seq <= 30; seq++ {
+		p := AppendEchoTTL(nil, addr("192.0.2.1"), addr("198.51.100.9"), 0x1234, seq, uint8(seq))
+		if p[22] != first[22] || p[23] != first[23] || p[8] != uint8(seq) {
+			t.Fatalf("%x after %x", p, first)
+		}
+		want := Answer{Kind: Expired, From: addr("192.0.2.99"), About: addr("198.51.100.9"), Echo: true, Seq: 0x1234<<16 | uint32(seq), Traits: Traits{TTL: 64, DontFragment: true}}
+		if diff := cmp.Diff(want, Read(router(p)), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+			t.Error(diff)
+		}
+	}
+	p := AppendUDPTTL(nil, addr("192.0.2.1"), addr("198.51.100.9"), 61_000, 33_440, 7, 6)
+	if a := Read(router(p[:28])); a.Kind != Expired || !a.UDP || a.Local != 61_000 || a.Port != 33_440 || a.Seq != UDPSeq(p) {
+		t.Errorf("%+v", a)
 	}
 }
 
@@ -117,6 +145,8 @@ func TestReadARP(t *testing.T) {
 func FuzzRead(f *testing.F) {
 	f.Add(AppendSYN(nil, addr("192.0.2.1"), addr("192.0.2.9"), 61_001, 443, 1))
 	f.Add(AppendEcho(nil, addr("2001:db8::1"), addr("2001:db8::9"), 7, 9))
+	f.Add(append(appendIP(nil, addr("192.0.2.99"), addr("192.0.2.1"), protocolICMP, 40, 0, 64),
+		append([]byte{11, 0, 0, 0, 0, 0, 0, 0}, AppendUDPTTL(nil, addr("192.0.2.1"), addr("198.51.100.9"), 61_000, 33_440, 7, 6)...)...))
 	for _, text := range []string{
 		"4500003c000040004006b6bdc0000209c000020101bbee49aaaaaaaadeadbef0a012fe8800000000020405b40402080a010203040506070801030307",
 		"450000380000000040010000c0000263c0000201030d0000000000004500003c000040003f060000c0000201c6336409ee4901bbdeadbeef",

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // Bounds of what is read of a file that claims to be nmap's.
@@ -267,61 +266,6 @@ func text(s string) string {
 		s = strings.ToValidUTF8(s[:mostText], "")
 	}
 	return s
-}
-
-// Run is what is said of a scan in nmap's XML.
-type Run struct {
-	Version     string
-	Arguments   string
-	Start, End  time.Time
-	Total, Down uint64
-}
-
-// WriteNmapXML writes devices in the form that nmap -oX writes, for what reads that.
-func WriteNmapXML(w io.Writer, run Run, devices []Device) error {
-	type stats struct {
-		XMLName  xml.Name `xml:"runstats"`
-		Finished struct {
-			Time    int64  `xml:"time,attr"`
-			TimeStr string `xml:"timestr,attr"`
-			Elapsed string `xml:"elapsed,attr"`
-			Exit    string `xml:"exit,attr"`
-		} `xml:"finished"`
-		Hosts struct {
-			Up    int    `xml:"up,attr"`
-			Down  uint64 `xml:"down,attr"`
-			Total uint64 `xml:"total,attr"`
-		} `xml:"hosts"`
-	}
-	type root struct {
-		XMLName   xml.Name   `xml:"nmaprun"`
-		Scanner   string     `xml:"scanner,attr"`
-		Args      string     `xml:"args,attr"`
-		Start     int64      `xml:"start,attr"`
-		Version   string     `xml:"version,attr"`
-		XMLFormat string     `xml:"xmloutputversion,attr"`
-		Hosts     []nmapHost `xml:"host"`
-		Stats     stats
-	}
-	out := root{Scanner: "amoskys", Args: run.Arguments, Start: run.Start.Unix(), Version: run.Version, XMLFormat: "1.05"}
-	for i := range devices {
-		out.Hosts = append(out.Hosts, nmapOf(&devices[i]))
-	}
-	out.Stats.Finished.Time, out.Stats.Finished.TimeStr = run.End.Unix(), run.End.UTC().Format(time.RFC3339)
-	out.Stats.Finished.Elapsed, out.Stats.Finished.Exit = strconv.FormatFloat(run.End.Sub(run.Start).Seconds(), 'f', 2, 64), "success"
-	out.Stats.Hosts.Up, out.Stats.Hosts.Down, out.Stats.Hosts.Total = len(devices), run.Down, run.Total
-	if _, err := io.WriteString(w, xml.Header+"<!DOCTYPE nmaprun>\n"); err != nil {
-		return fmt.Errorf("write XML: %w", err)
-	}
-	e := xml.NewEncoder(w)
-	e.Indent("", " ")
-	if err := e.Encode(out); err != nil {
-		return fmt.Errorf("write XML: %w", err)
-	}
-	if _, err := io.WriteString(w, "\n"); err != nil {
-		return fmt.Errorf("write XML: %w", err)
-	}
-	return nil
 }
 
 func nmapOf(d *Device) nmapHost {

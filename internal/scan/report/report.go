@@ -33,10 +33,21 @@ type Device struct {
 	RTTMS float64 `json:"rtt_ms,omitempty"`
 	// AllOpen marks one that accepts on all ports, which are not listed then.
 	AllOpen bool `json:"all_ports_open,omitempty"`
+	// Route are the routers on the way to it that answered, those next to us first.
+	Route []Hop `json:"route,omitempty"`
 	// Closed and Filtered count ports of TCP.
 	Closed   int      `json:"closed,omitempty"`
 	Filtered int      `json:"filtered,omitempty"`
 	CPE      []string `json:"cpe,omitempty"`
+}
+
+// Hop is a router on the way to a host.
+type Hop struct {
+	// TTL is its place, 1 for the first.
+	TTL int    `json:"ttl"`
+	IP  string `json:"ip"`
+	// RTTMS is the time of its answer in milliseconds.
+	RTTMS float64 `json:"rtt_ms,omitempty"`
 }
 
 // Port is an open port.
@@ -64,6 +75,9 @@ func Of(h *scan.Host) Device {
 	}
 	if len(d.Names) > 0 {
 		d.Hostname = d.Names[0]
+	}
+	for _, hop := range h.Route.Hops {
+		d.Route = append(d.Route, Hop{hop.TTL, hop.IP.String(), float64(hop.RTT.Microseconds()) / 1000})
 	}
 	for _, p := range h.Ports {
 		d.Ports = append(d.Ports, Port{Port: p.Port, Protocol: p.Protocol})
@@ -102,38 +116,58 @@ func (d *Device) Summary() string {
 	return strings.Join(out, ", ")
 }
 
-// WriteCSV writes a heading and a row for each open port; a device without any has one
-// row with no port. Cells that a spreadsheet would take for a formula begin with an
-// apostrophe, since they come from strangers.
+// WriteCSV writes devices as CSV does.
 func WriteCSV(w io.Writer, devices []Device) error {
-	c := csv.NewWriter(w)
-	if err := c.Write([]string{"ip", "mac", "vendor", "hostname", "os", "class", "port", "protocol", "service", "product", "version"}); err != nil {
-		return fmt.Errorf("write CSV: %w", err)
-	}
+	c := NewCSV(w)
 	for i := range devices {
-		d := &devices[i]
-		ports := d.Ports
-		if len(ports) == 0 {
-			ports = []Port{{}}
-		}
-		for _, p := range ports {
-			number := ""
-			if p.Port != 0 {
-				number = strconv.Itoa(int(p.Port))
-			}
-			row := []string{d.IP, d.MAC, d.Vendor, d.Hostname, d.OS, d.Class, number, p.Protocol, p.Service, p.Product, p.Version}
-			for j, cell := range row {
-				if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
-					row[j] = "'" + cell
-				}
-			}
-			if err := c.Write(row); err != nil {
-				return fmt.Errorf("write CSV: %w", err)
-			}
+		if err := c.Device(&devices[i]); err != nil {
+			return err
 		}
 	}
-	c.Flush()
-	if err := c.Error(); err != nil {
+	return c.End()
+}
+
+// CSV writes a heading and a row for each open port, device after device; one without any
+// has one row with no port. Cells that a spreadsheet would take for a formula begin with an
+// apostrophe, since they come from strangers.
+type CSV struct{ out *csv.Writer }
+
+// NewCSV returns a writer of CSV, which has the heading.
+func NewCSV(w io.Writer) *CSV {
+	c := &CSV{csv.NewWriter(w)}
+	// An error stays, and comes with the next row or the end.
+	_ = c.out.Write([]string{"ip", "mac", "vendor", "hostname", "os", "class", "port", "protocol", "service", "product", "version"})
+	return c
+}
+
+// Device writes the rows of a device.
+func (c *CSV) Device(d *Device) error {
+	ports := d.Ports
+	if len(ports) == 0 {
+		ports = []Port{{}}
+	}
+	for _, p := range ports {
+		number := ""
+		if p.Port != 0 {
+			number = strconv.Itoa(int(p.Port))
+		}
+		row := []string{d.IP, d.MAC, d.Vendor, d.Hostname, d.OS, d.Class, number, p.Protocol, p.Service, p.Product, p.Version}
+		for j, cell := range row {
+			if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
+				row[j] = "'" + cell
+			}
+		}
+		if err := c.out.Write(row); err != nil {
+			return fmt.Errorf("write CSV: %w", err)
+		}
+	}
+	return nil
+}
+
+// End writes what was not written yet.
+func (c *CSV) End() error {
+	c.out.Flush()
+	if err := c.out.Error(); err != nil {
 		return fmt.Errorf("write CSV: %w", err)
 	}
 	return nil

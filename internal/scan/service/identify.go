@@ -71,12 +71,13 @@ type Hint struct {
 type Identifier struct {
 	book    *book
 	options Options
-	stats   struct{ asked, known, refused, cut atomic.Uint64 }
+	stats   struct{ asked, known, refused, cut, hurried atomic.Uint64 }
 }
 
 // Stats count since the start: ports asked, ports whose service was told, ports that
-// took no connection, and answers that were cut at their bound.
-type Stats struct{ Asked, Known, Refused, Cut uint64 }
+// took no connection, answers that were cut at their bound, and ports that had less time
+// as too many of their host had taken all of theirs.
+type Stats struct{ Asked, Known, Refused, Cut, Hurried uint64 }
 
 // New loads the fingerprints, ours and those of o.Files. The error names file, line and
 // key of each fault.
@@ -90,13 +91,13 @@ func New(o Options) (*Identifier, error) {
 
 // Stats returns what was counted.
 func (i *Identifier) Stats() Stats {
-	return Stats{i.stats.asked.Load(), i.stats.known.Load(), i.stats.refused.Load(), i.stats.cut.Load()}
+	return Stats{i.stats.asked.Load(), i.stats.known.Load(), i.stats.refused.Load(), i.stats.cut.Load(), i.stats.hurried.Load()}
 }
 
 // Identify finds out what listens on one port, protocol "tcp" or "udp". The port comes
 // back always, with as much as was learnt; it takes no longer than Options.Deadline.
 func (i *Identifier) Identify(ctx context.Context, d Dialer, at netip.AddrPort, protocol string, h Hint) *pb.Port {
-	port, _ := i.look(ctx, d, at, protocol, h)
+	port, _ := i.look(ctx, d, at, protocol, h, &patience{})
 	return port
 }
 
@@ -113,10 +114,11 @@ func (i *Identifier) IdentifyAll(ctx context.Context, d Dialer, host netip.Addr,
 	clues := make([][]stack.Clue, len(ports))
 	free := make(chan struct{}, i.options.Parallel)
 	var all sync.WaitGroup
+	var left patience
 	for n, p := range ports {
 		free <- struct{}{}
 		all.Go(func() {
-			found[n], clues[n] = i.look(ctx, d, netip.AddrPortFrom(host, p.Port), p.Protocol, h)
+			found[n], clues[n] = i.look(ctx, d, netip.AddrPortFrom(host, p.Port), p.Protocol, h, &left)
 			<-free
 		})
 	}
@@ -124,14 +126,36 @@ func (i *Identifier) IdentifyAll(ctx context.Context, d Dialer, host netip.Addr,
 	return found, slices.Concat(clues...)
 }
 
-func (i *Identifier) look(ctx context.Context, d Dialer, at netip.AddrPort, protocol string, h Hint) (*pb.Port, []stack.Clue) {
-	ctx, cancel := context.WithTimeout(ctx, i.options.Deadline)
+// patience is what is left for a host that takes connections and says nothing of use, as
+// tarpits do: hundreds of such ports would keep others waiting for minutes.
+type patience struct {
+	spent atomic.Int32 // ports that took all of their time and were not told
+}
+
+const (
+	// patient is how many such ports a host may have before the time of its others is cut.
+	patient = 16
+	// hurried is the part of the time of a port that one has then.
+	hurried = 8
+)
+
+func (i *Identifier) look(ctx context.Context, d Dialer, at netip.AddrPort, protocol string, h Hint, left *patience) (*pb.Port, []stack.Clue) {
+	deadline := i.options.Deadline
+	if left.spent.Load() >= patient {
+		deadline /= hurried
+		i.stats.hurried.Add(1)
+	}
+	whole := ctx
+	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	i.stats.asked.Add(1)
 	q := &inquiry{Identifier: i, dialer: d, at: at, protocol: protocol, hint: h, facts: Facts{}, tried: map[string]bool{}}
 	q.port = &pb.Port{Port: uint32(at.Port()), Protocol: protocol}
 	defer q.hangUp()
 	q.ask(ctx)
+	if ctx.Err() != nil && whole.Err() == nil && q.port.GetService() == "" && protocol == tcp {
+		left.spent.Add(1)
+	}
 	q.finish()
 	return q.port, q.clues
 }

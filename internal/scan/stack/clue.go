@@ -2,6 +2,7 @@ package stack
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -75,7 +76,9 @@ func featuresOf(d *pb.DeviceInventory, t *probe.Traits, clues []Clue) map[string
 	}
 	for _, p := range d.GetPorts() {
 		put("ports", fmt.Sprintf("%s/%d", p.GetProtocol(), p.GetPort()))
-		put("service", p.GetService())
+		if !Unproven(p) { // a guess by the number of a port proves nothing of its host
+			put("service", p.GetService())
+		}
 		put("product", p.GetProduct())
 		put("title", p.GetTitle())
 		put("server", p.GetServer())
@@ -86,6 +89,15 @@ func featuresOf(d *pb.DeviceInventory, t *probe.Traits, clues []Clue) map[string
 		put("clue", c.sentence())
 	}
 	return f
+}
+
+// unproven is what the remark of a service begins with that was named by its port alone.
+const unproven = "not confirmed"
+
+// Unproven reports whether the service of a port is a guess: nothing that it answered is
+// of that service.
+func Unproven(p *pb.Port) bool {
+	return slices.ContainsFunc(p.GetRemarks(), func(r string) bool { return strings.HasPrefix(r, unproven) })
 }
 
 // tcpText writes what a SYN-ACK shows: "ttl=64 df=1 window=65160 mss=1460 scale=7

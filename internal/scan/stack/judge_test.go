@@ -38,6 +38,12 @@ func TestDevice(t *testing.T) {
 			name: "a printer", known: &pb.DeviceInventory{Vendor: "Brother Industries", Evidence: []string{"announces by mDNS _ipp._tcp"}, Ports: []*pb.Port{{Port: 631, Protocol: "tcp", Service: "ipp"}, {Port: 9100, Protocol: "tcp"}}},
 			class: "printer", confidence: 0.9,
 		},
+		{
+			name: "services that were named by their ports alone", known: &pb.DeviceInventory{Ports: []*pb.Port{
+				{Port: 5432, Protocol: "tcp", Service: "postgresql", Remarks: []string{"not confirmed: named by its port alone"}},
+				{Port: 9100, Protocol: "tcp", Service: "jetdirect", Remarks: []string{"not confirmed: named by its port alone"}},
+			}},
+		},
 		{name: "a phone by DHCP", known: &pb.DeviceInventory{Evidence: []string{"asks by DHCP for the options 1 3 6 15 26 28 51 58 59 43 114 108"}}, os: "Android", class: "phone", confidence: 0.7},
 		{
 			name: "what SNMP said stands against a claim", known: &pb.DeviceInventory{Sources: []string{"snmp"}, OsName: "JunOS", DeviceClass: "router"},

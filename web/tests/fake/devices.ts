@@ -59,6 +59,23 @@ export class FakeDevices {
     this.list = makeDevices(total, now);
   }
 
+  /** What the live topic says of them. */
+  live() {
+    const seen = this.list.map((device) => Date.parse(device.last_seen ?? '') || 0);
+    const changed = this.list.length > 1000 ? '' : JSON.stringify(this.list);
+    let revision = 0;
+    for (let at = 0; at < changed.length; at++)
+      revision = (revision * 31 + changed.charCodeAt(at)) % 0xffffff;
+    return {
+      total: this.list.length,
+      down: this.list.filter((device) => !device.up).length,
+      revision,
+      marks: 0,
+      seen: Math.floor(seen.reduce((a, b) => Math.max(a, b), 0) / 1000),
+      lacks: [],
+    };
+  }
+
   /** GET /api/devices. */
   page(params: URLSearchParams): DevicesAnswer {
     const found = this.list.filter((device) => matches(device, params.get('filter') ?? ''));
@@ -159,17 +176,32 @@ export class FakeDevices {
     const links = this.list.slice(1, 2000).map((device, at) => {
       const place = device.plugged[0];
       return place
-        ? { from: place.switch_uid, to: device.uid, from_port: place.port, to_port: '', source: 'fdb' }
+        ? {
+            from: place.switch_uid,
+            to: device.uid,
+            from_port: place.port,
+            to_port: '',
+            source: 'fdb',
+            description: '',
+          }
         : {
             from: uidOf(at < 2 ? 0 : 1),
             to: device.uid,
             from_port: `sfp${at + 1}`,
             to_port: 'Te1/1/1',
             source: 'lldp',
+            description: '',
           };
     });
     if (switches > 2)
-      links.push({ from: uidOf(2), to: uidOf(3), from_port: 'Te1/1/4', to_port: 'Te1/1/4', source: 'lldp' });
+      links.push({
+        from: uidOf(2),
+        to: uidOf(3),
+        from_port: 'Te1/1/4',
+        to_port: 'Te1/1/4',
+        source: 'lldp',
+        description: '',
+      });
     return {
       nodes,
       links: this.list.length > 0 ? links : [],

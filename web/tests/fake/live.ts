@@ -12,6 +12,8 @@ interface Subscription {
   test: (event: Event) => boolean;
   next: number;
   behind: boolean;
+  /** What was told last, of topics that tell what is new alone. */
+  told?: string;
 }
 
 const mostAtOnce = 200;
@@ -48,6 +50,7 @@ export class LiveClient {
           nodes: [],
           removed_nodes: [],
         });
+      else if (topic === 'devices' && this.#beats % 10 === 0) this.#devices(id, subscription);
       else if (topic === 'overview' && this.#beats % 20 === 0)
         this.#send({ id, type: 'overview', ...this.#world.status(now) });
       else if (subscription.topic.topic === 'series' && this.#beats % 10 === 0) {
@@ -106,6 +109,14 @@ export class LiveClient {
         nodes: this.#world.nodes(),
         removed_nodes: [],
       });
+  }
+
+  #devices(id: string, subscription: Subscription): void {
+    const now = this.#world.devices.live();
+    const text = JSON.stringify(now);
+    if (text === subscription.told) return;
+    subscription.told = text;
+    this.#send({ id, type: 'devices', ...now });
   }
 
   #events(id: string, subscription: Subscription): void {

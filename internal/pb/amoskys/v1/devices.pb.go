@@ -123,7 +123,10 @@ type ListDevicesRequest struct {
 	// 1 to 1000; 0 is 200.
 	Limit uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
 	// From the answer before.
-	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only devices that have one of these uids, or had it; at most 1000, without filter and
+	// page. What has no room in the answer is left out.
+	Uids          []string `protobuf:"bytes,4,rep,name=uids,proto3" json:"uids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -179,6 +182,13 @@ func (x *ListDevicesRequest) GetPageToken() string {
 	return ""
 }
 
+func (x *ListDevicesRequest) GetUids() []string {
+	if x != nil {
+		return x.Uids
+	}
+	return nil
+}
+
 type ListDevicesResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Devices       []*KnownDevice         `protobuf:"bytes,1,rep,name=devices,proto3" json:"devices,omitempty"`
@@ -193,7 +203,12 @@ type ListDevicesResponse struct {
 	// Offset in the log up to which events are in it.
 	CompleteTo uint64 `protobuf:"varint,8,opt,name=complete_to,json=completeTo,proto3" json:"complete_to,omitempty"`
 	// Why something may lack; empty when nothing does.
-	Lacks         []string `protobuf:"bytes,9,rep,name=lacks,proto3" json:"lacks,omitempty"`
+	Lacks []string `protobuf:"bytes,9,rep,name=lacks,proto3" json:"lacks,omitempty"`
+	// How many of them all are not up.
+	Down uint32 `protobuf:"varint,10,opt,name=down,proto3" json:"down,omitempty"`
+	// Another number when something of a device is another than before, but for the time when
+	// it was last seen; it is of this process of the store.
+	Revision      uint64 `protobuf:"varint,11,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -289,6 +304,20 @@ func (x *ListDevicesResponse) GetLacks() []string {
 		return x.Lacks
 	}
 	return nil
+}
+
+func (x *ListDevicesResponse) GetDown() uint32 {
+	if x != nil {
+		return x.Down
+	}
+	return 0
+}
+
+func (x *ListDevicesResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
 }
 
 type DeviceCount struct {
@@ -717,7 +746,9 @@ type TopologyLink struct {
 	FromPort string                 `protobuf:"bytes,3,opt,name=from_port,json=fromPort,proto3" json:"from_port,omitempty"`
 	ToPort   string                 `protobuf:"bytes,4,opt,name=to_port,json=toPort,proto3" json:"to_port,omitempty"`
 	// As DeviceLink.source.
-	Source        string `protobuf:"bytes,5,opt,name=source,proto3" json:"source,omitempty"`
+	Source string `protobuf:"bytes,5,opt,name=source,proto3" json:"source,omitempty"`
+	// What else is known of it, such as "over a router that does not answer".
+	Description   string `protobuf:"bytes,6,opt,name=description,proto3" json:"description,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -783,6 +814,13 @@ func (x *TopologyLink) GetToPort() string {
 func (x *TopologyLink) GetSource() string {
 	if x != nil {
 		return x.Source
+	}
+	return ""
+}
+
+func (x *TopologyLink) GetDescription() string {
+	if x != nil {
+		return x.Description
 	}
 	return ""
 }
@@ -976,11 +1014,14 @@ type SetMarksRequest struct {
 	Token      string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
 	DeviceUids []string               `protobuf:"bytes,2,rep,name=device_uids,json=deviceUids,proto3" json:"device_uids,omitempty"`
 	// What is absent stays as it is.
-	Known         *bool    `protobuf:"varint,3,opt,name=known,proto3,oneof" json:"known,omitempty"`
-	Owner         *string  `protobuf:"bytes,4,opt,name=owner,proto3,oneof" json:"owner,omitempty"`
-	AddTags       []string `protobuf:"bytes,5,rep,name=add_tags,json=addTags,proto3" json:"add_tags,omitempty"`
-	RemoveTags    []string `protobuf:"bytes,6,rep,name=remove_tags,json=removeTags,proto3" json:"remove_tags,omitempty"`
-	Note          *string  `protobuf:"bytes,7,opt,name=note,proto3,oneof" json:"note,omitempty"`
+	Known      *bool    `protobuf:"varint,3,opt,name=known,proto3,oneof" json:"known,omitempty"`
+	Owner      *string  `protobuf:"bytes,4,opt,name=owner,proto3,oneof" json:"owner,omitempty"`
+	AddTags    []string `protobuf:"bytes,5,rep,name=add_tags,json=addTags,proto3" json:"add_tags,omitempty"`
+	RemoveTags []string `protobuf:"bytes,6,rep,name=remove_tags,json=removeTags,proto3" json:"remove_tags,omitempty"`
+	Note       *string  `protobuf:"bytes,7,opt,name=note,proto3,oneof" json:"note,omitempty"`
+	// Uids that some of the devices had before, as the caller knows them: what was said under
+	// those is joined with what is said of the device, and kept under its uid alone.
+	Formers       []*FormerUids `protobuf:"bytes,8,rep,name=formers,proto3" json:"formers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1064,6 +1105,66 @@ func (x *SetMarksRequest) GetNote() string {
 	return ""
 }
 
+func (x *SetMarksRequest) GetFormers() []*FormerUids {
+	if x != nil {
+		return x.Formers
+	}
+	return nil
+}
+
+// FormerUids are uids that one device had before.
+type FormerUids struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	DeviceUid     string                 `protobuf:"bytes,1,opt,name=device_uid,json=deviceUid,proto3" json:"device_uid,omitempty"`
+	FormerUids    []string               `protobuf:"bytes,2,rep,name=former_uids,json=formerUids,proto3" json:"former_uids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FormerUids) Reset() {
+	*x = FormerUids{}
+	mi := &file_amoskys_v1_devices_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FormerUids) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FormerUids) ProtoMessage() {}
+
+func (x *FormerUids) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_devices_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FormerUids.ProtoReflect.Descriptor instead.
+func (*FormerUids) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_devices_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *FormerUids) GetDeviceUid() string {
+	if x != nil {
+		return x.DeviceUid
+	}
+	return ""
+}
+
+func (x *FormerUids) GetFormerUids() []string {
+	if x != nil {
+		return x.FormerUids
+	}
+	return nil
+}
+
 type SetMarksResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Changed       uint32                 `protobuf:"varint,1,opt,name=changed,proto3" json:"changed,omitempty"`
@@ -1073,7 +1174,7 @@ type SetMarksResponse struct {
 
 func (x *SetMarksResponse) Reset() {
 	*x = SetMarksResponse{}
-	mi := &file_amoskys_v1_devices_proto_msgTypes[15]
+	mi := &file_amoskys_v1_devices_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1085,7 +1186,7 @@ func (x *SetMarksResponse) String() string {
 func (*SetMarksResponse) ProtoMessage() {}
 
 func (x *SetMarksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_devices_proto_msgTypes[15]
+	mi := &file_amoskys_v1_devices_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1098,7 +1199,7 @@ func (x *SetMarksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetMarksResponse.ProtoReflect.Descriptor instead.
 func (*SetMarksResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_devices_proto_rawDescGZIP(), []int{15}
+	return file_amoskys_v1_devices_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SetMarksResponse) GetChanged() uint32 {
@@ -1120,12 +1221,13 @@ const file_amoskys_v1_devices_proto_rawDesc = "" +
 	"\tobservers\x18\x03 \x03(\tR\tobservers\x12\x12\n" +
 	"\x04host\x18\x04 \x01(\tR\x04host\x12+\n" +
 	"\x04snmp\x18\x05 \x01(\v2\x17.amoskys.v1.SnmpReadingR\x04snmp\x12\x1a\n" +
-	"\bfindings\x18\x06 \x01(\rR\bfindings\"a\n" +
+	"\bfindings\x18\x06 \x01(\rR\bfindings\"u\n" +
 	"\x12ListDevicesRequest\x12\x16\n" +
 	"\x06filter\x18\x01 \x01(\tR\x06filter\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\rR\x05limit\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tR\tpageToken\"\xf4\x02\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\x12\x12\n" +
+	"\x04uids\x18\x04 \x03(\tR\x04uids\"\xa4\x03\n" +
 	"\x13ListDevicesResponse\x121\n" +
 	"\adevices\x18\x01 \x03(\v2\x17.amoskys.v1.KnownDeviceR\adevices\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1a\n" +
@@ -1136,7 +1238,10 @@ const file_amoskys_v1_devices_proto_rawDesc = "" +
 	"\bservices\x18\a \x03(\v2\x17.amoskys.v1.DeviceCountR\bservices\x12\x1f\n" +
 	"\vcomplete_to\x18\b \x01(\x04R\n" +
 	"completeTo\x12\x14\n" +
-	"\x05lacks\x18\t \x03(\tR\x05lacks\";\n" +
+	"\x05lacks\x18\t \x03(\tR\x05lacks\x12\x12\n" +
+	"\x04down\x18\n" +
+	" \x01(\rR\x04down\x12\x1a\n" +
+	"\brevision\x18\v \x01(\x04R\brevision\";\n" +
 	"\vDeviceCount\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\adevices\x18\x02 \x01(\rR\adevices\"'\n" +
@@ -1166,13 +1271,14 @@ const file_amoskys_v1_devices_proto_rawDesc = "" +
 	"\fdevice_class\x18\x03 \x01(\tR\vdeviceClass\x12\x0e\n" +
 	"\x02ip\x18\x04 \x01(\tR\x02ip\x12\x0e\n" +
 	"\x02up\x18\x05 \x01(\bR\x02up\x12\x1a\n" +
-	"\bfindings\x18\x06 \x01(\rR\bfindings\"\x8e\x01\n" +
+	"\bfindings\x18\x06 \x01(\rR\bfindings\"\xb0\x01\n" +
 	"\fTopologyLink\x12\x19\n" +
 	"\bfrom_uid\x18\x01 \x01(\tR\afromUid\x12\x15\n" +
 	"\x06to_uid\x18\x02 \x01(\tR\x05toUid\x12\x1b\n" +
 	"\tfrom_port\x18\x03 \x01(\tR\bfromPort\x12\x17\n" +
 	"\ato_port\x18\x04 \x01(\tR\x06toPort\x12\x16\n" +
-	"\x06source\x18\x05 \x01(\tR\x06source\"\xdd\x01\n" +
+	"\x06source\x18\x05 \x01(\tR\x06source\x12 \n" +
+	"\vdescription\x18\x06 \x01(\tR\vdescription\"\xdd\x01\n" +
 	"\n" +
 	"DeviceMark\x12\x1d\n" +
 	"\n" +
@@ -1187,7 +1293,7 @@ const file_amoskys_v1_devices_proto_rawDesc = "" +
 	"\x10ListMarksRequest\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\"A\n" +
 	"\x11ListMarksResponse\x12,\n" +
-	"\x05marks\x18\x01 \x03(\v2\x16.amoskys.v1.DeviceMarkR\x05marks\"\xf0\x01\n" +
+	"\x05marks\x18\x01 \x03(\v2\x16.amoskys.v1.DeviceMarkR\x05marks\"\xa2\x02\n" +
 	"\x0fSetMarksRequest\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x1f\n" +
 	"\vdevice_uids\x18\x02 \x03(\tR\n" +
@@ -1197,10 +1303,17 @@ const file_amoskys_v1_devices_proto_rawDesc = "" +
 	"\badd_tags\x18\x05 \x03(\tR\aaddTags\x12\x1f\n" +
 	"\vremove_tags\x18\x06 \x03(\tR\n" +
 	"removeTags\x12\x17\n" +
-	"\x04note\x18\a \x01(\tH\x02R\x04note\x88\x01\x01B\b\n" +
+	"\x04note\x18\a \x01(\tH\x02R\x04note\x88\x01\x01\x120\n" +
+	"\aformers\x18\b \x03(\v2\x16.amoskys.v1.FormerUidsR\aformersB\b\n" +
 	"\x06_knownB\b\n" +
 	"\x06_ownerB\a\n" +
-	"\x05_note\",\n" +
+	"\x05_note\"L\n" +
+	"\n" +
+	"FormerUids\x12\x1d\n" +
+	"\n" +
+	"device_uid\x18\x01 \x01(\tR\tdeviceUid\x12\x1f\n" +
+	"\vformer_uids\x18\x02 \x03(\tR\n" +
+	"formerUids\",\n" +
 	"\x10SetMarksResponse\x12\x18\n" +
 	"\achanged\x18\x01 \x01(\rR\achanged2\xed\x01\n" +
 	"\aDevices\x12N\n" +
@@ -1224,7 +1337,7 @@ func file_amoskys_v1_devices_proto_rawDescGZIP() []byte {
 	return file_amoskys_v1_devices_proto_rawDescData
 }
 
-var file_amoskys_v1_devices_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_amoskys_v1_devices_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_amoskys_v1_devices_proto_goTypes = []any{
 	(*KnownDevice)(nil),           // 0: amoskys.v1.KnownDevice
 	(*ListDevicesRequest)(nil),    // 1: amoskys.v1.ListDevicesRequest
@@ -1241,40 +1354,42 @@ var file_amoskys_v1_devices_proto_goTypes = []any{
 	(*ListMarksRequest)(nil),      // 12: amoskys.v1.ListMarksRequest
 	(*ListMarksResponse)(nil),     // 13: amoskys.v1.ListMarksResponse
 	(*SetMarksRequest)(nil),       // 14: amoskys.v1.SetMarksRequest
-	(*SetMarksResponse)(nil),      // 15: amoskys.v1.SetMarksResponse
-	(*DeviceInventory)(nil),       // 16: amoskys.v1.DeviceInventory
-	(*SnmpReading)(nil),           // 17: amoskys.v1.SnmpReading
-	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
+	(*FormerUids)(nil),            // 15: amoskys.v1.FormerUids
+	(*SetMarksResponse)(nil),      // 16: amoskys.v1.SetMarksResponse
+	(*DeviceInventory)(nil),       // 17: amoskys.v1.DeviceInventory
+	(*SnmpReading)(nil),           // 18: amoskys.v1.SnmpReading
+	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
 }
 var file_amoskys_v1_devices_proto_depIdxs = []int32{
-	16, // 0: amoskys.v1.KnownDevice.device:type_name -> amoskys.v1.DeviceInventory
-	17, // 1: amoskys.v1.KnownDevice.snmp:type_name -> amoskys.v1.SnmpReading
+	17, // 0: amoskys.v1.KnownDevice.device:type_name -> amoskys.v1.DeviceInventory
+	18, // 1: amoskys.v1.KnownDevice.snmp:type_name -> amoskys.v1.SnmpReading
 	0,  // 2: amoskys.v1.ListDevicesResponse.devices:type_name -> amoskys.v1.KnownDevice
 	3,  // 3: amoskys.v1.ListDevicesResponse.classes:type_name -> amoskys.v1.DeviceCount
 	3,  // 4: amoskys.v1.ListDevicesResponse.vendors:type_name -> amoskys.v1.DeviceCount
 	3,  // 5: amoskys.v1.ListDevicesResponse.services:type_name -> amoskys.v1.DeviceCount
 	0,  // 6: amoskys.v1.FindDeviceResponse.devices:type_name -> amoskys.v1.KnownDevice
 	6,  // 7: amoskys.v1.FindDeviceResponse.history:type_name -> amoskys.v1.DeviceChange
-	18, // 8: amoskys.v1.DeviceChange.time:type_name -> google.protobuf.Timestamp
+	19, // 8: amoskys.v1.DeviceChange.time:type_name -> google.protobuf.Timestamp
 	9,  // 9: amoskys.v1.TopologyResponse.nodes:type_name -> amoskys.v1.TopologyNode
 	10, // 10: amoskys.v1.TopologyResponse.links:type_name -> amoskys.v1.TopologyLink
-	18, // 11: amoskys.v1.DeviceMark.changed_time:type_name -> google.protobuf.Timestamp
+	19, // 11: amoskys.v1.DeviceMark.changed_time:type_name -> google.protobuf.Timestamp
 	11, // 12: amoskys.v1.ListMarksResponse.marks:type_name -> amoskys.v1.DeviceMark
-	1,  // 13: amoskys.v1.Devices.ListDevices:input_type -> amoskys.v1.ListDevicesRequest
-	4,  // 14: amoskys.v1.Devices.FindDevice:input_type -> amoskys.v1.FindDeviceRequest
-	7,  // 15: amoskys.v1.Devices.Topology:input_type -> amoskys.v1.TopologyRequest
-	12, // 16: amoskys.v1.DeviceMarks.ListMarks:input_type -> amoskys.v1.ListMarksRequest
-	14, // 17: amoskys.v1.DeviceMarks.SetMarks:input_type -> amoskys.v1.SetMarksRequest
-	2,  // 18: amoskys.v1.Devices.ListDevices:output_type -> amoskys.v1.ListDevicesResponse
-	5,  // 19: amoskys.v1.Devices.FindDevice:output_type -> amoskys.v1.FindDeviceResponse
-	8,  // 20: amoskys.v1.Devices.Topology:output_type -> amoskys.v1.TopologyResponse
-	13, // 21: amoskys.v1.DeviceMarks.ListMarks:output_type -> amoskys.v1.ListMarksResponse
-	15, // 22: amoskys.v1.DeviceMarks.SetMarks:output_type -> amoskys.v1.SetMarksResponse
-	18, // [18:23] is the sub-list for method output_type
-	13, // [13:18] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	15, // 13: amoskys.v1.SetMarksRequest.formers:type_name -> amoskys.v1.FormerUids
+	1,  // 14: amoskys.v1.Devices.ListDevices:input_type -> amoskys.v1.ListDevicesRequest
+	4,  // 15: amoskys.v1.Devices.FindDevice:input_type -> amoskys.v1.FindDeviceRequest
+	7,  // 16: amoskys.v1.Devices.Topology:input_type -> amoskys.v1.TopologyRequest
+	12, // 17: amoskys.v1.DeviceMarks.ListMarks:input_type -> amoskys.v1.ListMarksRequest
+	14, // 18: amoskys.v1.DeviceMarks.SetMarks:input_type -> amoskys.v1.SetMarksRequest
+	2,  // 19: amoskys.v1.Devices.ListDevices:output_type -> amoskys.v1.ListDevicesResponse
+	5,  // 20: amoskys.v1.Devices.FindDevice:output_type -> amoskys.v1.FindDeviceResponse
+	8,  // 21: amoskys.v1.Devices.Topology:output_type -> amoskys.v1.TopologyResponse
+	13, // 22: amoskys.v1.DeviceMarks.ListMarks:output_type -> amoskys.v1.ListMarksResponse
+	16, // 23: amoskys.v1.DeviceMarks.SetMarks:output_type -> amoskys.v1.SetMarksResponse
+	19, // [19:24] is the sub-list for method output_type
+	14, // [14:19] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_amoskys_v1_devices_proto_init() }
@@ -1290,7 +1405,7 @@ func file_amoskys_v1_devices_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amoskys_v1_devices_proto_rawDesc), len(file_amoskys_v1_devices_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -53,7 +53,7 @@ type DeviceInventory struct {
 	// All names by which it is known, the best first; hostname is the first of them.
 	Names []string `protobuf:"bytes,18,rep,name=names,proto3" json:"names,omitempty"`
 	// How it is known: "arp", "icmp", "ndp", "tcp", "udp", "dhcp", "mdns", "ssdp",
-	// "lldp", "netbios", "dns", "snmp", "tls", "nmap".
+	// "lldp", "netbios", "dns", "snmp", "tls", "nmap", "traceroute".
 	Sources []string `protobuf:"bytes,19,rep,name=sources,proto3" json:"sources,omitempty"`
 	// Every MAC address of it is locally administered, as randomised ones are.
 	MacRandomized bool `protobuf:"varint,20,opt,name=mac_randomized,json=macRandomized,proto3" json:"mac_randomized,omitempty"`

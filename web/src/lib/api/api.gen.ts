@@ -1190,9 +1190,24 @@ export interface components {
             vendors: components["schemas"]["DeviceCount"][];
         };
         DevicesMessage: {
+            /**
+             * Format: int32
+             * @description How many of them are not up.
+             */
+            down: number;
             id: string;
             /** @description Why something may lack, one sentence each. */
             lacks: string[];
+            /**
+             * Format: int64
+             * @description Another number when somebody has said something of a device here.
+             */
+            marks: number;
+            /**
+             * Format: int64
+             * @description Another number when something of a device is another than before.
+             */
+            revision: number;
             /**
              * Format: int64
              * @description When the one seen last was seen, in seconds since 1970.
@@ -2248,6 +2263,8 @@ export interface components {
             nodes: components["schemas"]["TopologyNode"][];
         };
         TopologyLink: {
+            /** @description What else is known of it, such as: over a router that does not answer. */
+            description: string;
             /** @description uid. */
             from: string;
             from_port: string;

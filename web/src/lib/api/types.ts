@@ -77,6 +77,7 @@ export type ServerMessage =
   | Message<'AgentsMessage', 'agents'>
   | Message<'OverviewMessage', 'overview'>
   | Message<'SeriesMessage', 'series'>
+  | Message<'DevicesMessage', 'devices'>
   | (Message<'ErrorMessage', 'error'> & { id: string })
   | ({ id?: undefined } & Message<'HelloMessage', 'hello'>)
   | ({ id?: undefined } & Message<'PongMessage', 'pong'>)

@@ -7,6 +7,7 @@ export type Topic =
   | { topic: 'events'; query: string; without?: string | undefined; from: number | null }
   | { topic: 'agents' }
   | { topic: 'overview' }
+  | { topic: 'devices' }
   | { topic: 'series'; names: string[] };
 
 export type TopicMessage = Exclude<ServerMessage, { type: 'hello' } | { type: 'pong' } | { type: 'hub' }>;

@@ -9,6 +9,7 @@ import {
 import { Loadable } from '$lib/stores/loadable.svelte';
 import { notices } from '$lib/stores/notices.svelte';
 import { applied } from './marking';
+import { followDevices } from './news';
 
 /** The first rows come soon; the others in as few answers as the server gives. */
 const firstPage = 200;
@@ -17,7 +18,8 @@ const otherPages = 1000;
 export const mostDevices = 20_000;
 /** The server takes so many at once. */
 const mostMarked = 10_000;
-const refreshEvery = 15_000;
+/** Changes are told live; this is for what is told nowhere, and for when nothing is live. */
+const refreshEvery = 30_000;
 /** What goes silent is not among those seen last: now and then all are asked for. */
 const allEvery = 300_000;
 
@@ -33,6 +35,8 @@ export class InventoryList {
   #known = new Map<string, Device>();
   #rest: AbortController | null = null;
   #allAt = 0;
+  /** Something changed while the list was asked for. */
+  #again = false;
 
   /** Follows the devices that match. Returns its end. */
   start(filter: string): () => void {
@@ -42,8 +46,14 @@ export class InventoryList {
       if (!document.hidden && !this.loaded.loading && !this.filling && !this.loaded.error)
         void this.refresh();
     }, refreshEvery);
+    const unfollow = followDevices((fewer) => {
+      if (fewer) this.#allAt = 0;
+      if (!this.loaded.loading && !this.filling) void this.refresh();
+      else this.#again = true;
+    });
     return () => {
       clearInterval(timer);
+      unfollow();
       this.#rest?.abort();
       this.loaded.cancel();
     };
@@ -62,6 +72,7 @@ export class InventoryList {
     // A first page in the place of thousands would make the table jump.
     if (!answer.next_page || this.#known.size === 0) this.#show(fresh);
     if (answer.next_page) await this.#fill(fresh, answer.next_page);
+    if (this.#again) void this.refresh();
   }
 
   async #fill(fresh: Map<string, Device>, token: string): Promise<void> {
@@ -86,7 +97,8 @@ export class InventoryList {
 
   /** Asks for those seen last, and now and then for all. */
   async refresh(): Promise<void> {
-    if (performance.now() - this.#allAt > allEvery) return this.load();
+    this.#again = false;
+    if (this.#allAt === 0 || performance.now() - this.#allAt > allEvery) return this.load();
     const before = this.#known.size;
     const answer = await this.loaded.load((signal) =>
       deviceApi.list({ filter: this.#filter, limit: firstPage }, signal),
@@ -100,6 +112,7 @@ export class InventoryList {
     // Some matched and do no more, or there are more new ones than one answer holds.
     if (answer.matching < fresh.size || answer.matching > Math.max(before + firstPage, mostDevices))
       this.#allAt = 0;
+    if (this.#again) void this.refresh();
   }
 
   /** Says something of devices, at once; a failure is rolled back and told. */

@@ -1,6 +1,6 @@
 import { api } from '$lib/api/endpoints';
 import type { Agent, AgentTask } from '$lib/api/types';
-import { TaskRun } from '../agents/taskrun.svelte';
+import { TaskRun } from '$lib/stores/taskrun.svelte';
 
 /** The agent that scans, and what it is asked. */
 export const scannerId = 'device_scanner';

@@ -17,6 +17,7 @@ const link = (from: string, to: string, from_port = '', to_port = '', source = '
   from_port,
   to_port,
   source,
+  description: '',
 });
 
 describe('topology', () => {
