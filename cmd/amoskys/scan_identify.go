@@ -102,6 +102,6 @@ func conclude(ctx context.Context, e *ask.Experts, asks *ask.Asker, h *scan.Host
 func portOf(p *pb.Port) report.Port {
 	return report.Port{
 		Port: uint16(p.GetPort()), Protocol: p.GetProtocol(), Service: p.GetService(), Product: p.GetProduct(), Version: p.GetVersion(),
-		CPE: p.GetCpe(), Title: p.GetTitle(),
+		CPE: p.GetCpe(), Remarks: p.GetRemarks(), Title: p.GetTitle(),
 	}
 }

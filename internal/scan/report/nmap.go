@@ -203,6 +203,9 @@ func (p *nmapPort) port(number uint16) Port {
 	out := Port{Port: number, Protocol: p.Protocol}
 	if s := p.Service; s != nil {
 		out.Service, out.Product, out.Version = text(s.Name), text(s.Product), text(s.Version)
+		if s.Method == "table" && out.Service != "" {
+			out.Remarks = []string{Unproven}
+		}
 		if s.Tunnel == "ssl" && out.Service == "http" {
 			out.Service = "https"
 		}
@@ -342,6 +345,9 @@ func (p *Port) nmap() nmapPort {
 		return out
 	}
 	out.Service = &nmapService{Name: p.Service, Product: p.Product, Version: p.Version, Method: "probed", Conf: 10}
+	if p.unproven() { // as nmap writes what it took from its table
+		out.Service.Method, out.Service.Conf = "table", 3
+	}
 	if p.Service == "https" {
 		out.Service.Name, out.Service.Tunnel = "http", "ssl"
 	}

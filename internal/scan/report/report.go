@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/amoskys/amoskys/internal/scan"
+	"github.com/amoskys/amoskys/internal/scan/stack"
 )
 
 // Device is a host as scans print it.
@@ -58,8 +59,15 @@ type Port struct {
 	Product  string `json:"product,omitempty"`
 	Version  string `json:"version,omitempty"`
 	CPE      string `json:"cpe,omitempty"`
-	Title    string `json:"title,omitempty"`
+	// Remarks are what else is to be said, such as Unproven.
+	Remarks []string `json:"remarks,omitempty"`
+	Title   string   `json:"title,omitempty"`
 }
+
+// Unproven is the remark of a service that only the number of its port suggests.
+const Unproven = stack.UnprovenByPort
+
+func (p *Port) unproven() bool { return slices.Contains(p.Remarks, Unproven) }
 
 // Of is what is told of a host before anything is known of its services.
 func Of(h *scan.Host) Device {
@@ -110,6 +118,9 @@ func (d *Device) Summary() string {
 		}
 		if name := strings.TrimSpace(cmp.Or(p.Product, p.Service) + " " + p.Version); name != "" {
 			text += " " + name
+			if p.unproven() {
+				text += "?"
+			}
 		}
 		out = append(out, text)
 	}
@@ -136,7 +147,7 @@ type CSV struct{ out *csv.Writer }
 func NewCSV(w io.Writer) *CSV {
 	c := &CSV{csv.NewWriter(w)}
 	// An error stays, and comes with the next row or the end.
-	_ = c.out.Write([]string{"ip", "mac", "vendor", "hostname", "os", "class", "port", "protocol", "service", "product", "version"})
+	_ = c.out.Write([]string{"ip", "mac", "vendor", "hostname", "os", "class", "port", "protocol", "service", "product", "version", "remarks"})
 	return c
 }
 
@@ -151,7 +162,7 @@ func (c *CSV) Device(d *Device) error {
 		if p.Port != 0 {
 			number = strconv.Itoa(int(p.Port))
 		}
-		row := []string{d.IP, d.MAC, d.Vendor, d.Hostname, d.OS, d.Class, number, p.Protocol, p.Service, p.Product, p.Version}
+		row := []string{d.IP, d.MAC, d.Vendor, d.Hostname, d.OS, d.Class, number, p.Protocol, p.Service, p.Product, p.Version, strings.Join(p.Remarks, "; ")}
 		for j, cell := range row {
 			if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
 				row[j] = "'" + cell

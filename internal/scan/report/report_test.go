@@ -21,7 +21,7 @@ func example() []Device {
 			How: []string{"arp", "tcp"}, RTTMS: 0.25, Closed: 998,
 			Ports: []Port{
 				{Port: 22, Protocol: "tcp", Service: "ssh", Product: "OpenSSH", Version: "9.2", CPE: "cpe:2.3:a:openbsd:openssh:9.2:*:*:*:*:*:*:*"},
-				{Port: 443, Protocol: "tcp", Service: "https"},
+				{Port: 443, Protocol: "tcp", Service: "https", Remarks: []string{Unproven}},
 				{Port: 161, Protocol: "udp"},
 			},
 		},
@@ -99,11 +99,11 @@ func TestCSV(t *testing.T) {
 	if err := WriteCSV(&out, d); err != nil {
 		t.Fatal(err)
 	}
-	want := `ip,mac,vendor,hostname,os,class,port,protocol,service,product,version
-192.0.2.9,02:00:00:00:00:09,Example,nas.example,Linux 6.1,,22,tcp,ssh,OpenSSH,9.2
-192.0.2.9,02:00:00:00:00:09,Example,nas.example,Linux 6.1,,443,tcp,https,,
-192.0.2.9,02:00:00:00:00:09,Example,nas.example,Linux 6.1,,161,udp,,,
-2001:db8::7,,,'=cmd|' /C calc'!A0,,,,,,,
+	want := `ip,mac,vendor,hostname,os,class,port,protocol,service,product,version,remarks
+192.0.2.9,02:00:00:00:00:09,Example,nas.example,Linux 6.1,,22,tcp,ssh,OpenSSH,9.2,
+192.0.2.9,02:00:00:00:00:09,Example,nas.example,Linux 6.1,,443,tcp,https,,,not confirmed: named by its port alone
+192.0.2.9,02:00:00:00:00:09,Example,nas.example,Linux 6.1,,161,udp,,,,
+2001:db8::7,,,'=cmd|' /C calc'!A0,,,,,,,,
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Error(diff)

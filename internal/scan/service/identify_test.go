@@ -56,7 +56,7 @@ func serve(t *testing.T, talk func(net.Conn)) netip.AddrPort {
 
 func identifier(t *testing.T) *Identifier {
 	t.Helper()
-	i, err := New(Options{Deadline: time.Second, Greeting: 50 * time.Millisecond, Patience: 100 * time.Millisecond})
+	i, err := New(Options{Deadline: 3 * time.Second, Greeting: 50 * time.Millisecond, Patience: 100 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}

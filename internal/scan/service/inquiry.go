@@ -360,7 +360,7 @@ func (q *inquiry) guess() string {
 		}
 	}
 	if name != "" {
-		q.remark("not confirmed: named by its port alone")
+		q.remark(stack.UnprovenByPort)
 	}
 	return name
 }

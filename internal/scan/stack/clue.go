@@ -91,8 +91,12 @@ func featuresOf(d *pb.DeviceInventory, t *probe.Traits, clues []Clue) map[string
 	return f
 }
 
-// unproven is what the remark of a service begins with that was named by its port alone.
-const unproven = "not confirmed"
+// UnprovenByPort is the remark of a service that was named by its port alone; unproven is
+// what those of all guesses begin with.
+const (
+	UnprovenByPort = unproven + ": named by its port alone"
+	unproven       = "not confirmed"
+)
 
 // Unproven reports whether the service of a port is a guess: nothing that it answered is
 // of that service.

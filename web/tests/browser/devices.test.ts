@@ -45,6 +45,7 @@ describe.skipIf(!need(hasChromium, 'Chromium'))('Devices', () => {
 
     // One device by the palette: where it is plugged in and was before, ports, SNMP.
     await page.keyboard.press('Control+k');
+    await page.getByRole('dialog', { name: 'Command palette' }).getByRole('combobox').waitFor();
     await page.keyboard.type('thing-13');
     await page.getByRole('option', { name: /^thing-13/ }).click();
     const detail = page.getByRole('complementary', { name: 'thing-13' });
