@@ -3,6 +3,7 @@ package promapi
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -138,7 +139,7 @@ func (q *request) wantedRules(a *API) (w wantedRules, err error) {
 			return w, badParameter("group_limit", fmt.Errorf("%q is not a number above 0", shortened(text)))
 		}
 	} else if w.token != "" {
-		return w, badParameter("group_next_token", fmt.Errorf("group_limit has to be there too"))
+		return w, badParameter("group_next_token", errors.New("group_limit has to be there too"))
 	}
 	return w, nil
 }
