@@ -39,7 +39,7 @@ func (e *Env) leaveRoot(packaged config.Home, serves bool) error {
 	switch {
 	case runAs != "" && os.Geteuid() != 0:
 		if serves {
-			return checkWritable(e.Home)
+			return makeHome(e.Home)
 		}
 	case runAs != "":
 		n, err := strconv.Atoi(runAs)
@@ -106,6 +106,18 @@ func give(home config.Home, to user) error {
 		if err != nil {
 			return fmt.Errorf("give %s to user %d: %w; on the host, run: sudo chown -R %[2]d:%[2]d FOLDER, where FOLDER is what is mounted at %[1]s", dir, to.uid, err)
 		}
+	}
+	return nil
+}
+
+// makeHome makes the folders of the home in our image, some of which are links into a
+// volume, if this user can.
+func makeHome(home config.Home) error {
+	if err := checkWritable(home); err != nil {
+		return err
+	}
+	if err := home.Ensure(); err != nil && !errors.Is(err, syscall.EROFS) {
+		return err
 	}
 	return nil
 }
