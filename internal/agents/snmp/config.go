@@ -183,7 +183,7 @@ func Definition() agent.Definition {
 	return agent.Define(agent.Definition{
 		Kind: "snmp", ID: defaultID, Port: defaultPort, ConfigName: "snmp_agent",
 		Summary:  "switches, routers, printers and servers by SNMP: readings, traps, and where devices are plugged in",
-		Template: ConfigTemplate, Tasks: tasks(), Observes: true, GCPercent: 50, HeapBytes: 22 << 20,
+		Template: ConfigTemplate, Tasks: tasks(), Observes: true, GCPercent: 50, HeapBytes: 32 << 20,
 		// For a port of traps below 1024, such as 162.
 		Uses: []string{"CAP_NET_BIND_SERVICE"},
 	}, DefaultConfig, func(cfg Config, o agent.Options) (agent.Agent, error) { return New(cfg, o) })

@@ -12,8 +12,8 @@ func TestHeapBound(t *testing.T) {
 	for _, tt := range []struct {
 		inUse uint64
 		want  int64
-	}{{0, 22 << 20}, {6 << 20, 22 << 20}, {30 << 20, 48 << 20}, {math.MaxUint64, math.MaxInt64/2/3*4 + heapRoom}} {
-		if got := heapBound(tt.inUse, 22<<20); got != tt.want {
+	}{{0, 32 << 20}, {6 << 20, 32 << 20}, {30 << 20, 56 << 20}, {math.MaxUint64, math.MaxInt64/2/3*4 + heapRoom}} {
+		if got := heapBound(tt.inUse, 32<<20); got != tt.want {
 			t.Errorf("%d in use: %d, want %d", tt.inUse, got, tt.want)
 		}
 	}
