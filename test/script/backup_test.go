@@ -140,7 +140,7 @@ func TestBackupOfWhatRuns(t *testing.T) {
 	}
 	old.run("down")
 	same.run("up", "--agents", "proc", "--no-dashboard", "--detach")
-	same.until("store ok, ", "status")
+	same.until(`"offset":`, "query", fmt.Sprintf(`"offset":>=%d`, second.Offset), "--since", "1h", "--json") // what is behind its place is read again
 	if got := same.answers(second.Offset); got != want {
 		t.Fatalf("the restored system answers otherwise:\n%s\nwant\n%s", got, want)
 	}
@@ -153,7 +153,7 @@ func TestBackupOfWhatRuns(t *testing.T) {
 		t.Fatalf("who must enrol again? %s", out)
 	}
 	shown.run("up", "--agents", "proc", "--no-dashboard", "--detach")
-	shown.until("store ok, ", "status")
+	shown.until(", no lag", "status")
 	shown.until("restored without keys", "status")
 	if got := shown.answers(first.Offset); !strings.Contains(got, "synth_agent") {
 		t.Fatalf("it does not show what was restored: %s", got)
