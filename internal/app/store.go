@@ -25,6 +25,7 @@ import (
 	"github.com/amoskys/amoskys/internal/devices"
 	"github.com/amoskys/amoskys/internal/dial"
 	"github.com/amoskys/amoskys/internal/identity"
+	"github.com/amoskys/amoskys/internal/limit"
 	"github.com/amoskys/amoskys/internal/metrics"
 	"github.com/amoskys/amoskys/internal/node/child"
 	"github.com/amoskys/amoskys/internal/node/ports"
@@ -88,24 +89,17 @@ func runStore(ctx context.Context, home config.Home, cfg store.Config, logger *s
 	if err != nil {
 		return err
 	}
-	engine, removeSocket, err := newKeeper(home, cfg, folder, logger)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, removeSocket()) }()
 	registry := obs.NewRegistry()
 	believed := clock.Open(clock.Options{File: filepath.Join(folder, "clock"), Logger: logger})
-	feed, err := ingest.New(ingest.Options{
-		Keeper: engine, Source: reader.NewRemote(conn), Path: folder, Logger: logger, Registerer: registry, Now: believed.Now,
-		Retention: ingest.Retention{
-			Days: cfg.Store.RetentionDays, Bytes: int64(cfg.Store.RetentionSizeMB) << 20,
-			MinFree: int64(cfg.Store.MinFreeMB) << 20, ByType: cfg.Store.RetentionByType,
-		},
-	})
+	make := newEmbedded
+	if cfg.Store.Clustered() {
+		make = newClusters
+	}
+	k, err := make(conn, home, &cfg, folder, believed, registry, logger)
 	if err != nil {
 		return err
 	}
-	options := answersOptions(conn, engine, feed)
+	defer func() { err = errors.Join(err, k.end()) }()
 	var inventory *devices.Inventory
 	out := &exports{}
 	readings, err := newReadings(conn, home, &cfg, believed, out.notify, registry, logger)
@@ -119,48 +113,97 @@ func runStore(ctx context.Context, home config.Home, cfg store.Config, logger *s
 	if err := out.begin(readings, home, &cfg, registry, logger); err != nil {
 		return err
 	}
-	options.Status = func() *pb.StoreStatus {
-		s := withFaults(feed.Status(), inventory.Status, readings.Status, alerts.status, out.status)
+	events := k.status
+	k.status = func() *pb.StoreStatus {
+		s := withFaults(events(), inventory.Status, readings.Status, alerts.status, out.status)
 		s.Readings = readings.Report()
 		return s
 	}
-	service := answers.New(options)
-	if inventory, err = newInventory(conn, home, service, believed, registry, logger); err != nil {
+	if inventory, err = newInventory(conn, home, k.earlier, believed, registry, logger); err != nil {
 		return err
 	}
-	promAPI, err := newPromAPI(readings, alerts, &cfg.TSDB, service.Memory(), registry, logger)
+	promAPI, err := newPromAPI(readings, alerts, &cfg.TSDB, k.memory, registry, logger)
 	if err != nil {
 		return err
 	}
 	server, err := store.New(store.Options{ //nolint:contextcheck // it opens its ports and returns
 		Config: cfg, Home: home, Logger: logger, Registry: registry,
-		Query: service, Devices: inventory, Metrics: promAPI, Memory: service.Memory(),
-		Snapshots: store.NewSnapshots(logger, store.Kept{Name: "store", Take: feed.Snapshot}, store.Kept{Name: "metrics", Take: readings.Snapshot}),
-		Revoked:   follower.List.Refusal, Ready: func() bool { s := engine.State(); return s.Running && s.Silent == 0 },
+		Query: k.query, Devices: inventory, Metrics: promAPI, Memory: k.memory,
+		Snapshots: store.NewSnapshots(logger, append(k.kept, store.Kept{Name: "metrics", Take: readings.Snapshot})...),
+		Revoked:   follower.List.Refusal, Ready: k.ready,
 	})
 	if err != nil {
 		return err
 	}
-	p := &storeParts{clock: believed, server: server, follower: follower, engine: engine, feed: feed, devices: inventory, readings: readings, alerts: alerts, exports: out, logger: logger}
+	p := &storeParts{clock: believed, server: server, follower: follower, keeps: k, devices: inventory, readings: readings, alerts: alerts, exports: out, logger: logger}
 	return p.run(ctx)
 }
 
+// part is something that runs in a store.
+type part struct {
+	what string
+	run  func(context.Context) error
+}
+
+// eventKeeper is what keeps the events of a store, and answers about them.
+type eventKeeper struct {
+	query   pb.QueryServer
+	earlier devices.Earlier
+	memory  *limit.Budget
+	// status says how it is; whoever puts the store together adds what else there is.
+	status func() *pb.StoreStatus
+	ready  func() bool
+	kept   []store.Kept // of which snapshots can be taken
+	parts  []part       // in the order in which they are started; the last ends first
+	end    func() error
+}
+
+// newEmbedded returns what keeps the events in an engine of the store's own.
+func newEmbedded(
+	conn *grpc.ClientConn, home config.Home, cfg *store.Config, folder string, believed *clock.Clock, registry *prometheus.Registry, logger *slog.Logger,
+) (*eventKeeper, error) {
+	engine, removeSocket, err := newKeeper(home, *cfg, folder, logger)
+	if err != nil {
+		return nil, err
+	}
+	feed, err := ingest.New(ingest.Options{
+		Engine: ingest.Kept(engine), Source: reader.NewRemote(conn), Path: folder, Logger: logger, Registerer: registry, Now: believed.Now,
+		Retention: ingest.Retention{
+			Days: cfg.Store.RetentionDays, Bytes: int64(cfg.Store.RetentionSizeMB) << 20,
+			MinFree: int64(cfg.Store.MinFreeMB) << 20, ByType: cfg.Store.RetentionByType,
+		},
+	})
+	if err != nil {
+		return nil, errors.Join(err, removeSocket())
+	}
+	k := &eventKeeper{
+		status: feed.Status, ready: func() bool { s := engine.State(); return s.Running && s.Silent == 0 },
+		parts: []part{{"engine", engine.Run}, {"reading the log", feed.Run}}, end: removeSocket,
+		kept: []store.Kept{{Name: "store", Take: feed.Snapshot}},
+	}
+	options := answersOptions(conn, engine.Client(), feed, func() string {
+		if s := engine.State(); s.Silent > 0 {
+			return fmt.Sprintf("the store's engine has not answered for %s: ask again in a minute", s.Silent.Round(time.Second))
+		}
+		return ""
+	})
+	options.Status = func() *pb.StoreStatus { return k.status() }
+	service := answers.New(options)
+	k.query, k.earlier, k.memory = service, service, service.Memory()
+	return k, nil
+}
+
 // answersOptions are what the Query service answers from.
-func answersOptions(hub grpc.ClientConnInterface, engine *keeper.Keeper, feed *ingest.Ingest) answers.Options {
+func answersOptions(hub grpc.ClientConnInterface, engine answers.Engine, feed *ingest.Ingest, away func() string) answers.Options {
 	query := pb.NewQueryClient(hub)
 	return answers.Options{
-		Engine: engine.Client(), Status: feed.Status, Next: feed.Inserted, Offer: feed.Offer, Log: feed.Log, Lacks: feed.Lacks, Version: obs.ReadBuild().Version,
+		Engine: engine, Status: feed.Status, Next: feed.Inserted, Offer: feed.Offer, Log: feed.Log, Lacks: feed.Lacks, Version: obs.ReadBuild().Version,
 		Hub: func(ctx context.Context) (*pb.StatusResponse, error) {
 			return query.Status(ctx, &pb.StatusRequest{})
 		},
 		Caller: func(ctx context.Context) string { return store.CallerOf(ctx).Key() },
 		Gaps:   func() []answers.Gap { return gapsOf(feed.Place()) },
-		Away: func() string {
-			if s := engine.State(); s.Silent > 0 {
-				return fmt.Sprintf("the store's engine has not answered for %s: ask again in a minute", s.Silent.Round(time.Second))
-			}
-			return ""
-		},
+		Away:   away,
 	}
 }
 
@@ -169,8 +212,7 @@ type storeParts struct {
 	clock    *clock.Clock
 	server   *store.Server
 	follower *store.Follower
-	engine   *keeper.Keeper
-	feed     *ingest.Ingest
+	keeps    *eventKeeper
 	devices  *devices.Inventory
 	readings *metrics.DB
 	alerts   *alerting
@@ -196,17 +238,18 @@ func (p *storeParts) run(ctx context.Context) error {
 		}()
 		return func() error { cancel(); return <-done }
 	}
-	ends := []func() error{
-		begin("clock", p.clock.Run),
-		begin("engine", p.engine.Run),
-		begin("reading the log", p.feed.Run),
-		begin("devices", p.runDevices),
+	ends := []func() error{begin("clock", p.clock.Run)}
+	for _, one := range p.keeps.parts {
+		ends = append(ends, begin(one.what, one.run))
+	}
+	ends = append(
+		ends, begin("devices", p.runDevices),
 		begin("metrics", p.runReadings),
 		begin("rules", p.alerts.run),
 		begin("exports", p.exports.run),
 		begin("revocations", func(ctx context.Context) error { return p.follower.Run(ctx, p.server.CutRevoked) }),
 		begin("server", p.server.Run),
-	}
+	)
 	<-ctx.Done()
 	var errs []error
 	for _, end := range slices.Backward(ends) {
@@ -219,7 +262,7 @@ var errEnded = errors.New("it ended by itself")
 
 // newInventory returns what makes the inventory of devices out of the log.
 func newInventory(
-	hub grpc.ClientConnInterface, home config.Home, stored *answers.Service, believed *clock.Clock, registry *prometheus.Registry, logger *slog.Logger,
+	hub grpc.ClientConnInterface, home config.Home, stored devices.Earlier, believed *clock.Clock, registry *prometheus.Registry, logger *slog.Logger,
 ) (*devices.Inventory, error) {
 	query := pb.NewQueryClient(hub)
 	return devices.New(devices.Options{

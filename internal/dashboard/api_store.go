@@ -27,6 +27,8 @@ type StoreDetail struct {
 	EngineRestarts   uint64     `json:"engine_restarts" doc:"How often the engine was started again since the store began."`
 	Days             []StoreDay `json:"days" nullable:"false" doc:"Newest first."`
 	Readings         Readings   `json:"readings" doc:"The database of readings, which PromQL is asked of."`
+
+	Clusters []StoreCluster `json:"clusters" nullable:"false" doc:"The clusters that keep the events, each all of them; none where the store keeps them itself."`
 }
 
 // Readings is what the database of readings holds.
@@ -78,6 +80,7 @@ func (s *Server) store(ctx context.Context, _ *struct{}) (*StoreAnswer, error) {
 	detail := StoreDetail{
 		StoreStatus: newStoreStatus(st), Bytes: st.GetBytes(), FreeBytes: st.GetFreeBytes(),
 		RetentionBytes: st.GetRetentionBytes(), EngineRestarts: st.GetEngineRestarts(), Days: []StoreDay{}, Readings: newReadings(st.GetReadings()),
+		Clusters: newStoreClusters(st.GetClusters()),
 	}
 	if keep := st.GetRetention(); keep != nil {
 		seconds := keep.AsDuration().Seconds()

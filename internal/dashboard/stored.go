@@ -11,9 +11,12 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/amoskys/amoskys/internal/dial"
 	"github.com/amoskys/amoskys/internal/identity"
@@ -26,34 +29,53 @@ const (
 	roleMetadata = "amoskys-role"
 )
 
-// store is the way to the store. Single questions and streams, of which an export may
-// last for hours, have a connection each, so that neither uses up the other's calls, and
-// questions about metrics, of which a page of Grafana asks forty at once, a third.
+// store is the way to the stores: the first is asked, and while it is away the next one.
 type store struct {
-	ask, stream, numbers *grpc.ClientConn
-	query                pb.QueryClient
-	devices              pb.DevicesClient
-	metrics              pb.MetricsClient
+	lines   []*storeLine
+	query   pb.QueryClient
+	devices pb.DevicesClient
+	metrics pb.MetricsClient
 }
 
-var _ grpc.ClientConnInterface = (*store)(nil)
+// storeLine is the way to one store. Single questions and streams, of which an export may
+// last for hours, have a connection each, so that neither uses up the other's calls, and
+// questions about metrics, of which a page of Grafana asks forty at once, a third.
+type storeLine struct{ ask, stream, numbers *grpc.ClientConn }
+
+var (
+	_ grpc.ClientConnInterface = (*store)(nil)
+	_ grpc.ClientConnInterface = numbers{}
+)
 
 // dialStore prepares the connections. gRPC makes them, and makes them again after a
 // break: a store that comes back is asked within some seconds.
 func dialStore(o Options) (*store, error) {
+	dialer, err := o.Config.Hub.Dialer(o.Home)
+	if err != nil {
+		return nil, err
+	}
+	s := &store{}
+	for _, at := range o.Config.Store.All() {
+		line, err := dialStoreAt(&o, at, dialer.Dial)
+		if err != nil {
+			return nil, errors.Join(err, s.close())
+		}
+		s.lines = append(s.lines, line)
+	}
+	s.query, s.devices, s.metrics = pb.NewQueryClient(s), pb.NewDevicesClient(s), pb.NewMetricsClient(numbers{s})
+	return s, nil
+}
+
+func dialStoreAt(o *Options, at dial.StoreConfig, dialer dial.Func) (*storeLine, error) {
 	creds := o.HubCredentials
 	if creds == nil {
 		secure, err := identity.ClientConfig(o.Config.Hub.Files(o.Home), identity.ClientOptions{
-			ServerName: o.Config.Store.Name(), ServerRole: identity.RoleStore, NextProtos: []string{"h2"}, Logger: o.Logger, Now: o.Now,
+			ServerName: at.Name(), ServerRole: identity.RoleStore, NextProtos: []string{"h2"}, Logger: o.Logger, Now: o.Now,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("read certificate for the store: %w", err)
 		}
 		creds = credentials.NewTLS(secure)
-	}
-	dialer, err := o.Config.Hub.Dialer(o.Home)
-	if err != nil {
-		return nil, err
 	}
 	options := append([]grpc.DialOption{
 		grpc.WithConnectParams(grpc.ConnectParams{
@@ -64,19 +86,19 @@ func dialStore(o Options) (*store, error) {
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(32 << 20)),
 		grpc.WithUserAgent("amoskys-dashboard/" + o.Version),
 	}, o.DialOptions...)
-	s := &store{}
-	for _, conn := range []**grpc.ClientConn{&s.ask, &s.stream, &s.numbers} {
-		if *conn, err = dial.NewClient(o.Config.Store.Addr(), dialer.Dial, creds, options...); err != nil {
-			return nil, errors.Join(err, s.close())
+	line := &storeLine{}
+	for _, conn := range []**grpc.ClientConn{&line.ask, &line.stream, &line.numbers} {
+		var err error
+		if *conn, err = dial.NewClient(at.Addr(), dialer, creds, options...); err != nil {
+			return nil, errors.Join(err, line.close())
 		}
 	}
-	s.query, s.devices, s.metrics = pb.NewQueryClient(s), pb.NewDevicesClient(s), pb.NewMetricsClient(s.numbers)
-	return s, nil
+	return line, nil
 }
 
-func (s *store) close() error {
+func (l *storeLine) close() error {
 	var err error
-	for _, conn := range []*grpc.ClientConn{s.ask, s.stream, s.numbers} {
+	for _, conn := range []*grpc.ClientConn{l.ask, l.stream, l.numbers} {
 		if conn != nil {
 			err = errors.Join(err, conn.Close())
 		}
@@ -84,14 +106,74 @@ func (s *store) close() error {
 	return err
 }
 
-// Invoke asks a single question for whoever is signed in.
-func (s *store) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
-	return s.ask.Invoke(forUser(ctx), method, args, reply, opts...)
+func (s *store) close() error {
+	var err error
+	for _, line := range s.lines {
+		err = errors.Join(err, line.close())
+	}
+	return err
 }
 
-// NewStream begins a stream for whoever is signed in.
+// wayTo is one of the connections to a store.
+type wayTo func(*storeLine) *grpc.ClientConn
+
+func (s *store) order(way wayTo) []*grpc.ClientConn {
+	order := make([]*grpc.ClientConn, 0, len(s.lines))
+	for _, line := range s.lines {
+		order = append(order, way(line))
+	}
+	if len(order) > 1 {
+		slices.SortStableFunc(order, func(a, b *grpc.ClientConn) int { return unreached(a) - unreached(b) })
+	}
+	return order
+}
+
+// unreached is 1 of a connection that cannot be made now. One that nobody has used is made,
+// so that it is known when it is needed.
+func unreached(c *grpc.ClientConn) int {
+	switch c.GetState() { //nolint:exhaustive // the others are on their way
+	case connectivity.Idle:
+		c.Connect()
+	case connectivity.TransientFailure, connectivity.Shutdown:
+		return 1
+	}
+	return 0
+}
+
+// invoke asks one store after the other, those that cannot be connected to last.
+func (s *store) invoke(ctx context.Context, way wayTo, method string, args, reply any, opts ...grpc.CallOption) (err error) {
+	for _, conn := range s.order(way) {
+		err = conn.Invoke(ctx, method, args, reply, opts...)
+		if status.Code(err) != codes.Unavailable || ctx.Err() != nil {
+			return err //nolint:wrapcheck // gRPC's own
+		}
+	}
+	return err //nolint:wrapcheck // gRPC's own
+}
+
+// Invoke asks a single question for whoever is signed in.
+func (s *store) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	return s.invoke(forUser(ctx), func(l *storeLine) *grpc.ClientConn { return l.ask }, method, args, reply, opts...)
+}
+
+// NewStream begins a stream for whoever is signed in, from the first store that is there.
 func (s *store) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	return s.stream.NewStream(forUser(ctx), desc, method, opts...)
+	way := func(l *storeLine) *grpc.ClientConn { return l.stream }
+	return s.order(way)[0].NewStream(forUser(ctx), desc, method, opts...)
+}
+
+// numbers is the way for questions about metrics.
+type numbers struct{ s *store }
+
+// Invoke asks a single question.
+func (n numbers) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	return n.s.invoke(ctx, func(l *storeLine) *grpc.ClientConn { return l.numbers }, method, args, reply, opts...)
+}
+
+// NewStream begins a stream.
+func (n numbers) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	way := func(l *storeLine) *grpc.ClientConn { return l.numbers }
+	return n.s.order(way)[0].NewStream(ctx, desc, method, opts...)
 }
 
 // forUser says whose share of the store a call is of; what serves several people at

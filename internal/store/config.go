@@ -60,6 +60,9 @@ type KeepConfig struct {
 	RetentionSizeMB int            `yaml:"retention_size_mb"` // 0: no bound
 	RetentionByType map[string]int `yaml:"retention_by_type"` // days, by type of event
 	MinFreeMB       int            `yaml:"min_free_mb"`
+	// Writes lets this store feed the clusters; of several that may, one does.
+	Writes   bool            `yaml:"writes"`
+	Clusters []ClusterConfig `yaml:"clusters"`
 }
 
 // Retention is how long events are kept.
@@ -99,9 +102,6 @@ type MetricsConfig struct {
 	Port    int    `yaml:"port"`
 }
 
-// VictoriaLogs is the one engine there is.
-const VictoriaLogs = "victorialogs"
-
 // Bounds of retention. The engine keeps no less than a day.
 const (
 	mostRetentionDays = 36500
@@ -114,7 +114,7 @@ func DefaultConfig() Config {
 		Server:      ServerConfig{Port: 5002, TimeoutSeconds: 30, MaxConnections: 256, ClientConnections: 32, MaxStreams: 64},
 		Hub:         dial.DefaultHub("store"),
 		TLS:         TLSConfig{CertFile: "certs/store.crt", KeyFile: "certs/store.key", CACert: "certs/ca.crt"},
-		Store:       KeepConfig{Engine: VictoriaLogs, Path: "data/store", RetentionDays: 30, RetentionByType: map[string]int{}, MinFreeMB: 500},
+		Store:       KeepConfig{Engine: VictoriaLogs, Path: "data/store", RetentionDays: 30, RetentionByType: map[string]int{}, MinFreeMB: 500, Writes: true, Clusters: []ClusterConfig{}},
 		TSDB:        TSDBConfig{Path: "data/metrics", RetentionDays: 400, RetentionSizeMB: 4096},
 		Rules:       RulesConfig{Enabled: true, Path: "rules/metrics", EvaluationIntervalSeconds: 30, Shipped: true},
 		RemoteWrite: []RemoteWriteConfig{}, OTLP: []OTLPConfig{},
@@ -160,7 +160,8 @@ func (c *Config) Validate(v *config.Check) {
 }
 
 func (c *Config) validateKeep(v *config.Check) {
-	v.OneOf("store.engine", c.Store.Engine, VictoriaLogs)
+	v.OneOf("store.engine", c.Store.Engine, VictoriaLogs, Embedded, VictoriaLogsCluster)
+	c.Store.validateClusters(v)
 	v.NotEmpty("store.path", c.Store.Path)
 	v.Range("store.retention_days", c.Store.RetentionDays, 1, mostRetentionDays)
 	v.Range("store.retention_size_mb", c.Store.RetentionSizeMB, 0, 1<<30)

@@ -23,6 +23,10 @@ func TestConfigTemplateIsTheDefault(t *testing.T) {
 	}
 }
 
+func clustered(one string) string {
+	return "store: {engine: victorialogs-cluster, clusters: [{" + one + "}]}"
+}
+
 func TestConfigFaults(t *testing.T) {
 	tests := []struct{ text, want string }{
 		{"server: {port: 70000}", "server.port"},
@@ -31,7 +35,17 @@ func TestConfigFaults(t *testing.T) {
 		{"server: {max_connections: 1}", "server.max_connections"},
 		{"hub: {port: 0}", "hub.port"},
 		{"tls: {cert_file: ''}", "tls.cert_file: must not be empty"},
-		{"store: {engine: lucene}", "valid: victorialogs"},
+		{"store: {engine: lucene}", "valid: victorialogs, embedded, victorialogs-cluster"},
+		{"store: {clusters: [{name: a, select: 'http://s:1', nodes: ['http://n:1']}]}", "counts with store.engine: victorialogs-cluster alone"},
+		{"store: {engine: victorialogs-cluster}", "must name the clusters"},
+		{clustered("name: a, select: 's:1', nodes: ['http://n:1']"), "store.clusters[0].select: must be a URL"},
+		{clustered("name: a, select: 'http://s:1', nodes: []"), "store.clusters[0].nodes: must name the storage nodes"},
+		{clustered("name: a, select: 'http://s:1', nodes: ['http://n:1', 'http://n:1']"), "store.clusters[0].nodes[1]: is there twice"},
+		{clustered("name: a, select: 'http://s:1', nodes: ['http://u:p@n:1']"), "must have no name and password in it"},
+		{clustered("name: a, select: 'http://127.0.0.1:1', nodes: ['http://n:1'], bearer: x"), "store.clusters[0].nodes[0]: must begin with https"},
+		{clustered("name: a, select: 'https://s:1', nodes: ['https://n:1'], bearer: x, username: u, password: p"), "bearer: excludes"},
+		{clustered("name: a, select: 'https://s:1', nodes: ['https://n:1'], username: u"), "password: and username belong together"},
+		{clustered("name: a, select: 'https://s:1', nodes: ['https://n:1'], tls: {cert_file: x}"), "tls.key_file: and cert_file belong together"},
 		{"store: {path: ''}", "store.path: must not be empty"},
 		{"store: {retention_days: 0}", "store.retention_days"},
 		{"store: {retention_size_mb: -1}", "store.retention_size_mb"},

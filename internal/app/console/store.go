@@ -53,6 +53,34 @@ func storeLine(s *remote.StoreStatus) string {
 	for _, r := range s.Reasons {
 		b.WriteString("\n  " + cli.Clean(r))
 	}
+	for i := range s.Clusters {
+		b.WriteString("\n  " + clusterLine(&s.Clusters[i]))
+	}
+	return b.String()
+}
+
+// clusterLine says how a cluster is, with its nodes.
+func clusterLine(c *remote.Cluster) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "cluster %s %s", cli.Clean(c.Name), c.State)
+	for _, what := range []struct {
+		so   bool
+		text string
+	}{{c.Answers, "answers"}, {!c.Whole, "not whole"}, {c.Writes, "written by this store"}, {!c.Writes && c.Writer != "", "written by " + cli.Clean(c.Writer)}} {
+		if what.so {
+			b.WriteString(", " + what.text)
+		}
+	}
+	fmt.Fprintf(&b, ": %s of %s, at offset %d, %s", cli.Counted(c.Events, "event", "events"), cli.Counted(uint64(c.Days), "day", "days"), c.NextOffset, lagText(c.LagEvents))
+	for _, n := range c.Nodes {
+		fmt.Fprintf(&b, "\n    %s %s, %s", cli.Clean(n.Address), n.State, cli.Bytes(n.Bytes))
+		if n.FreeBytes > 0 {
+			b.WriteString(", " + cli.Bytes(n.FreeBytes) + " free")
+		}
+		if n.Reason != "" {
+			b.WriteString(": " + cli.Clean(n.Reason))
+		}
+	}
 	return b.String()
 }
 

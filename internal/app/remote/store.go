@@ -71,6 +71,53 @@ type StoreStatus struct {
 	RetentionDays  float64    `json:"retention_days"`
 	RetentionBytes uint64     `json:"retention_bytes"` // 0: no bound
 	Readings       *Readings  `json:"readings,omitempty"`
+	Clusters       []Cluster  `json:"clusters,omitempty"` // that keep the events, each all of them
+}
+
+// Cluster is one cluster of VictoriaLogs that the store has the events in.
+type Cluster struct {
+	Name       string        `json:"name"`
+	State      string        `json:"state"` // ok, degraded or failed
+	Reason     string        `json:"reason,omitempty"`
+	Answers    bool          `json:"answers"` // questions are answered out of it now
+	Whole      bool          `json:"whole"`
+	NextOffset uint64        `json:"next_offset"`
+	LagEvents  uint64        `json:"lag_events"`
+	Events     uint64        `json:"events"`
+	Bytes      uint64        `json:"bytes"`
+	Days       uint32        `json:"days"`
+	Writer     string        `json:"writer,omitempty"` // the store that writes into it
+	Writes     bool          `json:"writes"`           // it is the one that was asked
+	Nodes      []ClusterNode `json:"nodes"`
+}
+
+// ClusterNode is a storage node of a cluster.
+type ClusterNode struct {
+	Address   string `json:"address"`
+	State     string `json:"state"` // ok, degraded or failed
+	Reason    string `json:"reason,omitempty"`
+	Version   string `json:"version,omitempty"`
+	Bytes     uint64 `json:"bytes"`
+	FreeBytes uint64 `json:"free_bytes"`
+	Rows      uint64 `json:"rows"`
+	ReadOnly  bool   `json:"read_only"`
+}
+
+func clustersOf(list []*pb.StoreCluster) (all []Cluster) {
+	for _, c := range list {
+		one := Cluster{
+			Name: c.GetName(), State: c.GetState(), Reason: c.GetReason(), Answers: c.GetAnswers(), Whole: c.GetWhole(), NextOffset: c.GetNextOffset(),
+			LagEvents: c.GetLagEvents(), Events: c.GetEvents(), Bytes: c.GetBytes(), Days: c.GetDays(), Writer: c.GetWriter(), Writes: c.GetWrites(),
+		}
+		for _, n := range c.GetNodes() {
+			one.Nodes = append(one.Nodes, ClusterNode{
+				Address: n.GetAddress(), State: n.GetState(), Reason: n.GetReason(), Version: n.GetVersion(),
+				Bytes: n.GetBytes(), FreeBytes: n.GetFreeBytes(), Rows: n.GetRows(), ReadOnly: n.GetReadOnly(),
+			})
+		}
+		all = append(all, one)
+	}
+	return all
 }
 
 // Readings is what the store's database of readings holds.
@@ -115,7 +162,7 @@ func StoreOf(r *pb.StatusResponse) StoreStatus {
 		State: s.GetState(), Version: r.GetVersion(), Reasons: r.GetReasons(), Events: s.GetEvents(), Bytes: s.GetBytes(),
 		FreeBytes: s.GetFreeBytes(), LagEvents: s.GetLagEvents(), NextOffset: s.GetNextOffset(), EngineRestarts: s.GetEngineRestarts(), Thinned: s.GetThinned(),
 		RetentionDays: s.GetRetention().AsDuration().Hours() / 24, RetentionBytes: s.GetRetentionBytes(),
-		Readings: readingsOf(s.GetReadings()),
+		Readings: readingsOf(s.GetReadings()), Clusters: clustersOf(s.GetClusters()),
 	}
 	if at := s.GetOldestTime(); at != nil {
 		t := at.AsTime()

@@ -30,9 +30,18 @@ import (
 	"github.com/amoskys/amoskys/internal/store/vlogs"
 )
 
+// Engine is what is asked; *vlogs.Client and *cluster.Client are such.
+type Engine interface {
+	Query(ctx context.Context, q vlogs.Query, each func(row []vlogs.Field) error) error
+	// Flush lets queries find all that was inserted before it.
+	Flush(ctx context.Context) error
+	// Days are those that may have events, as vlogs.DayFormat has them, oldest first.
+	Days(ctx context.Context) ([]string, error)
+}
+
 // Options are what the service reads from.
 type Options struct {
-	Engine *vlogs.Client
+	Engine Engine
 	// Status says how the store is. It may be costly: it is asked at most once a second.
 	Status func() *pb.StoreStatus
 	// Next is the offset before which the engine was given every event that the log had.
@@ -60,8 +69,10 @@ type Options struct {
 	Hub func(ctx context.Context) (*pb.StatusResponse, error)
 	// Caller says whose share of Limits a call is of, such as
 	// store.CallerOf(ctx).Key(); nil: all are one caller's.
-	Caller  func(ctx context.Context) string
-	Limits  Limits
+	Caller func(ctx context.Context) string
+	Limits Limits
+	// Memory is shared with others that answer; nil: one by Limits.
+	Memory  *limit.Budget
 	Version string
 	Now     func() time.Time
 }
@@ -111,8 +122,11 @@ func New(o Options) *Service {
 	if o.Caller == nil {
 		o.Caller = func(context.Context) string { return "" }
 	}
+	if o.Memory == nil {
+		o.Memory = limit.NewBudget(int64(o.Limits.Held), int64(o.Limits.HeldOfCaller))
+	}
 	return &Service{
-		o: o, began: o.Now(), gate: newGate(o.Limits), memory: limit.NewBudget(int64(o.Limits.Held), int64(o.Limits.HeldOfCaller)),
+		o: o, began: o.Now(), gate: newGate(o.Limits), memory: o.Memory,
 		losses: losses{ranges: map[[2]uint64]span{}}, reports: reports{known: map[span]report{}},
 	}
 }

@@ -35,6 +35,11 @@ func Main(m *testing.M) {
 		}
 		return
 	}
+	if os.Getenv(serverVariable) != "" {
+		flag.String("httpListenAddr.test", "", "where to listen")
+		runServer(os.Args[1:])
+		return
+	}
 	waitTogether()
 	goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) // the engine's packages start some when loaded
 }

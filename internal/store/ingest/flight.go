@@ -11,8 +11,9 @@ import (
 	"github.com/amoskys/amoskys/internal/stream"
 )
 
-// inFlight is how many batches are inserted at the same time. While the engine takes one
-// apart the next is filled; two at once were no faster with two processors.
+// inFlight is how many batches are inserted at the same time where nobody says. While the
+// engine takes one apart the next is filled; two at once were no faster with two
+// processors.
 const inFlight = 1
 
 // flight is what was handed to the engine and has not come to an end.
@@ -40,12 +41,12 @@ type mark struct {
 	landed bool
 }
 
-func newFlight() *flight {
+func newFlight(atOnce int) *flight {
 	f := &flight{
-		free: make(chan *batch, inFlight+1), full: make(chan *batch, inFlight+1), changed: make(chan struct{}),
+		free: make(chan *batch, atOnce+1), full: make(chan *batch, atOnce+1), changed: make(chan struct{}),
 		down: make(chan struct{}), onFail: map[int]func(){},
 	}
-	for range inFlight + 1 {
+	for range atOnce + 1 {
 		f.free <- &batch{}
 	}
 	return f
@@ -224,6 +225,9 @@ func (in *Ingest) insertAll(ctx context.Context) {
 func (in *Ingest) insertRows(ctx context.Context, r *vlogs.Rows) error {
 	began := in.o.now()
 	for {
+		if in.inDoubt() {
+			return errNotOurTurn
+		}
 		err := in.o.insert(ctx, r)
 		if err == nil {
 			in.noteReadOnly(ctx, nil)

@@ -10,7 +10,7 @@ import (
 
 // TestInserted: the engine has all before an offset only when no batch before it flies.
 func TestInserted(t *testing.T) {
-	f := newFlight()
+	f := newFlight(inFlight)
 	check := func(what string, want stream.Offset, whole bool) {
 		t.Helper()
 		if got, ok := f.before(); got != want || ok != whole {

@@ -14,15 +14,14 @@ import (
 	"github.com/amoskys/amoskys/internal/logsql/row"
 	"github.com/amoskys/amoskys/internal/obs"
 	"github.com/amoskys/amoskys/internal/reader"
-	"github.com/amoskys/amoskys/internal/store/keeper"
 	"github.com/amoskys/amoskys/internal/store/vlogs"
 	"github.com/amoskys/amoskys/internal/stream"
 	"github.com/amoskys/amoskys/internal/vfs"
 )
 
-// Options say what is stored where. Keeper, Source and Path are required.
+// Options say what is stored where. Engine, Source and Path are required.
 type Options struct {
-	Keeper *keeper.Keeper
+	Engine Engine
 	Source reader.Source
 	Path   string // folder of the store, where its place is kept
 	Logger *slog.Logger
@@ -32,6 +31,13 @@ type Options struct {
 	// Cursor is the name by which the hub shows how far the store is; "store".
 	Cursor    string
 	Retention Retention
+	// Refill says that the engine's files are not ours to look at: what it holds is counted
+	// when it was started again, and where it has lost rows it is filled again from the log.
+	Refill bool
+	// Turn is whose turn it is, where several stores may feed the engine.
+	Turn TurnOptions
+	// Free is how many bytes the engine's disk has free; nil: the disk that Path lies on.
+	Free func() (uint64, error)
 	// Now is a clock that is believed (package clock), for retention; nil: time.Now.
 	Now func() time.Time
 
@@ -44,6 +50,8 @@ type Options struct {
 	QuietDelay time.Duration
 	// BarrierEvery is how long what is new stays behind the place, 10 s; see barrierDelay.
 	BarrierEvery time.Duration
+	// AtOnce is how many batches are given to the engine at the same time, 1.
+	AtOnce int
 	// RetainEvery is how often it is looked for what is too old, a minute.
 	RetainEvery time.Duration
 
@@ -63,6 +71,10 @@ func (o *Options) setDefaults() {
 	if o.FS == nil {
 		o.FS = vfs.OS{}
 	}
+	o.Turn.setDefaults()
+	if o.Free == nil {
+		o.Free = func() (uint64, error) { return o.FS.FreeBytes(o.Path) }
+	}
 	if o.Cursor == "" {
 		o.Cursor = "store"
 	}
@@ -70,6 +82,7 @@ func (o *Options) setDefaults() {
 		o.Now = time.Now
 	}
 	o.BatchRows = orElse(o.BatchRows, 2000)
+	o.AtOnce = orElse(o.AtOnce, inFlight)
 	o.BatchBytes = orElse(o.BatchBytes, 1<<20)
 	o.BatchDelay = orElse(o.BatchDelay, 200*time.Millisecond)
 	o.QuietDelay = max(orElse(o.QuietDelay, 4*time.Second), o.BatchDelay)
@@ -83,11 +96,11 @@ func (o *Options) setDefaults() {
 		o.wait = wait
 	}
 	if o.takesRows == nil {
-		o.takesRows = func(ctx context.Context) error { return o.Keeper.Client().TakesRows(ctx) } //nolint:wrapcheck // it says all
+		o.takesRows = func(ctx context.Context) error { return o.Engine.Rows().TakesRows(ctx) } //nolint:wrapcheck // it says all
 	}
 	if o.insert == nil {
 		o.insert = func(ctx context.Context, r *vlogs.Rows) error {
-			return o.Keeper.Client().Insert(ctx, r) //nolint:wrapcheck // it says all
+			return o.Engine.Rows().Insert(ctx, r) //nolint:wrapcheck // it says all
 		}
 	}
 }
@@ -113,6 +126,8 @@ type Ingest struct {
 	// news says that something came, rebuilt that there is a day to rebuild, begun that
 	// begin has done its work.
 	news, rebuilding, begun chan struct{}
+
+	startOver func() // ends the reader that reads, for another one to begin; of read
 
 	mu      sync.Mutex // guards what follows; Consume holds it while it waits for the engine
 	writer  *row.Writer
@@ -148,17 +163,18 @@ type view struct {
 	trouble  string // why reading has not begun
 	rebuild  Rebuild
 	freeing  string // what retention cannot do
+	turn     turn
 	crowded  string // who else fills the disk
 }
 
 // New checks the options. Nothing is read yet.
 func New(o Options) (*Ingest, error) {
-	if o.Keeper == nil || o.Source == nil || o.Path == "" {
-		return nil, errors.New("feed the store: keeper, source and path are required")
+	if o.Engine == nil || o.Source == nil || o.Path == "" {
+		return nil, errOptions
 	}
 	o.setDefaults()
 	in := &Ingest{
-		o: o, flight: newFlight(), news: make(chan struct{}, 1), rebuilding: make(chan struct{}, 1), begun: make(chan struct{}, 1),
+		o: o, flight: newFlight(o.AtOnce), news: make(chan struct{}, 1), rebuilding: make(chan struct{}, 1), begun: make(chan struct{}, 1),
 		writer: row.NewWriter(o.Retention.bounds()), days: map[int64]uint64{}, thinned: map[int64]uint64{},
 		view: view{removed: map[string]bool{}, days: map[int64]uint64{}, thinned: map[int64]uint64{}},
 	}
@@ -178,32 +194,64 @@ func (in *Ingest) Run(ctx context.Context) error {
 	if in.findPlace(ctx) != nil {
 		return nil // ctx ended
 	}
-	r, err := reader.New(reader.Options{
-		Name: "store", Source: &source{Source: in.o.Source, in: in}, Consumer: in, Logger: in.o.Logger, Registerer: in.o.Registerer,
-		Cursor: in.o.Cursor, OwnPlace: true, Start: reader.Start{Offset: in.place.Offset}, Blocks: true, MaxEvents: in.o.BatchRows, Explicit: true,
-		Pause: in.o.readPause, MaxPause: in.o.readPause,
-	})
-	if err != nil {
-		return fmt.Errorf("read the log for the store: %w", err)
-	}
-	in.reader.Store(r)
-
 	// The inserts outlast the reader, for the last batch.
 	inserting, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var inserts, others sync.WaitGroup
-	for range inFlight {
+	for range in.o.AtOnce {
 		inserts.Go(func() { in.insertAll(inserting) })
 	}
-	others.Go(func() { in.tend(ctx) })
-	others.Go(func() { in.watchEngine(ctx) })
-	others.Go(func() { in.rebuildAll(ctx) })
-	others.Go(func() { in.retain(ctx) })
-	err = r.Run(ctx)
+	err := in.read(ctx, func() {
+		others.Go(func() { in.tend(ctx) })
+		others.Go(func() { in.watchEngine(ctx) })
+		others.Go(func() { in.rebuildAll(ctx) })
+		others.Go(func() { in.retain(ctx) })
+		others.Go(func() { in.keepTurn(ctx) })
+	})
 	others.Wait()
 	in.settleLast(ctx)
 	stop()
 	inserts.Wait()
-	return err //nolint:wrapcheck // it is nil
+	return err
+}
+
+// read reads the log until ctx ends, with one reader after the other where the place is
+// moved back. first is called once there is one.
+func (in *Ingest) read(ctx context.Context, first func()) error {
+	registerer := in.o.Registerer
+	var theirs *registered
+	if registerer != nil {
+		theirs = &registered{Registerer: registerer}
+		registerer = theirs
+	}
+	for ctx.Err() == nil {
+		reading, over := context.WithCancel(ctx)
+		in.mu.Lock()
+		in.startOver = over
+		from := in.place.Offset
+		in.mu.Unlock()
+		r, err := reader.New(reader.Options{
+			Name: in.o.Cursor, Source: &source{Source: in.o.Source, in: in}, Consumer: in, Logger: in.o.Logger, Registerer: registerer,
+			Cursor: in.o.Cursor, OwnPlace: true, Start: reader.Start{Offset: from}, Blocks: true, MaxEvents: in.o.BatchRows, Explicit: true,
+			Pause: in.o.readPause, MaxPause: in.o.readPause,
+		})
+		if err != nil {
+			over()
+			return fmt.Errorf("read the log for the store: %w", err)
+		}
+		if in.reader.Swap(r) == nil {
+			first()
+		}
+		err = r.Run(reading)
+		ended := reading.Err() == nil // the log was closed
+		over()
+		if err != nil || ended {
+			return err //nolint:wrapcheck // it is nil
+		}
+		if theirs != nil {
+			theirs.forget()
+		}
+	}
+	return nil
 }
 
 // Reader tells how far reading is; nil until it has begun.
@@ -221,7 +269,7 @@ func (in *Ingest) settleLast(ctx context.Context) {
 	in.view.Lock()
 	full := in.view.readOnly
 	in.view.Unlock()
-	if full || in.flight.failure() != nil || !in.o.Keeper.State().Running {
+	if full || in.flight.failure() != nil || !in.o.Engine.State().Running || in.inDoubt() {
 		return // what came is read again
 	}
 	if err := in.settle(ctx); err != nil {
@@ -241,7 +289,7 @@ func (in *Ingest) watchEngine(ctx context.Context) {
 			return
 		}
 		epoch := in.epoch.Load()
-		if _, err := in.o.Keeper.Wait(ctx, epoch); err != nil {
+		if _, err := in.o.Engine.Wait(ctx, epoch); err != nil {
 			return
 		}
 		if in.epoch.Load() == epoch {

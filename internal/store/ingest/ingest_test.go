@@ -164,7 +164,7 @@ type running struct {
 // options are those of tests: all that takes time takes little.
 func options(k *keeper.Keeper, source reader.Source, path string) Options {
 	return Options{
-		Keeper: k, Source: source, Path: path, BatchRows: 500, BatchDelay: 5 * time.Millisecond, QuietDelay: 5 * time.Millisecond, BarrierEvery: 50 * time.Millisecond,
+		Engine: Kept(k), Source: source, Path: path, BatchRows: 500, BatchDelay: 5 * time.Millisecond, QuietDelay: 5 * time.Millisecond, BarrierEvery: 50 * time.Millisecond,
 		RetainEvery: time.Hour, fullPause: 10 * time.Millisecond, readPause: 100 * time.Millisecond,
 	}
 }

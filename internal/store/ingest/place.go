@@ -43,6 +43,8 @@ type Place struct {
 	// Bounds say which times were believed when, of the log that is read, oldest first: a
 	// day that is rebuilt gets the events that it had.
 	Bounds []Bound `json:"bounds,omitempty"`
+	// Refill is the filling of a cluster that lost rows; nil: none is under way.
+	Refill *Refill `json:"refill,omitempty"`
 	// Types is the day on which events were last removed by their type.
 	Types string `json:"types,omitempty"`
 }
@@ -87,7 +89,7 @@ type Rebuild struct {
 func (p *Place) clone() Place {
 	c := *p
 	c.Days, c.Gaps, c.Rebuilds, c.Bounds = maps.Clone(p.Days), slices.Clone(p.Gaps), slices.Clone(p.Rebuilds), slices.Clone(p.Bounds)
-	c.Thinned = maps.Clone(p.Thinned)
+	c.Thinned, c.Refill = maps.Clone(p.Thinned), p.Refill.clone()
 	if c.Days == nil {
 		c.Days = map[string]uint64{}
 	}
@@ -146,16 +148,24 @@ func decodePlace(b []byte) (p Place, err error) {
 
 // save replaces the file, whole or not at all, and durably.
 func (p *Place) save(fsys vfs.FS, dir string) error {
-	body, err := json.Marshal(p)
+	b, err := p.encode()
 	if err != nil {
-		return fmt.Errorf("write the store's place: %w", err)
+		return err
 	}
-	body = append(body, '\n')
-	name := filepath.Join(dir, PlaceFile)
-	if err := replaceFile(fsys, name, append([]byte(checksum(body)+"\n"), body...)); err != nil {
+	if err := replaceFile(fsys, filepath.Join(dir, PlaceFile), b); err != nil {
 		return fmt.Errorf("write the store's place: %w", err)
 	}
 	return nil
+}
+
+// encode writes a place as decodePlace reads it.
+func (p *Place) encode() ([]byte, error) {
+	body, err := json.Marshal(p)
+	if err != nil {
+		return nil, fmt.Errorf("write the store's place: %w", err)
+	}
+	body = append(body, '\n')
+	return append([]byte(checksum(body)+"\n"), body...), nil
 }
 
 func replaceFile(fsys vfs.FS, name string, b []byte) error {

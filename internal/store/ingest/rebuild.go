@@ -27,7 +27,7 @@ func (in *Ingest) noteSetAside(ctx context.Context, s keeper.State) error {
 			continue
 		}
 		if _, ok := dayNumber(a.Day); !ok || p.Offset == 0 {
-			if err := in.o.Keeper.Rebuilt(a.Folder); err != nil { // nothing of this log was in it
+			if err := in.o.Engine.Rebuilt(a.Folder); err != nil { // nothing of this log was in it
 				return fmt.Errorf("note what was set aside: %w", err)
 			}
 			if n := p.Days[a.Day]; n > 0 {
@@ -61,7 +61,7 @@ func (in *Ingest) noteSetAside(ctx context.Context, s keeper.State) error {
 }
 
 func (in *Ingest) rebuilt(ctx context.Context, folder string) {
-	if err := in.o.Keeper.Rebuilt(folder); err != nil {
+	if err := in.o.Engine.Rebuilt(folder); err != nil {
 		in.o.Logger.WarnContext(ctx, "cannot note that a day of the store was rebuilt", obs.KeyPath, folder, obs.KeyError, err)
 	}
 }

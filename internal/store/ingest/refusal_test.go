@@ -90,7 +90,7 @@ func TestARowThatTheEngineRefuses(t *testing.T) {
 	l, path := newLogged(21), t.TempDir()
 	var r *running
 	c := &choosy{client: func() *vlogs.Client { return r.keeper.Client() }}
-	choose := func(o *Options) { c.client, o.insert, o.takesRows = o.Keeper.Client, c.insert, c.takesRows }
+	choose := func(o *Options) { c.client, o.insert, o.takesRows = o.Engine.(kept).Client, c.insert, c.takesRows }
 	l.appendMany(t, 700)
 	first := l.appendPoison(t, 1)
 	l.appendMany(t, 700)
@@ -148,7 +148,7 @@ func TestAnEngineThatRefusesAll(t *testing.T) {
 	c.all.Store(true)
 	l.appendMany(t, 300)
 	r := startFeed(t, l, t.TempDir(), func(o *Options) {
-		c.client, o.insert, o.takesRows = o.Keeper.Client, c.insert, c.takesRows
+		c.client, o.insert, o.takesRows = o.Engine.(kept).Client, c.insert, c.takesRows
 	})
 	until(t, "it was asked again", func() bool { return c.refused.Load() > 3 })
 	until(t, "the store says so", func() bool {

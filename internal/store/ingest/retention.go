@@ -103,10 +103,10 @@ func (in *Ingest) believedTime() time.Time {
 // and then, once a day, events by their types.
 func (in *Ingest) retainOnce(ctx context.Context) error {
 	now := in.believedTime()
-	if now.IsZero() || !in.o.Keeper.State().Running {
+	if now.IsZero() || !in.o.Engine.State().Running || in.inDoubt() {
 		return nil
 	}
-	days, err := in.o.Keeper.Days()
+	days, err := in.o.Engine.Days()
 	if err != nil {
 		return err //nolint:wrapcheck // it says all
 	}
@@ -119,7 +119,7 @@ func (in *Ingest) retainOnce(ctx context.Context) error {
 	removed, crowded := false, ""
 	for len(days) > 1 {
 		d, why := days[0], ""
-		free, err := in.o.FS.FreeBytes(in.o.Path)
+		free, err := in.o.Free()
 		if err != nil {
 			return fmt.Errorf("ask how much of the disk is free: %w", err)
 		}
@@ -176,7 +176,7 @@ func (in *Ingest) isCrowded(total int64, free uint64, days int) string {
 }
 
 func (in *Ingest) removeDay(ctx context.Context, d keeper.Day, why string) error {
-	if err := in.o.Keeper.Remove(ctx, d.Name); err != nil {
+	if err := in.o.Engine.Remove(ctx, d.Name); err != nil {
 		return err //nolint:wrapcheck // it says all
 	}
 	in.view.Lock()
@@ -207,7 +207,7 @@ func (in *Ingest) retainTypes(ctx context.Context, now time.Time) error {
 		if n == 0 {
 			continue
 		}
-		if err := in.o.Keeper.Client().Delete(ctx, filter); err != nil {
+		if err := in.o.Engine.Rows().Delete(ctx, filter); err != nil {
 			return err //nolint:wrapcheck // it says all
 		}
 		in.o.Logger.InfoContext(ctx, "the store removed events of a type that is kept for a shorter time",
@@ -218,7 +218,7 @@ func (in *Ingest) retainTypes(ctx context.Context, now time.Time) error {
 
 // recount notes how many rows each day has now, but the newest ones, of which rows come.
 func (in *Ingest) recount(ctx context.Context, today string) error {
-	days, err := in.o.Keeper.Days()
+	days, err := in.o.Engine.Days()
 	if err != nil {
 		return err //nolint:wrapcheck // it says all
 	}

@@ -40,10 +40,14 @@ func (in *Ingest) makeDurable(ctx context.Context) error {
 	if err := in.flight.failure(); err != nil {
 		return err
 	}
+	if in.inDoubt() {
+		in.fail(ctx, errNotOurTurn)
+		return errNotOurTurn
+	}
 	began := in.o.now()
-	err := in.o.Keeper.Client().Barrier(ctx)
+	err := in.o.Engine.Rows().Barrier(ctx)
 	// Only if one and the same process had the rows and made them durable, it has all.
-	if s := in.o.Keeper.State(); err == nil && (s.Starts != in.epoch.Load() || !s.Running) {
+	if s := in.o.Engine.State(); err == nil && (s.Starts != in.epoch.Load() || !s.Running) {
 		err = errRestarted
 	}
 	switch {
@@ -68,6 +72,7 @@ func (in *Ingest) makeDurable(ctx context.Context) error {
 	for _, g := range in.gaps {
 		p.addGap(g)
 	}
+	p.endRefill(in.o.Now())
 	p.Rebuilds = slices.Clone(in.place.Rebuilds)
 	in.view.Lock()
 	if i := slices.IndexFunc(p.Rebuilds, func(r Rebuild) bool { return r.Folder == in.view.rebuild.Folder }); i >= 0 {
@@ -121,16 +126,7 @@ func readDays(by map[int64]uint64, days map[string]uint64) {
 
 // countDropped counts rows that the engine threw away although we had looked at them.
 func (in *Ingest) countDropped(ctx context.Context) (lost uint64) {
-	m, err := in.o.Keeper.Client().Metrics(ctx)
-	if err != nil {
-		return 0
-	}
-	sum := 0.0
-	for name, value := range m {
-		if strings.HasPrefix(name, "vl_rows_dropped_total") {
-			sum += value
-		}
-	}
+	sum := in.droppedNow(ctx)
 	if n := sum - in.dropped; n > 0 {
 		lost = uint64(n)
 		in.metrics.drop(dropEngine, lost)
@@ -138,6 +134,21 @@ func (in *Ingest) countDropped(ctx context.Context) (lost uint64) {
 	}
 	in.dropped = sum
 	return lost
+}
+
+// droppedNow is how many rows the engine has ever thrown away.
+func (in *Ingest) droppedNow(ctx context.Context) float64 {
+	m, err := in.o.Engine.Rows().Metrics(ctx)
+	if err != nil {
+		return in.dropped
+	}
+	sum := 0.0
+	for name, value := range m {
+		if strings.HasPrefix(name, "vl_rows_dropped_total") {
+			sum += value
+		}
+	}
+	return sum
 }
 
 // source is the log, which is opened only once the engine is ready for its events.
@@ -150,6 +161,10 @@ type source struct {
 func (s *source) Open(ctx context.Context, r reader.Request) (reader.Feed, stream.Offset, error) {
 	if err := s.in.begin(ctx); err != nil {
 		return nil, 0, err
+	}
+	if s.in.isBefore(r.Start.Offset) {
+		s.in.startOver()
+		return nil, 0, errMovedBack
 	}
 	other, err := s.in.beginOther(ctx)
 	if err != nil {
@@ -167,6 +182,13 @@ func (s *source) Open(ctx context.Context, r reader.Request) (reader.Feed, strea
 		return nil, 0, err //nolint:wrapcheck // the reader says whose it is
 	}
 	return &feed{Feed: f, ctx: ctx, end: func() { stop(); cancel() }, why: s.in.flight.failure, other: other}, from, nil
+}
+
+// isBefore reports whether the place lies before an offset.
+func (in *Ingest) isBefore(off stream.Offset) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.place.Offset < off
 }
 
 // feed ends when something has failed, though no event comes.
@@ -201,9 +223,12 @@ func (f *feed) Close() error {
 // begin has the engine ready for what comes next: it waits until it serves, deletes what
 // may be there in part, and goes back to the place, unless nothing has happened.
 func (in *Ingest) begin(ctx context.Context) error {
-	s, err := in.o.Keeper.Wait(ctx, 0)
+	s, err := in.o.Engine.Wait(ctx, 0)
 	if err != nil {
 		return err //nolint:wrapcheck // it says all
+	}
+	if err := in.takeTurn(ctx); err != nil {
+		return err
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -220,7 +245,7 @@ func (in *Ingest) begin(ctx context.Context) error {
 	switch {
 	case in.lost:
 		err = in.findLog(ctx)
-	case !again:
+	case !again && in.o.Turn.Turn == nil:
 		err = in.lookAgain()
 	}
 	if err != nil {
@@ -232,6 +257,11 @@ func (in *Ingest) begin(ctx context.Context) error {
 	if err := in.noteSetAside(ctx, s); err != nil {
 		return err
 	}
+	if in.o.Refill {
+		if err := in.lookForLoss(ctx); err != nil {
+			return fmt.Errorf("look whether the store has lost events: %w", err)
+		}
+	}
 	if in.rows != nil {
 		in.rows.Reset()
 	}
@@ -242,7 +272,7 @@ func (in *Ingest) begin(ctx context.Context) error {
 	in.findOldest(ctx)
 	in.started = in.o.now()
 	if s.Starts != in.epoch.Load() {
-		in.dropped = 0 // its counters begin anew
+		in.dropped = in.droppedNow(ctx) // what it dropped before is given again
 	}
 	in.epoch.Store(s.Starts)
 	in.flight.clear(in.next)
@@ -303,7 +333,7 @@ func (in *Ingest) mend(ctx context.Context, s keeper.State, again bool) error {
 		needed = n > 0
 	}
 	if needed {
-		began, client := in.o.now(), in.o.Keeper.Client()
+		began, client := in.o.now(), in.o.Engine.Rows()
 		if err := client.Barrier(ctx); err != nil { // what is in the engine's memory is to be found, too
 			return err //nolint:wrapcheck // the caller says what for
 		}
@@ -313,7 +343,7 @@ func (in *Ingest) mend(ctx context.Context, s keeper.State, again bool) error {
 		in.o.Logger.InfoContext(ctx, "the store deleted what may be incomplete and reads it from the log again",
 			obs.KeyOffset, in.place.Offset, obs.KeyDuration, in.o.now().Sub(began).Round(time.Millisecond))
 	}
-	return in.o.Keeper.Mended(ctx, s) //nolint:wrapcheck // the caller says what for
+	return in.o.Engine.Mended(ctx, s) //nolint:wrapcheck // the caller says what for
 }
 
 // anyOf holds where one of the filters does. It is one deletion, as the engine begins one
@@ -327,7 +357,7 @@ func (in *Ingest) count(ctx context.Context, filter string) (uint64, error) {
 
 // number asks for a row with a number n.
 func (in *Ingest) number(ctx context.Context, q vlogs.Query) (n uint64, err error) {
-	err = in.o.Keeper.Client().Query(ctx, q, func(row []vlogs.Field) error {
+	err = in.o.Engine.Rows().Query(ctx, q, func(row []vlogs.Field) error {
 		for _, f := range row {
 			if f.Name == "n" && f.Value != "" && f.Value != "NaN" {
 				n, err = strconv.ParseUint(f.Value, 10, 64)

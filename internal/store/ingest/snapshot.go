@@ -17,11 +17,23 @@ const snapshotFolder = "snapshots"
 // errNoEngine says why there is no snapshot.
 var errNoEngine = errors.New("the store's engine does not serve: the store is left out, and is made again from the log as far as that reaches")
 
+// errOfOthers says why there is none of a cluster.
+var errOfOthers = errors.New("the events lie in clusters, whose files are not the store's: back up their storage nodes, or have them filled again from the log")
+
+// snapshotter is an engine whose files are the store's own.
+type snapshotter interface {
+	Snapshot(ctx context.Context) (folders []string, err error)
+}
+
 // Snapshot makes all that was taken durable and takes a snapshot of it: a folder that holds
 // the engine's days and the place that goes with them. What is behind the place is deleted
 // by whoever opens it, and read again. release removes the folder.
 func (in *Ingest) Snapshot(ctx context.Context) (folder string, place stream.Offset, release func() error, err error) {
-	if in.Reader() == nil || !in.o.Keeper.State().Running {
+	engine, ok := in.o.Engine.Rows().(snapshotter)
+	if !ok {
+		return "", 0, nil, errOfOthers
+	}
+	if in.Reader() == nil || !in.o.Engine.State().Running {
 		return "", 0, nil, errNoEngine
 	}
 	folder = filepath.Join(in.o.Path, snapshotFolder)
@@ -41,7 +53,7 @@ func (in *Ingest) Snapshot(ctx context.Context) (folder string, place stream.Off
 	}
 	in.gate.Lock()
 	defer in.gate.Unlock()
-	days, err := in.o.Keeper.Client().Snapshot(ctx)
+	days, err := engine.Snapshot(ctx)
 	if err != nil {
 		return "", 0, nil, err //nolint:wrapcheck // it says all
 	}

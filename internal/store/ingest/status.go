@@ -52,7 +52,7 @@ func (in *Ingest) Inserted() stream.Offset {
 	in.view.Lock()
 	durable := in.view.place.Offset
 	in.view.Unlock()
-	if in.o.Keeper.State().Starts != in.epoch.Load() {
+	if in.o.Engine.State().Starts != in.epoch.Load() {
 		return durable // the engine's process is another one than had the rest
 	}
 	if next, ok := in.flight.before(); ok {
@@ -86,7 +86,7 @@ const (
 
 // Status tells people how the store does.
 func (in *Ingest) Status() *pb.StoreStatus {
-	engine := in.o.Keeper.State()
+	engine := in.o.Engine.State()
 	in.view.Lock()
 	place, oldest := in.view.stored(), in.view.oldest
 	v := viewCopy{false, in.view.trouble, in.view.freeing, in.view.crowded, in.view.rebuild}
@@ -98,7 +98,7 @@ func (in *Ingest) Status() *pb.StoreStatus {
 		EngineRestarts: uint64(max(engine.Restarts, 0)),
 	}
 	v.readOnly = in.full()
-	if free, err := in.o.FS.FreeBytes(in.o.Path); err == nil {
+	if free, err := in.o.Free(); err == nil {
 		s.FreeBytes = free
 	}
 	s.Days = in.listDays(&place, &v.rebuild, &engine)
@@ -121,6 +121,46 @@ func (in *Ingest) Status() *pb.StoreStatus {
 	}
 	s.State, s.Reason = in.judge(&engine, &v, &place)
 	return s
+}
+
+// Filling reports whether the engine is filled again from the log, in whole or in part.
+func (in *Ingest) Filling() bool {
+	in.view.Lock()
+	defer in.view.Unlock()
+	return in.view.place.Refill != nil || len(in.view.place.Rebuilds) > 0
+}
+
+// Lost counts events that the log once had and the engine has no more, or never had.
+func (in *Ingest) Lost() (n uint64) {
+	in.view.Lock()
+	defer in.view.Unlock()
+	for _, g := range in.view.place.Gaps {
+		n += max(g.Count, 1)
+	}
+	return n
+}
+
+// Oldest is the time of the oldest event, to the day where it is not known better; zero
+// where there is none.
+func (in *Ingest) Oldest() time.Time {
+	in.view.Lock()
+	defer in.view.Unlock()
+	if in.view.oldest != 0 {
+		return time.Unix(0, in.view.oldest)
+	}
+	first := time.Time{}
+	for name, n := range in.view.place.Days {
+		if at, err := time.Parse(dayFormat, name); err == nil && n > 0 && (first.IsZero() || at.Before(first)) {
+			first = at
+		}
+	}
+	return first
+}
+
+// standsBy reports whether another store feeds the engine, so that this one reads nothing.
+func (in *Ingest) standsBy() bool {
+	owner, ours := in.Writer()
+	return !ours && owner != ""
 }
 
 // full reports whether events wait until there is room on the disk. Without any that
@@ -188,10 +228,13 @@ func (in *Ingest) judge(engine *keeper.State, v *viewCopy, place *Place) (state,
 	if n := place.refusedSince(in.o.Now().Add(-refusedShown)); n > 0 {
 		note(stateDegraded, fmt.Sprintf("%d events are not stored, as the engine does not take them: the log has them, and answers name their days", n))
 	}
+	if place.Refill != nil {
+		note(stateDegraded, place.Refill.text(place.Offset))
+	}
 	if rebuilds > 0 {
 		note(stateDegraded, rebuildText(&v.rebuild, rebuilds))
 	}
-	if r := in.Reader(); r != nil {
+	if r := in.Reader(); r != nil && !in.standsBy() {
 		switch s := r.Status(); s.State {
 		case stream.ReaderOK:
 		case stream.ReaderBehind: // by how much, the lag says
@@ -232,7 +275,7 @@ func (in *Ingest) listDays(p *Place, now *Rebuild, engine *keeper.State) []*pb.S
 	for name, n := range p.Days {
 		day(name).Events = n
 	}
-	if days, err := in.o.Keeper.Days(); err == nil {
+	if days, err := in.o.Engine.Days(); err == nil {
 		for _, d := range days {
 			day(d.Name).Bytes = uint64(max(d.Bytes, 0))
 		}
@@ -282,6 +325,15 @@ func (in *Ingest) Lacks(since, until time.Time) []*pb.Lack {
 		case g.Cause == string(stream.CauseRemoved):
 			lacks = append(lacks, &pb.Lack{Place: "log", Count: g.Count, Reason: "the log removed them by age or size before the store had read them"})
 		}
+	}
+	if r := place.Refill; r != nil {
+		l := &pb.Lack{Place: "store", Reason: "the store's cluster: " + r.text(place.Offset)}
+		for name, had := range r.Had {
+			if isOf(name, since, until) {
+				l.Count += had - min(had, place.Days[name])
+			}
+		}
+		lacks = append(lacks, l)
 	}
 	for _, r := range place.Rebuilds {
 		if r.Folder == now.Folder {

@@ -3,6 +3,7 @@ package vlogs
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -21,9 +23,26 @@ const (
 	maxAnswer  = 64 << 20
 )
 
+// Options say where an engine is, and how it is spoken to. Address is required.
+type Options struct {
+	Address string // "unix:/path/to.sock", "http://host:port" or "https://host:port", with a path or without
+	TLS     *tls.Config
+	// Authorization is the header of that name of each request, "" for none; nil: none.
+	Authorization func() (string, error)
+	// Project is the part of the engine that is spoken of (ProjectID): each knows nothing of
+	// the others.
+	Project uint32
+	// Cluster says that others answer behind the address, which may be away (Query.Partial).
+	Cluster bool
+	// Timeout is how long the engine may take to take rows and to do what it is told; 0 for
+	// as long as the caller waits. Queries have one of their own.
+	Timeout time.Duration
+}
+
 // Client speaks to one engine. Its methods may be called at the same time; see Barrier
 // for what that means.
 type Client struct {
+	o    Options
 	base string
 	http *http.Client
 
@@ -33,10 +52,18 @@ type Client struct {
 
 // New returns a client of the engine at addr: "unix:/path/to.sock" or
 // "http://host:port". Nothing is opened yet.
-func New(addr string) *Client {
+func New(addr string) *Client { return NewClient(Options{Address: addr}) }
+
+// dialTimeout is how long an address may take to be connected to.
+const dialTimeout = 5 * time.Second
+
+// NewClient is New with more than an address.
+func NewClient(o Options) *Client {
+	addr := o.Address
 	transport := &http.Transport{
 		MaxIdleConns: 8, MaxIdleConnsPerHost: 8, IdleConnTimeout: 10 * time.Second, DisableCompression: true,
-		WriteBufferSize: 64 << 10, ReadBufferSize: 64 << 10,
+		WriteBufferSize: 64 << 10, ReadBufferSize: 64 << 10, TLSClientConfig: o.TLS, TLSHandshakeTimeout: dialTimeout,
+		DialContext: (&net.Dialer{Timeout: dialTimeout}).DialContext,
 	}
 	base := strings.TrimSuffix(addr, "/")
 	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
@@ -45,7 +72,7 @@ func New(addr string) *Client {
 			return (&net.Dialer{}).DialContext(ctx, "unix", path)
 		}
 	}
-	return &Client{base: base, http: &http.Client{Transport: transport}, dirty: map[string]struct{}{}}
+	return &Client{o: o, base: base, http: &http.Client{Transport: transport}, dirty: map[string]struct{}{}}
 }
 
 // Close lets go of idle connections.
@@ -59,6 +86,8 @@ func (c *Client) Health(ctx context.Context) error {
 
 // get asks for path and returns the whole answer, at most maxAnswer.
 func (c *Client) get(ctx context.Context, path string, args url.Values) ([]byte, error) {
+	ctx, cancel := c.soon(ctx)
+	defer cancel()
 	body, err := c.open(ctx, path, args, "", nil)
 	if err != nil {
 		return nil, err
@@ -76,6 +105,17 @@ func (c *Client) get(ctx context.Context, path string, args url.Values) ([]byte,
 		return nil, fmt.Errorf("%w: the answer to %s is larger than %d MiB", ErrBroken, path, maxAnswer>>20)
 	}
 	return b, nil
+}
+
+// errSlowEngine says that an engine took longer than Options.Timeout.
+var errSlowEngine = errors.New("it did not answer in time")
+
+// soon bounds a request that is no query.
+func (c *Client) soon(ctx context.Context) (context.Context, context.CancelFunc) {
+	if c.o.Timeout <= 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, c.o.Timeout, fmt.Errorf("%w: %w", ErrAway, errSlowEngine))
 }
 
 // getJSON is get for an answer in JSON.
@@ -105,6 +145,9 @@ func (c *Client) open(ctx context.Context, path string, args url.Values, kind st
 		return nil, fmt.Errorf("ask the store's engine: %w", err)
 	}
 	r.Header.Set("Content-Type", kind)
+	if err := c.sign(r.Header); err != nil {
+		return nil, err
+	}
 	answer, err := c.http.Do(r)
 	if err != nil {
 		return nil, away(ctx, err)
@@ -115,6 +158,24 @@ func (c *Client) open(ctx context.Context, path string, args url.Values, kind st
 	defer answer.Body.Close()
 	text, _ := io.ReadAll(io.LimitReader(answer.Body, maxRefusal))
 	return nil, refusal(answer.StatusCode, text)
+}
+
+// sign adds who asks, and of what.
+func (c *Client) sign(h http.Header) error {
+	if c.o.Project != 0 {
+		h.Set("ProjectID", strconv.FormatUint(uint64(c.o.Project), 10)) //nolint:canonicalheader // as its makers write it
+	}
+	if c.o.Authorization == nil {
+		return nil
+	}
+	text, err := c.o.Authorization()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrAway, err)
+	}
+	if text != "" {
+		h.Set("Authorization", text)
+	}
+	return nil
 }
 
 // refusal makes an error of what the engine says.
@@ -128,8 +189,22 @@ func refusal(status int, text []byte) error {
 		return fmt.Errorf("%w (%w)", ErrBusy, e)
 	case bytes.Contains(text, []byte("-search.maxQueryDuration")):
 		return fmt.Errorf("%w (%w)", ErrDeadline, e)
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		return fmt.Errorf("%w: it does not let us in: look at the name, password or token for it (HTTP %d)", ErrAway, status)
+	case isNodeAway(status, text):
+		return fmt.Errorf("%w: %w (%w)", ErrAway, ErrNodeAway, e)
 	}
 	return e
+}
+
+// isNodeAway reports whether it is a cluster's word that one of its storage nodes is not
+// there (app/vlstorage/netselect), or that of a proxy before one.
+func isNodeAway(status int, text []byte) bool {
+	if status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout {
+		return true
+	}
+	return status == http.StatusBadGateway &&
+		(!bytes.Contains(text, []byte("unexpected response status code")) || bytes.Contains(text, []byte("cannot connect to storage node")))
 }
 
 // away tells a caller who gave up from an engine that is not there.

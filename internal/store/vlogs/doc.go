@@ -26,6 +26,9 @@ var (
 	ErrSlow = errors.New("the rows of this query were read too slowly: ask for a shorter time range or fewer fields")
 	// ErrBroken says that the answer ended in the middle, as when the engine dies.
 	ErrBroken = errors.New("the store broke off its answer")
+	// ErrNodeAway says that a storage node of a cluster does not answer, so that an answer
+	// would lack its rows. It comes with ErrAway.
+	ErrNodeAway = errors.New("a storage node does not answer")
 	// ErrAway says that nobody answers at the address: the engine is not running, or starts.
 	ErrAway = errors.New("the store's engine does not answer")
 )

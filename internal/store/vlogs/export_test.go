@@ -11,9 +11,6 @@ import (
 // ParseRow is parseRow.
 func ParseRow(line string) ([]Field, error) { return parseRow(line, nil) }
 
-// ParseMetrics is parseMetrics.
-func ParseMetrics(text []byte) map[string]float64 { return parseMetrics(text) }
-
 // Post is how other formats of insertion are measured.
 func (c *Client) Post(ctx context.Context, path, encoding string, args url.Values, data []byte) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+path+"?"+args.Encode(), bytes.NewReader(data))

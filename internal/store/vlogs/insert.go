@@ -19,6 +19,8 @@ func (c *Client) Insert(ctx context.Context, rows *Rows) error {
 		return nil
 	}
 	c.noteDirty(rows)
+	ctx, cancel := c.soon(ctx)
+	defer cancel()
 	body, err := c.open(ctx, "/insert/native", url.Values{"version": {"v1"}}, "application/octet-stream", rows.buf)
 	if err != nil {
 		return err
@@ -33,6 +35,8 @@ func (c *Client) Insert(ctx context.Context, rows *Rows) error {
 
 // TakesRows asks whether the engine takes rows at all: it is given none.
 func (c *Client) TakesRows(ctx context.Context) error {
+	ctx, cancel := c.soon(ctx)
+	defer cancel()
 	body, err := c.open(ctx, "/insert/native", url.Values{"version": {"v1"}}, "application/octet-stream", []byte{})
 	if err != nil {
 		return err

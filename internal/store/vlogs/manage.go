@@ -84,7 +84,7 @@ func (c *Client) Metrics(ctx context.Context) (map[string]float64, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the metrics of the store's engine: %w", err)
 	}
-	return parseMetrics(text), nil
+	return ParseMetrics(text), nil
 }
 
 // ReadOnly reports whether the engine takes no rows for want of space.
@@ -103,8 +103,8 @@ func (c *Client) ReadOnly(ctx context.Context) (bool, error) {
 
 const readOnlyMetric = "vl_storage_is_read_only{"
 
-// parseMetrics reads Prometheus' text format. Lines that are none are left out.
-func parseMetrics(text []byte) map[string]float64 {
+// ParseMetrics reads Prometheus' text format. Lines that are none are left out.
+func ParseMetrics(text []byte) map[string]float64 {
 	m := map[string]float64{}
 	for line := range bytes.Lines(text) {
 		line = bytes.TrimSpace(line)

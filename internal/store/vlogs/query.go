@@ -25,6 +25,9 @@ type Query struct {
 	Timeout time.Duration // in the engine; 0 for as long as its flag allows
 	// Buffer is how many bytes of the answer may wait for the caller; 0 for 16 MiB.
 	Buffer int
+	// Partial lets an answer of a cluster lack the rows of storage nodes that are away; else
+	// it is ErrNodeAway.
+	Partial bool
 	// Patience is how long a full buffer may wait for the caller; 0 for a second.
 	Patience time.Duration
 }
@@ -42,6 +45,9 @@ const (
 // ErrDeadline, ErrSlow, ErrBroken, ErrBusy, ErrAway, a *RefusedError, or the context's.
 func (c *Client) Query(ctx context.Context, q Query, each func(row []Field) error) error {
 	args := q.args()
+	if c.o.Cluster { // whatever its flags say
+		args.Set("allow_partial_response", strconv.FormatBool(q.Partial))
+	}
 	if q.Limit > 0 {
 		args.Set("limit", strconv.Itoa(q.Limit+1)) // one more says that there are more
 	}

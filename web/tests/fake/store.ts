@@ -53,6 +53,7 @@ export function storeAnswer(world: World, now: number): StoreAnswer {
       retention_seconds: 30 * 86_400,
       retention_bytes: 40e9,
       engine_restarts: store.troubled.size,
+      clusters: [],
       days: world.options.history ? days : [],
       readings: {
         state: 'ok',

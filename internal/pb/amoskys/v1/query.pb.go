@@ -540,7 +540,10 @@ type StoreStatus struct {
 	Readings *ReadingsStatus `protobuf:"bytes,14,opt,name=readings,proto3" json:"readings,omitempty"`
 	// Readings that it left out, as their numbers are in the metrics alone
 	// (Event.metrics_only).
-	Thinned       uint64 `protobuf:"varint,15,opt,name=thinned,proto3" json:"thinned,omitempty"`
+	Thinned uint64 `protobuf:"varint,15,opt,name=thinned,proto3" json:"thinned,omitempty"`
+	// The clusters that keep the events, each all of them; none where the store keeps them
+	// itself. The fields above are those of the first that answers.
+	Clusters      []*StoreCluster `protobuf:"bytes,17,rep,name=clusters,proto3" json:"clusters,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -680,6 +683,290 @@ func (x *StoreStatus) GetThinned() uint64 {
 	return 0
 }
 
+func (x *StoreStatus) GetClusters() []*StoreCluster {
+	if x != nil {
+		return x.Clusters
+	}
+	return nil
+}
+
+// StoreCluster is one cluster of VictoriaLogs that a store has the events in.
+type StoreCluster struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// "ok", "degraded" (it is not whole, or behind) or "failed" (it cannot be asked).
+	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// Why the state is not ok, for people.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Questions are answered out of it now.
+	Answers bool `protobuf:"varint,4,opt,name=answers,proto3" json:"answers,omitempty"`
+	// All that the log had before next_offset is in it and can be asked for.
+	Whole      bool   `protobuf:"varint,5,opt,name=whole,proto3" json:"whole,omitempty"`
+	NextOffset uint64 `protobuf:"varint,6,opt,name=next_offset,json=nextOffset,proto3" json:"next_offset,omitempty"`
+	LagEvents  uint64 `protobuf:"varint,7,opt,name=lag_events,json=lagEvents,proto3" json:"lag_events,omitempty"`
+	Events     uint64 `protobuf:"varint,8,opt,name=events,proto3" json:"events,omitempty"`
+	// On disk.
+	Bytes      uint64                 `protobuf:"varint,9,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	OldestTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=oldest_time,json=oldestTime,proto3" json:"oldest_time,omitempty"`
+	Days       uint32                 `protobuf:"varint,11,opt,name=days,proto3" json:"days,omitempty"`
+	// The vlselect that is asked.
+	Address string `protobuf:"bytes,12,opt,name=address,proto3" json:"address,omitempty"`
+	// Which store writes into it, "" where that is not known; writes says that it is this.
+	Writer        string       `protobuf:"bytes,13,opt,name=writer,proto3" json:"writer,omitempty"`
+	Writes        bool         `protobuf:"varint,14,opt,name=writes,proto3" json:"writes,omitempty"`
+	Nodes         []*StoreNode `protobuf:"bytes,15,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StoreCluster) Reset() {
+	*x = StoreCluster{}
+	mi := &file_amoskys_v1_query_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StoreCluster) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StoreCluster) ProtoMessage() {}
+
+func (x *StoreCluster) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_query_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StoreCluster.ProtoReflect.Descriptor instead.
+func (*StoreCluster) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *StoreCluster) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *StoreCluster) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *StoreCluster) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *StoreCluster) GetAnswers() bool {
+	if x != nil {
+		return x.Answers
+	}
+	return false
+}
+
+func (x *StoreCluster) GetWhole() bool {
+	if x != nil {
+		return x.Whole
+	}
+	return false
+}
+
+func (x *StoreCluster) GetNextOffset() uint64 {
+	if x != nil {
+		return x.NextOffset
+	}
+	return 0
+}
+
+func (x *StoreCluster) GetLagEvents() uint64 {
+	if x != nil {
+		return x.LagEvents
+	}
+	return 0
+}
+
+func (x *StoreCluster) GetEvents() uint64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+func (x *StoreCluster) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *StoreCluster) GetOldestTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OldestTime
+	}
+	return nil
+}
+
+func (x *StoreCluster) GetDays() uint32 {
+	if x != nil {
+		return x.Days
+	}
+	return 0
+}
+
+func (x *StoreCluster) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *StoreCluster) GetWriter() string {
+	if x != nil {
+		return x.Writer
+	}
+	return ""
+}
+
+func (x *StoreCluster) GetWrites() bool {
+	if x != nil {
+		return x.Writes
+	}
+	return false
+}
+
+func (x *StoreCluster) GetNodes() []*StoreNode {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+// StoreNode is one storage node of a cluster.
+type StoreNode struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Address string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	// "ok", "degraded" (it answers, and something is to be told) or "failed".
+	State  string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Of VictoriaLogs, "" where it does not say.
+	Version string `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
+	// On disk.
+	Bytes     uint64 `protobuf:"varint,5,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	FreeBytes uint64 `protobuf:"varint,6,opt,name=free_bytes,json=freeBytes,proto3" json:"free_bytes,omitempty"`
+	Rows      uint64 `protobuf:"varint,7,opt,name=rows,proto3" json:"rows,omitempty"`
+	// It takes no rows, as its disk is nearly full.
+	ReadOnly      bool                   `protobuf:"varint,8,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
+	StartTime     *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StoreNode) Reset() {
+	*x = StoreNode{}
+	mi := &file_amoskys_v1_query_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StoreNode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StoreNode) ProtoMessage() {}
+
+func (x *StoreNode) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_query_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StoreNode.ProtoReflect.Descriptor instead.
+func (*StoreNode) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *StoreNode) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *StoreNode) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *StoreNode) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *StoreNode) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *StoreNode) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *StoreNode) GetFreeBytes() uint64 {
+	if x != nil {
+		return x.FreeBytes
+	}
+	return 0
+}
+
+func (x *StoreNode) GetRows() uint64 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+func (x *StoreNode) GetReadOnly() bool {
+	if x != nil {
+		return x.ReadOnly
+	}
+	return false
+}
+
+func (x *StoreNode) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
 // ReadingsStatus is what the database of readings holds, which PromQL is asked of.
 type ReadingsStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -706,7 +993,7 @@ type ReadingsStatus struct {
 
 func (x *ReadingsStatus) Reset() {
 	*x = ReadingsStatus{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[6]
+	mi := &file_amoskys_v1_query_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -718,7 +1005,7 @@ func (x *ReadingsStatus) String() string {
 func (*ReadingsStatus) ProtoMessage() {}
 
 func (x *ReadingsStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[6]
+	mi := &file_amoskys_v1_query_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -731,7 +1018,7 @@ func (x *ReadingsStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadingsStatus.ProtoReflect.Descriptor instead.
 func (*ReadingsStatus) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{6}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ReadingsStatus) GetState() string {
@@ -826,7 +1113,7 @@ type ReadingsAside struct {
 
 func (x *ReadingsAside) Reset() {
 	*x = ReadingsAside{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[7]
+	mi := &file_amoskys_v1_query_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -838,7 +1125,7 @@ func (x *ReadingsAside) String() string {
 func (*ReadingsAside) ProtoMessage() {}
 
 func (x *ReadingsAside) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[7]
+	mi := &file_amoskys_v1_query_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -851,7 +1138,7 @@ func (x *ReadingsAside) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadingsAside.ProtoReflect.Descriptor instead.
 func (*ReadingsAside) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{7}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ReadingsAside) GetFromTime() *timestamppb.Timestamp {
@@ -907,7 +1194,7 @@ type StoreDay struct {
 
 func (x *StoreDay) Reset() {
 	*x = StoreDay{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[8]
+	mi := &file_amoskys_v1_query_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -919,7 +1206,7 @@ func (x *StoreDay) String() string {
 func (*StoreDay) ProtoMessage() {}
 
 func (x *StoreDay) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[8]
+	mi := &file_amoskys_v1_query_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -932,7 +1219,7 @@ func (x *StoreDay) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoreDay.ProtoReflect.Descriptor instead.
 func (*StoreDay) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{8}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *StoreDay) GetDay() string {
@@ -999,7 +1286,7 @@ type Lack struct {
 
 func (x *Lack) Reset() {
 	*x = Lack{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[9]
+	mi := &file_amoskys_v1_query_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1011,7 +1298,7 @@ func (x *Lack) String() string {
 func (*Lack) ProtoMessage() {}
 
 func (x *Lack) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[9]
+	mi := &file_amoskys_v1_query_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1024,7 +1311,7 @@ func (x *Lack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lack.ProtoReflect.Descriptor instead.
 func (*Lack) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{9}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Lack) GetPlace() string {
@@ -1088,7 +1375,7 @@ type LatencyQuantiles struct {
 
 func (x *LatencyQuantiles) Reset() {
 	*x = LatencyQuantiles{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[10]
+	mi := &file_amoskys_v1_query_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1100,7 +1387,7 @@ func (x *LatencyQuantiles) String() string {
 func (*LatencyQuantiles) ProtoMessage() {}
 
 func (x *LatencyQuantiles) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[10]
+	mi := &file_amoskys_v1_query_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1113,7 +1400,7 @@ func (x *LatencyQuantiles) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LatencyQuantiles.ProtoReflect.Descriptor instead.
 func (*LatencyQuantiles) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{10}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *LatencyQuantiles) GetP50Ms() float64 {
@@ -1163,7 +1450,7 @@ type SearchEventsRequest struct {
 
 func (x *SearchEventsRequest) Reset() {
 	*x = SearchEventsRequest{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[11]
+	mi := &file_amoskys_v1_query_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1175,7 +1462,7 @@ func (x *SearchEventsRequest) String() string {
 func (*SearchEventsRequest) ProtoMessage() {}
 
 func (x *SearchEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[11]
+	mi := &file_amoskys_v1_query_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1188,7 +1475,7 @@ func (x *SearchEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchEventsRequest.ProtoReflect.Descriptor instead.
 func (*SearchEventsRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{11}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SearchEventsRequest) GetFilter() *Filter {
@@ -1293,7 +1580,7 @@ type SearchEventsResponse struct {
 
 func (x *SearchEventsResponse) Reset() {
 	*x = SearchEventsResponse{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[12]
+	mi := &file_amoskys_v1_query_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1305,7 +1592,7 @@ func (x *SearchEventsResponse) String() string {
 func (*SearchEventsResponse) ProtoMessage() {}
 
 func (x *SearchEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[12]
+	mi := &file_amoskys_v1_query_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1318,7 +1605,7 @@ func (x *SearchEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchEventsResponse.ProtoReflect.Descriptor instead.
 func (*SearchEventsResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{12}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SearchEventsResponse) GetEvents() []*StoredEvent {
@@ -1419,7 +1706,7 @@ type RowsRequest struct {
 
 func (x *RowsRequest) Reset() {
 	*x = RowsRequest{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[13]
+	mi := &file_amoskys_v1_query_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1431,7 +1718,7 @@ func (x *RowsRequest) String() string {
 func (*RowsRequest) ProtoMessage() {}
 
 func (x *RowsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[13]
+	mi := &file_amoskys_v1_query_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1444,7 +1731,7 @@ func (x *RowsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RowsRequest.ProtoReflect.Descriptor instead.
 func (*RowsRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{13}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RowsRequest) GetQuery() string {
@@ -1492,7 +1779,7 @@ type RowsResponse struct {
 
 func (x *RowsResponse) Reset() {
 	*x = RowsResponse{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[14]
+	mi := &file_amoskys_v1_query_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1504,7 +1791,7 @@ func (x *RowsResponse) String() string {
 func (*RowsResponse) ProtoMessage() {}
 
 func (x *RowsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[14]
+	mi := &file_amoskys_v1_query_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1517,7 +1804,7 @@ func (x *RowsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RowsResponse.ProtoReflect.Descriptor instead.
 func (*RowsResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{14}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RowsResponse) GetFields() []string {
@@ -1572,7 +1859,7 @@ type Row struct {
 
 func (x *Row) Reset() {
 	*x = Row{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[15]
+	mi := &file_amoskys_v1_query_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1584,7 +1871,7 @@ func (x *Row) String() string {
 func (*Row) ProtoMessage() {}
 
 func (x *Row) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[15]
+	mi := &file_amoskys_v1_query_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1597,7 +1884,7 @@ func (x *Row) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Row.ProtoReflect.Descriptor instead.
 func (*Row) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{15}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Row) GetValues() []string {
@@ -1620,7 +1907,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[16]
+	mi := &file_amoskys_v1_query_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1632,7 +1919,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[16]
+	mi := &file_amoskys_v1_query_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1645,7 +1932,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{16}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ExportRequest) GetFilter() *Filter {
@@ -1694,7 +1981,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[17]
+	mi := &file_amoskys_v1_query_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1706,7 +1993,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[17]
+	mi := &file_amoskys_v1_query_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1719,7 +2006,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{17}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ExportResponse) GetEvents() []*StoredEvent {
@@ -1775,7 +2062,7 @@ type FieldNamesRequest struct {
 
 func (x *FieldNamesRequest) Reset() {
 	*x = FieldNamesRequest{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[18]
+	mi := &file_amoskys_v1_query_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1787,7 +2074,7 @@ func (x *FieldNamesRequest) String() string {
 func (*FieldNamesRequest) ProtoMessage() {}
 
 func (x *FieldNamesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[18]
+	mi := &file_amoskys_v1_query_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1800,7 +2087,7 @@ func (x *FieldNamesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldNamesRequest.ProtoReflect.Descriptor instead.
 func (*FieldNamesRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{18}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *FieldNamesRequest) GetFilter() *Filter {
@@ -1836,7 +2123,7 @@ type FieldNamesResponse struct {
 
 func (x *FieldNamesResponse) Reset() {
 	*x = FieldNamesResponse{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[19]
+	mi := &file_amoskys_v1_query_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1848,7 +2135,7 @@ func (x *FieldNamesResponse) String() string {
 func (*FieldNamesResponse) ProtoMessage() {}
 
 func (x *FieldNamesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[19]
+	mi := &file_amoskys_v1_query_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1861,7 +2148,7 @@ func (x *FieldNamesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldNamesResponse.ProtoReflect.Descriptor instead.
 func (*FieldNamesResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{19}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *FieldNamesResponse) GetFields() []*FacetValue {
@@ -1901,7 +2188,7 @@ type FieldValuesRequest struct {
 
 func (x *FieldValuesRequest) Reset() {
 	*x = FieldValuesRequest{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[20]
+	mi := &file_amoskys_v1_query_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1913,7 +2200,7 @@ func (x *FieldValuesRequest) String() string {
 func (*FieldValuesRequest) ProtoMessage() {}
 
 func (x *FieldValuesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[20]
+	mi := &file_amoskys_v1_query_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1926,7 +2213,7 @@ func (x *FieldValuesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldValuesRequest.ProtoReflect.Descriptor instead.
 func (*FieldValuesRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{20}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *FieldValuesRequest) GetField() string {
@@ -1983,7 +2270,7 @@ type FieldValuesResponse struct {
 
 func (x *FieldValuesResponse) Reset() {
 	*x = FieldValuesResponse{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[21]
+	mi := &file_amoskys_v1_query_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1995,7 +2282,7 @@ func (x *FieldValuesResponse) String() string {
 func (*FieldValuesResponse) ProtoMessage() {}
 
 func (x *FieldValuesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[21]
+	mi := &file_amoskys_v1_query_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2008,7 +2295,7 @@ func (x *FieldValuesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldValuesResponse.ProtoReflect.Descriptor instead.
 func (*FieldValuesResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{21}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *FieldValuesResponse) GetFacet() *Facet {
@@ -2043,7 +2330,7 @@ type Histogram struct {
 
 func (x *Histogram) Reset() {
 	*x = Histogram{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[22]
+	mi := &file_amoskys_v1_query_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2055,7 +2342,7 @@ func (x *Histogram) String() string {
 func (*Histogram) ProtoMessage() {}
 
 func (x *Histogram) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[22]
+	mi := &file_amoskys_v1_query_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2068,7 +2355,7 @@ func (x *Histogram) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Histogram.ProtoReflect.Descriptor instead.
 func (*Histogram) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{22}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Histogram) GetStart() *timestamppb.Timestamp {
@@ -2104,7 +2391,7 @@ type Facet struct {
 
 func (x *Facet) Reset() {
 	*x = Facet{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[23]
+	mi := &file_amoskys_v1_query_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2116,7 +2403,7 @@ func (x *Facet) String() string {
 func (*Facet) ProtoMessage() {}
 
 func (x *Facet) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[23]
+	mi := &file_amoskys_v1_query_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2129,7 +2416,7 @@ func (x *Facet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Facet.ProtoReflect.Descriptor instead.
 func (*Facet) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{23}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Facet) GetField() string {
@@ -2163,7 +2450,7 @@ type FacetValue struct {
 
 func (x *FacetValue) Reset() {
 	*x = FacetValue{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[24]
+	mi := &file_amoskys_v1_query_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2175,7 +2462,7 @@ func (x *FacetValue) String() string {
 func (*FacetValue) ProtoMessage() {}
 
 func (x *FacetValue) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[24]
+	mi := &file_amoskys_v1_query_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2188,7 +2475,7 @@ func (x *FacetValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FacetValue.ProtoReflect.Descriptor instead.
 func (*FacetValue) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{24}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *FacetValue) GetValue() string {
@@ -2216,7 +2503,7 @@ type EventRequest struct {
 
 func (x *EventRequest) Reset() {
 	*x = EventRequest{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[25]
+	mi := &file_amoskys_v1_query_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2228,7 +2515,7 @@ func (x *EventRequest) String() string {
 func (*EventRequest) ProtoMessage() {}
 
 func (x *EventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[25]
+	mi := &file_amoskys_v1_query_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2241,7 +2528,7 @@ func (x *EventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventRequest.ProtoReflect.Descriptor instead.
 func (*EventRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{25}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *EventRequest) GetOffset() uint64 {
@@ -2271,7 +2558,7 @@ type EventResponse struct {
 
 func (x *EventResponse) Reset() {
 	*x = EventResponse{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[26]
+	mi := &file_amoskys_v1_query_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2283,7 +2570,7 @@ func (x *EventResponse) String() string {
 func (*EventResponse) ProtoMessage() {}
 
 func (x *EventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[26]
+	mi := &file_amoskys_v1_query_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2296,7 +2583,7 @@ func (x *EventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventResponse.ProtoReflect.Descriptor instead.
 func (*EventResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{26}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *EventResponse) GetEvent() *StoredEvent {
@@ -2341,7 +2628,7 @@ type SeriesRequest struct {
 
 func (x *SeriesRequest) Reset() {
 	*x = SeriesRequest{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[27]
+	mi := &file_amoskys_v1_query_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2353,7 +2640,7 @@ func (x *SeriesRequest) String() string {
 func (*SeriesRequest) ProtoMessage() {}
 
 func (x *SeriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[27]
+	mi := &file_amoskys_v1_query_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2366,7 +2653,7 @@ func (x *SeriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeriesRequest.ProtoReflect.Descriptor instead.
 func (*SeriesRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{27}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SeriesRequest) GetNames() []string {
@@ -2408,7 +2695,7 @@ type SeriesResponse struct {
 
 func (x *SeriesResponse) Reset() {
 	*x = SeriesResponse{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[28]
+	mi := &file_amoskys_v1_query_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2420,7 +2707,7 @@ func (x *SeriesResponse) String() string {
 func (*SeriesResponse) ProtoMessage() {}
 
 func (x *SeriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[28]
+	mi := &file_amoskys_v1_query_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2433,7 +2720,7 @@ func (x *SeriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeriesResponse.ProtoReflect.Descriptor instead.
 func (*SeriesResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{28}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SeriesResponse) GetStart() *timestamppb.Timestamp {
@@ -2470,7 +2757,7 @@ type TimeSeries struct {
 
 func (x *TimeSeries) Reset() {
 	*x = TimeSeries{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[29]
+	mi := &file_amoskys_v1_query_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2482,7 +2769,7 @@ func (x *TimeSeries) String() string {
 func (*TimeSeries) ProtoMessage() {}
 
 func (x *TimeSeries) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[29]
+	mi := &file_amoskys_v1_query_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2495,7 +2782,7 @@ func (x *TimeSeries) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimeSeries.ProtoReflect.Descriptor instead.
 func (*TimeSeries) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{29}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *TimeSeries) GetName() string {
@@ -2536,7 +2823,7 @@ type MetricsRequest struct {
 
 func (x *MetricsRequest) Reset() {
 	*x = MetricsRequest{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[30]
+	mi := &file_amoskys_v1_query_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2548,7 +2835,7 @@ func (x *MetricsRequest) String() string {
 func (*MetricsRequest) ProtoMessage() {}
 
 func (x *MetricsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[30]
+	mi := &file_amoskys_v1_query_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2561,7 +2848,7 @@ func (x *MetricsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetricsRequest.ProtoReflect.Descriptor instead.
 func (*MetricsRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{30}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *MetricsRequest) GetPrefix() string {
@@ -2580,7 +2867,7 @@ type MetricsResponse struct {
 
 func (x *MetricsResponse) Reset() {
 	*x = MetricsResponse{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[31]
+	mi := &file_amoskys_v1_query_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2592,7 +2879,7 @@ func (x *MetricsResponse) String() string {
 func (*MetricsResponse) ProtoMessage() {}
 
 func (x *MetricsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[31]
+	mi := &file_amoskys_v1_query_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2605,7 +2892,7 @@ func (x *MetricsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetricsResponse.ProtoReflect.Descriptor instead.
 func (*MetricsResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{31}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *MetricsResponse) GetSamples() []*MetricSample {
@@ -2628,7 +2915,7 @@ type MetricSample struct {
 
 func (x *MetricSample) Reset() {
 	*x = MetricSample{}
-	mi := &file_amoskys_v1_query_proto_msgTypes[32]
+	mi := &file_amoskys_v1_query_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2640,7 +2927,7 @@ func (x *MetricSample) String() string {
 func (*MetricSample) ProtoMessage() {}
 
 func (x *MetricSample) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_query_proto_msgTypes[32]
+	mi := &file_amoskys_v1_query_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2653,7 +2940,7 @@ func (x *MetricSample) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetricSample.ProtoReflect.Descriptor instead.
 func (*MetricSample) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{32}
+	return file_amoskys_v1_query_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *MetricSample) GetName() string {
@@ -2747,7 +3034,7 @@ const file_amoskys_v1_query_proto_rawDesc = "" +
 	"\x04hold\x18\x04 \x01(\bR\x04hold\x12\x14\n" +
 	"\x05state\x18\x05 \x01(\tR\x05state\x12\x16\n" +
 	"\x06reason\x18\x06 \x01(\tR\x06reason\x127\n" +
-	"\tseen_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\bseenTime\"\xa8\x04\n" +
+	"\tseen_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\bseenTime\"\xde\x04\n" +
 	"\vStoreStatus\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12\x16\n" +
 	"\x06events\x18\x02 \x01(\x04R\x06events\x12\x1a\n" +
@@ -2768,7 +3055,40 @@ const file_amoskys_v1_query_proto_rawDesc = "" +
 	"\x04days\x18\f \x03(\v2\x14.amoskys.v1.StoreDayR\x04days\x12'\n" +
 	"\x0fengine_restarts\x18\r \x01(\x04R\x0eengineRestarts\x126\n" +
 	"\breadings\x18\x0e \x01(\v2\x1a.amoskys.v1.ReadingsStatusR\breadings\x12\x18\n" +
-	"\athinned\x18\x0f \x01(\x04R\athinned\"\xb7\x03\n" +
+	"\athinned\x18\x0f \x01(\x04R\athinned\x124\n" +
+	"\bclusters\x18\x11 \x03(\v2\x18.amoskys.v1.StoreClusterR\bclusters\"\xb6\x03\n" +
+	"\fStoreCluster\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
+	"\aanswers\x18\x04 \x01(\bR\aanswers\x12\x14\n" +
+	"\x05whole\x18\x05 \x01(\bR\x05whole\x12\x1f\n" +
+	"\vnext_offset\x18\x06 \x01(\x04R\n" +
+	"nextOffset\x12\x1d\n" +
+	"\n" +
+	"lag_events\x18\a \x01(\x04R\tlagEvents\x12\x16\n" +
+	"\x06events\x18\b \x01(\x04R\x06events\x12\x14\n" +
+	"\x05bytes\x18\t \x01(\x04R\x05bytes\x12;\n" +
+	"\voldest_time\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"oldestTime\x12\x12\n" +
+	"\x04days\x18\v \x01(\rR\x04days\x12\x18\n" +
+	"\aaddress\x18\f \x01(\tR\aaddress\x12\x16\n" +
+	"\x06writer\x18\r \x01(\tR\x06writer\x12\x16\n" +
+	"\x06writes\x18\x0e \x01(\bR\x06writes\x12+\n" +
+	"\x05nodes\x18\x0f \x03(\v2\x15.amoskys.v1.StoreNodeR\x05nodes\"\x8e\x02\n" +
+	"\tStoreNode\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\tR\aversion\x12\x14\n" +
+	"\x05bytes\x18\x05 \x01(\x04R\x05bytes\x12\x1d\n" +
+	"\n" +
+	"free_bytes\x18\x06 \x01(\x04R\tfreeBytes\x12\x12\n" +
+	"\x04rows\x18\a \x01(\x04R\x04rows\x12\x1b\n" +
+	"\tread_only\x18\b \x01(\bR\breadOnly\x129\n" +
+	"\n" +
+	"start_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\"\xb7\x03\n" +
 	"\x0eReadingsStatus\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x16\n" +
@@ -2958,7 +3278,7 @@ func file_amoskys_v1_query_proto_rawDescGZIP() []byte {
 	return file_amoskys_v1_query_proto_rawDescData
 }
 
-var file_amoskys_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_amoskys_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_amoskys_v1_query_proto_goTypes = []any{
 	(*StatusRequest)(nil),         // 0: amoskys.v1.StatusRequest
 	(*StatusResponse)(nil),        // 1: amoskys.v1.StatusResponse
@@ -2966,133 +3286,139 @@ var file_amoskys_v1_query_proto_goTypes = []any{
 	(*LogLoss)(nil),               // 3: amoskys.v1.LogLoss
 	(*SubscriberStatus)(nil),      // 4: amoskys.v1.SubscriberStatus
 	(*StoreStatus)(nil),           // 5: amoskys.v1.StoreStatus
-	(*ReadingsStatus)(nil),        // 6: amoskys.v1.ReadingsStatus
-	(*ReadingsAside)(nil),         // 7: amoskys.v1.ReadingsAside
-	(*StoreDay)(nil),              // 8: amoskys.v1.StoreDay
-	(*Lack)(nil),                  // 9: amoskys.v1.Lack
-	(*LatencyQuantiles)(nil),      // 10: amoskys.v1.LatencyQuantiles
-	(*SearchEventsRequest)(nil),   // 11: amoskys.v1.SearchEventsRequest
-	(*SearchEventsResponse)(nil),  // 12: amoskys.v1.SearchEventsResponse
-	(*RowsRequest)(nil),           // 13: amoskys.v1.RowsRequest
-	(*RowsResponse)(nil),          // 14: amoskys.v1.RowsResponse
-	(*Row)(nil),                   // 15: amoskys.v1.Row
-	(*ExportRequest)(nil),         // 16: amoskys.v1.ExportRequest
-	(*ExportResponse)(nil),        // 17: amoskys.v1.ExportResponse
-	(*FieldNamesRequest)(nil),     // 18: amoskys.v1.FieldNamesRequest
-	(*FieldNamesResponse)(nil),    // 19: amoskys.v1.FieldNamesResponse
-	(*FieldValuesRequest)(nil),    // 20: amoskys.v1.FieldValuesRequest
-	(*FieldValuesResponse)(nil),   // 21: amoskys.v1.FieldValuesResponse
-	(*Histogram)(nil),             // 22: amoskys.v1.Histogram
-	(*Facet)(nil),                 // 23: amoskys.v1.Facet
-	(*FacetValue)(nil),            // 24: amoskys.v1.FacetValue
-	(*EventRequest)(nil),          // 25: amoskys.v1.EventRequest
-	(*EventResponse)(nil),         // 26: amoskys.v1.EventResponse
-	(*SeriesRequest)(nil),         // 27: amoskys.v1.SeriesRequest
-	(*SeriesResponse)(nil),        // 28: amoskys.v1.SeriesResponse
-	(*TimeSeries)(nil),            // 29: amoskys.v1.TimeSeries
-	(*MetricsRequest)(nil),        // 30: amoskys.v1.MetricsRequest
-	(*MetricsResponse)(nil),       // 31: amoskys.v1.MetricsResponse
-	(*MetricSample)(nil),          // 32: amoskys.v1.MetricSample
-	nil,                           // 33: amoskys.v1.TimeSeries.LabelsEntry
-	nil,                           // 34: amoskys.v1.MetricSample.LabelsEntry
-	(*durationpb.Duration)(nil),   // 35: google.protobuf.Duration
-	(*Backup)(nil),                // 36: amoskys.v1.Backup
-	(*timestamppb.Timestamp)(nil), // 37: google.protobuf.Timestamp
-	(*Filter)(nil),                // 38: amoskys.v1.Filter
-	(*StoredEvent)(nil),           // 39: amoskys.v1.StoredEvent
+	(*StoreCluster)(nil),          // 6: amoskys.v1.StoreCluster
+	(*StoreNode)(nil),             // 7: amoskys.v1.StoreNode
+	(*ReadingsStatus)(nil),        // 8: amoskys.v1.ReadingsStatus
+	(*ReadingsAside)(nil),         // 9: amoskys.v1.ReadingsAside
+	(*StoreDay)(nil),              // 10: amoskys.v1.StoreDay
+	(*Lack)(nil),                  // 11: amoskys.v1.Lack
+	(*LatencyQuantiles)(nil),      // 12: amoskys.v1.LatencyQuantiles
+	(*SearchEventsRequest)(nil),   // 13: amoskys.v1.SearchEventsRequest
+	(*SearchEventsResponse)(nil),  // 14: amoskys.v1.SearchEventsResponse
+	(*RowsRequest)(nil),           // 15: amoskys.v1.RowsRequest
+	(*RowsResponse)(nil),          // 16: amoskys.v1.RowsResponse
+	(*Row)(nil),                   // 17: amoskys.v1.Row
+	(*ExportRequest)(nil),         // 18: amoskys.v1.ExportRequest
+	(*ExportResponse)(nil),        // 19: amoskys.v1.ExportResponse
+	(*FieldNamesRequest)(nil),     // 20: amoskys.v1.FieldNamesRequest
+	(*FieldNamesResponse)(nil),    // 21: amoskys.v1.FieldNamesResponse
+	(*FieldValuesRequest)(nil),    // 22: amoskys.v1.FieldValuesRequest
+	(*FieldValuesResponse)(nil),   // 23: amoskys.v1.FieldValuesResponse
+	(*Histogram)(nil),             // 24: amoskys.v1.Histogram
+	(*Facet)(nil),                 // 25: amoskys.v1.Facet
+	(*FacetValue)(nil),            // 26: amoskys.v1.FacetValue
+	(*EventRequest)(nil),          // 27: amoskys.v1.EventRequest
+	(*EventResponse)(nil),         // 28: amoskys.v1.EventResponse
+	(*SeriesRequest)(nil),         // 29: amoskys.v1.SeriesRequest
+	(*SeriesResponse)(nil),        // 30: amoskys.v1.SeriesResponse
+	(*TimeSeries)(nil),            // 31: amoskys.v1.TimeSeries
+	(*MetricsRequest)(nil),        // 32: amoskys.v1.MetricsRequest
+	(*MetricsResponse)(nil),       // 33: amoskys.v1.MetricsResponse
+	(*MetricSample)(nil),          // 34: amoskys.v1.MetricSample
+	nil,                           // 35: amoskys.v1.TimeSeries.LabelsEntry
+	nil,                           // 36: amoskys.v1.MetricSample.LabelsEntry
+	(*durationpb.Duration)(nil),   // 37: google.protobuf.Duration
+	(*Backup)(nil),                // 38: amoskys.v1.Backup
+	(*timestamppb.Timestamp)(nil), // 39: google.protobuf.Timestamp
+	(*Filter)(nil),                // 40: amoskys.v1.Filter
+	(*StoredEvent)(nil),           // 41: amoskys.v1.StoredEvent
 }
 var file_amoskys_v1_query_proto_depIdxs = []int32{
-	35, // 0: amoskys.v1.StatusResponse.uptime:type_name -> google.protobuf.Duration
+	37, // 0: amoskys.v1.StatusResponse.uptime:type_name -> google.protobuf.Duration
 	2,  // 1: amoskys.v1.StatusResponse.log:type_name -> amoskys.v1.LogStatus
 	4,  // 2: amoskys.v1.StatusResponse.subscribers:type_name -> amoskys.v1.SubscriberStatus
-	10, // 3: amoskys.v1.StatusResponse.latency:type_name -> amoskys.v1.LatencyQuantiles
+	12, // 3: amoskys.v1.StatusResponse.latency:type_name -> amoskys.v1.LatencyQuantiles
 	5,  // 4: amoskys.v1.StatusResponse.store:type_name -> amoskys.v1.StoreStatus
-	36, // 5: amoskys.v1.StatusResponse.last_backup:type_name -> amoskys.v1.Backup
-	37, // 6: amoskys.v1.LogStatus.oldest_time:type_name -> google.protobuf.Timestamp
+	38, // 5: amoskys.v1.StatusResponse.last_backup:type_name -> amoskys.v1.Backup
+	39, // 6: amoskys.v1.LogStatus.oldest_time:type_name -> google.protobuf.Timestamp
 	3,  // 7: amoskys.v1.LogStatus.losses:type_name -> amoskys.v1.LogLoss
-	37, // 8: amoskys.v1.LogLoss.noticed_time:type_name -> google.protobuf.Timestamp
-	37, // 9: amoskys.v1.SubscriberStatus.seen_time:type_name -> google.protobuf.Timestamp
-	37, // 10: amoskys.v1.StoreStatus.oldest_time:type_name -> google.protobuf.Timestamp
-	35, // 11: amoskys.v1.StoreStatus.retention:type_name -> google.protobuf.Duration
-	8,  // 12: amoskys.v1.StoreStatus.days:type_name -> amoskys.v1.StoreDay
-	6,  // 13: amoskys.v1.StoreStatus.readings:type_name -> amoskys.v1.ReadingsStatus
-	37, // 14: amoskys.v1.ReadingsStatus.oldest_time:type_name -> google.protobuf.Timestamp
-	37, // 15: amoskys.v1.ReadingsStatus.newest_time:type_name -> google.protobuf.Timestamp
-	35, // 16: amoskys.v1.ReadingsStatus.retention:type_name -> google.protobuf.Duration
-	7,  // 17: amoskys.v1.ReadingsStatus.set_aside:type_name -> amoskys.v1.ReadingsAside
-	37, // 18: amoskys.v1.ReadingsAside.from_time:type_name -> google.protobuf.Timestamp
-	37, // 19: amoskys.v1.ReadingsAside.to_time:type_name -> google.protobuf.Timestamp
-	37, // 20: amoskys.v1.ReadingsAside.noticed_time:type_name -> google.protobuf.Timestamp
-	37, // 21: amoskys.v1.Lack.since:type_name -> google.protobuf.Timestamp
-	37, // 22: amoskys.v1.Lack.until:type_name -> google.protobuf.Timestamp
-	38, // 23: amoskys.v1.SearchEventsRequest.filter:type_name -> amoskys.v1.Filter
-	37, // 24: amoskys.v1.SearchEventsRequest.since:type_name -> google.protobuf.Timestamp
-	37, // 25: amoskys.v1.SearchEventsRequest.until:type_name -> google.protobuf.Timestamp
-	39, // 26: amoskys.v1.SearchEventsResponse.events:type_name -> amoskys.v1.StoredEvent
-	22, // 27: amoskys.v1.SearchEventsResponse.histogram:type_name -> amoskys.v1.Histogram
-	23, // 28: amoskys.v1.SearchEventsResponse.facets:type_name -> amoskys.v1.Facet
-	35, // 29: amoskys.v1.SearchEventsResponse.took:type_name -> google.protobuf.Duration
-	5,  // 30: amoskys.v1.SearchEventsResponse.store:type_name -> amoskys.v1.StoreStatus
-	9,  // 31: amoskys.v1.SearchEventsResponse.lacks:type_name -> amoskys.v1.Lack
-	37, // 32: amoskys.v1.RowsRequest.since:type_name -> google.protobuf.Timestamp
-	37, // 33: amoskys.v1.RowsRequest.until:type_name -> google.protobuf.Timestamp
-	15, // 34: amoskys.v1.RowsResponse.rows:type_name -> amoskys.v1.Row
-	9,  // 35: amoskys.v1.RowsResponse.lacks:type_name -> amoskys.v1.Lack
-	35, // 36: amoskys.v1.RowsResponse.took:type_name -> google.protobuf.Duration
-	38, // 37: amoskys.v1.ExportRequest.filter:type_name -> amoskys.v1.Filter
-	37, // 38: amoskys.v1.ExportRequest.since:type_name -> google.protobuf.Timestamp
-	37, // 39: amoskys.v1.ExportRequest.until:type_name -> google.protobuf.Timestamp
-	39, // 40: amoskys.v1.ExportResponse.events:type_name -> amoskys.v1.StoredEvent
-	9,  // 41: amoskys.v1.ExportResponse.lacks:type_name -> amoskys.v1.Lack
-	38, // 42: amoskys.v1.FieldNamesRequest.filter:type_name -> amoskys.v1.Filter
-	37, // 43: amoskys.v1.FieldNamesRequest.since:type_name -> google.protobuf.Timestamp
-	37, // 44: amoskys.v1.FieldNamesRequest.until:type_name -> google.protobuf.Timestamp
-	24, // 45: amoskys.v1.FieldNamesResponse.fields:type_name -> amoskys.v1.FacetValue
-	9,  // 46: amoskys.v1.FieldNamesResponse.lacks:type_name -> amoskys.v1.Lack
-	38, // 47: amoskys.v1.FieldValuesRequest.filter:type_name -> amoskys.v1.Filter
-	37, // 48: amoskys.v1.FieldValuesRequest.since:type_name -> google.protobuf.Timestamp
-	37, // 49: amoskys.v1.FieldValuesRequest.until:type_name -> google.protobuf.Timestamp
-	23, // 50: amoskys.v1.FieldValuesResponse.facet:type_name -> amoskys.v1.Facet
-	9,  // 51: amoskys.v1.FieldValuesResponse.lacks:type_name -> amoskys.v1.Lack
-	37, // 52: amoskys.v1.Histogram.start:type_name -> google.protobuf.Timestamp
-	35, // 53: amoskys.v1.Histogram.step:type_name -> google.protobuf.Duration
-	24, // 54: amoskys.v1.Facet.values:type_name -> amoskys.v1.FacetValue
-	39, // 55: amoskys.v1.EventResponse.event:type_name -> amoskys.v1.StoredEvent
-	39, // 56: amoskys.v1.EventResponse.before:type_name -> amoskys.v1.StoredEvent
-	39, // 57: amoskys.v1.EventResponse.after:type_name -> amoskys.v1.StoredEvent
-	39, // 58: amoskys.v1.EventResponse.related:type_name -> amoskys.v1.StoredEvent
-	37, // 59: amoskys.v1.SeriesRequest.since:type_name -> google.protobuf.Timestamp
-	37, // 60: amoskys.v1.SeriesRequest.until:type_name -> google.protobuf.Timestamp
-	35, // 61: amoskys.v1.SeriesRequest.step:type_name -> google.protobuf.Duration
-	37, // 62: amoskys.v1.SeriesResponse.start:type_name -> google.protobuf.Timestamp
-	35, // 63: amoskys.v1.SeriesResponse.step:type_name -> google.protobuf.Duration
-	29, // 64: amoskys.v1.SeriesResponse.series:type_name -> amoskys.v1.TimeSeries
-	33, // 65: amoskys.v1.TimeSeries.labels:type_name -> amoskys.v1.TimeSeries.LabelsEntry
-	32, // 66: amoskys.v1.MetricsResponse.samples:type_name -> amoskys.v1.MetricSample
-	34, // 67: amoskys.v1.MetricSample.labels:type_name -> amoskys.v1.MetricSample.LabelsEntry
-	0,  // 68: amoskys.v1.Query.Status:input_type -> amoskys.v1.StatusRequest
-	11, // 69: amoskys.v1.Query.SearchEvents:input_type -> amoskys.v1.SearchEventsRequest
-	25, // 70: amoskys.v1.Query.Event:input_type -> amoskys.v1.EventRequest
-	27, // 71: amoskys.v1.Query.Series:input_type -> amoskys.v1.SeriesRequest
-	30, // 72: amoskys.v1.Query.Metrics:input_type -> amoskys.v1.MetricsRequest
-	13, // 73: amoskys.v1.Query.Rows:input_type -> amoskys.v1.RowsRequest
-	16, // 74: amoskys.v1.Query.Export:input_type -> amoskys.v1.ExportRequest
-	18, // 75: amoskys.v1.Query.FieldNames:input_type -> amoskys.v1.FieldNamesRequest
-	20, // 76: amoskys.v1.Query.FieldValues:input_type -> amoskys.v1.FieldValuesRequest
-	1,  // 77: amoskys.v1.Query.Status:output_type -> amoskys.v1.StatusResponse
-	12, // 78: amoskys.v1.Query.SearchEvents:output_type -> amoskys.v1.SearchEventsResponse
-	26, // 79: amoskys.v1.Query.Event:output_type -> amoskys.v1.EventResponse
-	28, // 80: amoskys.v1.Query.Series:output_type -> amoskys.v1.SeriesResponse
-	31, // 81: amoskys.v1.Query.Metrics:output_type -> amoskys.v1.MetricsResponse
-	14, // 82: amoskys.v1.Query.Rows:output_type -> amoskys.v1.RowsResponse
-	17, // 83: amoskys.v1.Query.Export:output_type -> amoskys.v1.ExportResponse
-	19, // 84: amoskys.v1.Query.FieldNames:output_type -> amoskys.v1.FieldNamesResponse
-	21, // 85: amoskys.v1.Query.FieldValues:output_type -> amoskys.v1.FieldValuesResponse
-	77, // [77:86] is the sub-list for method output_type
-	68, // [68:77] is the sub-list for method input_type
-	68, // [68:68] is the sub-list for extension type_name
-	68, // [68:68] is the sub-list for extension extendee
-	0,  // [0:68] is the sub-list for field type_name
+	39, // 8: amoskys.v1.LogLoss.noticed_time:type_name -> google.protobuf.Timestamp
+	39, // 9: amoskys.v1.SubscriberStatus.seen_time:type_name -> google.protobuf.Timestamp
+	39, // 10: amoskys.v1.StoreStatus.oldest_time:type_name -> google.protobuf.Timestamp
+	37, // 11: amoskys.v1.StoreStatus.retention:type_name -> google.protobuf.Duration
+	10, // 12: amoskys.v1.StoreStatus.days:type_name -> amoskys.v1.StoreDay
+	8,  // 13: amoskys.v1.StoreStatus.readings:type_name -> amoskys.v1.ReadingsStatus
+	6,  // 14: amoskys.v1.StoreStatus.clusters:type_name -> amoskys.v1.StoreCluster
+	39, // 15: amoskys.v1.StoreCluster.oldest_time:type_name -> google.protobuf.Timestamp
+	7,  // 16: amoskys.v1.StoreCluster.nodes:type_name -> amoskys.v1.StoreNode
+	39, // 17: amoskys.v1.StoreNode.start_time:type_name -> google.protobuf.Timestamp
+	39, // 18: amoskys.v1.ReadingsStatus.oldest_time:type_name -> google.protobuf.Timestamp
+	39, // 19: amoskys.v1.ReadingsStatus.newest_time:type_name -> google.protobuf.Timestamp
+	37, // 20: amoskys.v1.ReadingsStatus.retention:type_name -> google.protobuf.Duration
+	9,  // 21: amoskys.v1.ReadingsStatus.set_aside:type_name -> amoskys.v1.ReadingsAside
+	39, // 22: amoskys.v1.ReadingsAside.from_time:type_name -> google.protobuf.Timestamp
+	39, // 23: amoskys.v1.ReadingsAside.to_time:type_name -> google.protobuf.Timestamp
+	39, // 24: amoskys.v1.ReadingsAside.noticed_time:type_name -> google.protobuf.Timestamp
+	39, // 25: amoskys.v1.Lack.since:type_name -> google.protobuf.Timestamp
+	39, // 26: amoskys.v1.Lack.until:type_name -> google.protobuf.Timestamp
+	40, // 27: amoskys.v1.SearchEventsRequest.filter:type_name -> amoskys.v1.Filter
+	39, // 28: amoskys.v1.SearchEventsRequest.since:type_name -> google.protobuf.Timestamp
+	39, // 29: amoskys.v1.SearchEventsRequest.until:type_name -> google.protobuf.Timestamp
+	41, // 30: amoskys.v1.SearchEventsResponse.events:type_name -> amoskys.v1.StoredEvent
+	24, // 31: amoskys.v1.SearchEventsResponse.histogram:type_name -> amoskys.v1.Histogram
+	25, // 32: amoskys.v1.SearchEventsResponse.facets:type_name -> amoskys.v1.Facet
+	37, // 33: amoskys.v1.SearchEventsResponse.took:type_name -> google.protobuf.Duration
+	5,  // 34: amoskys.v1.SearchEventsResponse.store:type_name -> amoskys.v1.StoreStatus
+	11, // 35: amoskys.v1.SearchEventsResponse.lacks:type_name -> amoskys.v1.Lack
+	39, // 36: amoskys.v1.RowsRequest.since:type_name -> google.protobuf.Timestamp
+	39, // 37: amoskys.v1.RowsRequest.until:type_name -> google.protobuf.Timestamp
+	17, // 38: amoskys.v1.RowsResponse.rows:type_name -> amoskys.v1.Row
+	11, // 39: amoskys.v1.RowsResponse.lacks:type_name -> amoskys.v1.Lack
+	37, // 40: amoskys.v1.RowsResponse.took:type_name -> google.protobuf.Duration
+	40, // 41: amoskys.v1.ExportRequest.filter:type_name -> amoskys.v1.Filter
+	39, // 42: amoskys.v1.ExportRequest.since:type_name -> google.protobuf.Timestamp
+	39, // 43: amoskys.v1.ExportRequest.until:type_name -> google.protobuf.Timestamp
+	41, // 44: amoskys.v1.ExportResponse.events:type_name -> amoskys.v1.StoredEvent
+	11, // 45: amoskys.v1.ExportResponse.lacks:type_name -> amoskys.v1.Lack
+	40, // 46: amoskys.v1.FieldNamesRequest.filter:type_name -> amoskys.v1.Filter
+	39, // 47: amoskys.v1.FieldNamesRequest.since:type_name -> google.protobuf.Timestamp
+	39, // 48: amoskys.v1.FieldNamesRequest.until:type_name -> google.protobuf.Timestamp
+	26, // 49: amoskys.v1.FieldNamesResponse.fields:type_name -> amoskys.v1.FacetValue
+	11, // 50: amoskys.v1.FieldNamesResponse.lacks:type_name -> amoskys.v1.Lack
+	40, // 51: amoskys.v1.FieldValuesRequest.filter:type_name -> amoskys.v1.Filter
+	39, // 52: amoskys.v1.FieldValuesRequest.since:type_name -> google.protobuf.Timestamp
+	39, // 53: amoskys.v1.FieldValuesRequest.until:type_name -> google.protobuf.Timestamp
+	25, // 54: amoskys.v1.FieldValuesResponse.facet:type_name -> amoskys.v1.Facet
+	11, // 55: amoskys.v1.FieldValuesResponse.lacks:type_name -> amoskys.v1.Lack
+	39, // 56: amoskys.v1.Histogram.start:type_name -> google.protobuf.Timestamp
+	37, // 57: amoskys.v1.Histogram.step:type_name -> google.protobuf.Duration
+	26, // 58: amoskys.v1.Facet.values:type_name -> amoskys.v1.FacetValue
+	41, // 59: amoskys.v1.EventResponse.event:type_name -> amoskys.v1.StoredEvent
+	41, // 60: amoskys.v1.EventResponse.before:type_name -> amoskys.v1.StoredEvent
+	41, // 61: amoskys.v1.EventResponse.after:type_name -> amoskys.v1.StoredEvent
+	41, // 62: amoskys.v1.EventResponse.related:type_name -> amoskys.v1.StoredEvent
+	39, // 63: amoskys.v1.SeriesRequest.since:type_name -> google.protobuf.Timestamp
+	39, // 64: amoskys.v1.SeriesRequest.until:type_name -> google.protobuf.Timestamp
+	37, // 65: amoskys.v1.SeriesRequest.step:type_name -> google.protobuf.Duration
+	39, // 66: amoskys.v1.SeriesResponse.start:type_name -> google.protobuf.Timestamp
+	37, // 67: amoskys.v1.SeriesResponse.step:type_name -> google.protobuf.Duration
+	31, // 68: amoskys.v1.SeriesResponse.series:type_name -> amoskys.v1.TimeSeries
+	35, // 69: amoskys.v1.TimeSeries.labels:type_name -> amoskys.v1.TimeSeries.LabelsEntry
+	34, // 70: amoskys.v1.MetricsResponse.samples:type_name -> amoskys.v1.MetricSample
+	36, // 71: amoskys.v1.MetricSample.labels:type_name -> amoskys.v1.MetricSample.LabelsEntry
+	0,  // 72: amoskys.v1.Query.Status:input_type -> amoskys.v1.StatusRequest
+	13, // 73: amoskys.v1.Query.SearchEvents:input_type -> amoskys.v1.SearchEventsRequest
+	27, // 74: amoskys.v1.Query.Event:input_type -> amoskys.v1.EventRequest
+	29, // 75: amoskys.v1.Query.Series:input_type -> amoskys.v1.SeriesRequest
+	32, // 76: amoskys.v1.Query.Metrics:input_type -> amoskys.v1.MetricsRequest
+	15, // 77: amoskys.v1.Query.Rows:input_type -> amoskys.v1.RowsRequest
+	18, // 78: amoskys.v1.Query.Export:input_type -> amoskys.v1.ExportRequest
+	20, // 79: amoskys.v1.Query.FieldNames:input_type -> amoskys.v1.FieldNamesRequest
+	22, // 80: amoskys.v1.Query.FieldValues:input_type -> amoskys.v1.FieldValuesRequest
+	1,  // 81: amoskys.v1.Query.Status:output_type -> amoskys.v1.StatusResponse
+	14, // 82: amoskys.v1.Query.SearchEvents:output_type -> amoskys.v1.SearchEventsResponse
+	28, // 83: amoskys.v1.Query.Event:output_type -> amoskys.v1.EventResponse
+	30, // 84: amoskys.v1.Query.Series:output_type -> amoskys.v1.SeriesResponse
+	33, // 85: amoskys.v1.Query.Metrics:output_type -> amoskys.v1.MetricsResponse
+	16, // 86: amoskys.v1.Query.Rows:output_type -> amoskys.v1.RowsResponse
+	19, // 87: amoskys.v1.Query.Export:output_type -> amoskys.v1.ExportResponse
+	21, // 88: amoskys.v1.Query.FieldNames:output_type -> amoskys.v1.FieldNamesResponse
+	23, // 89: amoskys.v1.Query.FieldValues:output_type -> amoskys.v1.FieldValuesResponse
+	81, // [81:90] is the sub-list for method output_type
+	72, // [72:81] is the sub-list for method input_type
+	72, // [72:72] is the sub-list for extension type_name
+	72, // [72:72] is the sub-list for extension extendee
+	0,  // [0:72] is the sub-list for field type_name
 }
 
 func init() { file_amoskys_v1_query_proto_init() }
@@ -3108,7 +3434,7 @@ func file_amoskys_v1_query_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amoskys_v1_query_proto_rawDesc), len(file_amoskys_v1_query_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   35,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -2079,6 +2079,48 @@ export interface components {
             time: string;
             version: string;
         };
+        StoreCluster: {
+            /** @description The vlselect that is asked. */
+            address: string;
+            /** @description Questions are answered out of it now. */
+            answers: boolean;
+            /**
+             * Format: int64
+             * @description On disk.
+             */
+            bytes: number;
+            /**
+             * Format: int32
+             * @description That it has events of.
+             */
+            days: number;
+            /** Format: int64 */
+            events: number;
+            /** Format: int64 */
+            lag_events: number;
+            name: string;
+            /**
+             * Format: int64
+             * @description Its place in the log.
+             */
+            next_offset: number;
+            nodes: components["schemas"]["StoreNode"][];
+            /** Format: date-time */
+            oldest_time: string | null;
+            /** @description Why the state is not ok. */
+            reason: string;
+            /**
+             * @description degraded: it is not whole, or behind; failed: it cannot be asked.
+             * @enum {string}
+             */
+            state: "ok" | "degraded" | "failed";
+            /** @description All that the log had before next_offset is in it and can be asked for. */
+            whole: boolean;
+            /** @description Which store writes into it; empty where that is not known. */
+            writer: string;
+            /** @description The store that was asked is the one that writes. */
+            writes: boolean;
+        };
         StoreDay: {
             /** Format: int64 */
             bytes: number;
@@ -2102,6 +2144,8 @@ export interface components {
             bytes: number;
             /** Format: int64 */
             capacity: number;
+            /** @description The clusters that keep the events, each all of them; none where the store keeps them itself. */
+            clusters: components["schemas"]["StoreCluster"][];
             /** @description Newest first. */
             days: components["schemas"]["StoreDay"][];
             /**
@@ -2144,6 +2188,28 @@ export interface components {
             retention_seconds: number | null;
             /** @description ok, behind (the log has events that are not stored yet), degraded, failed, unreachable or unknown. */
             state: string;
+        };
+        StoreNode: {
+            address: string;
+            /**
+             * Format: int64
+             * @description On disk.
+             */
+            bytes: number;
+            /** Format: int64 */
+            free_bytes: number;
+            /** @description It takes no events, as its disk is nearly full. */
+            read_only: boolean;
+            /** @description Why the state is not ok. */
+            reason: string;
+            /** Format: int64 */
+            rows: number;
+            /** Format: date-time */
+            start_time: string | null;
+            /** @enum {string} */
+            state: "ok" | "degraded" | "failed";
+            /** @description Of VictoriaLogs; empty where it does not say. */
+            version: string;
         };
         StoreStatus: {
             /** Format: int64 */

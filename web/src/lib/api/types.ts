@@ -59,6 +59,7 @@ export type SavedKind = NonNullable<SavedText['kind']>;
 export type SavedText = Schemas['SavedText'];
 export type BackupAnswer = Schemas['BackupAnswer'];
 export type StoreAnswer = Schemas['StoreAnswer'];
+export type StoreCluster = Schemas['StoreCluster'];
 export type StoreDay = Schemas['StoreDay'];
 export type EventDetail = Omit<Schemas['EventAnswer'], 'event' | 'before' | 'after' | 'related'> & {
   event: Event;

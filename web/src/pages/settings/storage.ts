@@ -1,4 +1,4 @@
-import type { StoreAnswer, StoreDay } from '$lib/api/types';
+import type { StoreAnswer, StoreCluster, StoreDay } from '$lib/api/types';
 import { bytes, count } from '$lib/format/units';
 import type { Tone } from '$lib/ui/status';
 
@@ -7,6 +7,21 @@ export function dayState(day: StoreDay): { tone: Tone; word: string } {
   if (day.state === 'ok') return { tone: 'ok', word: 'ok' };
   if (day.state === 'rebuilding') return { tone: 'warning', word: 'being rebuilt from the log' };
   return { tone: 'critical', word: 'set aside' };
+}
+
+/** What a cluster holds, whether questions go to it and who writes into it, in words. */
+export function clusterText(cluster: StoreCluster): string {
+  const days = `${cluster.days} ${cluster.days === 1 ? 'day' : 'days'}`;
+  return [
+    cluster.answers ? 'answers' : '',
+    cluster.whole ? 'whole' : 'not whole',
+    `${count(cluster.events)} events of ${days} in ${bytes(cluster.bytes)}`,
+    `at offset ${count(cluster.next_offset)}`,
+    cluster.lag_events > 0 ? `${count(cluster.lag_events)} behind the log` : '',
+    cluster.writes ? 'written by this store' : cluster.writer && `written by ${cluster.writer}`,
+  ]
+    .filter(Boolean)
+    .join(', ');
 }
 
 export interface DayBar {

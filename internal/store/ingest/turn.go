@@ -1,0 +1,250 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/amoskys/amoskys/internal/obs"
+)
+
+// Turn is where several stores that may feed one cluster agree on which of them does: the
+// cluster itself, in which the one that does writes its place down, with its name, again
+// and again. The others read it, answer by it, and stand by.
+//
+//	the newest that is written is       a store that may write
+//	its own                             goes on
+//	of another, and changes             stands by
+//	of another, the same for Lasts      writes its own name, and looks after a pause whether
+//	                                    that is the newest: then it is its turn, from the
+//	                                    place that was written
+//
+// Who has the turn stops giving rows when it has not seen for half of Lasts that it has:
+// so nobody is in doubt when another begins. Times are each store's own, from when it saw
+// a thing, so clocks that differ do not matter.
+type Turn interface {
+	// Publish writes down that it is the turn of an owner, whose place is as Place.encode
+	// has it, and returns once others see it.
+	Publish(ctx context.Context, owner string, place []byte) error
+	// Published is what was written last; owner is "" where nothing was.
+	Published(ctx context.Context) (Claim, error)
+}
+
+// Claim is what a store wrote down.
+type Claim struct {
+	Owner string
+	Place string
+	ID    string // another one for each Publish
+}
+
+// TurnOptions are those of a store among several.
+type TurnOptions struct {
+	Turn  Turn   // nil: there is no other
+	Owner string // this store, by a name that no other has
+	// Standby says that it is never this store's turn.
+	Standby bool
+	// Lasts is how long a turn lasts after it was written down last, 90 s.
+	Lasts time.Duration
+	// Settles is how long after a claim it is looked whose was the last, 2 s.
+	Settles time.Duration
+	// Every is how often a store that stands by looks, 2 s.
+	Every time.Duration
+}
+
+func (o *TurnOptions) setDefaults() {
+	o.Lasts = orElse(o.Lasts, 90*time.Second)
+	o.Settles = orElse(o.Settles, 2*time.Second)
+	o.Every = orElse(o.Every, 2*time.Second)
+}
+
+// turn is what is known of it. The mutex of view guards it.
+type turn struct {
+	ours bool
+	seen time.Time // when it was last seen to be ours
+	of   string    // whose it is, "" where nobody knows
+}
+
+// errNotOurTurn says that another store feeds the cluster, or may.
+var errNotOurTurn = errors.New("it is another store's turn to write into the cluster")
+
+// Writer is whose turn it is to feed the engine; ours is true where it is this store's.
+func (in *Ingest) Writer() (owner string, ours bool) {
+	in.view.Lock()
+	defer in.view.Unlock()
+	return in.view.turn.of, in.view.turn.ours || in.o.Turn.Turn == nil
+}
+
+// inDoubt reports whether it was not seen lately that it is this store's turn.
+func (in *Ingest) inDoubt() bool {
+	if in.o.Turn.Turn == nil {
+		return false
+	}
+	in.view.Lock()
+	defer in.view.Unlock()
+	t := &in.view.turn
+	// The wall clock: the other one stands still while a machine sleeps.
+	return !t.ours || in.o.now().Round(0).Sub(t.seen) > in.o.Turn.Lasts/2
+}
+
+func (in *Ingest) noteTurn(of string, ours bool) {
+	in.view.Lock()
+	defer in.view.Unlock()
+	in.view.turn = turn{ours: ours, seen: in.o.now().Round(0), of: of}
+}
+
+// takeTurn returns once it is this store's turn, with the place where it goes on. The
+// error is ctx's or the engine's.
+func (in *Ingest) takeTurn(ctx context.Context) error {
+	if !in.inDoubt() {
+		return nil
+	}
+	in.noteTurn("", false)
+	o := &in.o.Turn
+	var last Claim
+	since := in.o.now()
+	for {
+		c, err := o.Turn.Published(ctx)
+		if err != nil {
+			return fmt.Errorf("look whose turn it is: %w", err)
+		}
+		if c != last {
+			last, since = c, in.o.now()
+		}
+		if c.Owner != "" && c.Owner != o.Owner {
+			in.standBy(ctx, &c)
+		}
+		free := c.Owner == "" || c.Owner == o.Owner || in.o.now().Sub(since) >= o.Lasts
+		if free && !o.Standby {
+			if mine, err := in.claim(ctx, &c); mine || err != nil {
+				return err
+			}
+		}
+		if err := in.o.wait(ctx, o.Every); err != nil {
+			return err
+		}
+	}
+}
+
+// standBy takes over what another store has stored, for answers.
+func (in *Ingest) standBy(ctx context.Context, c *Claim) {
+	in.noteTurn(c.Owner, false)
+	if c.Place == "" {
+		return // it has none yet
+	}
+	p, err := decodePlace([]byte(c.Place))
+	if err != nil {
+		in.o.Logger.WarnContext(ctx, "what another store wrote into the cluster cannot be read", obs.KeyError, err)
+		return
+	}
+	in.mu.Lock()
+	in.goTo(p.clone())
+	in.lost = false
+	in.oldest = 0
+	in.show()
+	in.mu.Unlock()
+	// The end of the log tells how far the other one is behind it.
+	if _, err := in.peek(ctx, p.Offset); err != nil && ctx.Err() == nil {
+		in.o.Logger.DebugContext(ctx, "the log's end is not known", obs.KeyError, err)
+	}
+}
+
+// claim writes down that it is this store's turn, and looks whether it is. before is what
+// was written last: of another store it is where this one goes on.
+func (in *Ingest) claim(ctx context.Context, before *Claim) (mine bool, err error) {
+	o := &in.o.Turn
+	in.mu.Lock()
+	place, known := in.place.clone(), !in.lost
+	in.mu.Unlock()
+	switch other := before.Owner != "" && before.Owner != o.Owner; {
+	case other && before.Place == "": // it had none, and may have deleted what ours tells of
+		known = false
+	case other, before.Place != "" && !known:
+		p, err := decodePlace([]byte(before.Place))
+		if err != nil {
+			return false, fmt.Errorf("read where another store was: %w", err)
+		}
+		place, known = p.clone(), true
+		in.o.Logger.InfoContext(ctx, "this store takes its turn to write into the cluster, where another one was",
+			"owner", before.Owner, obs.KeyOffset, place.Offset)
+	}
+	var encoded []byte
+	if known {
+		if encoded, err = place.encode(); err != nil {
+			return false, err
+		}
+	}
+	if err := o.Turn.Publish(ctx, o.Owner, encoded); err != nil {
+		return false, fmt.Errorf("take the turn to write: %w", err)
+	}
+	if before.Owner != o.Owner {
+		if err := in.o.wait(ctx, o.Settles); err != nil {
+			return false, err
+		}
+	}
+	c, err := o.Turn.Published(ctx)
+	if err != nil {
+		return false, fmt.Errorf("look whose turn it is: %w", err)
+	}
+	if c.Owner != o.Owner {
+		return false, nil
+	}
+	if err := in.adopt(ctx, place, known); err != nil {
+		return false, err
+	}
+	in.noteTurn(o.Owner, true)
+	return true, nil
+}
+
+// adopt goes on at a place, which is held against the log; where none is known, at the
+// log's oldest event.
+func (in *Ingest) adopt(ctx context.Context, p Place, known bool) error {
+	in.mu.Lock()
+	in.lost = !known
+	if known {
+		if err := p.save(in.o.FS, in.o.Path); err != nil {
+			in.mu.Unlock()
+			return err
+		}
+		in.goTo(p)
+		in.show()
+	}
+	in.mu.Unlock()
+	return in.tryPlace(ctx)
+}
+
+// keepTurn writes down again and again that it is this store's turn, and stops what it
+// gives when it is not.
+func (in *Ingest) keepTurn(ctx context.Context) {
+	if in.o.Turn.Turn == nil {
+		return
+	}
+	for in.o.wait(ctx, in.o.Turn.Lasts/8) == nil {
+		if _, ours := in.Writer(); !ours {
+			continue // whose it is, takeTurn finds out; what is mended meanwhile may take long
+		}
+		if err := in.confirm(ctx); err != nil && ctx.Err() == nil {
+			in.o.Logger.WarnContext(ctx, "the store cannot tell others that it writes into the cluster", obs.KeyError, err)
+		}
+	}
+}
+
+// confirm looks that it is still this store's turn, and says so to others.
+func (in *Ingest) confirm(ctx context.Context) error {
+	c, err := in.o.Turn.Turn.Published(ctx)
+	if err != nil {
+		return err //nolint:wrapcheck // the caller says what for
+	}
+	if c.Owner != in.o.Turn.Owner {
+		in.noteTurn(c.Owner, false)
+		in.flight.fail(errNotOurTurn)
+		return nil
+	}
+	in.noteTurn(c.Owner, true)
+	p := in.Place()
+	encoded, err := p.encode()
+	if err != nil {
+		return err
+	}
+	return in.o.Turn.Turn.Publish(ctx, in.o.Turn.Owner, encoded) //nolint:wrapcheck // the caller says what for
+}
