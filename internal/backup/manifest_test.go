@@ -127,3 +127,21 @@ func FuzzManifest(f *testing.F) {
 		}
 	})
 }
+
+// TestNamesAreInTheOrderOfTime: the newest backup is known by its name, of two in the same
+// second too.
+func TestNamesAreInTheOrderOfTime(t *testing.T) {
+	t.Parallel()
+	now, last := time.Date(2026, 11, 28, 9, 25, 21, 0, time.UTC), ""
+	for _, step := range []time.Duration{0, time.Microsecond, 300 * time.Millisecond, 699998 * time.Microsecond, time.Microsecond, time.Hour} {
+		now = now.Add(step)
+		id := NewID(now)
+		if err := CheckID(id); err != nil {
+			t.Fatal(err)
+		}
+		if id <= last {
+			t.Fatalf("%s, of %s, is not behind %s", id, now, last)
+		}
+		last = id
+	}
+}
