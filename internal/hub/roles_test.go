@@ -89,6 +89,7 @@ func TestRoles(t *testing.T) {
 		"/amoskys.v1.Fleet/ForgetHost":                                   "dashboard operator",
 		"/amoskys.v1.Log/AcceptLoss":                                     "operator",
 		"/amoskys.v1.Log/TrustClock":                                     "operator",
+		"/amoskys.v1.Backups/NoteBackup":                                 "operator",
 		"/grpc.health.v1.Health/Check":                                   "eventbus agent node dashboard operator subscriber store analysis",
 		"/grpc.health.v1.Health/List":                                    "eventbus agent node dashboard operator subscriber store analysis",
 		"/grpc.health.v1.Health/Watch":                                   "eventbus agent node dashboard operator subscriber store analysis",
