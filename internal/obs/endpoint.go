@@ -27,12 +27,13 @@ type Endpoint struct {
 	Health   func(context.Context) Health // nil means always healthy
 	Status   func(context.Context) any    // marshalled as JSON; nil leaves /status out
 	Gatherer prometheus.Gatherer          // nil leaves /metrics out
+	Scraped  bool                         // other machines may read /metrics too
 	Ready    func() bool                  // see [Probes]; nil leaves /livez and /readyz out
 }
 
 // Handler serves /healthz, /metrics and /status. Only GET and HEAD are allowed.
-// Where the port is open to other machines, they may scrape the metrics, and learn
-// of the health whether it is good: reasons and status are for this machine.
+// Where the port is open to other machines, they learn of the health whether it is
+// good: reasons, status and, unless e is scraped, metrics are for this machine.
 func (e Endpoint) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
@@ -51,18 +52,30 @@ func (e Endpoint) Handler() http.Handler {
 		WriteJSON(w, status, h)
 	})
 	if e.Status != nil {
-		mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) {
-			if !IsFromHere(r) {
-				http.Error(w, "the status is for this machine alone: ask on the host itself, or the hub", http.StatusForbidden)
-				return
-			}
+		mux.Handle("GET /status", fromHere("the status is", func(w http.ResponseWriter, r *http.Request) {
 			WriteJSON(w, http.StatusOK, e.Status(r.Context()))
-		})
+		}))
 	}
 	if e.Gatherer != nil {
-		mux.Handle("GET /metrics", MetricsHandler(e.Gatherer))
+		metrics := MetricsHandler(e.Gatherer)
+		if !e.Scraped {
+			metrics = fromHere("the metrics are", metrics.ServeHTTP)
+		}
+		mux.Handle("GET /metrics", metrics)
 	}
 	return mux
+}
+
+// fromHere serves next to this machine, and tells others that what they ask for, a
+// subject with its verb, is not for them.
+func fromHere(subject string, next http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !IsFromHere(r) {
+			http.Error(w, subject+" for this machine alone: ask on the host itself, or the hub", http.StatusForbidden)
+			return
+		}
+		next(w, r)
+	})
 }
 
 // Bounds on connections to a port that is open to other machines.

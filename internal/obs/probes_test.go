@@ -72,7 +72,12 @@ func TestStrangersLearnLittleOfAnEndpoint(t *testing.T) {
 	if code, body := ask("127.0.0.1:5", "/status"); code != http.StatusOK || !strings.Contains(body, secret) {
 		t.Errorf("the status here: %d %q", code, body)
 	}
-	if code, body := ask("198.51.100.7:5", "/metrics"); code != http.StatusOK || !strings.Contains(body, "go_goroutines") {
-		t.Errorf("metrics for a scraper: %d %q", code, body)
+	for _, e.Scraped = range []bool{false, true} {
+		if code, body := ask("198.51.100.7:5", "/metrics"); (code == http.StatusOK) != e.Scraped || strings.Contains(body, "go_goroutines") != e.Scraped {
+			t.Errorf("metrics for a stranger, scraped %t: %d %q", e.Scraped, code, body)
+		}
+		if code, body := ask("127.0.0.1:5", "/metrics"); code != http.StatusOK || !strings.Contains(body, "go_goroutines") {
+			t.Errorf("metrics here: %d %q", code, body)
+		}
 	}
 }

@@ -196,7 +196,7 @@ func (s *Server) Run(ctx context.Context) error {
 	})
 	if s.metrics != nil {
 		group.Go(func() error {
-			return obs.Endpoint{Gatherer: s.o.Registry, Ready: s.o.Ready}.Serve(ctx, s.metrics, s.o.Logger)
+			return obs.Endpoint{Gatherer: s.o.Registry, Ready: s.o.Ready, Scraped: true}.Serve(ctx, s.metrics, s.o.Logger)
 		})
 	}
 	group.Go(func() error { s.watch(ctx); return nil })

@@ -202,6 +202,7 @@ func testGuide(t *testing.T, d *daemon, command string) {
 	for url, want := range map[string]string{
 		"http://127.0.0.1:5001/healthz":  "200",
 		"http://127.0.0.1:50002/healthz": "200", "http://127.0.0.1:50002/status": "403",
+		"http://127.0.0.1:50002/metrics": "403",
 	} {
 		if code, body := d.get(url); code != want {
 			t.Errorf("%s answers %s: %s", url, code, body)

@@ -91,7 +91,7 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 		if err := registry.Register(a.metrics); err != nil {
 			return errors.Join(fmt.Errorf("register metrics: %w", err), l.Close())
 		}
-		endpoint := obs.Endpoint{Gatherer: registry}
+		endpoint := obs.Endpoint{Gatherer: registry, Scraped: true}
 		group.Go(func() error { return endpoint.Serve(ctx, l, a.o.Logger, a.cfg.MetricsExportHost) })
 	}
 	group.Go(func() error { return a.watch(ctx) })
