@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Makes the deb and the rpm of both programs: package.sh OUT ARCH PROGRAMS [NATIVE].
 # PROGRAMS holds them built for linux/ARCH; NATIVE holds the same that this machine can
-# run, which write manual pages and completions. The same commit gives the same bytes.
+# run, which write manual pages and completions. PACKAGE_KINDS=deb leaves the rpm out. The
+# same commit gives the same bytes.
 set -euo pipefail
 out=$1 arch=$2 programs=$3 native=${4:-$3}
 nfpm=$PWD/bin/nfpm
@@ -10,6 +11,7 @@ epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
 export SOURCE_DATE_EPOCH=$epoch
 PACKAGE_VERSION=$version PACKAGE_ARCH=$arch
 export PACKAGE_VERSION PACKAGE_ARCH
+read -ra kinds <<<"${PACKAGE_KINDS:-deb rpm}"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$out"
@@ -44,7 +46,7 @@ for package in amoskys amoskys-agent; do
   mkdir -p "$dir/scripts"
   cp "$from"/*.sh "$dir/scripts/"
   touch -d "@$epoch" "$dir/scripts/"*
-  for kind in deb rpm; do
+  for kind in "${kinds[@]}"; do
     (cd "$dir" && "$nfpm" package --config "$OLDPWD/$from/nfpm.yaml" --packager "$kind" --target "$out/")
   done
 done

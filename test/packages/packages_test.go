@@ -67,7 +67,7 @@ func build(t *testing.T, version string) string {
 	out := t.TempDir()
 	script := `tools/build-programs.sh "$1" "$2/programs" && tools/package.sh "$2" "${1#*/}" "$2/programs"`
 	cmd := exec.CommandContext(t.Context(), "bash", "-ec", script, "build", target(t), out)
-	cmd.Dir, cmd.Env = top, append(os.Environ(), "VERSION="+version)
+	cmd.Dir, cmd.Env = top, append(os.Environ(), "VERSION="+version, "PACKAGE_KINDS=deb")
 	if said, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("make packages: %v\n%s", err, said)
 	}
