@@ -18,6 +18,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/storage"
@@ -34,7 +35,7 @@ import (
 )
 
 // grafanaFolder is where the dashboards for Grafana are.
-var grafanaFolder = filepath.Join("..", "..", "deploy", "grafana") //nolint:gochecknoglobals // a constant, if it could be one
+var grafanaFolder = filepath.Join("..", "..", "deploy", "grafana")
 
 // grafanaPanel is a panel of a dashboard, or a row of them.
 type grafanaPanel struct {
@@ -151,7 +152,7 @@ func onlyKnown(t *testing.T, known map[string]documented, title, expr string) {
 	}
 	for _, selectors := range parser.ExtractSelectors(parsed) {
 		for _, m := range selectors {
-			if m.Name != labels.MetricName {
+			if m.Name != model.MetricNameLabel {
 				continue
 			}
 			if _, ok := known[m.Value]; !ok || m.Type != labels.MatchEqual {
@@ -400,7 +401,7 @@ func numbersOfScrapes(t *testing.T, known map[string]documented, end time.Time) 
 				continue
 			}
 			for _, le := range []string{"1", "+Inf"} {
-				l := labels.NewBuilder(labels.FromStrings(labels.MetricName, name, "job", "amoskys", "instance", "hub:9090"))
+				l := labels.NewBuilder(labels.FromStrings(model.MetricNameLabel, name, "job", "amoskys", "instance", "hub:9090"))
 				for _, label := range d.labels {
 					l.Set(label, "some")
 				}

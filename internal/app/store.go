@@ -110,7 +110,7 @@ func runStore(ctx context.Context, home config.Home, cfg store.Config, logger *s
 	if err != nil {
 		return err
 	}
-	if err := out.begin(readings, home, &cfg, registry, logger); err != nil {
+	if err := out.begin(home, &cfg, registry, logger); err != nil {
 		return err
 	}
 	events := k.status

@@ -15,7 +15,6 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/amoskys/amoskys/internal/config"
-	"github.com/amoskys/amoskys/internal/metrics"
 	"github.com/amoskys/amoskys/internal/metrics/export"
 	"github.com/amoskys/amoskys/internal/metrics/promapi"
 	"github.com/amoskys/amoskys/internal/obs"
@@ -52,7 +51,7 @@ func (e *exports) run(ctx context.Context) error {
 }
 
 // begin makes what sends to the receivers that are configured.
-func (e *exports) begin(readings *metrics.DB, home config.Home, cfg *store.Config, registry *prometheus.Registry, logger *slog.Logger) error {
+func (e *exports) begin(home config.Home, cfg *store.Config, registry *prometheus.Registry, logger *slog.Logger) error {
 	var targets []export.Target
 	for i := range cfg.RemoteWrite {
 		r := &cfg.RemoteWrite[i]

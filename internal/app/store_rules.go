@@ -210,7 +210,7 @@ func ofHub(hub pb.QueryClient) own.Source {
 func ofCertificates(home config.Home, cfg *store.Config) own.Source {
 	return func(context.Context) (all []own.Sample) {
 		files := map[string]bool{}
-		found, _ := filepath.Glob(filepath.Join(home.Certs(), "*.crt")) //nolint:errcheck // the pattern is right
+		found, _ := filepath.Glob(filepath.Join(home.Certs(), "*.crt"))
 		for _, f := range append(found, cfg.Files(home).Cert, cfg.Files(home).CA, cfg.Hub.Files(home).Cert) {
 			files[f] = true
 		}

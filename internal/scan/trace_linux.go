@@ -59,7 +59,8 @@ func newTracer(s *scanner) (*tracer, error) {
 
 // close ends what trace began. No trace runs any more.
 func (t *tracer) close() error {
-	errs := []error{t.routes.Close()}
+	errs := make([]error, 0, 1+len(t.lines))
+	errs = append(errs, t.routes.Close())
 	for _, l := range t.lines {
 		errs = append(errs, l.close())
 	}

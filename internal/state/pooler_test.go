@@ -34,7 +34,7 @@ auth_type = any
 pool_mode = transaction
 default_pool_size = 3
 `, own.dir)
-	if err := os.WriteFile(ini, []byte(text), 0o644); err != nil { //nolint:gosec // another user reads it, and it has no secret
+	if err := os.WriteFile(ini, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	pooler := exec.CommandContext(t.Context(), program, ini)

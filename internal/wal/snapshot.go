@@ -199,7 +199,7 @@ func (s *Snapshot) keepCursors(cursors map[string]CursorInfo) {
 
 // Close closes the segments.
 func (s *Snapshot) Close() error {
-	var errs []error
+	errs := make([]error, 0, len(s.Segments))
 	for _, seg := range s.Segments {
 		errs = append(errs, seg.file.Close())
 	}

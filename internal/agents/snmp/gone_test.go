@@ -96,7 +96,7 @@ func TestNamesOfTargets(t *testing.T) {
 	var failure error
 	asked := 0
 	l.search.lookup = func(context.Context, string) ([]netip.Addr, error) { asked++; return found, failure }
-	step := func(after time.Duration, wait time.Duration, want string) {
+	step := func(after, wait time.Duration, want string) {
 		t.Helper()
 		now = now.Add(after)
 		got := l.search.resolve(t.Context())
@@ -215,7 +215,8 @@ func TestNamesInEvents(t *testing.T) {
 	}
 	l.tellTraps(t.Context(), []received{{at: time.Now(), from: netip.MustParseAddr("192.0.2.1"), Trap: trap.Trap{
 		OID: "1.3.6.1.4.1.99999.0.1", Values: []trap.Value{
-			{OID: "1.3.6.1.4.1.99999.2.0", Type: snmp.Integer, Text: "0"}, {OID: oidIfIndex + ".7", Type: snmp.Integer, Text: "7"},
+			{OID: "1.3.6.1.4.1.99999.2.0", Type: snmp.Integer, Text: "0"},
+			{OID: oidIfIndex + ".7", Type: snmp.Integer, Text: "7"},
 			{OID: "1.3.6.1.4.1.88888.1", Type: snmp.ObjectID, Text: "1.3.6.1.6.3.1.1.5.3"},
 		},
 	}}})

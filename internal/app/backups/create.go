@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -199,9 +200,9 @@ func List(ctx context.Context, e *cli.Env, where string) ([]Listed, error) {
 		return nil, err //nolint:wrapcheck // it says all
 	}
 	out := make([]Listed, 0, len(ids))
-	for i := len(ids) - 1; i >= 0; i-- {
-		one := Listed{ID: ids[i]}
-		m, err := backup.Load(ctx, place, ids[i])
+	for _, id := range slices.Backward(ids) {
+		one := Listed{ID: id}
+		m, err := backup.Load(ctx, place, id)
 		if err != nil {
 			one.Error = err.Error()
 		} else {

@@ -9,7 +9,8 @@ import (
 // TestMarks: what was said under former uids is joined with what is said now.
 func TestMarks(t *testing.T) {
 	m := NewMarks([]*pb.DeviceMark{
-		{DeviceUid: "old", Known: true, Owner: "IT", Tags: []string{"lab"}}, {DeviceUid: "now", Owner: "HR", Note: "by the door", Tags: []string{"LAB", "new"}},
+		{DeviceUid: "old", Known: true, Owner: "IT", Tags: []string{"lab"}},
+		{DeviceUid: "now", Owner: "HR", Note: "by the door", Tags: []string{"LAB", "new"}},
 		{DeviceUid: "other", Note: "x"},
 	})
 	for _, c := range []struct {

@@ -325,7 +325,9 @@ func TestRestart(t *testing.T) {
 // TestRefusesOptions: a receiver without a name, an address or a protocol.
 func TestRefusesOptions(t *testing.T) {
 	for _, bad := range [][]Target{
-		{{Name: "", URL: "http://x", Protocol: OTLP}}, {{Name: "a", Protocol: OTLP}}, {{Name: "a", URL: "http://x", Protocol: "x"}},
+		{{Name: "", URL: "http://x", Protocol: OTLP}},
+		{{Name: "a", Protocol: OTLP}},
+		{{Name: "a", URL: "http://x", Protocol: "x"}},
 		{{Name: "a", URL: "http://x", Protocol: OTLP}, {Name: "a", URL: "http://y", Protocol: OTLP}},
 	} {
 		if _, err := New(Options{Targets: bad}); err == nil {

@@ -54,7 +54,7 @@ func TestPrometheusReceives(t *testing.T) {
 		}
 	}()
 	count := func(query string) string {
-		resp, err := http.Get("http://" + addr + "/api/v1/query?query=" + url.QueryEscape(query)) //nolint:noctx // it is there or not
+		resp, err := http.Get("http://" + addr + "/api/v1/query?query=" + url.QueryEscape(query))
 		if err != nil {
 			return ""
 		}
@@ -81,7 +81,7 @@ func TestPrometheusReceives(t *testing.T) {
 
 func freePort(t *testing.T) string {
 	t.Helper()
-	c, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
+	c, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

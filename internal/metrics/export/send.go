@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -99,9 +100,7 @@ func (s *sender) post(ctx context.Context, b *batch, body []byte, header map[str
 		if err != nil {
 			return err
 		}
-		for name, values := range own {
-			req.Header[name] = values
-		}
+		maps.Copy(req.Header, own)
 	}
 	for name, value := range header {
 		req.Header.Set(name, value)

@@ -327,9 +327,9 @@ func ownFaults(name string, groups *rulefmt.RuleGroups) (faults []Fault) {
 
 // Where errors of rulefmt and of its YAML parser say the line.
 var (
-	atLine   = regexp.MustCompile(`^(\d+):\d+: (?:\d+:\d+: )?`) //nolint:gochecknoglobals // a constant
-	yamlLine = regexp.MustCompile(`^(?:yaml: )?line (\d+): `)   //nolint:gochecknoglobals // a constant
-	goType   = regexp.MustCompile(` in type rulefmt\.\w+`)      //nolint:gochecknoglobals // a constant
+	atLine   = regexp.MustCompile(`^(\d+):\d+: (?:\d+:\d+: )?`)
+	yamlLine = regexp.MustCompile(`^(?:yaml: )?line (\d+): `)
+	goType   = regexp.MustCompile(` in type rulefmt\.\w+`)
 )
 
 // faultsOf takes an error apart: that of a YAML parser may be several.
@@ -343,7 +343,7 @@ func faultsOf(name string, err error) (faults []Fault) {
 		f := Fault{File: name, Reason: strings.TrimSpace(line)}
 		for _, form := range []*regexp.Regexp{atLine, yamlLine} {
 			if m := form.FindStringSubmatch(f.Reason); m != nil {
-				f.Line, _ = strconv.Atoi(m[1]) //nolint:errcheck // digits
+				f.Line, _ = strconv.Atoi(m[1])
 				f.Reason = f.Reason[len(m[0]):]
 			}
 		}

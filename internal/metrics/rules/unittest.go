@@ -301,7 +301,8 @@ func (r *testRun) noteFailing(g *prom.Group, at time.Duration) {
 
 // compareAlerts compares the alerts of a name that fire.
 func (r *testRun) compareAlerts(t *alertTest) {
-	var want, have []string
+	var have []string
+	want := make([]string, 0, len(t.Expected))
 	for _, e := range t.Expected {
 		all := maps.Clone(e.Labels)
 		if all == nil {
@@ -332,7 +333,8 @@ func (r *testRun) compareQuery(ctx context.Context, t *queryTest) error {
 	if err != nil {
 		return fmt.Errorf("%s at %s: %w", t.Query, t.EvalTime, err)
 	}
-	var want, have []string
+	var have []string
+	want := make([]string, 0, len(t.Expected))
 	for _, e := range t.Expected {
 		l := labels.EmptyLabels()
 		if e.Labels != "" && e.Labels != "{}" {

@@ -42,7 +42,10 @@ func NewNmapXML(w io.Writer, run Run) *NmapXML {
 	x.e.Indent(" ", " ")
 	x.text(xml.Header + "<!DOCTYPE nmaprun>\n<nmaprun")
 	for _, a := range [][2]string{
-		{"scanner", "amoskys"}, {"args", run.Arguments}, {"start", strconv.FormatInt(run.Start.Unix(), 10)}, {"version", run.Version},
+		{"scanner", "amoskys"},
+		{"args", run.Arguments},
+		{"start", strconv.FormatInt(run.Start.Unix(), 10)},
+		{"version", run.Version},
 		{"xmloutputversion", "1.05"},
 	} {
 		x.text(" " + a[0] + `="`)
