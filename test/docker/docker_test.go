@@ -88,9 +88,9 @@ func driver() string {
 	return "overlay2"
 }
 
-// shell runs a line as a person would type it in dir.
+// shell runs a line as a person would type it in dir; it may compile all there is.
 func (d *daemon) shell(dir, line string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.t.Context()), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.t.Context()), 8*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-c", line)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), "DOCKER_HOST="+d.host, "DOCKER_BUILDKIT=0")
