@@ -91,11 +91,11 @@ func runStore(ctx context.Context, home config.Home, cfg store.Config, logger *s
 	}
 	registry := obs.NewRegistry()
 	believed := clock.Open(clock.Options{File: filepath.Join(folder, "clock"), Logger: logger})
-	make := newEmbedded
+	newKept := newEmbedded
 	if cfg.Store.Clustered() {
-		make = newClusters
+		newKept = newClusters
 	}
-	k, err := make(conn, home, &cfg, folder, believed, registry, logger)
+	k, err := newKept(conn, home, &cfg, folder, believed, registry, logger)
 	if err != nil {
 		return err
 	}
@@ -238,7 +238,8 @@ func (p *storeParts) run(ctx context.Context) error {
 		}()
 		return func() error { cancel(); return <-done }
 	}
-	ends := []func() error{begin("clock", p.clock.Run)}
+	ends := make([]func() error, 0, len(p.keeps.parts)+7)
+	ends = append(ends, begin("clock", p.clock.Run))
 	for _, one := range p.keeps.parts {
 		ends = append(ends, begin(one.what, one.run))
 	}

@@ -22,7 +22,7 @@ func randomWord() string { return strings.ToLower(rand.Text()[:8]) }
 func clustersStatus(service *pick.Service, feeds []*clusterFeed) *pb.StoreStatus {
 	best := service.Order()[0].Name
 	var status *pb.StoreStatus
-	var clusters []*pb.StoreCluster
+	clusters := make([]*pb.StoreCluster, 0, len(feeds))
 	var reasons []string
 	for _, f := range feeds {
 		own := f.feed.Status()

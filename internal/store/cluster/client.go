@@ -109,6 +109,12 @@ func (l *Client) Delete(ctx context.Context, filter string) error {
 // Barrier makes what was inserted before it durable on all nodes. It looks at them then,
 // so that State tells whether they are the processes that had the rows.
 func (l *Client) Barrier(ctx context.Context) error {
+	select {
+	case l.c.still <- struct{}{}:
+		defer func() { <-l.c.still }()
+	case <-ctx.Done():
+		return fmt.Errorf("wait for what is written into cluster %s: %w", l.c.o.Name, context.Cause(ctx))
+	}
 	if err := l.c.onAll(func(n *node) error { return n.client.Barrier(ctx) }); err != nil {
 		return err
 	}

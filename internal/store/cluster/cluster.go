@@ -56,6 +56,9 @@ type Cluster struct {
 	urgent chan struct{} // something failed: it is looked at once
 
 	looking sync.Mutex // one look at a time
+	// still is full while a barrier waits until nothing is in the nodes' memory: what is
+	// written down of turns meanwhile would be, and have the barrier begin again.
+	still chan struct{}
 
 	mu      sync.Mutex // guards what follows
 	state   keeper.State
@@ -81,7 +84,7 @@ func New(o Options) (*Cluster, error) {
 	}
 	o.Select.Cluster = true
 	c := &Cluster{
-		o: o, logger: o.Logger.With("cluster", o.Name), query: vlogs.NewClient(o.Select), changed: make(chan struct{}), urgent: make(chan struct{}, 1),
+		o: o, logger: o.Logger.With("cluster", o.Name), query: vlogs.NewClient(o.Select), changed: make(chan struct{}), urgent: make(chan struct{}, 1), still: make(chan struct{}, 1),
 		state: keeper.State{Reason: "it was not looked at yet"}, asked: "it was not looked at yet",
 	}
 	for _, n := range o.Nodes {

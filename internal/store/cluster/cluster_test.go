@@ -83,7 +83,7 @@ func (l *logged) add(t testing.TB, n int) {
 			payload = protowire.AppendBytes(protowire.AppendTag(payload, 3, protowire.BytesType), b)
 		}
 		r := &stream.Record{Publisher: "spiffe://amoskys.local/agent/web-1/proc", Received: l.now, Count: len(thinned), Payload: [][]byte{payload}}
-		first, err := stream.Append(context.Background(), l.log, r)
+		first, err := stream.Append(t.Context(), l.log, r)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -102,13 +102,16 @@ type servers struct {
 	query *enginetest.Server
 }
 
-func startServers(t *testing.T, name string) *servers {
+// startServers starts those of a cluster of n nodes. A single one is asked itself.
+func startServers(t *testing.T, name string, n int) *servers {
 	t.Helper()
 	s := &servers{name: name}
-	for range 2 {
+	for range n {
 		s.nodes = append(s.nodes, enginetest.StorageNode(t))
 	}
-	s.query = enginetest.Select(t, s.nodes)
+	if s.query = s.nodes[0]; n > 1 {
+		s.query = enginetest.Select(t, s.nodes)
+	}
 	return s
 }
 
@@ -136,10 +139,8 @@ type role struct {
 	stop    func()
 }
 
-const lasts = 5 * time.Second
-
-// startRole runs a store of a name over clusters.
-func startRole(t *testing.T, l *logged, owner string, all ...*servers) *role {
+// startRole runs a store of a name over clusters, whose turn lasts so long.
+func startRole(t *testing.T, l *logged, owner string, lasts time.Duration, all ...*servers) *role {
 	t.Helper()
 	r := &role{}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -295,19 +296,63 @@ func answersOf(t testing.TB, s *pick.Service, since, until time.Time, when strin
 	return all
 }
 
+// TestNodeEnds: a storage node of one of two clusters is killed while events come. The
+// same questions have the same answers meanwhile and afterwards, and each event is in
+// each cluster once.
+func TestNodeEnds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: four servers of VictoriaLogs")
+	}
+	t.Parallel()
+	l := newLogged()
+	l.add(t, 1000)
+	since, end := l.now.Add(-time.Hour), l.now
+	a, b := startServers(t, "a", 2), startServers(t, "b", 1)
+	store := startRole(t, l, "one", time.Minute, a, b)
+	for _, f := range store.fed {
+		f.settled(t, l)
+	}
+	want := answersOf(t, store.service, since, end, "at first")
+	same := func(when string) {
+		t.Helper()
+		if got := answersOf(t, store.service, since, end, when); !slices.Equal(got, want) {
+			t.Errorf("%s: answers differ:\n%q\nwant\n%q", when, got, want)
+		}
+	}
+	l.add(t, 1000)
+	a.nodes[1].Kill()
+	same("a node of a killed")
+	l.add(t, 1000)
+	until(t, "the store knows", func() bool { return !store.fed[0].Cluster.State().Running })
+	same("a node of a away")
+	if got := store.service.Order()[0].Name; got != "b" {
+		t.Errorf("cluster %s answers", got)
+	}
+	a.nodes[1].Start()
+	for _, f := range store.fed {
+		f.settled(t, l)
+		l.exact(t, f, "at the end")
+	}
+	same("at the end")
+}
+
+// allVariable has TestTwoClusters run.
+const allVariable = "AMOSKYS_STORE_CLUSTERS"
+
 // TestTwoClusters: two clusters of two storage nodes and two stores on them, all of it
-// VictoriaLogs' own server. A node is killed under load, one loses its disk, the store
-// that writes is stopped: the same questions have the same answers, and at the end each
+// VictoriaLogs' own server. A node is killed under load, the store that writes is stopped,
+// a node loses its disk: the same questions have the same answers, and at the end each
 // event is in each cluster once.
 func TestTwoClusters(t *testing.T) {
-	if os.Getenv("AMOSKYS_CLUSTERS_TEST") == "" {
-		t.Skip("six servers of VictoriaLogs and minutes: set AMOSKYS_CLUSTERS_TEST=1 for it")
+	if os.Getenv(allVariable) != "all" {
+		t.Skip("six servers of VictoriaLogs for most of a minute; TestNodeEnds is the short one: set " + allVariable + "=all for it")
 	}
 	l := newLogged()
 	l.add(t, 3000)
 	since, end := l.now.Add(-time.Hour), l.now
-	a, b := startServers(t, "a"), startServers(t, "b")
-	first := startRole(t, l, "first", a, b)
+	a, b := startServers(t, "a", 2), startServers(t, "b", 2)
+	const lasts = 10 * time.Second
+	first := startRole(t, l, "first", lasts, a, b)
 	for _, f := range first.fed {
 		f.settled(t, l)
 	}
@@ -318,11 +363,11 @@ func TestTwoClusters(t *testing.T) {
 			t.Errorf("%s: answers differ:\n%q\nwant\n%q", when, got, want)
 		}
 	}
-	second := startRole(t, l, "second", a, b)
+	second := startRole(t, l, "second", lasts, a, b)
 	for _, f := range second.fed {
 		until(t, "the second store stands by", func() bool {
 			owner, ours := f.Writer()
-			return owner == "first" && !ours && f.Place().Offset > 0
+			return owner == "first" && !ours && f.Place().Offset == l.log.Stat().NextOffset
 		})
 	}
 	same(second.service, "of the store that stands by")
@@ -332,10 +377,12 @@ func TestTwoClusters(t *testing.T) {
 	var loading sync.WaitGroup
 	loading.Go(func() {
 		for load.Err() == nil {
-			l.add(t, 200)
-			wait(load, 10*time.Millisecond)
+			l.add(t, 100)
+			wait(load, 20*time.Millisecond)
 		}
 	})
+	defer loading.Wait()
+	defer endLoad()
 	a.nodes[1].Kill()
 	same(first.service, "a node of a killed")
 	until(t, "the first store knows", func() bool { return !first.fed[0].Cluster.State().Running })

@@ -139,7 +139,7 @@ func (c *Cluster) tryAsking(ctx context.Context) string {
 	case err != nil:
 		return fmt.Sprintf("vlselect %s: %v", c.o.Select.Address, err)
 	case !found:
-		return fmt.Sprintf("%s answers something else than VictoriaLogs", c.o.Select.Address)
+		return c.o.Select.Address + " answers something else than VictoriaLogs"
 	}
 	return ""
 }

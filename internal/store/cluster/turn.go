@@ -60,8 +60,26 @@ const (
 // turnKept is how long what was written down is kept: the newest alone counts.
 const turnKept = 24 * time.Hour
 
+// stillPatience is how long Publish waits for a barrier, which goes on to the next round
+// with what is written. It is far below ingest.TurnOptions.Lasts.
+const stillPatience = 2 * time.Second
+
+// afterBarrier returns when no barrier is under way, or after stillPatience.
+func (t *Turn) afterBarrier(ctx context.Context) (end func()) {
+	timer := time.NewTimer(stillPatience)
+	defer timer.Stop()
+	select {
+	case t.c.still <- struct{}{}:
+		return func() { <-t.c.still }
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return func() {}
+}
+
 // Publish implements ingest.Turn.
 func (t *Turn) Publish(ctx context.Context, owner string, place []byte) error {
+	defer t.afterBarrier(ctx)()
 	t.mu.Lock()
 	now := time.Unix(0, max(time.Now().UnixNano(), t.newest+int64(time.Millisecond)))
 	t.mu.Unlock()

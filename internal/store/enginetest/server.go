@@ -104,7 +104,7 @@ func start(tb testing.TB, path string, flags []string) *Server {
 // Start starts it again, where it was before, and returns once it serves.
 func (s *Server) Start() {
 	s.tb.Helper()
-	s.cmd = exec.Command("/proc/self/exe", s.flags...) //nolint:noctx // Kill ends it
+	s.cmd = exec.Command("/proc/self/exe", s.flags...) //nolint:noctx,gosec // Kill ends it; it is this program with flags of the test
 	s.cmd.Env = append(os.Environ(), serverVariable+"=1", "GOMAXPROCS=1")
 	s.stderr.Reset()
 	s.cmd.Stderr = &s.stderr

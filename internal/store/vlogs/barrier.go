@@ -44,7 +44,7 @@ func (c *Client) Barrier(ctx context.Context) error {
 			break
 		}
 		err = fmt.Errorf("%w: %.0f after %d rounds", ErrBarrier, left, round+1)
-		if round > 0 { // rows of days that this client does not know of
+		if round > 0 || len(days) == 0 { // rows of days that this client does not know of
 			days = []string{everyDay}
 			if pause(ctx, barrierPause) != nil {
 				err = context.Cause(ctx)
