@@ -306,6 +306,9 @@ func (s *scanCommand) summary() {
 	if p.Method == scan.Connect && !s.connect {
 		fmt.Fprint(s.env.Stderr, "; by connections, since raw sockets need CAP_NET_RAW")
 	}
+	if p.Method == scan.Connect && s.routes {
+		fmt.Fprint(s.env.Stderr, "; without ways, as these take raw sockets")
+	}
 	fmt.Fprintln(s.env.Stderr)
 }
 

@@ -307,9 +307,9 @@ func (b *Book) applyEvidence(r *record, o *sighting) {
 }
 
 // isClaim reports whether a sentence tells what a device says of itself, as those of
-// package hear do.
+// package hear do, or what it was seen to do for others: a scan of it finds neither.
 func isClaim(s string) bool {
-	return slices.ContainsFunc([]string{"announces by ", "names itself ", "asks by ", "says by ", "advertises itself "}, func(p string) bool {
+	return slices.ContainsFunc([]string{"announces by ", "names itself ", "asks by ", "says by ", "advertises itself ", "passes packets on "}, func(p string) bool {
 		return strings.HasPrefix(s, p)
 	})
 }

@@ -276,3 +276,18 @@ func TestLinksByAddress(t *testing.T) {
 		}
 	}
 }
+
+// TestEvidenceOfOthers: what a device was seen to do for others outlasts a scan of itself,
+// which finds none of that; what a scan found does not.
+func TestEvidenceOfOthers(t *testing.T) {
+	b := New(Options{})
+	d := arp(mac1, "192.0.2.1")
+	d.Evidence = []string{"passes packets on to other networks", "tcp/80 says Apache"}
+	b.Observe(day0, us, d)
+	again := arp(mac1, "192.0.2.1")
+	again.Evidence = []string{"tcp/22 says OpenSSH"}
+	b.ObserveScan(day0.Add(time.Minute), us, again, func(string, uint32) bool { return true })
+	if got := one(t, b, mac1).GetEvidence(); !slices.Equal(got, []string{"passes packets on to other networks", "tcp/22 says OpenSSH"}) {
+		t.Errorf("the evidence is %q", got)
+	}
+}

@@ -61,7 +61,11 @@ func (c *completer) complete(ctx context.Context, h *Host) error {
 			return nil
 		})
 	}
-	if c.ways != nil {
+	if c.ways != nil && c.s.every > 0 { // one after the other, so that the rate of a host is kept
+		if err := c.ways.trace(ctx, h); err != nil {
+			return errors.Join(err, beside.Wait())
+		}
+	} else if c.ways != nil {
 		beside.Go(func() error { return c.ways.trace(ctx, h) })
 	}
 	replies := c.s.askUDP(ctx, h.Address(), c.s.plan.UDP)

@@ -86,11 +86,19 @@ func (t *tracer) trace(ctx context.Context, h *Host) error {
 		known.mu.Unlock()
 		h.Route = q.compare(ctx, before)
 	}
-	h.Route.From = l.path.Source
-	if r := &h.Route; r.Length > 0 && (len(r.Hops) == 0 || r.Hops[0].TTL > 1) { // it is known all the same
-		r.Hops = slices.Insert(r.Hops, 0, Hop{TTL: 1, IP: l.path.Gateway})
-	}
+	h.Route = h.Route.begun(l.path)
 	return errors.Join(l.failure(), ctx.Err())
+}
+
+// begun is a way along a path: the first router is known from the table of routes, where it
+// does not answer. The hops of r stay as they are, as those of other hosts are compared with
+// them at the same time.
+func (r Route) begun(path probe.Path) Route {
+	r.From = path.Source
+	if path.Gateway.IsValid() && r.Length > 0 && (len(r.Hops) == 0 || r.Hops[0].TTL > 1) {
+		r.Hops = slices.Concat([]Hop{{TTL: 1, IP: path.Gateway}}, r.Hops)
+	}
+	return r
 }
 
 // begin gives what leads to an address, and what is known of the way to its network; nil
@@ -99,7 +107,7 @@ func (t *tracer) begin(ctx context.Context, ip netip.Addr) (*line, *way, error) 
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	path, err := t.routes.To(ip)
-	if errors.Is(err, probe.ErrNoRoute) || err == nil && (path.Self || !path.Gateway.IsValid()) || t.left == 0 {
+	if errors.Is(err, probe.ErrNoRoute) || err == nil && (path.Self || path.Ethernet && !path.Gateway.IsValid()) || t.left == 0 || ip.IsLinkLocalUnicast() {
 		return nil, nil, nil
 	}
 	if err != nil {

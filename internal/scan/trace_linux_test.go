@@ -2,9 +2,13 @@ package scan
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/amoskys/amoskys/internal/scan/probe"
 )
 
 // wayTo writes a way as "1:10.77.0.1 3:10.80.0.2 of 3".
@@ -83,5 +87,27 @@ func TestScanRoutes(t *testing.T) {
 	}
 	if got := wayTo(r, "10.90.0.2"); !strings.HasPrefix(got, "1:10.77.0.1 3:10.82.0.1 of ") {
 		t.Errorf("the way to a host that answers nothing is %s", got)
+	}
+}
+
+// TestRouteBegun: a first router that says nothing is that of the table of routes, and the
+// way that others are compared with stays what was found; a tunnel has no such router.
+func TestRouteBegun(t *testing.T) {
+	t.Parallel()
+	first, second := Hop{TTL: 2, IP: netip.MustParseAddr("10.0.2.1")}, Hop{TTL: 3, IP: netip.MustParseAddr("10.0.3.1")}
+	known := Route{Length: 3, Hops: append(make([]Hop, 0, 8), first, second)}
+	path := probe.Path{Gateway: netip.MustParseAddr("10.0.1.1"), Source: netip.MustParseAddr("10.0.1.7")}
+	r := known.begun(path)
+	if want := []Hop{{TTL: 1, IP: path.Gateway}, first, second}; !slices.Equal(r.Hops, want) || r.From != path.Source {
+		t.Errorf("the way is %+v", r)
+	}
+	if !slices.Equal(known.Hops, []Hop{first, second}) || known.From.IsValid() {
+		t.Errorf("what is known became %+v", known)
+	}
+	if r := known.begun(probe.Path{Source: path.Source}); len(r.Hops) != 2 {
+		t.Errorf("through a tunnel it is %+v", r)
+	}
+	if r := (Route{Hops: known.Hops}).begun(path); len(r.Hops) != 2 {
+		t.Errorf("a way of unknown length begins with %+v", r.Hops[0])
 	}
 }
