@@ -65,7 +65,8 @@ func newShelf(o Options) shelf {
 	return s
 }
 
-// put keeps a template, and reports whether there was room: what is in use makes none.
+// put keeps a template, and reports whether there was room: what is in use makes none. The
+// one before it is forgotten either way, as nothing is sent by that any more.
 func (s *shelf) put(key templateKey, t *template, now int64) bool {
 	for {
 		old := 0
@@ -76,6 +77,7 @@ func (s *shelf) put(key templateKey, t *template, now int64) bool {
 			break
 		}
 		if !s.templates.MakeRoom(now) {
+			s.drop(key)
 			return false
 		}
 	}

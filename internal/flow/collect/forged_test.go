@@ -148,3 +148,42 @@ func TestContinued(t *testing.T) {
 		})
 	}
 }
+
+// TestTemplateWithoutRoom: what is sent by a template that was refused is not read by the one
+// that was there before, whether it is wrong or too large for the room that is left.
+func TestTemplateWithoutRoom(t *testing.T) {
+	device := netip.AddrPortFrom(router, 2055)
+	for name, changed := range map[string]func(b []byte){
+		"too large": func(b []byte) { binary.BigEndian.PutUint16(b[26:], 9) },
+		"wrong":     func(b []byte) { copy(b[30:], []byte{0, 0}) }, // a field without a length
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := collect.New(collect.Options{MaxFields: 12})
+			now, told := int64(1e9), 0
+			send := func(b []byte) { _ = c.Datagram(device, b, now, func(*collect.Record) { told++ }) }
+			small := func(id byte) []byte { // of three fields
+				b := bytesOf(t, template9)[:40]
+				b[23], b[25], b[27] = 20, id, 3
+				return b
+			}
+			for range 2 {
+				for id := range byte(3) {
+					send(small(id))
+				}
+				now += 90e9
+			}
+			send(bytesOf(t, data9))
+			if told == 0 {
+				t.Fatalf("nothing is read at first: %+v", c.Stats())
+			}
+			told = 0
+			b := bytesOf(t, template9)
+			changed(b)
+			send(b)
+			send(bytesOf(t, data9))
+			if told != 0 || c.Stats().TemplatesRefused != 1 {
+				t.Errorf("%d records are read: %+v", told, c.Stats())
+			}
+		})
+	}
+}

@@ -58,11 +58,14 @@ func (t *template) complete() bool {
 // learn keeps a template and reads what waited for it.
 func (m *message) learn(id uint16, t *template) {
 	c, ex := m.collector, m.exporter
+	key := templateKey{m.session.key, id}
 	if id < 256 || !t.complete() || len(t.fields) > c.o.MaxFields {
 		c.stats.TemplatesRefused++
+		ex.own.drop(key) // nothing is sent by the one before it any more
+		key.port = 0
+		ex.any.drop(key)
 		return
 	}
-	key := templateKey{m.session.key, id}
 	gone := *ex.own.evicted + *ex.any.evicted
 	kept := ex.own.put(key, t, m.received)
 	if key.port != 0 {
