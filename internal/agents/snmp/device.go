@@ -29,6 +29,7 @@ type device struct {
 	failures  int
 	slot      event.Slot // of the last reading that is kept as an event
 	fault     string     // of the last poll; empty when it was well
+	moved     bool       // its target has another address since it was read whole
 	barred    bool       // the last poll failed since the device refused the credential
 	next      time.Time  // when it is polled
 	inventory time.Time  // when it was read whole

@@ -141,6 +141,30 @@ func TestNamesOfTargets(t *testing.T) {
 	step(lookupWell, lookupFailed, "")
 }
 
+// TestNameOfAnother: a target whose name is of another device from now on is that one, also
+// where not all of it could be read; where the device only moved it stays what it was.
+func TestNameOfAnother(t *testing.T) {
+	t.Parallel()
+	first := play.NewDevice("opensesame", snmptest.Load(t, edgeSwitch))
+	_, at := snmptest.Start(t, first)
+	elsewhere := netip.AddrPortFrom(netip.MustParseAddr("127.0.4.7"), at.Port())
+	for name, want := range map[string]bool{"edge-1": true, "another": false} {
+		l := prepare(t, t.TempDir(), hasty(at))
+		known := l.book.all()[0]
+		l.poll(t.Context(), known)
+		uid := known.UID
+		if !l.book.move(at, elsewhere, "edge.example.test", false) {
+			t.Fatal("there is no room")
+		}
+		moved := l.book.at(elsewhere)
+		part := result{reading: &pb.SnmpReading{SysName: name, Incomplete: []string{"ifTable: no answer"}}}
+		l.identify(moved, &part, time.Now())
+		if same := moved.UID == uid && !moved.FirstSeen.IsZero(); same != want {
+			t.Errorf("%s: %q became %q, first seen %v", name, uid, moved.UID, moved.FirstSeen)
+		}
+	}
+}
+
 // TestBetweenInventories: sensors and the power of ports are read again before the next whole
 // reading, and what is no interface is in neither readings nor metrics.
 func TestBetweenInventories(t *testing.T) {

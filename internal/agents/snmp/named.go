@@ -168,6 +168,7 @@ func (b *book) move(from, to netip.AddrPort, target string, keep bool) bool {
 	defer d.mu.Unlock()
 	if d.LastSeen.IsZero() { // else it was polled there before the agent started
 		known.Addr = d.Addr
+		d.moved = true
 		d.kept, d.told, d.toldAt, d.toldMACs = known, told, toldAt, toldMACs
 	}
 	return true

@@ -121,6 +121,10 @@ func rate(before, now []port, elapsed time.Duration, fresh bool) {
 func (a *Agent) identify(d *device, r *result, now time.Time) (twin *device) {
 	uid := entity.DeviceUID(d.facts(r.reading, macsOf(r.ports)))
 	d.mu.Lock()
+	if d.moved && uid != d.UID && r.reading.GetSysName() != d.Name {
+		d.becomeAnother()
+	}
+	d.moved = false
 	old := d.UID
 	d.mu.Unlock()
 	if len(r.reading.GetIncomplete()) > 0 && weaker(uid, old) {
@@ -141,6 +145,13 @@ func (a *Agent) identify(d *device, r *result, now time.Time) (twin *device) {
 		a.plugs.rename(old, uid)
 	}
 	return nil
+}
+
+// becomeAnother forgets what was known of a device: its target's name is now of another one.
+// How that is asked stays. d is locked.
+func (d *device) becomeAnother() {
+	d.kept = kept{Addr: d.Addr, Credential: d.Credential, Manners: d.Manners, Learned: d.Learned}
+	d.told, d.toldAt, d.toldMACs = nil, time.Time{}, 0
 }
 
 // weaker says that a uid is of a weaker kind of fact than another, as entity.DeviceUID
