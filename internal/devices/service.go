@@ -269,7 +269,7 @@ func (in *Inventory) brief(d *pb.DeviceInventory) *pb.KnownDevice {
 	}}
 	for _, p := range d.GetPorts() {
 		k.Device.Ports = append(k.Device.Ports, &pb.Port{
-			Port: p.GetPort(), Protocol: p.GetProtocol(), Service: p.GetService(), Product: p.GetProduct(), Version: p.GetVersion(), Cpe: p.GetCpe(),
+			Port: p.GetPort(), Protocol: p.GetProtocol(), Service: p.GetService(), Product: p.GetProduct(), Version: p.GetVersion(), Cpe: p.GetCpe(), Remarks: p.GetRemarks(),
 		})
 	}
 	k.Device = proto.CloneOf(k.Device)

@@ -58,7 +58,7 @@ func (in *Inventory) graph() *graph {
 	for d := range in.state.book.Devices() {
 		uid := d.GetUid()
 		for _, l := range d.GetLinks() {
-			other := in.otherEnd(l)
+			other := in.otherEnd(uid, l)
 			if other == "" {
 				continue
 			}
@@ -97,9 +97,27 @@ const (
 	sourceRoute = "traceroute"
 )
 
-// otherEnd is the uid of a neighbour; empty where it is not known.
-func (in *Inventory) otherEnd(l *pb.DeviceLink) string {
+// otherEnd is the uid of a neighbour of a device; empty where it is not known. Routers that
+// are told by their address alone are sought among what the observers of the device saw, as
+// networks elsewhere may have the same addresses.
+func (in *Inventory) otherEnd(of string, l *pb.DeviceLink) string {
+	if l.GetSource() == sourceARP || l.GetSource() == sourceRoute {
+		near := slices.DeleteFunc(slices.Clone(in.state.book.Find(l.GetIp())), func(d *pb.DeviceInventory) bool { return !in.seenTogether(of, d.GetUid()) })
+		if len(near) != 1 {
+			return ""
+		}
+		return near[0].GetUid()
+	}
 	return in.one(l.GetDeviceUid(), l.GetMac(), l.GetIp(), l.GetName())
+}
+
+// seenTogether reports whether agents of one host saw both of two devices.
+func (in *Inventory) seenTogether(a, b string) bool {
+	site := func(observer string) string { host, _, _ := strings.Cut(observer, "/"); return host }
+	others := in.state.book.Observers(b)
+	return slices.ContainsFunc(in.state.book.Observers(a), func(x string) bool {
+		return slices.ContainsFunc(others, func(y string) bool { return site(x) == site(y) })
+	})
 }
 
 // one is the uid of the first device that one of the texts names alone.

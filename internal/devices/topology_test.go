@@ -83,3 +83,37 @@ func TestListUIDs(t *testing.T) {
 		t.Errorf("revision %d after %d, %d down", gone.GetRevision(), before.GetRevision(), gone.GetDown())
 	}
 }
+
+// TestTopologyOfSites: hosts of two networks with the same addresses are linked with the
+// router of their own, and with none where that is not known.
+func TestTopologyOfSites(t *testing.T) {
+	n := newNetwork(t)
+	in, _ := n.start(t.TempDir())
+	n.upTo(in)
+	see := func(site string, i int, ip string, links ...*pb.DeviceLink) {
+		d := pc(i)
+		d.Ip, d.Ports, d.Links, d.Sources = []string{ip}, nil, links, []string{"arp"}
+		in.state.book.Observe(in.o.Now(), site+"/scanner", d)
+	}
+	segment := func() *pb.DeviceLink { return &pb.DeviceLink{Source: "arp", Ip: "10.0.0.254"} }
+	in.mu.Lock()
+	for at, site := range []string{"north", "south"} {
+		see(site, 10*at+1, "10.0.0.254")
+		see(site, 10*at+2, "10.0.0.2", segment())
+	}
+	see("west", 30, "10.0.0.2", segment())
+	in.mu.Unlock()
+	drawn, err := in.Topology(t.Context(), &pb.TopologyRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, l := range drawn.GetLinks() {
+		got = append(got, l.GetFromUid()+" "+l.GetToUid())
+	}
+	slices.Sort(got)
+	want := []string{pc(1).GetUid() + " " + pc(2).GetUid(), pc(11).GetUid() + " " + pc(12).GetUid()}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}

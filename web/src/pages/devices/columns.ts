@@ -19,9 +19,9 @@ const place = (device: Device) => {
 export const columns: readonly DeviceColumn[] = [
   { key: 'name', label: 'Name', width: 140, grow: true, sortable, value: (device) => device.name },
   { key: 'state', label: 'State', width: 70, sortable, value: (device) => (device.up ? 'up' : 'down') },
-  { key: 'last', label: 'Last seen', width: 82, sortable, value: (device) => device.last_seen ?? '' },
+  { key: 'last', label: 'Last seen', width: 102, sortable, value: (device) => device.last_seen ?? '' },
   { key: 'ip', label: 'Addresses', width: 120, sortable, value: (device) => device.ip.join(' ') },
-  { key: 'class', label: 'Class', width: 112, sortable, value: (device) => classWord(device.device_class) },
+  { key: 'class', label: 'Class', width: 122, sortable, value: (device) => classWord(device.device_class) },
   { key: 'vendor', label: 'Vendor', width: 112, sortable, value: (device) => device.vendor },
   { key: 'os', label: 'System', width: 108, sortable, value: osOf },
   {
@@ -79,6 +79,9 @@ export function columnsFor(chosen: readonly string[], narrow: boolean): DeviceCo
   const list = columns.filter((column) => chosen.includes(column.key));
   if (!narrow) return list;
   const widths: Record<string, number> = { name: 128, state: 76, ip: 112, class: 108 };
+  const first = ['name', 'state', 'ip', 'class', 'last'];
+  const place = ({ key }: DeviceColumn) => (first.indexOf(key) + first.length + 1) % (first.length + 1);
+  list.sort((a, b) => place(a) - place(b));
   return list.map((column) => ({ ...column, grow: false, width: widths[column.key] ?? column.width }));
 }
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Device } from '$lib/api/devices';
 import { makeDevices } from '../../../tests/fake/makedevices';
 import { classWord } from './classes';
-import { sorted } from './columns';
+import { columnsFor, sorted, usualColumns } from './columns';
 import { certificateState, flowsOf, isNew, placeOf, placeText } from './device';
 import { facetsOf, narrowed } from './facets';
 import { isUnfinished, terms, wantedOf, withValue } from './filter';
@@ -94,6 +94,15 @@ describe('the list', () => {
   });
 });
 
+describe('the columns', () => {
+  it('begin on a narrow screen with what says most', () => {
+    const keys = (narrow: boolean) => columnsFor(usualColumns, narrow).map(({ key }) => key);
+    expect(keys(true).slice(0, 6)).toEqual(['name', 'state', 'ip', 'class', 'last', 'vendor']);
+    expect(keys(false).slice(0, 3)).toEqual(['name', 'state', 'last']);
+    expect(keys(true).sort()).toEqual(keys(false).sort());
+  });
+});
+
 describe('one device', () => {
   it('says how its certificate stands', () => {
     const ends = (days: number) => ({
@@ -135,10 +144,10 @@ describe('one device', () => {
     expect(pollLabels('192.0.2.1:161', ['192.0.2.1', '192.0.2.9'])).toEqual(['192.0.2.1', '192.0.2.9']);
     expect(pollLabels('[2001:db8::1]:161', [])).toEqual(['2001:db8::1']);
     expect(pollLabels('192.0.2.1:1161', ['192.0.2.1'])).toEqual(['192.0.2.1:1161']);
-    expect(queryOf('in', ['192.0.2.1', '2001:db8::1'])).toBe(
-      'max by (ifIndex) (rate(snmp_interface_bytes_in{ip=~"192\\\\.0\\\\.2\\\\.1|2001:db8::1"}[15m]))',
+    expect(queryOf('in', ['192.0.2.1', '2001:db8::1'], ['site-1', 'b.example'])).toBe(
+      'max by (ifIndex) (rate(snmp_interface_bytes_in{ip=~"192\\\\.0\\\\.2\\\\.1|2001:db8::1",host=~"site-1|b\\\\.example"}[15m]))',
     );
-    expect(queryOf('cpu', ['a"b'])).toBe('max by () (snmp_system_cpu_load{ip=~"a\\"b"})');
+    expect(queryOf('cpu', ['a"b'], [])).toBe('max by () (snmp_system_cpu_load{ip=~"a\\"b"})');
     const lines = linesOf(
       [
         {

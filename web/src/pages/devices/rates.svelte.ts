@@ -30,11 +30,16 @@ export function pollLabels(target: string, addresses: readonly string[]): string
   return [...new Set([usual.replace(/^\[|\]$/g, ''), ...addresses])];
 }
 
-/** Several agents may poll a device: one of them is enough. */
-export function queryOf(curve: Curve, labels: readonly string[]): string {
+/**
+ * Several agents may poll a device: one of them is enough. Only readings of the hosts that
+ * saw it are its own, as networks elsewhere may have the same addresses.
+ */
+export function queryOf(curve: Curve, labels: readonly string[], hosts: readonly string[]): string {
   const { of, metric, by } = shown[curve];
-  const any = labels.map((label) => label.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('|');
-  const selector = `${metric}{ip=~${JSON.stringify(any)}}`;
+  const any = (texts: readonly string[]) =>
+    JSON.stringify(texts.map((each) => each.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('|'));
+  const seen = hosts.length > 0 ? `,host=~${any(hosts)}` : '';
+  const selector = `${metric}{ip=~${any(labels)}${seen}}`;
   const read = of ? `${of}(${selector}[${window}])` : selector;
   // Errors come in both directions.
   const one = curve === 'errors' ? `sum by (ifIndex, agent, host) (${read})` : read;
@@ -67,8 +72,8 @@ export class Readings {
   #lines = $state.raw<Partial<Record<Curve, Map<string, (number | null)[]>>>>({});
   #asking: AbortController | null = null;
 
-  /** Asks for the readings of what is polled at a target and has these addresses. */
-  async follow(target: string, addresses: readonly string[]): Promise<void> {
+  /** Asks for the readings of what is polled at a target, has these addresses, and was seen by agents of these hosts. */
+  async follow(target: string, addresses: readonly string[], hosts: readonly string[]): Promise<void> {
     this.stop();
     const asking = new AbortController();
     this.#asking = asking;
@@ -79,7 +84,7 @@ export class Readings {
       const curves = Object.keys(shown) as Curve[];
       const answers = await Promise.all(
         curves.map((curve) =>
-          prometheus.range({ query: queryOf(curve, labels), start, end, step }, asking.signal),
+          prometheus.range({ query: queryOf(curve, labels, hosts), start, end, step }, asking.signal),
         ),
       );
       this.#lines = Object.fromEntries(
