@@ -78,6 +78,7 @@ func (d *doctor) redactor(settings []Settings) (*bundle.Redactor, error) {
 	for _, s := range settings {
 		r.AddSettings(s.Config, d.env.Home)
 	}
+	r.AddConfig(d.env.Home.Config(), d.env.Home)
 	r.AddKeys(d.env.Home.Certs())
 	r.AddEnvironment(os.Environ())
 	return r, nil

@@ -157,3 +157,31 @@ func TestBundleHasNoSecret(t *testing.T) {
 		t.Errorf("left are %v, %v", entries, err)
 	}
 }
+
+// TestBundleOfFaultySettings: secrets of files that cannot be read as settings, and of
+// agents that do not run, are taken out of logs too.
+func TestBundleOfFaultySettings(t *testing.T) {
+	e, _ := patient(t)
+	e.Stdout, e.Stderr = io.Discard, io.Discard
+	secrets := []string{"of-a-line-1", "of, a list 2", "of-a-list-3", "of-a-block-4", "of-a-user-5", "of-a-user-6", "of-a-file-7", "qu:o#ted-8", "xy9zz"}
+	write(t, filepath.Join(string(e.Home), "kept.txt"), secrets[6]+"\n")
+	write(t, e.Home.AgentConfig("snmp_agent"), "snmp:\n  nonsense: [\n  community: "+secrets[0]+" # not public\n"+
+		"  communities: ['"+secrets[1]+"', "+secrets[2]+"]\n  communities:\n    # more\n    - "+secrets[3]+"\n    - '"+secrets[7]+"' # eight\n"+
+		"  credentials: [{user: monitor, auth_password: "+secrets[4]+", privacy_password: \""+secrets[5]+"\"}]\n"+
+		"  privacy_password: file:kept.txt\n  community: "+secrets[8]+"\n  # password: stays-in-comments\npolling: {retries: 77777}\n")
+	write(t, filepath.Join(e.Home.Logs(), "node.log"), strings.Join(secrets, "\n")+"\nmonitor stays-in-comments 77777\n")
+	d := newDoctor(e, "amoskys")
+	to := filepath.Join(t.TempDir(), "bundle.tar.gz")
+	if _, _, err := d.writeBundle(t.Context(), to, d.examine(t.Context()), nil); err != nil {
+		t.Fatal(err)
+	}
+	log := unpacked(t, to)["logs/node.log"]
+	for _, secret := range secrets {
+		if strings.Contains(log, secret) {
+			t.Errorf("%q is in the log", secret)
+		}
+	}
+	if !strings.Contains(log, "monitor stays-in-comments 77777") {
+		t.Errorf("too much is taken out:\n%s", log)
+	}
+}
