@@ -35,7 +35,7 @@ func OpenStorage(
 			if err != nil {
 				return nil, err
 			}
-			return openedLog(log, restored), nil
+			return openedLog(log, home, restored), nil
 		},
 		Config: restoredConfig(cfg, restored), Home: home, Logger: logger, Registerer: registry,
 		Clock: clock.Open(clock.Options{File: home.Clock(), Logger: logger}),

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/amoskys/amoskys/internal/cli"
 	"github.com/amoskys/amoskys/internal/config"
 	"github.com/amoskys/amoskys/internal/dial"
 	"github.com/amoskys/amoskys/internal/hub"
@@ -157,8 +158,11 @@ func NoteStarted(home config.Home, now time.Time) error {
 	return r.Write(home)
 }
 
-// readOnlyReason is what people are told of a home that was restored without its keys.
-const readOnlyReason = "this home was restored without keys: it shows what was restored and takes no events, until amoskys restore --writable"
+// shownReason is what people are told of a home that was restored without its keys.
+func shownReason(home config.Home) string {
+	return "this is a copy restored from a backup without keys, and read-only: it shows what was restored and takes no events; " +
+		"to have it take them, run " + cli.Typed(home, "restore --writable") + " and start it again"
+}
 
 // restoredConfig is the configuration of the hub of a home that was restored to be looked
 // at: nothing of its log becomes too old.
@@ -180,26 +184,30 @@ func restoredStore(cfg store.Config, r *Restored) store.Config {
 }
 
 // openedLog returns the log as a home that was restored to be looked at has it.
-func openedLog(log stream.Log, r *Restored) stream.Log {
+func openedLog(log stream.Log, home config.Home, r *Restored) stream.Log {
 	if r == nil || !r.ReadOnly {
 		return log
 	}
-	return shownLog{log}
+	return shownLog{log, shownReason(home)}
 }
 
 // shownLog is a log that takes nothing.
-type shownLog struct{ stream.Log }
+type shownLog struct {
+	stream.Log
+
+	reason string
+}
 
 // Submit implements stream.Log.
-func (shownLog) Submit(*stream.Record, func(stream.Offset, error)) error {
-	return fmt.Errorf("%s: %w", readOnlyReason, stream.ErrReadOnly)
+func (l shownLog) Submit(*stream.Record, func(stream.Offset, error)) error {
+	return fmt.Errorf("%w (%w): %s", stream.ErrShown, stream.ErrReadOnly, l.reason)
 }
 
 // Stat implements stream.Log.
 func (l shownLog) Stat() stream.Stat {
 	s := l.Log.Stat()
 	if s.State == stream.StateOK {
-		s.State, s.Reason = stream.StateReadOnly, readOnlyReason
+		s.State, s.Reason = stream.StateShown, l.reason
 	}
 	return s
 }

@@ -100,15 +100,15 @@ func (taking) Stat() stream.Stat                                       { return 
 
 func TestALogThatIsShownTakesNothing(t *testing.T) {
 	t.Parallel()
-	shown := openedLog(taking{}, &Restored{ReadOnly: true})
-	if err := shown.Submit(nil, nil); !errors.Is(err, stream.ErrReadOnly) {
+	shown := openedLog(taking{}, "/srv/copy", &Restored{ReadOnly: true})
+	if err := shown.Submit(nil, nil); !errors.Is(err, stream.ErrReadOnly) || !errors.Is(err, stream.ErrShown) {
 		t.Fatalf("it takes events: %v", err)
 	}
-	if s := shown.Stat(); s.State != stream.StateReadOnly || s.NextOffset != 7 || !strings.Contains(s.Reason, "--writable") {
+	if s := shown.Stat(); s.State != stream.StateShown || s.NextOffset != 7 || !strings.Contains(s.Reason, "restore --writable --home /srv/copy") {
 		t.Fatalf("it says %+v", s)
 	}
 	for _, r := range []*Restored{nil, {}} {
-		if err := openedLog(taking{}, r).Submit(nil, nil); err != nil {
+		if err := openedLog(taking{}, "", r).Submit(nil, nil); err != nil {
 			t.Fatalf("another log: %v", err)
 		}
 	}

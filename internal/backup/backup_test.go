@@ -261,3 +261,19 @@ func TestKeysAreSealed(t *testing.T) {
 		t.Fatalf("a key that leaves the home: %v", err)
 	}
 }
+
+func TestKeysAreWrittenForTheirOwnerAlone(t *testing.T) {
+	t.Parallel()
+	into := t.TempDir()
+	if err := WriteKeys(into, []Key{{Path: "certs/hosts/web/node.key", Mode: 0o644, Content: []byte("secret")}}); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(into, "certs", "hosts", "web", "node.key")
+	info, err := os.Stat(name)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("%v, %v", info, err)
+	}
+	if b, err := os.ReadFile(name); err != nil || string(b) != "secret" {
+		t.Fatalf("%q, %v", b, err)
+	}
+}

@@ -56,7 +56,7 @@ func (d *dir) Put(ctx context.Context, name string, content []byte) error {
 	if err := d.makeFolder(folder); err != nil {
 		return err
 	}
-	if err := writeDurably(to+temporary, content, 0o600); err != nil {
+	if err := WriteFile(to+temporary, content, 0o600); err != nil {
 		return err
 	}
 	if err := os.Rename(to+temporary, to); err != nil {
@@ -81,8 +81,8 @@ func (d *dir) makeFolder(folder string) error {
 	return nil
 }
 
-// writeDurably writes a file and makes its content durable.
-func writeDurably(name string, content []byte, mode fs.FileMode) error {
+// WriteFile writes a file and makes its content durable; its name is with its folder.
+func WriteFile(name string, content []byte, mode fs.FileMode) error {
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode)
 	if err != nil {
 		return err //nolint:wrapcheck // it names the file

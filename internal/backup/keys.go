@@ -7,9 +7,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"filippo.io/age"
+
+	"github.com/amoskys/amoskys/internal/vfs"
 )
 
 // keysFolder is where the sealed keys lie, of a snapshot alone: in no home.
@@ -143,4 +147,27 @@ func (s *Sealing) Unseal(sealed []byte) ([]Key, error) {
 		}
 	}
 	return keys, nil
+}
+
+// WriteKeys writes keys below a folder, durably. None can be read by others than its owner.
+func WriteKeys(into string, keys []Key) error {
+	folders := map[string]bool{}
+	for _, k := range keys {
+		to := filepath.Join(into, filepath.FromSlash(k.Path))
+		if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+			return fmt.Errorf("write the keys: %w", err)
+		}
+		if err := WriteFile(to, k.Content, k.Mode&0o700|0o600); err != nil {
+			return fmt.Errorf("write the keys: %w", err)
+		}
+		for at := filepath.Dir(to); len(at) >= len(into) && !folders[at]; at = filepath.Dir(at) {
+			folders[at] = true
+		}
+	}
+	for folder := range folders {
+		if err := (vfs.OS{}).SyncDir(folder); err != nil {
+			return fmt.Errorf("write the keys: %w", err)
+		}
+	}
+	return nil
 }

@@ -157,6 +157,8 @@ func troubleOf(err error) trouble {
 		return trouble{"log_busy", "the log is busy", 250 * time.Millisecond, codes.ResourceExhausted}
 	case errors.Is(err, stream.ErrFull):
 		return trouble{"log_full", "the hub's disk is full", 2 * time.Second, codes.ResourceExhausted}
+	case errors.Is(err, stream.ErrShown):
+		return trouble{"log_readonly", "the hub is a copy restored from a backup, and takes no events", 5 * time.Second, codes.Unavailable}
 	case errors.Is(err, stream.ErrReadOnly):
 		return trouble{"log_readonly", "the hub's disk is read-only", 5 * time.Second, codes.Unavailable}
 	case errors.Is(err, stream.ErrClosed):

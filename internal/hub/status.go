@@ -148,7 +148,12 @@ func (s *Status) judge(stat *stream.Stat, stopping bool, more []string) {
 		s.Status = StateDegraded
 		s.Reasons = append(s.Reasons, more...)
 	}
-	if stat.State != stream.StateOK {
+	switch stat.State {
+	case stream.StateOK:
+	case stream.StateShown: // as a person wanted it
+		s.Status = StateDegraded
+		s.Reasons = append(s.Reasons, stat.Reason)
+	default:
 		s.Status = StateFailed
 		s.Reasons = append(s.Reasons, fmt.Sprintf("the log takes no events (%s): %s", stat.State, stat.Reason))
 	}

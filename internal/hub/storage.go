@@ -176,7 +176,7 @@ func (c *logCollector) Collect(out chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	for _, state := range []stream.State{stream.StateOK, stream.StateFull, stream.StateReadOnly, stream.StateFailed} {
+	for _, state := range []stream.State{stream.StateOK, stream.StateFull, stream.StateReadOnly, stream.StateFailed, stream.StateShown} {
 		is := 0.0
 		if s.State == state {
 			is = 1

@@ -14,6 +14,7 @@ const (
 	StateFull     State = "full"
 	StateReadOnly State = "readonly"
 	StateFailed   State = "failed"
+	StateShown    State = "shown" // a copy that was restored to be looked at, which takes nothing
 )
 
 // Stat describes the log at one moment. A log that is not made of segments on this

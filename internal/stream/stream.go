@@ -31,6 +31,9 @@ var (
 	ErrFull = errors.New("disk is full")
 	// ErrReadOnly says that the log's disk does not allow writing.
 	ErrReadOnly = errors.New("file system is read-only")
+	// ErrShown says that the log is a copy that was restored to be looked at. It goes with
+	// ErrReadOnly.
+	ErrShown = errors.New("the log is a restored copy")
 	// ErrFailed says that storing failed in another way.
 	ErrFailed = errors.New("disk failed")
 	// ErrInvalid says that a record cannot be appended as it is.

@@ -180,7 +180,7 @@ func TestBackupOfWhatRuns(t *testing.T) {
 	}
 	shown.run("up", "--agents", "proc", "--no-dashboard", "--detach")
 	shown.until(", no lag", "status")
-	shown.until("restored without keys", "status")
+	shown.until("a copy restored from a backup without keys, and read-only", "status")
 	if got := shown.answers(first.Offset); !strings.Contains(got, "synth_agent") {
 		t.Fatalf("it does not show what was restored: %s", got)
 	}

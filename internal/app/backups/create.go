@@ -108,10 +108,15 @@ func create(ctx context.Context, e *cli.Env, place backup.Place, o Options, made
 	made.Seconds = made.took.Seconds()
 	for _, p := range g.parts {
 		if p.Missing != "" {
-			made.Warnings = append(made.Warnings, fmt.Sprintf("%s is not in it: %s", p.Name, p.Missing))
+			made.Warnings = append(made.Warnings, missing(p))
 		}
 	}
 	return nil
+}
+
+// missing says that a part is not in a backup.
+func missing(p backup.Part) string {
+	return fmt.Sprintf("%s is not in the backup: %s", p.Name, p.Missing)
 }
 
 // note tells the hub what became of a backup, or writes it where a hub would that does not

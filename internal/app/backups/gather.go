@@ -54,7 +54,7 @@ const (
 	agentsPath  = "data/agents"
 )
 
-// maxSmall bounds files that may change while they are read, which are read at once.
+// maxSmall bounds files that are read at once. Larger ones are read while they are saved.
 const maxSmall = 16 << 20
 
 // gathering is what a snapshot is to be made of, and what holds it together until it is.
@@ -135,7 +135,8 @@ func (g *gathering) addBytes(to string, mode fs.FileMode, content []byte) {
 	})
 }
 
-// addSmall reads a small file and adds it; one that is not there is passed.
+// addSmall reads a small file and adds it, or has a large one read later, as long as it is
+// now. One that is not there, or is no file, is passed.
 func (g *gathering) addSmall(to, from string) error {
 	info, err := os.Stat(from)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -144,8 +145,11 @@ func (g *gathering) addSmall(to, from string) error {
 	if err != nil {
 		return err //nolint:wrapcheck // it names the file
 	}
-	if !info.Mode().IsRegular() || info.Size() > maxSmall {
+	if !info.Mode().IsRegular() {
 		return nil
+	}
+	if info.Size() > maxSmall {
+		return g.addOpen(to, from)
 	}
 	b, err := os.ReadFile(from)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -251,7 +255,7 @@ func (g *gathering) durableEnd(ctx context.Context, dir string) (uint64, error) 
 // takeDevices takes the inventory of devices: one file, which is replaced whole.
 func (g *gathering) takeDevices(context.Context) error {
 	before := len(g.sources)
-	if err := g.addSmallOrLarge(devicesPath+"/inventory", g.e.Home.Path(devicesPath+"/inventory")); err != nil {
+	if err := g.addOpen(devicesPath+"/inventory", g.e.Home.Path(devicesPath+"/inventory")); err != nil {
 		return err
 	}
 	if len(g.sources) > before {
@@ -260,8 +264,10 @@ func (g *gathering) takeDevices(context.Context) error {
 	return nil
 }
 
-// addSmallOrLarge adds a file that is replaced whole: what is open stays as it is.
-func (g *gathering) addSmallOrLarge(to, from string) error {
+// addOpen opens a file and adds what it has now. One that is replaced stays as it is, one
+// that grows is as long as it was, and one that shrinks fails the backup. It is read each
+// time: whoever writes into it may do so within one tick of its clock.
+func (g *gathering) addOpen(to, from string) error {
 	f, err := os.Open(from)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -275,7 +281,7 @@ func (g *gathering) addSmallOrLarge(to, from string) error {
 		return err //nolint:wrapcheck // it names the file
 	}
 	g.sources = append(g.sources, backup.Source{
-		Path: to, Mode: info.Mode(), Size: info.Size(), Changed: info.ModTime(),
+		Path: to, Mode: info.Mode(), Size: info.Size(),
 		Open: func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(f, 0, info.Size())), nil },
 	})
 	return nil
@@ -347,8 +353,8 @@ func (g *gathering) takeTree(to, from string, skip func(name string) bool) error
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		if err != nil || !entry.Type().IsRegular() || skip != nil && skip(entry.Name()) {
-			return err
+		if err != nil || !entry.Type().IsRegular() && entry.Type()&fs.ModeSymlink == 0 || skip != nil && skip(entry.Name()) {
+			return err // what a link to a file leads to becomes the file
 		}
 		rel, err := filepath.Rel(from, at)
 		if err != nil {
@@ -387,15 +393,23 @@ func (g *gathering) takeCerts() error {
 func (g *gathering) takeCert(to, from string, entry fs.DirEntry) error {
 	if entry.Type()&fs.ModeSymlink != 0 {
 		target, err := os.Readlink(from)
-		if err != nil || target != filepath.Base(target) {
-			return err // a link out of the folder is made again by hand
+		if err != nil {
+			return err
 		}
-		g.sources = append(g.sources, backup.Source{Path: to, Link: target})
+		if target == filepath.Base(target) {
+			g.sources = append(g.sources, backup.Source{Path: to, Link: target})
+			return nil
+		} // what is elsewhere becomes a file here
+	}
+	info, err := os.Stat(from)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
 		return nil
 	}
-	info, err := entry.Info()
-	if err != nil || !info.Mode().IsRegular() || info.Size() > maxSmall {
+	if err != nil {
 		return err
+	}
+	if info.Size() > maxSmall {
+		return fmt.Errorf("%s has %d bytes: no certificate and no key does; move it out of the folder of certificates", from, info.Size())
 	}
 	b, err := os.ReadFile(from)
 	if err != nil {

@@ -98,6 +98,11 @@ func Restore(ctx context.Context, e *cli.Env, o RestoreOptions) (*Back, error) {
 		ID: r.m.ID, Place: r.place.String(), Home: string(e.Home), Time: r.m.Time, Host: r.m.Host, Offset: r.m.Log.Next,
 		Files: len(r.m.Files), Bytes: r.m.Bytes(), ReadOnly: o.Sealing == nil,
 	}
+	for _, p := range r.m.Parts {
+		if p.Missing != "" {
+			r.back.Warnings = append(r.back.Warnings, missing(p))
+		}
+	}
 	if err := r.fetch(ctx); err != nil {
 		return nil, err
 	}
@@ -201,16 +206,7 @@ func (r *restoring) fetch(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w\nwhat is here already stays: run the same again", err)
 	}
-	for _, k := range r.keys {
-		to := r.stage.Path(filepath.FromSlash(k.Path))
-		if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
-			return fmt.Errorf("write the keys: %w", err)
-		}
-		if err := os.WriteFile(to, k.Content, k.Mode&0o700|0o600); err != nil {
-			return fmt.Errorf("write the keys: %w", err)
-		}
-	}
-	return nil
+	return backup.WriteKeys(string(r.stage), r.keys) //nolint:wrapcheck // it says all
 }
 
 // settle makes of the files a home: its configuration names where they are, and it is
@@ -271,7 +267,7 @@ func (r *restoring) settlePaths() error {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("read the configuration: %w", err)
 		}
-		if err := os.WriteFile(file, config.Set(text, config.Edit{Section: section, Key: key, Value: p.Path}), 0o600); err != nil {
+		if err := backup.WriteFile(file, config.Set(text, config.Edit{Section: section, Key: key, Value: p.Path}), 0o600); err != nil {
 			return fmt.Errorf("write the configuration: %w", err)
 		}
 		r.back.Warnings = append(r.back.Warnings, fmt.Sprintf("%s.%s of %s was %s, and is %s now, below the home", section, key, filepath.Base(file), now, p.Path))

@@ -134,6 +134,10 @@ func (g *gathering) storeAtRest() error {
 		}
 		g.release = append(g.release, lock.Close)
 	}
+	if missing := elsewhere(g.store.Store.Engine); missing != "" {
+		g.parts = append(g.parts, backup.Part{Name: partStore, Path: below(g.store.Store.Path, storePath), Missing: missing})
+		return g.metricsAtRest()
+	}
 	folder, to := g.e.Home.Path(g.store.Store.Path), below(g.store.Store.Path, storePath)
 	skip := func(rel string) bool {
 		top, _, _ := strings.Cut(rel, "/")
@@ -147,6 +151,23 @@ func (g *gathering) storeAtRest() error {
 			return err
 		}
 	}
+	return g.metricsAtRest()
+}
+
+// elsewhere says why the events of a store are not in the backup whose engine keeps them
+// on other machines; empty where its files are the store's own.
+func elsewhere(engine string) string {
+	switch engine {
+	case "", "victorialogs", "embedded":
+		return ""
+	default:
+		return fmt.Sprintf("the store's engine is %s, which keeps the events in files that are not the store's: back up its storage nodes, "+
+			"or have them filled again from the log", engine)
+	}
+}
+
+// metricsAtRest takes the metrics of a store that does not run.
+func (g *gathering) metricsAtRest() error {
 	metrics, to := g.e.Home.Path(g.store.TSDB.Path), below(g.store.TSDB.Path, metricsPath)
 	return g.takeRest(partMetrics, to, metrics, func(rel string) bool {
 		top, _, _ := strings.Cut(rel, "/")
