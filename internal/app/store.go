@@ -276,17 +276,17 @@ func newInventory(
 	})
 }
 
-// withFaults adds to the store's status what else in its process has a fault.
+// withFaults adds to the store's status what else in its process has a fault, or has
+// something to tell though it is well.
 func withFaults(s *pb.StoreStatus, others ...func() (state, reason string)) *pb.StoreStatus {
 	for _, other := range others {
 		state, reason := other()
-		if state == "ok" {
-			continue
-		}
-		if s.GetState() == "ok" {
+		if state != "ok" && s.GetState() == "ok" {
 			s.State = state
 		}
-		s.Reason = strings.TrimPrefix(s.GetReason()+"; "+reason, "; ")
+		if reason != "" {
+			s.Reason = strings.TrimPrefix(s.GetReason()+"; "+reason, "; ")
+		}
 	}
 	return s
 }

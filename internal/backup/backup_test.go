@@ -133,6 +133,22 @@ func TestNothingIsPrunedThatSomebodyMayNeed(t *testing.T) {
 	}
 }
 
+// TestNamesGoOn: behind a clock that was set back a backup is the newest all the same.
+func TestNamesGoOn(t *testing.T) {
+	t.Parallel()
+	p := folder(t)
+	now := time.Date(2026, 11, 28, 7, 0, 0, 0, time.UTC)
+	if id := NextID(t.Context(), p, now); id[:16] != "20261128T070000Z" {
+		t.Error(id)
+	}
+	save(t, p, "3", source("config/a", []byte("x"), time.Time{}))
+	for at, want := range map[time.Time]string{now: "20261128T081504Z", now.AddDate(0, 0, 1): "20261129T070000Z"} {
+		if id := NextID(t.Context(), p, at); id[:16] != want || CheckID(id) != nil {
+			t.Errorf("%s, want %s", id, want)
+		}
+	}
+}
+
 func TestDamagedBackupsAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, harm := range map[string]func(file string) error{

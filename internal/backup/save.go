@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -49,6 +50,9 @@ type Saved struct {
 	Took  time.Duration
 }
 
+// idTime is the time in the name of a snapshot.
+const idTime = "20060102T150405Z"
+
 // NewID returns a name for a snapshot that is begun now. Names are in the order of time, to
 // the microsecond, which is behind the second; three digits by chance tell two apart that
 // are begun in the same one.
@@ -56,7 +60,24 @@ func NewID(now time.Time) string {
 	var b [2]byte
 	_, _ = rand.Read(b[:]) // never fails
 	micros := now.Nanosecond() / int(time.Microsecond)
-	return now.UTC().Format("20060102T150405Z") + fmt.Sprintf("-%05x%s", micros, hex.EncodeToString(b[:])[:3])
+	return now.UTC().Format(idTime) + fmt.Sprintf("-%05x%s", micros, hex.EncodeToString(b[:])[:3])
+}
+
+// NextID returns a name for a snapshot in a place that is begun now, and comes behind all
+// that are there: those are in the order of their names, and behind a clock that was set
+// back the new one would be pruned as the oldest. A place that cannot be listed has none.
+func NextID(ctx context.Context, p Place, now time.Time) string {
+	ids, err := Snapshots(ctx, p)
+	if err != nil || len(ids) == 0 {
+		return NewID(now)
+	}
+	newest := ids[len(ids)-1]
+	text, _, _ := strings.Cut(newest, "-")
+	last, err := time.Parse(idTime, text)
+	if next := last.Add(time.Second); err == nil && NewID(now) <= newest && CheckID(NewID(next)) == nil {
+		now = next
+	}
+	return NewID(now)
 }
 
 // senders is how many pieces are on their way at once. Each takes PieceBytes of memory,

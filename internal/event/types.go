@@ -59,6 +59,8 @@ func (e *Envelope) CheckType(m Maker) error {
 		return fmt.Errorf("%w: audit records, as this %.64q, are the hub's own", ErrReservedType, typ)
 	case e.HasFinding && !finding:
 		return fmt.Errorf("%w: the type of a finding begins with finding., not %.64q", ErrReservedType, typ)
+	case finding && m == MakerStore && !e.HasFinding:
+		return fmt.Errorf("%w: what a store makes has the body of a finding, unlike this %.64q", ErrReservedType, typ)
 	case !finding && m != MakerAgent:
 		return fmt.Errorf("%w: stores and analyses make findings alone, not %.64q", ErrReservedType, typ)
 	case !finding || m == MakerAnalysis:

@@ -31,7 +31,7 @@ func TestCheckType(t *testing.T) {
 		"\u0430udit.activity": bad, "Finding.created": bad, "audit\u200b.activity": bad,
 	} {
 		for maker, want := range map[Maker]error{MakerAgent: want.agent, MakerStore: want.store, MakerAnalysis: want.analysis} {
-			e := Envelope{Type: []byte(typ), AgentKind: []byte("proc")}
+			e := Envelope{Type: []byte(typ), AgentKind: []byte("proc"), HasFinding: maker == MakerStore && strings.HasPrefix(typ, "finding.")}
 			if err := e.CheckType(maker); !errors.Is(err, want) || (err == nil) != (want == nil) {
 				t.Errorf("%q by maker %d: %v, want %v", typ, maker, err, want)
 			}
@@ -46,6 +46,10 @@ func TestCheckType(t *testing.T) {
 		if err := e.CheckType(MakerAgent); !errors.Is(err, ErrReservedType) {
 			t.Errorf("%s by an agent of kind %q: %v", typ, kind, err)
 		}
+	}
+	bare := Envelope{Type: []byte(TypeMetricAlert)}
+	if err := bare.CheckType(MakerStore); !errors.Is(err, ErrReservedType) {
+		t.Errorf("a store's finding that is none: %v", err)
 	}
 	for _, m := range []Maker{MakerAgent, MakerStore, MakerAnalysis} {
 		audit := Envelope{Type: []byte("finding.metric.high"), AgentKind: []byte("metric"), HasAudit: true}

@@ -56,7 +56,7 @@ func Create(ctx context.Context, e *cli.Env, o Options) (*Made, error) {
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it says all
 	}
-	made := &Made{ID: backup.NewID(e.Now()), Place: place.String(), Time: e.Now().UTC(), WithKeys: o.Sealing != nil}
+	made := &Made{ID: backup.NextID(ctx, place, e.Now()), Place: place.String(), Time: e.Now().UTC(), WithKeys: o.Sealing != nil}
 	err = create(ctx, e, place, o, made)
 	if noted := note(context.WithoutCancel(ctx), e, made, err); noted != nil {
 		if err != nil {

@@ -30,7 +30,12 @@ func (r *Reader) agentHealth(b []byte) bool {
 	if state == pb.AgentState_AGENT_STATE_DEGRADED {
 		degraded = 1
 	}
+	stopping := 0.0
+	if state == pb.AgentState_AGENT_STATE_STOPPING {
+		stopping = 1
+	}
 	r.add("amoskys_agent_degraded", Gauge, labels, degraded)
+	r.add("amoskys_agent_stopping", Gauge, labels, stopping)
 	r.add("amoskys_agent_uptime_seconds", Gauge, labels, span(uptime))
 	r.add("amoskys_agent_events_total", Counter, labels, float64(n[4]))
 	r.add("amoskys_agent_events_dropped_total", Counter, labels, float64(n[5]))
@@ -91,6 +96,7 @@ func healthFamilies() []Family {
 	kind := []string{"kind"}
 	return []Family{
 		{Name: "amoskys_agent_degraded", Help: "1 while something of an agent needs attention.", Kind: Gauge, Labels: kind},
+		{Name: "amoskys_agent_stopping", Help: "1 in the last that an agent tells before it ends in order.", Kind: Gauge, Labels: kind},
 		{Name: "amoskys_agent_uptime_seconds", Help: "Time since an agent has started.", Unit: "s", Kind: Gauge, Labels: kind},
 		{Name: "amoskys_agent_events_total", Help: "Events that an agent published since it started.", Unit: "{event}", Kind: Counter, Labels: kind},
 		{Name: "amoskys_agent_events_dropped_total", Help: "Events that an agent lost on its machine since it started.", Unit: "{event}", Kind: Counter, Labels: kind},

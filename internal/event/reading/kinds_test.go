@@ -77,6 +77,7 @@ snmp_up{device="[2001:db8::1]:1161",ip="[2001:db8::1]:1161"} 0 gauge
 `},
 		"agent": {health, `some_agent@h1 kind=some subject= ended=false monitored=false dropped=0 at 12:00:00
 amoskys_agent_degraded{kind="some"} 1 gauge
+amoskys_agent_stopping{kind="some"} 0 gauge
 amoskys_agent_uptime_seconds{kind="some"} 60 gauge
 amoskys_agent_events_total{kind="some"} 1 counter
 amoskys_agent_events_dropped_total{kind="some"} 2 counter

@@ -24,6 +24,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -259,8 +260,17 @@ func (s *sender) note(ctx context.Context, err error) {
 	s.mu.Unlock()
 	switch {
 	case err != nil && before == nil && !errors.Is(err, context.Canceled):
-		s.log.WarnContext(ctx, "metrics are not taken: they are sent again", obs.KeyURL, s.URL, obs.KeyError, err)
+		s.log.WarnContext(ctx, "metrics are not taken: they are sent again", obs.KeyURL, bare(s.URL), obs.KeyError, err)
 	case err == nil && before != nil:
-		s.log.InfoContext(ctx, "metrics are taken again", obs.KeyURL, s.URL)
+		s.log.InfoContext(ctx, "metrics are taken again", obs.KeyURL, bare(s.URL))
 	}
+}
+
+// bare is an address without what may be a secret of it: user, query and fragment.
+func bare(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -333,5 +334,26 @@ func TestRefusesOptions(t *testing.T) {
 		if _, err := New(Options{Targets: bad}); err == nil {
 			t.Errorf("%+v", bad)
 		}
+	}
+}
+
+// TestAddressIsNoSecretTold: a token in an address is neither in logs nor in the status.
+func TestAddressIsNoSecretTold(t *testing.T) {
+	r := newReceiver(t)
+	r.Close()
+	var log strings.Builder
+	e, err := New(Options{
+		Path: t.TempDir(), Places: t.TempDir(), Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		Targets: []Target{{Name: "r", URL: r.URL + "/write?token=hush", Protocol: RemoteWrite1}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := e.senders[0]
+	failure := s.post(t.Context(), &batch{}, nil, nil)
+	s.note(t.Context(), failure)
+	s.since = time.Now().Add(-time.Hour)
+	if _, reason := e.Status(); failure == nil || strings.Contains(reason+log.String(), "hush") || !strings.Contains(log.String(), "/write") {
+		t.Error(failure, reason, log.String())
 	}
 }

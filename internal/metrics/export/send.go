@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -107,6 +108,9 @@ func (s *sender) post(ctx context.Context, b *batch, body []byte, header map[str
 	}
 	req.Header.Set("User-Agent", "amoskys/"+s.e.o.Version)
 	resp, err := s.Client.Do(req)
+	if u, is := errors.AsType[*url.Error](err); is {
+		err = u.Err // the rest is the address, which may hold a token
+	}
 	if err != nil {
 		return fmt.Errorf("send metrics: %w", err)
 	}

@@ -90,7 +90,7 @@ func (r *Rules) begin(ctx context.Context, key string, g *prom.Group, alert *pro
 	if r.told.Alerts[key] != nil {
 		return false
 	}
-	if len(r.told.Alerts) >= maxTold || len(r.told.Waiting) >= maxWaiting {
+	if len(r.told.Alerts) >= maxTold || r.told.alertBytes >= maxToldBytes || r.told.isFull() {
 		r.metrics.suppressed.Inc()
 		return false
 	}
@@ -106,6 +106,7 @@ func (r *Rules) begin(ctx context.Context, key string, g *prom.Group, alert *pro
 		return false
 	}
 	r.told.Alerts[key] = t
+	r.told.alertBytes += t.size()
 	r.metrics.findings.WithLabelValues(statusNew).Inc()
 	return true
 }
@@ -113,12 +114,13 @@ func (r *Rules) begin(ctx context.Context, key string, g *prom.Group, alert *pro
 // end tells the end of an alert and forgets it, and reports whether it did. One that has no
 // room is told when there is. The caller holds mu.
 func (r *Rules) end(ctx context.Context, key string, at time.Time, why string) bool {
-	if len(r.told.Waiting) >= maxWaiting {
+	if r.told.isFull() {
 		return false
 	}
 	if !r.tell(ctx, r.told.Alerts[key], statusResolved, at, why) {
 		return false
 	}
+	r.told.alertBytes -= r.told.Alerts[key].size()
 	delete(r.told.Alerts, key)
 	r.metrics.findings.WithLabelValues(statusResolved).Inc()
 	return true
@@ -132,6 +134,7 @@ func (r *Rules) tell(ctx context.Context, t *toldAlert, status string, at time.T
 		return false
 	}
 	r.told.Waiting = append(r.told.Waiting, waiting{b})
+	r.told.waitingBytes += len(b)
 	return true
 }
 

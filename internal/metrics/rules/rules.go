@@ -261,8 +261,11 @@ func (r *Rules) reload(ctx context.Context) {
 	case err != nil:
 		r.noteFaults(ctx, append(r.loader.faults(), Fault{File: r.o.Path, Reason: err.Error()}))
 		return
-	case files == nil || m == nil:
-		return // nothing has changed
+	case m == nil:
+		return
+	case files == nil: // nothing has changed, but there may be room again for ends of alerts
+		r.dropGone(ctx)
+		return
 	}
 	r.noteFaults(ctx, r.loader.faults())
 	err = m.Update(r.o.Interval, files, labels.EmptyLabels(), "", r.evaluate)
@@ -297,24 +300,25 @@ func (r *Rules) Faults() []Fault {
 	return append([]Fault(nil), r.faults...)
 }
 
-// Status says how rules are: "ok", or "degraded" with why.
+// Status says how rules are: "ok", or "degraded" with why. A file that is refused is told
+// and degrades nothing: what of it ran before goes on, and so do others.
 func (r *Rules) Status() (state, reason string) {
 	r.mu.Lock()
-	faults, unkept, waiting, held := r.faults, r.unkept, len(r.told.Waiting), r.held
+	faults, unkept, full, held := r.faults, r.unkept, r.told.isFull(), r.held
 	r.mu.Unlock()
 	switch {
+	case held != "" && r.steady.Load():
+		return degraded, "rules: nothing is evaluated: " + held
+	case unkept != nil:
+		return degraded, "rules: which alerts were told cannot be written, so that after a restart some may be told again: " + unkept.Error()
+	case full:
+		return degraded, "rules: findings of alerts cannot be published, and more have no room"
 	case len(faults) > 0:
 		more := ""
 		if n := len(faults) - 1; n > 0 {
 			more = fmt.Sprintf(" (and %d more)", n)
 		}
-		return degraded, "rules: " + faults[0].String() + more
-	case held != "" && r.steady.Load():
-		return degraded, "rules: nothing is evaluated: " + held
-	case unkept != nil:
-		return degraded, "rules: which alerts were told cannot be written, so that after a restart some may be told again: " + unkept.Error()
-	case waiting >= maxWaiting:
-		return degraded, "rules: findings of alerts cannot be published, and more have no room"
+		return "ok", "rules: " + faults[0].String() + more
 	}
 	return "ok", ""
 }

@@ -144,6 +144,44 @@ func TestFindingsWait(t *testing.T) {
 	}
 }
 
+// TestRoom: what is told is bounded in bytes, too, and the end of an alert whose rule went
+// while there was no room is told once there is.
+func TestRoom(t *testing.T) {
+	w := newWorld(t)
+	w.file("a.yml", strings.Replace(high, "for: 1m", "for: 0s", 1))
+	state := filepath.Join(t.TempDir(), "told")
+	s := w.start(state)
+	s.told.alertBytes = maxToldBytes
+	if told := s.step(20); told != "" || s.told.Alerts == nil {
+		t.Error(told)
+	}
+	s.told.alertBytes = 0
+	if told := s.step(20); told != "new a" || s.told.alertBytes == 0 || s.told.waitingBytes != 0 {
+		t.Error(told, s.told.alertBytes, s.told.waitingBytes)
+	}
+	read, err := readTold(s.o.FS, state)
+	if err != nil || read.alertBytes != s.told.alertBytes {
+		t.Errorf("%d bytes are read, %d known: %v", read.alertBytes, s.told.alertBytes, err)
+	}
+	s.manager.Store(s.newManager(t.Context()))
+	s.told.waitingBytes = maxWaitingBytes
+	if status, reason := s.Status(); status != degraded {
+		t.Error(status, reason)
+	}
+	if err := os.Remove(filepath.Join(w.dir, "a.yml")); err != nil {
+		t.Fatal(err)
+	}
+	s.reload(t.Context())
+	if len(s.told.Alerts) != 1 {
+		t.Fatal("it was told without room")
+	}
+	s.told.waitingBytes = 0
+	s.reload(t.Context())
+	if len(s.told.Alerts) != 0 || len(s.told.Waiting) != 1 || s.told.alertBytes != 0 {
+		t.Errorf("%d alerts, %d wait", len(s.told.Alerts), len(s.told.Waiting))
+	}
+}
+
 // TestDamagedState: what fires is told again, and nothing else happens.
 func TestDamagedState(t *testing.T) {
 	w := newWorld(t)
@@ -241,7 +279,7 @@ func TestRun(t *testing.T) {
 	if f := r.Faults()[0]; f.File != "a.yml" || f.Line != 5 || !strings.Contains(f.Reason, "could not parse expression") {
 		t.Errorf("%+v", f)
 	}
-	if state, reason := r.Status(); state != degraded || !strings.HasPrefix(reason, "rules: a.yml:5: ") {
+	if state, reason := r.Status(); state != "ok" || !strings.HasPrefix(reason, "rules: a.yml:5: ") {
 		t.Error(state, reason)
 	}
 	if groups := r.Groups(); len(groups) != 2 || groups[0].Rules[0].Name != "One" || len(groups[1].Rules[0].Alerts) != 1 {

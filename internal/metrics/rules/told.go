@@ -23,6 +23,8 @@ import (
 type told struct {
 	Alerts  map[string]*toldAlert `json:"alerts"`
 	Waiting []waiting             `json:"waiting,omitempty"`
+
+	alertBytes, waitingBytes int // about how much they have
 }
 
 // toldAlert is an alert whose beginning was told and whose end was not.
@@ -50,12 +52,33 @@ type waiting struct {
 const (
 	maxTold    = 10_000
 	maxWaiting = 1000
+	// In bytes: what is remembered of alerts, and events that wait.
+	maxToldBytes    = 16 << 20
+	maxWaitingBytes = 16 << 20
 )
+
+// size is about how many bytes an alert takes.
+func (t *toldAlert) size() int {
+	n := 300 + len(t.File) + len(t.Group) + len(t.Rule)
+	for name, value := range t.Labels {
+		n += len(name) + len(value)
+	}
+	for name, value := range t.Annotations {
+		n += len(name) + len(value)
+	}
+	return n
+}
+
+// isFull reports whether no more events have room to wait.
+func (t *told) isFull() bool {
+	return len(t.Waiting) >= maxWaiting || t.waitingBytes >= maxWaitingBytes
+}
 
 func newTold() told { return told{Alerts: map[string]*toldAlert{}} }
 
-// maxStateBytes is more than the file has.
-const maxStateBytes = 64 << 20
+// maxStateBytes is more than the file has: six bytes for one of an alert at worst, and four
+// for three of an event.
+const maxStateBytes = 128 << 20
 
 var errState = errors.New("what is known of alerts is damaged")
 
@@ -97,7 +120,12 @@ func decodeTold(b []byte) (told, error) {
 	for key, a := range t.Alerts {
 		if a == nil {
 			delete(t.Alerts, key)
+			continue
 		}
+		t.alertBytes += a.size()
+	}
+	for _, w := range t.Waiting {
+		t.waitingBytes += len(w.Event)
 	}
 	if t.Alerts == nil {
 		t.Alerts = map[string]*toldAlert{}
@@ -203,6 +231,7 @@ func (r *Rules) publishNext(ctx context.Context) bool {
 	r.metrics.published.Inc()
 	r.mu.Lock()
 	r.told.Waiting = r.told.Waiting[1:]
+	r.told.waitingBytes -= len(first)
 	r.mu.Unlock()
 	r.keep(ctx)
 	return true

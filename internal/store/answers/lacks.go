@@ -102,7 +102,7 @@ func (s *Service) storeLacks(q *question) []*pb.Lack {
 	n := store.GetLagEvents()
 	if fresh := s.o.Now().Sub(s.began) < justBegun; n > 0 && (n >= manyBehind || fresh || store.GetState() != "ok" || s.status.isBehind()) {
 		reason := "the log has them, and they are not stored yet" // how many, Count says
-		if store.GetReason() != "" {
+		if store.GetReason() != "" && store.GetState() != "ok" {
 			reason += ": " + store.GetReason()
 		}
 		lacks = append(lacks, &pb.Lack{Place: placeStore, Count: n, Reason: reason})
