@@ -216,7 +216,7 @@ func (m *Manifest) check() error {
 }
 
 // homeFolders are the folders below a home in which a snapshot may have files.
-func homeFolders() []string { return []string{"certs", "config", "data", keysFolder} }
+func homeFolders() []string { return []string{"certs", "config", "data", "rules", keysFolder} }
 
 // checkPath says what is wrong with a path below a home.
 func checkPath(p string) error {

@@ -52,6 +52,7 @@ const (
 	devicesPath = "data/devices"
 	statePath   = "data/state.db"
 	agentsPath  = "data/agents"
+	rulesPath   = "rules"
 )
 
 // maxSmall bounds files that are read at once. Larger ones are read while they are saved.
@@ -96,7 +97,7 @@ func gather(ctx context.Context, e *cli.Env) (g *gathering, err error) {
 		return g, fmt.Errorf("make a folder for the backup: %w", err)
 	}
 	g.release = append(g.release, func() error { return os.RemoveAll(g.work) })
-	for _, take := range []func(context.Context) error{g.takeStore, g.takeDevices, g.takeLog, g.takeState, g.takeFolders} {
+	for _, take := range []func(context.Context) error{g.takeStore, g.takeDevices, g.takeRules, g.takeLog, g.takeState, g.takeFolders} {
 		if err := take(ctx); err != nil {
 			return g, err
 		}
@@ -158,12 +159,31 @@ func (g *gathering) addSmall(to, from string) error {
 	if err != nil {
 		return err //nolint:wrapcheck // it names the file
 	}
+	if isKey(to, b) { // a configuration may name keys anywhere
+		g.keys = append(g.keys, backup.Key{Path: to, Mode: info.Mode().Perm(), Content: b})
+		return nil
+	}
 	g.addBytes(to, info.Mode(), b)
 	return nil
 }
 
+// isKey reports whether a file holds a private key.
+func isKey(name string, content []byte) bool {
+	return strings.HasSuffix(name, ".key") || bytes.Contains(content, []byte("PRIVATE KEY"))
+}
+
+// resolved is where a folder lies: packages have links for some, such as config, and so have
+// people for what lies on another disk. One that is not there stays as it is.
+func resolved(folder string) string {
+	if to, err := filepath.EvalSymlinks(folder); err == nil {
+		return to
+	}
+	return folder
+}
+
 // addTree adds all files below a folder; skip leaves some out, by their path in it.
 func (g *gathering) addTree(to, from string, skip func(rel string) bool) error {
+	from = resolved(from)
 	return filepath.WalkDir(from, func(at string, entry fs.DirEntry, err error) error { //nolint:wrapcheck // it names the file
 		if err != nil || at == from {
 			return err
@@ -264,6 +284,25 @@ func (g *gathering) takeDevices(context.Context) error {
 	return nil
 }
 
+// takeRules takes a person's own rules and which alerts were told.
+func (g *gathering) takeRules(context.Context) error {
+	if err := g.addSmall("data/rules/told", g.e.Home.Path("data/rules/told")); err != nil {
+		return err
+	}
+	if err := g.takeTree(rulesPath, g.e.Home.Path(rulesPath), nil); err != nil {
+		return err
+	}
+	own := g.store.Rules.Path
+	first, _, _ := strings.Cut(path.Clean(filepath.ToSlash(own)), "/")
+	if own == "" || filepath.IsLocal(own) && (first == rulesPath || first == "config") {
+		return nil
+	}
+	if _, err := os.Stat(g.e.Home.Path(own)); err == nil {
+		g.parts = append(g.parts, backup.Part{Name: rulesPath, Missing: "rules.path names " + own + ", which is neither below rules/ nor config/ of the home"})
+	}
+	return nil
+}
+
 // addOpen opens a file and adds what it has now. One that is replaced stays as it is, one
 // that grows is as long as it was, and one that shrinks fails the backup. It is read each
 // time: whoever writes into it may do so within one tick of its clock.
@@ -349,6 +388,7 @@ func (g *gathering) takeFolders(context.Context) error {
 
 // takeTree reads the small files below a folder; one that is not there has none.
 func (g *gathering) takeTree(to, from string, skip func(name string) bool) error {
+	from = resolved(from)
 	err := filepath.WalkDir(from, func(at string, entry fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
@@ -370,7 +410,7 @@ func (g *gathering) takeTree(to, from string, skip func(name string) bool) error
 
 // takeCerts takes certificates, and apart from them the private keys.
 func (g *gathering) takeCerts() error {
-	dir := g.e.Home.Certs()
+	dir := resolved(g.e.Home.Certs())
 	err := filepath.WalkDir(dir, func(at string, entry fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) && at == dir {
 			return nil
@@ -415,7 +455,7 @@ func (g *gathering) takeCert(to, from string, entry fs.DirEntry) error {
 	if err != nil {
 		return err
 	}
-	if strings.HasSuffix(to, ".key") || bytes.Contains(b, []byte("PRIVATE KEY")) {
+	if isKey(to, b) {
 		g.keys = append(g.keys, backup.Key{Path: to, Mode: info.Mode().Perm(), Content: b})
 		return nil
 	}

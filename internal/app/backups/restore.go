@@ -59,7 +59,7 @@ const partial = "restore.partial"
 const beforeFolder = "certs.before"
 
 // folders are what is put in place, in this order.
-func folders() []string { return []string{"certs", "config", "data"} }
+func folders() []string { return []string{"certs", "config", "data", rulesPath} }
 
 // restoring is one restore.
 type restoring struct {
@@ -116,6 +116,9 @@ func Restore(ctx context.Context, e *cli.Env, o RestoreOptions) (*Back, error) {
 		if err := r.newAuthority(); err != nil {
 			return nil, err
 		}
+	}
+	if err := r.end(); err != nil {
+		return nil, err
 	}
 	r.back.Seconds = e.Now().Sub(began).Seconds()
 	return r.back, nil
@@ -307,6 +310,11 @@ func (r *restoring) putInPlace() error {
 			return fmt.Errorf("put %s in place: %w", name, err)
 		}
 	}
+	return nil
+}
+
+// end removes the folder of the restore, by which one that was cut short is known.
+func (r *restoring) end() error {
 	if err := os.RemoveAll(string(r.stage)); err != nil {
 		return fmt.Errorf("end the restore: %w", err)
 	}
