@@ -100,16 +100,31 @@ func parseSpeed(s string) (float64, error) {
 	return x, nil
 }
 
+// check says which flag is wrong.
+func (r *replay) check() error {
+	switch {
+	case r.timeout < 0:
+		return &cli.UsageError{Err: fmt.Errorf("--timeout %s: want 0 or more", r.timeout)}
+	case r.longest < 0:
+		return &cli.UsageError{Err: fmt.Errorf("--longest-wait %s: want 0 or more", r.longest)}
+	case r.wait <= 0:
+		return &cli.UsageError{Err: fmt.Errorf("--wait %s: want more than 0", r.wait)}
+	case r.findingsOnly && r.publish:
+		return &cli.UsageError{Err: errors.New("--findings prints what is found, --publish sends it along with the flows: say one of them")}
+	}
+	if r.timeout == 0 {
+		r.timeout = -1
+	}
+	return nil
+}
+
 func (r *replay) run(ctx context.Context, path string) (err error) {
 	speed, err := parseSpeed(r.speed)
 	if err != nil {
 		return err
 	}
-	if r.timeout < 0 {
-		return &cli.UsageError{Err: fmt.Errorf("--timeout %s: want 0 or more", r.timeout)}
-	}
-	if r.timeout == 0 {
-		r.timeout = -1
+	if err := r.check(); err != nil {
+		return err
 	}
 	o := lane.Options{Table: track.Options{Consumer: r, Idle: r.timeout, Update: -1, VLAN: r.vlan, Seed: r.seed, OpenAfter: time.Hour}}
 	if r.filter != "" {
@@ -121,15 +136,6 @@ func (r *replay) run(ctx context.Context, path string) (err error) {
 			return fmt.Errorf("--filter: %w", err)
 		}
 		o.Keep = filter.Keep
-	}
-	if r.longest < 0 {
-		return &cli.UsageError{Err: fmt.Errorf("--longest-wait %s: want 0 or more", r.longest)}
-	}
-	if r.wait <= 0 {
-		return &cli.UsageError{Err: fmt.Errorf("--wait %s: want more than 0", r.wait)}
-	}
-	if r.findingsOnly && r.publish {
-		return &cli.UsageError{Err: errors.New("--findings prints what is found, --publish sends it along with the flows: say one of them")}
 	}
 	if r.findingsOnly || r.publish {
 		r.detect(&o)

@@ -161,7 +161,7 @@ func sumOf(b []byte) string {
 }
 
 // snapshotID is the form of a snapshot's name.
-var snapshotID = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4,16}$`) //nolint:gochecknoglobals // constant
+var snapshotID = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4,16}$`)
 
 // CheckID says what is wrong with the name of a snapshot.
 func CheckID(id string) error {

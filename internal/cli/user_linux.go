@@ -81,24 +81,7 @@ func give(home config.Home, to user) error {
 	for _, dir := range volumes(home) {
 		err := os.MkdirAll(dir, 0o700)
 		if err == nil {
-			err = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-				if err != nil {
-					return err
-				}
-				info, err := entry.Info()
-				if err != nil {
-					return err
-				}
-				if of, ok := info.Sys().(*syscall.Stat_t); ok && int(of.Uid) == to.uid && int(of.Gid) == to.gid {
-					return nil
-				}
-				if path == dir { // Docker makes a missing one for all to read
-					if err := os.Chmod(dir, 0o700); err != nil { //nolint:gosec // a folder
-						return err
-					}
-				}
-				return os.Lchown(path, to.uid, to.gid)
-			})
+			err = giveAll(dir, to)
 		}
 		if errors.Is(err, syscall.EROFS) {
 			continue // served as it is, or the role says what it lacks
@@ -108,6 +91,34 @@ func give(home config.Home, to user) error {
 		}
 	}
 	return nil
+}
+
+// giveAll gives all in a folder to a user. Names are of this folder alone, whatever links
+// are put into it meanwhile.
+func giveAll(dir string, to user) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err //nolint:wrapcheck // the caller says what was done
+	}
+	err = fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		if of, ok := info.Sys().(*syscall.Stat_t); ok && int(of.Uid) == to.uid && int(of.Gid) == to.gid {
+			return nil
+		}
+		if name == "." { // Docker makes a missing one for all to read
+			if err := root.Chmod(name, 0o700); err != nil {
+				return err
+			}
+		}
+		return root.Lchown(name, to.uid, to.gid)
+	})
+	return errors.Join(err, root.Close())
 }
 
 // makeHome makes the folders of the home in our image, some of which are links into a

@@ -145,7 +145,7 @@ func (l *Log) setState(s State, cause error) {
 	l.state, l.reason = s, reason
 	l.statMu.Unlock()
 	switch s {
-	case old:
+	case old, stream.StateShown: // a copy is shown from the start
 	case StateOK:
 		l.log.Info("log accepts records again")
 	case StateFull, StateReadOnly, StateFailed:

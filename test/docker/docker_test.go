@@ -32,7 +32,7 @@ func startDaemon(t *testing.T) *daemon {
 	if err != nil {
 		t.Skip("needs dockerd (Debian's docker.io)")
 	}
-	dir, err := os.MkdirTemp("/var/tmp", "docker-") // sockets have short names
+	dir, err := os.MkdirTemp("/var/tmp", "docker-") //nolint:usetesting // sockets have short names
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,12 +69,12 @@ exec "$@" --data-root "$d/root" --exec-root "$d/exec" --pidfile "$d/pid" -H "uni
 		select {
 		case err := <-ended:
 			ended <- err
-			text, _ := os.ReadFile(said.Name()) //nolint:errcheck // for people
+			text, _ := os.ReadFile(said.Name())
 			t.Skipf("dockerd does not start here: %v\n%s", err, text)
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
-	text, _ := os.ReadFile(said.Name()) //nolint:errcheck // for people
+	text, _ := os.ReadFile(said.Name())
 	t.Skipf("dockerd does not answer within 30 s\n%s", text)
 	return nil
 }
@@ -124,16 +124,16 @@ func (d *daemon) get(url string) (code, body string) {
 	return string(out[at+1:]), string(out[:at])
 }
 
-func (d *daemon) until(patience time.Duration, container, what string, ask func() error) time.Duration {
+func (d *daemon) until(patience time.Duration, container, what string, ask func() error) {
 	d.t.Helper()
 	began := time.Now()
 	for {
 		err := ask()
 		if err == nil {
-			return time.Since(began)
+			return
 		}
 		if time.Since(began) > patience {
-			logs, _ := d.try("logs", "--tail", "40", container) //nolint:errcheck // for people
+			logs, _ := d.try("logs", "--tail", "40", container)
 			d.t.Fatalf("not within %s: %s: %v\n%s", patience, what, err, logs)
 		}
 		<-time.After(300 * time.Millisecond)
@@ -179,7 +179,7 @@ func TestImage(t *testing.T) {
 	}
 	t.Logf("docker image ls: %s", d.run("image", "ls", "--format", "{{.Repository}}:{{.Tag}} {{.Size}}", "amoskys"))
 	t.Run("guide", func(t *testing.T) { testGuide(t, d, guide(t, top)) })
-	t.Run("read-only", func(t *testing.T) { testReadOnly(t, d) })
+	t.Run("read-only", func(*testing.T) { testReadOnly(d) })
 	t.Run("another user", func(t *testing.T) { testAnotherUser(t, d) })
 }
 
@@ -235,7 +235,7 @@ func testGuide(t *testing.T, d *daemon, command string) {
 }
 
 // testReadOnly: a fresh volume, no root, no capability, no writable root file system.
-func testReadOnly(t *testing.T, d *daemon) {
+func testReadOnly(d *daemon) {
 	d.run("run", "-d", "--name", "hardened", "--read-only", "--user", "65532:65532", "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
 		"-v", "hardened-certs:/app/certs", "-v", "hardened-data:/app/data", "amoskys:latest")
 	d.until(time.Minute, "hardened", "an event of a process", func() error { return d.hasEvents("hardened") })

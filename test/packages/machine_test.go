@@ -104,7 +104,7 @@ func cgroup(t *testing.T) string {
 		if _, err := os.Stat(at + "/cgroup.controllers"); err != nil {
 			continue // of the old layout
 		}
-		group, err := os.MkdirTemp(at, "amoskys-packages-")
+		group, err := os.MkdirTemp(at, "amoskys-packages-") //nolint:usetesting // a control group
 		if err != nil {
 			t.Skipf("no control group can be made: %v", err)
 		}
@@ -133,7 +133,7 @@ func removeGroups(group string) {
 func (m *machine) first(parent int, ended <-chan error, said *bytes.Buffer) int {
 	m.t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
-		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", parent)) //nolint:errcheck // it may not be there yet
+		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", parent)) // it may not be there yet
 		if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
 			if name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); err == nil && strings.HasPrefix(string(name), "systemd") {
 				return pid
@@ -178,18 +178,18 @@ func (m *machine) run(argv ...string) string {
 
 // journal is what services said of late.
 func (m *machine) journal() string {
-	out, _ := m.try("sh", "-c", "journalctl -n 40 --no-pager 2>&1; tail -n 20 /var/lib/amoskys/logs/errors.log /var/lib/amoskys-agent/logs/errors.log 2>/dev/null") //nolint:errcheck // for people
+	out, _ := m.try("sh", "-c", "journalctl -n 40 --no-pager 2>&1; tail -n 20 /var/lib/amoskys/logs/errors.log /var/lib/amoskys-agent/logs/errors.log 2>/dev/null")
 	return "\n-- journal\n" + out
 }
 
 // until asks until there is no error.
-func (m *machine) until(patience time.Duration, what string, ask func() error) time.Duration {
+func (m *machine) until(patience time.Duration, what string, ask func() error) {
 	m.t.Helper()
 	began := time.Now()
 	for {
 		err := ask()
 		if err == nil {
-			return time.Since(began)
+			return
 		}
 		if time.Since(began) > patience {
 			m.t.Fatalf("not within %s: %s: %v%s", patience, what, err, m.journal())

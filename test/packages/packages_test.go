@@ -36,7 +36,7 @@ func debian(t *testing.T) string {
 	if err := os.MkdirAll(filepath.Dir(base), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	work, err := os.MkdirTemp(filepath.Dir(base), "making-")
+	work, err := os.MkdirTemp(filepath.Dir(base), "making-") //nolint:usetesting // kept for the next run
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func TestDeb(t *testing.T) {
 	m.run("grep", "-q", "^# ours", "/etc/amoskys/eventbus_config.yaml")
 
 	m.run("dpkg", "-P", "amoskys", "amoskys-agent")
-	if left, _ := m.try("sh", "-c", "ls -d /var/lib/amoskys* /etc/amoskys* /usr/share/amoskys* /etc/systemd/system/*/amoskys* 2>/dev/null"); left != "" { //nolint:errcheck // ls fails where nothing is left
+	if left, _ := m.try("sh", "-c", "ls -d /var/lib/amoskys* /etc/amoskys* /usr/share/amoskys* /etc/systemd/system/*/amoskys* 2>/dev/null"); left != "" { // ls fails where nothing is left
 		t.Errorf("a purge left\n%s", left)
 	}
 }

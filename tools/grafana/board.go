@@ -32,19 +32,19 @@ type panel interface {
 
 // source is the data source that all panels ask: the one chosen at the top.
 func source() common.DataSourceRef {
-	return common.DataSourceRef{Type: cog.ToPtr("prometheus"), Uid: cog.ToPtr("${datasource}")}
+	return common.DataSourceRef{Type: new("prometheus"), Uid: new("${datasource}")}
 }
 
 // build makes the dashboard.
-func (b board) build() (dashboard.Dashboard, error) {
-	d := dashboard.NewDashboardBuilder("AMOSKYS: "+b.title).
-		Uid("amoskys-"+b.name).Description(b.about).Tags([]string{"amoskys"}).
-		Time("now-1h", "now").Refresh("30s").Timezone(common.TimeZoneBrowser).
-		Tooltip(dashboard.DashboardCursorSyncCrosshair).
-		Link(dashboard.NewDashboardLinkBuilder("AMOSKYS").Type(dashboard.DashboardLinkTypeDashboards).
-			Tags([]string{"amoskys"}).AsDropdown(true).KeepTime(true).IncludeVars(true)).
-		WithVariable(dashboard.NewDatasourceVariableBuilder("datasource").Label("Data source").Type("prometheus").
-			Current(option("AMOSKYS", "amoskys")))
+func (b board) build() (dashboard.Dashboard, error) { //nolint:staticcheck // what files for provisioning have
+	d := dashboard.NewDashboardBuilder("AMOSKYS: "+b.title). //nolint:staticcheck // the same
+									Uid("amoskys-"+b.name).Description(b.about).Tags([]string{"amoskys"}).
+									Time("now-1h", "now").Refresh("30s").Timezone(common.TimeZoneBrowser).
+									Tooltip(dashboard.DashboardCursorSyncCrosshair).
+									Link(dashboard.NewDashboardLinkBuilder("AMOSKYS").Type(dashboard.DashboardLinkTypeDashboards).
+										Tags([]string{"amoskys"}).AsDropdown(true).KeepTime(true).IncludeVars(true)).
+									WithVariable(dashboard.NewDatasourceVariableBuilder("datasource").Label("Data source").Type("prometheus").
+										Current(option("AMOSKYS", "amoskys")))
 	for _, c := range b.by {
 		d.WithVariable(c.builder())
 	}
@@ -63,12 +63,12 @@ func (b board) build() (dashboard.Dashboard, error) {
 }
 
 // number gives each panel a number, by which links and alerts find it again.
-func number(d *dashboard.Dashboard) {
+func number(d *dashboard.Dashboard) { //nolint:staticcheck // the same
 	next := uint32(1)
 	for _, p := range d.Panels {
 		switch {
 		case p.Panel != nil:
-			p.Panel.Id = cog.ToPtr(next)
+			p.Panel.Id = new(next)
 		case p.RowPanel != nil:
 			p.RowPanel.Id = next
 		}
@@ -88,7 +88,7 @@ func (c choice) builder() cog.Builder[dashboard.VariableModel] {
 // option is what a variable is at first.
 func option(text, value string) dashboard.VariableOption {
 	return dashboard.VariableOption{
-		Selected: cog.ToPtr(true),
+		Selected: new(true),
 		Text:     dashboard.StringOrArrayOfString{String: &text}, Value: dashboard.StringOrArrayOfString{String: &value},
 	}
 }

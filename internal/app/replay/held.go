@@ -103,8 +103,8 @@ func (h *held) find(sequence uint64) *batch {
 	return nil
 }
 
-// change does something to the batch with a number, and reports whether there is one.
-func (h *held) change(sequence uint64, do func(at int, b *batch)) bool {
+// change does something to the batch with a number, if there is one.
+func (h *held) change(sequence uint64, do func(at int, b *batch)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for at, b := range h.pending {
@@ -114,10 +114,9 @@ func (h *held) change(sequence uint64, do func(at int, b *batch)) bool {
 			case h.wake <- struct{}{}:
 			default:
 			}
-			return true
+			return
 		}
 	}
-	return false
 }
 
 // Ack implements uplink.Batches.

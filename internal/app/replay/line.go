@@ -75,7 +75,7 @@ func (l *line) answered(ack *pb.PublishAck) {
 
 // giveUp says whether a connection that ended is the last.
 func (l *line) giveUp(why error) error {
-	said, never := l.explain(why)
+	never, said := l.explain(why)
 	if never {
 		return said
 	}
@@ -96,19 +96,20 @@ func (l *line) giveUp(why error) error {
 	return nil
 }
 
-// explain says in words what a connection ended with, and whether no other try mends it.
-func (l *line) explain(err error) (said error, never bool) {
+// explain says whether no other try mends what a connection ended with, and what that is
+// in words.
+func (l *line) explain(err error) (never bool, said error) {
 	_, rejected := errors.AsType[*identity.Rejection](identity.ExplainHandshake(err, l.p.o.Files, l.p.o.Now()))
 	said = remote.Explain(err, l.p.o.Hub, "", l.p.o.Files, l.p.o.Now())
 	switch status.Code(err) {
 	case codes.PermissionDenied, codes.Unauthenticated, codes.InvalidArgument, codes.Unimplemented, codes.FailedPrecondition:
-		return said, true
+		return true, said
 	default:
 	}
 	if rejected {
-		return fmt.Errorf("%w; without certs/%s.crt another is got", said, identity.AgentName(event.KindReplay)), true
+		return true, fmt.Errorf("%w; without certs/%s.crt another is got", said, identity.AgentName(event.KindReplay))
 	}
-	return said, false
+	return false, said
 }
 
 // take counts what an answer says of the events of a batch.

@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // manager is a service manager: it returns what one would have set, and what is told.
 func manager(t *testing.T, variables map[string]string) (lookup func(string) (string, bool), told <-chan string) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "notify") // sockets have short names
+	dir, err := os.MkdirTemp("", "notify") //nolint:usetesting // sockets have short names
 	if err != nil {
 		t.Fatal(err)
 	}

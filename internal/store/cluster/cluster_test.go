@@ -377,7 +377,7 @@ func TestTwoClusters(t *testing.T) {
 	var loading sync.WaitGroup
 	loading.Go(func() {
 		for load.Err() == nil {
-			l.add(t, 100)
+			l.add(t, 100) //nolint:contextcheck // it is of the test, not of the load
 			wait(load, 20*time.Millisecond)
 		}
 	})

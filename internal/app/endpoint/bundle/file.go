@@ -28,15 +28,20 @@ var (
 // keys: those of files that cannot be read as settings, and of what does not run now, may
 // stand in logs too.
 func (r *Redactor) AddConfig(dir string, home config.Home) {
+	root, err := os.OpenRoot(dir) // where packages have a link, what it leads to
+	if err != nil {
+		return
+	}
+	defer func() { _ = root.Close() }() // It was only read.
 	files := 0
-	_ = filepath.WalkDir(dir, func(file string, e fs.DirEntry, err error) error { // What cannot be read is passed over.
+	_ = fs.WalkDir(root.FS(), ".", func(file string, e fs.DirEntry, err error) error { // What cannot be read is passed over.
 		if err != nil || !e.Type().IsRegular() || !strings.HasPrefix(filepath.Ext(file), ".y") {
 			return nil
 		}
 		if files++; files > maxConfigFiles {
 			return fs.SkipAll
 		}
-		f, err := os.Open(file)
+		f, err := root.Open(file)
 		if err != nil {
 			return nil
 		}

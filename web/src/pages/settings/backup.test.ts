@@ -5,9 +5,7 @@ import { backupText } from './backup';
 const now = Date.parse('2026-11-28T08:00:00Z');
 const answer = (time: string, with_keys: boolean): BackupAnswer => ({
   time: '2026-11-28T08:00:00Z',
-  backups: [
-    { id: 'x', place: '/mnt/b', time, bytes: 2048, sent_bytes: 1, seconds: 1, offset: 9, with_keys },
-  ],
+  backups: [{ id: 'x', place: '/mnt/b', time, bytes: 2048, sent_bytes: 1, seconds: 1, offset: 9, with_keys }],
 });
 
 describe('the last backup', () => {
