@@ -10,7 +10,8 @@ import (
 )
 
 // TestStore holds every cell of the store's table: nobody publishes to a store or
-// subscribes to it, and those who ask are dashboards, operators and analyses.
+// subscribes to it, and those who ask are dashboards, operators and analyses; a
+// snapshot is for operators.
 func TestStore(t *testing.T) {
 	table := rights.Store()
 	for method, roles := range table {
@@ -18,7 +19,7 @@ func TestStore(t *testing.T) {
 		switch {
 		case strings.HasPrefix(method, "/grpc.health."):
 			want = identity.Roles()
-		case strings.HasPrefix(method, "/grpc.reflection."):
+		case strings.HasPrefix(method, "/grpc.reflection."), strings.HasPrefix(method, "/amoskys.v1.Snapshots/"):
 			want = []identity.Role{identity.RoleOperator}
 		case !strings.HasPrefix(method, "/amoskys.v1.Query/") && !strings.HasPrefix(method, "/amoskys.v1.Devices/") &&
 			!strings.HasPrefix(method, "/amoskys.v1.Metrics/"):

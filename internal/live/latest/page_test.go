@@ -131,7 +131,7 @@ func TestFormats(t *testing.T) {
 			t.Errorf("format %d: %s", i+1, diff)
 		}
 	}
-	if len(pages[0]) != 2*43 {
+	if len(pages[0]) != 2*44 {
 		t.Errorf("%d series", len(pages[0]))
 	}
 }

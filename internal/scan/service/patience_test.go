@@ -34,7 +34,7 @@ func TestTarpit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			i, err := New(Options{Deadline: 400 * time.Millisecond, Greeting: 20 * time.Millisecond, Patience: 50 * time.Millisecond})
+			i, err := New(Options{Deadline: 100 * time.Millisecond, Greeting: 20 * time.Millisecond, Patience: 5 * time.Second})
 			if err != nil {
 				t.Fatal(err)
 			}
