@@ -63,7 +63,7 @@ func (e *Env) BindHome(root *cobra.Command) {
 			return err
 		}
 		e.Home = abs
-		return e.leaveRoot(packaged, servesLong(cmd))
+		return e.leaveRoot(cmd.Context(), packaged, cmd)
 	}
 }
 
@@ -88,9 +88,12 @@ func (e *Env) variable(name string) string {
 	return value
 }
 
+// setupCommand is the command that packages call by themselves.
+const setupCommand = "setup"
+
 // servesLong reports whether a command is a role, runs roles, or makes a home for them.
 func servesLong(cmd *cobra.Command) bool {
-	return cmd.Annotations[roleMark] != "" || cmd.HasParent() && !cmd.Parent().HasParent() && slices.Contains([]string{"up", "agent", "setup"}, cmd.Name())
+	return cmd.Annotations[roleMark] != "" || cmd.HasParent() && !cmd.Parent().HasParent() && slices.Contains([]string{"up", "agent", setupCommand}, cmd.Name())
 }
 
 // Terminal reports whether w is a terminal, and its size in columns and rows.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
 	"github.com/amoskys/amoskys/internal/config"
@@ -28,14 +30,16 @@ type user struct{ uid, gid int }
 //	--------------------------------------+------------------+---------------------------
 //	the home of a package                 | the home's owner | all capabilities: a person
 //	                                      |                  | said sudo
+//	the same, for setup                   | the home's owner | none: packages call it
 //	our image, $AMOSKYS_RUN_AS            | that user        | those that agents use
 //
-// In our image, one who is not root and serves must be able to write the home.
-func (e *Env) leaveRoot(packaged config.Home, serves bool) error {
+// In our image, one who is not root and serves must be able to write the home. What ends
+// ctx ends this too: the program that begins anew would not know of a signal of before.
+func (e *Env) leaveRoot(ctx context.Context, packaged config.Home, cmd *cobra.Command) error {
 	if e.variable(config.EnvSupervised) == "1" {
 		return nil
 	}
-	runAs := e.variable(config.EnvRunAs)
+	runAs, serves := e.variable(config.EnvRunAs), servesLong(cmd)
 	switch {
 	case runAs != "" && os.Geteuid() != 0:
 		if serves {
@@ -43,26 +47,47 @@ func (e *Env) leaveRoot(packaged config.Home, serves bool) error {
 		}
 	case runAs != "":
 		n, err := strconv.Atoi(runAs)
-		if err != nil || n < 1 {
-			return fmt.Errorf("$%s is %q: it takes the number of a user, from 1", config.EnvRunAs, runAs)
+		if err != nil || n < 1 || n > lastUser {
+			return fmt.Errorf("$%s is %q: it takes the number of a user, from 1 to %d", config.EnvRunAs, runAs, lastUser)
 		}
 		if serves {
-			if err := give(e.Home, user{n, n}); err != nil {
+			if err := give(ctx, e.Home, user{n, n}); err != nil {
 				return err
 			}
 		}
-		return become(user{n, n}, usedByAgents())
+		err = become(ctx, user{n, n}, usedByAgents())
+		if errors.Is(err, fs.ErrPermission) {
+			err = fmt.Errorf("%w: start the container with --user %d:%[2]d, or let it keep the capabilities SETUID and SETGID", err, n)
+		}
+		return err
 	case packaged != "" && os.Geteuid() == 0 && e.Home.Same(packaged):
 		info, err := os.Stat(string(packaged))
 		if err != nil {
 			return nil //nolint:nilerr // the command says what is missing
 		}
 		if of, ok := info.Sys().(*syscall.Stat_t); ok && of.Uid != 0 {
-			return become(user{int(of.Uid), int(of.Gid)}, ^uint64(0))
+			return become(ctx, user{int(of.Uid), int(of.Gid)}, keptIn(cmd))
 		}
 	}
 	return nil
 }
+
+// lastUser bounds the numbers of users. The kernel reads 32 bits: all ones mean no change,
+// and longer numbers begin anew with root.
+const lastUser = 1<<31 - 1
+
+// keptIn are the capabilities, as bits, that a root keeps who goes on as the owner of a
+// package's home. The owner may have laid links in it that lead elsewhere, so what
+// packages call at each upgrade, unasked, is to reach no further than its owner does.
+func keptIn(cmd *cobra.Command) uint64 {
+	if cmd.Name() == setupCommand {
+		return 0
+	}
+	return allCapabilities
+}
+
+// allCapabilities are those that there are, as bits, and those that may come.
+const allCapabilities = ^uint64(0)
 
 // usedByAgents are the capabilities, as bits, that agents make use of in a container
 // that has them.
@@ -77,11 +102,14 @@ func usedByAgents() (bits uint64) {
 func volumes(home config.Home) []string { return []string{home.Certs(), home.Data()} }
 
 // give makes the volumes of a home and gives all in them to a user.
-func give(home config.Home, to user) error {
+func give(ctx context.Context, home config.Home, to user) error {
 	for _, dir := range volumes(home) {
 		err := os.MkdirAll(dir, 0o700)
 		if err == nil {
-			err = giveAll(dir, to)
+			err = giveAll(ctx, dir, to)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 		if errors.Is(err, syscall.EROFS) {
 			continue // served as it is, or the role says what it lacks
@@ -93,32 +121,38 @@ func give(home config.Home, to user) error {
 	return nil
 }
 
-// giveAll gives all in a folder to a user. Names are of this folder alone, whatever links
-// are put into it meanwhile.
-func giveAll(dir string, to user) error {
+// giveAll gives a folder and all in it to a user, and nothing outside of it: another
+// container that shares the volume may put links into it at any time.
+func giveAll(ctx context.Context, dir string, to user) (err error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err //nolint:wrapcheck // the caller says what was done
 	}
-	err = fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
+	defer func() { err = errors.Join(err, root.Close()) }()
+	return fs.WalkDir(root.FS(), ".", func(path string, _ fs.DirEntry, err error) error {
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
-		info, err := entry.Info()
+		var info fs.FileInfo
+		if err == nil {
+			info, err = root.Lstat(path)
+		}
+		if path != "." && errors.Is(err, fs.ErrNotExist) {
+			return nil // who shares the volume has removed it meanwhile
+		}
 		if err != nil {
 			return err
 		}
 		if of, ok := info.Sys().(*syscall.Stat_t); ok && int(of.Uid) == to.uid && int(of.Gid) == to.gid {
 			return nil
 		}
-		if name == "." { // Docker makes a missing one for all to read
-			if err := root.Chmod(name, 0o700); err != nil {
+		if path == "." { // Docker makes a missing one for all to read
+			if err := root.Chmod(path, 0o700); err != nil {
 				return err
 			}
 		}
-		return root.Lchown(name, to.uid, to.gid)
+		return root.Lchown(path, to.uid, to.gid)
 	})
-	return errors.Join(err, root.Close())
 }
 
 // makeHome makes the folders of the home in our image, some of which are links into a
@@ -152,10 +186,13 @@ func checkWritable(home config.Home) error {
 // become begins this program anew as a user with those of the capabilities in keep that
 // it holds. It returns only with an error. All happens in one thread, which nothing else
 // may use afterwards, and whose credentials the program then has (execve(2)).
-func become(to user, keep uint64) error {
+func become(ctx context.Context, to user, keep uint64) error {
 	program, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find the running program: %w", err)
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	runtime.LockOSThread()
 	if err := assume(to, keep); err != nil {
@@ -165,8 +202,14 @@ func become(to user, keep uint64) error {
 }
 
 // assume makes the calling thread that of a user, with the capabilities as ambient ones
-// (capabilities(7)).
+// (capabilities(7)). Unless it keeps all, what it gives up is not to be had again, by no
+// program that it runs.
 func assume(to user, keep uint64) error {
+	if keep != allCapabilities {
+		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+			return fmt.Errorf("renounce new privileges: %w", err)
+		}
+	}
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var held [2]unix.CapUserData
 	if err := unix.Capget(&header, &held[0]); err != nil {

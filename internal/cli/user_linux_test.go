@@ -1,10 +1,15 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/spf13/cobra"
 
 	"github.com/amoskys/amoskys/internal/config"
 )
@@ -51,7 +56,7 @@ func TestGive(t *testing.T) {
 		t.Fatal(err)
 	}
 	to := user{65532, 65532}
-	if err := give(home, to); err != nil {
+	if err := give(t.Context(), home, to); err != nil {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]uint32{
@@ -68,5 +73,42 @@ func TestGive(t *testing.T) {
 	}
 	if info, err := os.Stat(home.Data()); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("others may look into the volume: %v, %v", info, err)
+	}
+}
+
+// TestGiveStops: SIGTERM in the middle of a large volume ends the program, which would
+// otherwise begin anew and know nothing of it.
+func TestGiveStops(t *testing.T) {
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := give(ended, imageHome(t), user{os.Getuid(), os.Getgid()}); !errors.Is(err, context.Canceled) {
+		t.Errorf("it went on: %v", err)
+	}
+	if err := become(ended, user{os.Getuid(), os.Getgid()}, 0); !errors.Is(err, context.Canceled) {
+		t.Errorf("it began anew: %v", err)
+	}
+}
+
+// TestRunAsTakesNoRoot: numbers that the kernel would read as root, or as no change,
+// are refused before anything is given away.
+func TestRunAsTakesNoRoot(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	for _, number := range []string{"0", "-1", "root", "4294967295", "4294967296", "2147483648"} {
+		e := &Env{Home: imageHome(t), Lookup: func(name string) (string, bool) { return number, name == config.EnvRunAs }}
+		if err := e.leaveRoot(t.Context(), "", &cobra.Command{Use: "up"}); err == nil || !strings.Contains(err.Error(), "from 1 to 2147483647") {
+			t.Errorf("user %s: %v", number, err)
+		}
+	}
+}
+
+// TestKeptInAPackagesHome: what packages call by themselves keeps nothing of root.
+func TestKeptInAPackagesHome(t *testing.T) {
+	if got := keptIn(&cobra.Command{Use: "setup"}); got != 0 {
+		t.Errorf("setup keeps %#x", got)
+	}
+	if got := keptIn(&cobra.Command{Use: "backup DIR"}); got != allCapabilities {
+		t.Errorf("what a person calls keeps %#x", got)
 	}
 }
