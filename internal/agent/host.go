@@ -27,15 +27,31 @@ func Machine() *pb.Host {
 	if err != nil || name == "" {
 		name = "unknown"
 	}
-	seed := machineID()
-	if seed == "" {
-		seed = "name:" + name
-	}
-	sum := sha256.Sum256([]byte("amoskys host\x00" + seed))
 	return &pb.Host{
-		Name: hostname.Normal(strings.ToValidUTF8(name, "_")), Id: hex.EncodeToString(sum[:16]), Ip: hostIPs(),
+		Name: hostname.Normal(strings.ToValidUTF8(name, "_")), Id: hostID(machineID(), name), Ip: hostIPs(),
 		OsType: runtime.GOOS, OsVersion: osVersion(), Arch: runtime.GOARCH,
 	}
+}
+
+// MachineNamed is Machine under the name that a certificate gives it. In a container,
+// which has no machine id and a new host name each time it is made, the id is made from
+// that name, so that it outlasts the container and is that of all agents of the host.
+func MachineNamed(name string) *pb.Host {
+	h := Machine()
+	h.Name = name
+	if machineID() == "" {
+		h.Id = hostID("", name)
+	}
+	return h
+}
+
+// hostID is the id of the host with this machine id, and this name where it has none.
+func hostID(machine, name string) string {
+	if machine == "" {
+		machine = "name:" + name
+	}
+	sum := sha256.Sum256([]byte("amoskys host\x00" + machine))
+	return hex.EncodeToString(sum[:16])
 }
 
 func machineID() string {

@@ -128,3 +128,15 @@ func TestMachine(t *testing.T) {
 		t.Error("the machine id is shown")
 	}
 }
+
+// TestAContainersHostID: without a machine id the host is known by the name in its
+// certificate, whatever the container is called; with one the name does not matter.
+func TestAContainersHostID(t *testing.T) {
+	if hostID("", "web-1") == hostID("", "web-2") || hostID("0123", "web-1") != hostID("0123", "web-2") {
+		t.Error("ids do not follow what they are made from")
+	}
+	h := MachineNamed("web-1")
+	if want := hostID(machineID(), "web-1"); h.GetName() != "web-1" || h.GetId() != want || h.GetOsType() == "" {
+		t.Errorf("host %v, want id %s", h, want)
+	}
+}

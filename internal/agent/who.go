@@ -25,7 +25,7 @@ func (r *runner) identify() error {
 		return fmt.Errorf("agent.id is %q in %s, and the certificate %s is that of agent %q alone: "+
 			"set agent.id to that, or hub.cert_file to another certificate", r.common.ID, r.o.File, file, bound)
 	}
-	r.host.Name = holder.ID.Host()
+	r.host = MachineNamed(holder.ID.Host())
 	return nil
 }
 

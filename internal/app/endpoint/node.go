@@ -55,11 +55,12 @@ func RunNode(ctx context.Context, e *cli.Env, o NodeOptions) (err error) {
 		return fmt.Errorf("lock %s for one node: %w", e.Home, err)
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	host := agent.Machine()
-	if host.Name, err = NodeName(e, &cfg); err != nil {
+	name, err := NodeName(e, &cfg)
+	if err != nil {
 		return err
 	}
-	options := cfg.Options(host.GetName())
+	host := agent.MachineNamed(name)
+	options := cfg.Options(name)
 	options.Host, options.Version, options.Logger = host, obs.ReadBuild().Version, logger
 	options.StateFile = filepath.Join(e.Home.Data(), "node.json")
 	options.Connect = node.Connector(cfg.Hub, e.Home, logger)
