@@ -2,10 +2,12 @@
 # Without $AMOSKYS_ROLE it runs everything, as amoskys up does; see docs/install.md.
 # deploy/docker/Dockerfile is the same file, and Dockerfile.prebuilt packs a program that
 # is built already.
+# Builders without BuildKit, as Debian's docker.io has, know no BUILDPLATFORM and no TARGETARCH:
+# they build for their own machine.
 ARG GO_IMAGE=golang:1.26-bookworm
 ARG NODE_IMAGE=node:22-bookworm-slim
 
-FROM --platform=$BUILDPLATFORM ${NODE_IMAGE} AS web
+FROM --platform=${BUILDPLATFORM:-linux} ${NODE_IMAGE} AS web
 WORKDIR /src/web
 COPY web/package.json web/package-lock.json ./
 RUN npm ci --omit=dev --no-audit --no-fund
@@ -13,9 +15,10 @@ COPY docs/openapi.json /src/docs/
 COPY web ./
 RUN npm run --silent build
 
-FROM --platform=$BUILDPLATFORM ${GO_IMAGE} AS build
-ARG TARGETOS=linux
-ARG TARGETARCH=amd64
+FROM --platform=${BUILDPLATFORM:-linux} ${GO_IMAGE} AS build
+# Without defaults, which would win over what the builder says.
+ARG TARGETOS
+ARG TARGETARCH
 # What `amoskys version` tells; the context has no history.
 ARG VERSION=0.0.0
 ARG REVISION=
@@ -25,7 +28,7 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 COPY --from=web /src/web/dist web/dist
-RUN tools/build-programs.sh "$TARGETOS/$TARGETARCH" /out amoskys && \
+RUN tools/build-programs.sh "${TARGETOS:-linux}/${TARGETARCH:-$(go env GOARCH)}" /out amoskys && \
     deploy/docker/layout.sh /image /out/amoskys
 
 FROM scratch

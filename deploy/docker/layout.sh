@@ -3,6 +3,7 @@
 # to user 65532. All that is written at run time lies in the two volumes, so that the
 # rest may be read-only.
 set -eu
+umask 022 # others than root read what is in it
 image=$1 program=$2
 rm -rf "$image"
 mkdir -p "$image/usr/local/bin" "$image/app/certs" "$image/app/data" "$image/etc/ssl/certs"
