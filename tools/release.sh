@@ -5,6 +5,10 @@
 # and Go version give the same bytes. RELEASE_TARGETS limits it to some systems.
 set -euo pipefail
 out=release
+# Before all that takes long.
+if [[ -n ${RELEASE_KEY:-} ]]; then
+  openssl pkey -in "$RELEASE_KEY" -noout
+fi
 rm -rf "$out"
 mkdir -p "$out"
 work=$(mktemp -d)
@@ -14,10 +18,10 @@ epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 native=$(go env GOHOSTOS)/$(go env GOHOSTARCH)
 read -ra targets <<<"${RELEASE_TARGETS:-linux/amd64 linux/arm64 darwin/arm64 windows/amd64}"
 
-# archive FOLDER FILE packs a folder so that only its content counts.
+# archive FOLDER FILE packs a folder so that only its content counts, and no umask.
 archive() {
   find "$1" -exec touch -h -d "@$epoch" {} +
-  tar -C "${1%/*}" --sort=name --owner=0 --group=0 --numeric-owner --mode=go-w -cf - "${1##*/}" | gzip -9n >"$2"
+  tar -C "${1%/*}" --sort=name --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX -cf - "${1##*/}" | gzip -9n >"$2"
 }
 
 tools/build-programs.sh "$native" "$work/native"
@@ -47,7 +51,7 @@ for target in "${targets[@]}"; do
   fi
   if [[ $os == linux ]]; then
     mkdir "$dir/systemd"
-    cp deploy/systemd/*.service "$dir/systemd/"
+    cp deploy/systemd/*.{service,timer} "$dir/systemd/"
     tools/package.sh "$out" "$arch" "$programs" "$work/native"
   fi
   rmdir --ignore-fail-on-non-empty "$dir/completions"
@@ -59,14 +63,11 @@ for target in "${targets[@]}"; do
   archive "$dir" "$out/$name.tar.gz"
 done
 
-cd "$out"
-sha256sum -- * >"$work/SHA256SUMS"
-mv "$work/SHA256SUMS" .
-cat SHA256SUMS
+(cd "$out" && sha256sum -- *) >"$work/SHA256SUMS"
+mv "$work/SHA256SUMS" "$out/"
+cat "$out/SHA256SUMS"
 if [[ -n ${RELEASE_KEY:-} ]]; then
-  openssl dgst -sha256 -sign "$RELEASE_KEY" -out SHA256SUMS.sig SHA256SUMS
-  openssl pkey -in "$RELEASE_KEY" -pubout -out amoskys-release.pub
-  openssl dgst -sha256 -verify amoskys-release.pub -signature SHA256SUMS.sig SHA256SUMS
+  tools/sign-release.sh "$out" "$RELEASE_KEY"
 else
   echo 'not signed: RELEASE_KEY names no private key'
 fi
