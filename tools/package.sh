@@ -23,7 +23,7 @@ for package in amoskys amoskys-agent; do
   install -D -m 0755 "$programs/$package" "$stage/usr/bin/$package"
   install -D -m 0644 "$from/sysusers.conf" "$stage/usr/lib/sysusers.d/$package.conf"
   units=(deploy/systemd/amoskys-agent.service)
-  [[ $package == amoskys-agent ]] || units=(deploy/systemd/amoskys-{hub,store,dashboard}.service)
+  [[ $package == amoskys-agent ]] || units=(deploy/systemd/amoskys-{hub,store,dashboard,certs}.service deploy/systemd/amoskys-certs.timer)
   install -D -m 0644 -t "$stage/usr/lib/systemd/system" "${units[@]}"
   [[ ! -e $from/join-this-host ]] || install -D -m 0755 "$from/join-this-host" "$stage/usr/share/$package/join-this-host"
 

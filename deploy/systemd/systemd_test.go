@@ -48,7 +48,7 @@ func TestExposure(t *testing.T) {
 	if err != nil {
 		t.Skip("needs systemd-analyze")
 	}
-	for name, most := range map[string]string{Hub: "20", Store: "20", Dashboard: "20", Agent: "40"} {
+	for name, most := range map[string]string{Hub: "20", Store: "20", Dashboard: "20", "amoskys-certs.service": "20", Agent: "40"} {
 		out, err := exec.CommandContext(t.Context(), analyze, "security", "--offline=true", "--no-pager", "--threshold="+most, name).CombinedOutput()
 		if err != nil {
 			t.Errorf("%s is exposed: %v\n%s", name, err, out)
@@ -66,7 +66,7 @@ func TestSystemdTakesTheUnits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{Agent, Hub, Store, Dashboard} {
+	for _, name := range []string{Agent, Hub, Store, Dashboard, "amoskys-certs.service"} {
 		text, err := Unit(name, self, t.TempDir())
 		if err != nil {
 			t.Fatal(err)
@@ -74,6 +74,19 @@ func TestSystemdTakesTheUnits(t *testing.T) {
 		file := filepath.Join(t.TempDir(), name)
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
+		}
+		if name == "amoskys-certs.service" { // whose timer starts it by its name
+			timer, err := os.ReadFile("amoskys-certs.timer")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(strings.TrimSuffix(file, "service")+"timer", timer, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			out, err := exec.CommandContext(t.Context(), analyze, "verify", "--man=no", strings.TrimSuffix(file, "service")+"timer").CombinedOutput()
+			if err != nil || strings.Contains(string(out), "amoskys") {
+				t.Errorf("the timer: %v\n%s", err, out)
+			}
 		}
 		if out, err := exec.CommandContext(t.Context(), analyze, "verify", "--man=no", file).CombinedOutput(); err != nil || strings.Contains(string(out), name) {
 			t.Errorf("%s: %v\n%s", name, err, out)

@@ -189,6 +189,8 @@ func (m *machine) checkInstalled(version string) {
 			m.t.Logf("readable by others:\n%s", open)
 		}
 	}
+	m.run("systemctl", "is-active", "amoskys-certs.timer")
+	m.run("systemctl", "start", "amoskys-certs.service") // fails where it fails
 	m.run("amoskys", "wal", "verify")
 	m.run("amoskys", "healthcheck", "hub")
 	m.run("amoskys", "status")

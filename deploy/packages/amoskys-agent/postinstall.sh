@@ -16,7 +16,7 @@ fi
 install -d -o amoskys-agent -g amoskys-agent -m 0700 "$home"
 if [ ! -e "$home/config" ] && [ ! -L "$home/config" ]; then
   install -d -o amoskys-agent -g amoskys-agent -m 0700 "$config"
-  ln -s "$config" "$home/config"
+  ln -sT "$config" "$home/config"
 fi
 
 [ -z "$new" ] || systemctl enable --quiet "$unit" 2>/dev/null || true

@@ -2,7 +2,7 @@
 # After an installation or an upgrade; dpkg says "configure [OLD VERSION]", rpm 1 or 2.
 set -e
 home=/var/lib/amoskys config=/etc/amoskys
-units='amoskys-hub.service amoskys-store.service amoskys-dashboard.service'
+units='amoskys-hub.service amoskys-store.service amoskys-dashboard.service amoskys-certs.timer'
 case "$1:$2" in
 configure: | 1:*) new=yes ;;
 configure:* | [2-9]:*) new= ;;
@@ -17,11 +17,12 @@ fi
 install -d -o amoskys -g amoskys -m 0700 "$home"
 if [ ! -e "$home/config" ] && [ ! -L "$home/config" ]; then
   install -d -o amoskys -g amoskys -m 0700 "$config"
-  ln -s "$config" "$home/config"
+  ln -sT "$config" "$home/config"
 fi
 
-# Makes what is missing and leaves what is there; root goes on as the home's owner.
-if ! amoskys setup --password-file "$home/first-password"; then
+# Makes what is missing and leaves what is there; root goes on as the home's owner. Another
+# program of this name, or another home, may come first in root's environment.
+if ! /usr/bin/amoskys setup --home "$home" --password-file "$home/first-password"; then
   [ -z "$new" ] || exit 1
   echo 'amoskys: what is said above is to be mended; certificates, configuration and data are as they were' >&2
 fi

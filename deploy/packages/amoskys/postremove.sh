@@ -7,4 +7,5 @@ set -e
 for unit in amoskys-hub.service amoskys-store.service amoskys-dashboard.service; do
   rm -f "/etc/systemd/system/multi-user.target.wants/$unit"
 done
+rm -f /etc/systemd/system/timers.target.wants/amoskys-certs.timer /var/lib/systemd/timers/stamp-amoskys-certs.timer
 rm -rf /var/lib/amoskys /etc/amoskys

@@ -7,7 +7,7 @@ remove | 0) ;;
 *) exit 0 ;;
 esac
 if [ -d /run/systemd/system ]; then
-  systemctl stop amoskys-hub.service amoskys-store.service amoskys-dashboard.service || true
+  systemctl stop amoskys-certs.timer amoskys-hub.service amoskys-store.service amoskys-dashboard.service || true
 fi
 # rpm enables anew at each installation; with dpkg a removed package may come back as it was.
-[ "$1" != 0 ] || systemctl disable --quiet amoskys-hub.service amoskys-store.service amoskys-dashboard.service 2>/dev/null || true
+[ "$1" != 0 ] || systemctl disable --quiet amoskys-certs.timer amoskys-hub.service amoskys-store.service amoskys-dashboard.service 2>/dev/null || true
