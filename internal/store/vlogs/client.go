@@ -23,6 +23,9 @@ const (
 	maxAnswer  = 64 << 20
 )
 
+// maxLine bounds a row of an answer: what is longer is none.
+const maxLine = maxAnswer
+
 // Options say where an engine is, and how it is spoken to. Address is required.
 type Options struct {
 	Address string // "unix:/path/to.sock", "http://host:port" or "https://host:port", with a path or without
@@ -72,8 +75,12 @@ func NewClient(o Options) *Client {
 			return (&net.Dialer{}).DialContext(ctx, "unix", path)
 		}
 	}
-	return &Client{o: o, base: base, http: &http.Client{Transport: transport}, dirty: map[string]struct{}{}}
+	return &Client{o: o, base: base, http: &http.Client{Transport: transport, CheckRedirect: stay}, dirty: map[string]struct{}{}}
 }
+
+// stay follows no redirect: rows and what shows who we are go to the address that was
+// given, and nowhere else.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // Close lets go of idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
@@ -189,6 +196,8 @@ func refusal(status int, text []byte) error {
 		return fmt.Errorf("%w (%w)", ErrBusy, e)
 	case bytes.Contains(text, []byte("-search.maxQueryDuration")):
 		return fmt.Errorf("%w (%w)", ErrDeadline, e)
+	case status >= http.StatusMultipleChoices && status < http.StatusBadRequest:
+		return fmt.Errorf("%w: its address leads to another (HTTP %d), which is not followed: give the address of the server itself", ErrAway, status)
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
 		return fmt.Errorf("%w: it does not let us in: look at the name, password or token for it (HTTP %d)", ErrAway, status)
 	case isNodeAway(status, text):

@@ -98,7 +98,9 @@ func (c *Client) rows(ctx context.Context, from io.Reader, limit int, each func(
 			continue
 		}
 		if line[0] != '{' || len(said) > 0 {
-			said = append(append(said, line...), '\n')
+			if said = append(append(said, line...), '\n'); len(said) > maxRefusal { // whoever it is may never end
+				return refusal(0, said)
+			}
 			continue
 		}
 		if limit > 0 && n == limit {
@@ -136,7 +138,10 @@ func (q *Query) args() url.Values {
 	return args
 }
 
-// lineReader gives out lines of any length without their ends.
+// errLongLine says that what comes is no answer of rows.
+var errLongLine = fmt.Errorf("a row of it is larger than %d MiB", maxLine>>20)
+
+// lineReader gives out lines without their ends, of up to maxLine bytes.
 type lineReader struct {
 	r    *bufio.Reader
 	long []byte
@@ -150,7 +155,9 @@ func (l *lineReader) next() ([]byte, error) {
 		part, err := l.r.ReadSlice('\n')
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
-			l.long = append(l.long, part...)
+			if l.long = append(l.long, part...); len(l.long) > maxLine {
+				return nil, errLongLine
+			}
 			continue
 		case errors.Is(err, io.EOF) && len(part)+len(l.long) > 0:
 			// Complete: the engine ends its words without one.
