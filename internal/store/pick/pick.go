@@ -158,9 +158,15 @@ func (s *Service) SearchEvents(ctx context.Context, r *pb.SearchEventsRequest) (
 	return ask(ctx, s, func(q pb.QueryServer) (*pb.SearchEventsResponse, error) { return q.SearchEvents(ctx, r) })
 }
 
-// Event implements the service.
+// Event implements the service. What is not found where some events cannot be asked for
+// may be there.
 func (s *Service) Event(ctx context.Context, r *pb.EventRequest) (*pb.EventResponse, error) {
-	return ask(ctx, s, func(q pb.QueryServer) (*pb.EventResponse, error) { return q.Event(ctx, r) })
+	partial := s.Order()[0].Standing().Partial
+	e, err := ask(ctx, s, func(q pb.QueryServer) (*pb.EventResponse, error) { return q.Event(ctx, r) })
+	if partial && status.Code(err) == codes.NotFound {
+		err = status.Errorf(codes.Unavailable, "event %d cannot be asked for now: storage nodes are away, and may have it", r.GetOffset())
+	}
+	return e, err
 }
 
 // Series implements the service.

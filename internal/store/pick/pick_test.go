@@ -29,6 +29,10 @@ func (e *engine) SearchEvents(context.Context, *pb.SearchEventsRequest) (*pb.Sea
 	return &pb.SearchEventsResponse{NextPage: e.name}, nil
 }
 
+func (*engine) Event(context.Context, *pb.EventRequest) (*pb.EventResponse, error) {
+	return nil, status.Error(codes.NotFound, "no such event")
+}
+
 func (e *engine) Rows(_ *pb.RowsRequest, out grpc.ServerStreamingServer[pb.RowsResponse]) error {
 	for range e.sends {
 		if err := out.Send(&pb.RowsResponse{Fields: []string{e.name}}); err != nil {
@@ -103,6 +107,17 @@ func TestNextAnswers(t *testing.T) {
 	b.away = true
 	if _, err := s.SearchEvents(t.Context(), &pb.SearchEventsRequest{}); status.Code(err) != codes.Unavailable {
 		t.Error(err)
+	}
+}
+
+// TestEventOfANodeThatIsAway: what a cluster without one of its nodes does not find is not
+// said to be nowhere.
+func TestEventOfANodeThatIsAway(t *testing.T) {
+	for partial, want := range map[bool]codes.Code{false: codes.NotFound, true: codes.Unavailable} {
+		s := New(nil, Source{"a", &engine{name: "a"}, func() Standing { return Standing{Partial: partial} }})
+		if _, err := s.Event(t.Context(), &pb.EventRequest{Offset: 7}); status.Code(err) != want {
+			t.Errorf("a node away %v: %v", partial, err)
+		}
 	}
 }
 
