@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/store/vlogs"
@@ -75,6 +76,14 @@ func (s *Service) export(ctx context.Context, account *account, req *pb.ExportRe
 		lacks = append(lacks, &pb.Lack{
 			Place: placeStore, Count: x.expected - x.sent, Reason: "events were removed or set aside while they were exported",
 		})
+	}
+	for _, l := range s.knownLacks(q) { // a node may have gone away since it began
+		same := func(known *pb.Lack) bool {
+			return known.GetReason() == l.GetReason() && proto.Equal(known.GetSince(), l.GetSince())
+		}
+		if len(lacks) < maxLacks && !slices.ContainsFunc(lacks, same) {
+			lacks = append(lacks, l)
+		}
 	}
 	return stream.Send(&pb.ExportResponse{Done: true, Lacks: lacks, CompleteToOffset: q.next, Thinned: s.thinned(q)}) //nolint:wrapcheck // gRPC's own, to gRPC
 }

@@ -64,17 +64,22 @@ const (
 	justBegun  = time.Minute
 )
 
-// storeLacks are what the store itself does not have.
-func (s *Service) storeLacks(q *question) []*pb.Lack {
-	var lacks []*pb.Lack
-	store := s.stateOf()
-	if s.o.Lacks != nil {
-		for _, l := range s.o.Lacks(timeOrNone(q.asked.since), timeOrNone(q.asked.until)) {
-			if l.GetPlace() == placeStore { // those of the log are Gaps
-				lacks = append(lacks, l)
-			}
+// knownLacks are what who feeds the engine knows that it does not have.
+func (s *Service) knownLacks(q *question) (lacks []*pb.Lack) {
+	if s.o.Lacks == nil {
+		return nil
+	}
+	for _, l := range s.o.Lacks(timeOrNone(q.asked.since), timeOrNone(q.asked.until)) {
+		if l.GetPlace() == placeStore { // those of the log are Gaps
+			lacks = append(lacks, l)
 		}
 	}
+	return lacks
+}
+
+// storeLacks are what the store itself does not have.
+func (s *Service) storeLacks(q *question) []*pb.Lack {
+	lacks, store := s.knownLacks(q), s.stateOf()
 	for _, d := range store.GetDays() {
 		at, err := time.Parse(time.DateOnly, d.GetDay())
 		if err != nil || d.GetState() == "ok" || d.GetState() == "rebuilding" && s.o.Lacks != nil || (span{at.UnixNano(), at.Add(day).UnixNano()}).clip(q.asked).empty() {

@@ -118,6 +118,29 @@ func TestExport(t *testing.T) {
 	}
 }
 
+// TestExportLacksAtItsEnd: what goes away while an export runs is told at its end.
+func TestExportLacksAtItsEnd(t *testing.T) {
+	st := newStore(t, answers.Limits{})
+	st.add(t, execution(now.Add(-time.Hour), "web-1", "curl"))
+	st.flush(t)
+	asked := 0
+	st.Service = answers.New(answers.Options{
+		Engine: st.keeper.Client(), Now: func() time.Time { return now }, Log: func() uint64 { return st.log },
+		Status: func() *pb.StoreStatus { return &pb.StoreStatus{State: "ok", NextOffset: 1} },
+		Hub:    func(context.Context) (*pb.StatusResponse, error) { return st.hub, nil },
+		Lacks: func(time.Time, time.Time) []*pb.Lack {
+			if asked++; asked == 1 {
+				return nil
+			}
+			return []*pb.Lack{{Place: "store", Reason: "a node is away"}}
+		},
+	})
+	events, _, last := exported(t, st.client(t), &pb.ExportRequest{})
+	if len(events) != 1 || len(last.GetLacks()) != 1 || last.GetLacks()[0].GetReason() != "a node is away" {
+		t.Errorf("%d events, lacks %v", len(events), last.GetLacks())
+	}
+}
+
 // TestExportIsLeft: who goes away while events come ends the export, and who does not
 // take them stops nobody else.
 func TestExportIsLeft(t *testing.T) {
