@@ -8,12 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/amoskys/amoskys/internal/app/remote"
@@ -251,9 +253,7 @@ func (a *asker) pages(ctx context.Context, out printer) error {
 		if err != nil {
 			return err
 		}
-		if req.GetPage() == "" {
-			a.lacks, a.thinned = found.GetLacks(), found.GetThinned()
-		}
+		a.note(found.GetLacks(), found.GetThinned())
 		if err := a.show(out, found.GetEvents()); err != nil {
 			return err
 		}
@@ -264,6 +264,25 @@ func (a *asker) pages(ctx context.Context, out printer) error {
 		}
 	}
 }
+
+// note keeps what a part of the answer lacks and those before it did not: a later page may
+// lack what the first one had, and mostly lacks the same.
+func (a *asker) note(lacks []*pb.Lack, thinned bool) {
+	before := slices.Clip(a.lacks)
+	for _, l := range lacks {
+		same := func(known *pb.Lack) bool {
+			return known.GetPlace() == l.GetPlace() && known.GetReason() == l.GetReason() && known.GetHost() == l.GetHost() &&
+				known.GetAgent() == l.GetAgent() && proto.Equal(known.GetSince(), l.GetSince()) && proto.Equal(known.GetUntil(), l.GetUntil())
+		}
+		if len(a.lacks) < mostLacks && !slices.ContainsFunc(before, same) {
+			a.lacks = append(a.lacks, l)
+		}
+	}
+	a.thinned = a.thinned || thinned
+}
+
+// mostLacks bounds what is told of an answer of many pages.
+const mostLacks = 200
 
 // show prints events.
 func (a *asker) show(out printer, events []*pb.StoredEvent) error {
@@ -301,8 +320,7 @@ func (a *asker) export(ctx context.Context, out printer) error {
 		}
 		expected += part.GetExpected()
 		a.progress.Count("events", a.shown, expected)
-		a.lacks = append(a.lacks, part.GetLacks()...)
-		a.thinned = a.thinned || part.GetThinned()
+		a.note(part.GetLacks(), part.GetThinned())
 		if part.GetDone() {
 			return nil
 		}
@@ -341,8 +359,7 @@ func (a *asker) take(ctx context.Context, stream grpc.ServerStreamingClient[pb.R
 			return err
 		}
 		a.shown += uint64(len(part.GetRows()))
-		a.lacks = append(a.lacks, part.GetLacks()...)
-		a.thinned = a.thinned || part.GetThinned()
+		a.note(part.GetLacks(), part.GetThinned())
 	}
 }
 
