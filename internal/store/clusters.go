@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/amoskys/amoskys/internal/config"
@@ -101,6 +102,9 @@ func (c *ClusterConfig) validate(v *config.Check) {
 	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
 		v.Add("tls.key_file", "and cert_file belong together")
 	}
+	if c.TLS != (ClusterTLSConfig{}) && !slices.ContainsFunc(append([]string{c.Select}, c.Nodes...), isHTTPS) {
+		v.Add("tls", "counts with addresses that begin with https, and none does")
+	}
 	if c.TLS.ServerName != "" {
 		v.Host("tls.server_name", c.TLS.ServerName)
 	}
@@ -112,15 +116,22 @@ func (c *ClusterConfig) validate(v *config.Check) {
 func checkURL(v *config.Check, key, text string, secret bool) {
 	u, err := url.Parse(text)
 	switch {
+	case err != nil && strings.Contains(text, "@"): // a password may be in it
+		v.Add(key, "must be a URL such as http://vlstorage-1:9428")
+	case err == nil && u.User != nil:
+		v.Add(key, "must have no name and password in it: username, password and bearer are for them")
 	case err != nil || u.Host == "" || !slices.Contains([]string{"http", "https"}, u.Scheme):
 		v.Add(key, "must be a URL such as http://vlstorage-1:9428, and is %q", text)
-	case u.User != nil:
-		v.Add(key, "must have no name and password in it: username, password and bearer are for them")
 	case u.RawQuery != "" || u.Fragment != "":
 		v.Add(key, "must end before ? and #")
 	case secret && u.Scheme == "http" && !isLoopback(u.Hostname()):
 		v.Add(key, "must begin with https, as a password or a token goes there")
 	}
+}
+
+func isHTTPS(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && u.Scheme == "https"
 }
 
 func isLoopback(host string) bool {

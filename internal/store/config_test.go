@@ -42,6 +42,8 @@ func TestConfigFaults(t *testing.T) {
 		{clustered("name: a, select: 'http://s:1', nodes: []"), "store.clusters[0].nodes: must name the storage nodes"},
 		{clustered("name: a, select: 'http://s:1', nodes: ['http://n:1', 'http://n:1']"), "store.clusters[0].nodes[1]: is there twice"},
 		{clustered("name: a, select: 'http://s:1', nodes: ['http://u:p@n:1']"), "must have no name and password in it"},
+		{clustered("name: a, select: 'http://s:1', nodes: ['ftp://u:p@n:1']"), "must have no name and password in it"},
+		{clustered("name: a, select: 'http://s:1', nodes: ['http://n:1'], tls: {ca_cert: x}"), "tls: counts with addresses that begin with https"},
 		{clustered("name: a, select: 'http://127.0.0.1:1', nodes: ['http://n:1'], bearer: x"), "store.clusters[0].nodes[0]: must begin with https"},
 		{clustered("name: a, select: 'https://s:1', nodes: ['https://n:1'], bearer: x, username: u, password: p"), "bearer: excludes"},
 		{clustered("name: a, select: 'https://s:1', nodes: ['https://n:1'], username: u"), "password: and username belong together"},
