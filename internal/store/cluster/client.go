@@ -14,7 +14,11 @@ import (
 )
 
 // Client does with a cluster what vlogs.Client does with one engine.
-type Client struct{ c *Cluster }
+type Client struct {
+	c *Cluster
+	// whole says that no answer may lack the rows of a node: what is stored is counted by it.
+	whole bool
+}
 
 // Insert gives rows to one of the storage nodes, the next one in turn: a batch is whole on
 // its node. One that takes none for want of space is passed over; ErrReadOnly says that
@@ -66,20 +70,27 @@ func (l *Client) TakesRows(ctx context.Context) error {
 }
 
 // Query asks the cluster's vlselect. While a node is known to be away the answer lacks
-// its rows, and Absent says so for a while; else a node that is away fails it.
+// its rows, and Absent says so for a while; else a node that is away fails it, and who
+// counts by it what is stored (Engine) always gets all or an error.
 func (l *Client) Query(ctx context.Context, q vlogs.Query, each func(row []vlogs.Field) error) error {
 	c := l.c
-	q.Partial = !c.allUp()
+	q.Partial = !l.whole && !c.allUp()
 	if q.Partial {
-		c.mu.Lock()
-		c.lacked = time.Now()
-		c.mu.Unlock()
+		c.noteLacked()
+		defer c.noteLacked() // the node may be back long before a long answer ends
 	}
 	err := c.query.Query(ctx, q, each)
 	if errors.Is(err, vlogs.ErrAway) || errors.Is(err, vlogs.ErrBroken) {
 		c.soon()
 	}
 	return err //nolint:wrapcheck // it says all
+}
+
+// noteLacked says that an answer may lack rows of a node now.
+func (c *Cluster) noteLacked() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lacked = time.Now()
 }
 
 func (c *Cluster) allUp() bool {
@@ -118,9 +129,14 @@ func (l *Client) Barrier(ctx context.Context) error {
 	if err := l.c.onAll(func(n *node) error { return n.client.Barrier(ctx) }); err != nil {
 		return err
 	}
-	l.c.look(ctx, true)
+	if !l.c.look(ctx, true) {
+		return errUnseen // not of this process: the next barrier looks again
+	}
 	return nil
 }
+
+// errUnseen says that a barrier counts for nothing.
+var errUnseen = errors.New("a storage node did not tell after the barrier whether it is the process that had the rows")
 
 // Flush lets queries find all that was inserted before it. Nodes that are away have
 // nothing to show.
@@ -216,7 +232,7 @@ type engine struct{ *Cluster }
 func (c *Cluster) Engine() ingest.Engine { return engine{c} }
 
 // Rows implements ingest.Engine.
-func (e engine) Rows() ingest.Rows { return e.Client() }
+func (e engine) Rows() ingest.Rows { return &Client{c: e.Cluster, whole: true} }
 
 // Remove removes a day's events from all nodes. Its partition stays, empty.
 func (c *Cluster) Remove(ctx context.Context, day string) error {

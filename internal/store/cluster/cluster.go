@@ -56,6 +56,7 @@ type Cluster struct {
 	urgent chan struct{} // something failed: it is looked at once
 
 	looking sync.Mutex // one look at a time
+	late    int        // looks, one after the other, that the vlselect did not answer in time; looking guards it
 	// still is full while a barrier waits until nothing is in the nodes' memory: what is
 	// written down of turns meanwhile would be, and have the barrier begin again.
 	still chan struct{}
@@ -97,7 +98,7 @@ func New(o Options) (*Cluster, error) {
 func (c *Cluster) Name() string { return c.o.Name }
 
 // Client gives rows and asks. It is good for as long as the cluster is.
-func (c *Cluster) Client() *Client { return &Client{c} }
+func (c *Cluster) Client() *Client { return &Client{c: c} }
 
 // Run looks how the nodes are until ctx ends.
 func (c *Cluster) Run(ctx context.Context) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -60,22 +61,23 @@ func (c *Cluster) Nodes() []Node {
 }
 
 // look asks all nodes and the vlselect how they are. With settled nobody gives rows to the
-// nodes meanwhile, nor did a moment before.
-func (c *Cluster) look(ctx context.Context, settled bool) {
+// nodes meanwhile, nor did a moment before. It reports whether all nodes told.
+func (c *Cluster) look(ctx context.Context, settled bool) bool {
 	c.looking.Lock()
 	defer c.looking.Unlock()
 	var asking sync.WaitGroup
-	fresh := make([]bool, len(c.nodes))
+	fresh, seen := make([]bool, len(c.nodes)), make([]bool, len(c.nodes))
 	for i, n := range c.nodes {
-		asking.Go(func() { fresh[i] = n.look(ctx, c.o.Keeps, settled) })
+		asking.Go(func() { fresh[i], seen[i] = n.look(ctx, c.o.Keeps, settled) })
 	}
 	var asked string
 	asking.Go(func() { asked = c.tryAsking(ctx) })
 	asking.Wait()
 	if ctx.Err() != nil {
-		return
+		return false
 	}
 	c.conclude(fresh, asked)
+	return !slices.Contains(seen, false)
 }
 
 // conclude makes the state of what was seen.
@@ -131,8 +133,15 @@ func (c *Cluster) tryAsking(ctx context.Context) string {
 		return nil
 	})
 	refused := &vlogs.RefusedError{}
+	late := errors.Is(err, context.DeadlineExceeded)
+	if !late {
+		c.late = 0
+	}
 	switch {
-	case errors.Is(err, vlogs.ErrNodeAway): // it is there, and tells of others
+	case errors.Is(err, vlogs.ErrNodeAway), errors.Is(err, vlogs.ErrBusy): // it is there, and tells of others
+		return ""
+	case late && c.Away() == "" && c.late+1 < patientLooks: // others may ask much of it
+		c.late++
 		return ""
 	case errors.As(err, &refused):
 		return fmt.Sprintf("%s answers no questions, and is no vlselect (%.200s)", c.o.Select.Address, err)
@@ -146,8 +155,9 @@ func (c *Cluster) tryAsking(ctx context.Context) string {
 
 // look asks a node how it is. fresh says that its process is another one than before: it
 // was started at another second, or counts fewer rows than it was given. Its page may be
-// a second old, so that what was given lately tells only where it is settled.
-func (n *node) look(ctx context.Context, keeps time.Duration, settled bool) (fresh bool) {
+// a second old, so that what was given lately tells only where it is settled. seen says
+// that it told.
+func (n *node) look(ctx context.Context, keeps time.Duration, settled bool) (fresh, seen bool) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	m, err := n.client.Metrics(ctx)
@@ -170,11 +180,11 @@ func (n *node) look(ctx context.Context, keeps time.Duration, settled bool) (fre
 		if n.failures >= patientLooks || !n.state.Up {
 			n.state.Up, n.state.Reason = false, plain(err)
 		}
-		return false
+		return false, false
 	}
 	n.state = s
 	if !s.Up {
-		return false
+		return false, true
 	}
 	started, ingested := m[startMetric], m[ingestedMetric]
 	fresh = started != n.started || ingested < n.ingested || settled && ingested < n.base+float64(n.given)
@@ -182,7 +192,7 @@ func (n *node) look(ctx context.Context, keeps time.Duration, settled bool) (fre
 		n.started, n.base, n.given = started, ingested, 0
 	}
 	n.ingested = ingested
-	return fresh
+	return fresh, true
 }
 
 func (n *node) known() Node {
@@ -335,5 +345,5 @@ func parseVersion(text string) (v [3]int, ok bool) {
 
 // plain is what an error says, without what the place that shows it says already.
 func plain(err error) string {
-	return strings.TrimPrefix(err.Error(), "read the metrics of the store's engine: ")
+	return fmt.Sprintf("%.300s", strings.TrimPrefix(err.Error(), "read the metrics of the store's engine: "))
 }

@@ -103,6 +103,13 @@ func (t *Turn) Publish(ctx context.Context, owner string, place []byte) error {
 	return fmt.Errorf("write into cluster %s whose turn it is: %w", t.c.o.Name, errors.Join(errs...))
 }
 
+// sweepPatience is how long a node may take to delete what is old. It goes on by itself
+// when that is over: it may have more to delete before.
+const sweepPatience = 2 * time.Second
+
+// askPatience bounds a question whose turn it is: who does not answer is asked anew.
+const askPatience = 20 * time.Second
+
 // sweep deletes what is old, once a day.
 func (t *Turn) sweep(ctx context.Context, now time.Time) {
 	t.mu.Lock()
@@ -115,15 +122,23 @@ func (t *Turn) sweep(ctx context.Context, now time.Time) {
 		return
 	}
 	filter := "_time:<" + now.Add(-turnKept).UTC().Format(time.RFC3339)
+	ctx, cancel := context.WithTimeout(ctx, sweepPatience)
+	defer cancel()
+	var sweeping sync.WaitGroup
 	for _, n := range t.nodes {
-		if err := n.Delete(ctx, filter); err != nil {
-			t.c.logger.Warn("cannot delete what was written down long ago of whose turn it was", "error", err)
-		}
+		sweeping.Go(func() {
+			if err := n.Delete(ctx, filter); err != nil && ctx.Err() == nil {
+				t.c.logger.Warn("cannot delete what was written down long ago of whose turn it was", "error", err)
+			}
+		})
 	}
+	sweeping.Wait()
 }
 
 // Published implements ingest.Turn.
 func (t *Turn) Published(ctx context.Context) (c ingest.Claim, err error) {
+	ctx, cancel := context.WithTimeout(ctx, askPatience)
+	defer cancel()
 	// The newest is found at once where it is of the last hour, and else among all.
 	lately := "_time:>=" + time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
 	for _, text := range []string{lately, "*"} {
