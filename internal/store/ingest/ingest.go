@@ -164,6 +164,7 @@ type view struct {
 	rebuild  Rebuild
 	freeing  string // what retention cannot do
 	turn     turn
+	lost     bool   // place is none, as Ingest.lost
 	crowded  string // who else fills the disk
 }
 

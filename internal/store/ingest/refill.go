@@ -69,14 +69,15 @@ func (in *Ingest) lookForLoss(ctx context.Context) error {
 		return err
 	}
 	oldest := in.believedTime().AddDate(0, 0, -in.o.Retention.days()).Format(dayFormat)
-	same := true
-	for name := range mergedKeys(have, in.place.Days) {
+	same, p := true, in.place.clone() // that of before is shown to others
+	for name := range mergedKeys(have, p.Days) {
 		if name < oldest { // it was removed, or is about to be
-			delete(in.place.Days, name)
+			delete(p.Days, name)
 			continue
 		}
-		same = same && have[name] == in.place.Days[name]
+		same = same && have[name] == p.Days[name]
 	}
+	in.place = p
 	if same {
 		return nil
 	}
@@ -134,6 +135,9 @@ func (in *Ingest) beginRefill(ctx context.Context) error {
 	}
 	p.Refill = &Refill{From: from, Until: p.Offset, Had: maps.Clone(p.Days)}
 	p.Offset, p.Last = from, ""
+	if in.inDoubt() {
+		return errNotOurTurn
+	}
 	if err := in.o.Engine.Rows().Delete(ctx, p.behind()); err != nil {
 		return fmt.Errorf("delete what is read again: %w", err)
 	}

@@ -337,6 +337,9 @@ func (in *Ingest) mend(ctx context.Context, s keeper.State, again bool) error {
 		if err := client.Barrier(ctx); err != nil { // what is in the engine's memory is to be found, too
 			return err //nolint:wrapcheck // the caller says what for
 		}
+		if in.inDoubt() { // what lies behind the place may be another store's
+			return errNotOurTurn
+		}
 		if err := client.Delete(ctx, all); err != nil {
 			return err //nolint:wrapcheck // the caller says what for
 		}

@@ -23,7 +23,7 @@ func (in *Ingest) show() {
 		in.flight.passed(in.next)
 	}
 	in.view.Lock()
-	in.view.place, in.view.next, in.view.oldest = in.place, in.next, in.oldest
+	in.view.place, in.view.next, in.view.oldest, in.view.lost = in.place, in.next, in.oldest, in.lost
 	clear(in.view.days)
 	maps.Copy(in.view.days, in.days)
 	clear(in.view.thinned)

@@ -20,8 +20,8 @@ import (
 //	                                    that is the newest: then it is its turn, from the
 //	                                    place that was written
 //
-// Who has the turn stops giving rows when it has not seen for half of Lasts that it has:
-// so nobody is in doubt when another begins. Times are each store's own, from when it saw
+// Who has the turn gives and deletes no rows when it could not write that down for half of
+// Lasts: so nobody is in doubt when another begins. Times are each store's own, from when it saw
 // a thing, so clocks that differ do not matter.
 type Turn interface {
 	// Publish writes down that it is the turn of an owner, whose place is as Place.encode
@@ -61,7 +61,7 @@ func (o *TurnOptions) setDefaults() {
 // turn is what is known of it. The mutex of view guards it.
 type turn struct {
 	ours bool
-	seen time.Time // when it was last seen to be ours
+	seen time.Time // when that was begun to be written which last said that it is ours
 	of   string    // whose it is, "" where nobody knows
 }
 
@@ -75,7 +75,7 @@ func (in *Ingest) Writer() (owner string, ours bool) {
 	return in.view.turn.of, in.view.turn.ours || in.o.Turn.Turn == nil
 }
 
-// inDoubt reports whether it was not seen lately that it is this store's turn.
+// inDoubt reports whether others may not have seen lately that it is this store's turn.
 func (in *Ingest) inDoubt() bool {
 	if in.o.Turn.Turn == nil {
 		return false
@@ -83,14 +83,17 @@ func (in *Ingest) inDoubt() bool {
 	in.view.Lock()
 	defer in.view.Unlock()
 	t := &in.view.turn
-	// The wall clock: the other one stands still while a machine sleeps.
-	return !t.ours || in.o.now().Round(0).Sub(t.seen) > in.o.Turn.Lasts/2
+	// By both clocks: one stands still while a machine sleeps, the other may be set back.
+	now, half := in.o.now(), in.o.Turn.Lasts/2
+	return !t.ours || now.Sub(t.seen) > half || now.Round(0).Sub(t.seen.Round(0)) > half
 }
 
-func (in *Ingest) noteTurn(of string, ours bool) {
+func (in *Ingest) noteTurn(of string, ours bool) { in.noteTurnAt(of, ours, in.o.now()) }
+
+func (in *Ingest) noteTurnAt(of string, ours bool, at time.Time) {
 	in.view.Lock()
 	defer in.view.Unlock()
-	in.view.turn = turn{ours: ours, seen: in.o.now().Round(0), of: of}
+	in.view.turn = turn{ours: ours, seen: at, of: of}
 }
 
 // takeTurn returns once it is this store's turn, with the place where it goes on. The
@@ -100,6 +103,7 @@ func (in *Ingest) takeTurn(ctx context.Context) error {
 		return nil
 	}
 	in.noteTurn("", false)
+	in.flight.fail(errNotOurTurn) // another store may write: begin mends what it left behind its place
 	o := &in.o.Turn
 	var last Claim
 	since := in.o.now()
@@ -174,13 +178,13 @@ func (in *Ingest) claim(ctx context.Context, before *Claim) (mine bool, err erro
 			return false, err
 		}
 	}
+	began := in.o.now()
 	if err := o.Turn.Publish(ctx, o.Owner, encoded); err != nil {
 		return false, fmt.Errorf("take the turn to write: %w", err)
 	}
-	if before.Owner != o.Owner {
-		if err := in.o.wait(ctx, o.Settles); err != nil {
-			return false, err
-		}
+	// Also where the claim before was this store's: another may have held it for gone.
+	if err := in.o.wait(ctx, o.Settles); err != nil {
+		return false, err
 	}
 	c, err := o.Turn.Published(ctx)
 	if err != nil {
@@ -192,7 +196,7 @@ func (in *Ingest) claim(ctx context.Context, before *Claim) (mine bool, err erro
 	if err := in.adopt(ctx, place, known); err != nil {
 		return false, err
 	}
-	in.noteTurn(o.Owner, true)
+	in.noteTurnAt(o.Owner, true, began)
 	return true, nil
 }
 
@@ -207,8 +211,8 @@ func (in *Ingest) adopt(ctx context.Context, p Place, known bool) error {
 			return err
 		}
 		in.goTo(p)
-		in.show()
 	}
+	in.show()
 	in.mu.Unlock()
 	return in.tryPlace(ctx)
 }
@@ -231,6 +235,14 @@ func (in *Ingest) keepTurn(ctx context.Context) {
 
 // confirm looks that it is still this store's turn, and says so to others.
 func (in *Ingest) confirm(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, in.o.Turn.Lasts/4)
+	defer cancel()
+	if in.inDoubt() { // another may have it: takeTurn claims it as any store does
+		in.noteTurn("", false)
+		in.flight.fail(errNotOurTurn)
+		return nil
+	}
+	began := in.o.now()
 	c, err := in.o.Turn.Turn.Published(ctx)
 	if err != nil {
 		return err //nolint:wrapcheck // the caller says what for
@@ -240,11 +252,19 @@ func (in *Ingest) confirm(ctx context.Context) error {
 		in.flight.fail(errNotOurTurn)
 		return nil
 	}
-	in.noteTurn(c.Owner, true)
-	p := in.Place()
-	encoded, err := p.encode()
-	if err != nil {
-		return err
+	in.view.Lock()
+	p, known := in.view.place.clone(), !in.view.lost
+	in.view.Unlock()
+	var encoded []byte // who takes over without a place looks for it
+	if known {
+		if encoded, err = p.encode(); err != nil {
+			return err
+		}
 	}
-	return in.o.Turn.Turn.Publish(ctx, in.o.Turn.Owner, encoded) //nolint:wrapcheck // the caller says what for
+	if err := in.o.Turn.Turn.Publish(ctx, in.o.Turn.Owner, encoded); err != nil {
+		return err //nolint:wrapcheck // the caller says what for
+	}
+	// What others have not seen does not keep them waiting.
+	in.noteTurnAt(c.Owner, true, began)
+	return nil
 }
