@@ -179,6 +179,7 @@ func restoredStore(cfg store.Config, r *Restored) store.Config {
 		const ever = 36500 // days
 		cfg.Store.RetentionDays, cfg.Store.RetentionSizeMB, cfg.Store.RetentionByType = ever, 0, nil
 		cfg.TSDB.RetentionDays, cfg.TSDB.RetentionSizeMB = ever, 0
+		cfg.Store.Writes = false // into clusters that others go on with
 	}
 	return cfg
 }

@@ -116,4 +116,7 @@ func TestALogThatIsShownTakesNothing(t *testing.T) {
 	if cfg.Store.RetentionDays < 36500 || cfg.TSDB.RetentionSizeMB != 0 {
 		t.Fatalf("what is shown becomes too old: %+v", cfg)
 	}
+	if cfg.Store.Writes || !store.DefaultConfig().Store.Writes {
+		t.Error("a copy that is looked at writes into the clusters of what it is a copy of")
+	}
 }
