@@ -92,7 +92,9 @@ func TestBarrierNeedsAllNodes(t *testing.T) {
 func TestBusyIsNotAway(t *testing.T) {
 	t.Parallel()
 	s, c := newStandIn(t)
+	s.mu.Lock()
 	s.busy = true
+	s.mu.Unlock()
 	if !c.look(t.Context(), false) || !c.State().Running || c.Away() != "" {
 		t.Errorf("%s, %s", c.State().Reason, c.Away())
 	}
@@ -116,6 +118,8 @@ func TestWhoCountsGetsAll(t *testing.T) {
 	ask(c.Engine().Rows())
 	c.look(t.Context(), false) // which allows it, too
 	ask(c.Client())
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if got := strings.Join(s.partial, " "); got != "true false true false" {
 		t.Errorf("answers that may lack rows: %s", got)
 	}
