@@ -88,12 +88,18 @@ func (in *Ingest) inDoubt() bool {
 	return !t.ours || now.Sub(t.seen) > half || now.Round(0).Sub(t.seen.Round(0)) > half
 }
 
-func (in *Ingest) noteTurn(of string, ours bool) { in.noteTurnAt(of, ours, in.o.now()) }
-
-func (in *Ingest) noteTurnAt(of string, ours bool, at time.Time) {
+// noteOurs notes that it is this store's turn, which it began to write down then.
+func (in *Ingest) noteOurs(began time.Time) {
 	in.view.Lock()
 	defer in.view.Unlock()
-	in.view.turn = turn{ours: ours, seen: at, of: of}
+	in.view.turn = turn{ours: true, seen: began, of: in.o.Turn.Owner}
+}
+
+// noteTheirs notes that it is another store's turn, "" where nobody knows whose.
+func (in *Ingest) noteTheirs(of string) {
+	in.view.Lock()
+	defer in.view.Unlock()
+	in.view.turn = turn{of: of}
 }
 
 // takeTurn returns once it is this store's turn, with the place where it goes on. The
@@ -102,7 +108,7 @@ func (in *Ingest) takeTurn(ctx context.Context) error {
 	if !in.inDoubt() {
 		return nil
 	}
-	in.noteTurn("", false)
+	in.noteTheirs("")
 	in.flight.fail(errNotOurTurn) // another store may write: begin mends what it left behind its place
 	o := &in.o.Turn
 	var last Claim
@@ -132,7 +138,7 @@ func (in *Ingest) takeTurn(ctx context.Context) error {
 
 // standBy takes over what another store has stored, for answers.
 func (in *Ingest) standBy(ctx context.Context, c *Claim) {
-	in.noteTurn(c.Owner, false)
+	in.noteTheirs(c.Owner)
 	if c.Place == "" {
 		return // it has none yet
 	}
@@ -196,7 +202,7 @@ func (in *Ingest) claim(ctx context.Context, before *Claim) (mine bool, err erro
 	if err := in.adopt(ctx, place, known); err != nil {
 		return false, err
 	}
-	in.noteTurnAt(o.Owner, true, began)
+	in.noteOurs(began)
 	return true, nil
 }
 
@@ -238,7 +244,7 @@ func (in *Ingest) confirm(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, in.o.Turn.Lasts/4)
 	defer cancel()
 	if in.inDoubt() { // another may have it: takeTurn claims it as any store does
-		in.noteTurn("", false)
+		in.noteTheirs("")
 		in.flight.fail(errNotOurTurn)
 		return nil
 	}
@@ -248,7 +254,7 @@ func (in *Ingest) confirm(ctx context.Context) error {
 		return err //nolint:wrapcheck // the caller says what for
 	}
 	if c.Owner != in.o.Turn.Owner {
-		in.noteTurn(c.Owner, false)
+		in.noteTheirs(c.Owner)
 		in.flight.fail(errNotOurTurn)
 		return nil
 	}
@@ -265,6 +271,6 @@ func (in *Ingest) confirm(ctx context.Context) error {
 		return err //nolint:wrapcheck // the caller says what for
 	}
 	// What others have not seen does not keep them waiting.
-	in.noteTurnAt(c.Owner, true, began)
+	in.noteOurs(began)
 	return nil
 }
