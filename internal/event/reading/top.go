@@ -222,8 +222,8 @@ func (t *Top) rank(r *ranking, now time.Time, left []Process) []Process {
 func choose(all []candidate, n int) map[uint64]bool {
 	chosen := make(map[uint64]bool, n)
 	lists := [2][]candidate{
-		leading(all, n, func(c *candidate) float32 { return c.cpu }),
-		leading(all, n, func(c *candidate) float32 { return c.memory }),
+		leading(all, n, func(c candidate) float32 { return c.cpu }),
+		leading(all, n, func(c candidate) float32 { return c.memory }),
 	}
 	for turn := 0; len(chosen) < min(n, len(all)); turn++ {
 		list := &lists[turn%2]
@@ -236,9 +236,11 @@ func choose(all []candidate, n int) map[uint64]bool {
 }
 
 // leading are the n processes of the most use, the most first, and of equal ones the larger.
-func leading(all []candidate, n int, use func(*candidate) float32) []candidate {
+// Most candidates fall at the first look, which is at their use alone. They are passed by
+// value: by reference each comparison would put two of them on the heap.
+func leading(all []candidate, n int, use func(candidate) float32) []candidate {
 	order := func(a, b candidate) int {
-		if c := cmp.Compare(use(&b), use(&a)); c != 0 {
+		if c := cmp.Compare(use(b), use(a)); c != 0 {
 			return c
 		}
 		if c := cmp.Compare(b.memory, a.memory); c != 0 {
@@ -248,7 +250,7 @@ func leading(all []candidate, n int, use func(*candidate) float32) []candidate {
 	}
 	first := make([]candidate, 0, n+1)
 	for _, c := range all {
-		if len(first) == n && order(first[n-1], c) < 0 {
+		if len(first) == n && (use(c) < use(first[n-1]) || order(first[n-1], c) < 0) {
 			continue
 		}
 		at, _ := slices.BinarySearchFunc(first, c, order)
