@@ -167,10 +167,10 @@ func (r *ranking) admit(p ranked, watched bool, o TopOptions) ranked {
 
 // due reports whether it is time for a ranking: enough has passed, in either direction,
 // and enough sets have come that sorting costs each of them little, whatever times they
-// bear.
+// bear. Sets that come a little out of their order are no clock that was set back.
 func (r *ranking) due(now time.Time) bool {
 	passed := now.Sub(r.at)
-	return (passed >= rankEvery || passed < 0) && 8*r.since >= len(r.processes)
+	return max(passed, -passed) >= rankEvery && 8*r.since >= len(r.processes)
 }
 
 // rank chooses anew who is in, and appends to left those who were and are no more. Times
