@@ -11,10 +11,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/amoskys/amoskys/internal/agent"
+	"github.com/amoskys/amoskys/internal/clock"
 	"github.com/amoskys/amoskys/internal/obs"
 	"github.com/amoskys/amoskys/internal/snmp/place"
 )
@@ -23,6 +25,7 @@ import (
 const (
 	conditionCredentials = "credentials"
 	conditionState       = "state"
+	conditionTrapState   = "traps_state"
 	noteDevices          = "devices"
 )
 
@@ -44,6 +47,7 @@ type Agent struct {
 	search      *search
 	plugs       *plugs // nil asks no switch where devices are
 	metrics     *metrics
+	believed    *clock.Clock // asked before something is forgotten by age
 }
 
 var _ agent.TaskLimiter = (*Agent)(nil)
@@ -51,6 +55,7 @@ var _ agent.TaskLimiter = (*Agent)(nil)
 // New returns an agent that has asked nobody yet.
 func New(cfg Config, o agent.Options) (*Agent, error) {
 	a := &Agent{cfg: cfg, o: o}
+	a.believed = clock.Open(clock.Options{Readings: clock.Readings{Wall: o.Now}, File: filepath.Join(o.DataDir, "clock"), Logger: o.Logger})
 	var err error
 	a.credentials, err = cfg.SNMP.credentials(o.Home)
 	o.Condition(conditionCredentials, err) // those that can be read are used
@@ -77,6 +82,7 @@ func New(cfg Config, o agent.Options) (*Agent, error) {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
 	a.recall()
+	a.keepTraps()
 	return a, nil
 }
 
@@ -94,7 +100,9 @@ func (a *Agent) Run(ctx context.Context) error {
 		parts.Go(func() { a.plugs.run(ctx) })
 	}
 	parts.Go(func() { a.look(ctx) })
+	parts.Go(func() { _ = a.believed.Run(ctx) }) // which has no error
 	parts.Wait()
+	a.keepTraps()
 	a.keep()
 	return nil
 }
@@ -110,6 +118,7 @@ func (a *Agent) look(ctx context.Context) {
 			return
 		case <-tick.C:
 			a.describe()
+			a.keepTraps()
 			if now := a.o.Now(); now.Sub(kept) >= keepEvery {
 				kept = now
 				a.keep()
@@ -176,5 +185,16 @@ func (a *Agent) keep() {
 	}
 }
 
-// options of places.
-func (p *Places) options() place.Options { return place.Options{Crowd: p.Crowd} }
+// keepTraps writes which traps were taken, if any were since: what comes between two writes
+// and a crash may be taken once more.
+func (a *Agent) keepTraps() {
+	if a.traps == nil {
+		return
+	}
+	a.o.Condition(conditionTrapState, a.traps.keeper.keep(a.traps.read))
+}
+
+// placesOptions are those of places.
+func (a *Agent) placesOptions() place.Options {
+	return place.Options{Crowd: a.cfg.Places.Crowd, Age: a.believed.Age}
+}

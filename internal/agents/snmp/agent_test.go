@@ -81,7 +81,7 @@ func starting(at netip.AddrPort) string {
 
 func TestConformance(t *testing.T) {
 	_, at := snmptest.Start(t, play.NewDevice("opensesame", snmptest.Load(t, edgeSwitch)))
-	reader := trap.NewReader([]snmp.Credential{monitor()}, "test", time.Now)
+	reader := trap.NewReader([]snmp.Credential{monitor()}, "test", time.Now, trap.State{})
 	agenttest.Suite{
 		Definition: Definition(), Config: starting(at),
 		Types: []string{event.TypeSNMPReading, event.TypeDeviceDiscovered, event.TypeDeviceMoved},
@@ -92,6 +92,14 @@ func TestConformance(t *testing.T) {
 		Decoders: []agenttest.Decoder{
 			{Name: "trap", Seeds: []string{string(linkDown(t, gosnmp.SNMPv2Trap)), string(linkDown(t, gosnmp.InformRequest))}, Decode: func(b []byte) { _, _, _ = reader.Decode(b) }},
 			{Name: devicesFile, Seeds: []string{`{"version":1,"devices":[{"addr":"192.0.2.1:161"}]}`}, Decode: func(b []byte) { _, _ = parseMemory(b) }},
+			{
+				Name: trapsFile, Seeds: []string{`{"version":1,"boots":7,"engines":[{"engine":"80001f8804","boots":3,"seconds":9}],"taken":[{"engine":"80001f8804","boots":3,"seconds":9,"sum":"00112233445566778899aabbccddeeff"}]}`},
+				Decode: func(b []byte) {
+					if s, err := parseTraps(b); err == nil {
+						trap.NewReader(nil, "test", time.Now, s)
+					}
+				},
+			},
 		},
 	}.Run(t)
 }

@@ -27,6 +27,7 @@ type device struct {
 	mu sync.Mutex // guards what follows
 	kept
 	failures  int
+	silent    int        // of the failures since it answered anything
 	slot      event.Slot // of the last reading that is kept as an event
 	fault     string     // of the last poll; empty when it was well
 	moved     bool       // its target has another address since it was read whole

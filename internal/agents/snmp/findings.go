@@ -20,7 +20,7 @@ const findingCommunity = "default_community"
 // it does not, or where it was told within a day. d is locked.
 func (a *Agent) exposed(d *device, now time.Time) *pb.Event {
 	c, known := a.credential(d.Credential)
-	if !a.cfg.Findings.Enabled || !known || !c.isPublic() || now.Sub(d.Exposed) < refreshEvery {
+	if told := now.Sub(d.Exposed); !a.cfg.Findings.Enabled || !known || !c.isPublic() || told >= 0 && told < refreshEvery { // below 0 the clock was set back
 		return nil
 	}
 	status := "new"

@@ -1,6 +1,7 @@
 package snmp
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/amoskys/amoskys/internal/event"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+	"github.com/amoskys/amoskys/internal/snmp"
 )
 
 // Devices go and come back:
@@ -18,7 +20,9 @@ import (
 //	---------------------------------------------+-----------------------------------
 //	the first poll without an answer             | snmp.reading with why
 //	as many as failuresAway in a row             | device.gone, also once over restarts
-//	it answers that the credential is wrong      | none: it is there
+//	it answers that the credential is wrong      | device.changed, "returned", if it was gone:
+//	                                             | it is there
+//	the credential rests, and nothing is sent    | none: it says nothing
 //	another address of it answers                | none: that one is polled from now on
 //	it answers again                             | device.changed, "returned"
 
@@ -32,19 +36,34 @@ func (d *device) leave(err error, now time.Time) *pb.Event {
 	d.Gone = true
 	return &pb.Event{
 		Type: event.TypeDeviceGone, Severity: pb.Severity_SEVERITY_LOW, About: d.about(),
-		Message: fmt.Sprintf("%s has not answered SNMP for %s: %s", d.word(), span(now.Sub(d.LastSeen)), cause(err)),
+		Message: fmt.Sprintf("%s has not answered SNMP for %s: %s", d.word(), span(max(0, now.Sub(d.LastSeen))), cause(err)),
 		Body:    &pb.Event_Device{Device: d.lastTold()},
 	}
 }
 
-// comeBack tells that a device that was gone answers again: in the event that tells of it
+// noteSilence notes what a failed poll says of whether a device is there, and returns the
+// event of one that was gone and is not. d is locked.
+func (d *device) noteSilence(err error, now time.Time) []*pb.Event {
+	refused := snmp.Refused(err)
+	d.fault, d.barred = err.Error(), refused || errors.Is(err, errResting)
+	switch {
+	case !d.barred:
+		d.silent++
+	case refused && !d.LastSeen.IsZero():
+		d.silent, d.LastSeen = 0, now
+		return d.comeBack(nil, "is there again, and refuses the credential", now)
+	}
+	return nil
+}
+
+// comeBack tells that a device that was gone is back, and how: in the event that tells of it
 // anyway, or in one of its own. d is locked.
-func (d *device) comeBack(events []*pb.Event, now time.Time) []*pb.Event {
+func (d *device) comeBack(events []*pb.Event, how string, now time.Time) []*pb.Event {
 	if !d.Gone {
 		return events
 	}
 	d.Gone = false
-	message := d.word() + " answers SNMP again"
+	message := d.word() + " " + how
 	for _, ev := range events {
 		if inv := ev.GetDevice(); ev.GetType() == event.TypeDeviceChanged && inv != nil {
 			inv.Changed = append([]string{attributeReturned}, slices.DeleteFunc(inv.GetChanged(), func(name string) bool { return name == "refresh" })...)

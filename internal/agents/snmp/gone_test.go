@@ -72,8 +72,24 @@ func TestGone(t *testing.T) {
 	for range failuresAway + 1 {
 		l.failed(t.Context(), known, time.Now(), snmp.ErrPassword)
 	}
+	l.failed(t.Context(), known, time.Now(), snmp.ErrTimeout)
+	l.failed(t.Context(), known, time.Now(), errResting)
 	if told := of(l, event.TypeDeviceGone); len(told) != 1 || known.Gone {
 		t.Errorf("a device that refuses a password is gone: %v", told)
+	}
+	for range failuresAway - 1 {
+		l.failed(t.Context(), known, time.Now(), snmp.ErrTimeout)
+	}
+	if told := of(l, event.TypeDeviceGone); len(told) != 2 || !known.Gone {
+		t.Errorf("one that refused, and is silent since, is not gone: %v", told)
+	}
+	before := len(of(l, event.TypeDeviceChanged))
+	for range 2 {
+		l.failed(t.Context(), known, time.Now(), snmp.ErrUser)
+	}
+	back := of(l, event.TypeDeviceChanged)[before:]
+	if known.Gone || len(back) != 1 || !slices.Equal(back[0].GetDevice().GetChanged(), []string{attributeReturned}) {
+		t.Errorf("one that was gone and refuses is told as %v", back)
 	}
 	if faults := append(l.rec.Faults(), again.rec.Faults()...); len(faults) > 0 {
 		t.Errorf("a hub would refuse: %v", faults)

@@ -39,7 +39,7 @@ const (
 
 func newPlugs(a *Agent) *plugs {
 	return &plugs{
-		a: a, interval: seconds(a.cfg.Places.IntervalSeconds), places: place.New(a.cfg.Places.options()),
+		a: a, interval: seconds(a.cfg.Places.IntervalSeconds), places: place.New(a.placesOptions()),
 		neighbors: map[string][]place.Neighbor{}, refreshed: a.o.Now(),
 	}
 }
@@ -240,7 +240,7 @@ func (p *plugs) encode() []byte {
 }
 
 func (p *plugs) restore(b []byte) error {
-	m, err := place.Decode(b, p.a.cfg.Places.options())
+	m, err := place.Decode(b, p.a.placesOptions())
 	if err != nil {
 		return fmt.Errorf("read %s: %w", placesFile, err)
 	}

@@ -69,13 +69,13 @@ func (a *Agent) failed(ctx context.Context, d *device, now time.Time, err error)
 	d.mu.Lock()
 	d.failures++
 	first := d.failures == 1 && !d.LastSeen.IsZero()
-	d.fault, d.barred = err.Error(), snmp.Refused(err) || errors.Is(err, errResting)
+	back := d.noteSilence(err, now)
 	d.took = 0
 	d.next = d.due(now, a.o.Interval)
 	ev := failureEvent(d, err)
 	uid := d.UID
 	away := d.failures == failuresAway
-	silent := d.failures >= failuresAway && !d.barred && !d.Gone && !d.LastSeen.IsZero() && d.AliasOf == ""
+	silent := d.silent >= failuresAway && !d.Gone && !d.LastSeen.IsZero() && d.AliasOf == ""
 	d.mu.Unlock()
 	if away && a.plugs != nil {
 		a.plugs.drop(uid)
@@ -83,6 +83,7 @@ func (a *Agent) failed(ctx context.Context, d *device, now time.Time, err error)
 	if silent && !a.book.answers(uid, d) {
 		_ = a.o.Publisher.Publish(ctx, d.leave(err, now)) // an error means that ctx has ended
 	}
+	_ = a.o.Publisher.Publish(ctx, back...) // an error means that ctx has ended
 	if first {
 		_ = a.o.Publisher.Publish(ctx, ev)          // an error means that ctx has ended
 		for _, alias := range a.book.aliases(uid) { // the device may answer at another address
@@ -185,7 +186,7 @@ const maxTableRows = 65_536
 func (a *Agent) target(d *device, c credential, now time.Time) snmp.Target {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if now.Sub(d.Learned) > mannersLife {
+	if old := now.Sub(d.Learned); old > mannersLife || old < 0 { // the clock was set back
 		d.Manners, d.Learned = snmp.Manners{}, now
 	}
 	return snmp.Target{

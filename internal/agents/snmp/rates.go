@@ -45,6 +45,7 @@ func rebooted(then, now uint32, elapsed time.Duration) bool {
 	if now >= then {
 		return false
 	}
+	elapsed = max(0, elapsed) // over a restart it is by clocks that may have been set
 	// A device's clock is some per cent off, and its answer late.
 	slack := elapsed/20 + 5*time.Second
 	expected := uint64(then) + uint64((elapsed+slack)/(10*time.Millisecond))

@@ -48,6 +48,7 @@ func TestRebooted(t *testing.T) {
 		{"on it goes", 1000, 7000, time.Minute, false},
 		{"back it goes", 100_000, 500, time.Minute, true},
 		{"it wraps", 1<<32 - 1000, 5000, time.Minute, false},
+		{"back it goes, and so does the clock", 100_000, 500, -1000 * time.Hour, true},
 		{"it wraps while a clock is slow", 1<<32 - 6200, 100, time.Minute, false},
 		{"back it goes, near the wrap", 1<<32 - 600_000, 500, time.Minute, true},
 		{"nobody asked for long, and it wraps", 4_000_000_000, 5000, 60 * 24 * time.Hour, false},

@@ -203,7 +203,8 @@ func (s *search) visit(ctx context.Context, addr netip.Addr, eager bool, now tim
 func (s *search) isSilent(addr netip.Addr, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return now.Unix() < s.silent[addr].until
+	left := s.silent[addr].until - now.Unix()
+	return left > 0 && left <= int64(silentMost/time.Second) // further ahead, the clock was set back
 }
 
 // note remembers whether an address answered.

@@ -42,7 +42,7 @@ func (a *Agent) settle(d *device, r result, began, now time.Time) []*pb.Event {
 	}
 	changes := linkEvents(d, d.ports, r.ports, &r)
 	rate(d.ports, r.ports, elapsed, fresh)
-	d.failures, d.fault, d.barred, d.LastSeen = 0, "", false, now
+	d.failures, d.silent, d.fault, d.barred, d.LastSeen = 0, 0, "", false, now
 	d.took = now.Sub(began)
 	if r.hasTime {
 		d.Uptime, d.UptimeAt = r.uptime, began
@@ -52,7 +52,7 @@ func (a *Agent) settle(d *device, r result, began, now time.Time) []*pb.Event {
 		d.inventory, d.plan = now, r.survey.plan
 		events = append(events, a.inventory(d, &r, now)...)
 	}
-	events = d.comeBack(events, now)
+	events = d.comeBack(events, "answers SNMP again", now)
 	if r.again {
 		d.sensed, d.watts = now, r.watts
 	}
@@ -134,7 +134,7 @@ func (a *Agent) identify(d *device, r *result, now time.Time) (twin *device) {
 	d.mu.Lock()
 	d.UID = uid
 	if twin != nil {
-		d.AliasOf, d.LastSeen, d.failures, d.Gone = uid, now, 0, false
+		d.AliasOf, d.LastSeen, d.failures, d.silent, d.Gone = uid, now, 0, 0, false
 		d.next = d.due(now, 24*time.Hour)
 		d.mu.Unlock()
 		return twin

@@ -57,6 +57,7 @@ type trapListener struct {
 	queue  chan received
 	opened func(net.Addr) // told where it listens; nil is not
 	again  time.Duration
+	keeper trapKeeper
 }
 
 func newTrapListener(a *Agent, users []credential) *trapListener {
@@ -68,8 +69,13 @@ func newTrapListener(a *Agent, users []credential) *trapListener {
 		total: limit.NewLimiter(limit.Rate{
 			Burst: 2 * trapsOfAll * a.cfg.Traps.RatePerSecond, Interval: time.Second / time.Duration(trapsOfAll*a.cfg.Traps.RatePerSecond),
 		}, 1),
-		read: trap.NewReader(opening(users), a.o.HostID+a.o.ID, a.o.Now),
 	}
+	t.keeper.dir = a.o.DataDir
+	before, err := t.keeper.recall()
+	if err != nil {
+		a.o.Logger.Warn("which traps were taken before is lost", obs.KeyError, err)
+	}
+	t.read = trap.NewReader(opening(users), a.o.HostID+a.o.ID, a.o.Now, before)
 	for _, text := range a.cfg.Traps.Allow {
 		if p, err := config.ParseNetwork(text); err == nil { // Validate has seen to it
 			t.allow = append(t.allow, p)
@@ -161,6 +167,10 @@ func (t *trapListener) take(b []byte, from netip.AddrPort, answer func([]byte)) 
 		t.counts.limited.Add(1)
 		return
 	}
+	if len(t.queue) == cap(t.queue) { // which nobody else fills; what is read counts as taken
+		t.counts.dropped.Add(1)
+		return // and an inform is not confirmed: it is sent again
+	}
 	got, reply, err := t.read.Decode(b)
 	switch {
 	case errors.Is(err, trap.ErrNoCredential):
@@ -168,18 +178,16 @@ func (t *trapListener) take(b []byte, from netip.AddrPort, answer func([]byte)) 
 		return
 	case errors.Is(err, trap.ErrReplayed):
 		t.counts.replayed.Add(1)
+		if reply != nil {
+			answer(reply) // its sender may not have heard that it came
+		}
 		return
 	case err != nil:
 		t.counts.malformed.Add(1)
 		return
 	}
 	if got.OID != "" {
-		select {
-		case t.queue <- received{got, sender, now}:
-		default:
-			t.counts.dropped.Add(1)
-			return // and an inform is not confirmed: it is sent again
-		}
+		t.queue <- received{got, sender, now}
 	}
 	if reply != nil {
 		if got.Inform {

@@ -123,6 +123,9 @@ type Options struct {
 	MaxMACs int
 	// Forget is after how long without being seen a MAC is forgotten; 30 days.
 	Forget time.Duration
+	// Age is how much time has passed since the clock showed a time, where that is known
+	// better than by subtraction, as by a clock.Clock: the clock may have been set.
+	Age func(time.Time) time.Duration
 	// FlapMoves is how many moves within FlapWindow are flapping, 2 to 4; 3 in 30 minutes.
 	FlapMoves  int
 	FlapWindow time.Duration
@@ -138,6 +141,15 @@ func (o Options) withDefaults() Options {
 	o.FlapMoves = min(max(cmp.Or(o.FlapMoves, 3), 2), maxFlapMoves)
 	o.FlapWindow = cmp.Or(max(o.FlapWindow, 0), 30*time.Minute)
 	return o
+}
+
+// since is how many seconds ago something was seen, as far as that is known.
+func (o *Options) since(seen, now int64) int64 {
+	ago := now - seen
+	if o.Age != nil {
+		ago = min(ago, int64(o.Age(time.Unix(seen, 0))/time.Second))
+	}
+	return ago
 }
 
 // Map holds what is known of all switches and places. It is not safe for concurrent use.

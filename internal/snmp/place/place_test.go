@@ -285,3 +285,22 @@ func BenchmarkSettle(b *testing.B) {
 		l.Settle(l.now)
 	}
 }
+
+// TestClockIsAhead: MAC addresses are forgotten after 30 days that have passed, not because the
+// clock was set ahead.
+func TestClockIsAhead(t *testing.T) {
+	passed := time.Duration(0)
+	l := newLab(Options{Age: func(time.Time) time.Duration { return passed }})
+	l.round(sw("a", 1, map[uint32][]int{1: {7}}))
+	l.now = l.now.Add(365 * 24 * time.Hour)
+	empty := sw("a", 1, nil)
+	l.round(empty)
+	if _, _, known := l.Where(mac(7)); !known {
+		t.Error("it is forgotten at once")
+	}
+	passed = 31 * 24 * time.Hour
+	l.round(empty)
+	if _, _, known := l.Where(mac(7)); known {
+		t.Error("it is remembered for ever")
+	}
+}

@@ -86,7 +86,7 @@ func (m *Map) Settle(now time.Time) []Move {
 			if mv, changed := m.follow(mac, s, now.Unix()); changed {
 				moves = append(moves, mv)
 			}
-		case now.Unix()-s.seen > int64(m.o.Forget/time.Second):
+		case m.o.since(s.seen, now.Unix()) > int64(m.o.Forget/time.Second):
 			delete(m.known, mac)
 		}
 	}

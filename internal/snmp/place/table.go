@@ -157,7 +157,7 @@ func (m *Map) IPs(mac MAC) []netip.Addr {
 // forgetIPs drops addresses that were not seen for long.
 func (m *Map) forgetIPs(now int64) {
 	for mac, list := range m.ips {
-		list = slices.DeleteFunc(list, func(r resolved) bool { return now-r.seen > staleIP })
+		list = slices.DeleteFunc(list, func(r resolved) bool { return m.o.since(r.seen, now) > staleIP })
 		if len(list) == 0 {
 			delete(m.ips, mac)
 			continue

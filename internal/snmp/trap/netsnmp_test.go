@@ -54,7 +54,7 @@ func TestNetSNMP(t *testing.T) {
 		}
 		args = append(args, "-l", level)
 		for _, inform := range []bool{false, true} {
-			got := sendBy(t, program, dir, NewReader([]snmp.Credential{c}, "test", time.Now), args, inform)
+			got := sendBy(t, program, dir, NewReader([]snmp.Credential{c}, "test", time.Now, State{}), args, inform)
 			if got.Name != LinkDown || got.Value(oidIfIndex) != "7" || got.Inform != inform || got.Verified != (c.Auth != snmp.NoAuth) || got.Version != "3" {
 				t.Errorf("%s %s, inform %t: %+v", c.Auth, c.Privacy, inform, got)
 			}

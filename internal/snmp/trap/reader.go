@@ -14,26 +14,29 @@ import (
 	"github.com/amoskys/amoskys/internal/snmp/ber"
 )
 
-const oidUnknownEngineIDs = "1.3.6.1.6.3.15.1.1.4.0" // usmStatsUnknownEngineIDs, RFC 3414
-
 // Reader decodes messages with gosnmp. Each message is read with parameters of its own,
 // since those of SNMPv3 belong to one engine. It is safe for concurrent use.
 type Reader struct {
 	users  map[string][]user // of SNMPv3, by name
 	engine string            // our own, to which informs are sent
+	boots  int64             // of our engine
 	began  time.Time
 	now    func() time.Time
 	clocks clocks
 
 	mu      sync.Mutex // guards what follows
 	unknown uint32     // usmStatsUnknownEngineIDs
+	untimed uint32     // usmStatsNotInTimeWindows
 }
 
 // NewReader reads with the credentials of SNMPv3 among those given; the others are left
 // out, as versions 1 and 2c prove nothing. seed makes the id of our engine, which has to
-// stay the same (RFC 3411, section 5).
-func NewReader(credentials []snmp.Credential, seed string, now func() time.Time) *Reader {
-	r := &Reader{users: map[string][]user{}, now: now, began: now()}
+// stay the same (RFC 3411, section 5). before is the State of the Reader before this one; who
+// reads keeps that of this one from the start on, so that our engine never starts twice with
+// the same boots.
+func NewReader(credentials []snmp.Credential, seed string, now func() time.Time, before State) *Reader {
+	r := &Reader{users: map[string][]user{}, now: now, began: now(), boots: nextBoots(before.Boots, now())}
+	r.clocks.restore(before)
 	for _, c := range credentials {
 		if c.Version == snmp.V3 {
 			r.users[c.User] = append(r.users[c.User], newUser(c))
@@ -45,9 +48,29 @@ func NewReader(credentials []snmp.Credential, seed string, now func() time.Time)
 	return r
 }
 
+// nextBoots are one more than before, and at least the minutes since 1970, so that they go up
+// too where the State was lost. A clock that is wrong does no harm.
+func nextBoots(before int64, now time.Time) int64 {
+	return min(max(before+1, now.Unix()/60, 1), mostBoots-1)
+}
+
+// State is what the next Reader has to remember.
+func (r *Reader) State() State {
+	s := r.clocks.state(r.engine)
+	s.Boots = r.boots
+	return s
+}
+
+// Changes goes up when State has changed.
+func (r *Reader) Changes() uint64 { return r.clocks.changes() }
+
+// time is snmpEngineTime of our engine, in seconds.
+func (r *Reader) time() int64 { return max(0, int64(r.now().Sub(r.began)/time.Second)) }
+
 // Decode reads a message, which it does not keep. reply is what is sent back, nil for
-// nothing; where the trap has no OID the message only asked for our engine. The error wraps
-// ErrMalformed, ErrNoCredential or ErrReplayed.
+// nothing; where the trap has no OID the message only asked for our engine, or its time. The
+// error wraps ErrMalformed, ErrNoCredential or ErrReplayed; an inform that comes again is
+// confirmed all the same, as its sender may not have heard that it came.
 func (r *Reader) Decode(b []byte) (t Trap, reply []byte, err error) {
 	defer func() {
 		if cause := recover(); cause != nil { // gosnmp, of a message that it did not expect
@@ -87,25 +110,49 @@ func (r *Reader) decodeV3(b []byte, h head) (Trap, []byte, error) {
 		if err != nil {
 			continue
 		}
+		if h.engine == r.engine {
+			return r.ours(p, h, c, fingerprintOf(b))
+		}
 		t, err := readTrap(p)
-		if err != nil {
+		switch {
+		case err != nil:
 			return Trap{}, nil, err
+		case t.Inform: // which does not want to know who we are
+			return Trap{}, nil, ErrMalformed
 		}
-		t.Verified = c.Auth != snmp.NoAuth
-		if !t.Inform {
-			if t.Verified && !r.clocks.accept(h.engine, h.boots, h.seconds) {
-				return Trap{}, nil, ErrReplayed
-			}
-			t.Engine = []byte(h.engine) // of an inform it is ours
-			return t, nil, nil
+		if t.Verified = c.Auth != snmp.NoAuth; t.Verified && !r.clocks.accept(h.engine, h.boots, h.seconds, fingerprintOf(b), r.now()) {
+			return Trap{}, nil, ErrReplayed
 		}
-		if h.engine != r.engine {
-			return Trap{}, nil, ErrMalformed // nor does it want to know who we are
-		}
-		reply, err := confirm(p)
-		return t, reply, err
+		t.Engine = []byte(h.engine) // of an inform it is ours
+		return t, nil, nil
 	}
 	return Trap{}, nil, ErrNoCredential
+}
+
+// ours reads an opened message to our engine: an inform. One that was sent with another time
+// than ours is answered with that, and sent again then (RFC 3414, section 3.2, 7a).
+func (r *Reader) ours(p *gosnmp.SnmpPacket, h head, c *user, sum fingerprint) (Trap, []byte, error) {
+	proven := c.Auth != snmp.NoAuth
+	if early := r.time() - h.seconds; proven && (h.boots != r.boots || early > window || early < -window) {
+		if !h.reportable {
+			return Trap{}, nil, ErrReplayed
+		}
+		reply, err := r.untimely(p)
+		return Trap{}, reply, err
+	}
+	t, err := readTrap(p)
+	switch {
+	case err != nil:
+		return Trap{}, nil, err
+	case !t.Inform: // a trap bears its sender's engine
+		return Trap{}, nil, ErrMalformed
+	}
+	t.Verified = proven
+	reply, err := r.confirmV3(p)
+	if err == nil && proven && !r.clocks.once(h.engine, h.boots, h.seconds, sum) {
+		return Trap{}, reply, ErrReplayed
+	}
+	return t, reply, err
 }
 
 // unmarshalAs reads a message that names an engine with one credential.
@@ -150,44 +197,6 @@ func usm(c snmp.Credential) (gosnmp.SnmpV3AuthProtocol, gosnmp.SnmpV3PrivProtoco
 		flags = gosnmp.AuthNoPriv
 	}
 	return auths[c.Auth], privacies[c.Privacy], flags
-}
-
-// report tells a sender of informs our engine, as it asks first, or when it takes us for
-// another (RFC 3414, section 4). Nothing of its message is opened for that, so that the number
-// of its request is not known, and is 0 (RFC 3412, section 7.1, 3c).
-func (r *Reader) report(h head) ([]byte, error) {
-	r.mu.Lock()
-	r.unknown++
-	n := r.unknown
-	r.mu.Unlock()
-	return marshal(&gosnmp.SnmpPacket{
-		Version: gosnmp.Version3, MsgID: uint32(h.id), MsgMaxSize: maxMessage, MsgFlags: gosnmp.NoAuthNoPriv, SecurityModel: gosnmp.UserSecurityModel,
-		SecurityParameters: &gosnmp.UsmSecurityParameters{
-			AuthoritativeEngineID: r.engine, AuthoritativeEngineBoots: 1, AuthoritativeEngineTime: uint32(r.now().Sub(r.began) / time.Second),
-			AuthenticationProtocol: gosnmp.NoAuth, PrivacyProtocol: gosnmp.NoPriv,
-		},
-		ContextEngineID: r.engine, PDUType: gosnmp.Report,
-		Variables: []gosnmp.SnmpPDU{{Name: "." + oidUnknownEngineIDs, Type: gosnmp.Counter32, Value: n}},
-	})
-}
-
-// maxMessage is how large a message we take, in octets (RFC 3417, section 3.2).
-const maxMessage = 65_507
-
-// confirm is the answer to an inform: the same variables (RFC 3416, section 4.2.7).
-func confirm(p *gosnmp.SnmpPacket) ([]byte, error) {
-	answer := *p
-	answer.PDUType, answer.Error, answer.ErrorIndex = gosnmp.GetResponse, gosnmp.NoError, 0
-	answer.MsgFlags &^= gosnmp.Reportable
-	return marshal(&answer)
-}
-
-func marshal(p *gosnmp.SnmpPacket) ([]byte, error) {
-	b, err := p.MarshalMsg()
-	if err != nil {
-		return nil, fmt.Errorf("write answer: %w", err)
-	}
-	return b, nil
 }
 
 // head is what stands in front of a message, as far as there is any.
@@ -237,10 +246,13 @@ func peek(b []byte) (head, bool) {
 	if ok {
 		name, _, ok = ber.Take(body, ber.OctetString)
 	}
-	const longest = 32 // SnmpEngineID and SnmpAdminString of a user (RFC 3411, section 5; RFC 3414, section 5)
 	h.engine, h.user = string(id), string(name)
-	return h, ok && len(id) <= longest && len(name) <= longest && h.boots >= 0 && h.seconds >= 0
+	return h, ok && len(id) <= maxID && len(name) <= maxID && h.boots >= 0 && h.seconds >= 0 && h.boots <= math.MaxInt32 && h.seconds <= math.MaxInt32
 }
+
+// maxID is how long an engine's id and a user's name are at most, in octets (SnmpEngineID,
+// RFC 3411, section 5; usmUserName, RFC 3414, section 5).
+const maxID = 32
 
 // globalData reads msgID and the flag that asks for reports (RFC 3412, section 6).
 func globalData(b []byte) (id int64, reportable, ok bool) {

@@ -2,7 +2,6 @@ package trap
 
 import (
 	"bytes"
-	"errors"
 	"testing"
 	"time"
 
@@ -26,7 +25,7 @@ func monitor() snmp.Credential {
 }
 
 func testReader() *Reader {
-	return NewReader([]snmp.Credential{monitor()}, "test", func() time.Time { return time.Unix(1_700_000_000, 0) })
+	return NewReader([]snmp.Credential{monitor()}, "test", func() time.Time { return time.Unix(1_700_000_000, 0) }, State{})
 }
 
 // linkDown are the variables of a trap about a link.
@@ -39,8 +38,19 @@ func linkDown() []gosnmp.SnmpPDU {
 	}
 }
 
-// message makes a message as a device of this version sends it.
+// message makes a message as a device of this version sends it: a trap by its own clock, an
+// inform by that of testReader.
 func message(t testing.TB, version gosnmp.SnmpVersion, kind gosnmp.PDUType, engine string) []byte {
+	t.Helper()
+	boots, seconds := uint32(3), uint32(99)
+	if engine == testReader().engine {
+		boots = uint32(testReader().boots)
+	}
+	return messageAt(t, version, kind, engine, boots, seconds)
+}
+
+// messageAt is message by the clock of an engine.
+func messageAt(t testing.TB, version gosnmp.SnmpVersion, kind gosnmp.PDUType, engine string, boots, seconds uint32) []byte {
 	t.Helper()
 	p := &gosnmp.SnmpPacket{Version: version, Community: "any", PDUType: kind, RequestID: 5, MsgID: 6, MsgMaxSize: 65507, Variables: linkDown()}
 	switch {
@@ -54,7 +64,7 @@ func message(t testing.TB, version gosnmp.SnmpVersion, kind gosnmp.PDUType, engi
 			p.MsgFlags |= gosnmp.Reportable
 		}
 		sp := &gosnmp.UsmSecurityParameters{
-			UserName: "monitor", AuthoritativeEngineID: engine, AuthoritativeEngineBoots: 3, AuthoritativeEngineTime: 99,
+			UserName: "monitor", AuthoritativeEngineID: engine, AuthoritativeEngineBoots: boots, AuthoritativeEngineTime: seconds,
 			AuthenticationProtocol: auth, AuthenticationPassphrase: "authpassword", PrivacyProtocol: privacy, PrivacyPassphrase: "privpassword",
 		}
 		if err := sp.InitSecurityKeys(); err != nil {
@@ -140,7 +150,7 @@ func checkReply(t *testing.T, version gosnmp.SnmpVersion, reply []byte) {
 
 // TestStrangers: what no credential opens is no trap, nor is anything else.
 func TestStrangers(t *testing.T) {
-	r := NewReader([]snmp.Credential{{Version: snmp.V3, User: "monitor", Auth: snmp.SHA256, AuthPassword: "wrongpassword", Privacy: snmp.AES, PrivacyPassword: "privpassword"}}, "test", time.Now)
+	r := NewReader([]snmp.Credential{{Version: snmp.V3, User: "monitor", Auth: snmp.SHA256, AuthPassword: "wrongpassword", Privacy: snmp.AES, PrivacyPassword: "privpassword"}}, "test", time.Now, State{})
 	if _, _, err := r.Decode(message(t, gosnmp.Version3, gosnmp.SNMPv2Trap, deviceEngine)); err == nil {
 		t.Error("a wrong password opens")
 	}
@@ -231,29 +241,5 @@ func TestKeys(t *testing.T) {
 				t.Errorf("%s %s: %x %x, want %x %x", a, p, gotAuth, gotPrivacy, sp.SecretKey, want)
 			}
 		}
-	}
-}
-
-// TestReplay: a proven trap is taken once its engine's time says that it is new, and informs
-// are repeated as often as their sender likes.
-func TestReplay(t *testing.T) {
-	t.Parallel()
-	var c clocks
-	for i, tt := range []struct {
-		boots, seconds int64
-		want           bool
-	}{{3, 1000, true}, {3, 900, true}, {3, 849, false}, {3, 1000, true}, {2, 5000, false}, {4, 1, true}, {3, 2000, false}, {4, 0, true}} {
-		if got := c.accept("engine", tt.boots, tt.seconds); got != tt.want {
-			t.Errorf("%d: %+v is %t", i, tt, got)
-		}
-	}
-	if !c.accept("another", 1, 1) {
-		t.Error("engines share a clock")
-	}
-	r := testReader()
-	old := message(t, gosnmp.Version3, gosnmp.SNMPv2Trap, deviceEngine)
-	r.clocks.accept(deviceEngine, 9, 0)
-	if _, _, err := r.Decode(old); !errors.Is(err, ErrReplayed) {
-		t.Errorf("a trap of before the last start: %v", err)
 	}
 }

@@ -26,8 +26,8 @@ var (
 	ErrMalformed = errors.New("no well-formed trap or inform")
 	// ErrNoCredential is a message of SNMPv3 that no credential opens.
 	ErrNoCredential = errors.New("a message of SNMPv3 that none of the credentials opens")
-	// ErrReplayed is a message of SNMPv3 that is older than what its sender sent before.
-	ErrReplayed = errors.New("a message of SNMPv3 from before what its sender sent last")
+	// ErrReplayed is a message of SNMPv3 that was taken before, or is too old.
+	ErrReplayed = errors.New("a message of SNMPv3 that came before, or is from before what its sender sent last")
 )
 
 // Bounds of what is kept of a trap.
