@@ -98,15 +98,21 @@ const (
 )
 
 // otherEnd is the uid of a neighbour of a device; empty where it is not known. Routers that
-// are told by their address alone are sought among what the observers of the device saw, as
-// networks elsewhere may have the same addresses.
+// are told by their addresses alone are sought among what the observers of the device saw, as
+// networks elsewhere may have the same addresses: by that of Ethernet first, as each segment
+// may have a link-local one of IPv6.
 func (in *Inventory) otherEnd(of string, l *pb.DeviceLink) string {
 	if l.GetSource() == sourceARP || l.GetSource() == sourceRoute {
-		near := slices.DeleteFunc(slices.Clone(in.state.book.Find(l.GetIp())), func(d *pb.DeviceInventory) bool { return !in.seenTogether(of, d.GetUid()) })
-		if len(near) != 1 {
-			return ""
+		for _, text := range []string{l.GetMac(), l.GetIp()} {
+			if text == "" {
+				continue
+			}
+			near := slices.DeleteFunc(slices.Clone(in.state.book.Find(text)), func(d *pb.DeviceInventory) bool { return !in.seenTogether(of, d.GetUid()) })
+			if len(near) == 1 {
+				return near[0].GetUid()
+			}
 		}
-		return near[0].GetUid()
+		return ""
 	}
 	return in.one(l.GetDeviceUid(), l.GetMac(), l.GetIp(), l.GetName())
 }

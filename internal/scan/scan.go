@@ -119,9 +119,12 @@ type Hop struct {
 	// TTL is the place of it, 1 for the first.
 	TTL int
 	// IP is the address from which it answered: that of its side towards us, as a rule. Where
-	// the first one does not answer it is that of our table of routes, and RTT is 0.
+	// the first one does not answer it is that of our table of routes, and RTT is 0. One that
+	// is valid on our segment alone has the interface that leads there (RFC 4007, section 11).
 	IP  netip.Addr
 	RTT time.Duration
+	// MAC is the Ethernet address of the first one, zero where it is not known.
+	MAC probe.MAC
 }
 
 // Name is a name of a host.

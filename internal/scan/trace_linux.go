@@ -62,7 +62,9 @@ func (t *tracer) close() error {
 	errs := make([]error, 0, 1+len(t.lines))
 	errs = append(errs, t.routes.Close())
 	for _, l := range t.lines {
-		errs = append(errs, l.close())
+		if l != nil {
+			errs = append(errs, l.close())
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -86,18 +88,27 @@ func (t *tracer) trace(ctx context.Context, h *Host) error {
 		known.mu.Unlock()
 		h.Route = q.compare(ctx, before)
 	}
-	h.Route = h.Route.begun(l.path)
+	h.Route = h.Route.begun(l.path, l.hop)
 	return errors.Join(l.failure(), ctx.Err())
 }
 
 // begun is a way along a path: the first router is known from the table of routes, where it
-// does not answer. The hops of r stay as they are, as those of other hosts are compared with
-// them at the same time.
-func (r Route) begun(path probe.Path) Route {
+// does not answer, and has the Ethernet address to which packets went. The hops of r stay as
+// they are, as those of other hosts are compared with them at the same time.
+func (r Route) begun(path probe.Path, mac probe.MAC) Route {
 	r.From = path.Source
-	if path.Gateway.IsValid() && r.Length > 0 && (len(r.Hops) == 0 || r.Hops[0].TTL > 1) {
-		r.Hops = slices.Concat([]Hop{{TTL: 1, IP: path.Gateway}}, r.Hops)
+	first, rest := Hop{TTL: 1, IP: path.Gateway}, r.Hops
+	switch {
+	case len(rest) > 0 && rest[0].TTL == 1:
+		first, rest = rest[0], rest[1:]
+	case !path.Gateway.IsValid() || r.Length == 0:
+		return r
 	}
+	first.MAC = mac
+	if first.IP.IsLinkLocalUnicast() && first.IP.Is6() {
+		first.IP = first.IP.WithZone(path.Interface)
+	}
+	r.Hops = slices.Concat([]Hop{first}, rest)
 	return r
 }
 
@@ -114,12 +125,15 @@ func (t *tracer) begin(ctx context.Context, ip netip.Addr) (*line, *way, error) 
 		return nil, nil, fmt.Errorf("route to %s: %w", ip, err)
 	}
 	t.left--
-	l := t.lines[networkOf(path)]
-	if l == nil {
+	l, opened := t.lines[networkOf(path)]
+	if !opened {
 		if l, err = t.open(ctx, path); err != nil {
 			return nil, nil, err
 		}
 		t.lines[networkOf(path)] = l
+	}
+	if l == nil {
+		return nil, nil, nil
 	}
 	bits := 24
 	if ip.Is6() {
@@ -134,7 +148,8 @@ func (t *tracer) begin(ctx context.Context, ip netip.Addr) (*line, *way, error) 
 	return l, w, nil
 }
 
-// open makes a line over the gateway of a path.
+// open makes a line over the gateway of a path; nil where the gateway does not say where it
+// is, so that nothing is sent to nobody.
 func (t *tracer) open(ctx context.Context, path probe.Path) (*line, error) {
 	l := &line{path: path, base: t.s.nextBase(), askers: map[netip.Addr]chan probe.Answer{}, end: make(chan struct{})}
 	if path.Ethernet {
@@ -143,6 +158,9 @@ func (t *tracer) open(ctx context.Context, path probe.Path) (*line, error) {
 			return nil
 		}); err != nil {
 			return nil, err
+		}
+		if l.hop.IsZero() {
+			return nil, nil
 		}
 	}
 	var err error
@@ -402,7 +420,7 @@ func (q *query) route() Route {
 	seen := map[netip.Addr]bool{}
 	for ttl := 1; ttl <= hopsMost && (q.reached == 0 || ttl < q.reached); ttl++ {
 		hop := q.hops[ttl]
-		if !hop.ip.IsValid() || hop.ip == q.h.IP {
+		if !hop.ip.IsValid() || hop.ip == q.h.IP || ttl > 1 && hop.ip.IsLinkLocalUnicast() { // which is of another segment, and nobody's here
 			continue
 		}
 		if seen[hop.ip] {

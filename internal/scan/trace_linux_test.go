@@ -96,18 +96,29 @@ func TestRouteBegun(t *testing.T) {
 	t.Parallel()
 	first, second := Hop{TTL: 2, IP: netip.MustParseAddr("10.0.2.1")}, Hop{TTL: 3, IP: netip.MustParseAddr("10.0.3.1")}
 	known := Route{Length: 3, Hops: append(make([]Hop, 0, 8), first, second)}
-	path := probe.Path{Gateway: netip.MustParseAddr("10.0.1.1"), Source: netip.MustParseAddr("10.0.1.7")}
-	r := known.begun(path)
-	if want := []Hop{{TTL: 1, IP: path.Gateway}, first, second}; !slices.Equal(r.Hops, want) || r.From != path.Source {
+	path := probe.Path{Gateway: netip.MustParseAddr("10.0.1.1"), Source: netip.MustParseAddr("10.0.1.7"), Interface: "a0"}
+	mac := probe.MAC{2, 0, 0, 0, 0, 1}
+	r := known.begun(path, mac)
+	if want := []Hop{{TTL: 1, IP: path.Gateway, MAC: mac}, first, second}; !slices.Equal(r.Hops, want) || r.From != path.Source {
 		t.Errorf("the way is %+v", r)
 	}
 	if !slices.Equal(known.Hops, []Hop{first, second}) || known.From.IsValid() {
 		t.Errorf("what is known became %+v", known)
 	}
-	if r := known.begun(probe.Path{Source: path.Source}); len(r.Hops) != 2 {
+	if r := known.begun(probe.Path{Source: path.Source}, probe.MAC{}); len(r.Hops) != 2 {
 		t.Errorf("through a tunnel it is %+v", r)
 	}
-	if r := (Route{Hops: known.Hops}).begun(path); len(r.Hops) != 2 {
+	if r := (Route{Hops: known.Hops}).begun(path, mac); len(r.Hops) != 2 {
 		t.Errorf("a way of unknown length begins with %+v", r.Hops[0])
+	}
+	path.Gateway = netip.MustParseAddr("fe80::1")
+	answered := Route{Length: 1, Hops: []Hop{{TTL: 1, IP: path.Gateway, RTT: 1}}}
+	for name, r := range map[string]Route{"silent": known, "that answers": answered} {
+		if got := r.begun(path, mac).Hops[0]; got.IP.String() != "fe80::1%a0" || got.MAC != mac || got.TTL != 1 {
+			t.Errorf("a router %s of this segment alone is %+v", name, got)
+		}
+	}
+	if answered.Hops[0].MAC == mac {
+		t.Error("the way that others are compared with has changed")
 	}
 }

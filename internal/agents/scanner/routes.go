@@ -2,6 +2,7 @@ package scanner
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 
@@ -23,15 +24,19 @@ func (a *Agent) linksOf(h *scan.Host) []*pb.DeviceLink {
 		return a.neighbourLink(h.IP)
 	}
 	last := hops[len(hops)-1]
-	if h.Route.Length == 0 || !a.ownUse(last.IP) {
+	if h.Route.Length == 0 || !a.ownUse(last.IP) || nameless(last) {
 		return nil // how far it is from there is not known
 	}
-	return []*pb.DeviceLink{routeLink(last.IP, h.Route.Length-last.TTL)}
+	return []*pb.DeviceLink{routeLink(last, h.Route.Length-last.TTL)}
 }
 
+// nameless reports a router that nothing tells from others: the address by which it answered
+// is that of many, each on a segment of its own.
+func nameless(hop scan.Hop) bool { return hop.IP.IsLinkLocalUnicast() && hop.MAC.IsZero() }
+
 // routeLink is the link with the router before, over so many that did not answer.
-func routeLink(before netip.Addr, silent int) *pb.DeviceLink {
-	l := &pb.DeviceLink{Source: byRoute, Ip: before.String()}
+func routeLink(before scan.Hop, silent int) *pb.DeviceLink {
+	l := &pb.DeviceLink{Source: byRoute, Ip: before.IP.WithZone("").String(), Mac: macText(before)}
 	switch {
 	case silent == 1:
 		l.Description = "over a router that does not answer"
@@ -41,28 +46,43 @@ func routeLink(before netip.Addr, silent int) *pb.DeviceLink {
 	return l
 }
 
+// macText is the Ethernet address of a router, empty where it is not known.
+func macText(hop scan.Hop) string {
+	if hop.MAC.IsZero() {
+		return ""
+	}
+	return net.HardwareAddr(hop.MAC[:]).String()
+}
+
 // hopsOf are observations of the routers on the way to a host, each once in a round: what
 // it is linked with, and that it passes on what others send. The first is linked with this
 // host.
 func (a *Agent) hopsOf(r *round, h *scan.Host) []*pb.DeviceInventory {
 	var out []*pb.DeviceInventory
-	before, ttl := h.Route.From, 0
+	before := scan.Hop{IP: h.Route.From}
 	for _, hop := range h.Route.Hops {
 		if !a.ownUse(hop.IP) {
 			break // those of others are no devices of this network
 		}
-		key := [2]netip.Addr{hop.IP, before}
+		if nameless(hop) {
+			continue
+		}
+		key := [2]netip.Addr{hop.IP, before.IP}
 		r.mu.Lock()
 		told := r.told[key]
 		r.told[key] = true
 		r.mu.Unlock()
 		if !told {
-			out = append(out, &pb.DeviceInventory{
-				Ip: []string{hop.IP.String()}, Sources: []string{byRoute}, DeviceClass: "router", Confidence: 0.6, Subnet: a.subnetOf(hop.IP),
-				Evidence: []string{"passes packets on to other networks"}, Links: []*pb.DeviceLink{routeLink(before, hop.TTL-ttl-1)},
-			})
+			d := &pb.DeviceInventory{
+				Ip: []string{hop.IP.WithZone("").String()}, Sources: []string{byRoute}, DeviceClass: "router", Confidence: 0.6, Subnet: a.subnetOf(hop.IP),
+				Evidence: []string{"passes packets on to other networks"}, Links: []*pb.DeviceLink{routeLink(before, hop.TTL-before.TTL-1)},
+			}
+			if mac := macText(hop); mac != "" {
+				d.Mac = []string{mac}
+			}
+			out = append(out, d)
 		}
-		before, ttl = hop.IP, hop.TTL
+		before = hop
 	}
 	return out
 }

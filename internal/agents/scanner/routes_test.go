@@ -7,13 +7,18 @@ import (
 
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/scan"
+	"github.com/amoskys/amoskys/internal/scan/probe"
 )
 
 // linkTexts writes links as "traceroute 10.0.0.1 over …".
 func linkTexts(links []*pb.DeviceLink) string {
 	out := make([]string, 0, len(links))
 	for _, l := range links {
-		out = append(out, strings.TrimSpace(l.GetSource()+" "+l.GetIp()+" "+l.GetDescription()))
+		text := l.GetSource() + " " + l.GetIp()
+		if l.GetMac() != "" {
+			text += " at " + l.GetMac()
+		}
+		out = append(out, strings.TrimSpace(text+" "+l.GetDescription()))
 	}
 	return strings.Join(out, ", ")
 }
@@ -26,6 +31,7 @@ func TestRouteLinks(t *testing.T) {
 	here, host := at("192.0.2.9"), at("198.51.100.7")
 	first, third := scan.Hop{TTL: 1, IP: at("192.0.2.1")}, scan.Hop{TTL: 3, IP: at("203.0.113.1")}
 	public := scan.Hop{TTL: 2, IP: at("9.9.9.9")}
+	local, tunnel := scan.Hop{TTL: 1, IP: at("fe80::1%a0"), MAC: probe.MAC{2, 0, 0, 0, 0, 1}}, scan.Hop{TTL: 1, IP: at("fe80::1%wg0")}
 	for name, c := range map[string]struct {
 		route      scan.Route
 		host, hops string
@@ -35,6 +41,9 @@ func TestRouteLinks(t *testing.T) {
 		"the last ones do not": {scan.Route{From: here, Hops: []scan.Hop{first}, Length: 4}, "traceroute 192.0.2.1 over 3 routers that do not answer", "192.0.2.1: traceroute 192.0.2.9"},
 		"the host does not":    {scan.Route{From: here, Hops: []scan.Hop{first, third}}, "", "192.0.2.1: traceroute 192.0.2.9; 203.0.113.1: traceroute 192.0.2.1 over a router that does not answer"},
 		"a router of others":   {scan.Route{From: here, Hops: []scan.Hop{first, public}, Length: 2}, "", "192.0.2.1: traceroute 192.0.2.9"},
+		"one of a segment":     {scan.Route{From: here, Hops: []scan.Hop{local}, Length: 1}, "traceroute fe80::1 at 02:00:00:00:00:01", "fe80::1: traceroute 192.0.2.9"},
+		"one of a tunnel":      {scan.Route{From: here, Hops: []scan.Hop{tunnel}, Length: 1}, "", ""},
+		"one behind a tunnel":  {scan.Route{From: here, Hops: []scan.Hop{tunnel, third}, Length: 3}, "traceroute 203.0.113.1", "203.0.113.1: traceroute 192.0.2.9 over 2 routers that do not answer"},
 		"no way":               {scan.Route{}, "", ""},
 	} {
 		r := &round{told: map[[2]netip.Addr]bool{}}
