@@ -291,3 +291,16 @@ func TestEvidenceOfOthers(t *testing.T) {
 		t.Errorf("the evidence is %q", got)
 	}
 }
+
+// TestAddressesUnderAWrongClock: an address is not lost because the clock was set ahead while
+// another one of its device was seen.
+func TestAddressesUnderAWrongClock(t *testing.T) {
+	passed := time.Minute
+	b := New(Options{Age: func(time.Time) time.Duration { return passed }})
+	b.Observe(day0, us, arp(mac1, "192.0.2.1", "2001:db8::1"))
+	ahead := day0.Add(10 * 365 * 24 * time.Hour)
+	b.Observe(ahead, us, arp(mac1, "192.0.2.1"))
+	if c := b.Expire(ahead); len(c) != 0 || len(one(t, b, mac1).GetIp()) != 2 {
+		t.Errorf("it has %v: %+v", one(t, b, mac1).GetIp(), c)
+	}
+}

@@ -29,10 +29,7 @@ func (b *Book) Expire(now time.Time) []Change {
 		if r.Last > at+maxAhead {
 			b.setBack(r, at)
 		}
-		silent := time.Duration(at-r.Last) * time.Second
-		if b.o.Age != nil {
-			silent = min(silent, b.o.Age(unix(r.Last)))
-		}
+		silent := b.silence(r.Last, at)
 		switch {
 		case silent > b.o.ForgetAfter:
 			b.remove(r)
@@ -48,6 +45,15 @@ func (b *Book) Expire(now time.Time) []Change {
 		return slices.Compare([]string{x.Device.GetUid()}, []string{y.Device.GetUid()})
 	})
 	return changes
+}
+
+// silence is how long ago something was seen, as far as that is known; both are Unix seconds.
+func (b *Book) silence(seen, at int64) time.Duration {
+	silent := time.Duration(at-seen) * time.Second
+	if b.o.Age != nil && silent > min(b.o.GoneAfter, b.o.AddressAfter) { // below nothing follows of it
+		silent = min(silent, b.o.Age(unix(seen)))
+	}
+	return silent
 }
 
 // setBack makes times of a record that are ahead of the clock now.
@@ -83,13 +89,13 @@ func (r *record) leave(silent time.Duration) Change {
 // expireAddresses takes away addresses that were not seen for long while others of the
 // device were.
 func (b *Book) expireAddresses(r *record, at int64) (Change, bool) {
-	limit := at - int64(b.o.AddressAfter.Seconds())
-	if !slices.ContainsFunc(r.Held, func(h held) bool { return h.Last >= limit }) {
+	seen := func(h held) bool { return b.silence(h.Last, at) <= b.o.AddressAfter }
+	if !slices.ContainsFunc(r.Held, seen) {
 		return Change{}, false
 	}
 	t := tally{}
 	r.Held = slices.DeleteFunc(r.Held, func(h held) bool {
-		if h.Last >= limit {
+		if seen(h) {
 			return false
 		}
 		t.note("ip", "has address %s no more", h.IP)

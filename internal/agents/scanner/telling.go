@@ -19,7 +19,7 @@ import (
 func (k *keeper) tell(ctx context.Context, changes []inventory.Change) {
 	var events []*pb.Event
 	for _, c := range changes {
-		events = append(events, k.a.exposures(k.a.now(), c)...)
+		events = append(events, k.a.exposures(k.a.believed.Now(), c)...)
 		uid := c.Device.GetUid()
 		if !k.room(len(k.waiting) > 0) {
 			k.a.metrics.delayed.Inc()
@@ -131,7 +131,7 @@ func (k *keeper) refreshAll(ctx context.Context) {
 	for d := range a.book.Devices() {
 		if !a.book.Gone(d.GetUid()) {
 			c := refreshOf(d)
-			events = append(append(events, a.exposures(a.now(), c)...), a.event(c))
+			events = append(append(events, a.exposures(a.believed.Now(), c)...), a.event(c))
 		}
 	}
 	a.mu.Unlock()

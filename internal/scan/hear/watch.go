@@ -266,7 +266,7 @@ func (w *watch) unasked(to []byte, c *claim, at int64) bool {
 		return true // to all
 	}
 	when, is := w.asked[key(c.targetIP, c.senderIP)]
-	return !is || at-when > askedFor
+	return !is || at-when > askedFor || when > at
 }
 
 func (w *watch) behaviour(m mac, at int64) *behaviour {
@@ -324,6 +324,7 @@ func (w *watch) dhcp(src mac, from netip.Addr, payload []byte, at int64) {
 			w.learnTo = at // they were learnt before
 		}
 	}
+	w.learnTo = min(w.learnTo, at+int64(w.o.Config.LearnMinutes)*minute) // the clock may have been set back
 	known := w.known[id.MAC+" "+id.IP]
 	switch {
 	case len(w.allowed) > 0:

@@ -127,6 +127,27 @@ func TestLearningGoesOn(t *testing.T) {
 	}
 }
 
+// TestLearningEnds: servers are not learnt for years because the clock was ahead at first.
+func TestLearningEnds(t *testing.T) {
+	offer := func(server, ip string) []byte {
+		a := netip.MustParseAddr(ip).As4()
+		return udp(t, all, server, ip, "255.255.255.255", 67, 68, dhcp(t, 2, macC, "192.0.2.9", option(53, "\x02"), option(54, string(a[:]))))
+	}
+	told := 0
+	l := New(Options{Config: DefaultConfig(), Finding: func(*pb.Event) { told++ }})
+	for _, step := range []struct {
+		at time.Duration
+		b  []byte
+	}{
+		{10_000 * time.Hour, offer(macA, "192.0.2.1")}, {24 * time.Hour, offer(macA, "192.0.2.1")}, {25*time.Hour + time.Minute, offer(macB, "192.0.2.2")},
+	} {
+		l.Frame(&packet.Frame{Time: int64(step.at), Data: step.b, Wire: uint32(len(step.b)), Link: packet.LinkEthernet})
+	}
+	if told != 1 {
+		t.Errorf("%d findings of a server that came when all were learnt; learns until %d", told, l.LearnUntil())
+	}
+}
+
 // TestClockGoesBack: a holder that was seen in what is the future now loses its address to
 // another that has it after a silence, and no finding is told.
 func TestClockGoesBack(t *testing.T) {
