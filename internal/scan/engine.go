@@ -132,13 +132,13 @@ func (e *engine) run(ctx context.Context, in <-chan candidate) error {
 		if err := e.pause(ctx); err != nil {
 			return err
 		}
-		now := e.clock()
-		e.expire(now)
-		sent, until, err := e.send(now)
+		heard, err := e.receive() // before anything is given up: this process may have had to wait
 		if err != nil {
 			return err
 		}
-		heard, err := e.receive()
+		now := e.clock()
+		e.expire(now)
+		sent, until, err := e.send(now)
 		if err != nil {
 			return err
 		}

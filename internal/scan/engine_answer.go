@@ -6,10 +6,15 @@ import (
 	"github.com/amoskys/amoskys/internal/scan/probe"
 )
 
+// receivedMost is how many packets are taken in at once: more than the kernel holds for us,
+// so that all that came in time is known before something is given up, and not without end
+// where somebody floods us.
+const receivedMost = 16_384
+
 // receive takes in what has come.
 func (e *engine) receive() (heard int, err error) {
 	now := e.clock()
-	for heard < 1024 {
+	for heard < receivedMost {
 		n, err := e.wire.Receive(func(packet []byte, _ probe.MAC) { e.answer(packet, now) })
 		heard += n
 		if err != nil || n == 0 {
