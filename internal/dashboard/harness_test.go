@@ -221,6 +221,10 @@ func assets() fstest.MapFS {
 		"assets/app-1a2b.js":    {Data: []byte("console.log('plain')")},
 		"assets/app-1a2b.js.gz": {Data: []byte("zipped")},
 		"favicon.svg":           {Data: []byte("<svg/>")},
+		"docs/quickstart.html":  {Data: []byte("<h1>Quick start</h1>")},
+		"docs/img/a.png":        {Data: []byte("png")},
+		"docs/site.js":          {Data: []byte("plain")},
+		"docs/site.js.gz":       {Data: []byte("zipped")},
 		".gitkeep":              {Data: nil},
 	}
 }

@@ -101,7 +101,7 @@ func TestRolesAtTheDashboard(t *testing.T) {
 			judge("live:"+topic, who, got)
 		}
 	}
-	for _, path := range pagesOf(t) {
+	for _, path := range append(pagesOf(t), "/docs") {
 		for _, who := range people() {
 			judge(path, who, as[who].do("GET", path, nil, nil))
 		}

@@ -24,6 +24,8 @@ type static struct {
 	// script is the address of the one that the page starts with. Its name tells one
 	// build from another.
 	script string
+	// assets hold the documents below docs/, which are read when somebody asks for them.
+	assets fs.FS
 }
 
 // file is one file in its forms.
@@ -37,21 +39,16 @@ type file struct {
 
 // newStatic reads all files. Those with ".gz" beside them are served compressed.
 func newStatic(assets fs.FS, index []byte) (*static, error) {
-	s := &static{files: map[string]*file{}}
+	s := &static{files: map[string]*file{}, assets: assets}
 	err := fs.WalkDir(assets, ".", func(name string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && name == documents {
+			return fs.SkipDir
+		}
 		if err != nil || d.IsDir() || strings.HasPrefix(path.Base(name), ".") || strings.HasSuffix(name, ".gz") {
 			return err
 		}
-		plain, err := fs.ReadFile(assets, name)
-		if err != nil {
-			return err
-		}
-		f := newFile(name, plain)
-		if zipped, err := fs.ReadFile(assets, name+".gz"); err == nil {
-			f.zipped = zipped
-		}
-		s.files["/"+name] = f
-		return nil
+		s.files["/"+name], err = readAsset(assets, name)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read files of the UI: %w", err)
@@ -71,6 +68,22 @@ func newStatic(assets fs.FS, index []byte) (*static, error) {
 		s.script = string(m[1])
 	}
 	return s, nil
+}
+
+// documents is the folder of the documents' pages, which are no part of the UI.
+const documents = "docs"
+
+// readAsset reads a file, and its packed form if that is beside it.
+func readAsset(assets fs.FS, name string) (*file, error) {
+	plain, err := fs.ReadFile(assets, name)
+	if err != nil {
+		return nil, fmt.Errorf("read file of the UI: %w", err)
+	}
+	f := newFile(name, plain)
+	if zipped, err := fs.ReadFile(assets, name+".gz"); err == nil {
+		f.zipped = zipped
+	}
+	return f, nil
 }
 
 func newFile(name string, plain []byte) *file {
@@ -143,11 +156,28 @@ func (s *static) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/dashboard", http.StatusFound)
 	case name == "/dashboard", name == "/login", strings.HasPrefix(name, "/dashboard/"):
 		s.index.serve(w, r)
+	case name == "/"+documents || strings.HasPrefix(name, "/"+documents+"/"):
+		s.serveDocument(w, r, name)
 	case s.files[name] != nil:
 		s.files[name].serve(w, r)
 	default:
 		http.NotFound(w, r)
 	}
+}
+
+// serveDocument serves a page of the documents. Whoever asks for the folder is led to its
+// first page, since links of a page are relative to it.
+func (s *static) serveDocument(w http.ResponseWriter, r *http.Request, name string) {
+	if name == "/"+documents {
+		http.Redirect(w, r, "/"+documents+"/quickstart.html", http.StatusFound)
+		return
+	}
+	f, err := readAsset(s.assets, name[1:])
+	if err != nil || strings.HasSuffix(name, ".gz") {
+		http.NotFound(w, r)
+		return
+	}
+	f.serve(w, r)
 }
 
 func (f *file) serve(w http.ResponseWriter, r *http.Request) {
