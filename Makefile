@@ -17,7 +17,7 @@ export COUNTS
 export CGO_ENABLED ?= 0
 
 GO_VERSION := $(shell awk '$$1 == "go" {print $$2}' go.mod)
-WEB_SRC := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' -not -path 'web/tests/*' -not -name '*.go' -not -name '*.test.ts' 2>/dev/null) $(shell find docs -type f)
+WEB_SRC := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' -not -path 'web/tests/*' -not -name '*.go' -not -name '*.test.ts' 2>/dev/null) $(shell find docs internal/agents -type f \( -path "docs/*" -o -name README.md \))
 WEB_ALL := web/node_modules/.installed-all
 WEB_RUN := web/node_modules/.installed-run
 

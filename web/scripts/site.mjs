@@ -10,14 +10,25 @@ import { apiPage } from './site/api.mjs';
 import { pageOf } from './site/page.mjs';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
-const docs = here('../../docs');
+const root = here('../..');
+const docs = join(root, 'docs');
 const out = here('../dist/docs');
 const source = 'https://github.com/amoskys/amoskys/blob/main/';
 
 const map = JSON.parse(readFileSync(here('../site/map.json'), 'utf8'));
 const faults = [];
-const pages = new Map(); // path below docs, without .md -> page
+const pages = new Map(); // by name, which is the address without .html
 const pictures = new Set();
+
+/** The pages that there are: everything in docs, and what each agent says of itself. */
+const names = new Map();
+for (const entry of readdirSync(docs, { recursive: true }))
+  if (entry.endsWith('.md'))
+    names.set(`docs/${entry}`, entry.slice(0, -'.md'.length).replace(/(^|\/)README$/, '$1index'));
+for (const agent of readdirSync(join(root, 'internal/agents'))) {
+  const file = `internal/agents/${agent}/README.md`;
+  if (existsSync(join(root, file))) names.set(file, `agents/${agent}`);
+}
 
 /** The id that a heading has on GitHub, so that links work there and here. */
 function slug(text, seen) {
@@ -50,18 +61,17 @@ function target(page, href) {
     page.links.push({ href, to: page.name, anchor });
     return href;
   }
-  const file = posix.join('docs', posix.dirname(page.name), path);
-  if (/^docs\/.*\.(md|json|png|svg|webp)$/.test(file) && existsSync(here(`../../${file}`))) {
-    const below = file.slice('docs/'.length);
-    if (!file.endsWith('.md')) {
-      pictures.add(below);
-      return path;
-    }
-    const to = below.slice(0, -'.md'.length).replace(/(^|\/)README$/, '$1index');
+  const file = posix.join(posix.dirname(page.file), path);
+  const to = names.get(file);
+  if (to) {
     page.links.push({ href, to, anchor });
     return relative(page, `${to}.html`) + (anchor ? `#${anchor}` : '');
   }
-  if (!existsSync(here(`../../${file}`))) faults.push(`docs/${page.file}: ${href} is not there`);
+  if (!existsSync(join(root, file))) faults.push(`${page.file}: ${href} is not there`);
+  if (/^docs\/.*\.(json|png|svg|webp)$/.test(file)) {
+    pictures.add(file.slice('docs/'.length));
+    return relative(page, file.slice('docs/'.length));
+  }
   return source + file + (anchor ? `#${anchor}` : '');
 }
 
@@ -131,26 +141,23 @@ function sectionsOf(html, page) {
     .filter((each) => each.body !== '' || each.id !== '');
 }
 
-for (const entry of readdirSync(docs, { recursive: true })) {
-  if (!entry.endsWith('.md')) continue;
-  const name = entry.slice(0, -'.md'.length).replace(/(^|\/)README$/, '$1index');
-  render(name, entry, readFileSync(join(docs, entry), 'utf8'));
-}
-render('api', 'openapi.json', apiPage(JSON.parse(readFileSync(join(docs, 'openapi.json'), 'utf8'))));
+for (const [file, name] of names)
+  if (name !== 'api') render(name, file, readFileSync(join(root, file), 'utf8'));
+render('api', 'docs/openapi.json', apiPage(JSON.parse(readFileSync(join(docs, 'openapi.json'), 'utf8'))));
 
 // Decisions are listed by a page of their own.
 const named = new Set(map.sections.flatMap((each) => each.pages));
-for (const name of named)
-  if (!pages.has(name)) faults.push(`site/map.json names ${name}, which is not in docs/`);
+for (const name of named) if (!pages.has(name)) faults.push(`site/map.json names ${name}, which is no page`);
 for (const name of pages.keys())
-  if (!named.has(name) && !/^decisions\//.test(name)) faults.push(`docs/${name}.md is not in site/map.json`);
+  if (!named.has(name) && !/^decisions\//.test(name))
+    faults.push(`${pages.get(name).file} is not in site/map.json`);
 
 for (const page of pages.values()) {
   for (const { href, to, anchor } of page.links) {
     const there = pages.get(to);
-    if (!there) faults.push(`docs/${page.file}: ${href} leads to no page`);
+    if (!there) faults.push(`${page.file}: ${href} leads to no page`);
     else if (anchor && !there.headings.some((each) => each.id === decodeURIComponent(anchor)))
-      faults.push(`docs/${page.file}: ${href} leads to no heading`);
+      faults.push(`${page.file}: ${href} leads to no heading`);
   }
 }
 if (faults.length > 0) {
