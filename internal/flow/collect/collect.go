@@ -146,7 +146,7 @@ type Collector struct {
 // New returns a Collector that knows no template.
 func New(o Options) *Collector {
 	o = o.withDefaults()
-	c := &Collector{o: o, exporters: recent.Proving[netip.Addr, *exporter](o.MaxExporters, proof)}
+	c := &Collector{o: o, exporters: recent.Sharing[netip.Addr, *exporter](o.MaxExporters, proof, networkOf)}
 	c.exporters.OnEvict = func(netip.Addr, **exporter) { c.stats.Evicted++ }
 	return c
 }

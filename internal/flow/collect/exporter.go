@@ -1,6 +1,22 @@
 package collect
 
-import "github.com/amoskys/amoskys/internal/flow/recent"
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"github.com/amoskys/amoskys/internal/flow/recent"
+)
+
+// networkOf numbers the network that exporters share their room with others by: the /24
+// of an IPv4 address, the /64 of an IPv6 address. Who forges addresses can mostly forge
+// those of networks near to it.
+func networkOf(a netip.Addr) uint64 {
+	b := a.As16()
+	if a.Is4() || a.Is4In6() {
+		return uint64(be32(b[12:]) >> 8) // as no network of IPv6 that is in use
+	}
+	return binary.BigEndian.Uint64(b[:8])
+}
 
 // proof is how long after it came something must be used again to be kept before what is
 // newer, in nanoseconds. The addresses of datagrams are easily forged, and with them

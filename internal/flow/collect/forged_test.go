@@ -63,6 +63,41 @@ func TestForged(t *testing.T) {
 	}
 }
 
+// TestForgedNetworks: addresses that are forged and kept alive, however many, take neither
+// the place of an exporter that was there before nor that of one of another network.
+func TestForgedNetworks(t *testing.T) {
+	c := collect.New(collect.Options{})
+	now := int64(1e9)
+	tell := func(*collect.Record) {}
+	early, late := netip.MustParseAddrPort("192.0.2.250:2055"), netip.MustParseAddrPort("203.0.113.1:2055")
+	sends := func(from netip.AddrPort) {
+		for _, text := range []string{template9, data9} {
+			if err := c.Datagram(from, bytesOf(t, text), now, tell); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	told := func(from netip.AddrPort) (n int) {
+		_ = c.Datagram(from, bytesOf(t, data9), now, func(*collect.Record) { n++ })
+		return n
+	}
+	sends(early)
+	for minute := range 8 {
+		now += 61e9
+		sends(early)
+		if minute > 3 {
+			sends(late)
+		}
+		for i := range 800 { // of four networks, the first one's too
+			forged := netip.AddrFrom4([4]byte{192, 0, 2 + byte(i%4), byte(i / 4)})
+			_ = c.Datagram(netip.AddrPortFrom(forged, 2055), bytesOf(t, flow5), now, tell)
+		}
+	}
+	if told(early) == 0 || told(late) == 0 {
+		t.Errorf("forged addresses took the place: of the first %d, of the last %d: %+v", told(early), told(late), c.Stats())
+	}
+}
+
 // TestShares: an exporter that sends more than there is room for takes none of another's.
 func TestShares(t *testing.T) {
 	j := collect.NewJoiner(collect.JoinOptions{Max: 100})

@@ -84,7 +84,7 @@ func NewReceiver(o ReceiverOptions) *Receiver {
 	}
 	return &Receiver{
 		o: o, collector: New(o.Collect), streams: map[*Collector]struct{}{}, joiner: NewJoiner(o.Join),
-		limits:  recent.Proving[netip.Addr, allowance](o.Collect.withDefaults().MaxExporters, proof),
+		limits:  recent.Sharing[netip.Addr, allowance](o.Collect.withDefaults().MaxExporters, proof, networkOf),
 		refused: recent.New[netip.Addr, Refusal](maxRefusals),
 	}
 }

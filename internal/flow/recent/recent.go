@@ -6,6 +6,10 @@
 // came is proven, and makes room only where there is none that is not. At most three
 // quarters are proven, so that what is new has room to prove itself (a segmented LRU:
 // Karedla, Love and Wherry, Caching Strategies to Improve Disk System Performance, 1994).
+// Those who are proven and in use stay, however many others prove themselves later.
+//
+// A map made by Sharing knows groups of keys beside that. Where there is no room, the
+// group that has most makes it, so that one group pushes out only its own.
 package recent
 
 // Map is not safe for use by several goroutines. The zero value is not usable.
@@ -20,6 +24,16 @@ type Map[K comparable, V any] struct {
 	proven order[K, V]
 	max    int
 	after  int64
+	// groupOf numbers the group of a key; nil has one group of all. groups are those that
+	// have any.
+	groupOf func(K) uint64
+	groups  map[uint64]*group
+}
+
+// group counts entries of a group: those that are proven, and those that are not.
+type group struct {
+	number      uint64
+	new, proven int
 }
 
 type place[K comparable, V any] struct {
@@ -28,6 +42,7 @@ type place[K comparable, V any] struct {
 	value        V
 	since, used  int64 // nanoseconds
 	proven       bool
+	group        *group // nil where there are none
 }
 
 // order is places by when they were used.
@@ -46,6 +61,13 @@ func New[K comparable, V any](limit int) *Map[K, V] {
 func Proving[K comparable, V any](limit int, after int64) *Map[K, V] {
 	m := New[K, V](limit)
 	m.after = max(1, after)
+	return m
+}
+
+// Sharing is Proving for keys of groups, which groupOf numbers.
+func Sharing[K comparable, V any](limit int, after int64, groupOf func(K) uint64) *Map[K, V] {
+	m := Proving[K, V](limit, after)
+	m.groupOf, m.groups = groupOf, map[uint64]*group{}
 	return m
 }
 
@@ -70,7 +92,7 @@ func (m *Map[K, V]) UseAt(k K, now int64) (v *V, fresh bool) {
 	}
 	p.key, p.since, p.used = k, now, now
 	m.places[k] = p
-	m.new.push(p)
+	m.join(p)
 	return &p.value, true
 }
 
@@ -83,17 +105,98 @@ func (m *Map[K, V]) Find(k K, now int64) *V {
 	m.of(p).unlink(p)
 	p.since = min(p.since, now) // The clock was set back.
 	p.used = now
-	if m.after > 0 && now-p.since >= m.after {
-		p.proven = true
+	if !p.proven && m.after > 0 && now-p.since >= m.after && m.mayProve(p, now) {
+		m.prove(p, true)
 	}
 	m.of(p).push(p)
-	if m.proven.n > m.max/4*3 {
-		old := m.proven.oldest
-		m.proven.unlink(old)
-		old.proven = false // until it is used again
-		m.new.push(old)
-	}
 	return &p.value
+}
+
+// mayProve reports whether there is room for one more that is proven, and makes it where
+// that can be.
+func (m *Map[K, V]) mayProve(p *place[K, V], now int64) bool {
+	if m.proven.n < m.max/4*3 {
+		return true
+	}
+	old := m.yields(p, now)
+	if old == nil {
+		return false // It may prove itself again with its next use.
+	}
+	m.proven.unlink(old)
+	m.prove(old, false)
+	m.new.push(old)
+	return true
+}
+
+// yields is who of the proven makes room for p, nil if nobody does: who was not used for
+// long, or is of the group that has most, if that has more than p's would.
+func (m *Map[K, V]) yields(p *place[K, V], now int64) *place[K, V] {
+	old := m.proven.oldest
+	if old == nil || m.unused(old, now) {
+		return old
+	}
+	if p.group == nil {
+		return nil
+	}
+	for x := old; x != nil; x = x.newer {
+		if x.group.proven > old.group.proven {
+			old = x
+		}
+	}
+	if old.group.proven <= p.group.proven+1 {
+		return nil
+	}
+	return old
+}
+
+// unused reports whether one that is proven was not used for ten times as long as proof
+// takes.
+func (m *Map[K, V]) unused(p *place[K, V], now int64) bool { return now-p.used > 10*m.after }
+
+// prove notes whether an entry is proven. It is in no list.
+func (m *Map[K, V]) prove(p *place[K, V], proven bool) {
+	p.proven = proven
+	if p.group == nil {
+		return
+	}
+	by := 1
+	if !proven {
+		by = -1
+	}
+	p.group.proven += by
+	p.group.new -= by
+}
+
+// join puts a new entry into its list and its group.
+func (m *Map[K, V]) join(p *place[K, V]) {
+	m.new.push(p)
+	if m.groupOf == nil {
+		return
+	}
+	number := m.groupOf(p.key)
+	if p.group = m.groups[number]; p.group == nil {
+		p.group = &group{number: number}
+		m.groups[number] = p.group
+	}
+	p.group.new++
+}
+
+// leave takes an entry out of its list, its group and the map.
+func (m *Map[K, V]) leave(p *place[K, V]) {
+	m.of(p).unlink(p)
+	delete(m.places, p.key)
+	g := p.group
+	if g == nil {
+		return
+	}
+	if p.proven {
+		g.proven--
+	} else {
+		g.new--
+	}
+	if g.new+g.proven == 0 {
+		delete(m.groups, g.number)
+	}
 }
 
 // Look returns the value of a key or nil, and changes nothing.
@@ -116,8 +219,7 @@ func (m *Map[K, V]) Drop(k K) (v V, had bool) {
 	if p == nil {
 		return v, false
 	}
-	m.of(p).unlink(p)
-	delete(m.places, k)
+	m.leave(p)
 	return p.value, true
 }
 
@@ -126,7 +228,7 @@ func (m *Map[K, V]) Drop(k K) (v V, had bool) {
 // reports whether one went.
 func (m *Map[K, V]) MakeRoom(now int64) bool {
 	p := m.new.oldest
-	if old := m.proven.oldest; p == nil && old != nil && now-old.used > 10*m.after {
+	if old := m.proven.oldest; p == nil && old != nil && m.unused(old, now) {
 		p = old
 	}
 	if p == nil {
@@ -143,8 +245,7 @@ func (m *Map[K, V]) Each(keep func(k K, v *V) bool) {
 		for p := list.oldest; p != nil; {
 			next := p.newer
 			if !keep(p.key, &p.value) {
-				list.unlink(p)
-				delete(m.places, p.key)
+				m.leave(p)
 			}
 			p = next
 		}
@@ -158,12 +259,22 @@ func (m *Map[K, V]) of(p *place[K, V]) *order[K, V] {
 	return &m.new
 }
 
-// least is what is to go first.
+// least is what is to go first: of those that are not proven, and of the group that has
+// most of them, what was used longest ago.
 func (m *Map[K, V]) least() *place[K, V] {
-	if m.new.oldest != nil {
-		return m.new.oldest
+	old := m.new.oldest
+	if old == nil {
+		return m.proven.oldest
 	}
-	return m.proven.oldest
+	if m.groupOf == nil {
+		return old
+	}
+	for p := old; p != nil; p = p.newer {
+		if p.group.new > old.group.new {
+			old = p
+		}
+	}
+	return old
 }
 
 func (m *Map[K, V]) evict(p *place[K, V]) *place[K, V] {
@@ -171,8 +282,7 @@ func (m *Map[K, V]) evict(p *place[K, V]) *place[K, V] {
 	if m.OnEvict != nil {
 		m.OnEvict(p.key, &p.value)
 	}
-	m.of(p).unlink(p)
-	delete(m.places, p.key)
+	m.leave(p)
 	return p
 }
 

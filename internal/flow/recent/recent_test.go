@@ -81,11 +81,63 @@ func TestProven(t *testing.T) {
 	m.UseAt(77, now) // and one more that is here to stay
 	now += after
 	m.UseAt(77, now)
+	if m.Proven(77) || m.Look(77) == nil || !m.Proven(0) {
+		t.Error("one more takes the place of one that is in use, or has none")
+	}
+	for k := range 11 {
+		m.UseAt(k+1, now)
+	}
+	now += 9*after + 1 // 0 was not used for ten times as long
+	m.UseAt(77, now)
 	if !m.Proven(77) || m.Proven(0) || m.Look(0) == nil {
-		t.Error("what is new has no room")
+		t.Error("what nobody uses makes no room")
 	}
 	now += 11 * after
 	if m.MakeRoom(now); !m.MakeRoom(now) {
 		t.Error("what nobody uses any more is kept for ever")
+	}
+}
+
+// TestShared: a group that invents keys without end, and uses them again and again, pushes
+// out only its own.
+func TestShared(t *testing.T) {
+	const limit, after = 64, 100
+	m := recent.Sharing[int, int](limit, after, func(k int) uint64 { return uint64(k / 1000) })
+	now := int64(0)
+	for range 4 { // All that there is room for is of one group, and in use.
+		for k := range limit {
+			m.UseAt(k, now)
+		}
+		now += after / 2
+	}
+	if !m.Proven(0) || m.Len() != limit {
+		t.Fatalf("the group has not what there is: %v", keys(m))
+	}
+	for range 5 {
+		for k := range 4 {
+			m.UseAt(1000*(k+1), now) // One of another group comes now and then.
+		}
+		for k := range limit {
+			m.UseAt(k, now)
+		}
+		for k := range 500 {
+			m.UseAt(100+k, now)
+		}
+		now += after
+	}
+	for k := range 4 {
+		if !m.Proven(1000 * (k + 1)) {
+			t.Errorf("%d has no place beside a group that has many", k+1)
+		}
+	}
+	if v, had := m.Drop(1000); !had || v != 0 || m.Proven(1000) {
+		t.Error("what was dropped is there")
+	}
+	m.Each(func(int, *int) bool { return false })
+	if m.Len() != 0 {
+		t.Error("some are left")
+	}
+	if _, fresh := m.UseAt(1000, now); !fresh || m.Len() != 1 {
+		t.Error("nothing comes into a map that was emptied")
 	}
 }
