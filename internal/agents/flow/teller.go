@@ -5,6 +5,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/amoskys/amoskys/internal/entity"
 	"github.com/amoskys/amoskys/internal/event"
 	"github.com/amoskys/amoskys/internal/flow/dissect"
 	"github.com/amoskys/amoskys/internal/flow/packet"
@@ -13,9 +14,16 @@ import (
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
-// flowKey tells a flow from others, and from later ones between the same ends.
+// flowKey tells a flow from others, and from later ones between the same ends, by its
+// Community ID.
 type flowKey struct {
-	id    string // Community ID
+	id    string
+	first int64
+}
+
+// noteKey does so by what the Community ID is made of.
+type noteKey struct {
+	id    entity.FlowID
 	first int64
 }
 
@@ -27,7 +35,7 @@ type teller struct {
 	at     int64 // time of the flow that is told
 	// notes are of flows that are withheld or were told more than once, so that what
 	// they had then is not counted again. There are at most as many as flows.
-	notes map[flowKey]note
+	notes map[noteKey]note
 }
 
 // note is what is known of a flow that has not ended.
@@ -37,7 +45,7 @@ type note struct {
 }
 
 func newTeller(a *Agent) *teller {
-	t := &teller{a: a, notes: map[flowKey]note{}}
+	t := &teller{a: a, notes: map[noteKey]note{}}
 	t.around = tell.Surroundings{
 		Own:       a.own.has,
 		Interface: func(uint16) string { return a.helm.name() },
@@ -59,7 +67,7 @@ func (t *teller) Opened(f *track.Flow) {
 		t.a.watch.Opened(f)
 	}
 	if !t.enough(f) {
-		t.notes[flowKey{f.CommunityID, f.First}] = note{withheld: true}
+		t.notes[noteKey{f.ID, f.First}] = note{withheld: true}
 		return
 	}
 	t.tell(f, event.TypeFlowCreated, f.First)
@@ -70,7 +78,7 @@ func (t *teller) Updated(f *track.Flow) {
 	if t.a.watch != nil {
 		t.a.watch.Updated(f)
 	}
-	key := flowKey{f.CommunityID, f.First}
+	key := noteKey{f.ID, f.First}
 	n := t.notes[key]
 	if n.withheld && !t.enough(f) {
 		return
@@ -88,7 +96,7 @@ func (t *teller) Ended(f *track.Flow) {
 	if t.a.watch != nil {
 		t.a.watch.Ended(f)
 	}
-	key := flowKey{f.CommunityID, f.First}
+	key := noteKey{f.ID, f.First}
 	n := t.notes[key]
 	delete(t.notes, key)
 	t.count(f, n)

@@ -52,7 +52,7 @@ func ConnLineOf(f *track.Flow) ConnLine {
 		Proto: proto(f.Protocol), OrigBytes: f.Out.Payload, RespBytes: f.In.Payload,
 		ConnState: f.State, History: history(f),
 		OrigPkts: f.Out.Packets, OrigIPBytes: f.Out.Bytes, RespPkts: f.In.Packets, RespIPBytes: f.In.Bytes,
-		CommunityID: f.CommunityID, VLAN: f.VLAN, OrigMAC: tell.Hardware(f.SrcMAC), RespMAC: tell.Hardware(f.DstMAC),
+		CommunityID: f.ID.CommunityID(), VLAN: f.VLAN, OrigMAC: tell.Hardware(f.SrcMAC), RespMAC: tell.Hardware(f.DstMAC),
 	}
 	if f.Out.Packets+f.In.Packets > 1 {
 		seconds := float64((f.Last-f.First)/1000) / 1e6

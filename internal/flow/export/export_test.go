@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"github.com/amoskys/amoskys/internal/entity"
 	"github.com/amoskys/amoskys/internal/flow/collect"
 	"github.com/amoskys/amoskys/internal/flow/dissect"
 	"github.com/amoskys/amoskys/internal/flow/export"
@@ -34,7 +35,7 @@ func flows() []track.Flow {
 			Tuple: dissect.Tuple{Src: v4(1), Dst: v4(2), SrcPort: 40_000, DstPort: 443, Protocol: 6}, First: began, Last: began + 2e9,
 			Out: track.Side{Packets: 10, Bytes: 1000, Payload: 600, Flags: packet.SYN | packet.ACK | packet.FIN},
 			In:  track.Side{Packets: 12, Bytes: 9000, Payload: 8500, Flags: packet.SYN | packet.ACK | packet.FIN}, State: "SF", End: track.Finished,
-			CommunityID: "1:abc", VLAN: 7, SrcMAC: packet.MAC{2, 0, 0, 0, 0, 1}, DstMAC: packet.MAC{2, 0, 0, 0, 0, 2}, Facts: &dissect.Facts{App: "tls"},
+			ID: entity.FlowID{Protocol: 6, Src: v4(1), Dst: v4(2), HasPorts: true, SrcPort: 40_000, DstPort: 443}, VLAN: 7, SrcMAC: packet.MAC{2, 0, 0, 0, 0, 1}, DstMAC: packet.MAC{2, 0, 0, 0, 0, 2}, Facts: &dissect.Facts{App: "tls"},
 		},
 		{
 			Tuple: dissect.Tuple{Src: v6(1), Dst: v6(2), SrcPort: 50_000, DstPort: 53, Protocol: 17}, First: began, Last: began + 1e6,
@@ -178,7 +179,7 @@ func TestConnLog(t *testing.T) {
 		"ts": 1.7e9, "id.orig_h": "192.0.2.1", "id.orig_p": 40000.0, "id.resp_h": "192.0.2.2", "id.resp_p": 443.0,
 		"proto": "tcp", "service": "ssl", "duration": 2.0, "orig_bytes": 600.0, "resp_bytes": 8500.0, "conn_state": "SF",
 		"missed_bytes": 0.0, "history": "ShADadFf", "orig_pkts": 10.0, "orig_ip_bytes": 1000.0, "resp_pkts": 12.0,
-		"resp_ip_bytes": 9000.0, "community_id": "1:abc", "vlan": 7.0, "orig_l2_addr": "02:00:00:00:00:01", "resp_l2_addr": "02:00:00:00:00:02",
+		"resp_ip_bytes": 9000.0, "community_id": flows()[0].ID.CommunityID(), "vlan": 7.0, "orig_l2_addr": "02:00:00:00:00:01", "resp_l2_addr": "02:00:00:00:00:02",
 	}
 	if diff := cmp.Diff(want, first); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

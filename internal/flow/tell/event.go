@@ -44,7 +44,7 @@ func (s Surroundings) Activity(f *track.Flow) *pb.NetworkActivity {
 	setTime(&b.end, f.Last)
 	a.SrcEndpoint, a.DstEndpoint, a.StartTime, a.EndTime = &b.src, &b.dst, &b.start, &b.end
 	a.ProtocolName, a.ProtocolNumber = ProtocolName(f.Protocol), uint32(f.Protocol)
-	a.Direction, a.CommunityId = s.Direction(f.Src, f.Dst), f.CommunityID
+	a.Direction, a.CommunityId = s.Direction(f.Src, f.Dst), f.ID.CommunityID()
 	a.BytesOut, a.BytesIn, a.PacketsOut, a.PacketsIn = f.Out.Bytes, f.In.Bytes, f.Out.Packets, f.In.Packets
 	a.PayloadBytesOut, a.PayloadBytesIn = f.Out.Payload, f.In.Payload
 	a.TcpState, a.TcpFlagsOut, a.TcpFlagsIn = f.State, Flags(f.Out.Flags), Flags(f.In.Flags)

@@ -97,7 +97,7 @@ type Line struct {
 // LineOf describes a flow.
 func LineOf(f *track.Flow) Line {
 	l := Line{
-		CommunityID: f.CommunityID, SrcIP: Address(f.Src), DstIP: Address(f.Dst), SrcPort: f.SrcPort, DstPort: f.DstPort,
+		CommunityID: f.ID.CommunityID(), SrcIP: Address(f.Src), DstIP: Address(f.Dst), SrcPort: f.SrcPort, DstPort: f.DstPort,
 		Protocol: ProtocolName(f.Protocol), Category: "unknown",
 		Packets: f.Out.Packets + f.In.Packets, Bytes: f.Out.Bytes + f.In.Bytes, Start: stamp(f.First), End: stamp(f.Last),
 		PacketsOut: f.Out.Packets, PacketsIn: f.In.Packets, BytesOut: f.Out.Bytes, BytesIn: f.In.Bytes,

@@ -4,6 +4,7 @@
 package track
 
 import (
+	"github.com/amoskys/amoskys/internal/entity"
 	"github.com/amoskys/amoskys/internal/flow/dissect"
 	"github.com/amoskys/amoskys/internal/flow/packet"
 )
@@ -37,8 +38,10 @@ func (e End) String() string {
 // again for another.
 type Flow struct {
 	dissect.Tuple // as the initiator sees it
-	CommunityID   string
-	First, Last   int64 // Unix nanoseconds
+	// ID is what the Community ID is made of. That is a hash, which costs more than all
+	// else of a flow: who tells the flow to others makes it, and nobody else.
+	ID          entity.FlowID
+	First, Last int64 // Unix nanoseconds
 	Out, In       Side  // sent by the initiator; sent by the responder
 	RTT           int64 // nanoseconds, 0 if unknown
 	// State is that of TCP, in the words of Zeek's conn_state; see (*hot).state.

@@ -16,7 +16,7 @@ func (t *Table) tell(n uint32, h *hot, whom func(Consumer, *Flow)) {
 	whom(t.o.Consumer, &t.flow)
 }
 
-// fill describes a flow. Only here is its Community ID made.
+// fill describes a flow.
 func (t *Table) fill(n uint32, h *hot) {
 	c := t.records.cold(n)
 	i := h.initiator()
@@ -42,7 +42,7 @@ func (t *Table) fill(n uint32, h *hot) {
 			f.VLAN = uint16(tunnel.ID & 0xfff)
 		}
 	}
-	f.CommunityID = t.communityID(h, f)
+	f.ID = t.id(h, f)
 }
 
 func (h *hot) sent(c *cold, side uint8) Side {
@@ -64,11 +64,12 @@ func (t *Table) tuple(h *hot) dissect.Tuple {
 	return tuple
 }
 
-func (t *Table) communityID(h *hot, f *Flow) string {
+// id is what the Community ID of a flow is made of.
+func (t *Table) id(h *hot, f *Flow) entity.FlowID {
 	id := entity.FlowID{Seed: t.o.Seed, Protocol: f.Protocol, Src: f.Src, Dst: f.Dst}
 	if !h.key.is(byAddresses) {
 		id.HasPorts, id.SrcPort, id.DstPort = true, f.SrcPort, f.DstPort
 		id.OneWay = h.key.is(byMessage)
 	}
-	return id.CommunityID()
+	return id
 }
