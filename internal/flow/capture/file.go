@@ -59,9 +59,9 @@ var (
 // format reads the frames of one file format.
 type format interface {
 	next(w *window, f *packet.Frame) error
-	// held reads the next frame if all of it lies in the window, which then does not
-	// move.
-	held(w *window, f *packet.Frame) bool
+	// held reads the next frames as far as all of them lie in the window, which then
+	// does not move, and says how many. What it does not read, next does.
+	held(w *window, frames []packet.Frame) int
 }
 
 // OpenFile opens a capture file; "-" is standard input. A FIFO is read as it is
@@ -159,12 +159,11 @@ func (f *File) Batch(frames []packet.Frame) (int, error) {
 	if err := f.Next(&frames[0]); err != nil {
 		return 0, err
 	}
-	n := 1
-	for n < len(frames) && f.format.held(&f.window, &frames[n]) {
-		f.stats.frames++
-		f.stats.bytes += uint64(frames[n].Wire)
-		n++
+	n := 1 + f.format.held(&f.window, frames[1:])
+	for i := range frames[1:n] {
+		f.stats.bytes += uint64(frames[1+i].Wire)
 	}
+	f.stats.frames += uint64(n - 1)
 	return n, nil
 }
 

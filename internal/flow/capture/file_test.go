@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -40,13 +41,40 @@ func readAll(f *File) (frames []seen, err error) {
 	}
 }
 
+// readBytes reads frames one by one, and sees to it that the same come together.
 func readBytes(b []byte) ([]seen, error) {
 	f, err := NewFile(bytes.NewReader(b))
 	if err != nil {
 		return nil, err
 	}
 	frames, err := readAll(f)
+	together, togetherErr := readTogether(b)
+	if diff := cmp.Diff(frames, together); diff != "" || fmt.Sprint(err) != fmt.Sprint(togetherErr) {
+		return nil, fmt.Errorf("frames that are read together are others, %v instead of %v:\n%s", togetherErr, err, diff) //nolint:errorlint // of the test itself
+	}
 	return frames, errors.Join(err, f.Close())
+}
+
+// readTogether is readAll of a file by Batch.
+func readTogether(b []byte) (frames []seen, err error) {
+	f, err := NewFile(bytes.NewReader(b))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	var room [8]packet.Frame
+	for {
+		n, err := f.Batch(room[:])
+		if errors.Is(err, io.EOF) {
+			return frames, nil
+		}
+		if err != nil {
+			return frames, err
+		}
+		for _, frame := range room[:n] {
+			frames = append(frames, seen{frame.Time, string(frame.Data), frame.Wire, frame.Link, frame.Interface})
+		}
+	}
 }
 
 // classic builds a pcap file of two frames in a byte order.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 
 	"github.com/amoskys/amoskys/internal/flow/packet"
@@ -12,6 +13,9 @@ import (
 
 // read reads data to its end and checks what a File promises of any bytes.
 func read(t *testing.T, data []byte) {
+	if _, err := readBytes(data); err != nil && strings.HasPrefix(err.Error(), "frames that are read together are others") {
+		t.Fatal(err)
+	}
 	f, err := NewFile(bytes.NewReader(data))
 	if err != nil {
 		return

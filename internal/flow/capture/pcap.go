@@ -72,32 +72,44 @@ func (p *pcap) next(w *window, f *packet.Frame) error {
 		return damaged(w, 0, "a frame's header", err)
 	}
 	h := (*[pcapRecord]byte)(head)
-	kept, wire := order32(h[8:12], p.big), order32(h[12:16], p.big)
+	kept := order32(h[8:12], p.big)
 	if kept > MaxSnap {
 		return &DamageError{Offset: w.offset(), Reason: fmt.Sprintf("a frame of %d bytes, more than %d", kept, MaxSnap)}
 	}
-	seconds, fraction := order32(h[0:4], p.big), order32(h[4:8], p.big)
 	all, err := w.peek(p.header + int(kept))
 	if err != nil {
 		return damaged(w, 0, "a frame", err)
 	}
 	w.advance(len(all))
-	f.Time = int64(seconds)*1e9 + int64(fraction)*p.unit
-	f.Data, f.Wire, f.Link = all[p.header:], max(wire, kept), p.link
-	f.Interface, f.GSOSize = 0, 0
+	p.fill(f, (*[pcapRecord]byte)(all), all[p.header:])
 	return nil
 }
 
+// fill makes a frame of a record.
+func (p *pcap) fill(f *packet.Frame, h *[pcapRecord]byte, data []byte) {
+	seconds, fraction := order32(h[0:4], p.big), order32(h[4:8], p.big)
+	f.Time = int64(seconds)*1e9 + int64(fraction)*p.unit
+	f.Data, f.Wire, f.Link = data, max(order32(h[12:16], p.big), uint32(len(data))), p.link
+	f.Interface, f.GSOSize = 0, 0
+}
+
 // held implements format. What is damaged is left to next.
-func (p *pcap) held(w *window, f *packet.Frame) bool {
-	at := w.at()
-	if len(at) < p.header {
-		return false
+func (p *pcap) held(w *window, frames []packet.Frame) int {
+	at, n := w.at(), 0
+	had := len(at)
+	for n < len(frames) && len(at) >= p.header {
+		h := (*[pcapRecord]byte)(at)
+		kept := order32(h[8:12], p.big)
+		if kept > MaxSnap || len(at)-p.header < int(kept) {
+			break
+		}
+		end := p.header + int(kept)
+		p.fill(&frames[n], h, at[p.header:end:end])
+		at = at[end:]
+		n++
 	}
-	if kept := order32(at[8:12], p.big); kept > MaxSnap || len(at)-p.header < int(kept) {
-		return false
-	}
-	return p.next(w, f) == nil
+	w.advance(had - len(at))
+	return n
 }
 
 // damaged says that something could not be read in full; it begins back bytes before

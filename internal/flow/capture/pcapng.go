@@ -188,8 +188,27 @@ func (p *pcapng) known(kind uint32, body []byte, f *packet.Frame) (found bool, r
 	return true, p.framed(order32(body, p.big), body, f)
 }
 
-// held implements format. Blocks come in an order that only next follows.
-func (*pcapng) held(*window, *packet.Frame) bool { return false }
+// held implements format. It reads blocks of the commonest kind alone; all others, and
+// what is damaged, are left to next.
+func (p *pcapng) held(w *window, frames []packet.Frame) int {
+	at, n := w.at(), 0
+	had := len(at)
+	for n < len(frames) && len(at) >= blockHeader+enhancedFixed+blockTrailer && order32(at, p.big) == blockEnhanced {
+		length := order32(at[4:], p.big)
+		if length < blockHeader+enhancedFixed+blockTrailer || length%4 != 0 || length > maxBlock || int(length) > len(at) ||
+			order32(at[length-blockTrailer:], p.big) != length {
+			break
+		}
+		body := at[blockHeader : length-blockTrailer]
+		if p.framed(order32(body, p.big), body, &frames[n]) != "" {
+			break
+		}
+		at = at[length:]
+		n++
+	}
+	w.advance(had - len(at))
+	return n
+}
 
 // addInterface reads an Interface Description Block.
 func (p *pcapng) addInterface(body []byte) string {
