@@ -36,13 +36,21 @@ const (
 // key tells a flow from others, the same for both directions. It has no padding, so
 // that it can be hashed and compared as memory.
 type key struct {
-	first, second         packet.Addr // in order, but byMessage
-	firstPort, secondPort uint16
-	id                    uint16 // of an ICMP echo
-	vlan                  uint16
-	protocol              uint8
-	kind                  keyKind // with carried above it
+	first, second packet.Addr // in order, but byMessage
+	// ends are the port of the first, that of the second, the id of an ICMP echo and the
+	// VLAN, each in two bytes, the lower one first: one word to those who compare.
+	ends     [8]byte
+	protocol uint8
+	kind     keyKind // with carried above it
 }
+
+func packEnds(firstPort, secondPort, id, vlan uint16) (b [8]byte) {
+	binary.LittleEndian.PutUint64(b[:], uint64(firstPort)|uint64(secondPort)<<16|uint64(id)<<32|uint64(vlan)<<48)
+	return b
+}
+
+func (k *key) firstPort() uint16  { return binary.LittleEndian.Uint16(k.ends[0:]) }
+func (k *key) secondPort() uint16 { return binary.LittleEndian.Uint16(k.ends[2:]) }
 
 // carriedBits is where what carried the packet begins in a key's kind: 0 is nothing.
 const carriedBits = 2
@@ -72,58 +80,66 @@ func carried(p *packet.Packet) (fold uint8) {
 	return fold
 }
 
-// keyOf reads the key of a packet. turned says that its sender is the second.
-func keyOf(p *packet.Packet, vlan bool) (k key, turned bool) {
-	k, turned = bareKeyOf(p, vlan)
+// read reads the key of a packet, and returns the side that sent it.
+func (k *key) read(p *packet.Packet, vlan bool) (side uint8) {
+	side = k.readBare(p, vlan)
 	if p.TunnelCount > 0 {
 		k.kind |= keyKind(carried(p)) << carriedBits
 	}
-	return k, turned
+	return side
 }
 
-func bareKeyOf(p *packet.Packet, vlan bool) (k key, turned bool) {
-	k.protocol = p.Protocol
+// readBare is read without what carries the packet.
+func (k *key) readBare(p *packet.Packet, vlan bool) (side uint8) {
+	var tag uint16
 	if vlan {
-		k.vlan = vlanOf(p)
+		tag = vlanOf(p)
 	}
-	src, dst := p.SrcPort, p.DstPort
+	k.protocol = p.Protocol
 	switch {
 	case (p.Protocol == protoICMP || p.Protocol == protoICMPv6) && !p.LaterFragment:
 		answer, paired := Counterpart(p.Protocol, p.ICMPType)
 		if !paired {
 			k.kind = byMessage
-			k.first, k.second = p.Src, p.Dst
-			k.firstPort, k.secondPort = uint16(p.ICMPType), uint16(p.ICMPCode)
-			return k, false
+			k.first, k.second, k.ends = p.Src, p.Dst, packEnds(uint16(p.ICMPType), uint16(p.ICMPCode), 0, tag)
+			return 0
 		}
-		k.kind = byExchange
-		src, dst = uint16(p.ICMPType), uint16(answer)
-		k.id = p.EchoID // tells one ping from another between the same hosts
-
+		k.kind = byExchange // whose id tells one ping from another between the same hosts
+		return k.order(&p.Src, &p.Dst, uint16(p.ICMPType), uint16(answer), p.EchoID, tag)
 	case p.HasPorts:
 		k.kind = byPorts
-	default:
-		src, dst = 0, 0
+		return k.order(&p.Src, &p.Dst, p.SrcPort, p.DstPort, 0, tag)
 	}
-	if turned = after(&p.Src, &p.Dst, src, dst); turned {
-		k.first, k.second, k.firstPort, k.secondPort = p.Dst, p.Src, dst, src
-	} else {
-		k.first, k.second, k.firstPort, k.secondPort = p.Src, p.Dst, src, dst
-	}
-	return k, turned
+	k.kind = byAddresses
+	return k.order(&p.Src, &p.Dst, 0, 0, 0, tag)
 }
 
-// after reports whether the endpoint a sorts behind b, by address, then port.
-func after(a, b *packet.Addr, aPort, bPort uint16) bool {
-	ah, bh := binary.BigEndian.Uint64(a[:8]), binary.BigEndian.Uint64(b[:8])
-	if ah != bh {
-		return ah > bh
+// order puts two endpoints in the order of their addresses, then ports, and returns the
+// side that src is. Which of the two is as good as chance, so that nothing branches by it.
+func (k *key) order(src, dst *packet.Addr, srcPort, dstPort, id, vlan uint16) (side uint8) {
+	be, le := binary.BigEndian, binary.LittleEndian
+	sh, dh := le.Uint64(src[:8]), le.Uint64(dst[:8])
+	sl, dl := le.Uint64(src[8:]), le.Uint64(dst[8:])
+	var turned bool
+	switch {
+	case sh != dh:
+		turned = be.Uint64(src[:8]) > be.Uint64(dst[:8])
+	case sl != dl:
+		turned = be.Uint64(src[8:]) > be.Uint64(dst[8:])
+	default:
+		turned = srcPort > dstPort
 	}
-	al, bl := binary.BigEndian.Uint64(a[8:]), binary.BigEndian.Uint64(b[8:])
-	if al != bl {
-		return al > bl
+	if turned {
+		side = 1
 	}
-	return aPort > bPort
+	other := -uint64(side) // all bits where they change places
+	high, low, ports := (sh^dh)&other, (sl^dl)&other, (srcPort^dstPort)&uint16(other)
+	le.PutUint64(k.first[:8], sh^high)
+	le.PutUint64(k.first[8:], sl^low)
+	le.PutUint64(k.second[:8], dh^high)
+	le.PutUint64(k.second[8:], dl^low)
+	k.ends = packEnds(srcPort^ports, dstPort^ports, id, vlan)
+	return side
 }
 
 // vlanOf is the id of the innermost VLAN tag, 0 without one.
@@ -146,9 +162,9 @@ func newSecret() secret {
 
 // hash folds full products of the key's words with the secret, as wyhash does.
 func (k *key) hash(s *secret) uint32 {
-	w := k.words()
-	h := fold(w[0]^s[0], w[1]^s[1]) ^ fold(w[2]^s[2], w[3]^s[3])
-	h = fold(h^w[4]^s[1], w[5]^s[2])
+	le := binary.LittleEndian
+	h := fold(le.Uint64(k.first[:8])^s[0], le.Uint64(k.first[8:])^s[1]) ^ fold(le.Uint64(k.second[:8])^s[2], le.Uint64(k.second[8:])^s[3])
+	h = fold(h^le.Uint64(k.ends[:])^s[1], uint64(k.protocol)|uint64(k.kind)<<8^s[2])
 	h = fold(h^s[3], s[0])
 	return uint32(h>>32) ^ uint32(h)
 }
@@ -158,18 +174,12 @@ func fold(a, b uint64) uint64 {
 	return high ^ low
 }
 
-// words are all fields of a key.
-func (k *key) words() [6]uint64 {
-	le := binary.LittleEndian
-	return [6]uint64{
-		le.Uint64(k.first[:8]), le.Uint64(k.first[8:]), le.Uint64(k.second[:8]), le.Uint64(k.second[8:]),
-		uint64(k.firstPort) | uint64(k.secondPort)<<16 | uint64(k.id)<<32 | uint64(k.vlan)<<48,
-		uint64(k.protocol) | uint64(k.kind)<<8,
-	}
-}
-
-// equal is ==, by words instead of a call that compares memory.
+// equal is ==, by words instead of a call that compares memory; those come first of which
+// most keys have their own.
 func (k *key) equal(other *key) bool {
-	a, b := k.words(), other.words()
-	return a[1] == b[1] && a[3] == b[3] && a[4] == b[4] && a[5] == b[5] && a[0] == b[0] && a[2] == b[2]
+	le := binary.LittleEndian
+	return le.Uint64(k.ends[:]) == le.Uint64(other.ends[:]) &&
+		le.Uint64(k.first[8:]) == le.Uint64(other.first[8:]) && le.Uint64(k.second[8:]) == le.Uint64(other.second[8:]) &&
+		le.Uint64(k.first[:8]) == le.Uint64(other.first[:8]) && le.Uint64(k.second[:8]) == le.Uint64(other.second[:8]) &&
+		k.protocol == other.protocol && k.kind == other.kind
 }

@@ -193,27 +193,11 @@ func (t *Table) Close() {
 // Add counts a packet in its flow. Nothing of p is kept.
 func (t *Table) Add(p *packet.Packet) {
 	s := &t.batch.sought[0]
-	if p.Version != 0 {
+	if s.likely = 0; p.Version != 0 {
 		t.seek(p, s)
 	}
 	t.add(p, s)
 	runtime.KeepAlive(t) // Records may lie in memory that goes with it.
-}
-
-// find returns the record of a key, or nil.
-func (t *Table) find(k *key, hash uint32) (uint32, *hot) {
-	for at := hash & t.index.mask; ; at = (at + 1) & t.index.mask {
-		entry := t.index.places[at]
-		if entry == 0 {
-			return 0, nil
-		}
-		if uint32(entry>>32) != hash {
-			continue
-		}
-		if h := t.records.hot(uint32(entry)); h.key.equal(k) {
-			return uint32(entry), h
-		}
-	}
 }
 
 // begin makes the record of a new flow.

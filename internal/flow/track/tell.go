@@ -54,7 +54,7 @@ func (h *hot) sent(c *cold, side uint8) Side {
 // directions as ports, or type and code where it has one direction.
 func (t *Table) tuple(h *hot) dissect.Tuple {
 	k := &h.key
-	tuple := dissect.Tuple{Src: k.first, Dst: k.second, SrcPort: k.firstPort, DstPort: k.secondPort, Protocol: k.protocol}
+	tuple := dissect.Tuple{Src: k.first, Dst: k.second, SrcPort: k.firstPort(), DstPort: k.secondPort(), Protocol: k.protocol}
 	if h.marks.has(turned) {
 		tuple.Src, tuple.Dst = tuple.Dst, tuple.Src
 		if !k.is(byMessage) {
