@@ -17,7 +17,7 @@ import (
 // flow is a connection to which TLS and a login were read.
 func flow() track.Flow {
 	return track.Flow{
-		Tuple:       dissect.Tuple{Src: packet.Addr4([4]byte{10, 0, 0, 1}), Dst: packet.Addr4([4]byte{192, 0, 2, 1}), SrcPort: 40000, DstPort: 443, Protocol: 6},
+		Tuple: dissect.Tuple{Src: packet.Addr4([4]byte{10, 0, 0, 1}), Dst: packet.Addr4([4]byte{192, 0, 2, 1}), SrcPort: 40000, DstPort: 443, Protocol: 6},
 		ID:    entity.FlowID{Protocol: 6, Src: packet.Addr4([4]byte{10, 0, 0, 1}), Dst: packet.Addr4([4]byte{192, 0, 2, 1}), HasPorts: true, SrcPort: 40000, DstPort: 443},
 		First: 1_700_000_000_000_000_000, Last: 1_700_000_001_500_000_000,
 		Out:   track.Side{Packets: 3, Bytes: 300, Payload: 180, Retransmissions: 1, Flags: packet.SYN | packet.ACK},

@@ -42,8 +42,8 @@ type Flow struct {
 	// else of a flow: who tells the flow to others makes it, and nobody else.
 	ID          entity.FlowID
 	First, Last int64 // Unix nanoseconds
-	Out, In       Side  // sent by the initiator; sent by the responder
-	RTT           int64 // nanoseconds, 0 if unknown
+	Out, In     Side  // sent by the initiator; sent by the responder
+	RTT         int64 // nanoseconds, 0 if unknown
 	// State is that of TCP, in the words of Zeek's conn_state; see (*hot).state.
 	State string
 	End   End

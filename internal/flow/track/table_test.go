@@ -152,7 +152,7 @@ func TestCountsAndTimes(t *testing.T) {
 		Out:   Side{Packets: 7, Bytes: 330, Payload: 50, Flags: packet.SYN | packet.ACK | packet.FIN},
 		In:    Side{Packets: 3, Bytes: 1120, Payload: 1000, Flags: packet.SYN | packet.ACK | packet.FIN},
 		State: "SF", End: Finished, Closed: true,
-		ID:    f.ID,
+		ID: f.ID,
 	}
 	if diff := cmp.Diff(want, f); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
