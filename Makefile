@@ -50,7 +50,7 @@ test-go: web/dist/index.html bin/testcount
 	@{ go test -json -shuffle=on -timeout 9m $(TESTFLAGS) ./... || true; } | bin/testcount go -label go -out "$(COUNTS)" -retry "go test -json -count=1 -timeout 5m $(TESTFLAGS)"
 
 test-tools: bin/testcount
-	@go test -C tools -json ./testcount ./sbom | bin/testcount go -label tools -out "$(COUNTS)"
+	@{ go test -C tools -json ./testcount ./sbom; go test -C test/k8s -json .; } | bin/testcount go -label tools -out "$(COUNTS)"
 
 test-web: $(WEB_ALL) bin/testcount
 	@tools/web-test.sh unit
@@ -92,6 +92,9 @@ test-packages: web bin/nfpm bin/testcount ## install, upgrade, remove and purge 
 
 test-docker: web bin/testcount ## build the image and run it in a Docker daemon of its own (needs root and dockerd)
 	@{ RUN_DOCKER=1 go test -json -count=1 -timeout 10m ./test/docker || true; } | bin/testcount go -label docker -out "$(COUNTS)"
+
+test-k8s: web bin/testcount ## install the manifests into the cluster of $KUBECONFIG, break things, take them away (IMAGE=NAME:TAG that its nodes have, or CTR="ctr -a SOCKET" to load this tree's)
+	@{ RUN_K8S=1 go test -C test/k8s -json -count=1 -timeout 20m -run Cluster . || true; } | bin/testcount go -label k8s -out "$(COUNTS)"
 
 ##@ Make
 
@@ -143,4 +146,4 @@ $(WEB_ALL): web/package-lock.json
 help: ## this
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
-.PHONY: run build programs web clean test vet test-go test-tools test-web race browser lint fuzz bench ui-bench bars smoke docs conformance generate generate-check tools release packages image test-packages test-docker help
+.PHONY: run build programs web clean test vet test-go test-tools test-web race browser lint fuzz bench ui-bench bars smoke docs conformance generate generate-check tools release packages image test-packages test-docker test-k8s help

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/amoskys/amoskys/deploy/k8s"
 	"github.com/amoskys/amoskys/internal/app/endpoint"
 	"github.com/amoskys/amoskys/internal/cli"
 	"github.com/amoskys/amoskys/internal/identity"
@@ -34,12 +35,15 @@ func newCertsCommand(env *cli.Env) *cobra.Command {
 func newCertsInit(env *cli.Env) *cobra.Command {
 	var o identity.LayoutOptions
 	var force, asJSON bool
+	c := clusterOptions{}
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Make the authority and the certificates that are missing",
 		Long: "Makes what is missing in certs/ and touches nothing that is there. An authority made by another tool\n" +
-			"(ca.crt with ca.key) is used to issue the rest.",
-		Example: "  amoskys certs init --host hub1.example --host 192.0.2.10",
+			"(ca.crt with ca.key) is used to issue the rest.\n\n" +
+			"With --k8s it makes those that a Kubernetes cluster needs, in the names of its Services, and writes\n" +
+			"them as Secrets: docs/kubernetes.md.",
+		Example: "  amoskys certs init --host hub1.example --host 192.0.2.10\n  amoskys certs init --k8s --home ~/amoskys-k8s --out secret-tls.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			dir := endpoint.CertsDir(env)
@@ -51,9 +55,12 @@ func newCertsInit(env *cli.Env) *cobra.Command {
 				}
 			}
 			o.Now, o.Observes = env.Now, endpoint.Observing()
-			report, err := identity.EnsureLayout(dir, o)
+			report, err := c.ensure(env, dir, o)
 			if err != nil {
 				return err
+			}
+			if c.on && c.out == "-" {
+				return c.write(env, o.TTL)
 			}
 			if asJSON {
 				return cli.WriteJSON(env.Stdout, struct {
@@ -61,7 +68,10 @@ func newCertsInit(env *cli.Env) *cobra.Command {
 					Moved string `json:"moved_to,omitempty"`
 				}{report, moved})
 			}
-			return printInit(env, report, moved)
+			if err := printInit(env, report, moved); err != nil || !c.on {
+				return err
+			}
+			return c.write(env, o.TTL)
 		},
 	}
 	f := cmd.Flags()
@@ -69,6 +79,10 @@ func newCertsInit(env *cli.Env) *cobra.Command {
 	f.StringSliceVar(&o.With, "with", nil, "make certificates of these roles too: "+strings.Join(identity.ExtraLeaves(), ", "))
 	f.StringSliceVar(&o.Hosts, "host", nil, "another name or address that hub and dashboard are reached by; may be repeated")
 	f.Var((*lifetime)(&o.TTL), "ttl", "life of certificates, such as 90d or 36h (default 90d)")
+	f.BoolVar(&c.on, "k8s", false, "make those of a Kubernetes cluster, and write them as Secrets")
+	f.StringVar(&c.out, "out", "secret-tls.yaml", "file for the Secrets; - is standard output")
+	f.StringVar(&c.namespace, "namespace", k8s.Namespace, "namespace of hub, store and dashboards")
+	f.StringVar(&c.agents, "agents-namespace", k8s.AgentsNamespace, "namespace of agents that look at machines")
 	f.BoolVar(&force, "force", false, "set everything aside and start anew with another authority")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd

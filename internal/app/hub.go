@@ -27,6 +27,7 @@ import (
 	"github.com/amoskys/amoskys/internal/hub/audit"
 	"github.com/amoskys/amoskys/internal/hub/backups"
 	"github.com/amoskys/amoskys/internal/hub/certificates"
+	"github.com/amoskys/amoskys/internal/hub/enroll"
 	"github.com/amoskys/amoskys/internal/hub/fleet"
 	"github.com/amoskys/amoskys/internal/hub/keeping"
 	"github.com/amoskys/amoskys/internal/hub/marks"
@@ -128,6 +129,7 @@ type services struct {
 	clock  *clock.Clock
 	logger *slog.Logger
 	db     *state.DB
+	join   enroll.Standing // Read is nil where the configuration has no join token
 	// publisher publishes the hub's own events, of the host where it runs.
 	publisher *own.Publisher
 	host      string
@@ -164,6 +166,9 @@ func newServices(
 		Store: db, Publisher: publisher, Keep: cfg.Audit.Keep(), Clock: storage.Clock.Now, Logger: logger,
 	})
 	s.trail = trail
+	if token := cfg.Enrollment.JoinToken; token != "" {
+		s.join = enroll.Standing{HostPattern: cfg.Enrollment.JoinHostPattern, Read: func() (string, error) { return token.RevealIn(home) }}
+	}
 	var err error
 	s.fleet, err = fleet.New(ctx, fleet.Options{
 		Store: db, Auditor: trail, Bind: bindNode, Caller: callerName, Logger: logger,
@@ -281,6 +286,9 @@ func (s *services) run(ctx context.Context, grace grace) error {
 	}
 	guard("clock", s.clock.Run)
 	guard("audit", s.trail.Run)
+	if s.join.Read != nil {
+		guard("join token", func(ctx context.Context) error { return s.enroll.RunStanding(ctx, s.join) })
+	}
 	guard("fleet", s.fleet.Run)
 	guard("findings", s.fleet.RunFindings)
 	guard("certificates", s.certificates.Run)

@@ -91,9 +91,10 @@ func (e *Env) variable(name string) string {
 // setupCommand is the command that packages call by themselves.
 const setupCommand = "setup"
 
-// servesLong reports whether a command is a role, runs roles, or makes a home for them.
+// servesLong reports whether a command is a role, runs roles, or makes or fills a home for
+// them.
 func servesLong(cmd *cobra.Command) bool {
-	return cmd.Annotations[roleMark] != "" || cmd.HasParent() && !cmd.Parent().HasParent() && slices.Contains([]string{"up", "agent", setupCommand}, cmd.Name())
+	return cmd.Annotations[roleMark] != "" || cmd.HasParent() && !cmd.Parent().HasParent() && slices.Contains([]string{"up", "agent", "enroll", setupCommand}, cmd.Name())
 }
 
 // Terminal reports whether w is a terminal, and its size in columns and rows.

@@ -2,6 +2,7 @@ package hub
 
 import (
 	_ "embed"
+	"path"
 	"time"
 
 	"github.com/amoskys/amoskys/internal/config"
@@ -11,14 +12,16 @@ import (
 
 // Config is what users write in eventbus_config.yaml.
 type Config struct {
-	Server  ServerConfig         `yaml:"server"`
-	WAL     WALConfig            `yaml:"wal"`
-	TLS     TLSConfig            `yaml:"tls"`
-	Metrics MetricsConfig        `yaml:"metrics"`
-	Fleet   FleetConfig          `yaml:"fleet"`
-	Audit   AuditConfig          `yaml:"audit"`
-	State   StateConfig          `yaml:"state"`
-	Logging config.LoggingConfig `yaml:"logging"`
+	Server  ServerConfig  `yaml:"server"`
+	WAL     WALConfig     `yaml:"wal"`
+	TLS     TLSConfig     `yaml:"tls"`
+	Metrics MetricsConfig `yaml:"metrics"`
+	Fleet   FleetConfig   `yaml:"fleet"`
+	Audit   AuditConfig   `yaml:"audit"`
+	State   StateConfig   `yaml:"state"`
+	// Enrollment is about hosts that join.
+	Enrollment EnrollmentConfig     `yaml:"enrollment"`
+	Logging    config.LoggingConfig `yaml:"logging"`
 }
 
 // ServerConfig is about the port that agents and tools connect to.
@@ -95,6 +98,14 @@ type StateConfig struct {
 	URL config.Secret `yaml:"url"`
 }
 
+// EnrollmentConfig is about hosts that join.
+type EnrollmentConfig struct {
+	// JoinToken lets hosts join for as long as it stands here.
+	JoinToken config.Secret `yaml:"join_token"`
+	// JoinHostPattern holds them to names, as path.Match understands it; empty: any.
+	JoinHostPattern string `yaml:"join_host_pattern"`
+}
+
 // SilentAfter is how long a host's node may be away before that is a finding.
 func (f FleetConfig) SilentAfter() time.Duration {
 	return time.Duration(f.SilentHostMinutes * float64(time.Minute))
@@ -160,6 +171,9 @@ func (c *Config) Validate(v *config.Check) {
 	v.RangeFloat("fleet.silent_host_minutes", c.Fleet.SilentHostMinutes, 0, 7*24*60)
 	v.RangeFloat("audit.retention_days", c.Audit.RetentionDays, 0, 36500)
 	c.validateWAL(v)
+	if _, err := path.Match(c.Enrollment.JoinHostPattern, ""); err != nil {
+		v.Add("enrollment.join_host_pattern", "a [ is not closed, or a \\ ends it")
+	}
 	if !c.TLS.Enabled {
 		v.Add("tls.enabled", "must be true: who may publish and read is decided by certificates")
 	}

@@ -59,6 +59,18 @@ func (d *DB) CreateToken(ctx context.Context, t Token) error {
 	return nil
 }
 
+// ExtendToken stores a token, or gives one that is there t's end and t.Uses further uses.
+func (d *DB) ExtendToken(ctx context.Context, t Token) error {
+	_, err := d.sql.ExecContext(ctx, `INSERT INTO tokens (id, secret_hash, host, created, expires, created_by, uses, host_pattern, kinds)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET secret_hash = excluded.secret_hash,
+		expires = excluded.expires, uses = tokens.used_count + excluded.uses, host_pattern = excluded.host_pattern`,
+		t.ID[:], t.SecretHash[:], t.Host, nanos(t.Created), nanos(t.Expires), t.CreatedBy, max(t.Uses, 1), t.HostPattern, strings.Join(t.Kinds, " "))
+	if err != nil {
+		return fmt.Errorf("extend token: %w", err)
+	}
+	return nil
+}
+
 const tokenColumns = "id, secret_hash, host, created, expires, created_by, used, used_by, uses, used_count, host_pattern, kinds" //nolint:gosec // no secret
 
 func scanToken(scan func(...any) error) (Token, error) {

@@ -36,6 +36,8 @@ type EnrollOptions struct {
 	PerAgent bool
 	// Kinds are the agents that the node will run; those of its configuration when nil.
 	Kinds []string
+	// Wait is for how long it is tried again; 0 is once.
+	Wait time.Duration
 }
 
 // Joined is what came of an enrolment.

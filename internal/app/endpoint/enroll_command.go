@@ -40,6 +40,7 @@ in config/, runs doctor, and says how the agents are run.`,
 	f.StringVar(&o.Host, "host", "", "name of this host in its certificates (default $"+NodeNameVariable+", else the machine's)")
 	f.BoolVar(&o.Force, "force", false, "replace certificates that are there")
 	f.BoolVar(&once, "if-needed", false, "do nothing on a host that has joined already and whose certificates are valid")
+	f.DurationVar(&o.Wait, "wait", 0, "try again for so long where the hub cannot be had or does not take the token yet, such as 10m: for pods that start with the hub")
 	f.BoolVar(&systemd, "systemd", false, "have systemd run the agents, now and at each start; on a terminal it asks")
 	f.BoolVar(&o.PerAgent, "per-agent", false, "give each agent a certificate of its own, agent-ID.crt")
 	f.StringSliceVar(&o.Kinds, "agents", nil, "kinds of agents that the node will run, when not those of config/node_config.yaml (default proc where there is no such file)")
@@ -61,7 +62,7 @@ in config/, runs doctor, and says how the agents are run.`,
 			return err
 		}
 		o.Force = o.Force || once // what is there is no good any more
-		joined, err := Enroll(cmd.Context(), e, o)
+		joined, err := enrollPatiently(cmd.Context(), e, o)
 		if err != nil {
 			return err
 		}

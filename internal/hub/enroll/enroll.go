@@ -43,6 +43,7 @@ type Store interface {
 	Tokens(ctx context.Context) ([]state.Token, error)
 	Enrol(ctx context.Context, id state.TokenID, secretHash [sha256.Size]byte, host, by string, certs ...state.Certificate) error
 	RevokeToken(ctx context.Context, id state.TokenID) error
+	ExtendToken(ctx context.Context, t state.Token) error
 	Certificates(ctx context.Context, host string, since time.Time, limit int) ([]state.Certificate, error)
 }
 
@@ -72,8 +73,9 @@ type Options struct {
 // Service implements the Enrollment service and, by Handler, enrolment itself.
 type Service struct {
 	pb.UnimplementedEnrollmentServer
-	o      Options
-	limits *limits
+	o        Options
+	limits   *limits
+	standing stands
 }
 
 // Bounds of tokens.
@@ -251,6 +253,9 @@ func (s *Service) RevokeToken(ctx context.Context, req *pb.RevokeTokenRequest) (
 	var id state.TokenID
 	if n, err := hex.Decode(id[:], []byte(req.GetId()[:min(len(req.GetId()), 2*len(id))])); err != nil || n != len(id) || len(req.GetId()) != 2*n {
 		return nil, status.Errorf(codes.InvalidArgument, "id %.64q is not the id of a token: 32 hexadecimal digits, as amoskys token list shows", req.GetId())
+	}
+	if s.standing.is(id) {
+		return nil, status.Error(codes.FailedPrecondition, "this token stands in the hub's configuration, enrollment.join_token: take it away there, or put another in its place, and it ends within a minute")
 	}
 	err := s.o.Store.RevokeToken(ctx, id)
 	if err != nil && !errors.Is(err, state.ErrNotFound) {

@@ -1,0 +1,143 @@
+package enroll
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/amoskys/amoskys/internal/identity"
+	"github.com/amoskys/amoskys/internal/obs"
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+	"github.com/amoskys/amoskys/internal/state"
+)
+
+// Standing is a join token that people keep where the hub reads it, such as a Secret of
+// Kubernetes: it works for as long as it stands there, however many hosts it lets join.
+type Standing struct {
+	// Read returns the text of the token, and an empty one where there is none now. It is
+	// called about once a minute.
+	Read func() (string, error)
+	// HostPattern holds its hosts to names; empty is any.
+	HostPattern string
+}
+
+const (
+	standingLook  = time.Minute   // between two looks whether the token is there, and the same
+	standingLife  = 2 * time.Hour // of a token that is taken away while the hub is stopped
+	standingRenew = time.Hour     // before its end
+)
+
+// stands is the token that stands now.
+type stands struct {
+	mu    sync.Mutex // guards what follows
+	id    state.TokenID
+	until time.Time // as the database has it; zero for no token
+}
+
+func (n *stands) is(id state.TokenID) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return !n.until.IsZero() && n.id == id
+}
+
+// RunStanding keeps the token of o good until ctx ends. What is wrong with it is logged
+// when it changes; hosts are refused meanwhile, and nothing else.
+func (s *Service) RunStanding(ctx context.Context, o Standing) error {
+	ticker := time.NewTicker(standingLook)
+	defer ticker.Stop()
+	said := ""
+	for {
+		err := s.stand(ctx, o)
+		switch {
+		case err == nil:
+			said = ""
+		case ctx.Err() == nil && err.Error() != said:
+			said = err.Error()
+			s.o.Logger.ErrorContext(ctx, "the join token of the configuration does not work", obs.KeyError, err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+// stand makes the token work that stands now, and ends the one that stood before.
+func (s *Service) stand(ctx context.Context, o Standing) error {
+	now := s.o.Now()
+	text, err := o.Read()
+	if err != nil {
+		return err
+	}
+	if text == "" {
+		return s.fall(ctx)
+	}
+	token, err := identity.ParseToken(text)
+	if err != nil {
+		return err
+	}
+	s.standing.mu.Lock()
+	same, until := s.standing.id == token.ID, s.standing.until
+	s.standing.mu.Unlock()
+	if same && until.Sub(now) > standingRenew {
+		return nil
+	}
+	ca, err := s.authority()
+	if err != nil {
+		return err
+	}
+	if token.Pin != identity.PinOf(ca.Cert) {
+		return errors.New("it is of another authority than the hub's: amoskys certs init --k8s writes both")
+	}
+	kept := state.Token{
+		ID: token.ID, SecretHash: token.SecretHash(), HostPattern: o.HostPattern, Uses: maxUses,
+		Created: now, Expires: now.Add(standingLife), CreatedBy: "configuration of the hub",
+	}
+	if !same {
+		if err := s.fall(ctx); err != nil {
+			return err
+		}
+	}
+	_, err = s.o.Store.Token(ctx, token.ID)
+	if err != nil && !errors.Is(err, state.ErrNotFound) {
+		return fmt.Errorf("read it: %w", err)
+	}
+	if isNew := err != nil; isNew {
+		s.o.Auditor.Audit(ctx, &pb.AuditActivity{
+			Actor: kept.CreatedBy, Operation: "token.create", Target: hex.EncodeToString(kept.ID[:]), Success: true,
+			Detail: "for as long as it stands in enrollment.join_token",
+		})
+	}
+	if err := s.o.Store.ExtendToken(ctx, kept); err != nil {
+		return err
+	}
+	s.standing.mu.Lock()
+	defer s.standing.mu.Unlock()
+	s.standing.id, s.standing.until = token.ID, kept.Expires
+	return nil
+}
+
+// fall makes the token useless that stood.
+func (s *Service) fall(ctx context.Context) error {
+	s.standing.mu.Lock()
+	id, stood := s.standing.id, !s.standing.until.IsZero()
+	s.standing.mu.Unlock()
+	if !stood {
+		return nil
+	}
+	if err := s.o.Store.RevokeToken(ctx, id); err != nil && !errors.Is(err, state.ErrNotFound) {
+		return err
+	}
+	s.o.Auditor.Audit(ctx, &pb.AuditActivity{
+		Actor: "configuration of the hub", Operation: "token.revoke", Target: hex.EncodeToString(id[:]), Success: true,
+		Detail: "it stands in enrollment.join_token no more",
+	})
+	s.standing.mu.Lock()
+	defer s.standing.mu.Unlock()
+	s.standing.until = time.Time{}
+	return nil
+}

@@ -1,0 +1,163 @@
+package k8s
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+)
+
+// end is one end of a connection: a pod, or an address outside of the cluster.
+type end struct {
+	namespace string
+	labels    map[string]string
+	addr      netip.Addr // without labels
+	node      bool       // it has the network of its node, which policies do not hold
+}
+
+// allows says whether policies let from open a connection to a port of to. As Kubernetes
+// has it, a pod that no policy selects may do everything, and else what one of them allows
+// (networking/v1, NetworkPolicySpec).
+func (w *world) allows(from, to end, port int32, protocol corev1.Protocol) (egress, ingress bool) {
+	return w.side(from, to, port, protocol, networkingv1.PolicyTypeEgress), w.side(to, from, port, protocol, networkingv1.PolicyTypeIngress)
+}
+
+func (w *world) side(of, other end, port int32, protocol corev1.Protocol, kind networkingv1.PolicyType) bool {
+	if of.node || of.labels == nil {
+		return true
+	}
+	selected := false
+	for _, p := range w.policies {
+		if p.Namespace != of.namespace || !slices.Contains(p.Spec.PolicyTypes, kind) || !matches(&p.Spec.PodSelector, of.labels) {
+			continue
+		}
+		selected = true
+		if kind == networkingv1.PolicyTypeEgress {
+			for _, r := range p.Spec.Egress {
+				if portIn(r.Ports, port, protocol) && peerIn(r.To, p.Namespace, other) {
+					return true
+				}
+			}
+			continue
+		}
+		for _, r := range p.Spec.Ingress {
+			if portIn(r.Ports, port, protocol) && peerIn(r.From, p.Namespace, other) {
+				return true
+			}
+		}
+	}
+	return !selected
+}
+
+func matches(s *metav1.LabelSelector, of map[string]string) bool {
+	selector, err := metav1.LabelSelectorAsSelector(s)
+	return err == nil && selector.Matches(labels.Set(of))
+}
+
+func portIn(ports []networkingv1.NetworkPolicyPort, port int32, protocol corev1.Protocol) bool {
+	return len(ports) == 0 || slices.ContainsFunc(ports, func(p networkingv1.NetworkPolicyPort) bool {
+		last := p.Port.IntVal
+		if p.EndPort != nil {
+			last = *p.EndPort
+		}
+		return *p.Protocol == protocol && port >= p.Port.IntVal && port <= last
+	})
+}
+
+func peerIn(peers []networkingv1.NetworkPolicyPeer, namespace string, other end) bool {
+	return len(peers) == 0 || slices.ContainsFunc(peers, func(p networkingv1.NetworkPolicyPeer) bool {
+		if p.IPBlock != nil {
+			block, err := netip.ParsePrefix(p.IPBlock.CIDR)
+			return err == nil && other.addr.IsValid() && block.Contains(other.addr)
+		}
+		if other.labels == nil {
+			return false
+		}
+		if p.NamespaceSelector == nil {
+			return other.namespace == namespace && matches(p.PodSelector, other.labels)
+		}
+		return matches(p.NamespaceSelector, map[string]string{"kubernetes.io/metadata.name": other.namespace}) && (p.PodSelector == nil || matches(p.PodSelector, other.labels))
+	})
+}
+
+// TestPolicies: each pod talks to what it must, and to nothing else.
+func TestPolicies(t *testing.T) {
+	t.Parallel()
+	w := base(t)
+	ends := map[string]end{
+		"prometheus": {namespace: "monitoring", labels: map[string]string{}},
+		"dns":        {namespace: "kube-system", labels: map[string]string{"k8s-app": "kube-dns"}},
+		"stranger":   {namespace: "default", labels: map[string]string{}},
+		"outside":    {addr: netip.MustParseAddr("198.51.100.7")},
+	}
+	for i := range w.workloads {
+		load := &w.workloads[i]
+		ends[load.name] = end{namespace: load.namespace, labels: load.template.Labels, node: load.template.Spec.HostNetwork, addr: netip.MustParseAddr("10.0.0.1")}
+	}
+	must := strings.Fields(`
+		store>eventbus:5000 dashboard>eventbus:5000 dashboard>store:5002 eventbus>store:5002
+		eventbus-agent>eventbus:5000 snmp-agent>eventbus:5000 mac-telemetry>eventbus:5000
+		proc-agent>eventbus:5000 flow-agent>eventbus:5000 device-scanner>eventbus:5000 node>eventbus:5000
+		outside>eventbus:5000 stranger>eventbus:5000 prometheus>eventbus:5000
+		outside>dashboard:5001 stranger>dashboard:5001 prometheus>dashboard:5001
+		prometheus>eventbus:9090 prometheus>store:9092 prometheus>eventbus-agent:50001 prometheus>snmp-agent:50005
+		prometheus>mac-telemetry:50003 prometheus>proc-agent:50002
+		outside>snmp-agent:1162/UDP stranger>snmp-agent:1162/UDP prometheus>snmp-agent:1162/UDP snmp-agent>outside:161/UDP snmp-agent>stranger:161/UDP`)
+	for _, name := range []string{"eventbus", "store", "dashboard", "eventbus-agent", "snmp-agent", "mac-telemetry", "proc-agent"} {
+		must = append(must, name+">dns:53/UDP", name+">dns:53")
+	}
+	listens := map[string][]string{
+		"eventbus": {"5000", "9090"}, "store": {"5002", "9092"}, "dashboard": {"5001"}, "eventbus-agent": {"50001"}, "snmp-agent": {"50005", "1162/UDP"},
+		"mac-telemetry": {"50003"}, "proc-agent": {"50002"}, "dns": {"53", "53/UDP"}, "outside": {"443", "53", "161/UDP"}, "stranger": {"443", "161/UDP"},
+	}
+	allowed := map[string]bool{}
+	for from := range ends {
+		for to, ports := range listens {
+			for _, port := range ports {
+				name := from + ">" + to + ":" + port
+				if from == to || from == "dns" || ends[from].node || ends[to].labels == nil && ends[from].labels == nil {
+					continue
+				}
+				egress, ingress := w.permits(ends[from], ends[to], port)
+				allowed[name] = egress && ingress
+			}
+		}
+	}
+	for _, name := range must {
+		from, rest, _ := strings.Cut(name, ">")
+		to, port, _ := strings.Cut(rest, ":")
+		if egress, ingress := w.permits(ends[from], ends[to], port); !egress || !ingress {
+			t.Errorf("%s is not allowed: out %v, in %v", name, egress, ingress)
+		}
+		delete(allowed, name)
+	}
+	for name, is := range allowed {
+		// What others' pods do outside of our namespaces is not ours to say.
+		from, rest, _ := strings.Cut(name, ">")
+		to, _, _ := strings.Cut(rest, ":")
+		ours := func(e end) bool { return e.namespace == hubNS || e.namespace == agentNS }
+		if is && (ours(ends[from]) || ours(ends[to])) {
+			t.Errorf("%s is allowed, and nothing needs it", name)
+		}
+	}
+}
+
+// permits is allows with a port as "53/UDP", TCP without a protocol.
+func (w *world) permits(from, to end, port string) (egress, ingress bool) {
+	var n int32
+	protocol := corev1.ProtocolTCP
+	number, named, has := strings.Cut(port, "/")
+	if has {
+		protocol = corev1.Protocol(named)
+	}
+	if _, err := fmt.Sscan(number, &n); err != nil {
+		return false, false
+	}
+	return w.allows(from, to, n, protocol)
+}
