@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -11,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/amoskys/amoskys/deploy/k8s"
+	"github.com/amoskys/amoskys/internal/app"
 	"github.com/amoskys/amoskys/internal/app/endpoint"
 	"github.com/amoskys/amoskys/internal/cli"
 	"github.com/amoskys/amoskys/internal/identity"
@@ -35,7 +36,7 @@ func newCertsCommand(env *cli.Env) *cobra.Command {
 func newCertsInit(env *cli.Env) *cobra.Command {
 	var o identity.LayoutOptions
 	var force, asJSON bool
-	c := clusterOptions{}
+	c, inCluster := app.DefaultCluster(), false
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Make the authority and the certificates that are missing",
@@ -55,23 +56,30 @@ func newCertsInit(env *cli.Env) *cobra.Command {
 				}
 			}
 			o.Now, o.Observes = env.Now, endpoint.Observing()
-			report, err := c.ensure(env, dir, o)
+			report, err := ensureCertificates(env, dir, o, inCluster, c)
 			if err != nil {
 				return err
 			}
-			if c.on && c.out == "-" {
-				return c.write(env, o.TTL)
+			if inCluster && c.Out == "-" {
+				return c.WriteSecrets(env, o.TTL)
 			}
 			if asJSON {
+				if inCluster {
+					silent := *env
+					silent.Stdout = io.Discard
+					if err := c.WriteSecrets(&silent, o.TTL); err != nil {
+						return err
+					}
+				}
 				return cli.WriteJSON(env.Stdout, struct {
 					identity.LayoutReport
 					Moved string `json:"moved_to,omitempty"`
 				}{report, moved})
 			}
-			if err := printInit(env, report, moved); err != nil || !c.on {
+			if err := printInit(env, report, moved); err != nil || !inCluster {
 				return err
 			}
-			return c.write(env, o.TTL)
+			return c.WriteSecrets(env, o.TTL)
 		},
 	}
 	f := cmd.Flags()
@@ -79,13 +87,21 @@ func newCertsInit(env *cli.Env) *cobra.Command {
 	f.StringSliceVar(&o.With, "with", nil, "make certificates of these roles too: "+strings.Join(identity.ExtraLeaves(), ", "))
 	f.StringSliceVar(&o.Hosts, "host", nil, "another name or address that hub and dashboard are reached by; may be repeated")
 	f.Var((*lifetime)(&o.TTL), "ttl", "life of certificates, such as 90d or 36h (default 90d)")
-	f.BoolVar(&c.on, "k8s", false, "make those of a Kubernetes cluster, and write them as Secrets")
-	f.StringVar(&c.out, "out", "secret-tls.yaml", "file for the Secrets; - is standard output")
-	f.StringVar(&c.namespace, "namespace", k8s.Namespace, "namespace of hub, store and dashboards")
-	f.StringVar(&c.agents, "agents-namespace", k8s.AgentsNamespace, "namespace of agents that look at machines")
+	f.BoolVar(&inCluster, "k8s", false, "make those of a Kubernetes cluster, and write them as Secrets")
+	f.StringVar(&c.Out, "out", c.Out, "file for the Secrets; - is standard output")
+	f.StringVar(&c.Namespace, "namespace", c.Namespace, "namespace of hub, store and dashboards")
+	f.StringVar(&c.Agents, "agents-namespace", c.Agents, "namespace of agents that look at machines")
 	f.BoolVar(&force, "force", false, "set everything aside and start anew with another authority")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// ensureCertificates makes what is missing in a folder: of this machine, or of a cluster.
+func ensureCertificates(env *cli.Env, dir string, o identity.LayoutOptions, inCluster bool, c app.Cluster) (identity.LayoutReport, error) {
+	if inCluster {
+		return c.EnsureCertificates(env, o)
+	}
+	return identity.EnsureLayout(dir, o)
 }
 
 func printInit(env *cli.Env, r identity.LayoutReport, moved string) error {

@@ -196,7 +196,7 @@ func assembly() []Layer {
 		},
 		{
 			Name: "app", Packages: []string{"internal/app/...", "internal/bench/...", "test/..."},
-			May: []string{"internal/...", "web"},
+			May: []string{"internal/...", "web", "deploy/..."},
 			Why: "assembly and measurement see everything",
 		},
 		{

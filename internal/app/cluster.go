@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"crypto/x509"
@@ -15,25 +15,21 @@ import (
 	"github.com/amoskys/amoskys/internal/identity"
 )
 
-// clusterOptions say for which cluster Secrets are written.
-type clusterOptions struct {
-	on                bool
-	out               string // file; "-" is standard output
-	namespace, agents string
+// Cluster is a Kubernetes cluster for which certificates are made and written as Secrets.
+type Cluster struct {
+	Out       string // file of the Secrets; "-" is standard output
+	Namespace string // of hub, store and dashboards
+	Agents    string // namespace of agents that look at machines
 }
 
-// ensure makes what is missing in a folder of certificates: those of this machine, or of
-// a cluster.
-func (c clusterOptions) ensure(env *cli.Env, dir string, o identity.LayoutOptions) (identity.LayoutReport, error) {
-	if c.on {
-		return c.ensureCluster(env, o)
-	}
-	return identity.EnsureLayout(dir, o)
+// DefaultCluster is the one that the manifests in deploy/k8s are for.
+func DefaultCluster() Cluster {
+	return Cluster{Out: "secret-tls.yaml", Namespace: k8s.Namespace, Agents: k8s.AgentsNamespace}
 }
 
-// ensureCluster makes the certificates of hub, store, dashboards and operator that are
+// EnsureCertificates makes the certificates of hub, store, dashboards and operator that are
 // missing, each in the name of its Service, and the join token.
-func (c clusterOptions) ensureCluster(env *cli.Env, o identity.LayoutOptions) (identity.LayoutReport, error) {
+func (c Cluster) EnsureCertificates(env *cli.Env, o identity.LayoutOptions) (identity.LayoutReport, error) {
 	dir := endpoint.CertsDir(env)
 	all := identity.LayoutReport{Dir: dir, Created: []string{}, Kept: []string{}, Due: []string{}, Warnings: []string{}}
 	if len(o.With) > 0 {
@@ -43,7 +39,7 @@ func (c clusterOptions) ensureCluster(env *cli.Env, o identity.LayoutOptions) (i
 	given := o.Hosts
 	for _, name := range k8s.Leaves() {
 		o.Names, o.Host = []string{name}, name
-		o.Hosts = append(k8s.HubHosts(name, c.namespace)[1:], given...)
+		o.Hosts = append(k8s.HubHosts(name, c.Namespace)[1:], given...)
 		report, err := identity.EnsureLayout(dir, o)
 		if err != nil {
 			return all, err
@@ -120,17 +116,18 @@ func replaceSecretly(file string, text []byte) error {
 	return nil
 }
 
-// write writes the Secrets, and says what comes next.
-func (c clusterOptions) write(env *cli.Env, ttl time.Duration) error {
-	text, err := k8s.Secrets(endpoint.CertsDir(env), c.namespace, c.agents)
+// WriteSecrets writes them, and says what comes next. ttl is the life of certificates, 0 the
+// usual one.
+func (c Cluster) WriteSecrets(env *cli.Env, ttl time.Duration) error {
+	text, err := k8s.Secrets(endpoint.CertsDir(env), c.Namespace, c.Agents)
 	if err != nil {
 		return err
 	}
-	if c.out == "-" {
+	if c.Out == "-" {
 		_, err := env.Stdout.Write(text)
 		return err
 	}
-	if err := replaceSecretly(c.out, text); err != nil {
+	if err := replaceSecretly(c.Out, text); err != nil {
 		return err
 	}
 	if ttl == 0 {
@@ -140,6 +137,6 @@ func (c clusterOptions) write(env *cli.Env, ttl time.Duration) error {
 next: kubectl apply -f %[1]s
       kubectl apply -k deploy/k8s          (or the Helm chart, deploy/helm/amoskys)
 Certificates end after %d days: before that, amoskys certs renew --all --due, and the same again.
-`, c.out, int(ttl.Hours()/24))
+`, c.Out, int(ttl.Hours()/24))
 	return err
 }
