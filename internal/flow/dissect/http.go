@@ -56,6 +56,9 @@ func headerEnd(b []byte) int {
 	}
 }
 
+// httpEnds is where the head of the first message ends.
+func httpEnds(b []byte, _ int) int { return headerEnd(b) }
+
 func (r *reading) httpRequest(h *HTTP) Verdict {
 	if h.Method != "" {
 		return More

@@ -11,7 +11,7 @@ func secureProtocols() []protocol {
 				}
 				return matchTLS(l)
 			}},
-			server: signature{starts: records, match: matchTLS}, read: readTLS,
+			server: signature{starts: records, match: matchTLS}, read: readTLS, ends: tlsEnds,
 			tells: "version, server name, ALPN, cipher suite, ECH, JA4, JA3; of TLS 1.2 and older the certificate: subject, issuer, validity, SHA-256, names",
 		},
 		{

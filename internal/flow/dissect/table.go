@@ -88,6 +88,11 @@ type protocol struct {
 	client, server, datagram signature
 	// read and readDatagram read more of a flow that was recognised, until Done.
 	read, readDatagram func(r *reading) Verdict
+	// ends says where the first thing behind a place of a direction ends that read waits
+	// for, by the bytes before its end; a place that is not behind it says that this is
+	// not known. Read must take every end for what comes of it by itself: to be shown
+	// less than up to there must change nothing.
+	ends func(b []byte, shown int) int
 	// tells says in words what is read, for the documentation.
 	tells string
 

@@ -131,6 +131,24 @@ func matchSSL2(l *look) answer {
 	return yes
 }
 
+// maxEnds is how many records of a direction are read as soon as they end; hellos and
+// certificates have less. Somebody may send as many as there are bytes.
+const maxEnds = 4
+
+// tlsEnds is where the first handshake record behind a place ends.
+func tlsEnds(b []byte, shown int) int {
+	at := 0
+	for range maxEnds {
+		if len(b) < at+5 || b[at] != recordHandshake || b[at+1] != 3 {
+			return 0
+		}
+		if at += 5 + int(u16(b, at+3)); at > shown {
+			return at
+		}
+	}
+	return 0
+}
+
 // readTLS reads a flow that is TLS from its first byte.
 func readTLS(r *reading) Verdict { return r.tlsFrom(0) }
 

@@ -6,16 +6,20 @@ package dissect
 // places that segments do not decide:
 //
 //	a look is due                           and shows
-//	at firstLook bytes, and each time       as many bytes
+//	where the bytes themselves say that     as many bytes
+//	something ends that a reader waits for
+//	else at firstLook bytes, and each time  as many bytes
 //	that lookGrowth times as many came
 //	when the other side goes on             all bytes until then (a turn ended)
 //	when nothing can follow: at the end     all bytes, and says that they are final
 //	of the flow, behind a hole, after
 //	MaxPayloads or maxReading packets
 //
-// Between looks bytes are only kept. The first two rows are the same however the two
+// Between looks bytes are only kept. The first three rows are the same however the two
 // sides' bytes were cut, as long as the sides took turns in the same order; of the
-// third, the numbers of packets are what remains (see the package comment).
+// last, the numbers of packets are what remains (see the package comment). The first row
+// is for speed: most hellos and heads of messages come whole in one packet, and are then
+// read in it, without a copy.
 const (
 	firstLook  = 16
 	lookGrowth = 4 // so that maxNaming and maxStream are places, too
@@ -30,6 +34,19 @@ func nextLook(shown int) int {
 	return n
 }
 
+// nextPlace is where the next look at a direction is due by its bytes.
+func (e *Engine) nextPlace(s *State, dir Direction) int {
+	st := &s.streams[dir]
+	if s.reading && !s.tls.started {
+		if ends := e.tables.protocols[s.app].ends; ends != nil {
+			if at := ends(st.view, st.shown); at > st.shown {
+				return min(at, maxStream)
+			}
+		}
+	}
+	return nextLook(st.shown)
+}
+
 // seen is what of a direction was shown.
 func (st *stream) seen() []byte { return st.view[:min(st.shown, len(st.view))] }
 
@@ -37,7 +54,7 @@ func (st *stream) seen() []byte { return st.view[:min(st.shown, len(st.view))] }
 func (e *Engine) segment(s *State, dir Direction) {
 	e.show(s, 1-dir, len(s.streams[1-dir].view), false) // Its turn ended.
 	st := &s.streams[dir]
-	for n := nextLook(st.shown); n <= len(st.view) && !s.done && !st.unread; n = nextLook(st.shown) {
+	for n := e.nextPlace(s, dir); n <= len(st.view) && !s.done && !st.unread; n = e.nextPlace(s, dir) {
 		e.show(s, dir, n, n == maxStream)
 	}
 	if st.broken {

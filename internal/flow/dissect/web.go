@@ -4,7 +4,7 @@ func webProtocols() []protocol {
 	return []protocol{
 		{
 			name: "http", category: categoryWeb, tcp: []uint16{80, 8080, 8000, 8008, 8081, 8888, 3128, 5985},
-			client: signature{starts: "GPHDOCTMLUSBRVNA", match: matchHTTPRequest}, server: signature{starts: "H", match: matchHTTPResponse}, read: readHTTP,
+			client: signature{starts: "GPHDOCTMLUSBRVNA", match: matchHTTPRequest}, server: signature{starts: "H", match: matchHTTPResponse}, read: readHTTP, ends: httpEnds,
 			tells: "version, method, host, URL without secrets, user agent, status, server, content type, user of basic authentication; what a proxy's CONNECT carries",
 		},
 		{
