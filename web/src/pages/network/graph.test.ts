@@ -165,7 +165,7 @@ describe('graph', () => {
   });
 
   it('is empty of nothing', () => {
-    expect(graphOf(null)).toEqual({ nodes: [], edges: [] });
+    expect(graphOf(null)).toEqual({ nodes: [], edges: [], rest: new Map() });
     expect(graphOf(answer(['', '', '', 1, 1])).nodes).toEqual([]);
     expect(layout(graphOf(null)).nodes).toEqual([]);
   });

@@ -1,5 +1,5 @@
 import type { RowsResponse } from '$lib/api/types';
-import { type NodeId, nodeName } from './selection';
+import { type NodeId, nodeName, type Rest } from './selection';
 
 /** A host of ours, or a part of the world outside. */
 export interface MapNode {
@@ -35,6 +35,8 @@ export interface Graph {
   nodes: MapNode[];
   /** The heaviest first. */
   edges: MapEdge[];
+  /** The addresses that the nodes stand for which take what there is no room for. */
+  rest: Rest;
 }
 
 /** What findings say of an address. */
@@ -225,6 +227,13 @@ class Builder {
     return node;
   }
 
+  /** The addresses of the nodes that take what there is no room for. */
+  rest(): Rest {
+    return new Map(
+      [...this.#seen].filter(([id]) => id.startsWith('rest:')).map(([id, ips]) => [id, [...ips].sort()]),
+    );
+  }
+
   add(pair: Pair): void {
     const from = this.#node(pair.from);
     const to = this.#node(pair.to);
@@ -254,7 +263,7 @@ export function graphOf(
   marked: Marked = new Map(),
   room: { inside: number; outside: number } = most,
 ): Graph {
-  if (!answer) return { nodes: [], edges: [] };
+  if (!answer) return { nodes: [], edges: [], rest: new Map() };
   const pairs = pairsOf(answer);
   const kept = heaviest(weights(pairs, true), room.inside);
   for (const id of heaviest(weights(pairs, false), room.outside)) kept.add(id);
@@ -268,7 +277,7 @@ export function graphOf(
   const nodes = [...builder.nodes.values()].sort(
     (a, b) => Number(b.inside) - Number(a.inside) || heavier(a, b),
   );
-  return { nodes, edges: [...builder.edges.values()].sort(heavier) };
+  return { nodes, edges: [...builder.edges.values()].sort(heavier), rest: builder.rest() };
 }
 
 /** What an answer of the heaviest pairs leaves out of all. */

@@ -12,7 +12,7 @@ import {
 } from './asks';
 import { bytesOf, durationOf, durationText, endpoint, flowText, flowValue, place } from './columns';
 import { openFlows } from './open';
-import { parseSelection, selectionFilter, selectionName } from './selection';
+import { mostNamed, parseSelection, selectionFilter, selectionName } from './selection';
 import { cellText } from './tabletext';
 import { flowFilter, timeline, timelineQueries } from './timeline';
 
@@ -118,7 +118,25 @@ describe('selection', () => {
   ])('%s', (text, nodes, filter) => {
     const selection = parseSelection(text);
     expect(selection?.nodes.length ?? null).toBe(nodes);
-    expect(selectionFilter(selection)).toBe(filter);
+    expect(selectionFilter(selection).filter).toBe(filter);
+    expect(selectionFilter(selection).whole).toBe(!text.includes('rest:'));
+  });
+
+  it.each([
+    ['ip:192.0.2.1>rest:out', 'source.ip:=192.0.2.1 destination.ip:in(198.51.100.7,"2001:db8::1")', true],
+    ['rest:out>ip:192.0.2.1', 'source.ip:in(198.51.100.7,"2001:db8::1") destination.ip:=192.0.2.1', true],
+    [
+      'rest:out',
+      '(source.ip:in(198.51.100.7,"2001:db8::1") or destination.ip:in(198.51.100.7,"2001:db8::1"))',
+      true,
+    ],
+    ['rest:in>rest:out', 'destination.ip:in(198.51.100.7,"2001:db8::1")', false],
+  ])('%s, where it is known what the rest was', (text, filter, whole) => {
+    const rest = new Map([
+      ['rest:out', ['198.51.100.7', '2001:db8::1']],
+      ['rest:in', Array.from({ length: mostNamed + 1 }, (_, i) => `10.0.${i >> 8}.${i & 255}`)],
+    ]);
+    expect(selectionFilter(parseSelection(text), rest)).toEqual({ filter, whole });
   });
 
   it('has names', () => {

@@ -12,6 +12,13 @@ export interface Selection {
   nodes: readonly NodeId[];
 }
 
+/** The addresses that the rest of a map stands for, by node. */
+export type Rest = ReadonlyMap<NodeId, readonly string[]>;
+
+/** A filter names at most so many addresses: a query has 16 KiB. */
+export const mostNamed = 250;
+
+const none: Rest = new Map();
 const known = /^(ip|net|as|geo|rest):[^>\s]+$/;
 
 /** Reads a selection; null for none, and for what is none. */
@@ -22,7 +29,7 @@ export function parseSelection(text: string): Selection | null {
 }
 
 /** The filter of flows with a node at one side; null where none can say it. */
-function sideFilter(node: NodeId, side: 'source' | 'destination'): string | null {
+function sideFilter(node: NodeId, side: 'source' | 'destination', rest: Rest): string | null {
   const at = node.indexOf(':');
   const value = node.slice(at + 1);
   switch (node.slice(0, at)) {
@@ -34,20 +41,29 @@ function sideFilter(node: NodeId, side: 'source' | 'destination'): string | null
       return `${side}.as.number:=${quote(value)}`;
     case 'geo':
       return `${side}.geo.country_iso_code:=${quote(value)}`;
-    default:
-      return null;
+    default: {
+      const named = rest.get(node) ?? [];
+      if (named.length === 0 || named.length > mostNamed) return null;
+      return `${side}.ip:in(${named.map(quote).join(',')})`;
+    }
   }
 }
 
-/** The filter of the flows that a selection stands for; empty where no filter can say it. */
-export function selectionFilter(selection: Selection | null): string {
-  if (!selection) return '';
+/**
+ * The filter of the flows that a selection stands for, and whether it says all of it: of
+ * what the map has no room for, not more can be said than which addresses that was.
+ */
+export function selectionFilter(
+  selection: Selection | null,
+  rest: Rest = none,
+): { filter: string; whole: boolean } {
+  if (!selection) return { filter: '', whole: true };
   const [from = '', to] = selection.nodes;
-  if (to !== undefined) {
-    return [sideFilter(from, 'source'), sideFilter(to, 'destination')].filter(Boolean).join(' ');
-  }
-  const sides = [sideFilter(from, 'source'), sideFilter(from, 'destination')].filter(Boolean);
-  return sides.length > 0 ? `(${sides.join(' or ')})` : '';
+  const sides = [sideFilter(from, 'source', rest), sideFilter(to ?? from, 'destination', rest)];
+  const said = sides.filter((side) => side !== null);
+  const whole = said.length === sides.length;
+  if (to !== undefined) return { filter: said.join(' '), whole };
+  return { filter: whole ? `(${said.join(' or ')})` : '', whole };
 }
 
 /** How a node is called. */
