@@ -30,6 +30,7 @@ func TestOpenDamaged(t *testing.T) {
 		"no database":    bytes.Repeat([]byte("nonsense"), 1000),
 		"spoiled tables": spoiled,
 		"cut short":      sound[:len(sound)/2+100],
+		"emptied":        {},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "state.db")
@@ -40,7 +41,11 @@ func TestOpenDamaged(t *testing.T) {
 			if err == nil {
 				t.Fatal("it opens", db.Close())
 			}
-			for _, want := range []string{file, "damaged", "restore", "backup", "move", "-wal", "accounts", "sessions", "audit trail"} {
+			what := []string{"damaged", "move"}
+			if name == "emptied" {
+				what = []string{"empty", "remove"}
+			}
+			for _, want := range append(what, file, "restore", "backup", "-wal", "accounts", "sessions", "audit trail") {
 				if !strings.Contains(err.Error(), want) {
 					t.Errorf("no %q in: %v", want, err)
 				}

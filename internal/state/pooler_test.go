@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/amoskys/amoskys/internal/state"
+	"github.com/amoskys/amoskys/internal/state/postgrestest"
 )
 
 // TestPooler: PgBouncer, which gives each transaction any connection of the server and
@@ -21,9 +22,9 @@ func TestPooler(t *testing.T) {
 		t.Skip("PgBouncer is not installed (Debian: pgbouncer)")
 	}
 	var own server
-	t.Cleanup(own.end)
-	own.database(t) // begins it, or skips
-	ini := filepath.Join(own.dir, "pgbouncer.ini")
+	t.Cleanup(own.End)
+	own.Database(t) // begins it, or skips
+	ini := filepath.Join(own.Dir, "pgbouncer.ini")
 	text := fmt.Sprintf(`[databases]
 postgres = host=%[1]s user=postgres
 [pgbouncer]
@@ -33,13 +34,13 @@ listen_port = 6432
 auth_type = any
 pool_mode = transaction
 default_pool_size = 3
-`, own.dir)
+`, own.Dir)
 	if err := os.WriteFile(ini, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	pooler := exec.CommandContext(t.Context(), program, ini)
-	pooler.SysProcAttr = own.as
-	ready := &waiting{awaited: []byte("process up"), seen: make(chan struct{})}
+	pooler.SysProcAttr = own.As
+	ready := postgrestest.NewAwaited("process up")
 	pooler.Stderr = ready
 	pooler.Cancel = func() error { return pooler.Process.Signal(syscall.SIGKILL) }
 	if err := pooler.Start(); err != nil {
@@ -50,11 +51,11 @@ default_pool_size = 3
 		_ = pooler.Wait()
 	})
 	select {
-	case <-ready.seen:
+	case <-ready.Seen:
 	case <-time.After(20 * time.Second):
-		t.Fatalf("PgBouncer is not ready: %s", ready.text.Bytes())
+		t.Fatalf("PgBouncer is not ready: %s", ready.Text())
 	}
-	db, err := state.Open(t.Context(), state.Options{URL: "postgres:///postgres?user=postgres&port=6432&host=" + own.dir, Now: func() time.Time { return epoch }})
+	db, err := state.Open(t.Context(), state.Options{URL: "postgres:///postgres?user=postgres&port=6432&host=" + own.Dir, Now: func() time.Time { return epoch }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 
 	"github.com/amoskys/amoskys/internal/state"
+	"github.com/amoskys/amoskys/internal/state/postgrestest"
 )
 
 // opener opens one database, the same each time.
@@ -34,7 +35,7 @@ func each(t *testing.T, test func(t *testing.T, open opener)) {
 		test(t, func(t *testing.T) *state.DB { t.Helper(); return open(t, file) })
 	})
 	t.Run("postgresql", func(t *testing.T) {
-		url := shared.database(t)
+		url := shared.Database(t)
 		test(t, func(t *testing.T) *state.DB { t.Helper(); return openURL(t, url) })
 	})
 }
@@ -49,36 +50,11 @@ func openURL(t *testing.T, url string) *state.DB {
 	return db
 }
 
-// server is a PostgreSQL server of the tests' own, on a socket in its folder.
-type server struct {
-	dir    string
-	as     *syscall.SysProcAttr
-	cmd    *exec.Cmd
-	once   sync.Once
-	reason string // why there is none
-	made   int
-}
+// server is a PostgreSQL server of the tests' own.
+type server = postgrestest.Server
 
 // shared is the one of all tests that do not stop it.
 var shared server
-
-// database makes an empty schema and returns its URL.
-func (s *server) database(t *testing.T) string {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("-short: PostgreSQL is not started")
-	}
-	s.once.Do(s.begin)
-	if s.reason != "" {
-		t.Skip(s.reason)
-	}
-	s.made++
-	schema := fmt.Sprint("state", s.made)
-	run(t, s.url(), "CREATE SCHEMA "+schema) // which is quicker than a database
-	return s.url() + "&search_path=" + schema
-}
-
-func (s *server) url() string { return "postgres:///postgres?user=postgres&host=" + s.dir }
 
 // run runs one statement.
 func run(t *testing.T, url, statement string) {
@@ -93,110 +69,12 @@ func run(t *testing.T, url, statement string) {
 	}
 }
 
-// begin makes and starts the server, as the user postgres where we are root, which
-// PostgreSQL refuses to run as.
-func (s *server) begin() {
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
-	if len(found) == 0 {
-		s.reason = "PostgreSQL is not installed (Debian: postgresql)"
-		return
-	}
-	var err error
-	if s.dir, err = os.MkdirTemp("", "pg"); err != nil {
-		s.reason = err.Error()
-		return
-	}
-	if os.Geteuid() == 0 {
-		u, err := user.Lookup("postgres")
-		if err != nil {
-			s.reason = err.Error()
-			return
-		}
-		uid, _ := strconv.ParseUint(u.Uid, 10, 32)
-		gid, _ := strconv.ParseUint(u.Gid, 10, 32)
-		s.as = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
-		if err := os.Chown(s.dir, int(uid), int(gid)); err != nil {
-			s.reason = err.Error()
-			return
-		}
-	}
-	init := s.command(found[0], "-N", "-A", "trust", "-U", "postgres", "-D", filepath.Join(s.dir, "data"))
-	if out, err := init.CombinedOutput(); err != nil {
-		s.reason = fmt.Sprintf("initdb: %v: %s", err, out)
-		return
-	}
-	if err := s.start(); err != nil {
-		s.reason = err.Error()
-	}
-}
-
-func (s *server) command(program string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(context.Background(), program, args...)
-	cmd.Dir, cmd.SysProcAttr = s.dir, s.as
-	return cmd
-}
-
-// start starts the server and waits until it says that it is ready.
-func (s *server) start() error {
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
-	s.cmd = s.command(found[0], "-D", filepath.Join(s.dir, "data"), "-k", s.dir, "-c", "listen_addresses=", "-c", "fsync=off", "-c", "logging_collector=off")
-	ready := &waiting{awaited: []byte("ready to accept connections"), seen: make(chan struct{})}
-	s.cmd.Stderr = ready
-	if err := s.cmd.Start(); err != nil {
-		return err
-	}
-	select {
-	case <-ready.seen:
-		return nil
-	case <-time.After(30 * time.Second):
-		return fmt.Errorf("PostgreSQL is not ready: %s", ready.text.Bytes())
-	}
-}
-
-// stop ends the server without waiting for its clients.
-func (s *server) stop() {
-	if s.cmd == nil {
-		return
-	}
-	_ = s.cmd.Process.Signal(syscall.SIGINT)
-	_ = s.cmd.Wait()
-	s.cmd = nil
-}
-
-// end stops it and removes what it had.
-func (s *server) end() {
-	s.stop()
-	if s.dir != "" {
-		_ = os.RemoveAll(s.dir)
-	}
-}
-
-// waiting closes seen once a text was written.
-type waiting struct {
-	awaited []byte
-	text    bytes.Buffer
-	done    bool
-	seen    chan struct{}
-}
-
-// Write implements io.Writer, for one goroutine.
-func (w *waiting) Write(b []byte) (int, error) {
-	if !w.done {
-		w.text.Write(b)
-		if bytes.Contains(w.text.Bytes(), w.awaited) {
-			w.done = true
-			close(w.seen)
-		}
-	}
-	return len(b), nil
-}
-
 // TestPostgresGoesAway: whoever asks while the server is away, slow or read-only is told
 // so, without the password, and is served again when it is back.
 func TestPostgresGoesAway(t *testing.T) {
 	var own server
-	t.Cleanup(own.end)
-	url := own.database(t) + "&statement_timeout=200"
+	t.Cleanup(own.End)
+	url := own.Database(t) + "&statement_timeout=200"
 	db := openURL(t, url)
 	explained := func(what, want string, err error) {
 		t.Helper()
@@ -225,14 +103,14 @@ func TestPostgresGoesAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = locked.Close()
-	own.stop()
+	own.Stop()
 	explained("away", "does not answer", mark())
 	watched(t, db, "does not answer")
 	if _, err := state.Open(t.Context(), state.Options{URL: strings.Replace(url, "user=postgres", "user=postgres&password=hunter2", 1)}); err == nil ||
 		!strings.Contains(err.Error(), "does not answer: start it, or mend state.url") || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("opened while it is away: %v", err)
 	}
-	if err := own.start(); err != nil {
+	if err := own.Start(); err != nil {
 		t.Fatal(err)
 	}
 	if err := mark(); err != nil { // by a connection that is dead
@@ -241,8 +119,8 @@ func TestPostgresGoesAway(t *testing.T) {
 	if err := mark(); err != nil {
 		t.Errorf("after it is back: %v", err)
 	}
-	run(t, own.url(), "ALTER DATABASE postgres SET default_transaction_read_only = on")
-	run(t, own.url(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'amoskys hub'")
+	run(t, own.URL(), "ALTER DATABASE postgres SET default_transaction_read_only = on")
+	run(t, own.URL(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'amoskys hub'")
 	_, _ = db.Users(t.Context()) // by a connection that is dead
 	explained("read-only", "read-only", mark())
 	watched(t, db, "is read-only")
@@ -293,7 +171,7 @@ func TestBadURL(t *testing.T) {
 func TestCopy(t *testing.T) {
 	first := open(t, filepath.Join(t.TempDir(), "state.db"))
 	fill(t, first)
-	server := openURL(t, shared.database(t))
+	server := openURL(t, shared.Database(t))
 	last := open(t, filepath.Join(t.TempDir(), "state.db"))
 	for _, way := range []struct{ from, to *state.DB }{{first, server}, {server, last}} {
 		done, err := state.Copy(t.Context(), way.to, way.from)
@@ -327,7 +205,7 @@ func TestCopyTakesItsTime(t *testing.T) {
 	if err := first.PutAgents(t.Context(), []state.Agent{{Host: "h", ID: "without status"}}); err != nil {
 		t.Fatal(err)
 	}
-	url := shared.database(t) + "&statement_timeout=200&idle_in_transaction_session_timeout=200"
+	url := shared.Database(t) + "&statement_timeout=200&idle_in_transaction_session_timeout=200"
 	server := openURL(t, url)
 	run(t, url, `CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.3); RETURN NEW; END $$;
 		CREATE TRIGGER dawdle BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION dawdle()`)

@@ -5,27 +5,57 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"modernc.org/sqlite" // also the database/sql driver "sqlite"
+
+	"github.com/amoskys/amoskys/internal/vfs"
 )
 
-// openSQLite opens a file. copied is the folder of a copy of one that cannot be written.
-func openSQLite(ctx context.Context, name string) (p *pool, copied string, err error) {
-	file := name
-	err = touch(file)
-	if readOnly(err) {
-		file, copied, err = aside(file)
+// openSQLite opens a file. Of one that cannot be written, as its file system is read-only or
+// full, it opens a copy, and says why.
+func openSQLite(ctx context.Context, name string) (p *pool, c *copied, err error) {
+	if err = create(ctx, name); err == nil {
+		p, err = openFile(ctx, name, name)
+	}
+	why := whyNot(err)
+	if _, missing := os.Stat(name); why == nil || missing != nil && errors.Is(why, ErrNoRoom) {
+		return p, nil, adviseRoom(err)
+	}
+	c, failed := aside(name, why)
+	if failed != nil {
+		return nil, nil, errors.Join(err, failed)
+	}
+	if p, err = openFile(ctx, c.file, name); err == nil {
+		if err = freeze(ctx, p.db, why); err != nil {
+			err = errors.Join(err, p.db.Close())
+		}
 	}
 	if err != nil {
-		return nil, "", err
+		return nil, nil, errors.Join(err, c.discard())
 	}
+	return p, c, nil
+}
+
+// adviseRoom adds to an error what can be done about a disk that is full, where SQLite did
+// not say so.
+func adviseRoom(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("the disk is full: make room there, then start again (%w)", err)
+	}
+	return err
+}
+
+// openFile opens a file that is there, which has the name by which people know it.
+func openFile(ctx context.Context, file, name string) (*pool, error) {
 	path, err := filepath.Abs(file)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	query := url.Values{
 		"_txlock": {"immediate"},
@@ -34,40 +64,78 @@ func openSQLite(ctx context.Context, name string) (p *pool, copied string, err e
 	dsn := (&url.URL{Scheme: "file", Path: path, RawQuery: query.Encode()}).String()
 	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	db.SetMaxOpenConns(4)
 	db.SetMaxIdleConns(2)
-	p = newPool(db, sqliteEngine{filepath.Base(name)})
-	err = migrate(ctx, p)
-	if err == nil && copied != "" {
-		err = freeze(ctx, db)
+	p := newPool(db, sqliteEngine{filepath.Base(name)})
+	if err = migrate(ctx, p); err != nil {
+		return nil, errors.Join(p.engine.advise(err), db.Close())
 	}
-	if err != nil {
-		return nil, "", errors.Join(p.engine.advise(err), db.Close(), discard(copied))
-	}
-	return p, copied, nil
+	return p, nil
 }
 
-// discard removes the folder of a copy.
-func discard(dir string) error {
-	if dir == "" {
-		return nil
-	}
-	return os.RemoveAll(dir)
-}
+// errEmptied says that a file is there with nothing in it.
+var errEmptied = errors.New("the file is empty, which a database never is")
 
-// touch makes the file, so that it is private from its first byte: SQLite gives
-// its journals the mode of the database.
-func touch(file string) error {
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+// create makes a database where there is none: it gets its name when it is whole, so that
+// an empty file is never a new one. It is private from its first byte on: SQLite gives its
+// journals the mode of the database. A file that is there is only looked at.
+func create(ctx context.Context, file string) (err error) {
+	switch info, err := os.Stat(file); {
+	case err == nil && info.Size() == 0:
+		return fmt.Errorf("%w: restore it from a backup, or, if nothing is lost with it, remove it by hand together with %[2]s-wal and %[2]s-shm: "+
+			"accounts, sessions and the audit trail then begin anew", errEmptied, filepath.Base(file))
+	case err == nil:
+		return writable(file)
+	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600)
+	folder := filepath.Dir(file)
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(folder, filepath.Base(file)+".new-*")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, removeAll(f.Name())) }()
+	if err := f.Close(); err != nil {
+		return err
+	}
+	p, err := openFile(ctx, f.Name(), file)
+	if err != nil {
+		return err
+	}
+	if err := p.db.Close(); err != nil { // what its journal has goes to the file
+		return err
+	}
+	if err := os.Link(f.Name(), file); err != nil && !errors.Is(err, fs.ErrExist) { // another was first
+		if err := os.Rename(f.Name(), file); err != nil { // a file system without links
+			return err
+		}
+	}
+	return vfs.OS{}.SyncDir(folder)
+}
+
+// writable looks whether a file that is there can be written.
+func writable(file string) error {
+	f, err := os.OpenFile(file, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
 	return f.Close()
+}
+
+// removeAll removes a database with its journals.
+func removeAll(file string) error {
+	var errs []error
+	for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
+		if err := os.Remove(file + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // sqliteEngine is a file of SQLite.
@@ -135,6 +203,8 @@ func (sqliteEngine) fault(err error) fault {
 		return faultTaken
 	case code&codePrimary == codeConstraint && strings.Contains(e.Error(), ErrReadOnly.Error()):
 		return faultReadOnly
+	case code&codePrimary == codeConstraint && strings.Contains(e.Error(), ErrNoRoom.Error()):
+		return faultNoRoom
 	}
 	return faultOther
 }

@@ -39,17 +39,19 @@ type Options struct {
 
 // DB is an open state database.
 type DB struct {
-	sql *pool
-	now func() time.Time
-	// copied is the folder of a copy of one that cannot be written, empty without.
-	copied string
+	sql  *pool
+	now  func() time.Time
+	file string // empty of a server's
+	// copied is a copy of one that cannot be written, nil without.
+	copied *copied
 	// fault is what is wrong with a server.
 	fault atomic.Pointer[string]
 }
 
 // Open opens the database and brings its tables up to date. One that a newer
-// version has written is refused. Of a file on a read-only file system a copy is opened,
-// in which sessions come and go and all else stays as it is; ReadOnly tells.
+// version has written is refused, and so is a file that is there and empty. Of a file on a
+// read-only file system, or on a disk that is full, a copy is opened, in which sessions come
+// and go and all else stays as it is; ReadOnly and Fault tell.
 func Open(ctx context.Context, o Options) (*DB, error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -65,11 +67,18 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open state %s: %w", o.File, err)
 	}
-	return &DB{sql: p, now: o.Now, copied: copied}, nil
+	d := &DB{sql: p, now: o.Now, file: o.File, copied: copied}
+	if copied != nil && errors.Is(copied.why, ErrNoRoom) {
+		fault := "the disk was full when the hub started: accounts, agents and the audit trail are served as they were then, people can sign in, " +
+			"and nothing can be changed; make room there, and the hub starts again with them by itself"
+		d.fault.Store(&fault)
+	}
+	return d, nil
 }
 
-// ReadOnly reports whether the database lies on a file system that cannot be written.
-func (d *DB) ReadOnly() bool { return d.copied != "" }
+// ReadOnly reports whether the database lies on a file system that cannot be written, or
+// could not when it was opened.
+func (d *DB) ReadOnly() bool { return d.copied != nil }
 
 // Explain says of an error what whoever asked the hub for something may know of it,
 // and can do.
@@ -93,7 +102,7 @@ func Explain(err error) string {
 
 // Close closes the database, after what is under way.
 func (d *DB) Close() error {
-	if err := errors.Join(d.sql.db.Close(), discard(d.copied)); err != nil {
+	if err := errors.Join(d.sql.db.Close(), d.copied.discard()); err != nil {
 		return fmt.Errorf("close state: %w", err)
 	}
 	return nil

@@ -28,7 +28,7 @@ type suite struct{ *testing.M }
 
 // Run is that of testing.M.
 func (s suite) Run() int {
-	defer shared.end()
+	defer shared.End()
 	return s.M.Run()
 }
 

@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -9,13 +10,16 @@ import (
 // watchEvery is how often a server is asked whether it is there.
 const watchEvery = 5 * time.Second
 
+// ErrRoomAgain says that a database that was opened on a full disk can be written again.
+var ErrRoomAgain = errors.New("there is room on the disk of the home again: what was opened while it was full is to be opened again")
+
 // Watch asks a server every 5 seconds whether it is there, for Fault, until ctx ends. Of
-// a file it has nothing to ask.
+// a file that was opened on a full disk it looks whether there is room again, and returns
+// ErrRoomAgain then; of others it has nothing to ask.
 func (d *DB) Watch(ctx context.Context) error {
 	server, is := d.sql.engine.(postgresEngine)
 	if !is {
-		<-ctx.Done()
-		return nil
+		return d.awaitRoom(ctx)
 	}
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
@@ -51,4 +55,42 @@ func (d *DB) Fault() string {
 		return *f
 	}
 	return ""
+}
+
+// awaitRoom returns ErrRoomAgain once a file can be written for which there was no room.
+func (d *DB) awaitRoom(ctx context.Context) error {
+	if d.copied == nil || !errors.Is(d.copied.why, ErrNoRoom) {
+		<-ctx.Done()
+		return nil
+	}
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if tryWrite(ctx, d.file) == nil {
+			return ErrRoomAgain
+		}
+	}
+}
+
+// tryWrite opens a file and writes what is in it already.
+func tryWrite(ctx context.Context, file string) (err error) {
+	p, err := openFile(ctx, file, file)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.db.Close()) }()
+	tx, err := p.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() //nolint:errcheck // after Commit it has nothing to do
+	if err := p.engine.setVersion(ctx, tx, len(migrations())); err != nil {
+		return err
+	}
+	return tx.Commit()
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // OS is the operating system's file system. The zero value is ready for use.
@@ -77,7 +78,8 @@ func (OS) Lock(name string) (io.Closer, error) {
 		_ = f.Close()
 		return nil, &LockedError{Path: name, PID: pid}
 	}
-	if err := errors.Join(f.Truncate(0), writeAll(f, strconv.Itoa(os.Getpid())+"\n")); err != nil {
+	err = errors.Join(f.Truncate(0), writeAll(f, strconv.Itoa(os.Getpid())+"\n"))
+	if err != nil && !errors.Is(err, syscall.ENOSPC) { // a full disk keeps nobody from holding the lock
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
@@ -90,6 +92,9 @@ func writeAll(f *os.File, s string) error {
 
 // osFile adds what os.File lacks.
 type osFile struct{ *os.File }
+
+// System is the file as the system knows it.
+func (f *osFile) System() *os.File { return f.File }
 
 func wrapFile(f *os.File, err error) (File, error) {
 	if err != nil {
