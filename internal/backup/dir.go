@@ -56,7 +56,7 @@ func (d *dir) Put(ctx context.Context, name string, content []byte) error {
 	if err := d.makeFolder(folder); err != nil {
 		return err
 	}
-	if err := WriteFile(to+temporary, content, 0o600); err != nil {
+	if err := writeFile(to+temporary, content, 0o600, forget); err != nil {
 		return err
 	}
 	if err := os.Rename(to+temporary, to); err != nil {
@@ -83,6 +83,11 @@ func (d *dir) makeFolder(folder string) error {
 
 // WriteFile writes a file and makes its content durable; its name is with its folder.
 func WriteFile(name string, content []byte, mode fs.FileMode) error {
+	return writeFile(name, content, mode, func(*os.File) {})
+}
+
+// writeFile is WriteFile with something that is done with the file when it is durable.
+func writeFile(name string, content []byte, mode fs.FileMode, durable func(*os.File)) error {
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode)
 	if err != nil {
 		return err //nolint:wrapcheck // it names the file
@@ -90,6 +95,9 @@ func WriteFile(name string, content []byte, mode fs.FileMode) error {
 	_, err = f.Write(content)
 	if err == nil {
 		err = f.Sync()
+	}
+	if err == nil {
+		durable(f)
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return errors.Join(err, os.Remove(name))

@@ -199,7 +199,10 @@ func (s *saver) save(ctx context.Context, group *errgroup.Group, src *Source) (F
 	if err != nil {
 		return f, err
 	}
-	whole := sha256.New()
+	whole := hash.Hash(nil) // the sum of one piece is that of the file
+	if src.Size > PieceBytes || src.Size == 0 {
+		whole = sha256.New()
+	}
 	for i := range int((src.Size + PieceBytes - 1) / PieceBytes) {
 		sum, err := s.piece(ctx, group, r, f.pieceSize(i), whole)
 		if err != nil {
@@ -207,7 +210,11 @@ func (s *saver) save(ctx context.Context, group *errgroup.Group, src *Source) (F
 		}
 		f.Pieces = append(f.Pieces, sum)
 	}
-	f.SHA256 = hex.EncodeToString(whole.Sum(nil))
+	if whole == nil {
+		f.SHA256 = f.Pieces[0]
+	} else {
+		f.SHA256 = hex.EncodeToString(whole.Sum(nil))
+	}
 	return f, r.Close() //nolint:wrapcheck // it names the file
 }
 
@@ -227,7 +234,8 @@ func (s *saver) same(old *File, src *Source) bool {
 	return true
 }
 
-// piece reads the next piece, and sends it if it is not there.
+// piece reads the next piece, and sends it if it is not there. whole sums all of them up,
+// unless it is nil.
 func (s *saver) piece(ctx context.Context, group *errgroup.Group, r io.Reader, size int64, whole hash.Hash) (string, error) {
 	var buf []byte
 	select {
@@ -243,7 +251,9 @@ func (s *saver) piece(ctx context.Context, group *errgroup.Group, r io.Reader, s
 		return "", err
 	}
 	digest := sha256.Sum256(buf)
-	_, _ = whole.Write(buf) // never fails
+	if whole != nil {
+		_, _ = whole.Write(buf) // never fails
+	}
 	sum := hex.EncodeToString(digest[:])
 	if !s.claim(sum, size) {
 		s.tokens <- buf

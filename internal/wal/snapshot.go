@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -36,6 +37,14 @@ type SnapshotSegment struct {
 
 // Reader reads the part of the file that belongs to the snapshot.
 func (s *SnapshotSegment) Reader() io.Reader { return io.NewSectionReader(s.file, 0, s.Bytes) }
+
+// File is the system's file of the segment, nil where it is none. It stays the snapshot's.
+func (s *SnapshotSegment) File() *os.File {
+	if f, ok := s.file.(interface{ System() *os.File }); ok {
+		return f.System()
+	}
+	return nil
+}
 
 // CopyOfHead is the name of the copy of HEAD beside the log's folder dir.
 func CopyOfHead(dir string) string { return headPaths(dir)[1] }
