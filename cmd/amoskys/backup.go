@@ -46,6 +46,7 @@ AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.`,
 			return err
 		}
 		o.To, o.Rate = args[0], rate<<20
+		backup.Yield()
 		progress := cli.NewProgress(e.Stderr, e.Now)
 		o.Progress = func(done, total int64) { progress.Update("backing up", done, total) }
 		made, err := backups.Create(cmd.Context(), e, o)

@@ -93,6 +93,9 @@ func RunHubWith(ctx context.Context, e *cli.Env, o HubOptions) (err error) {
 // runHub opens what outlasts the server, serves, and closes it again.
 func runHub(ctx context.Context, home config.Home, cfg hub.Config, logger *slog.Logger) (err error) {
 	limitMemory(logger)
+	if err := SweepBackupWork(home); err != nil {
+		logger.Warn("what a backup left behind that was killed cannot be removed", obs.KeyError, err)
+	}
 	registry := obs.NewRegistry()
 	storage, err := OpenStorage(ctx, cfg, home, logger, registry)
 	if err != nil {

@@ -86,13 +86,30 @@ func (r *Restored) Write(home config.Home) error {
 	return nil
 }
 
+// PartialRestore is the folder below a home in which a restore gathers what it puts in
+// place at the end. While it is there, the home is not whole.
+const PartialRestore = "restore.partial"
+
+// RefusePartial returns an error where a restore into the home was cut short: whoever starts
+// in it would begin anew what lacks, and take it for the rest.
+func RefusePartial(home config.Home) error {
+	if _, err := os.Stat(home.Path(PartialRestore)); err != nil {
+		return nil //nolint:nilerr // there is none
+	}
+	return fmt.Errorf("a restore into %s was cut short, and the home is not whole: run the same amoskys restore again, which goes on with it", home)
+}
+
 // twinPatience is how long the hub from which a backup was made may take to answer.
 const twinPatience = 2 * time.Second
 
 // RefuseTwin returns an error where the home was restored, its hub has not run yet, and
 // the hub from which it was made still answers: agents would be torn between two of one
-// name, and each would have events that the other has not.
+// name, and each would have events that the other has not. So it does where a restore was
+// cut short, with force as well.
 func RefuseTwin(ctx context.Context, home config.Home, force bool) error {
+	if err := RefusePartial(home); err != nil {
+		return err
+	}
 	r, err := ReadRestored(home)
 	if err != nil || r == nil || force || !r.Started.IsZero() {
 		return err

@@ -42,6 +42,8 @@ type Role struct {
 type RoleOptions struct {
 	Agents      []string // kinds to run instead of those in the node's file, when not nil
 	NoDashboard bool
+	// NoNode leaves this host's agents out: nobody would take what they send.
+	NoNode bool
 	// Force starts the hub of a restored home although the one that it was restored from
 	// answers.
 	Force bool

@@ -19,6 +19,7 @@ func nodeRole() Role {
 	return Role{
 		Name: "node", Log: "node", After: []string{"hub"},
 		File: config.Home.NodeConfig, Template: node.ConfigTemplate, Load: loadNode,
+		Skip: func(o RoleOptions) bool { return o.NoNode },
 	}
 }
 

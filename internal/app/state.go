@@ -13,8 +13,16 @@ import (
 )
 
 // OpenState opens the state database of a hub: the file in its home, or the server that
-// its configuration names.
+// its configuration names. A home that was restored to be looked at has its own: others may
+// go on with that server.
 func OpenState(ctx context.Context, home config.Home, cfg hub.Config) (*state.DB, error) {
+	restored, err := ReadRestored(home)
+	if err != nil {
+		return nil, err
+	}
+	if restored != nil && restored.ReadOnly {
+		return state.Open(ctx, state.Options{File: home.State()})
+	}
 	url, err := cfg.State.URL.RevealIn(home)
 	if err != nil {
 		return nil, fmt.Errorf("state.url: %w", err)

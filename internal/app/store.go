@@ -69,6 +69,9 @@ func RunStore(ctx context.Context, e *cli.Env) (err error) {
 // runStore puts the store together and serves.
 func runStore(ctx context.Context, home config.Home, cfg store.Config, logger *slog.Logger) (err error) {
 	limitMemory(logger)
+	if err := RefusePartial(home); err != nil {
+		return err
+	}
 	restored, err := ReadRestored(home)
 	if err != nil {
 		return err

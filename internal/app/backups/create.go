@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -16,6 +18,7 @@ import (
 	"github.com/amoskys/amoskys/internal/app/remote"
 	"github.com/amoskys/amoskys/internal/backup"
 	"github.com/amoskys/amoskys/internal/cli"
+	"github.com/amoskys/amoskys/internal/config"
 	"github.com/amoskys/amoskys/internal/hub/audit"
 	"github.com/amoskys/amoskys/internal/hub/backups"
 	"github.com/amoskys/amoskys/internal/obs"
@@ -52,6 +55,9 @@ type Made struct {
 // Create makes a backup of e.Home, whatever of it runs, and notes it in the state and the
 // audit trail.
 func Create(ctx context.Context, e *cli.Env, o Options) (*Made, error) {
+	if err := refuseInside(e.Home, o.To); err != nil {
+		return nil, err
+	}
 	place, err := backup.Open(ctx, o.To, e.Lookup, true)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it says all
@@ -76,6 +82,40 @@ func Create(ctx context.Context, e *cli.Env, o Options) (*Made, error) {
 		}
 	}
 	return made, nil
+}
+
+// refuseInside refuses a place below the home: it would be lost with it.
+func refuseInside(home config.Home, to string) error {
+	if strings.Contains(to, "://") {
+		return nil
+	}
+	root, err := filepath.Abs(string(home))
+	if err != nil {
+		return fmt.Errorf("find the home: %w", err)
+	}
+	place, err := filepath.Abs(to)
+	if err != nil {
+		return fmt.Errorf("find the folder of backups: %w", err)
+	}
+	rel, err := filepath.Rel(resolved(root), farthest(place))
+	if err == nil && filepath.IsLocal(rel) {
+		return fmt.Errorf("%s lies in the home that is backed up, and would be lost with it: name a folder elsewhere, better of another disk or machine", to)
+	}
+	return nil
+}
+
+// farthest is where a folder lies whose end may not be there yet.
+func farthest(folder string) string {
+	rest := ""
+	for at := folder; ; at = filepath.Dir(at) {
+		if to, err := filepath.EvalSymlinks(at); err == nil {
+			return filepath.Join(to, rest)
+		}
+		if at == filepath.Dir(at) {
+			return folder
+		}
+		rest = filepath.Join(filepath.Base(at), rest)
+	}
 }
 
 // create gathers and saves.

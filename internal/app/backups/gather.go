@@ -90,13 +90,11 @@ func gather(ctx context.Context, e *cli.Env) (g *gathering, err error) {
 	if g.store, err = app.LoadStoreConfig(e); err != nil {
 		return g, err
 	}
-	if err := os.MkdirAll(e.Home.Run(), 0o700); err != nil {
-		return g, fmt.Errorf("make a folder for the backup: %w", err)
+	var end func() error
+	if g.work, end, err = app.BackupWork(e.Home); err != nil {
+		return g, err
 	}
-	if g.work, err = os.MkdirTemp(e.Home.Run(), "backup-"); err != nil {
-		return g, fmt.Errorf("make a folder for the backup: %w", err)
-	}
-	g.release = append(g.release, func() error { return os.RemoveAll(g.work) })
+	g.release = append(g.release, end)
 	for _, take := range []func(context.Context) error{g.takeStore, g.takeDevices, g.takeRules, g.takeLog, g.takeState, g.takeFolders} {
 		if err := take(ctx); err != nil {
 			return g, err
@@ -123,9 +121,29 @@ func (g *gathering) addFile(to, from string) error {
 	}
 	g.sources = append(g.sources, backup.Source{
 		Path: to, Mode: info.Mode(), Size: info.Size(), Changed: info.ModTime(),
-		Open: func() (io.ReadCloser, error) { return os.Open(from) },
+		Open: func() (io.ReadCloser, error) { return openBehind(from) },
 	})
 	return nil
+}
+
+// openBehind opens a file so that reading it leaves nothing in memory that was not there.
+func openBehind(name string) (io.ReadCloser, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{backup.Behind(f, f), f}, nil
+}
+
+// segmentReader reads a segment likewise, where it is a file of the system's.
+func segmentReader(s *wal.SnapshotSegment) io.Reader {
+	if f := s.File(); f != nil {
+		return backup.Behind(s.Reader(), f)
+	}
+	return s.Reader()
 }
 
 // addBytes adds a file that was read already.
@@ -230,7 +248,7 @@ func (g *gathering) takeLog(ctx context.Context) error {
 		seg := &s.Segments[i]
 		g.sources = append(g.sources, backup.Source{
 			Path: path.Join(to, seg.Name), Mode: 0o600, Size: seg.Bytes, Changed: seg.Changed,
-			Open: func() (io.ReadCloser, error) { return io.NopCloser(seg.Reader()), nil },
+			Open: func() (io.ReadCloser, error) { return io.NopCloser(segmentReader(seg)), nil },
 		})
 	}
 	for name, content := range s.Cursors {

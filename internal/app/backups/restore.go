@@ -30,6 +30,9 @@ type RestoreOptions struct {
 	// Force lets the hub start although the one that the backup is of answers.
 	Force    bool
 	Progress func(done, total int64)
+
+	// cut is asked behind each step whether the restore is cut short there; nil: never.
+	cut func(step string) error
 }
 
 // Back is what `amoskys restore --json` prints.
@@ -50,16 +53,12 @@ type Back struct {
 	Warnings []string `json:"warnings,omitempty"`
 }
 
-// partial is the folder below a home in which a restore gathers what it puts in place at
-// the end. While it is there, the home is not whole.
-const partial = "restore.partial"
-
 // beforeFolder is where the certificates of the old authority go, where keys are not
 // restored.
 const beforeFolder = "certs.before"
 
 // folders are what is put in place, in this order.
-func folders() []string { return []string{"certs", "config", "data", rulesPath} }
+func folders() []string { return []string{"certs", "config", rulesPath, "data"} }
 
 // restoring is one restore.
 type restoring struct {
@@ -75,19 +74,20 @@ type restoring struct {
 // Restore brings a backup back into e.Home, which must hold nothing. Nothing is in place
 // before all of it has been compared with its checksums; one that was cut short goes on
 // when it is run again.
-func Restore(ctx context.Context, e *cli.Env, o RestoreOptions) (*Back, error) {
+func Restore(ctx context.Context, e *cli.Env, o RestoreOptions) (back *Back, err error) {
 	began := e.Now()
-	r := &restoring{e: e, o: o, stage: config.Home(e.Home.Path(partial))}
-	var err error
+	r := &restoring{e: e, o: o, stage: config.Home(e.Home.Path(app.PartialRestore))}
 	if r.place, err = backup.Open(ctx, o.From, e.Lookup, false); err != nil {
 		return nil, err //nolint:wrapcheck // it says all
 	}
 	if r.m, err = backup.Load(ctx, r.place, o.ID); err != nil {
 		return nil, err //nolint:wrapcheck // it says all
 	}
-	if err := r.refuseLiving(); err != nil {
+	unlock, err := r.begin()
+	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, unlock()) }()
 	if err := backup.Check(ctx, r.place, r.m); err != nil {
 		return nil, err //nolint:wrapcheck // it says all
 	}
@@ -103,42 +103,78 @@ func Restore(ctx context.Context, e *cli.Env, o RestoreOptions) (*Back, error) {
 			r.back.Warnings = append(r.back.Warnings, missing(p))
 		}
 	}
-	if err := r.fetch(ctx); err != nil {
-		return nil, err
-	}
-	if err := r.settle(ctx); err != nil {
-		return nil, err
-	}
-	if err := r.putInPlace(); err != nil {
-		return nil, err
-	}
-	if r.back.ReadOnly {
-		if err := r.newAuthority(); err != nil {
+	for _, step := range []struct {
+		name string
+		do   func(context.Context) error
+	}{{"fetch", r.fetch}, {"settle", r.settle}, {"certificates", r.newAuthority}, {"place", r.putInPlace}, {"end", r.end}} {
+		if err := step.do(ctx); err != nil {
 			return nil, err
 		}
-	}
-	if err := r.end(); err != nil {
-		return nil, err
+		if err := r.cutAt(step.name); err != nil {
+			return nil, err
+		}
 	}
 	r.back.Seconds = e.Now().Sub(began).Seconds()
 	return r.back, nil
 }
 
-// idFile says in the folder of a restore which backup it is of.
-const idFile = "id"
-
-// refuseLiving refuses a home that holds something, unless that is of the same restore,
-// cut short.
-func (r *restoring) refuseLiving() error {
-	id, err := os.ReadFile(filepath.Join(string(r.stage), idFile))
-	switch {
-	case err == nil && strings.TrimSpace(string(id)) == r.m.ID:
-		return r.takeBack()
-	case err == nil:
-		return fmt.Errorf("a restore of %s into %s was cut short: run it again with --id %[1]s, or empty the folder", strings.TrimSpace(string(id)), r.e.Home)
-	case !errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("look at the home: %w", err)
+// cutAt is where a test ends a restore.
+func (r *restoring) cutAt(step string) error {
+	if r.o.cut == nil {
+		return nil
 	}
+	return r.o.cut(step)
+}
+
+// Files in the folder of a restore: idFile says which backup it is of, and lockFile is
+// locked while it goes on.
+const (
+	idFile   = "id"
+	lockFile = "lock"
+)
+
+// begin refuses a home that holds something, unless that is of the same restore, cut short,
+// and keeps others out until unlock.
+func (r *restoring) begin() (unlock func() error, err error) {
+	id, err := os.ReadFile(filepath.Join(string(r.stage), idFile))
+	text := strings.TrimSpace(string(id))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if err := r.refuseLiving(); err != nil {
+			return nil, err
+		}
+	case err != nil:
+		return nil, fmt.Errorf("look at the home: %w", err)
+	case text != r.m.ID:
+		return nil, fmt.Errorf("a restore of %s into %s was cut short: run it again with --id %[1]s, or empty the folder", text, r.e.Home)
+	}
+	if err := os.MkdirAll(string(r.stage), 0o700); err != nil {
+		return nil, fmt.Errorf("make the folder of the restore: %w", err)
+	}
+	lock, err := vfs.OS{}.Lock(filepath.Join(string(r.stage), lockFile))
+	if held, is := errors.AsType[*vfs.LockedError](err); is {
+		return nil, fmt.Errorf("a restore into %s is under way (process %d): wait until it is done", r.e.Home, held.PID)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock the folder of the restore: %w", err)
+	}
+	unlock = func() error {
+		if _, err := os.Stat(filepath.Join(string(r.stage), idFile)); err != nil { // nothing was begun, or all is done
+			_ = os.Remove(filepath.Join(string(r.stage), lockFile))
+			_ = os.Remove(string(r.stage))
+		}
+		return lock.Close()
+	}
+	if text != "" {
+		if err := r.takeBack(); err != nil {
+			return nil, errors.Join(err, unlock())
+		}
+	}
+	return unlock, nil
+}
+
+// refuseLiving refuses a home that holds something.
+func (r *restoring) refuseLiving() error {
 	if r.e.Home.Check() == nil {
 		return fmt.Errorf("%s is a home already, and is left as it is: restore into an empty folder (--home), or stop what runs there and move it away first:\n"+
 			"  %s\n  mv %[1]s %[1]s.before", r.e.Home, cli.Typed(r.e.Home, "down"))
@@ -147,22 +183,32 @@ func (r *restoring) refuseLiving() error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("look at the home: %w", err)
 	}
-	for _, name := range append(folders(), beforeFolder) {
-		if slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == name }) {
-			return fmt.Errorf("%s has a folder %s already: restore into an empty one (--home)", r.e.Home, name)
+	for _, e := range entries {
+		if name := e.Name(); !slices.Contains(harmless(), name) {
+			return fmt.Errorf("%s holds something already (%s): restore into an empty folder, which --home names", r.e.Home, name)
 		}
 	}
 	return nil
 }
 
+// harmless are folders that may be in a home that is empty: of a disk, and of services that
+// were to run in it.
+func harmless() []string { return []string{"lost+found", "logs", "run", app.PartialRestore} }
+
 // takeBack takes what a restore that was cut short had put in place, so that it is looked
-// at again.
+// at again. Where it was one without keys, certs/ is a new authority that nobody has used,
+// and the old certificates are apart; this one may have keys.
 func (r *restoring) takeBack() error {
+	if _, err := os.Stat(r.e.Home.Path(beforeFolder)); err == nil {
+		if err := os.RemoveAll(r.e.Home.Certs()); err != nil {
+			return fmt.Errorf("go on with the restore: %w", err)
+		}
+		if err := os.Rename(r.e.Home.Path(beforeFolder), r.e.Home.Certs()); err != nil {
+			return fmt.Errorf("go on with the restore: %w", err)
+		}
+	}
 	for _, name := range folders() {
 		from, to := r.e.Home.Path(name), r.stage.Path(name)
-		if name == "certs" && r.o.Sealing == nil {
-			from = r.e.Home.Path(beforeFolder)
-		}
 		if _, err := os.Stat(from); err != nil {
 			continue
 		}
@@ -172,6 +218,29 @@ func (r *restoring) takeBack() error {
 		if err := os.Rename(from, to); err != nil {
 			return fmt.Errorf("go on with the restore: %w", err)
 		}
+	}
+	return r.sweep()
+}
+
+// sweep removes from the folder of the restore what the backup has not: journals of a
+// database that is written again, keys, a new authority.
+func (r *restoring) sweep() error {
+	wanted := map[string]bool{idFile: true, lockFile: true}
+	for i := range r.m.Files {
+		wanted[r.m.Files[i].Path] = true
+	}
+	err := filepath.WalkDir(string(r.stage), func(at string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(string(r.stage), at)
+		if err != nil || wanted[filepath.ToSlash(rel)] {
+			return err
+		}
+		return os.Remove(at)
+	})
+	if err != nil {
+		return fmt.Errorf("go on with the restore: %w", err)
 	}
 	return nil
 }
@@ -194,9 +263,6 @@ func (r *restoring) openKeys(ctx context.Context) error {
 
 // fetch brings all files into the folder of the restore.
 func (r *restoring) fetch(ctx context.Context) error {
-	if err := os.MkdirAll(string(r.stage), 0o700); err != nil {
-		return fmt.Errorf("make the folder of the restore: %w", err)
-	}
 	if err := os.WriteFile(filepath.Join(string(r.stage), idFile), []byte(r.m.ID+"\n"), 0o600); err != nil {
 		return fmt.Errorf("make the folder of the restore: %w", err)
 	}
@@ -275,7 +341,11 @@ func (r *restoring) settlePaths() error {
 		}
 		r.back.Warnings = append(r.back.Warnings, fmt.Sprintf("%s.%s of %s was %s, and is %s now, below the home", section, key, filepath.Base(file), now, p.Path))
 	}
-	if hub.State.URL != "" {
+	switch {
+	case hub.State.URL == "":
+	case r.back.ReadOnly:
+		r.back.Warnings = append(r.back.Warnings, "accounts lay in a database that state.url names: for as long as this copy is read-only it has them in data/state.db, and leaves that one alone")
+	default:
 		r.back.Warnings = append(r.back.Warnings, "accounts lay in a database that state.url names: have an empty one there and run amoskys state import, or set state.url to nothing")
 	}
 	return nil
@@ -299,22 +369,40 @@ func (r *restoring) listHosts(ctx context.Context) (err error) {
 	return err //nolint:wrapcheck // it says all
 }
 
-// putInPlace moves what is whole to where it belongs.
-func (r *restoring) putInPlace() error {
+// authorityFolder is where in the folder of the restore a new authority is made, where keys
+// are not restored.
+const authorityFolder = "certs.new"
+
+// putInPlace moves what is whole to where it belongs, the data last: without them it is no
+// home that somebody would start.
+func (r *restoring) putInPlace(context.Context) error {
+	moves := [][2]string{}
 	for _, name := range folders() {
-		to := r.e.Home.Path(name)
 		if name == "certs" && r.back.ReadOnly {
-			to = r.e.Home.Path(beforeFolder)
+			moves = append(moves, [2]string{"certs", beforeFolder}, [2]string{authorityFolder, "certs"})
+			continue
 		}
-		if err := os.Rename(r.stage.Path(name), to); err != nil {
-			return fmt.Errorf("put %s in place: %w", name, err)
+		moves = append(moves, [2]string{name, name})
+	}
+	for _, m := range moves {
+		if err := os.Rename(r.stage.Path(m[0]), r.e.Home.Path(m[1])); err != nil {
+			return fmt.Errorf("put %s in place: %w", m[1], err)
+		}
+		if err := r.cutAt(m[1]); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
 // end removes the folder of the restore, by which one that was cut short is known.
-func (r *restoring) end() error {
+func (r *restoring) end(context.Context) error {
+	if err := r.e.Home.Ensure(); err != nil {
+		return err //nolint:wrapcheck // it says all
+	}
+	if err := (vfs.OS{}).SyncDir(string(r.e.Home)); err != nil { // what is in place stays so
+		return fmt.Errorf("end the restore: %w", err)
+	}
 	if err := os.RemoveAll(string(r.stage)); err != nil {
 		return fmt.Errorf("end the restore: %w", err)
 	}
@@ -324,12 +412,12 @@ func (r *restoring) end() error {
 	return nil
 }
 
-// newAuthority makes certificates, as up would.
-func (r *restoring) newAuthority() error {
-	if err := r.e.Home.Ensure(); err != nil {
-		return err //nolint:wrapcheck // it says all
+// newAuthority makes certificates, as up would, where the old keys are not restored.
+func (r *restoring) newAuthority(context.Context) error {
+	if !r.back.ReadOnly {
+		return nil
 	}
-	_, err := identity.EnsureLayout(r.e.Home.Certs(), identity.LayoutOptions{Now: r.e.Now, Observes: endpoint.Observing()})
+	_, err := identity.EnsureLayout(r.stage.Path(authorityFolder), identity.LayoutOptions{Now: r.e.Now, Observes: endpoint.Observing()})
 	return err //nolint:wrapcheck // it says all
 }
 

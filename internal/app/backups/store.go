@@ -71,6 +71,10 @@ func (g *gathering) besideStore(to, folder string) error {
 			return fmt.Errorf("read what the store keeps: %w", err)
 		}
 	}
+	// The checksums of the engine's files, by which `store verify` knows them again.
+	if err := g.takeTree(path.Join(to, "sums"), filepath.Join(folder, "sums"), nil); err != nil {
+		return err
+	}
 	notes, err := filepath.Glob(filepath.Join(folder, "quarantine", "*.json"))
 	if err != nil {
 		return fmt.Errorf("read what the store keeps: %w", err)

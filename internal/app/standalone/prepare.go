@@ -76,11 +76,17 @@ func (p plan) host() string {
 // prepare makes what is missing under the home folder, says what it made, and
 // reads the configuration. It may run again and again: then it makes nothing.
 func prepare(ctx context.Context, e *cli.Env, o Options, out io.Writer) (plan, error) {
+	if err := app.RefuseTwin(ctx, e.Home, o.Force); err != nil {
+		return nil, err
+	}
 	if err := e.Home.Ensure(); err != nil {
 		return nil, err
 	}
-	if err := app.RefuseTwin(ctx, e.Home, o.Force); err != nil {
+	if restored, err := app.ReadRestored(e.Home); err != nil {
 		return nil, err
+	} else if restored != nil && restored.ReadOnly && o.Agents == nil {
+		o.NoNode = true
+		fmt.Fprintln(out, "agents do not run, as this is a restored copy that takes no events: they would poll, scan and capture for nobody (--agents starts some all the same)")
 	}
 	certs, err := identity.EnsureLayout(e.Home.Certs(), identity.LayoutOptions{Now: e.Now, Observes: endpoint.Observing()})
 	if err != nil {
