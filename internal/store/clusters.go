@@ -45,6 +45,12 @@ type ClusterTLSConfig struct {
 	ServerName string `yaml:"server_name"` // empty: the host of the URL
 }
 
+// MaxClusterTimeout is the longest that a server may be given. A store begins to give and to
+// delete rows only while its turn was written down within the last half of what a turn
+// lasts, 45 s of 90 s (ingest.TurnOptions): so that what it began is over, or given up,
+// before another store takes the turn.
+const MaxClusterTimeout = 40 * time.Second
+
 // Timeout is how long a server may take for whatever is no query.
 func (c *ClusterConfig) Timeout() time.Duration {
 	if c.TimeoutSeconds == 0 {
@@ -108,7 +114,7 @@ func (c *ClusterConfig) validate(v *config.Check) {
 	if c.TLS.ServerName != "" {
 		v.Host("tls.server_name", c.TLS.ServerName)
 	}
-	v.Range("timeout_seconds", c.TimeoutSeconds, 0, 600)
+	v.Range("timeout_seconds", c.TimeoutSeconds, 0, int(MaxClusterTimeout/time.Second))
 }
 
 // checkURL looks at an address of a server. What is secret is not sent where others can

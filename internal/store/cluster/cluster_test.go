@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -100,6 +101,10 @@ type servers struct {
 	name  string
 	nodes []*enginetest.Server
 	query *enginetest.Server
+	// front is where the first node is reached, where that is not its own address, and
+	// timeout how long each may take, 20 s.
+	front   string
+	timeout time.Duration
 }
 
 // startServers starts those of a cluster of n nodes. A single one is asked itself.
@@ -116,11 +121,15 @@ func startServers(t *testing.T, name string, n int) *servers {
 }
 
 func (s *servers) options() cluster.Options {
+	timeout := cmp.Or(s.timeout, 20*time.Second)
 	o := cluster.Options{
-		Name: s.name, Select: vlogs.Options{Address: s.query.URL, Timeout: 20 * time.Second}, LookEvery: 100 * time.Millisecond, Keeps: 30 * 24 * time.Hour,
+		Name: s.name, Select: vlogs.Options{Address: s.query.URL, Timeout: timeout}, LookEvery: 100 * time.Millisecond, Keeps: 30 * 24 * time.Hour,
 	}
 	for _, n := range s.nodes {
-		o.Nodes = append(o.Nodes, vlogs.Options{Address: n.URL, Timeout: 20 * time.Second})
+		o.Nodes = append(o.Nodes, vlogs.Options{Address: n.URL, Timeout: timeout})
+	}
+	if s.front != "" {
+		o.Nodes[0].Address = s.front
 	}
 	return o
 }

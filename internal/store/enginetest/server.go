@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -19,6 +20,7 @@ import (
 	"github.com/VictoriaMetrics/VictoriaLogs/app/vlinsert/insertutil"
 	"github.com/VictoriaMetrics/VictoriaLogs/app/vlselect"
 	"github.com/VictoriaMetrics/VictoriaLogs/app/vlstorage"
+	"github.com/VictoriaMetrics/VictoriaMetrics/lib/buildinfo"
 	"github.com/VictoriaMetrics/VictoriaMetrics/lib/httpserver"
 	"github.com/VictoriaMetrics/VictoriaMetrics/lib/logger"
 	"github.com/VictoriaMetrics/VictoriaMetrics/lib/procutil"
@@ -30,10 +32,16 @@ import (
 // pages. With -storageNode it is vlinsert and vlselect, as its makers' program is.
 const serverVariable = "AMOSKYS_STORE_SERVER_TEST"
 
+// versionVariable is the version that such a server says it is of; empty for its own.
+const versionVariable = "AMOSKYS_STORE_SERVER_VERSION"
+
 // runServer does what app/victoria-logs does. It ends with who started it.
 func runServer(args []string) {
 	if err := flag.CommandLine.Parse(args); err != nil {
 		panic(err)
+	}
+	if v := os.Getenv(versionVariable); v != "" {
+		buildinfo.Version = "victoria-logs-20990101-000000-tags-" + v + "-0-g0123456789"
 	}
 	logger.Init()
 	address := flag.Lookup("httpListenAddr.test").Value.String()
@@ -63,6 +71,8 @@ type Server struct {
 	Path  string // of its data; "" where it has none
 	flags []string
 
+	version string // that it says it is of
+
 	tb     testing.TB
 	cmd    *exec.Cmd
 	stdin  io.Closer
@@ -76,6 +86,14 @@ func StorageNode(tb testing.TB, flags ...string) *Server {
 	return start(tb, path, append([]string{"-storageDataPath=" + path, "-retentionPeriod=100y", "-futureRetention=100y", "-delete.enable", "-storage.minFreeDiskSpaceBytes=1"}, flags...))
 }
 
+// Versioned is StorageNode of a server that says it is of another version; "" for our own.
+// It may have TLS: that it serves is not waited for, but that it listens.
+func Versioned(tb testing.TB, version string, flags ...string) *Server {
+	tb.Helper()
+	path := tb.TempDir()
+	return startAs(tb, path, version, append([]string{"-storageDataPath=" + path, "-retentionPeriod=100y", "-futureRetention=100y", "-delete.enable", "-storage.minFreeDiskSpaceBytes=1"}, flags...))
+}
+
 // Select starts a vlselect of nodes.
 func Select(tb testing.TB, nodes []*Server, flags ...string) *Server {
 	tb.Helper()
@@ -87,6 +105,11 @@ func Select(tb testing.TB, nodes []*Server, flags ...string) *Server {
 
 func start(tb testing.TB, path string, flags []string) *Server {
 	tb.Helper()
+	return startAs(tb, path, "", flags)
+}
+
+func startAs(tb testing.TB, path, version string, flags []string) *Server {
+	tb.Helper()
 	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
@@ -95,7 +118,7 @@ func start(tb testing.TB, path string, flags []string) *Server {
 	if err := l.Close(); err != nil {
 		tb.Fatal(err)
 	}
-	s := &Server{URL: "http://" + address, Path: path, flags: append(flags, "-httpListenAddr.test="+address, "-loggerLevel=ERROR"), tb: tb}
+	s := &Server{URL: "http://" + address, Path: path, flags: append(flags, "-httpListenAddr.test="+address, "-loggerLevel=ERROR"), version: version, tb: tb}
 	s.Start()
 	tb.Cleanup(s.Kill)
 	return s
@@ -105,7 +128,7 @@ func start(tb testing.TB, path string, flags []string) *Server {
 func (s *Server) Start() {
 	s.tb.Helper()
 	s.cmd = exec.Command("/proc/self/exe", s.flags...) //nolint:noctx,gosec // Kill ends it; it is this program with flags of the test
-	s.cmd.Env = append(os.Environ(), serverVariable+"=1", "GOMAXPROCS=1")
+	s.cmd.Env = append(os.Environ(), serverVariable+"=1", versionVariable+"="+s.version, "GOMAXPROCS=1")
 	s.stderr.Reset()
 	s.cmd.Stderr = &s.stderr
 	var err error
@@ -117,10 +140,15 @@ func (s *Server) Start() {
 	}
 	client := vlogs.New(s.URL)
 	defer client.Close()
+	serves := func() bool {
+		err := client.Health(context.Background())
+		refused := &vlogs.RefusedError{}
+		return err == nil || errors.As(err, &refused) // it wants TLS, or a password
+	}
 	until := time.Now().Add(30 * time.Second)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for client.Health(context.Background()) != nil {
+	for !serves() {
 		if <-tick.C; time.Now().After(until) {
 			s.Kill()
 			s.tb.Fatalf("a server of VictoriaLogs does not start: %s", s.said())

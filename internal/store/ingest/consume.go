@@ -58,6 +58,9 @@ func (in *Ingest) takeBlock(ctx context.Context, e *stream.Entry) error {
 			in.leaveOut(&left, off, e.Received)
 			continue
 		}
+		if len(in.place.Joints) > 0 {
+			in.writer.Log = in.place.logAt(off)
+		}
 		r, err := in.writer.Row(encoded, e.Publisher, off, e.Received)
 		if err != nil {
 			in.metrics.drop(dropMalformed, 1)
@@ -151,35 +154,46 @@ func (in *Ingest) replaced(ctx context.Context, tail stream.Offset) error {
 	if err := in.makeDurable(ctx); err != nil {
 		return err
 	}
-	return in.beginLog(ctx, tail)
+	return in.nextLog(ctx, tail)
 }
 
 // beginLog begins another log. The caller holds mu, or nothing runs yet.
 func (in *Ingest) beginLog(ctx context.Context, tail stream.Offset) error {
 	p := in.place.clone()
-	p.Log, p.Offset, p.Last, p.Rebuilds = p.Log+1, 0, "", nil
+	p.Log, p.Offset, p.Last, p.Joints = p.Log+1, 0, "", nil
 	p.Bounds = []Bound{{Days: in.o.Retention.days()}}
 	p.addGap(Gap{
 		Log: in.place.Log, From: in.place.Offset, To: in.place.Offset, Cause: causeReplaced, Time: in.o.Now().UTC(),
 		Reason: "the hub's log was replaced by another: what the one before held behind the store's place is not known",
 	})
+	in.giveUpRebuilds(&p)
+	if err := p.save(in.o.FS, in.o.Path); err != nil {
+		return err
+	}
+	in.o.Logger.WarnContext(ctx, "the hub's log is another than before: the store begins it anew and keeps what it has",
+		obs.KeyOffset, in.place.Offset, "tail", tail, "log", p.Log)
+	in.goToLog(ctx, p)
+	return nil
+}
+
+// giveUpRebuilds tells what stays lost of days that were rebuilt from another log.
+func (in *Ingest) giveUpRebuilds(p *Place) {
+	p.Rebuilds = nil
 	for _, r := range in.place.Rebuilds { // nobody has the rest of those days
 		p.Days[r.Day] += r.Stored
 		p.addGap(r.lost(in.place.Log, in.o.Now()))
 	}
-	if err := p.save(in.o.FS, in.o.Path); err != nil {
-		return err
-	}
+}
+
+// goToLog goes on at a place in another log, which is saved.
+func (in *Ingest) goToLog(ctx context.Context, p Place) {
 	for _, r := range in.place.Rebuilds {
 		in.rebuilt(ctx, r.Folder)
 	}
 	in.newRound()
 	in.refusals.forgetSuspects()
-	in.o.Logger.WarnContext(ctx, "the hub's log is another than before: the store begins it anew and keeps what it has",
-		obs.KeyOffset, in.place.Offset, "tail", tail, "log", p.Log)
 	in.goTo(p)
 	in.show()
-	return nil
 }
 
 // Causes of a Gap beside those of the log.

@@ -43,8 +43,8 @@ func (in *Ingest) open(ctx context.Context) error {
 //	the log has, before the place      the place is
 //	the event that it had              right
 //	what is gone                       taken for right
-//	another event                      of another log, which is begun anew
-//	nothing, for it ends earlier       of another log, which is begun anew
+//	another event                      of another log (nextLog)
+//	nothing, for it ends earlier       of another log (nextLog)
 //
 // Where no place is known it is the oldest event. The error is ctx's.
 func (in *Ingest) findPlace(ctx context.Context) error {
@@ -90,7 +90,7 @@ func (in *Ingest) tryPlace(ctx context.Context) error {
 			return err
 		}
 	}
-	return in.beginLog(ctx, in.o.Source.Tail())
+	return in.nextLog(ctx, in.o.Source.Tail())
 }
 
 // beginOther begins the log anew if it is another than before, whose event before the
@@ -154,7 +154,7 @@ func (in *Ingest) holdsOther(ctx context.Context, p *Place) (bool, error) {
 	case !logged.found || logged.offset != at:
 		return true, nil
 	}
-	others, err := in.count(ctx, fmt.Sprintf("offset:=%d%s !id:=%s", at, p.ofLog(), logged.id))
+	others, err := in.count(ctx, fmt.Sprintf("offset:=%d%s !id:=%s", at, ofLog(p.logAt(at)), logged.id))
 	return others > 0, err
 }
 

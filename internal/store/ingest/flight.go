@@ -215,6 +215,9 @@ func (in *Ingest) insertAll(ctx context.Context) {
 				if err != nil {
 					in.fail(ctx, err)
 				}
+				if isGivenUp(err) {
+					in.noteGivenUp()
+				}
 			}
 			in.flight.landed(r)
 		}

@@ -166,6 +166,7 @@ type view struct {
 	turn     turn
 	lost     bool   // place is none, as Ingest.lost
 	crowded  string // who else fills the disk
+	late     givenUp
 }
 
 // New checks the options. Nothing is read yet.

@@ -10,7 +10,6 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/amoskys/amoskys/internal/stream"
@@ -45,6 +44,9 @@ type Place struct {
 	Bounds []Bound `json:"bounds,omitempty"`
 	// Refill is the filling of a cluster that lost rows; nil: none is under way.
 	Refill *Refill `json:"refill,omitempty"`
+	// Joints are where the log parts from those that it is a restored copy of, up to there,
+	// the first at 0; none where it is of no other.
+	Joints []Joint `json:"joints,omitempty"`
 	// Types is the day on which events were last removed by their type.
 	Types string `json:"types,omitempty"`
 }
@@ -89,7 +91,7 @@ type Rebuild struct {
 func (p *Place) clone() Place {
 	c := *p
 	c.Days, c.Gaps, c.Rebuilds, c.Bounds = maps.Clone(p.Days), slices.Clone(p.Gaps), slices.Clone(p.Rebuilds), slices.Clone(p.Bounds)
-	c.Thinned, c.Refill = maps.Clone(p.Thinned), p.Refill.clone()
+	c.Thinned, c.Refill, c.Joints = maps.Clone(p.Thinned), p.Refill.clone(), slices.Clone(p.Joints)
 	if c.Days == nil {
 		c.Days = map[string]uint64{}
 	}
@@ -187,17 +189,7 @@ func replaceFile(fsys vfs.FS, name string, b []byte) error {
 }
 
 // behind is the filter of rows behind the place, of its log alone.
-func (p *Place) behind() string {
-	return "offset:>=" + strconv.FormatUint(p.Offset, 10) + p.ofLog()
-}
-
-// ofLog is the part of a filter that holds rows of the log alone that is read.
-func (p *Place) ofLog() string {
-	if p.Log == 0 {
-		return ` log:""`
-	}
-	return " log:=" + strconv.FormatUint(p.Log, 10)
-}
+func (p *Place) behind() string { return p.rows(p.Offset, 0) }
 
 // behind is the filter of rows that a rebuild may have stored in part.
 func (r *Rebuild) behind(p *Place) (string, error) {
@@ -205,8 +197,7 @@ func (r *Rebuild) behind(p *Place) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("rebuild day %q: %w", r.Day, err)
 	}
-	// Unquoted the engine would read offset as that of the time zone.
-	return fmt.Sprintf("_time:%s \"offset\":>=%d \"offset\":<%d%s", at.Format(time.DateOnly+"Z"), r.Next, r.Until, p.ofLog()), nil
+	return "_time:" + at.Format(time.DateOnly+"Z") + " " + p.rows(r.Next, r.Until), nil
 }
 
 // addGap remembers one more.

@@ -147,6 +147,7 @@ type rebuilder struct {
 	r      Rebuild
 	writer *row.Writer
 	bounds []Bound // the first is the writer's
+	place  Place   // when the rebuilding began
 	rows   batch
 	done   context.CancelCauseFunc
 }
@@ -156,10 +157,9 @@ type rebuilder struct {
 func (b *rebuilder) writerOf(off stream.Offset) *row.Writer {
 	for len(b.bounds) > 1 && off >= b.bounds[1].From {
 		b.bounds = b.bounds[1:]
-		log := b.writer.Log
 		b.writer = row.NewWriter(b.bounds[0].times())
-		b.writer.Log = log
 	}
+	b.writer.Log = b.place.logAt(off)
 	return b.writer
 }
 
@@ -179,7 +179,7 @@ func (in *Ingest) rebuildDay(ctx context.Context, r Rebuild, round uint64) error
 	in.mu.Lock()
 	b.bounds = in.boundsOf(&in.place)
 	b.writer = row.NewWriter(b.bounds[0].times())
-	b.writer.Log = in.place.Log
+	b.place = in.place.clone()
 	in.mu.Unlock()
 	start := reader.Start{Offset: r.Next}
 	if !r.Begun {

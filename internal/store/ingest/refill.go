@@ -37,7 +37,7 @@ func (r *Refill) percent(at stream.Offset) uint64 {
 }
 
 func (r *Refill) text(at stream.Offset) string {
-	return fmt.Sprintf("it lost events and is filled again from the log: %d%%", r.percent(at))
+	return fmt.Sprintf("it lost events, or had some twice, and is filled again from the log: %d%%", r.percent(at))
 }
 
 // clone is a copy, nil of nil.
@@ -130,7 +130,10 @@ func (in *Ingest) beginRefill(ctx context.Context) error {
 		return err
 	}
 	from := p.Offset
-	if first.found || first.gone {
+	switch late := in.givenUp(); {
+	case !late.since.IsZero(): // what landed late lies behind there
+		from = min(from, max(first.offset, late.from))
+	case first.found || first.gone:
 		from = min(from, first.offset)
 	}
 	p.Refill = &Refill{From: from, Until: p.Offset, Had: maps.Clone(p.Days)}
@@ -153,7 +156,7 @@ func (in *Ingest) beginRefill(ctx context.Context) error {
 		return err
 	}
 	in.place = p
-	in.o.Logger.ErrorContext(ctx, "the store's cluster has lost events and is filled again from the log",
+	in.o.Logger.ErrorContext(ctx, "the store's cluster has lost events, or has some twice, and is filled again from the log",
 		obs.KeyOffset, from, "until", p.Refill.Until)
 	return nil
 }

@@ -79,6 +79,12 @@ func (in *Ingest) makeDurable(ctx context.Context) error {
 		p.Rebuilds[i] = in.view.rebuild
 	}
 	in.view.Unlock()
+	if err := in.lookForLate(ctx, &p); err != nil {
+		if errors.Is(err, errLate) {
+			in.fail(ctx, err)
+		}
+		return err
+	}
 	if err := p.save(in.o.FS, in.o.Path); err != nil {
 		return err
 	}

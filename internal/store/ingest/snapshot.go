@@ -40,10 +40,10 @@ func (in *Ingest) Snapshot(ctx context.Context) (folder string, place stream.Off
 	if err := os.RemoveAll(folder); err != nil { // of a store that was killed
 		return "", 0, nil, fmt.Errorf("remove the snapshot of before: %w", err)
 	}
-	release = func() error { return os.RemoveAll(folder) }
+	remove := func() error { return os.RemoveAll(folder) }
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, release())
+			err = errors.Join(err, remove())
 		}
 	}()
 	in.mu.Lock()
@@ -66,7 +66,7 @@ func (in *Ingest) Snapshot(ctx context.Context) (folder string, place stream.Off
 	if err := p.save(in.o.FS, folder); err != nil {
 		return "", 0, nil, err
 	}
-	return folder, p.Offset, release, nil
+	return folder, p.Offset, remove, nil
 }
 
 // takeDay moves the engine's snapshot of a day to ours: it is folders and hard links.

@@ -44,7 +44,7 @@ type TurnOptions struct {
 	Owner string // this store, by a name that no other has
 	// Standby says that it is never this store's turn.
 	Standby bool
-	// Lasts is how long a turn lasts after it was written down last, 90 s.
+	// Lasts is how long a turn lasts after it was written down last, TurnLasts.
 	Lasts time.Duration
 	// Settles is how long after a claim it is looked whose was the last, 2 s.
 	Settles time.Duration
@@ -52,8 +52,11 @@ type TurnOptions struct {
 	Every time.Duration
 }
 
+// TurnLasts is how long a turn lasts where nobody says.
+const TurnLasts = 90 * time.Second
+
 func (o *TurnOptions) setDefaults() {
-	o.Lasts = orElse(o.Lasts, 90*time.Second)
+	o.Lasts = orElse(o.Lasts, TurnLasts)
 	o.Settles = orElse(o.Settles, 2*time.Second)
 	o.Every = orElse(o.Every, 2*time.Second)
 }
@@ -201,6 +204,9 @@ func (in *Ingest) claim(ctx context.Context, before *Claim) (mine bool, err erro
 	}
 	if err := in.adopt(ctx, place, known); err != nil {
 		return false, err
+	}
+	if before.Owner != o.Owner {
+		in.noteGivenUp() // what the other one gave last may land yet
 	}
 	in.noteOurs(began)
 	return true, nil
