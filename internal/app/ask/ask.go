@@ -76,7 +76,7 @@ func Run(ctx context.Context, e *cli.Env, o Options) error {
 	if err != nil {
 		return err
 	}
-	if a.store, err = remote.DialStore(e, o.Store); err != nil {
+	if a.store, err = remote.DialStores(e, o.Store); err != nil {
 		return err
 	}
 	defer func() { _ = a.store.Close() }() // of a connection that is done with

@@ -52,7 +52,7 @@ func Metrics(ctx context.Context, e *cli.Env, o MetricsOptions) error {
 	if err != nil {
 		return &cli.UsageError{Err: err}
 	}
-	store, err := remote.DialStore(e, o.Store)
+	store, err := remote.DialStores(e, o.Store)
 	if err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ type ListOptions struct {
 // List prints devices, those seen last first. What the answer lacks is said on standard
 // error.
 func List(ctx context.Context, e *cli.Env, o ListOptions) error {
-	store, err := remote.DialStore(e, "")
+	store, err := remote.DialStores(e, "")
 	if err != nil {
 		return err
 	}
@@ -212,7 +212,7 @@ func find(ctx context.Context, store *remote.Store, text string) (*pb.FindDevice
 
 // Where says where the devices that a text names are plugged in.
 func Where(ctx context.Context, e *cli.Env, text string, asJSON bool) error {
-	store, err := remote.DialStore(e, "")
+	store, err := remote.DialStores(e, "")
 	if err != nil {
 		return err
 	}

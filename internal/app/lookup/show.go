@@ -21,7 +21,7 @@ const shownHistory = 20
 
 // Show prints all that is known of the devices that a text names.
 func Show(ctx context.Context, e *cli.Env, text string, asJSON bool) error {
-	store, err := remote.DialStore(e, "")
+	store, err := remote.DialStores(e, "")
 	if err != nil {
 		return err
 	}
@@ -198,7 +198,7 @@ func SetMarks(ctx context.Context, e *cli.Env, o MarkOptions) error {
 	if (len(o.Devices) == 0) == (o.Filter == "") {
 		return cli.Usagef("name devices, or choose them with --filter")
 	}
-	store, err := remote.DialStore(e, "")
+	store, err := remote.DialStores(e, "")
 	if err != nil {
 		return err
 	}

@@ -142,8 +142,13 @@ func prepare(e *cli.Env, addr string, to end) (*line, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the address of %s is %q: write it as host:port", to.what, addr)
 	}
+	return prepareAs(e, addr, host, to)
+}
+
+// prepareAs is prepare for a server whose certificate has a name.
+func prepareAs(e *cli.Env, addr, name string, to end) (*line, error) {
 	files := identity.FilesFor(e.Home.Certs(), "operator")
-	tlsConfig, err := identity.ClientConfig(files, identity.ClientOptions{ServerName: host, ServerRole: to.role})
+	tlsConfig, err := identity.ClientConfig(files, identity.ClientOptions{ServerName: name, ServerRole: to.role})
 	if err != nil {
 		if home := e.Home.Check(); home != nil {
 			return nil, home

@@ -19,6 +19,9 @@ type Store struct {
 	Metrics   pb.MetricsClient
 	Snapshots pb.SnapshotsClient
 	Addr      string // host:port
+
+	own    *line   // the first one
+	others []*line // that are asked while that is away (DialStores)
 }
 
 // StoreAddress is where the store of e.Home is reached from here: from the
@@ -45,7 +48,7 @@ func DialStore(e *cli.Env, addr string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{line: l, Query: pb.NewQueryClient(l.conn), Devices: pb.NewDevicesClient(l.conn), Metrics: pb.NewMetricsClient(l.conn), Snapshots: pb.NewSnapshotsClient(l.conn), Addr: addr}, nil
+	return &Store{line: l, Query: pb.NewQueryClient(l.conn), Devices: pb.NewDevicesClient(l.conn), Metrics: pb.NewMetricsClient(l.conn), Snapshots: pb.NewSnapshotsClient(l.conn), Addr: addr, own: l}, nil
 }
 
 // StoreStatus is the store's part of `amoskys status --json`. State is ok, degraded,
