@@ -13,6 +13,8 @@
 #                       them and writes nothing. It needs root and the Debian package nmap
 #   tools/bars.sh snmp  only those of SNMP, beside snmp_exporter, which is built for it; prints them
 #                       and writes nothing. DEVICES (1000) is how many are polled
+#   tools/bars.sh backup  only those of a backup of 1 GiB under load and of its restore; prints them
+#                       and writes nothing. BACKED_UP (1024) is how many MiB
 #   tools/bars.sh log   only those of hub, log and readers, beside the commit that bench/against
 #                       names and beside others; prints them and writes nothing
 # ROUNDS (5) is how often contenders take turns.
@@ -281,6 +283,23 @@ polling() {
     "$(field "$out" '"\(.ratio * 10 | round / 10) and \(.cpu_ratio * 10 | round / 10)"'), $(verdict "$(field "$out" '[.ratio, .cpu_ratio] | min')" ge 2)" '2 times'
 }
 
+# backing_up backs a system up under load, restores it elsewhere and holds the two against each other.
+backing_up() {
+  local out ok=0
+  out=$(bin/amoskys bench backup --size "${BACKED_UP:-1024}" --json) || ok=$?
+  row "a backup of $(field "$out" '.bytes / 1048576 | round') MiB at 20,000 events a second (\`bench backup\`)" \
+    "$(field "$out" '.seconds * 10 | round / 10') s, $(verdict "$(field "$out" .seconds)" le 30)" '30 s'
+  row 'acknowledgements meanwhile, to those before and behind' \
+    "$(field "$out" '"\(.events_per_second_during | round) of \(.events_per_second_before | round) a second, \(.dip * 1000 | round / 10)% less, in the worst 5 s \(.worst_dip * 1000 | round / 10)%"'), $(verdict "$(field "$out" .worst_dip)" le 0.2)" '20% less'
+  row 'its restore to another home' "$(field "$out" '.restore_seconds * 10 | round / 10') s, $(verdict "$(field "$out" .restore_seconds)" le 60)" '60 s'
+  row '`wal verify` there, and the same answers' \
+    "$(field "$out" '"log whole: \(.wal_verified), \(.questions - (.unequal // [] | length)) of \(.questions) answers"'), $([[ $ok == 0 ]] && echo held || echo '**missed**')" 'whole, 25 of 25'
+}
+
+if [[ $part == backup ]]; then
+  backing_up
+  exit
+fi
 if [[ $part == flow ]]; then
   flowing
   exit
@@ -329,6 +348,7 @@ flowing
 full 'kill -9 of the hub under load, 100 times, and 100 times with packed batches' 'nothing lost, nothing twice' ./internal/hub TestKill AMOSKYS_TEST_KILLS=100
 full 'a fleet of 20,000 nodes comes and goes' 'none is missed' ./internal/hub/fleet TestWholeFleetComesAndGoes AMOSKYS_TEST_FLEET=full
 polling
+backing_up
 ui=$(node web/scripts/ui-bench.mjs --json) || ui=${ui:-null} # it ends with 1 where a bar is missed
 for page in overview events; do
   row "\`make ui-bench\`: $page, CPU slowed four times, nothing cached" \

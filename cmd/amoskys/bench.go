@@ -23,7 +23,7 @@ func newBenchCommand(env *cli.Env) *cobra.Command {
 		Use: "bench", Short: "Measure what this machine can do",
 		Example: "  amoskys bench hub\n  amoskys bench read\n  amoskys bench fleet --hosts 2000",
 	}
-	cmd.AddCommand(newBenchHub(env), newBenchHubChild(env), newBenchFleet(env), newBenchRead(env), newBenchStore(env), newBenchPipeline(env), newBenchFlow(env), newBenchSNMP(env))
+	cmd.AddCommand(newBenchHub(env), newBenchHubChild(env), newBenchFleet(env), newBenchRead(env), newBenchStore(env), newBenchPipeline(env), newBenchBackup(env), newBenchFlow(env), newBenchSNMP(env))
 	return cmd
 }
 
