@@ -97,20 +97,27 @@ func (g *gathering) holdStore(ctx context.Context) ([]*pb.SnapshotPart, error) {
 		}
 		return nil, err
 	}
-	calling, hangUp := context.WithCancel(ctx)
-	g.release = append(g.release, func() error { hangUp(); return c.Close() })
-	late := time.AfterFunc(snapshotPatience, hangUp)
+	calling, hangUp := context.WithCancelCause(ctx)
+	g.release = append(g.release, func() error { hangUp(nil); return c.Close() })
+	late := time.AfterFunc(snapshotPatience, func() { hangUp(errSlowStore) })
 	defer late.Stop()
+	var answer *pb.HoldSnapshotResponse
 	call, err := c.Snapshots.HoldSnapshot(calling, &pb.HoldSnapshotRequest{})
-	if err != nil {
-		return nil, c.Explain(err)
+	if err == nil {
+		answer, err = call.Recv()
 	}
-	answer, err := call.Recv()
-	if err != nil {
-		return nil, c.Explain(err)
+	switch {
+	case err == nil:
+		return answer.GetParts(), nil
+	case errors.Is(context.Cause(calling), errSlowStore):
+		return nil, errSlowStore
 	}
-	return answer.GetParts(), nil
+	return nil, c.Explain(err)
 }
+
+// errSlowStore says that a store did not take its snapshot.
+var errSlowStore = fmt.Errorf("the store did not make its events durable within %s: amoskys status says how it is, such as a disk that is full; "+
+	"try again, or stop the store, whose files are then taken as they are", snapshotPatience)
 
 // storeLocks are the files that a running store has locked.
 func (g *gathering) storeLocks() []string {

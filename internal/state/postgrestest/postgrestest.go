@@ -112,7 +112,7 @@ func (s *Server) command(program string, args ...string) *exec.Cmd {
 func (s *Server) Start() error {
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
 	s.cmd = s.command(found[0], "-D", filepath.Join(s.Dir, "data"), "-k", s.Dir, "-c", "listen_addresses=", "-c", "fsync=off", "-c", "logging_collector=off")
-	ready := &NewAwaited("ready to accept connections")
+	ready := NewAwaited("ready to accept connections")
 	s.cmd.Stderr = ready
 	if err := s.cmd.Start(); err != nil {
 		return err
