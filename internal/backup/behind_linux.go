@@ -18,8 +18,9 @@ const behindWindow = 4 << 20
 type behind struct {
 	r       io.Reader
 	file    *os.File
-	at, end int64 // what is read, and where the window ends that is looked at
+	at, end int64 // what is read, and where the window ends
 	keep    bool  // the window was in memory before
+	next    bool  // so was the one behind it, into which the kernel reads ahead
 }
 
 // Behind returns a reader of r, whose bytes are those of file from its beginning on, that
@@ -30,8 +31,11 @@ func Behind(r io.Reader, file *os.File) io.Reader { return &behind{r: r, file: f
 func (b *behind) Read(p []byte) (int, error) {
 	if b.at >= b.end {
 		b.leave()
+		if b.keep = b.next; b.at == 0 {
+			b.keep = resident(b.file, 0, behindWindow)
+		}
 		b.end = b.at + behindWindow
-		b.keep = resident(b.file, b.at, behindWindow)
+		b.next = resident(b.file, b.end, behindWindow)
 	}
 	n, err := b.r.Read(p[:min(int64(len(p)), b.end-b.at)])
 	b.at += int64(n)

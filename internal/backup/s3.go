@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
@@ -19,7 +20,8 @@ import (
 // bucket is a bucket of S3, or of what speaks like it, and a prefix in it.
 type bucket struct {
 	client         *minio.Client
-	bucket, prefix string // the prefix is empty, or ends with a slash
+	stall          time.Duration // for how long nothing may come, or go
+	bucket, prefix string        // the prefix is empty, or ends with a slash
 }
 
 // amazon is where buckets lie if nobody says otherwise.
@@ -35,7 +37,7 @@ func openS3(ctx context.Context, name string, lookup func(string) (string, bool)
 		v, _ := lookup(name)
 		return v
 	}
-	b := &bucket{}
+	b := &bucket{stall: s3Stall}
 	b.bucket, b.prefix, _ = strings.Cut(strings.Trim(name, "/"), "/")
 	if b.prefix = strings.Trim(b.prefix, "/"); b.prefix != "" {
 		b.prefix += "/"
@@ -93,24 +95,69 @@ func (b *bucket) String() string {
 	return "s3://" + strings.TrimSuffix(b.bucket+"/"+b.prefix, "/")
 }
 
+// s3Stall is for how long a bucket may be silent in the middle of something, and how long it
+// may take to store a piece that it has.
+const s3Stall = time.Minute
+
+// errStalled says that a bucket has stopped in the middle.
+var errStalled = errors.New("the bucket has stopped in the middle, and says nothing more")
+
+// moving ends ctx when nothing has moved for a while; moved says that something has.
+func (b *bucket) moving(ctx context.Context) (_ context.Context, moved, end func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(b.stall, func() { cancel(errStalled) })
+	return ctx, func() { timer.Reset(b.stall) }, func() { timer.Stop(); cancel(nil) }
+}
+
+// stalled is err, or that nothing moved any more.
+func stalled(ctx context.Context, err error) error {
+	if err != nil && errors.Is(context.Cause(ctx), errStalled) {
+		return errStalled
+	}
+	return err
+}
+
+// watched says of each read that something moves.
+type watched struct {
+	io.Reader
+
+	moved func()
+}
+
+// Read implements io.Reader.
+func (w watched) Read(p []byte) (int, error) {
+	w.moved()
+	return w.Reader.Read(p) //nolint:wrapcheck // it is the reader's
+}
+
 // Put implements Place.
 func (b *bucket) Put(ctx context.Context, name string, content []byte) error {
-	_, err := b.client.PutObject(ctx, b.bucket, b.prefix+name, bytes.NewReader(content), int64(len(content)), minio.PutObjectOptions{
+	ctx, moved, end := b.moving(ctx)
+	defer end()
+	body := struct { // minio goes back to its beginning to try again
+		watched
+		io.Seeker
+	}{watched{nil, moved}, nil}
+	r := bytes.NewReader(content)
+	body.Reader, body.Seeker = r, r
+	_, err := b.client.PutObject(ctx, b.bucket, b.prefix+name, body, int64(len(content)), minio.PutObjectOptions{
 		ContentType: "application/octet-stream", DisableMultipart: true,
 	})
-	return explainS3(err)
+	return stalled(ctx, explainS3(err))
 }
 
 // Read implements Place.
 func (b *bucket) Read(ctx context.Context, name string, most int64) (out []byte, err error) {
+	ctx, moved, end := b.moving(ctx)
+	defer end()
 	o, err := b.client.GetObject(ctx, b.bucket, b.prefix+name, minio.GetObjectOptions{})
 	if err != nil {
-		return nil, explainS3(err)
+		return nil, stalled(ctx, explainS3(err))
 	}
 	defer func() { err = errors.Join(err, o.Close()) }()
-	out, err = io.ReadAll(io.LimitReader(o, most))
+	out, err = io.ReadAll(io.LimitReader(watched{o, moved}, most))
 	if err != nil {
-		return nil, explainS3(err)
+		return nil, stalled(ctx, explainS3(err))
 	}
 	return out, nil
 }

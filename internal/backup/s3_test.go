@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -72,6 +74,73 @@ func TestABucketThatFailsInTheMiddle(t *testing.T) {
 	good.Store(-1)
 	if again := save(t, p, "2", file); again.Sent >= again.Bytes {
 		t.Fatalf("what had arrived was sent again: %+v", again)
+	}
+}
+
+// TestABucketThatFailsInARestore: one that refuses, breaks off, or stops in the middle of a
+// piece fails the restore in bounded time, and what it gave stays; then it goes on.
+func TestABucketThatFailsInARestore(t *testing.T) {
+	t.Parallel()
+	store := s3mem.New()
+	if err := store.CreateBucket("backups"); err != nil {
+		t.Fatal(err)
+	}
+	inner := gofakes3.New(store).Server()
+	var harm atomic.Value
+	harm.Store("")
+	var left atomic.Int64
+	ended := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		how := harm.Load().(string)
+		if how == "" || r.Method != http.MethodGet || !strings.Contains(r.URL.Path, "/objects/") || left.Add(-1) >= 0 {
+			inner.ServeHTTP(w, r)
+			return
+		}
+		switch how {
+		case "refuses":
+			http.Error(w, "not today", http.StatusForbidden)
+			return
+		case "stops":
+			w.Header().Set("Content-Length", "1000")
+			_, _ = w.Write([]byte("abc"))
+			_ = http.NewResponseController(w).Flush()
+			select {
+			case <-r.Context().Done():
+			case <-ended:
+			}
+		default:
+			w.Header().Set("Content-Length", "1000")
+			_, _ = w.Write([]byte("abc"))
+		}
+	}))
+	t.Cleanup(server.Close)
+	t.Cleanup(func() { close(ended) })
+	env := map[string]string{"AWS_ENDPOINT_URL": server.URL, "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1"}
+	p, err := Open(t.Context(), "s3://backups", func(name string) (string, bool) { v, ok := env[name]; return v, ok }, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.(*bucket).stall = 300 * time.Millisecond
+	save(t, p, "1", source("config/a", []byte("first"), time.Time{}), source("config/b", []byte("second"), time.Time{}), source("config/c", []byte("third"), time.Time{}))
+	m, err := Load(t.Context(), p, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	into := t.TempDir()
+	for i, how := range []string{"refuses", "stops", "breaks off"} {
+		harm.Store(how)
+		left.Store(int64(max(0, 1-i))) // the first piece comes, and is not asked for again
+		err := Fetch(t.Context(), p, m, into, FetchOptions{})
+		if err == nil || errors.Is(err, ErrDamaged) {
+			t.Errorf("a bucket that %s: %v", how, err)
+		}
+		if b, err := os.ReadFile(filepath.Join(into, "config/a")); err != nil || string(b) != "first" {
+			t.Errorf("a bucket that %s: %q, %v", how, b, err)
+		}
+	}
+	harm.Store("")
+	if err := Fetch(t.Context(), p, m, into, FetchOptions{}); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -115,6 +115,11 @@ func holds(t *testing.T, home config.Home) map[string]string {
 			return err
 		}
 		rel, _ := filepath.Rel(string(home), at)
+		if entry.Type()&fs.ModeSymlink != 0 { // what it leads to may be a key, which is not there
+			to, err := os.Readlink(at)
+			files[filepath.ToSlash(rel)] = "-> " + to
+			return err
+		}
 		b, err := os.ReadFile(at)
 		files[filepath.ToSlash(rel)] = string(b)
 		return err

@@ -2,6 +2,7 @@ package backups
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -59,21 +60,21 @@ func (g *gathering) takeHeld(p *pb.SnapshotPart, to, folder string) error {
 	}
 	g.parts = append(g.parts, part)
 	if part.Name == partStore {
-		return g.besideStore(to, folder)
+		return g.besideStore(to, folder, p.GetFolder())
 	}
 	return nil
 }
 
 // besideStore takes the small files that a store keeps beside its engine's.
-func (g *gathering) besideStore(to, folder string) error {
+// taken is the folder that holds what of the engine is in the backup.
+func (g *gathering) besideStore(to, folder, taken string) error {
 	for _, name := range []string{"revoked.json", "clock"} {
 		if err := g.addSmall(path.Join(to, name), filepath.Join(folder, name)); err != nil {
 			return fmt.Errorf("read what the store keeps: %w", err)
 		}
 	}
-	// The checksums of the engine's files, by which `store verify` knows them again.
-	if err := g.takeTree(path.Join(to, "sums"), filepath.Join(folder, "sums"), nil); err != nil {
-		return err
+	if err := g.takeSums(to, folder, taken); err != nil {
+		return fmt.Errorf("read the checksums of the store: %w", err)
 	}
 	notes, err := filepath.Glob(filepath.Join(folder, "quarantine", "*.json"))
 	if err != nil {
@@ -85,6 +86,43 @@ func (g *gathering) besideStore(to, folder string) error {
 		}
 	}
 	g.addBytes(path.Join(to, "unclean"), 0o600, []byte("mending\n")) // what is behind the place is read again
+	return nil
+}
+
+// takeSums takes the checksums of the engine's parts, by which `store verify` knows them
+// again: of those alone that are in the backup, as a day with fewer events than its checksums
+// tell of is taken for a damaged one.
+func (g *gathering) takeSums(to, folder, taken string) error {
+	files, err := filepath.Glob(filepath.Join(folder, "sums", "*.json"))
+	if err != nil {
+		return err
+	}
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		var sums struct {
+			Version int                        `json:"version"`
+			Parts   map[string]json.RawMessage `json:"parts"`
+		}
+		if json.Unmarshal(text, &sums) != nil {
+			continue // the store does not read it either, and makes it anew
+		}
+		day := strings.TrimSuffix(filepath.Base(name), ".json")
+		for part := range sums.Parts {
+			if _, err := os.Stat(filepath.Join(taken, "engine", "partitions", day, filepath.FromSlash(part))); err != nil {
+				delete(sums.Parts, part)
+			}
+		}
+		if text, err = json.Marshal(sums); err != nil {
+			return err
+		}
+		g.addBytes(path.Join(to, "sums", filepath.Base(name)), 0o600, text)
+	}
 	return nil
 }
 
@@ -158,7 +196,7 @@ func (g *gathering) storeAtRest() error {
 		return err
 	}
 	if _, err := os.Stat(folder); err == nil {
-		if err := g.besideStore(to, folder); err != nil {
+		if err := g.besideStore(to, folder, folder); err != nil {
 			return err
 		}
 	}

@@ -72,12 +72,12 @@ func (in *Ingest) lookForLate(ctx context.Context, p *Place) error {
 	if err != nil {
 		return fmt.Errorf("look whether an insertion that was given up was made: %w", err)
 	}
+	in.view.Lock()
+	if in.view.late == late && in.o.now().Sub(late.since) > lateFor {
+		in.view.late = givenUp{} // nothing comes any more: what differs now is looked at once
+	}
+	in.view.Unlock()
 	if have == want {
-		in.view.Lock()
-		defer in.view.Unlock()
-		if in.view.late == late && in.o.now().Sub(late.since) > lateFor {
-			in.view.late = givenUp{}
-		}
 		return nil
 	}
 	in.o.Logger.WarnContext(ctx, "the store's cluster holds other events than were stored", obs.KeyEvents, have, "stored", want, obs.KeyOffset, late.from)

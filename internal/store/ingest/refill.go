@@ -54,7 +54,7 @@ func (r *Refill) clone() *Refill {
 // again where it has less, or some of it twice. The caller holds mu and gate, and what is
 // behind the place was deleted.
 func (in *Ingest) lookForLoss(ctx context.Context) error {
-	if in.place.Refill != nil {
+	if in.place.Refill != nil && in.givenUp().since.IsZero() {
 		return nil // it is under way
 	}
 	want := uint64(0)
@@ -136,7 +136,11 @@ func (in *Ingest) beginRefill(ctx context.Context) error {
 	case first.found || first.gone:
 		from = min(from, first.offset)
 	}
-	p.Refill = &Refill{From: from, Until: p.Offset, Had: maps.Clone(p.Days)}
+	if before := p.Refill; before != nil {
+		p.Refill = &Refill{From: min(from, before.From), Until: before.Until, Had: before.Had}
+	} else {
+		p.Refill = &Refill{From: from, Until: p.Offset, Had: maps.Clone(p.Days)}
+	}
 	p.Offset, p.Last = from, ""
 	if in.inDoubt() {
 		return errNotOurTurn
