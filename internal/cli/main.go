@@ -28,6 +28,12 @@ func Main(newRoot func(*Env) *cobra.Command, args []string) int {
 		// before we have stopped in order.
 		signal.Ignore(syscall.SIGPIPE)
 	}
+	if os.Getpid() == 1 { // of a container
+		orphans, stopReaping := context.WithCancel(context.Background())
+		reaped := make(chan struct{})
+		go func() { defer close(reaped); reapOrphans(orphans) }()
+		defer func() { stopReaping(); <-reaped }()
+	}
 	e := System()
 	root := newRoot(e)
 	if len(args) == 0 {

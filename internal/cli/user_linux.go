@@ -28,9 +28,8 @@ type user struct{ uid, gid int }
 //
 //	who is root where                     | goes on as       | and keeps
 //	--------------------------------------+------------------+---------------------------
-//	the home of a package                 | the home's owner | all capabilities: a person
-//	                                      |                  | said sudo
-//	the same, for setup                   | the home's owner | none: packages call it
+//	the home of a package                 | the home's owner | what the command needs, as
+//	                                      |                  | keptIn says
 //	our image, $AMOSKYS_RUN_AS            | that user        | those that agents use
 //
 // In our image, one who is not root and serves must be able to write the home. What ends
@@ -77,13 +76,28 @@ func (e *Env) leaveRoot(ctx context.Context, packaged config.Home, cmd *cobra.Co
 const lastUser = 1<<31 - 1
 
 // keptIn are the capabilities, as bits, that a root keeps who goes on as the owner of a
-// package's home. The owner may have laid links in it that lead elsewhere, so what
-// packages call at each upgrade, unasked, is to reach no further than its owner does.
+// package's home. The owner may have laid links in it that lead elsewhere, so a command
+// is to reach no further than it must:
+//
+//	the command                        | keeps
+//	-----------------------------------+-------------------------------------------------
+//	setup, which packages call unasked | none
+//	asks the hub, or looks at the home | none
+//	enroll, which may set up a service | all: a person said sudo
+//	any other                          | what agents use, and reading and writing the
+//	                                   | files that the person names
 func keptIn(cmd *cobra.Command) uint64 {
-	if cmd.Name() == setupCommand {
-		return 0
+	for cmd.HasParent() && cmd.Parent().HasParent() {
+		cmd = cmd.Parent()
 	}
-	return allCapabilities
+	switch cmd.Name() {
+	case setupCommand, "status", "user", "token", "agents", "where", "healthcheck", "version", "log-level", "down", "certs":
+		return 0
+	case "enroll":
+		return allCapabilities
+	default:
+		return usedByAgents() | 1<<unix.CAP_DAC_OVERRIDE
+	}
 }
 
 // allCapabilities are those that there are, as bits, and those that may come.

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/amoskys/amoskys/internal/config"
 )
@@ -103,12 +104,36 @@ func TestRunAsTakesNoRoot(t *testing.T) {
 	}
 }
 
-// TestKeptInAPackagesHome: what packages call by themselves keeps nothing of root.
+// TestKeptInAPackagesHome: what packages call by themselves, and what needs nothing,
+// keeps nothing of root; no command but one that sets up services could become root again.
 func TestKeptInAPackagesHome(t *testing.T) {
-	if got := keptIn(&cobra.Command{Use: "setup"}); got != 0 {
-		t.Errorf("setup keeps %#x", got)
+	root, certs := &cobra.Command{Use: "amoskys"}, &cobra.Command{Use: "certs"}
+	status := &cobra.Command{Use: "status"} // of certificates
+	certs.AddCommand(status)
+	backup, scan := &cobra.Command{Use: "backup DIR"}, &cobra.Command{Use: "scan TARGET"}
+	setup, enroll := &cobra.Command{Use: "setup"}, &cobra.Command{Use: "enroll"}
+	root.AddCommand(certs, backup, scan, setup, enroll)
+	for _, cmd := range []*cobra.Command{setup, certs, status} {
+		if got := keptIn(cmd); got != 0 {
+			t.Errorf("%s keeps %#x", cmd.Name(), got)
+		}
 	}
-	if got := keptIn(&cobra.Command{Use: "backup DIR"}); got != allCapabilities {
-		t.Errorf("what a person calls keeps %#x", got)
+	for _, cmd := range []*cobra.Command{backup, scan} {
+		got := keptIn(cmd)
+		for name, bit := range map[string]int{"NET_RAW": unix.CAP_NET_RAW, "DAC_OVERRIDE": unix.CAP_DAC_OVERRIDE} {
+			if got&(1<<bit) == 0 {
+				t.Errorf("%s lacks %s", cmd.Name(), name)
+			}
+		}
+		for name, bit := range map[string]int{
+			"SETUID": unix.CAP_SETUID, "SYS_ADMIN": unix.CAP_SYS_ADMIN, "SYS_MODULE": unix.CAP_SYS_MODULE, "CHOWN": unix.CAP_CHOWN,
+		} {
+			if got&(1<<bit) != 0 {
+				t.Errorf("%s keeps %s", cmd.Name(), name)
+			}
+		}
+	}
+	if got := keptIn(enroll); got != allCapabilities {
+		t.Errorf("enroll keeps %#x", got)
 	}
 }

@@ -92,7 +92,13 @@ func (s Service) Run(ctx context.Context, checks Checks, logger *slog.Logger) {
 		return
 	}
 	defer func() { s.tell(context.WithoutCancel(ctx), logger, "STOPPING=1") }()
-	if !until(ctx, askEvery, checks.Ready) {
+	starting, stop := context.WithCancel(ctx)
+	extended := make(chan struct{})
+	go func() { defer close(extended); s.extend(starting, logger) }()
+	ready := until(ctx, askEvery, checks.Ready)
+	stop()
+	<-extended
+	if !ready {
 		return
 	}
 	s.tell(ctx, logger, "READY=1")
@@ -112,6 +118,47 @@ func (s Service) Run(ctx context.Context, checks Checks, logger *slog.Logger) {
 		case <-tick.C:
 		}
 	}
+}
+
+// Pace of asking for more time to start.
+const (
+	extendEvery = 20 * time.Second
+	// extendBy is for how long more time is asked, from then on.
+	extendBy = 2 * time.Minute
+	// leastWork is the CPU time in extendEvery from which on this process is at work.
+	leastWork = 200 * time.Millisecond
+)
+
+// extend asks the service manager for more time (EXTEND_TIMEOUT_USEC of sd_notify(3)) for
+// as long as this process works or reads from disk: a long log takes its time to be
+// looked through after a power cut, however long TimeoutStartSec is. One that does
+// nothing gets no more time.
+func (s Service) extend(ctx context.Context, logger *slog.Logger) {
+	tick := time.NewTicker(extendEvery)
+	defer tick.Stop()
+	before, _ := worked()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now, known := worked()
+		if known && (now.cpu-before.cpu >= leastWork || now.reads > before.reads) {
+			s.tell(ctx, logger, extension())
+		}
+		before = now
+	}
+}
+
+func extension() string {
+	return "EXTEND_TIMEOUT_USEC=" + strconv.FormatInt(extendBy.Microseconds(), 10)
+}
+
+// work is what a process has done.
+type work struct {
+	cpu   time.Duration
+	reads int64 // from disk
 }
 
 func (s Service) tell(ctx context.Context, logger *slog.Logger, line string) {

@@ -146,3 +146,22 @@ func TestFromEnvironment(t *testing.T) {
 		t.Error("told nobody, and no error")
 	}
 }
+
+// TestExtension: more time is asked for in the manager's words, and only for work.
+func TestExtension(t *testing.T) {
+	if got := extension(); got != "EXTEND_TIMEOUT_USEC=120000000" {
+		t.Error(got)
+	}
+	before, known := worked()
+	if !known {
+		t.Skip("this system does not say what a process has done")
+	}
+	for n := 0; ; n++ {
+		if now, _ := worked(); now.cpu > before.cpu {
+			return
+		}
+		if n > 1_000_000 {
+			t.Fatal("a loop is no work")
+		}
+	}
+}
