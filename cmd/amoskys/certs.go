@@ -29,7 +29,7 @@ func newCertsCommand(env *cli.Env) *cobra.Command {
   amoskys certs issued --host web-1`,
 	}
 	cmd.AddCommand(newCertsInit(env), endpoint.NewCertsListCommand(env, "amoskys"), newCertsRenew(env), newCertsRevoke(env),
-		newCertsIssued(env), endpoint.NewCertsVerifyCommand(env, "amoskys"))
+		newCertsStatus(env), newCertsRotate(env), newCertsIssued(env), endpoint.NewCertsVerifyCommand(env, "amoskys"))
 	return cmd
 }
 

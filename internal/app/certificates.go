@@ -18,6 +18,7 @@ import (
 	"github.com/amoskys/amoskys/internal/hub/enroll"
 	"github.com/amoskys/amoskys/internal/identity"
 	"github.com/amoskys/amoskys/internal/identity/revoked"
+	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/state"
 )
 
@@ -45,6 +46,8 @@ type membershipOptions struct {
 	reach     func() (addr, note string)
 	agents    func(host string) []string
 	warnings  func(host string) []string
+	// tell sends a node a command; nil to nobody.
+	tell func(nodeID string, c *pb.NodeCommand) bool
 }
 
 // newMembership issues from the authority in the home's certs/ folder.
@@ -65,7 +68,7 @@ func newMembership(ctx context.Context, o membershipOptions) (*membership, error
 		certificates: certificates.New(certificates.Options{
 			Store: o.db, Issuer: issuer, Revocations: revocations, Auditor: o.auditor, Peers: o.peers, Caller: caller,
 			Own:    func() *x509.Certificate { return certificateOf(o.files.Cert) },
-			Agents: o.agents, Warnings: o.warnings, Now: o.now, Logger: o.logger,
+			Agents: o.agents, Warnings: o.warnings, Tell: o.tell, Now: o.now, Logger: o.logger,
 		}),
 	}, nil
 }

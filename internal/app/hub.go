@@ -179,6 +179,7 @@ func newServices(
 		Progress:    func(nodeID string, p *pb.TaskProgress) { s.tasks.Progress(nodeID, p) },
 		Certificate: func(host, agent string) *x509.Certificate { return s.hub.Certificate(host, agent) },
 		Rate:        s.recorder.AgentRate,
+		Trusts:      func(nodeID, authorities string) { s.certificates.NodeTrusts(nodeID, authorities) },
 		Age:         storage.Clock.Age,
 	})
 	if err != nil {
@@ -200,7 +201,7 @@ func newServices(
 		home: home, files: cfg.Files(home), db: db, auditor: trail, logger: logger,
 		peers:     func() certificates.Peers { return s.hub },
 		reach:     func() (addr, note string) { return listening(cfg, home).Reach() },
-		connected: s.fleet.Connected, agents: s.fleet.AgentsOf, warnings: s.fleet.Warnings,
+		connected: s.fleet.Connected, agents: s.fleet.AgentsOf, warnings: s.fleet.Warnings, tell: s.fleet.Tell,
 	})
 	if err != nil {
 		return nil, err
@@ -295,6 +296,7 @@ func (s *services) run(ctx context.Context, grace grace) error {
 	guard("fleet", s.fleet.Run)
 	guard("findings", s.fleet.RunFindings)
 	guard("certificates", s.certificates.Run)
+	guard("authorities", s.certificates.RunRotation)
 	guard("live view", s.feed.Run)
 	if s.exporter != nil {
 		guard("exporter", s.exporter.Run)

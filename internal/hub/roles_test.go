@@ -68,6 +68,7 @@ func TestRoles(t *testing.T) {
 		"/amoskys.v1.Certificates/ListCertificates":                      "dashboard operator",
 		"/amoskys.v1.Certificates/RevokeCertificates":                    "dashboard operator",
 		"/amoskys.v1.Certificates/WatchRevoked":                          "store analysis",
+		"/amoskys.v1.Certificates/AuthorityStatus":                       "dashboard operator",
 		"/amoskys.v1.Query/Status":                                       "dashboard operator store",
 		"/amoskys.v1.Query/SearchEvents":                                 "dashboard operator",
 		"/amoskys.v1.Query/Event":                                        "dashboard operator",

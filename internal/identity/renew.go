@@ -83,8 +83,8 @@ func renewable(dir string, names []string) ([]string, error) {
 	for _, n := range names {
 		n = strings.TrimSuffix(n, ".crt")
 		if n == "ca" {
-			return nil, errors.New("the authority cannot be renewed in place: amoskys certs init --force replaces it " +
-				"and every certificate it issued")
+			return nil, errors.New("the authority cannot be renewed in place: amoskys certs rotate-ca replaces it while all goes on, " +
+				"amoskys certs init --force at once, with every certificate it issued")
 		}
 		if !slices.Contains(leaves, n) {
 			return nil, fmt.Errorf("there is no certificate %s: there are %s", filepath.Join(dir, n+".crt"), strings.Join(leaves, ", "))

@@ -109,6 +109,9 @@ func (s *session) send(ctx context.Context, failed <-chan error) error {
 	n := s.node
 	agents := n.Statuses()
 	hello := &pb.NodeHello{NodeId: n.o.ID, Host: n.o.Host, Version: n.o.Version, Agents: agents, InstanceId: n.instance}
+	if n.o.Authorities != nil {
+		hello.Authorities = n.o.Authorities()
+	}
 	if err := s.stream.Send(&pb.NodeMessage{Message: &pb.NodeMessage_Hello{Hello: hello}}); err != nil {
 		return fmt.Errorf("greet hub: %w", err)
 	}
@@ -196,6 +199,12 @@ func (s *session) carryOut(ctx, limit context.Context, c *pb.NodeCommand) *pb.Co
 	case pb.AgentCommand_AGENT_COMMAND_LIST_TASKS, pb.AgentCommand_AGENT_COMMAND_RUN_TASK,
 		pb.AgentCommand_AGENT_COMMAND_CANCEL_TASK, pb.AgentCommand_AGENT_COMMAND_SEND_RESULT:
 		return s.taskCommand(ctx, limit, c)
+	case pb.AgentCommand_AGENT_COMMAND_CHECK_CERTIFICATES:
+		if s.node.o.CheckCertificates == nil {
+			return &pb.CommandResult{Id: c.GetId(), Error: "nobody renews certificates here"}
+		}
+		s.node.o.CheckCertificates()
+		return &pb.CommandResult{Id: c.GetId(), Ok: true}
 	default:
 		return s.node.Command(limit, c)
 	}

@@ -66,6 +66,12 @@ type Options struct {
 	// Connect opens the stream to the hub. Nil runs without a hub.
 	Connect func(ctx context.Context) (Stream, error)
 
+	// Authorities says which authorities the host trusts, for NodeHello; nil says nothing.
+	Authorities func() string
+	// CheckCertificates has whoever renews the host's certificates look what the hub wants
+	// trusted and renewed; it must not block. Nil: nobody does.
+	CheckCertificates func()
+
 	Interval    time.Duration // between looks at each agent; 0 means 2 s
 	StopTimeout time.Duration // see child.Options
 	BackoffMin  time.Duration

@@ -44,7 +44,10 @@ type Options struct {
 }
 
 // Renewer renews what is due.
-type Renewer struct{ o Options }
+type Renewer struct {
+	o     Options
+	check chan struct{}
+}
 
 // New returns a Renewer; Run makes it work.
 func New(o Options) *Renewer {
@@ -57,23 +60,42 @@ func New(o Options) *Renewer {
 	if o.Condition == nil {
 		o.Condition = func(error) {}
 	}
-	return &Renewer{o: o}
+	return &Renewer{o: o, check: make(chan struct{}, 1)}
 }
 
 // Pace of the looks. Certificates live for days; those made for tests, for minutes.
 const (
 	firstPause   = 30 * time.Second
 	longestPause = time.Hour
-	leastPause   = 5 * time.Second
-	callTimeout  = 30 * time.Second
+	// nextCheck is how long after a look at what the hub wants trusted comes the next,
+	// within a half more; it says by itself when that changes, to nodes.
+	nextCheck   = 40 * time.Minute
+	leastPause  = 5 * time.Second
+	callTimeout = 30 * time.Second
 )
 
+// Check has Run ask the hub, now, which authorities are to be trusted and whether
+// certificates are to be renewed for one of them. It does not wait.
+func (r *Renewer) Check() {
+	select {
+	case r.check <- struct{}{}:
+	default:
+	}
+}
+
 // Run renews what is due until ctx ends, and returns nil then. What fails is tried
-// again, less and less often, but more often as the end comes near.
+// again, less and less often, but more often as the end comes near. At times, and when
+// Check says so, it follows the hub to another authority.
 func (r *Renewer) Run(ctx context.Context) error {
 	pause := firstPause
+	follow, asked := false, r.o.Now()
 	for {
 		_, err := r.Renew(ctx, false)
+		if follow {
+			_, followed := r.Follow(ctx)
+			err = errors.Join(err, followed)
+			asked = r.o.Now()
+		}
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -93,6 +115,10 @@ func (r *Renewer) Run(ctx context.Context) error {
 			timer.Stop()
 			return nil
 		case <-timer.C:
+			follow = follow && err != nil || r.o.Now().Sub(asked) >= nextCheck+rand.N(nextCheck/2) //nolint:gosec // jitter needs no secrecy
+		case <-r.check:
+			timer.Stop()
+			follow = true
 		}
 	}
 }

@@ -67,6 +67,9 @@ func RunNode(ctx context.Context, e *cli.Env, o NodeOptions) (err error) {
 	if options.Agents, err = NodeAgents(e, cfg.Node.Agents); err != nil {
 		return err
 	}
+	renewer := newRenewer(e, cfg, logger)
+	options.Authorities = func() string { return identity.DigestOf(cfg.Hub.Files(e.Home).CA) }
+	options.CheckCertificates = renewer.Check
 	n, err := node.New(options)
 	if err != nil {
 		return err
@@ -82,7 +85,7 @@ func RunNode(ctx context.Context, e *cli.Env, o NodeOptions) (err error) {
 		group.Go(func() error { return obs.Endpoint{Health: n.Health}.Serve(ctx, l, logger, cfg.Node.HTTP.Host) })
 	}
 	logger.Info("node started", obs.KeyCount, len(options.Agents), obs.KeyVersion, options.Version)
-	group.Go(func() error { return newRenewer(e, cfg, logger).Run(ctx) })
+	group.Go(func() error { return renewer.Run(ctx) })
 	group.Go(func() error {
 		// Its health takes the locks that all of its work takes: a node that hangs on one is silent.
 		alive := func(ctx context.Context) error { n.Health(ctx); return nil }

@@ -74,15 +74,18 @@ type Options struct {
 	Agents func(host string) []string
 	// Warnings are what people should know of a host.
 	Warnings func(host string) []string
-	Now      func() time.Time
-	Logger   *slog.Logger
+	// Tell sends a node a command, and says whether it is on its way; nil to nobody.
+	Tell   func(nodeID string, c *pb.NodeCommand) bool
+	Now    func() time.Time
+	Logger *slog.Logger
 }
 
 // Service implements the Certificates service.
 type Service struct {
 	pb.UnimplementedCertificatesServer
-	o      Options
-	limits renewals
+	o        Options
+	limits   renewals
+	rotation rotation
 
 	mu   sync.Mutex // guards seen and owed
 	seen map[string]state.Certificate
@@ -104,11 +107,14 @@ func New(o Options) *Service {
 	if o.Agents == nil {
 		o.Agents = func(string) []string { return nil }
 	}
+	if o.Tell == nil {
+		o.Tell = func(string, *pb.NodeCommand) bool { return false }
+	}
 	if o.Warnings == nil {
 		o.Warnings = func(string) []string { return nil }
 	}
 	return &Service{
-		o: o, limits: renewals{used: map[identity.ID]int{}},
+		o: o, limits: renewals{used: map[identity.ID]int{}}, rotation: newRotation(),
 		seen: map[string]state.Certificate{}, wake: make(chan struct{}, 1),
 	}
 }
@@ -263,7 +269,14 @@ func (s *Service) CheckCertificate(ctx context.Context, _ *pb.CheckCertificateRe
 	}
 	open := map[string]uint32{}
 	s.o.Peers().EachPeerOf(id, func(cert *x509.Certificate) { open[cert.SerialNumber.Text(16)]++ })
-	return &pb.CheckCertificateResponse{Certificate: s.message(c, open), Warnings: s.o.Warnings(id.Host())}, nil
+	out := &pb.CheckCertificateResponse{Certificate: s.message(c, open), Warnings: s.o.Warnings(id.Host())}
+	if ca, err := s.o.Issuer.Issuing(); err == nil {
+		out.IssuingAuthority = identity.Fingerprint(ca.Cert)
+	}
+	if text, _, err := s.o.Issuer.Roots(); err == nil {
+		out.Ca = string(text)
+	}
+	return out, nil
 }
 
 // connections counts what is open by serial.

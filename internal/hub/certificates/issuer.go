@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/amoskys/amoskys/internal/identity"
@@ -55,6 +56,21 @@ func (i *Issuer) Authority() (*identity.CA, error) {
 		return nil, fmt.Errorf("%s is not there: put the authority's key back on this hub, or issue the certificates where it is", i.o.CAKey)
 	}
 	return ca, err
+}
+
+// Issuing reads the authority from which hosts get their certificates now: Authority,
+// or the new one while that is being replaced.
+func (i *Issuer) Issuing() (*identity.CA, error) {
+	ca, err := identity.LoadIssuingCA(i.o.CACert, i.o.CAKey, i.o.Now())
+	if errors.Is(err, os.ErrNotExist) {
+		return i.Authority()
+	}
+	return ca, err
+}
+
+// Rotation is the change of the authority that is under way.
+func (i *Issuer) Rotation() (identity.Rotation, error) {
+	return identity.ReadRotation(filepath.Dir(i.o.CAKey))
 }
 
 // Roots returns what hosts are to trust, as PEM and parsed.

@@ -33,7 +33,7 @@ func (s *Service) RenewCertificates(ctx context.Context, req *pb.RenewCertificat
 	if !s.limits.take(caller, len(req.GetRenewals()), s.o.Now()) {
 		return nil, status.Errorf(codes.ResourceExhausted, "%s asked for more than %d certificates within an hour: try again later", caller, renewalsPerHour)
 	}
-	ca, err := s.o.Issuer.Authority()
+	ca, err := s.o.Issuer.Issuing()
 	if err != nil {
 		return nil, status.Errorf(codes.FailedPrecondition, "this hub renews no certificates because %v", err)
 	}
@@ -65,6 +65,11 @@ func (s *Service) RenewCertificates(ctx context.Context, req *pb.RenewCertificat
 		Actor: caller.String(), Operation: "certificate.renew", Target: strings.Join(names, " "), Success: true,
 		Detail: "until " + pairs[0].Cert.NotAfter.UTC().Format(time.RFC3339),
 	})
+	if under, err := s.o.Issuer.Rotation(); err == nil && under.Stage != identity.StageNone {
+		for _, r := range requests {
+			s.rotation.succeeds(r.Replaces)
+		}
+	}
 	out := &pb.RenewCertificatesResponse{Ca: string(text)}
 	for _, p := range pairs {
 		out.Certificates = append(out.Certificates, string(p.CertPEM))

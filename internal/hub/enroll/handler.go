@@ -101,8 +101,9 @@ func (s *Service) enroll(ctx context.Context, req *identity.EnrollRequest, unrea
 	if !s.limits.bearer(act.GetActor(), s.o.Now()) {
 		return nil, errTooMany
 	}
-	ca, err := s.authority()
+	ca, err := s.o.Issuer.Issuing()
 	if err != nil {
+		err = fmt.Errorf("enrolment is off because %w", err)
 		return nil, refuse(http.StatusServiceUnavailable, "%v", err)
 	}
 	host := s.o.Issuer.ID(ca, identity.RoleNode, req.Host).Normal()

@@ -54,6 +54,9 @@ func (s *Service) Control(stream grpc.BidiStreamingServer[pb.NodeMessage, pb.Nod
 	s.o.Logger.InfoContext(stream.Context(), "node connected", "node", n.id, "host", n.host, "version", n.version)
 	defer s.o.Logger.InfoContext(stream.Context(), "node disconnected", "node", n.id, "host", n.host)
 	defer s.disconnect(n)
+	if s.o.Trusts != nil {
+		s.o.Trusts(n.id, cut(hello.GetAuthorities(), maxText))
+	}
 	received := make(chan error, 1)
 	// Recv returns when this handler does, as that ends the stream.
 	go func() { received <- s.receive(stream, n) }()

@@ -70,6 +70,9 @@ type Options struct {
 	// Rate is how many events a second come from an agent, as the hub counts them. It
 	// must not block. Where that is not known, or Rate is nil, it is what the node says.
 	Rate func(host, agent string) (rate float64, known bool)
+	// Trusts hears which authorities a node trusts that has connected, as
+	// NodeHello.authorities says it. It must not block. Nil hears nothing.
+	Trusts func(nodeID, authorities string)
 	// CommandTimeout bounds how long a node may take to answer; 0 is 30 s.
 	CommandTimeout time.Duration
 	Now            func() time.Time

@@ -66,6 +66,7 @@ func Hub() Table {
 		"/amoskys.v1.Enrollment/RevokeToken",
 		"/amoskys.v1.Certificates/ListCertificates",
 		"/amoskys.v1.Certificates/RevokeCertificates",
+		"/amoskys.v1.Certificates/AuthorityStatus",
 	)
 	t.allow(people, queries()...)
 	// A store asks how the log is: its answers say what it has lost.

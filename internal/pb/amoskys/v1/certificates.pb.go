@@ -80,6 +80,212 @@ func (CertificateOrigin) EnumDescriptor() ([]byte, []int) {
 	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{0}
 }
 
+type AuthorityStatusRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuthorityStatusRequest) Reset() {
+	*x = AuthorityStatusRequest{}
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuthorityStatusRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuthorityStatusRequest) ProtoMessage() {}
+
+func (x *AuthorityStatusRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuthorityStatusRequest.ProtoReflect.Descriptor instead.
+func (*AuthorityStatusRequest) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{0}
+}
+
+type AuthorityStatusResponse struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Authorities []*Authority           `protobuf:"bytes,1,rep,name=authorities,proto3" json:"authorities,omitempty"`
+	// "trusting" while hosts go over to the new authority, "switched" when hub, store and
+	// dashboard have; empty while none is being replaced.
+	Stage     string                 `protobuf:"bytes,2,opt,name=stage,proto3" json:"stage,omitempty"`
+	BegunTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=begun_time,json=begunTime,proto3" json:"begun_time,omitempty"`
+	// Those that use the authority that goes, at most 1,000: with an open connection, or
+	// where the newest certificate of an identity is of it. While none is being replaced
+	// there are none.
+	OldUsers      []*Certificate `protobuf:"bytes,4,rep,name=old_users,json=oldUsers,proto3" json:"old_users,omitempty"`
+	OldUsersTotal uint32         `protobuf:"varint,5,opt,name=old_users_total,json=oldUsersTotal,proto3" json:"old_users_total,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuthorityStatusResponse) Reset() {
+	*x = AuthorityStatusResponse{}
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuthorityStatusResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuthorityStatusResponse) ProtoMessage() {}
+
+func (x *AuthorityStatusResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuthorityStatusResponse.ProtoReflect.Descriptor instead.
+func (*AuthorityStatusResponse) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *AuthorityStatusResponse) GetAuthorities() []*Authority {
+	if x != nil {
+		return x.Authorities
+	}
+	return nil
+}
+
+func (x *AuthorityStatusResponse) GetStage() string {
+	if x != nil {
+		return x.Stage
+	}
+	return ""
+}
+
+func (x *AuthorityStatusResponse) GetBegunTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.BegunTime
+	}
+	return nil
+}
+
+func (x *AuthorityStatusResponse) GetOldUsers() []*Certificate {
+	if x != nil {
+		return x.OldUsers
+	}
+	return nil
+}
+
+func (x *AuthorityStatusResponse) GetOldUsersTotal() uint32 {
+	if x != nil {
+		return x.OldUsersTotal
+	}
+	return 0
+}
+
+// Authority is one that this hub trusts.
+type Authority struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// SHA-256 of its certificate, lower-case hexadecimal.
+	Fingerprint string                 `protobuf:"bytes,1,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	Subject     string                 `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	NotAfter    *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=not_after,json=notAfter,proto3" json:"not_after,omitempty"`
+	// Hosts get their certificates from it.
+	Issuing bool `protobuf:"varint,4,opt,name=issuing,proto3" json:"issuing,omitempty"`
+	// It issued the hub's own certificate.
+	OfHub bool `protobuf:"varint,5,opt,name=of_hub,json=ofHub,proto3" json:"of_hub,omitempty"`
+	// Connections that are open with certificates of it.
+	Connections   uint32 `protobuf:"varint,6,opt,name=connections,proto3" json:"connections,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Authority) Reset() {
+	*x = Authority{}
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Authority) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Authority) ProtoMessage() {}
+
+func (x *Authority) ProtoReflect() protoreflect.Message {
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Authority.ProtoReflect.Descriptor instead.
+func (*Authority) Descriptor() ([]byte, []int) {
+	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Authority) GetFingerprint() string {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return ""
+}
+
+func (x *Authority) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *Authority) GetNotAfter() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NotAfter
+	}
+	return nil
+}
+
+func (x *Authority) GetIssuing() bool {
+	if x != nil {
+		return x.Issuing
+	}
+	return false
+}
+
+func (x *Authority) GetOfHub() bool {
+	if x != nil {
+		return x.OfHub
+	}
+	return false
+}
+
+func (x *Authority) GetConnections() uint32 {
+	if x != nil {
+		return x.Connections
+	}
+	return 0
+}
+
 type WatchRevokedRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -88,7 +294,7 @@ type WatchRevokedRequest struct {
 
 func (x *WatchRevokedRequest) Reset() {
 	*x = WatchRevokedRequest{}
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[0]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -100,7 +306,7 @@ func (x *WatchRevokedRequest) String() string {
 func (*WatchRevokedRequest) ProtoMessage() {}
 
 func (x *WatchRevokedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[0]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -113,7 +319,7 @@ func (x *WatchRevokedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRevokedRequest.ProtoReflect.Descriptor instead.
 func (*WatchRevokedRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{0}
+	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{3}
 }
 
 type WatchRevokedResponse struct {
@@ -127,7 +333,7 @@ type WatchRevokedResponse struct {
 
 func (x *WatchRevokedResponse) Reset() {
 	*x = WatchRevokedResponse{}
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[1]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -139,7 +345,7 @@ func (x *WatchRevokedResponse) String() string {
 func (*WatchRevokedResponse) ProtoMessage() {}
 
 func (x *WatchRevokedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[1]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -152,7 +358,7 @@ func (x *WatchRevokedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRevokedResponse.ProtoReflect.Descriptor instead.
 func (*WatchRevokedResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{1}
+	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *WatchRevokedResponse) GetRevocations() []*Revocation {
@@ -185,7 +391,7 @@ type Revocation struct {
 
 func (x *Revocation) Reset() {
 	*x = Revocation{}
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[2]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -197,7 +403,7 @@ func (x *Revocation) String() string {
 func (*Revocation) ProtoMessage() {}
 
 func (x *Revocation) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[2]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -210,7 +416,7 @@ func (x *Revocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revocation.ProtoReflect.Descriptor instead.
 func (*Revocation) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{2}
+	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Revocation) GetTarget() string {
@@ -244,7 +450,7 @@ type RenewCertificatesRequest struct {
 
 func (x *RenewCertificatesRequest) Reset() {
 	*x = RenewCertificatesRequest{}
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[3]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -256,7 +462,7 @@ func (x *RenewCertificatesRequest) String() string {
 func (*RenewCertificatesRequest) ProtoMessage() {}
 
 func (x *RenewCertificatesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[3]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -269,7 +475,7 @@ func (x *RenewCertificatesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewCertificatesRequest.ProtoReflect.Descriptor instead.
 func (*RenewCertificatesRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{3}
+	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *RenewCertificatesRequest) GetRenewals() []*CertificateRenewal {
@@ -293,7 +499,7 @@ type CertificateRenewal struct {
 
 func (x *CertificateRenewal) Reset() {
 	*x = CertificateRenewal{}
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[4]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -305,7 +511,7 @@ func (x *CertificateRenewal) String() string {
 func (*CertificateRenewal) ProtoMessage() {}
 
 func (x *CertificateRenewal) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[4]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -318,7 +524,7 @@ func (x *CertificateRenewal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CertificateRenewal.ProtoReflect.Descriptor instead.
 func (*CertificateRenewal) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{4}
+	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *CertificateRenewal) GetCertificate() string {
@@ -347,7 +553,7 @@ type RenewCertificatesResponse struct {
 
 func (x *RenewCertificatesResponse) Reset() {
 	*x = RenewCertificatesResponse{}
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[5]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -359,7 +565,7 @@ func (x *RenewCertificatesResponse) String() string {
 func (*RenewCertificatesResponse) ProtoMessage() {}
 
 func (x *RenewCertificatesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[5]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -372,7 +578,7 @@ func (x *RenewCertificatesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewCertificatesResponse.ProtoReflect.Descriptor instead.
 func (*RenewCertificatesResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{5}
+	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RenewCertificatesResponse) GetCertificates() []string {
@@ -397,7 +603,7 @@ type CheckCertificateRequest struct {
 
 func (x *CheckCertificateRequest) Reset() {
 	*x = CheckCertificateRequest{}
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[6]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -409,7 +615,7 @@ func (x *CheckCertificateRequest) String() string {
 func (*CheckCertificateRequest) ProtoMessage() {}
 
 func (x *CheckCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[6]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -422,21 +628,26 @@ func (x *CheckCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckCertificateRequest.ProtoReflect.Descriptor instead.
 func (*CheckCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{6}
+	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{9}
 }
 
 type CheckCertificateResponse struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Certificate *Certificate           `protobuf:"bytes,1,opt,name=certificate,proto3" json:"certificate,omitempty"`
 	// What people should know, with what to do: a second machine of this name.
-	Warnings      []string `protobuf:"bytes,2,rep,name=warnings,proto3" json:"warnings,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Warnings []string `protobuf:"bytes,2,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// The authorities to trust from now on, PEM.
+	Ca string `protobuf:"bytes,3,opt,name=ca,proto3" json:"ca,omitempty"`
+	// SHA-256 of the authority's certificate from which hosts get theirs now, lower-case
+	// hexadecimal: whoever has one of another renews it. Empty where this hub cannot issue.
+	IssuingAuthority string `protobuf:"bytes,4,opt,name=issuing_authority,json=issuingAuthority,proto3" json:"issuing_authority,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *CheckCertificateResponse) Reset() {
 	*x = CheckCertificateResponse{}
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[7]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -448,7 +659,7 @@ func (x *CheckCertificateResponse) String() string {
 func (*CheckCertificateResponse) ProtoMessage() {}
 
 func (x *CheckCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[7]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -461,7 +672,7 @@ func (x *CheckCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckCertificateResponse.ProtoReflect.Descriptor instead.
 func (*CheckCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{7}
+	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CheckCertificateResponse) GetCertificate() *Certificate {
@@ -476,6 +687,20 @@ func (x *CheckCertificateResponse) GetWarnings() []string {
 		return x.Warnings
 	}
 	return nil
+}
+
+func (x *CheckCertificateResponse) GetCa() string {
+	if x != nil {
+		return x.Ca
+	}
+	return ""
+}
+
+func (x *CheckCertificateResponse) GetIssuingAuthority() string {
+	if x != nil {
+		return x.IssuingAuthority
+	}
+	return ""
 }
 
 // Certificate is what the hub keeps of one certificate; nothing of it is secret.
@@ -510,7 +735,7 @@ type Certificate struct {
 
 func (x *Certificate) Reset() {
 	*x = Certificate{}
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[8]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -522,7 +747,7 @@ func (x *Certificate) String() string {
 func (*Certificate) ProtoMessage() {}
 
 func (x *Certificate) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[8]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -535,7 +760,7 @@ func (x *Certificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Certificate.ProtoReflect.Descriptor instead.
 func (*Certificate) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{8}
+	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Certificate) GetSerial() string {
@@ -648,7 +873,7 @@ type ListCertificatesRequest struct {
 
 func (x *ListCertificatesRequest) Reset() {
 	*x = ListCertificatesRequest{}
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[9]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -660,7 +885,7 @@ func (x *ListCertificatesRequest) String() string {
 func (*ListCertificatesRequest) ProtoMessage() {}
 
 func (x *ListCertificatesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[9]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -673,7 +898,7 @@ func (x *ListCertificatesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCertificatesRequest.ProtoReflect.Descriptor instead.
 func (*ListCertificatesRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{9}
+	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListCertificatesRequest) GetHost() string {
@@ -702,7 +927,7 @@ type ListCertificatesResponse struct {
 
 func (x *ListCertificatesResponse) Reset() {
 	*x = ListCertificatesResponse{}
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[10]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -714,7 +939,7 @@ func (x *ListCertificatesResponse) String() string {
 func (*ListCertificatesResponse) ProtoMessage() {}
 
 func (x *ListCertificatesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[10]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -727,7 +952,7 @@ func (x *ListCertificatesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCertificatesResponse.ProtoReflect.Descriptor instead.
 func (*ListCertificatesResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{10}
+	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListCertificatesResponse) GetCertificates() []*Certificate {
@@ -763,7 +988,7 @@ type RevokeCertificatesRequest struct {
 
 func (x *RevokeCertificatesRequest) Reset() {
 	*x = RevokeCertificatesRequest{}
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[11]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -775,7 +1000,7 @@ func (x *RevokeCertificatesRequest) String() string {
 func (*RevokeCertificatesRequest) ProtoMessage() {}
 
 func (x *RevokeCertificatesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[11]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -788,7 +1013,7 @@ func (x *RevokeCertificatesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeCertificatesRequest.ProtoReflect.Descriptor instead.
 func (*RevokeCertificatesRequest) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{11}
+	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RevokeCertificatesRequest) GetTarget() isRevokeCertificatesRequest_Target {
@@ -874,7 +1099,7 @@ type RevokeCertificatesResponse struct {
 
 func (x *RevokeCertificatesResponse) Reset() {
 	*x = RevokeCertificatesResponse{}
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[12]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -886,7 +1111,7 @@ func (x *RevokeCertificatesResponse) String() string {
 func (*RevokeCertificatesResponse) ProtoMessage() {}
 
 func (x *RevokeCertificatesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_amoskys_v1_certificates_proto_msgTypes[12]
+	mi := &file_amoskys_v1_certificates_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -899,7 +1124,7 @@ func (x *RevokeCertificatesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeCertificatesResponse.ProtoReflect.Descriptor instead.
 func (*RevokeCertificatesResponse) Descriptor() ([]byte, []int) {
-	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{12}
+	return file_amoskys_v1_certificates_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RevokeCertificatesResponse) GetCertificates() []*Certificate {
@@ -935,7 +1160,22 @@ var File_amoskys_v1_certificates_proto protoreflect.FileDescriptor
 const file_amoskys_v1_certificates_proto_rawDesc = "" +
 	"\n" +
 	"\x1damoskys/v1/certificates.proto\x12\n" +
-	"amoskys.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x15\n" +
+	"amoskys.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x18\n" +
+	"\x16AuthorityStatusRequest\"\x81\x02\n" +
+	"\x17AuthorityStatusResponse\x127\n" +
+	"\vauthorities\x18\x01 \x03(\v2\x15.amoskys.v1.AuthorityR\vauthorities\x12\x14\n" +
+	"\x05stage\x18\x02 \x01(\tR\x05stage\x129\n" +
+	"\n" +
+	"begun_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tbegunTime\x124\n" +
+	"\told_users\x18\x04 \x03(\v2\x17.amoskys.v1.CertificateR\boldUsers\x12&\n" +
+	"\x0fold_users_total\x18\x05 \x01(\rR\roldUsersTotal\"\xd3\x01\n" +
+	"\tAuthority\x12 \n" +
+	"\vfingerprint\x18\x01 \x01(\tR\vfingerprint\x12\x18\n" +
+	"\asubject\x18\x02 \x01(\tR\asubject\x127\n" +
+	"\tnot_after\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bnotAfter\x12\x18\n" +
+	"\aissuing\x18\x04 \x01(\bR\aissuing\x12\x15\n" +
+	"\x06of_hub\x18\x05 \x01(\bR\x05ofHub\x12 \n" +
+	"\vconnections\x18\x06 \x01(\rR\vconnections\"\x15\n" +
 	"\x13WatchRevokedRequest\"l\n" +
 	"\x14WatchRevokedResponse\x128\n" +
 	"\vrevocations\x18\x01 \x03(\v2\x16.amoskys.v1.RevocationR\vrevocations\x12\x1a\n" +
@@ -953,10 +1193,12 @@ const file_amoskys_v1_certificates_proto_rawDesc = "" +
 	"\x19RenewCertificatesResponse\x12\"\n" +
 	"\fcertificates\x18\x01 \x03(\tR\fcertificates\x12\x0e\n" +
 	"\x02ca\x18\x02 \x01(\tR\x02ca\"\x19\n" +
-	"\x17CheckCertificateRequest\"q\n" +
+	"\x17CheckCertificateRequest\"\xae\x01\n" +
 	"\x18CheckCertificateResponse\x129\n" +
 	"\vcertificate\x18\x01 \x01(\v2\x17.amoskys.v1.CertificateR\vcertificate\x12\x1a\n" +
-	"\bwarnings\x18\x02 \x03(\tR\bwarnings\"\xc4\x04\n" +
+	"\bwarnings\x18\x02 \x03(\tR\bwarnings\x12\x0e\n" +
+	"\x02ca\x18\x03 \x01(\tR\x02ca\x12+\n" +
+	"\x11issuing_authority\x18\x04 \x01(\tR\x10issuingAuthority\"\xc4\x04\n" +
 	"\vCertificate\x12\x16\n" +
 	"\x06serial\x18\x01 \x01(\tR\x06serial\x12\x1a\n" +
 	"\bidentity\x18\x02 \x01(\tR\bidentity\x12\x1a\n" +
@@ -1000,13 +1242,14 @@ const file_amoskys_v1_certificates_proto_rawDesc = "" +
 	"\x1eCERTIFICATE_ORIGIN_UNSPECIFIED\x10\x00\x12!\n" +
 	"\x1dCERTIFICATE_ORIGIN_ENROLLMENT\x10\x01\x12\x1e\n" +
 	"\x1aCERTIFICATE_ORIGIN_RENEWAL\x10\x02\x12 \n" +
-	"\x1cCERTIFICATE_ORIGIN_ELSEWHERE\x10\x032\xe8\x03\n" +
+	"\x1cCERTIFICATE_ORIGIN_ELSEWHERE\x10\x032\xc4\x04\n" +
 	"\fCertificates\x12`\n" +
 	"\x11RenewCertificates\x12$.amoskys.v1.RenewCertificatesRequest\x1a%.amoskys.v1.RenewCertificatesResponse\x12]\n" +
 	"\x10CheckCertificate\x12#.amoskys.v1.CheckCertificateRequest\x1a$.amoskys.v1.CheckCertificateResponse\x12]\n" +
 	"\x10ListCertificates\x12#.amoskys.v1.ListCertificatesRequest\x1a$.amoskys.v1.ListCertificatesResponse\x12c\n" +
 	"\x12RevokeCertificates\x12%.amoskys.v1.RevokeCertificatesRequest\x1a&.amoskys.v1.RevokeCertificatesResponse\x12S\n" +
-	"\fWatchRevoked\x12\x1f.amoskys.v1.WatchRevokedRequest\x1a .amoskys.v1.WatchRevokedResponse0\x01B=Z;github.com/amoskys/amoskys/internal/pb/amoskys/v1;amoskysv1b\x06proto3"
+	"\fWatchRevoked\x12\x1f.amoskys.v1.WatchRevokedRequest\x1a .amoskys.v1.WatchRevokedResponse0\x01\x12Z\n" +
+	"\x0fAuthorityStatus\x12\".amoskys.v1.AuthorityStatusRequest\x1a#.amoskys.v1.AuthorityStatusResponseB=Z;github.com/amoskys/amoskys/internal/pb/amoskys/v1;amoskysv1b\x06proto3"
 
 var (
 	file_amoskys_v1_certificates_proto_rawDescOnce sync.Once
@@ -1021,51 +1264,60 @@ func file_amoskys_v1_certificates_proto_rawDescGZIP() []byte {
 }
 
 var file_amoskys_v1_certificates_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_amoskys_v1_certificates_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_amoskys_v1_certificates_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_amoskys_v1_certificates_proto_goTypes = []any{
 	(CertificateOrigin)(0),             // 0: amoskys.v1.CertificateOrigin
-	(*WatchRevokedRequest)(nil),        // 1: amoskys.v1.WatchRevokedRequest
-	(*WatchRevokedResponse)(nil),       // 2: amoskys.v1.WatchRevokedResponse
-	(*Revocation)(nil),                 // 3: amoskys.v1.Revocation
-	(*RenewCertificatesRequest)(nil),   // 4: amoskys.v1.RenewCertificatesRequest
-	(*CertificateRenewal)(nil),         // 5: amoskys.v1.CertificateRenewal
-	(*RenewCertificatesResponse)(nil),  // 6: amoskys.v1.RenewCertificatesResponse
-	(*CheckCertificateRequest)(nil),    // 7: amoskys.v1.CheckCertificateRequest
-	(*CheckCertificateResponse)(nil),   // 8: amoskys.v1.CheckCertificateResponse
-	(*Certificate)(nil),                // 9: amoskys.v1.Certificate
-	(*ListCertificatesRequest)(nil),    // 10: amoskys.v1.ListCertificatesRequest
-	(*ListCertificatesResponse)(nil),   // 11: amoskys.v1.ListCertificatesResponse
-	(*RevokeCertificatesRequest)(nil),  // 12: amoskys.v1.RevokeCertificatesRequest
-	(*RevokeCertificatesResponse)(nil), // 13: amoskys.v1.RevokeCertificatesResponse
-	(*timestamppb.Timestamp)(nil),      // 14: google.protobuf.Timestamp
+	(*AuthorityStatusRequest)(nil),     // 1: amoskys.v1.AuthorityStatusRequest
+	(*AuthorityStatusResponse)(nil),    // 2: amoskys.v1.AuthorityStatusResponse
+	(*Authority)(nil),                  // 3: amoskys.v1.Authority
+	(*WatchRevokedRequest)(nil),        // 4: amoskys.v1.WatchRevokedRequest
+	(*WatchRevokedResponse)(nil),       // 5: amoskys.v1.WatchRevokedResponse
+	(*Revocation)(nil),                 // 6: amoskys.v1.Revocation
+	(*RenewCertificatesRequest)(nil),   // 7: amoskys.v1.RenewCertificatesRequest
+	(*CertificateRenewal)(nil),         // 8: amoskys.v1.CertificateRenewal
+	(*RenewCertificatesResponse)(nil),  // 9: amoskys.v1.RenewCertificatesResponse
+	(*CheckCertificateRequest)(nil),    // 10: amoskys.v1.CheckCertificateRequest
+	(*CheckCertificateResponse)(nil),   // 11: amoskys.v1.CheckCertificateResponse
+	(*Certificate)(nil),                // 12: amoskys.v1.Certificate
+	(*ListCertificatesRequest)(nil),    // 13: amoskys.v1.ListCertificatesRequest
+	(*ListCertificatesResponse)(nil),   // 14: amoskys.v1.ListCertificatesResponse
+	(*RevokeCertificatesRequest)(nil),  // 15: amoskys.v1.RevokeCertificatesRequest
+	(*RevokeCertificatesResponse)(nil), // 16: amoskys.v1.RevokeCertificatesResponse
+	(*timestamppb.Timestamp)(nil),      // 17: google.protobuf.Timestamp
 }
 var file_amoskys_v1_certificates_proto_depIdxs = []int32{
-	3,  // 0: amoskys.v1.WatchRevokedResponse.revocations:type_name -> amoskys.v1.Revocation
-	14, // 1: amoskys.v1.Revocation.time:type_name -> google.protobuf.Timestamp
-	5,  // 2: amoskys.v1.RenewCertificatesRequest.renewals:type_name -> amoskys.v1.CertificateRenewal
-	9,  // 3: amoskys.v1.CheckCertificateResponse.certificate:type_name -> amoskys.v1.Certificate
-	14, // 4: amoskys.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
-	14, // 5: amoskys.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
-	0,  // 6: amoskys.v1.Certificate.origin:type_name -> amoskys.v1.CertificateOrigin
-	14, // 7: amoskys.v1.Certificate.known_time:type_name -> google.protobuf.Timestamp
-	14, // 8: amoskys.v1.Certificate.revoked_time:type_name -> google.protobuf.Timestamp
-	9,  // 9: amoskys.v1.ListCertificatesResponse.certificates:type_name -> amoskys.v1.Certificate
-	9,  // 10: amoskys.v1.RevokeCertificatesResponse.certificates:type_name -> amoskys.v1.Certificate
-	4,  // 11: amoskys.v1.Certificates.RenewCertificates:input_type -> amoskys.v1.RenewCertificatesRequest
-	7,  // 12: amoskys.v1.Certificates.CheckCertificate:input_type -> amoskys.v1.CheckCertificateRequest
-	10, // 13: amoskys.v1.Certificates.ListCertificates:input_type -> amoskys.v1.ListCertificatesRequest
-	12, // 14: amoskys.v1.Certificates.RevokeCertificates:input_type -> amoskys.v1.RevokeCertificatesRequest
-	1,  // 15: amoskys.v1.Certificates.WatchRevoked:input_type -> amoskys.v1.WatchRevokedRequest
-	6,  // 16: amoskys.v1.Certificates.RenewCertificates:output_type -> amoskys.v1.RenewCertificatesResponse
-	8,  // 17: amoskys.v1.Certificates.CheckCertificate:output_type -> amoskys.v1.CheckCertificateResponse
-	11, // 18: amoskys.v1.Certificates.ListCertificates:output_type -> amoskys.v1.ListCertificatesResponse
-	13, // 19: amoskys.v1.Certificates.RevokeCertificates:output_type -> amoskys.v1.RevokeCertificatesResponse
-	2,  // 20: amoskys.v1.Certificates.WatchRevoked:output_type -> amoskys.v1.WatchRevokedResponse
-	16, // [16:21] is the sub-list for method output_type
-	11, // [11:16] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	3,  // 0: amoskys.v1.AuthorityStatusResponse.authorities:type_name -> amoskys.v1.Authority
+	17, // 1: amoskys.v1.AuthorityStatusResponse.begun_time:type_name -> google.protobuf.Timestamp
+	12, // 2: amoskys.v1.AuthorityStatusResponse.old_users:type_name -> amoskys.v1.Certificate
+	17, // 3: amoskys.v1.Authority.not_after:type_name -> google.protobuf.Timestamp
+	6,  // 4: amoskys.v1.WatchRevokedResponse.revocations:type_name -> amoskys.v1.Revocation
+	17, // 5: amoskys.v1.Revocation.time:type_name -> google.protobuf.Timestamp
+	8,  // 6: amoskys.v1.RenewCertificatesRequest.renewals:type_name -> amoskys.v1.CertificateRenewal
+	12, // 7: amoskys.v1.CheckCertificateResponse.certificate:type_name -> amoskys.v1.Certificate
+	17, // 8: amoskys.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
+	17, // 9: amoskys.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
+	0,  // 10: amoskys.v1.Certificate.origin:type_name -> amoskys.v1.CertificateOrigin
+	17, // 11: amoskys.v1.Certificate.known_time:type_name -> google.protobuf.Timestamp
+	17, // 12: amoskys.v1.Certificate.revoked_time:type_name -> google.protobuf.Timestamp
+	12, // 13: amoskys.v1.ListCertificatesResponse.certificates:type_name -> amoskys.v1.Certificate
+	12, // 14: amoskys.v1.RevokeCertificatesResponse.certificates:type_name -> amoskys.v1.Certificate
+	7,  // 15: amoskys.v1.Certificates.RenewCertificates:input_type -> amoskys.v1.RenewCertificatesRequest
+	10, // 16: amoskys.v1.Certificates.CheckCertificate:input_type -> amoskys.v1.CheckCertificateRequest
+	13, // 17: amoskys.v1.Certificates.ListCertificates:input_type -> amoskys.v1.ListCertificatesRequest
+	15, // 18: amoskys.v1.Certificates.RevokeCertificates:input_type -> amoskys.v1.RevokeCertificatesRequest
+	4,  // 19: amoskys.v1.Certificates.WatchRevoked:input_type -> amoskys.v1.WatchRevokedRequest
+	1,  // 20: amoskys.v1.Certificates.AuthorityStatus:input_type -> amoskys.v1.AuthorityStatusRequest
+	9,  // 21: amoskys.v1.Certificates.RenewCertificates:output_type -> amoskys.v1.RenewCertificatesResponse
+	11, // 22: amoskys.v1.Certificates.CheckCertificate:output_type -> amoskys.v1.CheckCertificateResponse
+	14, // 23: amoskys.v1.Certificates.ListCertificates:output_type -> amoskys.v1.ListCertificatesResponse
+	16, // 24: amoskys.v1.Certificates.RevokeCertificates:output_type -> amoskys.v1.RevokeCertificatesResponse
+	5,  // 25: amoskys.v1.Certificates.WatchRevoked:output_type -> amoskys.v1.WatchRevokedResponse
+	2,  // 26: amoskys.v1.Certificates.AuthorityStatus:output_type -> amoskys.v1.AuthorityStatusResponse
+	21, // [21:27] is the sub-list for method output_type
+	15, // [15:21] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_amoskys_v1_certificates_proto_init() }
@@ -1073,7 +1325,7 @@ func file_amoskys_v1_certificates_proto_init() {
 	if File_amoskys_v1_certificates_proto != nil {
 		return
 	}
-	file_amoskys_v1_certificates_proto_msgTypes[11].OneofWrappers = []any{
+	file_amoskys_v1_certificates_proto_msgTypes[14].OneofWrappers = []any{
 		(*RevokeCertificatesRequest_Agent)(nil),
 		(*RevokeCertificatesRequest_Serial)(nil),
 	}
@@ -1083,7 +1335,7 @@ func file_amoskys_v1_certificates_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_amoskys_v1_certificates_proto_rawDesc), len(file_amoskys_v1_certificates_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   13,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -27,6 +27,7 @@ const (
 	Certificates_ListCertificates_FullMethodName   = "/amoskys.v1.Certificates/ListCertificates"
 	Certificates_RevokeCertificates_FullMethodName = "/amoskys.v1.Certificates/RevokeCertificates"
 	Certificates_WatchRevoked_FullMethodName       = "/amoskys.v1.Certificates/WatchRevoked"
+	Certificates_AuthorityStatus_FullMethodName    = "/amoskys.v1.Certificates/AuthorityStatus"
 )
 
 // CertificatesClient is the client API for Certificates service.
@@ -54,6 +55,9 @@ type CertificatesClient interface {
 	// so that whoever has a port of its own refuses the same certificates. For roles
 	// store and analysis.
 	WatchRevoked(ctx context.Context, in *WatchRevokedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRevokedResponse], error)
+	// AuthorityStatus says which authorities are trusted, whether one is being replaced,
+	// and who still uses the one that goes. For roles dashboard and operator.
+	AuthorityStatus(ctx context.Context, in *AuthorityStatusRequest, opts ...grpc.CallOption) (*AuthorityStatusResponse, error)
 }
 
 type certificatesClient struct {
@@ -123,6 +127,16 @@ func (c *certificatesClient) WatchRevoked(ctx context.Context, in *WatchRevokedR
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Certificates_WatchRevokedClient = grpc.ServerStreamingClient[WatchRevokedResponse]
 
+func (c *certificatesClient) AuthorityStatus(ctx context.Context, in *AuthorityStatusRequest, opts ...grpc.CallOption) (*AuthorityStatusResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AuthorityStatusResponse)
+	err := c.cc.Invoke(ctx, Certificates_AuthorityStatus_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // CertificatesServer is the server API for Certificates service.
 // All implementations must embed UnimplementedCertificatesServer
 // for forward compatibility.
@@ -148,6 +162,9 @@ type CertificatesServer interface {
 	// so that whoever has a port of its own refuses the same certificates. For roles
 	// store and analysis.
 	WatchRevoked(*WatchRevokedRequest, grpc.ServerStreamingServer[WatchRevokedResponse]) error
+	// AuthorityStatus says which authorities are trusted, whether one is being replaced,
+	// and who still uses the one that goes. For roles dashboard and operator.
+	AuthorityStatus(context.Context, *AuthorityStatusRequest) (*AuthorityStatusResponse, error)
 	mustEmbedUnimplementedCertificatesServer()
 }
 
@@ -172,6 +189,9 @@ func (UnimplementedCertificatesServer) RevokeCertificates(context.Context, *Revo
 }
 func (UnimplementedCertificatesServer) WatchRevoked(*WatchRevokedRequest, grpc.ServerStreamingServer[WatchRevokedResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchRevoked not implemented")
+}
+func (UnimplementedCertificatesServer) AuthorityStatus(context.Context, *AuthorityStatusRequest) (*AuthorityStatusResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AuthorityStatus not implemented")
 }
 func (UnimplementedCertificatesServer) mustEmbedUnimplementedCertificatesServer() {}
 func (UnimplementedCertificatesServer) testEmbeddedByValue()                      {}
@@ -277,6 +297,24 @@ func _Certificates_WatchRevoked_Handler(srv interface{}, stream grpc.ServerStrea
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Certificates_WatchRevokedServer = grpc.ServerStreamingServer[WatchRevokedResponse]
 
+func _Certificates_AuthorityStatus_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AuthorityStatusRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CertificatesServer).AuthorityStatus(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Certificates_AuthorityStatus_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CertificatesServer).AuthorityStatus(ctx, req.(*AuthorityStatusRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Certificates_ServiceDesc is the grpc.ServiceDesc for Certificates service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -299,6 +337,10 @@ var Certificates_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RevokeCertificates",
 			Handler:    _Certificates_RevokeCertificates_Handler,
+		},
+		{
+			MethodName: "AuthorityStatus",
+			Handler:    _Certificates_AuthorityStatus_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -39,6 +39,9 @@ const (
 	AgentCommand_AGENT_COMMAND_CANCEL_TASK AgentCommand = 7
 	// The answer says that the node has the result and opens Tasks.SendResult.
 	AgentCommand_AGENT_COMMAND_SEND_RESULT AgentCommand = 8
+	// Sent by the hub alone, for no agent: the authorities have changed, so look by
+	// Certificates.CheckCertificate what is to be trusted and renewed, and do so.
+	AgentCommand_AGENT_COMMAND_CHECK_CERTIFICATES AgentCommand = 9
 )
 
 // Enum value maps for AgentCommand.
@@ -53,17 +56,19 @@ var (
 		6: "AGENT_COMMAND_RUN_TASK",
 		7: "AGENT_COMMAND_CANCEL_TASK",
 		8: "AGENT_COMMAND_SEND_RESULT",
+		9: "AGENT_COMMAND_CHECK_CERTIFICATES",
 	}
 	AgentCommand_value = map[string]int32{
-		"AGENT_COMMAND_UNSPECIFIED": 0,
-		"AGENT_COMMAND_START":       1,
-		"AGENT_COMMAND_STOP":        2,
-		"AGENT_COMMAND_RESTART":     3,
-		"AGENT_COMMAND_LOGS":        4,
-		"AGENT_COMMAND_LIST_TASKS":  5,
-		"AGENT_COMMAND_RUN_TASK":    6,
-		"AGENT_COMMAND_CANCEL_TASK": 7,
-		"AGENT_COMMAND_SEND_RESULT": 8,
+		"AGENT_COMMAND_UNSPECIFIED":        0,
+		"AGENT_COMMAND_START":              1,
+		"AGENT_COMMAND_STOP":               2,
+		"AGENT_COMMAND_RESTART":            3,
+		"AGENT_COMMAND_LOGS":               4,
+		"AGENT_COMMAND_LIST_TASKS":         5,
+		"AGENT_COMMAND_RUN_TASK":           6,
+		"AGENT_COMMAND_CANCEL_TASK":        7,
+		"AGENT_COMMAND_SEND_RESULT":        8,
+		"AGENT_COMMAND_CHECK_CERTIFICATES": 9,
 	}
 )
 
@@ -277,7 +282,11 @@ type NodeHello struct {
 	Version string                 `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
 	Agents  []*AgentStatus         `protobuf:"bytes,4,rep,name=agents,proto3" json:"agents,omitempty"`
 	// Random for each start of a node: tells two machines of one name apart.
-	InstanceId    string `protobuf:"bytes,5,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	InstanceId string `protobuf:"bytes,5,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	// Which authorities its host trusts: lower-case hexadecimal SHA-256 over their
+	// certificates' own, sorted. Where it is not the hub's, the hub sends
+	// AGENT_COMMAND_CHECK_CERTIFICATES.
+	Authorities   string `protobuf:"bytes,6,opt,name=authorities,proto3" json:"authorities,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -343,6 +352,13 @@ func (x *NodeHello) GetAgents() []*AgentStatus {
 func (x *NodeHello) GetInstanceId() string {
 	if x != nil {
 		return x.InstanceId
+	}
+	return ""
+}
+
+func (x *NodeHello) GetAuthorities() string {
+	if x != nil {
+		return x.Authorities
 	}
 	return ""
 }
@@ -1393,14 +1409,15 @@ const file_amoskys_v1_fleet_proto_rawDesc = "" +
 	"\x06report\x18\x02 \x01(\v2\x17.amoskys.v1.AgentReportH\x00R\x06report\x123\n" +
 	"\x06result\x18\x03 \x01(\v2\x19.amoskys.v1.CommandResultH\x00R\x06result\x126\n" +
 	"\bprogress\x18\x04 \x01(\v2\x18.amoskys.v1.TaskProgressH\x00R\bprogressB\t\n" +
-	"\amessage\"\xb6\x01\n" +
+	"\amessage\"\xd8\x01\n" +
 	"\tNodeHello\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12$\n" +
 	"\x04host\x18\x02 \x01(\v2\x10.amoskys.v1.HostR\x04host\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\tR\aversion\x12/\n" +
 	"\x06agents\x18\x04 \x03(\v2\x17.amoskys.v1.AgentStatusR\x06agents\x12\x1f\n" +
 	"\vinstance_id\x18\x05 \x01(\tR\n" +
-	"instanceId\">\n" +
+	"instanceId\x12 \n" +
+	"\vauthorities\x18\x06 \x01(\tR\vauthorities\">\n" +
 	"\vAgentReport\x12/\n" +
 	"\x06agents\x18\x01 \x03(\v2\x17.amoskys.v1.AgentStatusR\x06agents\"\xaf\x01\n" +
 	"\vNodeCommand\x12\x0e\n" +
@@ -1487,7 +1504,7 @@ const file_amoskys_v1_fleet_proto_rawDesc = "" +
 	"\x05actor\x18\x05 \x01(\tR\x05actor\"[\n" +
 	"\x14CommandAgentResponse\x12-\n" +
 	"\x05agent\x18\x01 \x01(\v2\x17.amoskys.v1.AgentStatusR\x05agent\x12\x14\n" +
-	"\x05lines\x18\x02 \x03(\tR\x05lines*\x89\x02\n" +
+	"\x05lines\x18\x02 \x03(\tR\x05lines*\xaf\x02\n" +
 	"\fAgentCommand\x12\x1d\n" +
 	"\x19AGENT_COMMAND_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13AGENT_COMMAND_START\x10\x01\x12\x16\n" +
@@ -1497,7 +1514,8 @@ const file_amoskys_v1_fleet_proto_rawDesc = "" +
 	"\x18AGENT_COMMAND_LIST_TASKS\x10\x05\x12\x1a\n" +
 	"\x16AGENT_COMMAND_RUN_TASK\x10\x06\x12\x1d\n" +
 	"\x19AGENT_COMMAND_CANCEL_TASK\x10\a\x12\x1d\n" +
-	"\x19AGENT_COMMAND_SEND_RESULT\x10\b*\xac\x01\n" +
+	"\x19AGENT_COMMAND_SEND_RESULT\x10\b\x12$\n" +
+	" AGENT_COMMAND_CHECK_CERTIFICATES\x10\t*\xac\x01\n" +
 	"\x10AgentHealthLevel\x12\"\n" +
 	"\x1eAGENT_HEALTH_LEVEL_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18AGENT_HEALTH_LEVEL_GREEN\x10\x01\x12\x1d\n" +
