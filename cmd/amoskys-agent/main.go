@@ -29,6 +29,7 @@ func newRoot(e *cli.Env) *cobra.Command {
 		endpoint.NewCertsCommand(e, "amoskys-agent"),
 		endpoint.NewStatusCommand(e),
 		endpoint.NewDoctorCommand(e, "amoskys-agent", endpoint.More{}),
+		endpoint.NewLogLevelCommand(e, "amoskys-agent"), endpoint.NewProfileCommand(e, "amoskys-agent"),
 		cli.NewVersionCommand(e, "amoskys-agent"),
 		cli.NewManualCommand(),
 	)

@@ -30,7 +30,7 @@ tamper-evident log, and shows it live. Start with: amoskys up`,
 		{"join", "Let hosts join:", []*cobra.Command{newTokenCommand(e), endpoint.NewEnrollCommand(e, "amoskys")}},
 		{"people", "People:", []*cobra.Command{newUserCommand(e)}},
 		{"look", "Look and steer:", []*cobra.Command{newAgentsCommand(e), newDevicesCommand(e), newWhereCommand(e), newQueryCommand(e), newRulesCommand(e), newTailCommand(e), newReplayCommand(e), newPacketsCommand(e), newScanCommand(e), newSNMPCommand(e), newWALCommand(e), newStateCommand(e), newBackupCommand(e), newRestoreCommand(e), newConfigCommand(e), newCertsCommand(e), endpoint.NewDoctorCommand(e, "amoskys", endpoint.More{Checks: console.CheckStore, Settings: app.OtherSettings})}},
-		{"more", "More:", []*cobra.Command{newBenchCommand(e), newHealthcheckCommand(e), cli.NewVersionCommand(e, "amoskys")}},
+		{"more", "More:", []*cobra.Command{newBenchCommand(e), newHealthcheckCommand(e), endpoint.NewLogLevelCommand(e, "amoskys"), endpoint.NewProfileCommand(e, "amoskys"), cli.NewVersionCommand(e, "amoskys")}},
 	}
 	for _, g := range groups {
 		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})

@@ -24,6 +24,7 @@ import (
 	"github.com/amoskys/amoskys/internal/event"
 	"github.com/amoskys/amoskys/internal/identity"
 	"github.com/amoskys/amoskys/internal/obs"
+	"github.com/amoskys/amoskys/internal/obs/inside"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
@@ -65,19 +66,25 @@ func Run(ctx context.Context, o RunOptions) error {
 	if err != nil {
 		return err
 	}
+	follow := obs.NewLevel(level)
 	log, closer, err := obs.NewLogger(obs.LogOptions{
 		File: o.Home.AgentLog(loaded.Common.ID), ErrorsFile: o.Home.Errors(),
-		Stderr: o.Stderr, Level: level, Component: loaded.Common.ID,
+		Stderr: o.Stderr, Follow: follow, Component: loaded.Common.ID,
 	})
 	if err != nil {
 		return err
+	}
+	stop, err := inside.Start(inside.Options{Socket: inside.Socket(o.Home.Run(), loaded.Common.ID), Level: follow, Logger: log})
+	if err != nil {
+		log.Info("amoskys-agent log-level and profile cannot reach this process", obs.KeyError, err)
+		stop = func() error { return nil }
 	}
 	r := &runner{o: o, common: loaded.Common, log: log, now: time.Now}
 	err = r.run(ctx, loaded)
 	if err != nil {
 		log.Log(ctx, obs.LevelCritical, "agent failed", obs.KeyError, err)
 	}
-	return errors.Join(err, closer.Close())
+	return errors.Join(err, stop(), closer.Close())
 }
 
 // runner is one running agent.

@@ -19,6 +19,7 @@ import (
 	"github.com/amoskys/amoskys/internal/event"
 	"github.com/amoskys/amoskys/internal/hub"
 	"github.com/amoskys/amoskys/internal/identity"
+	"github.com/amoskys/amoskys/internal/obs/inside"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/wal"
 )
@@ -77,7 +78,7 @@ func TestHubEndsWithinItsGrace(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	defer cancel()
 	done := make(chan error, 1)
-	go func() { done <- runHub(ctx, h.home, cfg, slog.New(slog.NewTextHandler(h.log, nil))) }()
+	go func() { done <- runHub(ctx, h.home, cfg, slog.New(slog.NewTextHandler(h.log, nil)), &inside.Acts{}) }()
 	serving := regexp.MustCompile(`hub is serving".* addr=(\S+)`)
 	for h.addr == "" {
 		if m := serving.FindStringSubmatch(h.log.String()); m != nil {

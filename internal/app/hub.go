@@ -42,6 +42,7 @@ import (
 	"github.com/amoskys/amoskys/internal/node/child"
 	"github.com/amoskys/amoskys/internal/node/ports"
 	"github.com/amoskys/amoskys/internal/obs"
+	"github.com/amoskys/amoskys/internal/obs/inside"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/reader"
 	"github.com/amoskys/amoskys/internal/state"
@@ -72,7 +73,8 @@ func RunHubWith(ctx context.Context, e *cli.Env, o HubOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	logger, closer, err := endpoint.RoleLogger(e, "eventbus", cfg.Logging.Level)
+	acts := &inside.Acts{}
+	logger, closer, err := endpoint.RoleLoggerWith(e, "eventbus", cfg.Logging.Level, acts)
 	if err != nil {
 		return err
 	}
@@ -83,7 +85,7 @@ func RunHubWith(ctx context.Context, e *cli.Env, o HubOptions) (err error) {
 		logger.Log(ctx, obs.LevelCritical, "hub failed", obs.KeyError, err)
 		return err
 	}
-	if err := ports.Explain(runHub(ctx, e.Home, cfg, logger)); err != nil {
+	if err := ports.Explain(runHub(ctx, e.Home, cfg, logger, acts)); err != nil {
 		logger.Log(ctx, obs.LevelCritical, "hub failed", obs.KeyError, err)
 		return err
 	}
@@ -91,7 +93,7 @@ func RunHubWith(ctx context.Context, e *cli.Env, o HubOptions) (err error) {
 }
 
 // runHub opens what outlasts the server, serves, and closes it again.
-func runHub(ctx context.Context, home config.Home, cfg hub.Config, logger *slog.Logger) (err error) {
+func runHub(ctx context.Context, home config.Home, cfg hub.Config, logger *slog.Logger, acts *inside.Acts) (err error) {
 	limitMemory(logger)
 	if err := SweepBackupWork(home); err != nil {
 		logger.Warn("what a backup left behind that was killed cannot be removed", obs.KeyError, err)
@@ -115,6 +117,9 @@ func runHub(ctx context.Context, home config.Home, cfg hub.Config, logger *slog.
 	if err != nil {
 		return err
 	}
+	acts.To(func(ctx context.Context, a inside.Act) {
+		s.trail.Audit(ctx, &pb.AuditActivity{Actor: a.Actor, Operation: a.Operation, Target: a.Target, Detail: a.Detail, Success: true})
+	})
 	h, err := hub.New(s.hubOptions(cfg, home, storage, logger, registry)) //nolint:contextcheck // it opens its ports and returns
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"github.com/amoskys/amoskys/internal/config"
 	"github.com/amoskys/amoskys/internal/hub"
 	"github.com/amoskys/amoskys/internal/identity"
+	"github.com/amoskys/amoskys/internal/obs/inside"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
@@ -20,7 +21,7 @@ func (h *wholeHub) serveHome(t *testing.T, cfg hub.Config) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
-	go func() { done <- runHub(ctx, h.home, cfg, slog.New(slog.NewTextHandler(h.log, nil))) }()
+	go func() { done <- runHub(ctx, h.home, cfg, slog.New(slog.NewTextHandler(h.log, nil)), &inside.Acts{}) }()
 	serving := regexp.MustCompile(`hub is serving".* addr=(\S+)`)
 	for h.addr = ""; h.addr == ""; {
 		if m := serving.FindAllStringSubmatch(h.log.String(), -1); len(m) > 0 {

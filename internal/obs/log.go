@@ -30,6 +30,7 @@ type LogOptions struct {
 	ErrorsFile string     // shared file for records from ERROR up, appended by all processes
 	Stderr     io.Writer  // also written, when not nil
 	Level      slog.Level // lowest level written; the zero value is INFO
+	Follow     *Level     // instead of Level, one that may change; may be nil
 	JSON       bool       // lines of JSON instead of key=value text
 	Component  string     // names the process in every record, when not empty
 	MaxSizeMB  int        // size at which File is rotated; 0 means 50
@@ -43,13 +44,17 @@ type LogOptions struct {
 func NewLogger(o LogOptions) (*slog.Logger, io.Closer, error) {
 	var handlers []slog.Handler
 	var closers closers
+	var level slog.Leveler = o.Level
+	if o.Follow != nil {
+		level = o.Follow
+	}
 	if o.File != "" {
 		file, err := OpenLog(o.File, o.keep(orDefault(o.MaxBackups, defaultMaxBackups)))
 		if err != nil {
 			return nil, nil, err
 		}
 		closers = append(closers, file)
-		handlers = append(handlers, newHandler(file, o.Level, o.JSON))
+		handlers = append(handlers, newHandler(file, level, o.JSON))
 	}
 	if o.ErrorsFile != "" {
 		shared, err := OpenLog(o.ErrorsFile, o.keep(sharedBackups))
@@ -57,10 +62,10 @@ func NewLogger(o LogOptions) (*slog.Logger, io.Closer, error) {
 			return nil, nil, errors.Join(err, closers.Close())
 		}
 		closers = append(closers, shared)
-		handlers = append(handlers, newHandler(shared, max(o.Level, slog.LevelError), o.JSON))
+		handlers = append(handlers, newHandler(shared, atLeast{level, slog.LevelError}, o.JSON))
 	}
 	if o.Stderr != nil {
-		handlers = append(handlers, newHandler(o.Stderr, o.Level, o.JSON))
+		handlers = append(handlers, newHandler(o.Stderr, level, o.JSON))
 	}
 	logger := slog.New(slog.NewMultiHandler(handlers...))
 	if o.Component != "" {
@@ -84,7 +89,7 @@ func orDefault(n, otherwise int) int {
 	return n
 }
 
-func newHandler(w io.Writer, level slog.Level, asJSON bool) slog.Handler {
+func newHandler(w io.Writer, level slog.Leveler, asJSON bool) slog.Handler {
 	o := &slog.HandlerOptions{Level: level, ReplaceAttr: replace}
 	if asJSON {
 		return slog.NewJSONHandler(w, o)
