@@ -345,6 +345,8 @@ full 'each role and attack against a hub in 512 MiB (`test/hostile`)' 'below 400
   ./test/hostile TestHostile AMOSKYS_TEST_HOSTILE=5x16x5s
 full 'the hub away for 60 s under a seeded agent (`test/outage`)' 'every event once' ./test/outage TestOutage AMOSKYS_TEST_OUTAGE=60s
 flowing
+full 'the hub of the build before replaced by this one'"'"'s under 5,000 ev/s, and once more (`test/skew`)' 'every event once, no agent other than green for 10 s' \
+  ./test/skew TestUpgradeUnderLoad AMOSKYS_TEST_UPGRADE=5000
 full 'kill -9 of the hub under load, 100 times, and 100 times with packed batches' 'nothing lost, nothing twice' ./internal/hub TestKill AMOSKYS_TEST_KILLS=100
 full 'a fleet of 20,000 nodes comes and goes' 'none is missed' ./internal/hub/fleet TestWholeFleetComesAndGoes AMOSKYS_TEST_FLEET=full
 polling

@@ -1,0 +1,129 @@
+//go:build unix
+
+package skew
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/amoskys/amoskys/internal/agents/synth"
+	"github.com/amoskys/amoskys/internal/event"
+)
+
+// loadVariable is how many events a second are published while a hub is upgraded, at the
+// full size, where no agent may be red for more than redBar either.
+const loadVariable = "AMOSKYS_TEST_UPGRADE"
+
+const redBar = 10 * time.Second
+
+// TestUpgradeUnderLoad ends the previous build's hub in order while a previous build's
+// agent publishes, and starts this build's in its place, twice: forward, and from this
+// build to itself, as later upgrades are. Every event that was made is in the log once
+// and in its order, and the agent is green again by itself.
+func TestUpgradeUnderLoad(t *testing.T) {
+	t.Parallel()
+	before, now := Previous(t), Current(t)
+	rate, full := 200, false
+	if text := os.Getenv(loadVariable); text != "" {
+		var err error
+		if rate, err = strconv.Atoi(text); err != nil {
+			t.Fatalf("%s: %v", loadVariable, err)
+		}
+		full = true
+	}
+	w := newWorld(t)
+	const start = "2026-01-31T12:00:00Z" // the time of day decides the rate
+	w.write("config/agents/mac_telemetry_config.yaml", fmt.Sprintf(
+		"synthetic: {seed: 7, rate: %d, start_time: %q}\nagent: {stop_timeout_seconds: 60, health_interval_seconds: 1}\nhub: {port: %s}\nhttp: {port: %s}\n",
+		rate, start, w.hub, freePort(t)))
+	w.run(before.Amoskys, "certs", "init")
+	hub := w.startHub(before)
+	node := w.start(before.Agent, "node", "--agents", "synth")
+	green := func() bool { return w.health(now)["synth_agent"] == "green" }
+	w.until("the agent is green", green)
+	for range 2 {
+		seen := len(w.synthetic(now))
+		w.until("events come", func() bool { return len(w.synthetic(now)) > seen })
+		began := time.Now()
+		hub.stop()
+		hub = w.startHub(now)
+		serves := time.Since(began)
+		w.until("the agent is green again", green)
+		took := time.Since(began)
+		t.Logf("at %d ev/s the hub serves again after %.1f s, the agent is green after %.1f s", rate, serves.Seconds(), took.Seconds())
+		if full && took > redBar {
+			t.Errorf("the agent was not green for %s, at most %s", took, redBar)
+		}
+	}
+	node.stop()
+	node.ended() // what it had spooled has arrived, or is on disk
+	hub.stop()
+	hub.ended()
+	w.verify(now)
+	hub = w.startHub(now)
+	got := w.synthetic(now)
+	at, err := time.Parse(time.RFC3339, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := synth.DefaultConfig("synth_agent").Synthetic
+	cfg.Seed, cfg.Rate, cfg.StartTime = 7, float64(rate), start
+	g := synth.NewGenerator(cfg, at)
+	for i, id := range got {
+		if want := event.IDString(g.Next().GetId()); id != want {
+			t.Fatalf("event %d of %d is %s, want %s: one is lost, or came twice", i, len(got), id, want)
+		}
+	}
+	t.Logf("%d events, each once", len(got))
+	hub.stop()
+	hub.ended()
+}
+
+// health is the colour of each agent, as the hub tells a build's command.
+func (w *world) health(p Programs) map[string]string {
+	w.t.Helper()
+	colours := map[string]string{}
+	out, err := w.try(p.Amoskys, "agents", "list", "--json")
+	if err != nil {
+		return colours
+	}
+	for line := range strings.Lines(out) {
+		var a struct {
+			ID     string `json:"id"`
+			Health string `json:"health"`
+		}
+		if json.Unmarshal([]byte(line), &a) == nil {
+			colours[a.ID] = a.Health
+		}
+	}
+	return colours
+}
+
+// synthetic are the ids of the generator's events in the log, in its order.
+func (w *world) synthetic(p Programs) (ids []string) {
+	w.t.Helper()
+	out, err := w.try(p.Amoskys, "tail", "--all", "--no-follow", "--json")
+	if err != nil {
+		return nil
+	}
+	for line := range strings.Lines(out) {
+		var e struct {
+			Event struct {
+				ID     string            `json:"id"`
+				Labels map[string]string `json:"labels"`
+			} `json:"event"`
+		}
+		if json.Unmarshal([]byte(line), &e) != nil {
+			continue
+		}
+		if e.Event.Labels["synthetic"] == "true" {
+			ids = append(ids, e.Event.ID)
+		}
+	}
+	return ids
+}
