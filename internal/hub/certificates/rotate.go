@@ -102,6 +102,9 @@ func (s *Service) turn(ctx context.Context) {
 	if s.rotation.follow(roots, under) {
 		s.changed(ctx, roots)
 	}
+	if under.Stage == identity.StageTrusting && s.o.Now().Before(under.Issues()) {
+		return // whoever came now would get a certificate of the old one again
+	}
 	old := oldAuthority(roots, under)
 	tell, cut := s.rotation.due(peers, old, under.Stage == identity.StageSwitched, s.o.Now())
 	for _, name := range tell {
