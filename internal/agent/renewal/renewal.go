@@ -91,9 +91,8 @@ func (r *Renewer) Run(ctx context.Context) error {
 	follow, asked := false, r.o.Now()
 	for {
 		_, err := r.Renew(ctx, false)
-		if follow {
-			_, followed := r.Follow(ctx)
-			err = errors.Join(err, followed)
+		if follow && err == nil { // else the hub is out of reach, and each try costs a handshake
+			_, err = r.Follow(ctx)
 			asked = r.o.Now()
 		}
 		if ctx.Err() != nil {
