@@ -1,6 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import type { Event } from '$lib/api/types';
-import { addressesOf, evidenceQuery, findingOf, flowsQuery, isAddress, packetsOfFinding } from './finding';
+import {
+  addressesOf,
+  evidenceQuery,
+  findingOf,
+  flowsQuery,
+  isAddress,
+  narrowed,
+  packetsOfFinding,
+  toldOf,
+} from './finding';
 
 const finding = (fields: Event['fields']) =>
   findingOf({ message: 'a message', type: 'finding.synth.x', fields } as Event);
@@ -63,6 +72,30 @@ describe('findings', () => {
     });
     expect(packets({ 'finding.observables.observer.ingress.interface.name': 'eth0' })).toBeNull();
     expect(packets(ends, 'hub')).toBeNull();
+  });
+
+  it('are one however often they are told', () => {
+    const told = (id: string, time: string, fields: Event['fields']) => ({ id, time, fields }) as Event;
+    const of = toldOf([
+      told('4', '2026-01-01T12:03:00Z', { 'finding.id': 'a', 'finding.status': 'resolved' }),
+      told('3', '2026-01-01T12:02:00Z', {}),
+      told('2', '2026-01-01T12:01:00Z', { 'finding.id': 'a' }),
+      told('1', '2026-01-01T12:00:00Z', {}),
+    ]);
+    expect(of.map(({ event, times, since, ended }) => [event.id, times, since, ended])).toEqual([
+      ['4', 2, '2026-01-01T12:01:00Z', true],
+      ['3', 1, '2026-01-01T12:02:00Z', false],
+      ['1', 1, '2026-01-01T12:00:00Z', false],
+    ]);
+  });
+
+  it.each([
+    ['any', 'any', 'type:finding.* x:y'],
+    ['high', 'any', 'type:finding.* x:y severity:>=high'],
+    ['any', 'metric', 'type:finding.metric* x:y'],
+    ['low', 'hub', 'type:finding.hub* x:y severity:>=low'],
+  ])('are narrowed to severity %s and kind %s', (severity, kind, query) => {
+    expect(narrowed('type:finding.* x:y', severity, kind)).toBe(query);
   });
 
   it.each([

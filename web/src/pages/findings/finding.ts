@@ -32,6 +32,46 @@ export function findingOf(event: Event): Finding {
   };
 }
 
+/** A finding and how often it was told: each time that it goes on or changes is an event. */
+export interface Told {
+  /** The newest event of it. */
+  event: Event;
+  /** How many events of it there are among those given. */
+  times: number;
+  /** When the oldest of them was. */
+  since: string;
+  ended: boolean;
+}
+
+/** One entry for each finding, in the order of their newest events; events come newest first. */
+export function toldOf(events: readonly Event[]): Told[] {
+  const found = new Map<string, Told>();
+  for (const event of events) {
+    const id = list(event.fields?.['finding.id'])[0] || event.id;
+    const known = found.get(id);
+    if (known) {
+      known.times++;
+      known.since = event.time;
+    } else {
+      const ended = list(event.fields?.['finding.status'])[0] === 'resolved';
+      found.set(id, { event, times: 1, since: event.time, ended });
+    }
+  }
+  return [...found.values()];
+}
+
+/** Severities of which a list may show those and worse, the least first. */
+export const severities = ['any', 'low', 'medium', 'high', 'critical'] as const;
+/** Kinds of findings, by the second word of their type. */
+export const kinds = ['any', 'flow', 'scanner', 'snmp', 'metric', 'hub'] as const;
+
+/** The query narrowed to a severity and worse, and to a kind. */
+export function narrowed(query: string, severity: string, kind: string): string {
+  const parts = [kind === 'any' ? query : query.replace('type:finding.*', `type:finding.${kind}*`)];
+  if (severity !== 'any') parts.push(`severity:>=${severity}`);
+  return parts.join(' ');
+}
+
 /** The query of Events that finds a finding's evidence; empty for none. */
 export function evidenceQuery(finding: Finding): string {
   return finding.evidence.length > 0 ? `id:in(${finding.evidence.slice(0, 50).map(quote).join(',')})` : '';
