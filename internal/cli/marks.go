@@ -62,3 +62,23 @@ func Clean(s string) string {
 	}
 	return b.String()
 }
+
+// CleanLines is Clean for a text of several lines of our own, such as one that marks a place
+// in the line above: its ends of lines stay.
+func CleanLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i := range lines {
+		lines[i] = Clean(lines[i])
+	}
+	return strings.Join(lines, "\n")
+}
+
+// FirstLine is the first line of a text for where there is room for one, with a mark where
+// more follows.
+func FirstLine(s string) string {
+	first, _, more := strings.Cut(strings.TrimSpace(s), "\n")
+	if more {
+		return first + " …"
+	}
+	return first
+}

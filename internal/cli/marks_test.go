@@ -39,3 +39,15 @@ func FuzzClean(f *testing.F) {
 		}
 	})
 }
+
+func TestLinesOfText(t *testing.T) {
+	const text = "filter: not known\n  tcp prt\x1b 80\n      ^"
+	if got := CleanLines(text); got != "filter: not known\n  tcp prt⟨U+001B⟩ 80\n      ^" {
+		t.Errorf("CleanLines: %q", got)
+	}
+	for text, want := range map[string]string{text: "filter: not known …", "one\n": "one", "": ""} {
+		if got := FirstLine(text); got != want {
+			t.Errorf("FirstLine(%q): %q", text, got)
+		}
+	}
+}

@@ -122,7 +122,7 @@ func (h Home) Check() error {
 			return fmt.Errorf("%s is of another user: call the same with sudo, or name a home of your own with --home or $%s (%w)", h, HomeVariable, err)
 		}
 	}
-	return fmt.Errorf("there is no AMOSKYS home here (%s): name yours with --home or $%s, or cd to it", h, HomeVariable)
+	return fmt.Errorf("there is no AMOSKYS home here (%s): name yours with --home or $%s, or cd to it; amoskys up makes a new one", h, HomeVariable)
 }
 
 // Same says that both name one folder, whatever links lead there.

@@ -55,6 +55,18 @@ func newManaged(a Agent, o Options, changed func()) *managed {
 	return m
 }
 
+// restartable refuses to end an agent that runs for one that could not start, since its file
+// has faults.
+func (m *managed) restartable() error {
+	if m.child.Status().State != child.Running {
+		return nil
+	}
+	if _, err := m.spec.Settings(); err != nil {
+		return fmt.Errorf("not restarted, it goes on as it was: %w", err)
+	}
+	return nil
+}
+
 // before checks what would make a start fail, to say it in better words.
 func (m *managed) before(ctx context.Context) error {
 	s, err := m.spec.Settings()

@@ -212,6 +212,9 @@ func (n *Node) execute(ctx context.Context, m *managed, c *pb.NodeCommand) ([]st
 			return nil, err
 		}
 		if c.GetCommand() == pb.AgentCommand_AGENT_COMMAND_RESTART {
+			if err := m.restartable(); err != nil {
+				return nil, err
+			}
 			m.child.Restart()
 		} else {
 			m.child.Start()

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -469,5 +470,32 @@ func TestLackingPrivileges(t *testing.T) {
 	}
 	if r := command(t, n, "needy", start); r.GetOk() || !strings.HasPrefix(r.GetError(), "off: needs CAP_OF_NO_KERNEL") {
 		t.Errorf("start: %v", r)
+	}
+}
+
+// TestRestartWithFaults: an agent that runs goes on where its file has become one that it could
+// not start with.
+func TestRestartWithFaults(t *testing.T) {
+	good := testAgent(t, "good", "")
+	var fault atomic.Pointer[error]
+	settings := good.Settings
+	good.Settings = func() (Settings, error) {
+		if err := fault.Load(); err != nil {
+			return Settings{}, *err
+		}
+		return settings()
+	}
+	n, _ := startNode(t, Options{Agents: []Agent{good}})
+	running := func(s *pb.AgentStatus) bool { return s.GetState() == pb.AgentState_AGENT_STATE_RUNNING }
+	first := await(t, n, "good", "running", running).GetPid()
+	typo := errors.New("good.yaml:3:1: unknown key intervall")
+	fault.Store(&typo)
+	r := command(t, n, "good", restart)
+	if r.GetOk() || !strings.Contains(r.GetError(), "goes on as it was") || !strings.Contains(r.GetError(), typo.Error()) || r.GetAgent().GetPid() != first {
+		t.Errorf("restart with a fault: %v, first pid %d", r, first)
+	}
+	fault.Store(nil)
+	if r := command(t, n, "good", restart); !r.GetOk() || r.GetAgent().GetPid() == first {
+		t.Errorf("restart without: %v, first pid %d", r, first)
 	}
 }

@@ -102,7 +102,7 @@ func printRoles(e *cli.Env, s remote.Status) error {
 	}
 	t := cli.NewTable("ROLE", "STATE", ">PID", ">PORT", "NOTE")
 	for _, r := range s.Roles {
-		t.Row(r.Name, r.State, orBlank(r.PID), orBlank(r.Port), cli.Clean(r.Detail))
+		t.Row(r.Name, r.State, orBlank(r.PID), orBlank(r.Port), cli.FirstLine(r.Detail))
 	}
 	fmt.Fprintf(e.Stdout, "\nup since %s (%s), in %s\n", s.UpSince.Local().Format("2006-01-02 15:04:05"), cli.Duration(e.Now().Sub(*s.UpSince)), e.Home)
 	return t.Write(e.Stdout)
@@ -126,7 +126,7 @@ func agentTable(agents []remote.AgentStatus) *cli.Table {
 		if a.Unsupervised { // nobody tells its figures
 			rate, rss, cpu = "", "", ""
 		}
-		note := a.Detail
+		note := cli.FirstLine(a.Detail)
 		if a.EventsDropped > 0 {
 			note = strings.TrimPrefix(note+"; "+cli.Counted(a.EventsDropped, "event", "events")+" dropped", "; ")
 		}
@@ -225,7 +225,7 @@ func ValidateConfig(e *cli.Env, asJSON bool) error {
 		}
 	} else {
 		for _, f := range v.Faults {
-			fmt.Fprintln(e.Stdout, cli.Clean(f.Error()))
+			fmt.Fprintln(e.Stdout, cli.CleanLines(f.Error()))
 		}
 		switch {
 		case !v.OK:
