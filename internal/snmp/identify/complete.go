@@ -35,15 +35,7 @@ func (id *Identity) chassis(parts *module.Rows) {
 	if len(parts.List) == 0 {
 		return
 	}
-	const most = 64 // behind these come ports and power supplies
-	var order []*module.Row
-	for _, class := range []string{"stack", "chassis", "module"} {
-		for i := range parts.List {
-			if row := &parts.List[i]; len(order) < most && parts.Text(row, "entPhysicalClass") == class {
-				order = append(order, row)
-			}
-		}
-	}
+	order := holders(parts)
 	first := func(columns ...string) string {
 		for _, row := range order {
 			for _, column := range columns {
@@ -54,10 +46,62 @@ func (id *Identity) chassis(parts *module.Rows) {
 		}
 		return ""
 	}
-	id.Hardware = cmp.Or(id.Hardware, first("entPhysicalModelName"), first("entPhysicalDescr", "entPhysicalName"))
+	id.Hardware = cmp.Or(id.Hardware, first("entPhysicalModelName"), onlyModel(parts), first("entPhysicalDescr", "entPhysicalName"))
 	id.Serial = cmp.Or(id.Serial, first("entPhysicalSerialNum"))
 	id.OSVersion = cmp.Or(id.OSVersion, first("entPhysicalSoftwareRev"), first("entPhysicalFirmwareRev"))
 	id.Vendor = cmp.Or(id.Vendor, first("entPhysicalMfgName"))
+}
+
+// holders are the parts that may be the device itself, the likeliest first. One that is in no
+// other (RFC 6933, entPhysicalContainedIn) is the device where its class does not say that it
+// is something else: in a table without a hierarchy fans and ports are in nothing, too.
+func holders(parts *module.Rows) []*module.Row {
+	const most = 64 // behind these come ports and power supplies
+	var order []*module.Row
+	take := func(is func(*module.Row) bool) {
+		for i := range parts.List {
+			if row := &parts.List[i]; len(order) < most && is(row) {
+				order = append(order, row)
+			}
+		}
+	}
+	of := func(class string) func(*module.Row) bool {
+		return func(row *module.Row) bool { return parts.Text(row, "entPhysicalClass") == class }
+	}
+	take(of("stack"))
+	take(of("chassis"))
+	take(func(row *module.Row) bool {
+		in := parts.Value(row, "entPhysicalContainedIn")
+		return unclassed(parts, row) && in.Known && in.Uint == 0
+	})
+	take(of("module"))
+	return order
+}
+
+// unclassed says that a part does not tell what it is.
+func unclassed(parts *module.Rows, row *module.Row) bool {
+	switch parts.Text(row, "entPhysicalClass") {
+	case "", "other", "unknown":
+		return true
+	}
+	return false
+}
+
+// onlyModel is the model of all parts that name one and do not tell what they are; empty
+// where they differ.
+func onlyModel(parts *module.Rows) string {
+	only := ""
+	for i := range parts.List {
+		row := &parts.List[i]
+		switch text := meaningful(parts.Text(row, "entPhysicalModelName")); {
+		case text == "", !unclassed(parts, row):
+		case only == "":
+			only = text
+		case only != text:
+			return ""
+		}
+	}
+	return only
 }
 
 // meaningful leaves out what agents write where they know nothing.

@@ -64,3 +64,26 @@ func TestProbe(t *testing.T) {
 		t.Errorf("uptime: %v", up)
 	}
 }
+
+// TestModelOfParts: the model is that of the part which is the device, and nothing else's.
+func TestModelOfParts(t *testing.T) {
+	t.Parallel()
+	prober, err := identify.NewBuiltIn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const part = "1.3.6.1.2.1.47.1.1.1.1."
+	for name, tt := range map[string]struct{ parts, model, serial string }{
+		"a chassis":             {part + "5.1|2|3\n" + part + "11.1|4|SN12345\n" + part + "13.1|4|X1\n" + part + "13.9|4|SFP\n", "X1", "SN12345"},
+		"in nothing":            {part + "4.1|2|0\n" + part + "4.2|2|1\n" + part + "11.1|4|SN12345\n" + part + "13.1|4|X1\n" + part + "13.2|4|LINE-CARD\n", "X1", "SN12345"},
+		"of an unknown kind":    {part + "4.1|2|0\n" + part + "5.1|2|1\n" + part + "5.2|2|9\n" + part + "13.1|4|X1\n" + part + "13.2|4|LINE-CARD\n", "X1", ""},
+		"the only one named":    {part + "7.1|4|Switch System\n" + part + "13.7|4|X1\n" + part + "13.9|4|X1\n", "X1", ""},
+		"several, and no order": {part + "13.7|4|X1\n" + part + "13.9|4|X2\n", "", ""},
+		"fans in nothing":       {part + "4.1|2|0\n" + part + "5.1|2|7\n" + part + "13.1|4|FAN-1\n", "", ""},
+	} {
+		r, id, err := prober.Probe(t.Context(), snmptest.Load(t, "1.3.6.1.2.1.1.1.0|4|Some system\n1.3.6.1.2.1.1.2.0|6|1.3.6.1.4.1.99999.1\n"+tt.parts))
+		if err != nil || r.GetHardware() != tt.model || id.Serial != tt.serial {
+			t.Errorf("%s: model %q, serial %q, %v", name, r.GetHardware(), id.Serial, err)
+		}
+	}
+}
