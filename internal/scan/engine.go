@@ -89,9 +89,10 @@ func (q *queue) push(p sentProbe) {
 	q.all = append(q.all, p)
 }
 
-func newEngine(w wire, base uint16, asks []ask, longest time.Duration) *engine {
+// newEngine makes one of share engines that ask hosts of one network at once.
+func newEngine(w wire, base uint16, asks []ask, longest time.Duration, share int) *engine {
 	e := &engine{
-		wire: w, base: base, asks: asks, index: new([1 << 16]int32), seed: maphash.MakeSeed(), pace: newPace(longest),
+		wire: w, base: base, asks: asks, index: new([1 << 16]int32), seed: maphash.MakeSeed(), pace: newPace(longest, share),
 		subjects: map[netip.Addr]*subject{},
 	}
 	for i := range e.index {
@@ -278,7 +279,7 @@ func (e *engine) pick(now time.Duration) *subject {
 
 func (e *engine) fits(s *subject) bool {
 	if s.mute {
-		return e.waiting[1] < muteWindow
+		return e.waiting[1] < e.pace.mute()
 	}
 	return e.waiting[0] < int(e.pace.window)
 }

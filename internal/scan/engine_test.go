@@ -116,7 +116,7 @@ func probed(t *testing.T, a *air, hosts, ports int, adjust func(*engine)) (map[s
 	for i := range asks {
 		asks[i] = ask(i + 1)
 	}
-	e := newEngine(a, 61_000, asks, time.Second)
+	e := newEngine(a, 61_000, asks, time.Second, 1)
 	found := map[string]*subject{}
 	e.limit, e.count, e.clock = newLimiter(0), &counters{}, func() time.Duration {
 		a.now += time.Microsecond
@@ -367,7 +367,7 @@ func TestFirst(t *testing.T) {
 // TestEngineEnds: an engine ends with its context, and with an error of who takes hosts.
 func TestEngineEnds(t *testing.T) {
 	a := &air{answer: usual}
-	e := newEngine(a, 61_000, []ask{80}, time.Second)
+	e := newEngine(a, 61_000, []ask{80}, time.Second, 1)
 	e.limit, e.count, e.clock = newLimiter(0), &counters{}, func() time.Duration { return a.now }
 	broken := errors.New("broken")
 	e.done = func(*subject) error { return broken }

@@ -38,6 +38,7 @@ const (
 //	silence                        says nothing by itself: closed networks are silent
 type pace struct {
 	window  float64
+	share   int  // of how many that probe this network at once it is one
 	slow    bool // the window has shrunk before: it grows slowly now
 	srtt    time.Duration
 	rttvar  time.Duration
@@ -51,7 +52,13 @@ type pace struct {
 	sent, answered, lost uint64
 }
 
-func newPace(longest time.Duration) pace { return pace{window: windowFirst, longest: longest} }
+// newPace is the pace of one of share that probe a network at once, and share what it carries.
+func newPace(longest time.Duration, share int) pace {
+	return pace{window: float64(windowFirst / share), share: share, longest: longest}
+}
+
+// mute is how many probes to hosts that have answered nothing may be unanswered at once.
+func (p *pace) mute() int { return muteWindow / p.share }
 
 // heard notes an answer to a try that took so long. Of a later try lostAt is when the
 // one before was sent: what was lost before the window shrank says nothing of now.
@@ -78,7 +85,7 @@ func (p *pace) heard(now, rtt, lostAt time.Duration, try int) {
 	if p.slow {
 		growth *= 4 / p.window
 	}
-	p.window = min(windowMost, p.window+growth)
+	p.window = min(float64(windowMost/p.share), p.window+growth)
 }
 
 // cut shrinks the window.
@@ -102,7 +109,7 @@ func (p *pace) mistaken() {
 // blind lets the window grow where a probe ended in silence, up to what suits a network
 // that never answers.
 func (p *pace) blind() {
-	if p.window < windowFirst*4 && !p.slow {
+	if p.window < float64(windowFirst*4/p.share) && !p.slow {
 		p.window += 0.25
 	}
 }

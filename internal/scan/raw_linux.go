@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"runtime"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
@@ -174,7 +175,7 @@ func (s *scanner) ping(ctx context.Context, g *group, hop probe.MAC, found chan<
 		return feed(ctx, candidates)
 	})
 	group.Go(func() error {
-		return s.engine(ctx, g.path, pingAsks(), candidates, func(e *engine) { e.first = true }, func(one *subject) error {
+		return s.engine(ctx, g.path, 1, pingAsks(), candidates, func(e *engine) { e.first = true }, func(one *subject) error {
 			if one.answered() == 0 {
 				return nil
 			}
@@ -189,15 +190,15 @@ func (s *scanner) ping(ctx context.Context, g *group, hop probe.MAC, found chan<
 	return group.Wait()
 }
 
-// engine runs an engine on a wire of its own.
-func (s *scanner) engine(ctx context.Context, path probe.Path, asks []ask, in <-chan candidate, adjust func(*engine), done func(*subject) error) (err error) {
+// engine runs an engine, one of share for a network, on a wire of its own.
+func (s *scanner) engine(ctx context.Context, path probe.Path, share int, asks []ask, in <-chan candidate, adjust func(*engine), done func(*subject) error) (err error) {
 	base := s.nextBase()
 	w, err := answerWire(path.Index, path.Source.Is6(), base)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
-	e := newEngine(w, base, asks, s.plan.Timeout)
+	e := newEngine(w, base, asks, s.plan.Timeout, share)
 	e.limit, e.every, e.count, e.clock, e.done = s.limit, s.every, &s.count, s.clock, done
 	if s.plan.Hours != (Hours{}) {
 		e.permit = s.permitted
@@ -221,11 +222,23 @@ func (s *scanner) nextBase() uint16 {
 	return s.base
 }
 
-// askRaw asks the ports of hosts as they are found, one engine for each network.
+// enginesMost is how many engines ask the ports of one network at once: nearly all of what a
+// probe costs is the kernel's, which takes one thread's packets on one processor.
+const enginesMost = 2
+
+// lane is one of the engines of a network.
+type lane struct {
+	network
+	turn int
+}
+
+// askRaw asks the ports of hosts as they are found, those of a network by some engines in
+// turn.
 func (s *scanner) askRaw(ctx context.Context, found <-chan candidate, asked chan<- *Host) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		inputs := map[network]chan candidate{}
+		inputs, hosts := map[lane]chan candidate{}, map[network]int{}
+		share := min(enginesMost, runtime.GOMAXPROCS(0))
 		defer func() {
 			for _, in := range inputs {
 				close(in)
@@ -238,14 +251,16 @@ func (s *scanner) askRaw(ctx context.Context, found <-chan candidate, asked chan
 		for c := range found {
 			in := local
 			if !c.path.Self {
-				key := networkOf(c.path)
-				if inputs[key] == nil {
-					inputs[key] = make(chan candidate, queued)
+				key := lane{network: networkOf(c.path)}
+				key.turn = hosts[key.network] % share
+				hosts[key.network]++
+				if in = inputs[key]; in == nil {
+					in = make(chan candidate, queued)
+					inputs[key] = in
 					g.Go(func() error {
-						return s.engine(ctx, c.path, order, inputs[key], nil, func(one *subject) error { return s.tell(ctx, one, asked) })
+						return s.engine(ctx, c.path, share, order, in, nil, func(one *subject) error { return s.tell(ctx, one, asked) })
 					})
 				}
-				in = inputs[key]
 			}
 			select {
 			case in <- c:

@@ -133,10 +133,18 @@ func wantsTLS(p *page) bool {
 	return strings.Contains(text, "https") || strings.Contains(text, "ssl-enabled") || strings.Contains(text, "tls")
 }
 
+// Pages are short, and what is too long is left out below: counted repetitions would take a
+// megabyte in every process that has this package.
 var (
-	titlePattern = regexp.MustCompile(`(?is)<title[^>]{0,200}>(.{0,1000}?)</title`)
-	iconPattern  = regexp.MustCompile(`(?is)<link\s[^>]{0,300}>`)
-	hrefPattern  = regexp.MustCompile(`(?i)href\s*=\s*["']?([^"'\s>]{1,300})`)
+	titlePattern = regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title`)
+	iconPattern  = regexp.MustCompile(`(?is)<link\s[^>]*>`)
+	hrefPattern  = regexp.MustCompile(`(?i)href\s*=\s*["']?([^"'\s>]+)`)
+)
+
+// Bounds of what is taken of a page: of a title and of the address of an icon, in bytes.
+const (
+	maxTitle = 1000
+	maxHref  = 300
 )
 
 // page notes what a page says; what an earlier one said of title and server stays only
@@ -148,7 +156,7 @@ func (f Facts) page(prefix string, p *page) {
 	if realm := p.header.Get("WWW-Authenticate"); realm != "" {
 		f.put(prefix+"realm", strings.ToValidUTF8(strings.Join(p.header.Values("WWW-Authenticate"), ", "), "?"))
 	}
-	if m := titlePattern.FindSubmatch(p.body); m != nil {
+	if m := titlePattern.FindSubmatch(p.body); m != nil && len(m[1]) <= maxTitle {
 		title := strings.Join(strings.Fields(html.UnescapeString(strings.ToValidUTF8(string(m[1]), "?"))), " ")
 		f.put(prefix+"title", title)
 	}
@@ -216,7 +224,7 @@ func (q *inquiry) iconPath(p *page) string {
 			continue
 		}
 		m := hrefPattern.FindSubmatch(link)
-		if m == nil {
+		if m == nil || len(m[1]) > maxHref {
 			continue
 		}
 		to, err := url.Parse(html.UnescapeString(string(m[1])))
