@@ -182,7 +182,11 @@ func (c *Client) ask(ctx context.Context, q question) ([]gosnmp.SnmpPDU, error) 
 	if err != nil {
 		return nil, err
 	}
-	return judge(answer)
+	variables, err := judge(answer)
+	if err == nil && len(variables) == 0 && q.pdu != gosnmp.GetBulkRequest {
+		return nil, fmt.Errorf("%w: the answer has nothing of what was asked", ErrMalformed)
+	}
+	return variables, err
 }
 
 func times(n int) string {

@@ -133,14 +133,15 @@ func (c *Client) together() int {
 	return cmp.Or(c.manners.Together, c.target.MaxRepetitions*variablesEach)
 }
 
-// aliveBut asks a device that kept silent about several columns for the first of them
-// and the last, one row each. It returns nil if it answers, else why it does not.
+// aliveBut asks a device that kept silent about several columns, or answered what cannot be
+// read, for the first of them and the last, one row each. It returns nil if it answers, else
+// why it does not.
 func (c *Client) aliveBut(ctx context.Context, open []*walk, err error) error {
-	if !errors.Is(err, ErrTimeout) {
+	if !errors.Is(err, ErrTimeout) && !errors.Is(err, ErrMalformed) {
 		return err
 	}
 	for _, w := range []*walk{open[0], open[len(open)-1]} {
-		if _, err = c.next(ctx, w.last); err == nil {
+		if _, err = c.next(ctx, w.last); err == nil || errors.Is(err, ErrMalformed) {
 			return nil
 		}
 	}
@@ -150,7 +151,7 @@ func (c *Client) aliveBut(ctx context.Context, open []*walk, err error) error {
 // walkAlone walks what is left of one column.
 func (c *Client) walkAlone(ctx context.Context, w *walk, each func(Variable) error) error {
 	for !w.done && w.broken == nil {
-		answer, err := c.after(ctx, w.last)
+		answer, err := c.after(ctx, w)
 		if err != nil {
 			return w.fail(err)
 		}

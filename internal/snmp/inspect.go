@@ -31,11 +31,13 @@ type message struct {
 	pdu       byte   // tag of the PDU, unless it is encrypted
 	report    []byte // encoded OID of the only variable of an unencrypted report
 	variables int
+	unread    int // of the variables, those whose value was not well-formed
 }
 
 // inspect takes a message apart far enough to know that it is whole, that every
 // length fits, and what it answers. It accepts only what the library decodes without
-// reading past an end.
+// reading past an end. The library refuses a whole message for one value that it cannot
+// read: in messages of versions 1 and 2c, which nothing proves, inspect makes a NULL of it.
 func inspect(datagram []byte) (message, error) {
 	var m message
 	body, rest, ok := ber.Take(datagram, ber.Sequence)
@@ -173,8 +175,13 @@ func (m *message) readVariables(list []byte) bool {
 		if !ok || len(name) == 0 || len(value) == 0 {
 			return false
 		}
-		if _, rest, whole := ber.Take(value, value[0]); !whole || len(rest) != 0 {
+		content, rest, whole := ber.Take(value, value[0])
+		if !whole || len(rest) != 0 {
 			return false
+		}
+		if m.version != 3 && !decodes(value[0], content) {
+			value[0] = ber.Null
+			m.unread++
 		}
 		if m.variables == 0 {
 			first = name
@@ -185,4 +192,38 @@ func (m *message) readVariables(list []byte) bool {
 		m.report = first
 	}
 	return true
+}
+
+// decodes says whether the library reads the content of a value.
+func decodes(tag byte, content []byte) bool {
+	switch tag {
+	case ber.Integer, ber.Unsigned32:
+		return len(content) >= 1 && len(content) <= 8
+	case ber.IPAddress:
+		return len(content) == 0 || len(content) == 4 || len(content) == 16
+	case ber.ObjectID:
+		var arcs [ber.MaxArcs]uint32
+		_, ok := ber.Arcs(arcs[:0], content)
+		return ok || len(content) == 0
+	case ber.Opaque:
+		return decodesOpaque(content)
+	default:
+		return true
+	}
+}
+
+// decodesOpaque is decodes of octets that may be a number with a point, as NET-SNMP has it:
+// the tag of an extension, that of the number, its length and its octets (IEEE 754).
+func decodesOpaque(content []byte) bool {
+	if len(content) < 3 || content[0] != 0x9f {
+		return len(content) > 0
+	}
+	switch Type(content[1]) {
+	case Float:
+		return len(content) == 3+4 && content[2] == 4
+	case Double:
+		return len(content) == 3+8 && content[2] == 8
+	default:
+		return true
+	}
 }

@@ -138,6 +138,7 @@ func (l *line) Read(b []byte) (int, error) {
 			}
 		}
 		l.counts.Variables += uint64(m.variables)
+		l.counts.Unreadable += uint64(m.unread)
 		return m.length, nil
 	}
 }

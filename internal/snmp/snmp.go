@@ -110,4 +110,6 @@ type Counts struct {
 	Strays    uint64 // answers to nothing that was asked: late, doubled or forged
 	Malformed uint64 // datagrams that are no well-formed message
 	Panics    uint64 // times that the library gave up on a message
+	// Unreadable are values that were not well-formed, in messages that were.
+	Unreadable uint64
 }

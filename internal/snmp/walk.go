@@ -20,6 +20,8 @@ import (
 //	                     silence              GETNEXT for one row:
 //	                       answered             n/2 rows from now on
 //	                       silence              give up
+//	                     what cannot be read,   GETNEXT for one row, and for all that
+//	                     or nothing at all      follow in this walk
 //	n is 1, version 1    GETNEXT alone
 //
 // So a device that is gone costs a few timeouts, not one for each size.
@@ -33,20 +35,24 @@ func (c *Client) Walk(ctx context.Context, root string, each func(Variable) erro
 	return c.walkAlone(ctx, &walk{root: root, last: root, limits: c.limits}, each)
 }
 
-// after asks for what follows oid. An empty answer is the end of all there is.
-func (c *Client) after(ctx context.Context, oid string) ([]gosnmp.SnmpPDU, error) {
+// after asks for what follows the last variable of a walk. An empty answer is the end of all
+// there is.
+func (c *Client) after(ctx context.Context, w *walk) ([]gosnmp.SnmpPDU, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	oid := w.last
 	for {
 		n := c.repetitions()
-		if n == 1 {
+		if n == 1 || w.single {
 			return c.next(ctx, oid)
 		}
 		answer, err := c.ask(ctx, question{pdu: gosnmp.GetBulkRequest, oids: []string{oid}, repetitions: n, retries: min(1, c.target.Retries)})
 		var status *StatusError
 		switch {
-		case err == nil:
+		case err == nil && len(answer) > 0:
 			return answer, nil
+		case err == nil, errors.Is(err, ErrMalformed): // one value may be to blame, and more are good
+			w.single = true
 		case errors.As(err, &status):
 			c.manners.Repetitions = n / 2
 		case errors.Is(err, ErrTimeout):
@@ -89,6 +95,7 @@ type walk struct {
 	rows       int
 	bytes      int
 	done       bool
+	single     bool  // one row is asked for at a time
 	broken     error // why it cannot go on
 }
 
@@ -103,12 +110,14 @@ func (w *walk) take(answer []gosnmp.SnmpPDU, each func(Variable) error) error {
 	}
 	for _, p := range answer {
 		v := convert(p)
-		if _, below := Index(w.root, v.OID); !below || v.Type.absent() {
+		_, below := Index(w.root, v.OID)
+		// Whoever has nothing here may begin anew: that is a way to say so.
+		if back := CompareOIDs(v.OID, w.last) <= 0 && !v.Type.absent(); back && (below || w.rows > 0 || v.OID == w.last) {
+			return w.fail(fmt.Errorf("%w: %s follows %s", ErrLoop, v.OID, w.last))
+		}
+		if !below || v.Type.absent() {
 			w.done = true
 			return nil
-		}
-		if CompareOIDs(v.OID, w.last) <= 0 {
-			return w.fail(fmt.Errorf("%w: %s follows %s", ErrLoop, v.OID, w.last))
 		}
 		switch {
 		case w.rows == w.limits.Rows:

@@ -104,6 +104,7 @@ func (m *metrics) asked(c snmp.Counts) {
 	m.wire.Timeouts += c.Timeouts
 	m.wire.Strangers += c.Strangers
 	m.wire.Strays += c.Strays
+	m.wire.Unreadable += c.Unreadable
 	m.wire.Malformed += c.Malformed
 }
 
@@ -141,6 +142,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	w.counter(m.requests, float64(m.wire.Timeouts), "timeout")
 	w.counter(m.requests, float64(m.wire.Strangers), "stranger")
 	w.counter(m.requests, float64(m.wire.Strays), "stray")
+	w.counter(m.requests, float64(m.wire.Unreadable), "unreadable")
 	w.counter(m.requests, float64(m.wire.Malformed), "malformed")
 	w.counter(m.requests, float64(m.wire.Variables), "variables")
 	for name, n := range m.named {
