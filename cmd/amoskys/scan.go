@@ -129,10 +129,14 @@ func (s *scanCommand) read() (err error) {
 		defer func() { _ = file.Close() }()
 		in = file
 	}
-	return report.ReadNmapXML(bufio.NewReader(in), func(d report.Device) error {
+	left, err := report.ReadNmapXML(bufio.NewReader(in), func(d report.Device) error {
 		s.add(d)
 		return s.err
 	})
+	if text := left.String(); text != "" {
+		_, _ = fmt.Fprintln(s.env.Stderr, text) // Stderr is for people.
+	}
+	return err
 }
 
 // scan finds hosts.

@@ -101,23 +101,40 @@ type nmapTimes struct {
 // ErrNotNmap says that a file is not what nmap -oX writes.
 var ErrNotNmap = errors.New("not XML as nmap -oX writes it: it has no element nmaprun")
 
+// LeftOut is how much of a file was not understood: hosts that were up and have no address
+// that a host can have, and ports that are none of TCP or UDP, or stand there twice.
+type LeftOut struct{ Hosts, Ports int }
+
+// String says it in words, nothing where nothing was left out.
+func (l LeftOut) String() string {
+	if l == (LeftOut{}) {
+		return ""
+	}
+	return fmt.Sprintf("left out: %d hosts without an address that a host can have, %d ports that are none of TCP or UDP or stand there twice", l.Hosts, l.Ports)
+}
+
 // ReadNmapXML reads what nmap -oX wrote and calls each for every host that was up. A
 // file that is cut, as of a scan that was stopped, gives its hosts and then an error.
-func ReadNmapXML(r io.Reader, each func(Device) error) error {
+func ReadNmapXML(r io.Reader, each func(Device) error) (left LeftOut, err error) {
 	limited := &io.LimitedReader{R: r, N: mostHost}
 	d := xml.NewDecoder(limited)
-	d.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil }
+	d.CharsetReader = func(name string, in io.Reader) (io.Reader, error) {
+		if strings.EqualFold(name, "us-ascii") {
+			return in, nil
+		}
+		return nil, fmt.Errorf("it says that it is in %.40q, and only UTF-8 is read", name)
+	}
 	begun := false
 	for {
 		token, err := d.Token()
 		if errors.Is(err, io.EOF) && begun && limited.N > 0 {
-			return nil
+			return left, nil
 		}
 		if err != nil {
-			if !begun {
-				return ErrNotNmap
+			if !begun && !strings.Contains(err.Error(), "only UTF-8") {
+				return left, ErrNotNmap
 			}
-			return fmt.Errorf("read nmap's XML: after byte %d: %w", d.InputOffset(), err)
+			return left, fmt.Errorf("read nmap's XML: after byte %d: %w", d.InputOffset(), err)
 		}
 		start, is := token.(xml.StartElement)
 		switch {
@@ -127,26 +144,31 @@ func ReadNmapXML(r io.Reader, each func(Device) error) error {
 			begun = true
 			continue
 		case !begun:
-			return ErrNotNmap
+			return left, ErrNotNmap
 		case start.Name.Local != "host":
 			continue
 		}
 		var h nmapHost
 		if err := d.DecodeElement(&h, &start); err != nil {
-			return fmt.Errorf("read nmap's XML: host at byte %d: %w", d.InputOffset(), err)
+			return left, fmt.Errorf("read nmap's XML: host at byte %d: %w", d.InputOffset(), err)
 		}
 		limited.N = mostHost
-		if device, ok := h.device(); ok {
-			if err := each(device); err != nil {
-				return err
-			}
+		if h.Status.State != "" && h.Status.State != "up" {
+			continue
+		}
+		device, ok := h.device(&left)
+		if !ok {
+			left.Hosts++
+			continue
+		}
+		if err := each(device); err != nil {
+			return left, err
 		}
 	}
 }
 
-// device is what a host of nmap's is in our form; ok is false for one that is down or
-// has no address.
-func (h *nmapHost) device() (d Device, ok bool) {
+// device is what a host of nmap's is in our form; ok is false for one that has no address.
+func (h *nmapHost) device(left *LeftOut) (d Device, ok bool) {
 	d.Ports = []Port{}
 	for _, a := range h.Addresses {
 		switch a.Type {
@@ -155,12 +177,12 @@ func (h *nmapHost) device() (d Device, ok bool) {
 				d.MAC, d.Vendor = mac.String(), text(a.Vendor)
 			}
 		default:
-			if ip, err := netip.ParseAddr(a.Addr); err == nil && d.IP == "" {
+			if ip, err := netip.ParseAddr(a.Addr); err == nil && d.IP == "" && !ip.IsUnspecified() && !ip.IsMulticast() && ip != netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
 				d.IP = ip.Unmap().String()
 			}
 		}
 	}
-	if d.IP == "" || h.Status.State != "" && h.Status.State != "up" {
+	if d.IP == "" {
 		return d, false
 	}
 	for _, n := range h.Hostnames {
@@ -175,11 +197,18 @@ func (h *nmapHost) device() (d Device, ok bool) {
 	for _, e := range h.Ports.Extra {
 		h.count(&d, e.State, max(0, min(e.Count, mostPorts)))
 	}
-	for _, p := range h.Ports.Ports[:min(len(h.Ports.Ports), mostPorts)] {
+	type key struct {
+		protocol string
+		number   uint64
+	}
+	seen := map[key]bool{}
+	for _, p := range h.Ports.Ports {
 		number, err := strconv.ParseUint(p.ID, 10, 16)
-		if err != nil || p.Protocol != "tcp" && p.Protocol != "udp" {
+		if err != nil || p.Protocol != "tcp" && p.Protocol != "udp" || seen[key{p.Protocol, number}] || len(seen) == mostPorts {
+			left.Ports++
 			continue
 		}
+		seen[key{p.Protocol, number}] = true
 		if p.State.State != "open" {
 			h.count(&d, p.State.State, 1)
 			continue

@@ -37,7 +37,7 @@ func TestNmapXML(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []Device
-	if err := ReadNmapXML(bytes.NewReader(out.Bytes()), func(d Device) error {
+	if _, err := ReadNmapXML(bytes.NewReader(out.Bytes()), func(d Device) error {
 		got = append(got, d)
 		return nil
 	}); err != nil {
@@ -74,7 +74,7 @@ func TestReadNmap(t *testing.T) {
 	}}
 	for _, c := range []struct{ name, end, fault string }{{"whole", "</nmaprun>", ""}, {"cut", "", "unexpected EOF"}} {
 		var got []Device
-		err := ReadNmapXML(strings.NewReader(file+c.end), func(d Device) error {
+		_, err := ReadNmapXML(strings.NewReader(file+c.end), func(d Device) error {
 			got = append(got, d)
 			return nil
 		})
@@ -86,7 +86,7 @@ func TestReadNmap(t *testing.T) {
 		}
 	}
 	for _, other := range []string{"", "<html></html>", "{}", "<host/>"} {
-		if err := ReadNmapXML(strings.NewReader(other), nil); !errors.Is(err, ErrNotNmap) {
+		if _, err := ReadNmapXML(strings.NewReader(other), nil); !errors.Is(err, ErrNotNmap) {
 			t.Errorf("%q: %v", other, err)
 		}
 	}
@@ -133,11 +133,36 @@ func FuzzReadNmapXML(f *testing.F) {
 	f.Add(out.Bytes())
 	f.Add([]byte(`<nmaprun><host><address addr="1.2.3.4" addrtype="ipv4"/><ports><port protocol="tcp" portid="99999"/></ports></host>`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		_ = ReadNmapXML(bytes.NewReader(b), func(d Device) error {
+		_, _ = ReadNmapXML(bytes.NewReader(b), func(d Device) error {
 			if _, err := netip.ParseAddr(d.IP); err != nil || d.Ports == nil {
 				t.Errorf("%+v", d)
 			}
 			return nil
 		})
 	})
+}
+
+// TestLeftOut: what of a file is not understood is counted, and no address that nobody has is
+// a host.
+func TestLeftOut(t *testing.T) {
+	t.Parallel()
+	host := func(addr, ports string) string {
+		return `<host><status state="up"/><address addr="` + addr + `" addrtype="ipv4"/><ports>` + ports + `</ports></host>`
+	}
+	port := func(protocol, id string) string {
+		return `<port protocol="` + protocol + `" portid="` + id + `"><state state="open"/></port>`
+	}
+	file := "<nmaprun>" + host("x", "") + host("0.0.0.0", "") + host("255.255.255.255", "") + `<host><status state="down"/></host>` +
+		host("192.0.2.1", port("tcp", "22")+port("tcp", "22")+port("udp", "22")+port("tcp", "65536")+port("sctp", "80")) + "</nmaprun>"
+	var found []Device
+	left, err := ReadNmapXML(strings.NewReader(file), func(d Device) error { found = append(found, d); return nil })
+	if err != nil || left != (LeftOut{Hosts: 3, Ports: 3}) || len(found) != 1 || len(found[0].Ports) != 2 {
+		t.Errorf("left out %+v, found %+v, %v", left, found, err)
+	}
+	if left.String() == "" || (LeftOut{}).String() != "" {
+		t.Error("what is left out is told when nothing is")
+	}
+	if _, err := ReadNmapXML(strings.NewReader(`<?xml version="1.0" encoding="ISO-8859-1"?><nmaprun/>`), nil); err == nil || !strings.Contains(err.Error(), "only UTF-8") {
+		t.Errorf("another encoding: %v", err)
+	}
 }
