@@ -193,8 +193,41 @@ func (in *Inventory) foldFinding(e *sighted) {
 	for uid := range uids {
 		m := in.beside(uid)
 		m.found.add(e.at)
-		in.note(m, uid, e, "")
+		if ev.GetFinding().GetStatus() != statusUpdate {
+			in.forgetLine(m, e)
+			in.note(m, uid, e, "")
+		}
 	}
+}
+
+// statusUpdate is of a finding that goes on.
+const statusUpdate = "update"
+
+// againWithin is within how many seconds a finding of one kind takes the place of the one
+// before in a device's history: what changes would be lost among them.
+const againWithin = 24 * 60 * 60
+
+// forgetLine takes the newest line that says the same but for its numbers out of a history, if
+// that is not old.
+func (in *Inventory) forgetLine(m *beside, e *sighted) {
+	words := withoutNumbers(event.Summary(e.ev))
+	for i, l := range slices.Backward(m.history) {
+		if l.Type == e.ev.GetType() && e.at.Unix()-l.At < againWithin && withoutNumbers(l.Text) == words {
+			m.history = slices.Delete(m.history, i, i+1)
+			in.state.lines--
+			return
+		}
+	}
+}
+
+// withoutNumbers is the beginning of a text, as a line of history has it, without digits.
+func withoutNumbers(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' || r == '…' {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(text[:min(len(text), maxLine)], ""))
 }
 
 // namesDevice says that an observable of a finding, by the name of its attribute, is an

@@ -260,7 +260,7 @@ func TestRestart(t *testing.T) {
 	in, _ = n.start(dir)
 	n.upTo(in)
 	k := find(t, in, "pc-1")
-	if got := names(t, in, ""); got != "pc-2 pc-1" && got != "pc-1 pc-2" || k.GetDevices()[0].GetFindings() != 2 || len(k.GetHistory()) != 3 {
+	if got := names(t, in, ""); got != "pc-2 pc-1" && got != "pc-1 pc-2" || k.GetDevices()[0].GetFindings() != 2 || len(k.GetHistory()) != 2 { // a finding that comes again within a day is one line
 		t.Errorf("%q, %v", got, k)
 	}
 }

@@ -251,6 +251,7 @@ func (in *Inventory) known(d *pb.DeviceInventory) *pb.KnownDevice {
 	k := &pb.KnownDevice{Device: proto.CloneOf(d), Up: in.isUp(d), Observers: in.observersOf(d)}
 	if m := in.state.more[d.GetUid()]; m != nil {
 		k.Host, k.Findings = m.host, m.found.count(in.o.Now())
+		in.seeHost(k)
 		if m.reading != nil {
 			k.Snmp = proto.CloneOf(m.reading)
 		}
@@ -275,11 +276,21 @@ func (in *Inventory) brief(d *pb.DeviceInventory) *pb.KnownDevice {
 	k.Device = proto.CloneOf(k.Device)
 	if m := in.state.more[d.GetUid()]; m != nil {
 		k.Host, k.Findings = m.host, m.found.count(in.o.Now())
+		in.seeHost(k)
 		if m.reading != nil {
 			k.Snmp = &pb.SnmpReading{Target: m.reading.GetTarget(), SysName: m.reading.GetSysName(), Error: m.reading.GetError()}
 		}
 	}
 	return k
+}
+
+// seeHost has a device with agents seen when they told of their host last, which the Book is
+// told now and then only.
+func (in *Inventory) seeHost(k *pb.KnownDevice) {
+	host := in.state.hosts[k.GetHost()]
+	if host != nil && host.uid == k.GetDevice().GetUid() && host.seen.After(k.GetDevice().GetLastSeenTime().AsTime()) {
+		k.Device.LastSeenTime = timestamppb.New(host.seen)
+	}
 }
 
 // observersOf are the hosts whose agents saw a device.

@@ -23,6 +23,7 @@ func (b *Book) apply(r *record, o *sighting, t *tally) {
 	b.applyLists(r, o, t)
 	r.applyPlaces(o, t)
 	b.applyLinks(r, o, t)
+	r.dropOwnLinks()
 	b.freshness(r)
 }
 

@@ -304,3 +304,15 @@ func TestAddressesUnderAWrongClock(t *testing.T) {
 		t.Errorf("it has %v: %+v", one(t, b, mac1).GetIp(), c)
 	}
 }
+
+// TestOwnLink: a device that was heard at another address of its own is not its neighbour.
+func TestOwnLink(t *testing.T) {
+	b := New(Options{})
+	d := arp(mac1, "192.0.2.9")
+	d.Links = []*pb.DeviceLink{{Source: "arp", Ip: "192.0.2.1"}, {Source: "arp", Ip: "192.0.2.2"}}
+	b.Observe(day0, us, d)
+	b.Observe(day0.Add(time.Minute), us, arp(mac1, "192.0.2.1"))
+	if links := one(t, b, mac1).GetLinks(); len(links) != 1 || links[0].GetIp() != "192.0.2.2" {
+		t.Errorf("it is linked with %v", links)
+	}
+}

@@ -68,6 +68,21 @@ func (r *record) dropLinks(o *sighting, t *tally) {
 	}
 }
 
+// dropOwnLinks takes away links that are told by an address which is the device's own: it was
+// heard at another one of its addresses, before both proved to be of one device.
+func (r *record) dropOwnLinks() {
+	own := func(l *pb.DeviceLink) bool { return byAddress(l) && r.holds(l.GetIp()) != nil }
+	if !slices.ContainsFunc(r.d.GetLinks(), own) {
+		return
+	}
+	r.fitLinked(r.Last)
+	for i, l := range slices.Backward(r.d.GetLinks()) {
+		if own(l) {
+			r.d.Links, r.Linked = slices.Delete(r.d.Links, i, i+1), slices.Delete(r.Linked, i, i+1)
+		}
+	}
+}
+
 // fitLinked has one entry for each link, also of those of which nobody remembers who told
 // them, as in inventories that were written before.
 func (r *record) fitLinked(now int64) {
