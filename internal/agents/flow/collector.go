@@ -279,6 +279,8 @@ func (c *collector) describe(s collect.ReceiverStats) string {
 		{s.Malformed + s.Unsupported, "datagrams not readable"},
 		{s.Unread, "sets whose template did not come"},
 		{s.Limited, "datagrams above collect.rate_per_second"},
+		{s.Crowded, "datagrams dropped, as more came than could be worked off"},
+		{s.Overflowed, "datagrams dropped by the kernel"},
 		{s.Refused + s.RefusedConnections, "refused"},
 	} {
 		if also.n > 0 {

@@ -6,6 +6,7 @@ import "github.com/prometheus/client_golang/prometheus"
 // collected counts here alone, never in the counters of interfaces.
 type wireMetrics struct {
 	datagrams, records, malformed, lost, refused, limited, waiting *prometheus.Desc
+	crowded                                                        *prometheus.Desc
 	templates, unread, noFlow                                      *prometheus.Desc
 	flows, estimates, bytes, packets                               *prometheus.Desc
 	sent, dropped, faults                                          *prometheus.Desc
@@ -19,6 +20,7 @@ func newWireMetrics(desc func(name, help string, labels ...string) *prometheus.D
 		lost:      desc("amoskys_flow_collect_lost_total", "What was sent and did not come, by gaps in the exporters' numbers: flows, packets or records, as the protocol counts."),
 		refused:   desc("amoskys_flow_collect_refused_total", "Datagrams of exporters that are not allowed, and connections of such or too many at once, by kind.", "kind"),
 		limited:   desc("amoskys_flow_collect_limited_total", "Datagrams above the rate that an exporter may send."),
+		crowded:   desc("amoskys_flow_collect_dropped_total", "Datagrams that were dropped because more came than could be worked off: by the agent, of who sent most (crowded), or by the kernel before that (kernel).", "by"),
 		waiting:   desc("amoskys_flow_collect_waiting", "What waits: records for their other direction, sets for their template.", "what"),
 		templates: desc("amoskys_flow_collect_templates_total", "Templates, by what became of them.", "state"),
 		unread:    desc("amoskys_flow_collect_unread_total", "Sets whose template did not come in time."),
@@ -35,7 +37,7 @@ func newWireMetrics(desc func(name, help string, labels ...string) *prometheus.D
 
 func (m *wireMetrics) describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		m.datagrams, m.records, m.malformed, m.lost, m.refused, m.limited, m.waiting, m.templates, m.unread, m.noFlow,
+		m.datagrams, m.records, m.malformed, m.lost, m.refused, m.limited, m.crowded, m.waiting, m.templates, m.unread, m.noFlow,
 		m.flows, m.estimates, m.bytes, m.packets, m.sent, m.dropped, m.faults,
 	} {
 		ch <- d
@@ -58,6 +60,8 @@ func (m *wireMetrics) collect(
 	counter(m.refused, s.Refused, "datagram")
 	counter(m.refused, s.RefusedConnections, "connection")
 	counter(m.limited, s.Limited)
+	counter(m.crowded, s.Crowded, "crowded")
+	counter(m.crowded, s.Overflowed, "kernel")
 	gauge(m.waiting, int(s.Held), "direction")
 	gauge(m.waiting, int(s.Waiting), "template")
 	counter(m.templates, s.Templates, "learned")

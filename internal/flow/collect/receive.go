@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -34,24 +35,38 @@ type ReceiverStats struct {
 	Stats
 	JoinStats
 	// Refused came from exporters that are not allowed; Limited were above the rate.
-	// RefusedConnections were above MaxConnections or not allowed.
+	// RefusedConnections were above MaxConnections or not allowed, or made room for those
+	// of others.
 	Refused, Limited, RefusedConnections uint64
+	// Crowded are datagrams that were dropped because more came than could be worked off,
+	// of who sent most; Overflowed those that the kernel dropped before they were read.
+	Crowded, Overflowed uint64
 }
 
 // Receiver listens to exporters. Serve and ServeStream may run at the same time.
 type Receiver struct {
-	o  ReceiverOptions
-	mu sync.Mutex // guards all below, and is held while a record is told
+	o    ReceiverOptions
+	door door
+	mu   sync.Mutex // guards all below, and is held while a record is told
 	// collector is that of UDP; each connection has one of its own, since its
 	// templates are of that connection (RFC 7011, section 8).
 	collector *Collector
 	joiner    *Joiner
-	limits    *recent.Map[netip.Addr, allowance]
+	gone      Stats // of connections that have ended
+	streams   streams
+}
+
+// door is who may come in, and what waits within. It is never held while a record is told,
+// so that the socket is read however slowly records are worked off.
+type door struct {
+	mu     sync.Mutex // guards all below
+	limits *recent.Map[netip.Addr, allowance]
 	// strangers is what all may send together who have not sent for a minute.
 	strangers allowance
-	stats     ReceiverStats
-	streams   map[*Collector]struct{}
+	inbox     inbox
+	stats     ReceiverStats // the counts that are its own
 	refused   *recent.Map[netip.Addr, Refusal]
+	wake      chan struct{} // capacity 1; something came
 }
 
 // Refusal is somebody who sends and is not allowed to.
@@ -83,18 +98,23 @@ func NewReceiver(o ReceiverOptions) *Receiver {
 		o.Silence = 30 * time.Minute
 	}
 	return &Receiver{
-		o: o, collector: New(o.Collect), streams: map[*Collector]struct{}{}, joiner: NewJoiner(o.Join),
-		limits:  recent.Sharing[netip.Addr, allowance](o.Collect.withDefaults().MaxExporters, proof, networkOf),
-		refused: recent.New[netip.Addr, Refusal](maxRefusals),
+		o: o, collector: New(o.Collect), streams: streams{}, joiner: NewJoiner(o.Join),
+		door: door{
+			limits:  recent.Sharing[netip.Addr, allowance](o.Collect.withDefaults().MaxExporters, proof, networkOf),
+			refused: recent.New[netip.Addr, Refusal](maxRefusals), inbox: inbox{lines: map[netip.Addr]*line{}}, wake: make(chan struct{}, 1),
+		},
 	}
 }
 
 // Stats returns the counts.
 func (r *Receiver) Stats() ReceiverStats {
+	r.door.mu.Lock()
+	s := r.door.stats
+	s.Crowded = r.door.inbox.dropped
+	r.door.mu.Unlock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := r.stats
-	s.Stats = sum(s.Stats, r.collector.Stats())
+	s.Stats = sum(r.gone, r.collector.Stats())
 	for c := range r.streams {
 		s.Stats = sum(s.Stats, c.Stats())
 	}
@@ -104,10 +124,10 @@ func (r *Receiver) Stats() ReceiverStats {
 
 // Refusals returns those who were refused last, the latest first.
 func (r *Receiver) Refusals() []Refusal {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	out := make([]Refusal, 0, r.refused.Len())
-	r.refused.Each(func(_ netip.Addr, x *Refusal) bool {
+	r.door.mu.Lock()
+	defer r.door.mu.Unlock()
+	out := make([]Refusal, 0, r.door.refused.Len())
+	r.door.refused.Each(func(_ netip.Addr, x *Refusal) bool {
 		out = append(out, *x)
 		return true
 	})
@@ -116,33 +136,64 @@ func (r *Receiver) Refusals() []Refusal {
 }
 
 // refuse remembers who was refused. The caller holds mu.
-func (r *Receiver) refuse(from netip.Addr, now time.Time) {
-	x, _ := r.refused.Use(from)
+func (d *door) refuse(from netip.Addr, now time.Time) {
+	x, _ := d.refused.Use(from)
 	x.From = from
 	x.Count++
 	x.Last = now
 }
 
-// beat is how often time passes for the Joiner when nothing comes, and how soon Serve
-// sees that ctx has ended.
+// beat is how often time passes for the Joiner when nothing comes.
 const beat = 250 * time.Millisecond
 
 // Serve reads datagrams until ctx ends, and tells flows; tell is never called twice at
-// the same time, and must not keep the record. conn stays open.
+// the same time, may wait, and must not keep the record. What has come by the end of ctx
+// is told still. conn stays open.
 func (r *Receiver) Serve(ctx context.Context, conn net.PacketConn, tell func(*Record)) error {
-	buffer := make([]byte, 1<<16)
 	defer r.finish(tell)
-	var renewed time.Time
-	for ctx.Err() == nil {
-		now := time.Now()
-		if now.Sub(renewed) > beat/2 {
-			if err := conn.SetReadDeadline(now.Add(beat)); err != nil {
-				return fmt.Errorf("wait for flows: %w", err)
-			}
-			renewed = now
+	read := make(chan error, 1)
+	go func() { read <- r.read(ctx, conn) }()
+	tick := time.NewTicker(beat)
+	defer tick.Stop()
+	for {
+		select {
+		case <-r.door.wake:
+			r.workOff(tell)
+		case now := <-tick.C:
+			r.advance(now, tell)
+		case err := <-read:
+			r.workOff(tell)
+			return err
+		}
+	}
+}
+
+// workOff tells the flows of all that waits.
+func (r *Receiver) workOff(tell func(*Record)) {
+	for passed := time.Now(); ; {
+		r.door.mu.Lock()
+		l, waits := r.door.inbox.take()
+		r.door.mu.Unlock()
+		if !waits {
+			return
+		}
+		r.message(r.collector, l.from, l.data, l.came, tell)
+		if now := time.Now(); now.Sub(passed) > beat {
+			passed = now
 			r.advance(now, tell)
 		}
-		n, from, err := readFrom(conn, buffer)
+	}
+}
+
+// read reads datagrams until ctx ends.
+func (r *Receiver) read(ctx context.Context, conn net.PacketConn) error {
+	defer context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })() // long ago: it wakes at once
+	if udp, is := conn.(*net.UDPConn); is {
+		tellOverflow(udp)
+	}
+	buffer, said := make([]byte, 1<<16), make([]byte, overflowRoom)
+	for ctx.Err() == nil {
+		n, from, dropped, err := readFrom(conn, buffer, said)
 		var timeout net.Error
 		switch {
 		case errors.As(err, &timeout) && timeout.Timeout():
@@ -152,19 +203,21 @@ func (r *Receiver) Serve(ctx context.Context, conn net.PacketConn, tell func(*Re
 		case err != nil:
 			return fmt.Errorf("read flows: %w", err)
 		}
-		r.datagram(from, buffer[:n], time.Now(), tell)
+		r.door.come(&r.o, from, buffer[:n], dropped, time.Now())
 	}
 	return nil
 }
 
-// readFrom spares the allocation of an address where it can.
-func readFrom(conn net.PacketConn, b []byte) (int, netip.AddrPort, error) {
+// readFrom spares the allocation of an address where it can. dropped is how many datagrams
+// the kernel has dropped of this socket, 0 where it does not say.
+func readFrom(conn net.PacketConn, b, said []byte) (n int, from netip.AddrPort, dropped uint32, err error) {
 	if udp, is := conn.(*net.UDPConn); is {
-		n, from, err := udp.ReadFromUDPAddrPort(b)
-		return n, bare(from), err
+		n, m, _, from, err := udp.ReadMsgUDPAddrPort(b, said)
+		dropped, _ = overflowOf(said[:m])
+		return n, bare(from), dropped, err
 	}
-	n, from, err := conn.ReadFrom(b)
-	return n, addressOf(from), err
+	n, peer, err := conn.ReadFrom(b)
+	return n, addressOf(peer), 0, err
 }
 
 // addressOf is the address of a peer, or none.
@@ -184,22 +237,31 @@ func bare(at netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(at.Addr().Unmap().WithZone(""), at.Port())
 }
 
-// datagram reads one datagram if its sender may send.
-func (r *Receiver) datagram(from netip.AddrPort, b []byte, now time.Time, tell func(*Record)) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	switch {
-	case !r.allows(from.Addr()):
-		r.stats.Refused++
+// come puts a datagram into the inbox if its sender may send.
+func (d *door) come(o *ReceiverOptions, from netip.AddrPort, b []byte, dropped uint32, now time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.stats.Overflowed = max(d.stats.Overflowed, uint64(dropped))
+	addr := from.Addr()
+	if !o.allows(addr) {
+		d.stats.Refused++
 		if holdsFlows(b) {
-			r.refuse(from.Addr(), now)
+			d.refuse(addr, now)
 		}
 		return
-	case !r.spend(from.Addr(), now.UnixNano()):
-		r.stats.Limited++
+	}
+	if !d.spend(addr, o.Rate, now.UnixNano()) {
+		d.stats.Limited++
 		return
 	}
-	_ = r.collector.Datagram(from, b, now.UnixNano(), func(x *Record) { r.joiner.Add(x, tell) }) // It is counted.
+	if !d.limits.Proven(addr) {
+		addr = netip.Addr{} // all of them together are one line
+	}
+	d.inbox.put(addr, letter{from: from, came: now, data: bytes.Clone(b)})
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
 }
 
 // holdsFlows tells by the version whether a datagram claims to hold flows. Who sends
@@ -216,8 +278,8 @@ func holdsFlows(b []byte) bool {
 	}
 }
 
-func (r *Receiver) allows(from netip.Addr) bool {
-	for _, p := range r.o.Allow {
+func (o *ReceiverOptions) allows(from netip.Addr) bool {
+	for _, p := range o.Allow {
 		if p.Contains(from) {
 			return true
 		}
@@ -227,12 +289,12 @@ func (r *Receiver) allows(from netip.Addr) bool {
 
 // spend reports whether an exporter may send one more datagram. Those who are not proven
 // share what one may send: to forge addresses gives nobody more.
-func (r *Receiver) spend(from netip.Addr, now int64) bool {
-	own, _ := r.limits.UseAt(from, now)
-	if !r.limits.Proven(from) {
-		own = &r.strangers
+func (d *door) spend(from netip.Addr, rate int, now int64) bool {
+	own, _ := d.limits.UseAt(from, now)
+	if !d.limits.Proven(from) {
+		own = &d.strangers
 	}
-	return own.spend(r.o.Rate, now)
+	return own.spend(rate, now)
 }
 
 // spend takes one of what is allowed; the zero value has all that there may be.
@@ -282,7 +344,7 @@ func (r *Receiver) ServeStream(ctx context.Context, l net.Listener, tell func(*R
 			return fmt.Errorf("accept an exporter: %w", err)
 		}
 		from := addressOf(conn.RemoteAddr())
-		c := r.admit(from)
+		c := r.admit(from, conn)
 		if c == nil {
 			_ = conn.Close()
 			continue
@@ -313,21 +375,35 @@ func (r *Receiver) pass(ctx context.Context, tell func(*Record)) {
 }
 
 // admit returns what decodes a connection's messages, nil where there may be none.
-func (r *Receiver) admit(from netip.AddrPort) *Collector {
+func (r *Receiver) admit(from netip.AddrPort, conn io.Closer) *Collector {
+	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if allowed := r.allows(from.Addr()); !allowed || len(r.streams) >= r.o.MaxConnections {
-		r.stats.RefusedConnections++
-		if !allowed {
-			r.refuse(from.Addr(), time.Now())
-		}
+	if !r.o.allows(from.Addr()) {
+		r.refuseConnection(from.Addr(), now)
 		return nil
+	}
+	if r.streams.staying() >= r.o.MaxConnections {
+		r.refuseConnection(netip.Addr{}, now)
+		if !r.streams.makeRoom(from.Addr()) {
+			return nil
+		}
 	}
 	o := r.o.Collect
 	o.Stream, o.MaxExporters = true, 1
 	c := New(o)
-	r.streams[c] = struct{}{}
+	r.streams[c] = &stream{from: from.Addr(), conn: conn, began: now}
 	return c
+}
+
+// refuseConnection counts one, and remembers who it was of; no address is nobody.
+func (r *Receiver) refuseConnection(from netip.Addr, now time.Time) {
+	r.door.mu.Lock()
+	defer r.door.mu.Unlock()
+	r.door.stats.RefusedConnections++
+	if from.IsValid() {
+		r.door.refuse(from, now)
+	}
 }
 
 func (r *Receiver) leave(c *Collector) {
@@ -336,7 +412,7 @@ func (r *Receiver) leave(c *Collector) {
 	delete(r.streams, c)
 	gone := c.Stats()
 	gone.Unread, gone.Waiting = gone.Unread+gone.Waiting, 0 // Its templates end with it.
-	r.stats.Stats = sum(r.stats.Stats, gone)
+	r.gone = sum(r.gone, gone)
 }
 
 // connection reads messages until the stream ends, is silent, or is no IPFIX: then
@@ -359,17 +435,22 @@ func (r *Receiver) connection(ctx context.Context, conn net.Conn, c *Collector, 
 			return // We cut it ourselves.
 		}
 		length = 4 + n // What the exporter cut is malformed.
-		if !r.message(c, from, buffer[:length], tell) {
+		if !r.message(c, from, buffer[:length], time.Now(), tell) {
 			return
 		}
 	}
 }
 
-// message reads one message of a stream, and reports whether it was sound.
-func (r *Receiver) message(c *Collector, from netip.AddrPort, b []byte, tell func(*Record)) bool {
+// message reads one datagram, or message of a stream, and reports whether it was sound.
+// What is not is counted.
+func (r *Receiver) message(c *Collector, from netip.AddrPort, b []byte, came time.Time, tell func(*Record)) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return c.Datagram(from, b, time.Now().UnixNano(), func(x *Record) { r.joiner.Add(x, tell) }) == nil
+	err := c.Datagram(from, b, came.UnixNano(), func(x *Record) { r.joiner.Add(x, tell) })
+	if s := r.streams[c]; s != nil && err == nil {
+		s.whole = true
+	}
+	return err == nil
 }
 
 // sum adds the counts of two Collectors.
