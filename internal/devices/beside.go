@@ -192,11 +192,12 @@ func (in *Inventory) foldFinding(e *sighted) {
 	}
 	for uid := range uids {
 		m := in.beside(uid)
-		m.found.add(e.at)
-		if ev.GetFinding().GetStatus() != statusUpdate {
-			in.forgetLine(m, e)
-			in.note(m, uid, e, "")
+		if ev.GetFinding().GetStatus() == statusUpdate { // it was counted when it began
+			continue
 		}
+		m.found.add(e.at)
+		in.forgetLine(m, e)
+		in.note(m, uid, e, "")
 	}
 }
 

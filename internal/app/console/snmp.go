@@ -123,6 +123,10 @@ func (o SNMPOptions) credential() (snmp.Credential, error) {
 		return c, cli.Usagef("--community is for versions 1 and 2c; version 3 takes --user")
 	case c.Version != snmp.V3 && (o.User != "" || o.Auth != "" || o.Privacy != ""):
 		return c, cli.Usagef("--user, --auth and --privacy are for version 3; versions 1 and 2c take --community")
+	case c.Auth == snmp.NoAuth && o.AuthPassword != "": // else it would go out unproven, without a word
+		return c, cli.Usagef("--auth-password needs --auth, such as --auth SHA")
+	case c.Privacy == snmp.NoPrivacy && o.PrivacyPassword != "": // and in the clear
+		return c, cli.Usagef("--privacy-password needs --privacy, such as --privacy AES")
 	case c.Version != snmp.V3 && o.Community == "":
 		o.Community = communityOfOld
 	}
@@ -147,6 +151,9 @@ func (o SNMPOptions) credential() (snmp.Credential, error) {
 
 // open opens the device, without asking it anything.
 func (o SNMPOptions) open(ctx context.Context) (*snmp.Client, error) {
+	if o.Timeout < 0 || o.Within < 0 || o.Retries < 0 {
+		return nil, cli.Usagef("--timeout, --within and --retries want 0 or more")
+	}
 	credential, err := o.credential()
 	if err != nil {
 		return nil, err
@@ -358,7 +365,7 @@ func advise(o SNMPOptions, err error) error {
 		return err
 	}
 	if c, _ := o.credential(); c.Version == snmp.V3 {
-		return fmt.Errorf("%w; is SNMP on there, does it let this host in, and does UDP get through? --timeout and --retries have slow devices waited for", err)
+		return fmt.Errorf("%w; a wrong --privacy-password looks the same with many devices. Is SNMP on there, does it let this host in, and does UDP get through? --timeout and --retries have slow devices waited for", err)
 	}
 	return fmt.Errorf("%w; a wrong community looks the same. Is SNMP on there, does it let this host in, and does UDP get through? --timeout and --retries have slow devices waited for", err)
 }

@@ -132,6 +132,9 @@ func TestSNMPSaysWhatToDoNext(t *testing.T) {
 		"unknown user":      {SNMPOptions{User: "nobody", Auth: "SHA", AuthPassword: "s3cret s3cret"}, "check --user", false},
 		"password too weak": {SNMPOptions{User: "monitor", Auth: "SHA", AuthPassword: "s3cret"}, "less than 8 bytes", true},
 		"no such protocol":  {SNMPOptions{User: "monitor", Auth: "ROT13"}, "--auth: authentication protocol \"ROT13\"", true},
+		"password alone":    {SNMPOptions{User: "monitor", AuthPassword: "s3cret s3cret"}, "--auth-password needs --auth", true},
+		"privacy alone":     {SNMPOptions{User: "monitor", Auth: "SHA", AuthPassword: "s3cret s3cret", PrivacyPassword: "s3cret s3cret"}, "--privacy-password needs --privacy", true},
+		"a wait below 0":    {SNMPOptions{Community: "c0mmunity", Within: -1}, "--within", true},
 		"both":              {SNMPOptions{User: "monitor", Version: "2c"}, "for version 3", true},
 		"no such file":      {SNMPOptions{Community: "file:/nonexistent/s3cret"}, "--community: read secret", false},
 	} {
