@@ -312,8 +312,7 @@ func (h *hub) next(t *testing.T, what string, ok func(*pb.NodeMessage) bool) *pb
 
 func TestControlStream(t *testing.T) {
 	hubs := []*hub{newHub(), newHub()}
-	var mu sync.Mutex
-	tries := 0
+	mu, tries := sync.Mutex{}, 0
 	connect := func(context.Context) (Stream, error) {
 		mu.Lock()
 		defer mu.Unlock()
