@@ -27,14 +27,18 @@ func socketName(process string) string {
 	return process
 }
 
-// running are the processes of a home that an operator may look into.
-func running(home config.Home) []string {
+// running are the processes of a home that an operator may look into. One that was killed
+// has left its socket behind, at which nobody answers.
+func running(ctx context.Context, home config.Home) []string {
 	files, err := filepath.Glob(inside.Socket(home.Run(), "*"))
 	if err != nil {
 		return nil
 	}
 	var names []string
 	for _, f := range files {
+		if _, err := inside.NewClient(f).Level(ctx); errors.Is(err, inside.ErrNotRunning) {
+			continue
+		}
 		name := strings.TrimSuffix(filepath.Base(f), filepath.Base(inside.Socket("", "")))
 		if name == hubLog {
 			name = "hub"
@@ -45,11 +49,11 @@ func running(home config.Home) []string {
 }
 
 // explainInside says which processes there are where one does not run.
-func explainInside(home config.Home, process string, err error) error {
+func explainInside(ctx context.Context, home config.Home, process string, err error) error {
 	if !errors.Is(err, inside.ErrNotRunning) {
 		return fmt.Errorf("%s: %w", process, err)
 	}
-	names := running(home)
+	names := running(ctx, home)
 	if len(names) == 0 {
 		return fmt.Errorf("nothing of %s runs here: name another folder with --home", home)
 	}
@@ -93,7 +97,7 @@ func NewLogLevelCommand(e *cli.Env, name string) *cobra.Command {
 				}
 			}
 			if err != nil {
-				return explainInside(e.Home, args[0], err)
+				return explainInside(cmd.Context(), e.Home, args[0], err)
 			}
 			if asJSON {
 				return cli.WriteJSON(e.Stdout, l)
@@ -128,7 +132,7 @@ func NewProfileCommand(e *cli.Env, name string) *cobra.Command {
 			client := inside.NewClient(inside.Socket(e.Home.Run(), socketName(args[0])))
 			err = client.Profile(cmd.Context(), args[1], seconds, file)
 			if err = errors.Join(err, file.Close()); err != nil {
-				return explainInside(e.Home, args[0], errors.Join(err, os.Remove(out)))
+				return explainInside(cmd.Context(), e.Home, args[0], errors.Join(err, os.Remove(out)))
 			}
 			noteAct(cmd.Context(), e, inside.Act{Operation: inside.ProfileTaken, Target: args[0], Detail: args[1]})
 			_, err = fmt.Fprintf(e.Stdout, "%s: look at it with go tool pprof, or go tool trace\n", out)

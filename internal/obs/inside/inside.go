@@ -152,7 +152,7 @@ func (g guarded) Accept() (net.Conn, error) {
 		if err == nil && (uid == 0 || uid == os.Geteuid()) {
 			return c, nil
 		}
-		g.logger.Warn("somebody else's call to the operator's socket was refused", obs.KeyUser, uid, obs.KeyError, err)
+		g.logger.Warn("somebody else's call to the operator's socket was refused", obs.KeyUser, uid)
 		_ = c.Close()
 	}
 }
