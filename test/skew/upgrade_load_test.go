@@ -21,10 +21,10 @@ const loadVariable = "AMOSKYS_TEST_UPGRADE"
 
 const redBar = 10 * time.Second
 
-// TestUpgradeUnderLoad ends the previous build's hub in order while a previous build's
-// agent publishes, and starts this build's in its place, twice: forward, and from this
-// build to itself, as later upgrades are. Every event that was made is in the log once
-// and in its order, and the agent is green again by itself.
+// TestUpgradeUnderLoad ends the previous build's hub in order while an agent publishes,
+// and starts this build's in its place, twice: forward, and from this build to itself, as
+// later upgrades are. Every event that was made is in the log once and in its order, and
+// the agent is green again by itself.
 func TestUpgradeUnderLoad(t *testing.T) {
 	t.Parallel()
 	before, now := Previous(t), Current(t)
@@ -43,7 +43,7 @@ func TestUpgradeUnderLoad(t *testing.T) {
 		rate, start, w.hub, freePort(t)))
 	w.run(before.Amoskys, "certs", "init")
 	hub := w.startHub(before)
-	node := w.start(before.Agent, "node", "--agents", "synth")
+	node := w.start(now.Agent, "node", "--agents", "synth") // whose generator this test knows
 	green := func() bool { return w.health(now)["synth_agent"] == "green" }
 	w.until("the agent is green", green)
 	for range 2 {
