@@ -80,6 +80,9 @@ type Options struct {
 	// now and may be soon; nil: tsdb.ErrNotReady is such an error.
 	Queryable storage.Queryable
 	IsAway    func(error) bool
+	// StartTimestamps says that the database keeps since when counters count, which rate and
+	// its kin then look at for each sample. Ours does not.
+	StartTimestamps bool
 	// Exemplars are those of samples; nil: there are none.
 	Exemplars storage.ExemplarQueryable
 	// Families describe metrics; nil: none is described.
@@ -174,14 +177,12 @@ func newParser() parser.Parser {
 func newEngine(o Options) *promql.Engine { return engineOf(o, newParser()) }
 
 func engineOf(o Options, p parser.Parser) *promql.Engine {
-	e := promql.NewEngine(promql.EngineOpts{
+	return promql.NewEngine(promql.EngineOpts{
 		Logger: o.Logger, MaxSamples: o.Limits.Samples, Timeout: o.Limits.Timeout, LookbackDelta: o.Limits.Lookback,
 		NoStepSubqueryIntervalFn: func(int64) int64 { return subqueryStep.Milliseconds() },
 		EnableAtModifier:         true, EnableNegativeOffset: true, EnablePerStepStats: true, EnableDelayedNameRemoval: true,
-		EnableQueryCost: true, UseStartTimestamps: true, Parser: p,
+		UseStartTimestamps: o.StartTimestamps, Parser: p,
 	})
-	e.SetQueryLimits(o.Limits.Series, 0, 0)
-	return e
 }
 
 // route is one path.

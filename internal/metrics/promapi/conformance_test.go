@@ -72,7 +72,8 @@ func newOverHTTP(t *testing.T) *overHTTP {
 	t.Helper()
 	c := &current{}
 	return &overHTTP{
-		api: mustAPI(t, promapi.Options{Queryable: c}), storage: c, direct: promapi.NewEngine(promapi.Options{Limits: promapi.DefaultLimits()}),
+		api: mustAPI(t, promapi.Options{Queryable: c, StartTimestamps: true}), storage: c,
+		direct: promapi.NewEngine(promapi.Options{Limits: promapi.DefaultLimits(), StartTimestamps: true}),
 	}
 }
 

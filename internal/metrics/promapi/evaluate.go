@@ -23,7 +23,8 @@ type Evaluator struct {
 // NewEvaluator returns an Evaluator over a database. Zeros of l are those of DefaultLimits;
 // it looks at Timeout, Samples, Series and Lookback alone.
 func NewEvaluator(from storage.Queryable, l Limits, logger *slog.Logger) *Evaluator {
-	return &Evaluator{engine: engineOf(Options{Limits: l.filled(), Logger: logger}, NewBoundedParser()), from: from}
+	l = l.filled()
+	return &Evaluator{engine: engineOf(Options{Limits: l, Logger: logger}, NewBoundedParser()), from: counted{from, l.Series}}
 }
 
 // errNoVector is what a rule may not be.

@@ -73,8 +73,6 @@ func faultOf(err error, doing string) error {
 		known    *fault
 		canceled promql.ErrQueryCanceled
 		timeout  promql.ErrQueryTimeout
-		series   promql.ErrTooManySeries
-		read     promql.ErrTooManySamplesRead
 		stored   promql.ErrStorage
 	)
 	switch {
@@ -88,8 +86,6 @@ func faultOf(err error, doing string) error {
 		return faultf(kindCanceled, "the question was given up while %s: %w", doing, err)
 	case errors.Is(err, context.DeadlineExceeded):
 		return faultf(kindTimeout, "the time for the question ran out while %s: %w", doing, err)
-	case errors.As(err, &series), errors.As(err, &read):
-		return &fault{kindCost, err}
 	case errors.As(err, &stored):
 		return &fault{kindInternal, err}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/prometheus/model/timestamp"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/util/stats"
 )
 
@@ -27,7 +28,7 @@ func (a *API) query(q *request) (answer, error) {
 		return answer{}, err
 	}
 	return a.run(q, func(ctx context.Context, text string, opts promql.QueryOpts) (promql.Query, error) {
-		return a.engine.NewInstantQuery(ctx, a.o.Queryable, opts, text, at)
+		return a.engine.NewInstantQuery(ctx, a.counted(), opts, text, at)
 	})
 }
 
@@ -38,9 +39,12 @@ func (a *API) queryRange(q *request) (answer, error) {
 		return answer{}, err
 	}
 	return a.run(q, func(ctx context.Context, text string, opts promql.QueryOpts) (promql.Query, error) {
-		return a.engine.NewRangeQuery(ctx, a.o.Queryable, opts, text, start, end, step)
+		return a.engine.NewRangeQuery(ctx, a.counted(), opts, text, start, end, step)
 	})
 }
+
+// counted is the database for one question.
+func (a *API) counted() storage.Queryable { return counted{a.o.Queryable, a.o.Limits.Series} }
 
 // steps reads the range of a range query.
 func (q *request) steps() (start, end time.Time, step time.Duration, err error) {
