@@ -97,7 +97,7 @@ func (w *world) write(value float64, series ...string) {
 func (w *world) options() Options {
 	return Options{
 		Database: w.db, Path: w.dir, StateFile: filepath.Join(w.t.Name()), Tell: w.tell, Host: "db-1", Now: w.clock,
-		Interval: 30 * time.Second,
+		Interval: 30 * time.Second, system: w.clock,
 	}
 }
 
@@ -153,8 +153,7 @@ func (s *stepped) step(value float64, series ...string) string {
 			g.RestoreForState(s.w.clock())
 		}
 	}
-	for s.publishNext(s.w.t.Context()) {
-	}
+	s.publishWaiting(s.w.t.Context())
 	return s.w.since(before)
 }
 

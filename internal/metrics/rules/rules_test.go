@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/amoskys/amoskys/internal/event"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+	"github.com/amoskys/amoskys/internal/vfs"
 )
 
 const high = `groups:
@@ -205,14 +207,69 @@ func TestClockOff(t *testing.T) {
 	w.file("a.yml", strings.Replace(high, "for: 1m", "for: 0s", 1))
 	s := w.start(filepath.Join(t.TempDir(), "told"))
 	w.write(20, "__name__", "x")
+	s.o.system = func() time.Time { return w.clock().Add(3 * time.Hour) }
 	s.evaluate(t.Context(), s.groups[0], w.clock().Add(3*time.Hour))
 	if state, reason := s.Status(); state != degraded || !strings.Contains(reason, "3h0m0s off") || len(s.told.Waiting) > 0 {
 		t.Error(state, reason)
 	}
+	s.o.system = w.clock
 	s.evaluate(t.Context(), s.groups[0], w.clock())
 	if state, _ := s.Status(); state != "ok" || len(s.told.Waiting) != 1 {
 		t.Error(state)
 	}
+}
+
+// TestSlowGroup: a group that is slower than its interval is evaluated for times that have
+// passed, which is not taken for a clock that is off.
+func TestSlowGroup(t *testing.T) {
+	w := newWorld(t)
+	w.file("a.yml", strings.Replace(high, "for: 1m", "for: 0s", 1))
+	s := w.start(filepath.Join(t.TempDir(), "told"))
+	w.write(20, "__name__", "x")
+	at := w.clock()
+	w.mu.Lock()
+	w.now = w.now.Add(10 * time.Minute)
+	w.mu.Unlock()
+	s.evaluate(t.Context(), s.groups[0], at)
+	if state, reason := s.Status(); state != "ok" || len(s.told.Waiting) != 1 {
+		t.Error(state, reason)
+	}
+}
+
+// TestManyFindings: what many findings that go at once cost of the disk is not the state for
+// each of them; those that cannot go are kept.
+func TestManyFindings(t *testing.T) {
+	w := newWorld(t)
+	w.file("a.yml", strings.Replace(high, "for: 1m", "for: 0s", 1))
+	s := w.start(filepath.Join(t.TempDir(), "told"))
+	fs := &counting{FS: s.o.FS}
+	s.o.FS = fs
+	const many = 250
+	for i := range many {
+		w.write(20, "__name__", "x", "n", strconv.Itoa(i))
+	}
+	if told := s.step(20); strings.Count(told, "new") != many+1 {
+		t.Errorf("%.100s", told)
+	}
+	if fs.written > 5 {
+		t.Errorf("the state was written %d times", fs.written)
+	}
+	if read, err := readTold(s.o.FS, s.o.StateFile); err != nil || len(read.Waiting) > 0 || len(read.Alerts) != many+1 {
+		t.Errorf("%d wait, %d are told, %v", len(read.Waiting), len(read.Alerts), err)
+	}
+}
+
+// counting counts files that are written.
+type counting struct {
+	vfs.FS
+
+	written int
+}
+
+// Create implements vfs.FS.
+func (c *counting) Create(name string) (vfs.File, error) {
+	c.written++
+	return c.FS.Create(name)
 }
 
 // TestCosts: a rule that costs too much fails by itself, and what was told stays.
@@ -252,7 +309,7 @@ func TestRun(t *testing.T) {
 	w.now = time.Now()
 	o := w.options()
 	o.StateFile, o.Interval, o.lookEvery = filepath.Join(t.TempDir(), "told"), 20*time.Millisecond, 5*time.Millisecond
-	o.Now = time.Now
+	o.Now, o.system = time.Now, time.Now
 	r, err := New(o)
 	if err != nil {
 		t.Fatal(err)

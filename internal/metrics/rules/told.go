@@ -18,8 +18,8 @@ import (
 
 // told is which alerts were told, and what is to be published. It is kept in a file: a line
 // with the CRC-32C of the rest in hexadecimal, and the rest, which is JSON. An event is
-// there before it is published and goes when that is done, so that none is lost; one that
-// is published while the program ends may come twice, with the same id.
+// there before it is published and goes when that is done, so that none is lost; those that
+// are published while the program ends, up to keptAfter, may come twice, with the same ids.
 type told struct {
 	Alerts  map[string]*toldAlert `json:"alerts"`
 	Waiting []waiting             `json:"waiting,omitempty"`
@@ -183,8 +183,12 @@ func (r *Rules) due() {
 	}
 }
 
-// publishPause is before an event is published again that could not be.
-const publishPause = 5 * time.Second
+// publishPause is before an event is published again that could not be. keptAfter is how
+// many are published at most before it is kept which: the file is written whole and synced.
+const (
+	publishPause = 5 * time.Second
+	keptAfter    = 100
+)
 
 // publish publishes what waits, in order, until ctx ends.
 func (r *Rules) publish(ctx context.Context) {
@@ -194,8 +198,7 @@ func (r *Rules) publish(ctx context.Context) {
 			return
 		case <-r.tellDue:
 		}
-		for r.publishNext(ctx) {
-		}
+		r.publishWaiting(ctx)
 		r.mu.Lock()
 		left := len(r.told.Waiting)
 		r.mu.Unlock()
@@ -212,7 +215,24 @@ func (r *Rules) publish(ctx context.Context) {
 	}
 }
 
-// publishNext publishes the first event that waits, and reports whether it did.
+// publishWaiting publishes what waits, until that fails.
+func (r *Rules) publishWaiting(ctx context.Context) {
+	for {
+		n := 0
+		for n < keptAfter && r.publishNext(ctx) {
+			n++
+		}
+		if n > 0 {
+			r.keep(ctx)
+		}
+		if n < keptAfter {
+			return
+		}
+	}
+}
+
+// publishNext publishes the first event that waits, and reports whether it did. It does not
+// keep that.
 func (r *Rules) publishNext(ctx context.Context) bool {
 	r.mu.Lock()
 	if len(r.told.Waiting) == 0 {
@@ -233,6 +253,5 @@ func (r *Rules) publishNext(ctx context.Context) bool {
 	r.told.Waiting = r.told.Waiting[1:]
 	r.told.waitingBytes -= len(first)
 	r.mu.Unlock()
-	r.keep(ctx)
 	return true
 }
