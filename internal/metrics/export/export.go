@@ -13,7 +13,7 @@
 //	it answers another 4xx                drops that batch, counted: it would be refused again
 //	it was away for longer                goes on with what the log has, and counts that there is a gap
 //	the program starts again              goes on behind the last request that was taken; one may come twice
-//	the database is opened again          goes on
+//	the database is opened again          goes on behind what waits to be sent already
 //	samples come late                     they are sent late
 package export
 
@@ -159,6 +159,7 @@ type batch struct {
 	points []point
 	newest int64    // ms
 	end    position // all before it is in this batch or in those before
+	round  int      // of the place; end says something of where it is in this one alone
 }
 
 // point is one sample; of is its series in the batch.
@@ -204,7 +205,8 @@ type sender struct {
 	taking sync.Mutex // held while samples are added to open; guards what follows
 	open   *batch
 	inOpen map[*series]int32
-	at     position
+	at     position // all before it is in batches; nowhere where it is not known
+	round  int      // of the place
 
 	mu      sync.Mutex // guards what follows
 	failing error

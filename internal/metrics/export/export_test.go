@@ -357,3 +357,53 @@ func TestAddressIsNoSecretTold(t *testing.T) {
 		t.Error(failure, reason, log.String())
 	}
 }
+
+// TestLogOpenedAgain: what waits to be sent is not read again when the log is opened again,
+// and what comes then is.
+func TestLogOpenedAgain(t *testing.T) {
+	l := newLab(t)
+	e, err := New(Options{Path: l.path, Places: l.places, Targets: []Target{{Name: "r", URL: "http://x", Protocol: RemoteWrite1}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := e.senders[0]
+	follow := func() (stop func()) {
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { s.follow(ctx); close(done) }()
+		return func() { cancel(); <-done }
+	}
+	waiting := func() (points []string) {
+		s.taking.Lock()
+		defer s.taking.Unlock()
+		if s.open == nil {
+			return nil
+		}
+		for _, p := range s.open.points {
+			points = append(points, shown(p.value))
+		}
+		return points
+	}
+	stop := follow()
+	until(t, "the log is followed", func() bool { return s.place.at() != nowhere() })
+	l.write(1, labels.FromStrings("__name__", "a"))
+	until(t, "the first waits", func() bool { return len(waiting()) == 1 })
+	stop()
+	l.write(2, labels.FromStrings("__name__", "a"))
+	stop = follow()
+	defer func() { stop() }()
+	until(t, "the second waits", func() bool { return len(waiting()) > 1 })
+	if got := waiting(); !slices.Equal(got, []string{"1", "2"}) {
+		t.Errorf("there wait %v", got)
+	}
+	stop()
+	before := s.open
+	s.lose() // as after damage
+	stop = follow()
+	until(t, "the log is followed", func() bool { return s.place.at() != nowhere() })
+	at := s.place.at()
+	s.place.set(position{Segment: before.end.Segment + 7}, before.round-1)
+	if s.place.at() != at || before.round != s.round || before.end != at {
+		t.Errorf("what waited since before moves the place to %+v: %+v", s.place.at(), before.end)
+	}
+}

@@ -42,14 +42,38 @@ func (s *sender) appendSamples(samples []record.RefSample) bool {
 	return true
 }
 
-// begin notes from where on the log is read.
-func (s *sender) begin(p position) {
+// from is where the log is to be read on: behind what is in batches, which are sent whatever
+// becomes of the log, and after a start behind what was taken.
+func (s *sender) from() position {
+	s.taking.Lock()
+	defer s.taking.Unlock()
+	if s.at != nowhere() {
+		return s.at
+	}
+	return s.place.at()
+}
+
+// begin notes from where on the log is read. Where that is not where it was left, what is
+// in batches already says nothing of the place any more.
+func (s *sender) begin(p position, elsewhere bool) {
 	s.taking.Lock()
 	defer s.taking.Unlock()
 	s.at = p
-	if s.place.at() == nowhere() {
-		s.place.set(p)
+	if !elsewhere {
+		return
 	}
+	s.round = s.place.begin(p)
+	if s.open != nil {
+		s.open.end, s.open.round = p, s.round
+	}
+}
+
+// lose forgets where the log was read: it cannot be read there.
+func (s *sender) lose() {
+	s.taking.Lock()
+	defer s.taking.Unlock()
+	s.at = nowhere()
+	s.round = s.place.begin(s.at)
 }
 
 // reached notes that all before a position is in batches.
@@ -67,7 +91,7 @@ func (s *sender) add(of *series, at int64, value float64) bool {
 	s.taking.Lock()
 	defer s.taking.Unlock()
 	if s.open == nil {
-		s.open = &batch{points: make([]point, 0, s.BatchSamples), newest: math.MinInt64, end: s.at}
+		s.open = &batch{points: make([]point, 0, s.BatchSamples), newest: math.MinInt64, end: s.at, round: s.round}
 		clear(s.inOpen)
 	}
 	n, there := s.inOpen[of]
@@ -112,7 +136,7 @@ func (s *sender) flush(ctx context.Context) {
 		case s.open != nil && len(s.queue) < cap(s.queue):
 			s.pass()
 		case s.open == nil && s.pending.Load() == 0 && s.at != nowhere():
-			s.place.set(s.at) // nothing of what was read since is for this receiver
+			s.place.set(s.at, s.round) // nothing of what was read since is for this receiver
 		}
 		s.taking.Unlock()
 		s.place.saveDue(ctx, s.log)

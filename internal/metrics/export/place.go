@@ -23,6 +23,7 @@ type place struct {
 
 	mu    sync.Mutex // guards what follows
 	pos   position
+	round int // grows when the log is read on elsewhere than where it was left
 	saved time.Time
 	due   bool
 	warn  bool
@@ -34,13 +35,22 @@ func (p *place) at() position {
 	return p.pos
 }
 
-// set moves the place.
-func (p *place) set(to position) {
+// set moves the place, unless it was begun anew since round.
+func (p *place) set(to position, round int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if to != p.pos {
+	if to != p.pos && round == p.round {
 		p.pos, p.due = to, true
 	}
+}
+
+// begin begins the place anew, and returns its round.
+func (p *place) begin(at position) (round int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pos, p.due = at, true
+	p.round++
+	return p.round
 }
 
 const maxPlaceBytes = 4 << 10

@@ -58,13 +58,13 @@ func (s *sender) deliver(ctx context.Context, b *batch, body []byte, header map[
 		if err == nil {
 			s.metrics.sent.Add(float64(len(b.points)))
 			s.metrics.newest.Set(float64(b.newest) / 1e3)
-			s.place.set(b.end)
+			s.place.set(b.end, b.round)
 			return true
 		}
 		r, answered := errors.AsType[*refusal](err)
 		if answered && !r.again() {
 			s.metrics.dropped.WithLabelValues(dropRefused).Add(float64(len(b.points)))
-			s.place.set(b.end)
+			s.place.set(b.end, b.round)
 			return true
 		}
 		s.metrics.retries.Inc()

@@ -63,7 +63,7 @@ func (s *sender) follow(ctx context.Context) {
 		s.log.DebugContext(ctx, "the log of the metrics is opened again", obs.KeyError, err)
 		if t.begun && !errors.Is(err, fs.ErrNotExist) { // what cannot be read is passed over
 			s.metrics.gaps.Inc()
-			s.place.set(nowhere())
+			s.lose()
 		}
 		timer := time.NewTimer(openPause)
 		select {
@@ -74,7 +74,7 @@ func (s *sender) follow(ctx context.Context) {
 	}
 }
 
-// run reads from where the receiver has got to.
+// run reads on from where the log was left.
 func (t *tail) run(ctx context.Context) error {
 	oldest, newest, err := wlog.Segments(t.dir)
 	if err == nil && newest < 0 {
@@ -83,7 +83,7 @@ func (t *tail) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look for the log of the metrics: %w", err)
 	}
-	from := t.s.place.at()
+	from, elsewhere := t.s.from(), true
 	size, err := sizeOf(t.dir, newest)
 	switch {
 	case err != nil:
@@ -96,8 +96,10 @@ func (t *tail) run(ctx context.Context) error {
 	case from.Segment > newest || from.Segment == newest && from.Offset > size: // it was replaced
 		t.s.metrics.gaps.Inc()
 		from = position{newest, size}
+	default:
+		elsewhere = false
 	}
-	t.s.begin(from)
+	t.s.begin(from, elsewhere)
 	err = t.checkpoint(nil)
 	for n := oldest; err == nil && ctx.Err() == nil; n++ {
 		err = t.segment(ctx, n, from)
