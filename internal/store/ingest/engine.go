@@ -33,6 +33,8 @@ type Rows interface {
 	Writer
 	Durable
 	Query(ctx context.Context, q vlogs.Query, each func(row []vlogs.Field) error) error
+	// Days are those that may have rows, as dayFormat has them, oldest first.
+	Days(ctx context.Context) ([]string, error)
 }
 
 // Writer changes what there is.

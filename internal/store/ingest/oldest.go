@@ -40,7 +40,8 @@ func (in *Ingest) askOldest(ctx context.Context, days map[int64]uint64) (at int6
 		}
 		from := time.Unix(day*86400, 0).UTC()
 		q := vlogs.Query{Text: fmt.Sprintf("_time:%s | stats min(_time) at", from.Format(time.DateOnly+"Z"))}
-		err := in.o.Engine.Rows().Query(ctx, q, func(row []vlogs.Field) error {
+		asking, cancel := context.WithTimeout(ctx, askMost)
+		err := in.o.Engine.Rows().Query(asking, q, func(row []vlogs.Field) error {
 			for _, f := range row {
 				if t, err := time.Parse(time.RFC3339Nano, f.Value); f.Name == "at" && err == nil {
 					at = t.UnixNano()
@@ -48,6 +49,7 @@ func (in *Ingest) askOldest(ctx context.Context, days map[int64]uint64) (at int6
 			}
 			return nil
 		})
+		cancel()
 		if err != nil {
 			return 0, fmt.Errorf("ask for the oldest event: %w", err)
 		}

@@ -12,7 +12,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/amoskys/amoskys/internal/obs"
-	"github.com/amoskys/amoskys/internal/store/vlogs"
 	"github.com/amoskys/amoskys/internal/stream"
 )
 
@@ -57,13 +56,6 @@ func (in *Ingest) lookForLoss(ctx context.Context) error {
 	if in.place.Refill != nil && in.givenUp().since.IsZero() {
 		return nil // it is under way
 	}
-	want := uint64(0)
-	for _, n := range in.place.Days {
-		want += n
-	}
-	if n, err := in.count(ctx, "*"); err != nil || n == want {
-		return err
-	}
 	have, err := in.countDays(ctx)
 	if err != nil {
 		return err
@@ -95,29 +87,28 @@ func mergedKeys(a, b map[string]uint64) map[string]bool {
 	return keys
 }
 
-// countDays counts the rows of ours of each day.
+// countDays counts the rows of ours of each day, one day at a time: a question about all of
+// them would take longer than an engine lets one take.
 func (in *Ingest) countDays(ctx context.Context) (map[string]uint64, error) {
-	days := map[string]uint64{}
-	err := in.o.Engine.Rows().Query(ctx, vlogs.Query{Text: "offset:* | stats by (_time:1d) count() n"}, func(row []vlogs.Field) error {
-		var at time.Time
-		var n uint64
-		var err error
-		for _, f := range row {
-			switch f.Name {
-			case "_time":
-				at, err = time.Parse(time.RFC3339Nano, f.Value)
-			case "n":
-				_, err = fmt.Sscan(f.Value, &n)
-			}
-			if err != nil {
-				return fmt.Errorf("read %s: %w", f.Name, err)
-			}
-		}
-		days[at.UTC().Format(dayFormat)] = n
-		return nil
-	})
+	asking, cancel := context.WithTimeout(ctx, askMost)
+	defer cancel()
+	names, err := in.o.Engine.Rows().Days(asking)
 	if err != nil {
-		return nil, fmt.Errorf("count what the store holds: %w", err)
+		return nil, fmt.Errorf("ask which days the store holds: %w", err)
+	}
+	days := map[string]uint64{}
+	for _, name := range names {
+		day, ok := dayNumber(name)
+		if !ok {
+			continue
+		}
+		n, err := in.count(ctx, "_time:"+time.Unix(day*86400, 0).UTC().Format(time.DateOnly)+"Z offset:*")
+		if err != nil {
+			return nil, err
+		}
+		if n > 0 {
+			days[name] = n
+		}
 	}
 	return days, nil
 }

@@ -364,8 +364,14 @@ func (in *Ingest) count(ctx context.Context, filter string) (uint64, error) {
 	return in.number(ctx, vlogs.Query{Text: filter + " | stats count() n"})
 }
 
+// askMost is how long one question of ours to the engine may take: one that never answers
+// holds nothing up for ever.
+const askMost = 5 * time.Minute
+
 // number asks for a row with a number n.
 func (in *Ingest) number(ctx context.Context, q vlogs.Query) (n uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, askMost)
+	defer cancel()
 	err = in.o.Engine.Rows().Query(ctx, q, func(row []vlogs.Field) error {
 		for _, f := range row {
 			if f.Name == "n" && f.Value != "" && f.Value != "NaN" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -49,21 +50,21 @@ func (c *counted) Delete(context.Context, string) error {
 }
 
 func (c *counted) Query(_ context.Context, q vlogs.Query, each func([]vlogs.Field) error) error {
-	all := uint64(0)
+	sum := uint64(0)
 	for name, n := range c.days {
-		all += n
 		at, err := time.Parse(dayFormat, name)
-		if err != nil || !strings.Contains(q.Text, "by (_time:1d)") {
-			continue
-		}
-		if err := each([]vlogs.Field{{Name: "_time", Value: at.Format(time.RFC3339)}, {Name: "n", Value: strconv.FormatUint(n, 10)}}); err != nil {
+		if err != nil {
 			return err
 		}
+		if !strings.HasPrefix(q.Text, "_time:") || strings.HasPrefix(q.Text, "_time:"+at.Format(time.DateOnly)+"Z ") {
+			sum += n
+		}
 	}
-	if strings.Contains(q.Text, "by (_time:1d)") {
-		return nil
-	}
-	return each([]vlogs.Field{{Name: "n", Value: strconv.FormatUint(all, 10)}})
+	return each([]vlogs.Field{{Name: "n", Value: strconv.FormatUint(sum, 10)}})
+}
+
+func (c *counted) Days(context.Context) ([]string, error) {
+	return slices.Sorted(maps.Keys(c.days)), nil
 }
 
 // countedEngine is an engine of such rows.
