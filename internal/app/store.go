@@ -301,6 +301,7 @@ func newReadings(
 	return metrics.New(metrics.Options{
 		Source: reader.NewRemote(hub), Path: home.Path(cfg.TSDB.Path), Logger: logger, Registerer: registry, Now: believed.Now, Written: written,
 		Retention: cfg.TSDB.Retention(), RetentionBytes: int64(cfg.TSDB.RetentionSizeMB) << 20, MinFree: int64(cfg.Store.MinFreeMB) << 20,
+		Series: cfg.TSDB.MaxSeries,
 	})
 }
 

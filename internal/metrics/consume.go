@@ -30,21 +30,19 @@ func (db *DB) Consume(ctx context.Context, b *reader.Batch) error {
 		return err
 	}
 	db.mu.Lock()
-	next := db.next
-	replaced := b.Tail != 0 && b.Tail < next
-	if replaced {
-		db.next, db.placeDue = 0, true
-	}
+	next, last := db.next, db.last
 	db.mu.Unlock()
-	if replaced {
+	if b.Tail != 0 && b.Tail < next {
+		db.startOver(ctx)
 		return errReplaced // the reader knows, and begins at its beginning
 	}
 	if err := db.write(ctx, t, b, next); err != nil {
 		db.breaks(err)
 		return fmt.Errorf("write readings: %w", err)
 	}
+	last = lastOf(b, last)
 	db.mu.Lock()
-	db.next = max(next, b.Next)
+	db.next, db.last = max(next, b.Next), last
 	db.placeDue = true
 	db.crowded = db.writer.room <= 0
 	db.mu.Unlock()

@@ -64,7 +64,8 @@ type Options struct {
 	MinFree int64
 	// Written is told of each write, and must not wait; nil: nobody.
 	Written func()
-	// Series bounds those in the head, 500,000; SeriesOfAgent those of one agent, 50,000.
+	// Series bounds those in the head, 500,000; SeriesOfAgent those of one agent, a tenth of
+	// them and not more than 50,000.
 	Series, SeriesOfAgent int
 
 	// openPause is before a database that did not open is tried again; 10 s. saveEvery is
@@ -91,7 +92,7 @@ func (o *Options) setDefaults() {
 		o.Series = 500_000
 	}
 	if o.SeriesOfAgent <= 0 {
-		o.SeriesOfAgent = 50_000
+		o.SeriesOfAgent = min(50_000, max(1, o.Series/10))
 	}
 	if o.openPause <= 0 {
 		o.openPause = 10 * time.Second
@@ -132,6 +133,7 @@ type DB struct {
 	uncompactedAt time.Time
 	place         place
 	next          stream.Offset // everything before it is written
+	last          lastRead      // the last event that was read
 	placeDue      bool
 	held          Held // as of heldAt
 	heldAt        time.Time
@@ -172,7 +174,7 @@ func (db *DB) begin(ctx context.Context) {
 	}
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	db.place, db.next = p, p.Offset
+	db.place, db.next, db.last = p, p.Offset, p.Last
 }
 
 // follow reads the log until ctx ends, and rebuilds what was set aside beside that.
@@ -185,7 +187,7 @@ func (db *DB) follow(ctx context.Context) error {
 	from := db.next
 	db.mu.Unlock()
 	r, err := reader.New(reader.Options{
-		Name: "metrics", Source: db.o.Source, Consumer: db, Logger: db.o.Logger, Registerer: db.o.Registerer,
+		Name: "metrics", Source: knownLog{db.o.Source, db}, Consumer: db, Logger: db.o.Logger, Registerer: db.o.Registerer,
 		Cursor: "metrics", OwnPlace: true, Start: reader.Start{Offset: from}, Explicit: true,
 		Filter: &pb.Filter{Types: types()}, MaxEvents: 4096, Pause: db.o.readPause, MaxPause: db.o.readPause,
 	})

@@ -233,6 +233,36 @@ func TestLogReplaced(t *testing.T) {
 	check(t, "both", f.values(t, db, "a", begin), "0=1 60=2 120=3")
 }
 
+// TestLongerLogReplaced: another log that is longer than the one before is read from its
+// beginning, too, and so is one that comes while the database runs.
+func TestLongerLogReplaced(t *testing.T) {
+	f := newFleet(t)
+	begin, path := f.now, t.TempDir()
+	f.say(gauge("a", 1))
+	f.say(gauge("b", 1))
+	db, stop := f.run(t, Options{Path: path})
+	f.caughtUp(t, db)
+	stop()
+	other := newFleet(t)
+	other.now, other.n = begin, 100
+	for v := 2.0; v < 5; v++ {
+		other.after(time.Minute).say(gauge("a", v))
+	}
+	db, stop = other.run(t, Options{Path: path})
+	other.caughtUp(t, db)
+	check(t, "both", f.values(t, db, "a", begin), "0=1 60=2 120=3 180=4")
+	stop()
+	db, stop = other.run(t, Options{Path: path})
+	other.caughtUp(t, db)
+	if same, err := db.isOther(t.Context()); err != nil || same {
+		t.Errorf("the same log passes for another: %v", err)
+	}
+	stop()
+	if p, err := loadPlace(db.o.FS, path); err != nil || p.Last.ID == "" || p.Offset != p.Last.Offset+1 {
+		t.Errorf("%+v %v", p, err)
+	}
+}
+
 // TestPlaceIsDamaged: the log is read from its beginning.
 func TestPlaceIsDamaged(t *testing.T) {
 	f := newFleet(t)

@@ -31,6 +31,10 @@ const (
 
 	walSegment = 16 << 20
 	stripes    = 512 // of the table of series; 16,384 take 2 MB
+
+	// exemplarsMost are kept, of all series, the newest; one takes some 300 bytes of memory.
+	// They lie in the write-ahead log alone and are gone with it, hours later.
+	exemplarsMost = 5000
 )
 
 // opened is the database while it is open.
@@ -66,7 +70,7 @@ func (db *DB) open(ctx context.Context) error {
 		db.o.Logger.InfoContext(ctx, "the database of metrics is open again", obs.KeyPath, db.o.Path)
 	}
 	db.opened, db.broken = o, nil
-	db.next, db.placeDue = db.place.Offset, true
+	db.next, db.last, db.placeDue = db.place.Offset, db.place.Last, true
 	close(db.ready)
 	signal(db.rebuild)
 	return nil
@@ -130,6 +134,7 @@ func (db *DB) options(opened *opened) *tsdb.Options {
 	o.WALSegmentSize, o.WALCompression = walSegment, compression.Snappy
 	o.StripeSize, o.HeadChunksWriteBufferSize = stripes, 64<<10
 	o.BlockReloadInterval = db.o.reloadEvery
+	o.EnableExemplarStorage, o.MaxExemplars = true, exemplarsMost
 	o.NoLockfile = true        // there is one
 	o.IsolationDisabled = true // one writer; who asks may see half of a batch
 	return o

@@ -29,6 +29,9 @@ type place struct {
 	// Offset is behind the last event whose readings are durably in the database. A place
 	// that is behind the truth does no harm: the same sample twice is the same sample.
 	Offset stream.Offset `json:"offset"`
+	// Last is the last event that was read, before Offset; zero where none was, or where an
+	// older version wrote the place.
+	Last lastRead `json:"last,omitzero"`
 	// WAL and WBL are the segments of the write-ahead logs of the database, for samples in
 	// order and others, as they were durable with it.
 	WAL []segmentSize `json:"wal,omitempty"`
@@ -216,7 +219,7 @@ func (db *DB) change(how func(*place)) error {
 // savePlace makes durable what is written, and moves the place.
 func (db *DB) savePlace(ctx context.Context) {
 	db.mu.Lock()
-	next, due, failed := db.next, db.placeDue, db.broken != nil
+	next, last, due, failed := db.next, db.last, db.placeDue, db.broken != nil
 	db.placeDue = false
 	db.mu.Unlock()
 	if !due || failed {
@@ -225,7 +228,7 @@ func (db *DB) savePlace(ctx context.Context) {
 	wal, err := syncLog(filepath.Join(db.o.Path, walFolder))
 	wbl, errLate := syncLog(filepath.Join(db.o.Path, wblFolder))
 	if err = errors.Join(err, errLate); err == nil {
-		err = db.change(func(p *place) { p.Offset, p.WAL, p.WBL = next, wal, wbl })
+		err = db.change(func(p *place) { p.Offset, p.Last, p.WAL, p.WBL = next, last, wal, wbl })
 	}
 	db.mu.Lock()
 	news := (err == nil) != (db.unsaved == nil)

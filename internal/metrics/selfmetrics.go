@@ -59,6 +59,7 @@ func newSelfMetrics(db *DB, r prometheus.Registerer) (*selfMetrics, error) {
 	for _, c := range []prometheus.Collector{
 		m.events, m.samples, m.stale, m.moved, m.reopened, m.saveErrors, m.compactionErrors, m.dropped,
 		gauge("series", "Series in the head of the database of metrics.", func(s *Held) float64 { return float64(s.Series) }),
+		gauge("series_limit", "Series that the head of the database of metrics may have (tsdb.max_series).", func(*Held) float64 { return float64(db.o.Series) }),
 		gauge("bytes", "Bytes that the database of metrics takes on disk.", func(s *Held) float64 { return float64(s.Bytes) }),
 		gauge("head_bytes", "Bytes that the head of the database of metrics takes on disk, its log included.", func(s *Held) float64 { return float64(s.HeadBytes) }),
 		gauge("blocks", "Blocks of the database of metrics.", func(s *Held) float64 { return float64(s.Blocks) }),

@@ -35,7 +35,7 @@ func (db *DB) Snapshot(ctx context.Context) (folder string, at stream.Offset, re
 	}
 	release = func() error { return os.RemoveAll(folder) }
 	db.mu.Lock()
-	p := place{Offset: db.next, Aside: slices.Clone(db.place.Aside)} // all before it is written
+	p := place{Offset: db.next, Last: db.last, Aside: slices.Clone(db.place.Aside)} // all before it is written
 	db.mu.Unlock()
 	if err := db.takeSnapshot(ctx, t, folder, p); err != nil {
 		return "", 0, nil, errors.Join(fmt.Errorf("take a snapshot of the metrics: %w", err), release())

@@ -102,7 +102,7 @@ func (db *DB) Status() (state, reason string) {
 		return degraded, "metrics: readings of the last hours cannot be made a block, and take ever more memory and time to open: " + uncompacted.Error()
 	}
 	if crowded {
-		return degraded, fmt.Sprintf("metrics: %d series have a value of the last hours, and more have no room: what is new is dropped", db.o.Series)
+		return degraded, fmt.Sprintf("metrics: %d series have a value of the last hours, and more have no room: what is new is dropped (tsdb.max_series; each takes 2 kB of memory)", db.o.Series)
 	}
 	since := db.o.Now().Add(-recently)
 	lacks := db.lacks(func(a *Aside) bool { return a.State == AsideWaiting || a.Time.After(since) || a.To.After(since) })

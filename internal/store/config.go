@@ -75,6 +75,7 @@ type TSDBConfig struct {
 	Path            string `yaml:"path"`
 	RetentionDays   int    `yaml:"retention_days"`
 	RetentionSizeMB int    `yaml:"retention_size_mb"` // 0: no bound
+	MaxSeries       int    `yaml:"max_series"`        // in memory: those of the last hours
 }
 
 // Retention is how long readings are kept.
@@ -115,7 +116,7 @@ func DefaultConfig() Config {
 		Hub:         dial.DefaultHub("store"),
 		TLS:         TLSConfig{CertFile: "certs/store.crt", KeyFile: "certs/store.key", CACert: "certs/ca.crt"},
 		Store:       KeepConfig{Engine: VictoriaLogs, Path: "data/store", RetentionDays: 30, RetentionByType: map[string]int{}, MinFreeMB: 500, Writes: true, Clusters: []ClusterConfig{}},
-		TSDB:        TSDBConfig{Path: "data/metrics", RetentionDays: 400, RetentionSizeMB: 4096},
+		TSDB:        TSDBConfig{Path: "data/metrics", RetentionDays: 400, RetentionSizeMB: 4096, MaxSeries: 500_000},
 		Rules:       RulesConfig{Enabled: true, Path: "rules/metrics", EvaluationIntervalSeconds: 30, Shipped: true},
 		RemoteWrite: []RemoteWriteConfig{}, OTLP: []OTLPConfig{},
 		Metrics: MetricsConfig{Enabled: true, Host: "127.0.0.1", Port: 9092},
@@ -175,8 +176,13 @@ func (c *Config) validateKeep(v *config.Check) {
 	}
 }
 
-// leastTSDBMB holds the head of a small database and its log.
-const leastTSDBMB = 128
+// leastTSDBMB holds the head of a small database and its log, leastSeries the series of some
+// tens of hosts. One goroutine could not write more than mostSeries in time.
+const (
+	leastTSDBMB = 128
+	leastSeries = 10_000
+	mostSeries  = 20_000_000
+)
 
 func (t *TSDBConfig) validate(v *config.Check) {
 	v.NotEmpty("path", t.Path)
@@ -184,6 +190,7 @@ func (t *TSDBConfig) validate(v *config.Check) {
 	if t.RetentionSizeMB != 0 {
 		v.Range("retention_size_mb", t.RetentionSizeMB, leastTSDBMB, 1<<30)
 	}
+	v.Range("max_series", t.MaxSeries, leastSeries, mostSeries)
 }
 
 func (r *RulesConfig) validate(v *config.Check) {

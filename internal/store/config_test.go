@@ -58,6 +58,7 @@ func TestConfigFaults(t *testing.T) {
 		{"tsdb: {path: ''}", "tsdb.path: must not be empty"},
 		{"tsdb: {retention_days: 0}", "tsdb.retention_days"},
 		{"tsdb: {retention_size_mb: 1}", "tsdb.retention_size_mb"},
+		{"tsdb: {max_series: 9999}", "tsdb.max_series"},
 		{"rules: {path: ''}", "rules.path: must not be empty"},
 		{"rules: {evaluation_interval_seconds: 1}", "rules.evaluation_interval_seconds"},
 		{"remote_write: [{url: ftp://x}]", "remote_write[0].url: is the address"},
