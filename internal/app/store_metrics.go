@@ -26,9 +26,9 @@ func newPromAPI(
 		"storage.tsdb.retention.time": fmt.Sprintf("%dd", cfg.RetentionDays), "storage.tsdb.retention.size": fmt.Sprintf("%dMB", cfg.RetentionSizeMB),
 	}
 	api, err := promapi.New(promapi.Options{
-		Queryable: readings, IsAway: metrics.IsAway, Families: func() []promapi.Family { return append(families(), ownFamilies(registry)...) }, Rules: alerts.groups, Stats: readings.Stats, Memory: memory,
+		Queryable: readings, Exemplars: readings, IsAway: metrics.IsAway, Families: func() []promapi.Family { return append(families(), ownFamilies(registry)...) }, Rules: alerts.groups, Stats: readings.Stats, Memory: memory,
 		Warnings: func(from, to time.Time) []string { return incomplete(readings, from, to) },
-		Settings: kept, Config: fmt.Sprintf("tsdb:\n  retention_days: %d\n  retention_size_mb: %d\n", cfg.RetentionDays, cfg.RetentionSizeMB),
+		Settings: kept, Config: fmt.Sprintf("tsdb:\n  retention_days: %d\n  retention_size_mb: %d\n  max_series: %d\n", cfg.RetentionDays, cfg.RetentionSizeMB, cfg.MaxSeries),
 		Caller:     func(ctx context.Context) string { return store.CallerOf(ctx).Key() },
 		Version:    obs.ReadBuild().Version,
 		Registerer: registry, Logger: logger,

@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/amoskys/amoskys/internal/agent/spool"
 	"github.com/amoskys/amoskys/internal/agent/uplink"
@@ -62,7 +63,7 @@ func newAlerting(
 		},
 		own: own.New(own.Options{Into: readings, Host: host, Now: believed.Now, Logger: logger, Sources: []own.Source{
 			own.Gathered(registry, "amoskys_store_", "amoskys_metrics_", "amoskys_rules_", "amoskys_export_", "amoskys_promql_"),
-			ofHub(pb.NewQueryClient(hub)), ofCertificates(home, cfg),
+			ofHub(pb.NewQueryClient(hub)), latencyOfHub(pb.NewQueryClient(hub)), ofCertificates(home, cfg),
 		}}),
 	}
 	if !cfg.Rules.Enabled {
@@ -205,6 +206,51 @@ func ofHub(hub pb.QueryClient) own.Source {
 	}
 }
 
+// hubLatency is the hub's histogram of how long acknowledgements take.
+const hubLatency = "eventbus_latency_ms"
+
+// latencyOfHub tells how long the hub's acknowledgements take, with exemplars: package
+// query of the hub says how those come.
+func latencyOfHub(hub pb.QueryClient) own.Source {
+	return func(ctx context.Context) (all []own.Sample) {
+		ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(ctx, "amoskys-exemplars", "yes"), 5*time.Second)
+		defer cancel()
+		answer, err := hub.Metrics(ctx, &pb.MetricsRequest{Prefix: hubLatency})
+		if err != nil {
+			return nil
+		}
+		bucket := map[string]int{} // in all, by le
+		for _, m := range answer.GetSamples() {
+			le := m.GetLabels()["le"]
+			if m.GetType() != "exemplar" {
+				s := own.Sample{Name: m.GetName(), Value: m.GetValue()}
+				if le != "" {
+					s.Labels, bucket[le] = []string{"le", le}, len(all)
+				}
+				all = append(all, s)
+			} else if i, ok := bucket[le]; ok {
+				all[i].Exemplar = exemplarOf(m)
+			}
+		}
+		return all
+	}
+}
+
+// exemplarOf reads a sample that is an exemplar.
+func exemplarOf(m *pb.MetricSample) own.Exemplar {
+	at, err := time.Parse(time.RFC3339Nano, m.GetLabels()["exemplar_time"])
+	if err != nil {
+		return own.Exemplar{}
+	}
+	x := own.Exemplar{Value: m.GetValue(), Time: at}
+	for _, name := range slices.Sorted(maps.Keys(m.GetLabels())) {
+		if label, ok := strings.CutPrefix(name, "exemplar."); ok {
+			x.Labels = append(x.Labels, label, m.GetLabels()[name])
+		}
+	}
+	return x
+}
+
 // ofCertificates tells when certificates end: those of this home, by the name of their
 // file, and those that the store has elsewhere.
 func ofCertificates(home config.Home, cfg *store.Config) own.Source {
@@ -230,6 +276,7 @@ func ownFamilies(g prometheus.Gatherer) []promapi.Family {
 		{Name: "ALERTS", Help: "1 for each alert that is pending or fires.", Type: "gauge"},
 		{Name: "ALERTS_FOR_STATE", Help: "Unix time since when what an alert is about is so.", Unit: "seconds", Type: "gauge"},
 		{Name: "amoskys_store_hub_reachable", Help: "1 while the hub answers the store.", Type: "gauge"},
+		{Name: hubLatency + "_bucket", Help: "Batches and events that the hub acknowledged within so many milliseconds, since it started.", Type: "unknown"},
 		{Name: "amoskys_wal_free_bytes", Help: "Free space where the hub's log is.", Unit: "bytes", Type: "gauge"},
 		{Name: "amoskys_wal_size_bytes", Help: "Size of the hub's log.", Unit: "bytes", Type: "gauge"},
 		{Name: "amoskys_wal_open_losses", Help: "Ranges of the hub's log that are gone, not by retention, and that nobody has accepted.", Type: "gauge"},

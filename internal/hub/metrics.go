@@ -10,13 +10,14 @@ import (
 
 	"github.com/amoskys/amoskys/internal/codec"
 	"github.com/amoskys/amoskys/internal/identity"
+	"github.com/amoskys/amoskys/internal/obs"
 	"github.com/amoskys/amoskys/internal/stream"
 )
 
 // metrics are the counters that code increments; gauges are read when scraped.
 type metrics struct {
 	meter                               *meter
-	latency                             prometheus.Histogram
+	latency                             *obs.Traced
 	events                              prometheus.Counter
 	bytes                               prometheus.Counter
 	batches                             *prometheus.CounterVec // by outcome, which are:
@@ -54,7 +55,7 @@ func rejectionReasons() []string {
 func newMetrics(r prometheus.Registerer, m *meter) (*metrics, error) {
 	x := &metrics{
 		meter: m,
-		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
+		latency: obs.NewTraced(prometheus.HistogramOpts{
 			Name:    "eventbus_latency_ms",
 			Help:    "Milliseconds from the receipt of a batch or event to its acknowledgement.",
 			Buckets: []float64{0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 10000},
@@ -118,10 +119,10 @@ func (x *metrics) stored(events, bytes, skewed int) {
 	}
 }
 
-// answered records the time from receipt to acknowledgement.
-func (x *metrics) answered(received, now time.Time) {
+// answered records the time from receipt to acknowledgement of what labels name.
+func (x *metrics) answered(received, now time.Time, labels func() prometheus.Labels) {
 	d := now.Sub(received)
-	x.latency.Observe(d.Seconds() * 1000)
+	x.latency.ObserveAs(d.Seconds()*1000, now, labels)
 	x.meter.latency.observe(now, d)
 }
 

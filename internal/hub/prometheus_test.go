@@ -45,7 +45,7 @@ scrape_configs:
 	var output lockedBuffer
 	cmd := exec.Command(program,
 		"--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"),
-		"--web.listen-address="+addr, "--log.level=warn")
+		"--web.listen-address="+addr, "--log.level=warn", "--enable-feature=exemplar-storage")
 	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -93,6 +93,11 @@ scrape_configs:
 	for _, name := range []string{"eventbus_latency_ms_count", "eventbus_connections", "eventbus_throughput_eps", "process_cpu_seconds_total"} {
 		eventually(t, name, func() bool { return len(ask(name)) == 3 })
 	}
+	exemplars := ""
+	eventually(t, "exemplars of acknowledgements", func() bool {
+		_, exemplars = h.get(t, "http://"+addr+"/api/v1/query_exemplars?query=eventbus_latency_ms_bucket&start=0&end=9999999999", "")
+		return strings.Contains(exemplars, `"offset":"`)
+	})
 	if strings.Contains(output.String(), "level=error") {
 		t.Errorf("prometheus complains:\n%s", output.String())
 	}

@@ -2,12 +2,15 @@ package hub
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"io"
 	"log/slog"
+	"strconv"
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
@@ -92,6 +95,7 @@ type slot struct {
 	done     chan struct{} // takes one value when outcome is settled
 	settle   func(stream.Offset, error)
 	passed   func(error)
+	named    func() prometheus.Labels
 }
 
 // receive reads batches until the stream ends or breaks.
@@ -127,7 +131,7 @@ func (p *publication) slot() *slot {
 		}
 		p.made++
 		s := &slot{of: p, done: make(chan struct{}, 1)}
-		s.settle, s.passed, s.request.Room = s.settled, s.barrier, (*unpacking)(s)
+		s.settle, s.passed, s.named, s.request.Room = s.settled, s.barrier, s.exemplar, (*unpacking)(s)
 		return s
 	}
 	select {
@@ -326,12 +330,25 @@ func (p *publication) answer(s *slot, broken *bool) {
 		out := message{data: mem.BufferSlice{mem.SliceBuffer(p.ack(s))}}
 		*broken = p.stream.SendMsg(&out) != nil
 	}
-	p.bus.metrics.answered(s.received, p.bus.now())
+	p.bus.metrics.answered(s.received, p.bus.now(), s.named)
 	p.bus.meter.inQueue.Add(-s.events)
 	p.bus.meter.inflight.Add(-1)
 	s.record = stream.Record{}
 	s.request.Forget()
 	p.free <- s
+}
+
+// exemplar names a batch: by the offset of its first event, where it was stored, and by its
+// producer and its number there.
+func (s *slot) exemplar() prometheus.Labels {
+	labels := prometheus.Labels{}
+	if s.outcome == outcomeStored && s.err == nil {
+		labels["offset"] = strconv.FormatUint(s.first, 10)
+	}
+	if s.request.HasProducer {
+		labels["batch"] = hex.EncodeToString(s.request.ProducerID[:]) + "-" + strconv.FormatUint(s.request.Sequence, 10)
+	}
+	return labels
 }
 
 // ack counts what became of a batch and encodes the answer.

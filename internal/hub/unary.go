@@ -3,8 +3,10 @@ package hub
 import (
 	"context"
 	"log/slog"
+	"strconv"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
@@ -72,7 +74,13 @@ func (b *bus) publishEvent(ctx context.Context, in *message) (*pb.PublishAck, er
 		}
 		b.metrics.stored(1, len(encoded), skewed)
 	}
-	b.metrics.answered(received, b.now())
+	b.metrics.answered(received, b.now(), func() prometheus.Labels {
+		labels := prometheus.Labels{"event": envelope.ID.String()}
+		if !ack.GetDuplicate() {
+			labels["offset"] = strconv.FormatUint(ack.GetFirstOffset(), 10)
+		}
+		return labels
+	})
 	return ack, nil
 }
 

@@ -1,14 +1,18 @@
 package metrics
 
 import (
+	"context"
 	"errors"
 
+	"github.com/prometheus/prometheus/model/exemplar"
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 )
 
 var (
-	_ storage.Queryable      = (*DB)(nil)
-	_ storage.ChunkQueryable = (*DB)(nil)
+	_ storage.Queryable         = (*DB)(nil)
+	_ storage.ChunkQueryable    = (*DB)(nil)
+	_ storage.ExemplarQueryable = (*DB)(nil)
 )
 
 // Querier implements storage.Queryable. The database stays open until it is closed.
@@ -61,6 +65,31 @@ type chunkQuerier struct {
 func (q *chunkQuerier) Close() error {
 	defer q.release()
 	return q.ChunkQuerier.Close() //nolint:wrapcheck // it says all
+}
+
+// ExemplarQuerier implements storage.ExemplarQueryable. The database need not stay open for
+// it.
+func (db *DB) ExemplarQuerier(ctx context.Context) (storage.ExemplarQuerier, error) {
+	return exemplarQuerier{ctx, db}, nil
+}
+
+type exemplarQuerier struct {
+	ctx context.Context //nolint:containedctx // of the one question that it is for
+	db  *DB
+}
+
+// Select implements storage.ExemplarQuerier.
+func (q exemplarQuerier) Select(start, end int64, m ...[]*labels.Matcher) ([]exemplar.QueryResult, error) {
+	t, release, err := q.db.use()
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	inner, err := t.ExemplarQuerier(q.ctx)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it says all
+	}
+	return inner.Select(start, end, m...) //nolint:wrapcheck // it says all
 }
 
 // IsAway reports whether an error of a query says that the database is not open: it will

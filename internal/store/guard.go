@@ -62,6 +62,7 @@ type guard struct {
 	logger  *slog.Logger
 	limiter *limit.Log
 	memory  *limit.Budget
+	timing  *timing
 	stopped context.Context //nolint:containedctx // the life of the store, which no call outlives
 }
 
@@ -114,6 +115,8 @@ func (g *guard) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 		return nil, err
 	}
 	defer end()
+	answered := g.timing.begin(ctx, info.FullMethod)
+	defer func() { answered(req) }()
 	defer g.recover(info.FullMethod, &err)
 	if resp, err = next(ctx, req); err == nil {
 		resp, err = g.encode(ctx, resp)
@@ -127,8 +130,11 @@ func (g *guard) stream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo
 		return err
 	}
 	defer end()
+	answered := g.timing.begin(ctx, info.FullMethod)
+	timed := &timedStream{ServerStream: boundStream{s, ctx}}
+	defer func() { answered(timed.asked) }()
 	defer g.recover(info.FullMethod, &err)
-	return g.ended(ctx, next(srv, boundStream{s, ctx}))
+	return g.ended(ctx, next(srv, timed))
 }
 
 // ended is the error of a call that the end of the store may have cut short.

@@ -87,12 +87,13 @@ func New(o Options) (*Server, error) {
 	if err := s.listen(); err != nil {
 		return nil, err
 	}
-	if err := s.gauges(); err != nil {
+	timed, err := newTiming(o.Registry, o.Logger, o.Now)
+	if err = errors.Join(err, s.gauges()); err != nil {
 		return nil, errors.Join(err, s.closePorts())
 	}
 	alive, stop := context.WithCancel(context.Background())
 	s.stop = stop
-	g := &guard{table: rights.Store(), logger: o.Logger, limiter: limit.NewLog(o.Logger, o.Now), memory: o.Memory, stopped: alive}
+	g := &guard{table: rights.Store(), logger: o.Logger, limiter: limit.NewLog(o.Logger, o.Now), memory: o.Memory, timing: timed, stopped: alive}
 	s.grpc = grpc.NewServer(
 		grpc.Creds(finished{}), grpc.ForceServerCodecV2(newAnswerCodec()),
 		grpc.UnaryInterceptor(g.unary), grpc.StreamInterceptor(g.stream),

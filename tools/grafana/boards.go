@@ -21,7 +21,8 @@ func overview() board {
 			{"The hub, as its monitor sees it", []panel{
 				chart{title: "Events a second", unit: eventsASecond, queries: []query{{"eventbus_throughput_eps", "events"}}},
 				chart{
-					title: "Latency", unit: milliseconds, about: "Of the monitor's last probe; where a Prometheus scrapes the hub, of all batches, from receipt to acknowledgement.",
+					title: "Latency", unit: milliseconds, about: "Of the monitor's last probe, and of all batches, from receipt to acknowledgement. Points are single ones, by their offset in the log.",
+					exemplars: true,
 					queries: []query{
 						{"eventbus_latency_ms", "probe"},
 						{"histogram_quantile(0.5, sum by (le) (rate(eventbus_latency_ms_bucket[$__rate_interval])))", "p50"},
@@ -258,7 +259,7 @@ func store() board {
 			{"Now", []panel{
 				figure{"Stored events", "That are durable.", plain, "sum(amoskys_store_stored_events)", 0, 0, false},
 				figure{"Events behind", "Of the log, that the store does not have yet.", plain, "sum(amoskys_store_lag_events)", 100_000, 10_000_000, false},
-				figure{"Series", "In the head of the database of metrics.", plain, "sum(amoskys_metrics_series)", 400_000, 500_000, false},
+				figure{"Series", "In the head of the database of metrics, of those that have room (tsdb.max_series).", share, "max(amoskys_metrics_series / amoskys_metrics_series_limit)", 0.8, 1, false},
 				figure{"Metrics on disk", "", bytesOf, "sum(amoskys_metrics_bytes)", 0, 0, false},
 				figure{"Set aside", "Parts of the metrics that are damaged or of a newer version.", plain, "sum(amoskys_metrics_set_aside)", 1, 0, false},
 				figure{"Takes nothing", "1 while its disk is nearly full.", plain, "max(amoskys_store_read_only)", 0, 1, false},
@@ -285,6 +286,9 @@ func store() board {
 			}},
 			{"Questions", []panel{
 				chart{title: "About metrics, by what came of them", unit: perSecond, stacked: true, queries: []query{{"sum by (result) (" + rate("amoskys_promql_questions_total") + ")", "{{result}}"}}},
+				chart{title: "Until a question is answered", unit: seconds, exemplars: true, about: "Of all calls. Points are single ones: those of a second and more are in the store's log under that name.", queries: []query{
+					{quantile("0.5", "amoskys_store_question_seconds"), "p50"}, {quantile("0.99", "amoskys_store_question_seconds"), "p99"},
+				}},
 				chart{title: "Answers in memory", unit: bytesOf, queries: []query{{"amoskys_store_answer_bytes", "bytes"}}},
 			}},
 		},

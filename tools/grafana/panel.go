@@ -43,7 +43,9 @@ type chart struct {
 	every   string
 	stacked bool
 	wide    bool // the whole line
-	queries []query
+	// exemplars shows those of the queries' histograms, as points.
+	exemplars bool
+	queries   []query
 }
 
 func (c chart) builder() cog.Builder[dashboard.Panel] {
@@ -65,7 +67,7 @@ func (c chart) builder() cog.Builder[dashboard.Panel] {
 	}
 	for i, q := range c.queries {
 		p.WithTarget(prometheus.NewDataqueryBuilder().RefId(letter(i)).Expr(q.expr).LegendFormat(q.legend).
-			Range().Exemplar(false).EditorMode(prometheus.QueryEditorModeCode))
+			Range().Exemplar(c.exemplars).EditorMode(prometheus.QueryEditorModeCode))
 	}
 	return p
 }

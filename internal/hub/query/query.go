@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -141,6 +142,17 @@ func (s *Service) Series(ctx context.Context, req *pb.SeriesRequest) (*pb.Series
 // own metrics, as a dashboard does while the store is away.
 const readingsMetadata = "amoskys-readings"
 
+// exemplarsMetadata is set by who asks for exemplars, too, as a store does. An exemplar is
+// then a sample of type "exemplar" behind the bucket that it is of, with its own value: the
+// labels are those of the bucket, beside exemplarTime, and those of the exemplar with
+// exemplarLabel before their names.
+const (
+	exemplarsMetadata = "amoskys-exemplars"
+	exemplarType      = "exemplar"
+	exemplarLabel     = "exemplar."
+	exemplarTime      = "exemplar_time" // RFC 3339
+)
+
 // Metrics returns the hub's own metrics, a histogram as its buckets, sum and
 // count in the names that Prometheus gives them.
 func (s *Service) Metrics(ctx context.Context, req *pb.MetricsRequest) (*pb.MetricsResponse, error) {
@@ -149,6 +161,7 @@ func (s *Service) Metrics(ctx context.Context, req *pb.MetricsRequest) (*pb.Metr
 		return nil, status.Errorf(codes.Internal, "gather metrics: %v", err)
 	}
 	response := &pb.MetricsResponse{}
+	exemplars := len(metadata.ValueFromIncomingContext(ctx, exemplarsMetadata)) > 0
 	for _, family := range families {
 		if !strings.HasPrefix(family.GetName(), req.GetPrefix()) {
 			continue
@@ -171,6 +184,9 @@ func (s *Service) Metrics(ctx context.Context, req *pb.MetricsRequest) (*pb.Metr
 				h := m.GetHistogram()
 				for _, b := range h.GetBucket() {
 					out.add("_bucket", float64(b.GetCumulativeCount()), "le", number(b.GetUpperBound()))
+					if exemplars {
+						out.addExemplar(b)
+					}
 				}
 				out.add("_bucket", float64(h.GetSampleCount()), "le", "+Inf")
 				out.add("_sum", h.GetSampleSum(), "", "")
@@ -219,9 +235,26 @@ func (s samples) add(suffix string, value float64, label, labelValue string) {
 	})
 }
 
+// addExemplar adds that of a bucket, if it has one.
+func (s samples) addExemplar(b *dto.Bucket) {
+	x := b.GetExemplar()
+	if x == nil {
+		return
+	}
+	labels := maps.Clone(s.labels)
+	labels["le"], labels[exemplarTime] = number(b.GetUpperBound()), x.GetTimestamp().AsTime().Format(time.RFC3339Nano)
+	for _, l := range x.GetLabel() {
+		labels[exemplarLabel+l.GetName()] = l.GetValue()
+	}
+	s.response.Samples = append(s.response.Samples, &pb.MetricSample{Name: s.name + "_bucket", Labels: labels, Value: x.GetValue(), Type: exemplarType})
+}
+
 // hasInf says that the bucket added last is the infinite one already.
 func (s samples) hasInf() bool {
 	n := len(s.response.Samples)
+	if n > 0 && s.response.Samples[n-1].GetType() == exemplarType { // behind that bucket
+		n--
+	}
 	return n > 0 && s.response.Samples[n-1].GetName() == s.name+"_bucket" && s.response.Samples[n-1].GetLabels()["le"] == "+Inf"
 }
 

@@ -19,6 +19,7 @@ import (
 
 	"github.com/amoskys/amoskys/internal/hub"
 	"github.com/amoskys/amoskys/internal/hub/query"
+	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
@@ -137,6 +138,40 @@ func TestMetricsWithReadings(t *testing.T) {
 		got, err := s.Metrics(ctx, &pb.MetricsRequest{Prefix: "process_"})
 		if err != nil || len(got.GetSamples()) != want {
 			t.Errorf("asked %v: %v, %v", asked, got, err)
+		}
+	}
+}
+
+// TestMetricsWithExemplars: they come behind their buckets, to who asks for them.
+func TestMetricsWithExemplars(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	h := obs.NewTraced(prometheus.HistogramOpts{Name: "eventbus_latency_ms", Help: "Latency.", Buckets: []float64{1}})
+	registry.MustRegister(h)
+	h.ObserveAs(0.5, time.Now(), func() prometheus.Labels { return prometheus.Labels{"offset": "1"} })
+	h.ObserveAs(7, time.Now(), func() prometheus.Labels { return prometheus.Labels{"offset": "2"} })
+	s := query.New(query.Options{Gatherer: registry})
+	for asked, want := range map[string]string{"": "_bucket1 _bucket+Inf _count _sum", "yes": "_bucket1 _bucket1=1 _bucket+Inf _bucket+Inf=2 _count _sum"} {
+		ctx := t.Context()
+		if asked != "" {
+			ctx = metadata.NewIncomingContext(ctx, metadata.Pairs("amoskys-exemplars", asked))
+		}
+		got, err := s.Metrics(ctx, &pb.MetricsRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var words []string
+		for _, m := range got.GetSamples() {
+			word := strings.TrimPrefix(m.GetName(), "eventbus_latency_ms") + m.GetLabels()["le"]
+			if m.GetType() == "exemplar" {
+				if _, err := time.Parse(time.RFC3339Nano, m.GetLabels()["exemplar_time"]); err != nil || m.GetValue() == 1 {
+					t.Errorf("%v: %v", m, err)
+				}
+				word += "=" + m.GetLabels()["exemplar.offset"]
+			}
+			words = append(words, word)
+		}
+		if diff := cmp.Diff(want, strings.Join(words, " ")); diff != "" {
+			t.Error(diff)
 		}
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/config"
+	"github.com/prometheus/prometheus/model/exemplar"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/textparse"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -101,6 +102,47 @@ func parsed(t *testing.T, body []byte, contentType string) (series map[string]fl
 			kinds[string(name)] = kind
 		default:
 		}
+	}
+}
+
+// TestExemplars: Prometheus reads those of the hub's own histograms in OpenMetrics, and the
+// text format has none.
+func TestExemplars(t *testing.T) {
+	x := newExporter(t, latest.Options{})
+	own := prometheus.NewRegistry()
+	latency := obs.NewTraced(prometheus.HistogramOpts{Name: "eventbus_latency_ms", Help: "Latency.", Buckets: []float64{1, 10}})
+	own.MustRegister(latency)
+	latency.ObserveAs(3, time.Now(), func() prometheus.Labels { return prometheus.Labels{"offset": "42"} })
+	latency.ObserveAs(30, time.Now(), func() prometheus.Labels { return prometheus.Labels{"offset": "43"} })
+	x.page = latest.Page(own, x.values)
+	if body := x.get("Accept", asText).Body.String(); strings.Contains(body, "# {") || !strings.Contains(body, "eventbus_latency_ms_count 2\n") {
+		t.Error(body)
+	}
+	got := x.get("Accept", asPrometheus)
+	p, err := textparse.New(got.Body.Bytes(), got.Header().Get("Content-Type"), labels.NewSymbolTable(), textparse.ParserOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for {
+		entry, err := p.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var l labels.Labels
+		var one exemplar.Exemplar
+		if entry == textparse.EntrySeries {
+			p.Labels(&l)
+			if p.Exemplar(&one) {
+				found = append(found, fmt.Sprint(l.Get("le"), one.Labels, one.Value, one.HasTs))
+			}
+		}
+	}
+	if diff := cmp.Diff([]string{`10.0{offset="42"} 3 true`, `+Inf{offset="43"} 30 true`}, found); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -14,12 +14,14 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/exemplar"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/storage"
@@ -35,6 +37,15 @@ type Sample struct {
 	Name   string
 	Labels []string
 	Value  float64
+	// Exemplar is one of what the value counts; the zero Exemplar is none.
+	Exemplar Exemplar
+}
+
+// Exemplar names one of what a sample counts. Labels are names and values in turn.
+type Exemplar struct {
+	Labels []string
+	Value  float64
+	Time   time.Time
 }
 
 // Source tells samples as they are now. What it cannot tell it leaves out.
@@ -109,7 +120,7 @@ func (r *Recorder) Record(ctx context.Context) error {
 		if _, twice := now[key]; twice {
 			continue
 		}
-		if err := r.append(app, l, at, all[i].Value); err != nil {
+		if err := r.append(app, l, at, all[i].Value, all[i].Exemplar.at(at)...); err != nil {
 			return errors.Join(err, app.Rollback())
 		}
 		now[key] = l
@@ -129,13 +140,40 @@ func (r *Recorder) Record(ctx context.Context) error {
 	return nil
 }
 
-// append writes a sample; one for a moment that has another already is left out.
-func (*Recorder) append(app storage.AppenderV2, l labels.Labels, at int64, v float64) error {
-	_, err := app.Append(0, l, 0, at, v, nil, nil, storage.AOptions{RejectOutOfOrder: true})
+// append writes a sample; one for a moment that has another already is left out, and so is
+// an exemplar that is there already.
+func (*Recorder) append(app storage.AppenderV2, l labels.Labels, at int64, v float64, named ...exemplar.Exemplar) error {
+	_, err := app.Append(0, l, 0, at, v, nil, nil, storage.AOptions{RejectOutOfOrder: true, Exemplars: named})
+	var partly *storage.AppendPartialError
+	if errors.As(err, &partly) { // the sample is there, an exemplar is not
+		err = nil
+	}
 	if errors.Is(err, storage.ErrDuplicateSampleForTimestamp) || errors.Is(err, storage.ErrOutOfOrderSample) {
 		return nil
 	}
 	return err //nolint:wrapcheck // the caller says what this was
+}
+
+// exemplarOld is how long before its sample an exemplar may be, and exemplarAhead how long
+// after it, as clocks differ.
+const (
+	exemplarOld   = time.Hour
+	exemplarAhead = time.Minute
+)
+
+// at is the exemplar of a sample of a time in ms, as the database takes it; none where it
+// is of another time or has no labels.
+func (x *Exemplar) at(ms int64) []exemplar.Exemplar {
+	t := x.Time.UnixMilli()
+	if len(x.Labels) < 2 || t > ms+exemplarAhead.Milliseconds() || t < ms-exemplarOld.Milliseconds() {
+		return nil
+	}
+	b := labels.NewScratchBuilder(len(x.Labels) / 2)
+	for i := 0; i+1 < len(x.Labels); i += 2 {
+		b.Add(x.Labels[i], x.Labels[i+1])
+	}
+	b.Sort()
+	return []exemplar.Exemplar{{Labels: b.Labels(), Value: x.Value, Ts: t, HasTs: true}}
 }
 
 func (r *Recorder) labelsOf(s *Sample) labels.Labels {
@@ -154,8 +192,9 @@ func (r *Recorder) labelsOf(s *Sample) labels.Labels {
 	return b.Labels()
 }
 
-// Gathered is a source of the counters and gauges of a registry whose names begin with one
-// of the prefixes.
+// Gathered is a source of the metrics of a registry whose names begin with one of the
+// prefixes. Histograms come as their buckets, sum and count, with exemplars, once something
+// was observed; summaries do not.
 func Gathered(g prometheus.Gatherer, prefixes ...string) Source {
 	return func(context.Context) (all []Sample) {
 		families, err := g.Gather()
@@ -167,8 +206,10 @@ func Gathered(g prometheus.Gatherer, prefixes ...string) Source {
 				continue
 			}
 			for _, m := range f.GetMetric() {
-				if v, ok := valueOf(f, m); ok {
-					all = append(all, Sample{Name: f.GetName(), Labels: pairs(m), Value: v})
+				if h := m.GetHistogram(); h.GetSampleCount() > 0 {
+					all = append(all, ofHistogram(f.GetName(), pairs(m.GetLabel()), h)...)
+				} else if v, ok := valueOf(f, m); ok {
+					all = append(all, Sample{Name: f.GetName(), Labels: pairs(m.GetLabel()), Value: v})
 				}
 			}
 		}
@@ -189,8 +230,29 @@ func valueOf(f *dto.MetricFamily, m *dto.Metric) (float64, bool) {
 	}
 }
 
-func pairs(m *dto.Metric) (list []string) {
-	for _, l := range m.GetLabel() {
+// ofHistogram are the samples of a histogram, under the names that Prometheus gives them.
+func ofHistogram(name string, names []string, h *dto.Histogram) (all []Sample) {
+	bucket := func(le string, n uint64, x *dto.Exemplar) {
+		s := Sample{Name: name + "_bucket", Labels: append(slices.Clone(names), "le", le), Value: float64(n)}
+		if x != nil {
+			s.Exemplar = Exemplar{Labels: pairs(x.GetLabel()), Value: x.GetValue(), Time: x.GetTimestamp().AsTime()}
+		}
+		all = append(all, s)
+	}
+	last := (*dto.Exemplar)(nil)
+	for _, b := range h.GetBucket() {
+		if math.IsInf(b.GetUpperBound(), 1) {
+			last = b.GetExemplar()
+			continue
+		}
+		bucket(strconv.FormatFloat(b.GetUpperBound(), 'g', -1, 64), b.GetCumulativeCount(), b.GetExemplar())
+	}
+	bucket("+Inf", h.GetSampleCount(), last)
+	return append(all, Sample{Name: name + "_sum", Labels: names, Value: h.GetSampleSum()}, Sample{Name: name + "_count", Labels: names, Value: float64(h.GetSampleCount())})
+}
+
+func pairs(labels []*dto.LabelPair) (list []string) {
+	for _, l := range labels {
 		list = append(list, l.GetName(), l.GetValue())
 	}
 	return list

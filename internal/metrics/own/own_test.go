@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -69,5 +70,66 @@ func TestRecord(t *testing.T) {
 {__name__="z", a="b", agent="store", host="h"} 100000=1 115000=ends`
 	if strings.Join(got, "\n") != want {
 		t.Errorf("%s\nwant\n%s", strings.Join(got, "\n"), want)
+	}
+}
+
+// TestHistograms: buckets, sum and count of what was observed, with exemplars that the
+// database answers with.
+func TestHistograms(t *testing.T) {
+	db := promqltest.LoadedStorage(t, "")
+	defer func() { _ = db.Close() }()
+	registry := prometheus.NewRegistry()
+	h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "amoskys_store_x_seconds", Buckets: []float64{1, 2.5}})
+	empty := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "amoskys_store_empty_seconds"})
+	registry.MustRegister(h, empty)
+	observe := func(v float64, id string) {
+		x, ok := h.(prometheus.ExemplarObserver)
+		if !ok {
+			t.Fatal("no exemplars")
+		}
+		x.ObserveWithExemplar(v, prometheus.Labels{"question": id})
+	}
+	observe(0.5, "a")
+	observe(9, "b")
+	now := time.Now()
+	r := own.New(own.Options{Into: db, Now: func() time.Time { return now }, Sources: []own.Source{own.Gathered(registry, "amoskys_store_"), func(context.Context) []own.Sample {
+		old := own.Exemplar{Labels: []string{"a", "b"}, Time: now.Add(-2 * time.Hour)}
+		return []own.Sample{{Name: "old_bucket", Value: 1, Exemplar: old}}
+	}}})
+	for range 2 { // the exemplars of the second time are there already
+		if err := r.Record(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		now = now.Add(15 * time.Second)
+	}
+	q, err := db.ExemplarQuerier(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := q.Select(0, math.MaxInt64, []*labels.Matcher{labels.MustNewMatcher(labels.MatchRegexp, "__name__", ".+")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, series := range found {
+		for _, x := range series.Exemplars {
+			got = append(got, fmt.Sprint(series.SeriesLabels.Get("__name__"), " ", series.SeriesLabels.Get("le"), " ", x.Labels, " ", x.Value))
+		}
+	}
+	want := []string{`amoskys_store_x_seconds_bucket +Inf {question="b"} 9`, `amoskys_store_x_seconds_bucket 1 {question="a"} 0.5`}
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	all, err := db.Querier(math.MinInt64, math.MaxInt64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = all.Close() }()
+	series := 0
+	for set := all.Select(t.Context(), true, nil, labels.MustNewMatcher(labels.MatchRegexp, "__name__", "amoskys_store_.+")); set.Next(); series++ {
+	}
+	if series != 5 { // three buckets, sum and count
+		t.Errorf("%d series", series)
 	}
 }
