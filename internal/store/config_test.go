@@ -61,7 +61,7 @@ func TestConfigFaults(t *testing.T) {
 		{"tsdb: {max_series: 9999}", "tsdb.max_series"},
 		{"rules: {path: ''}", "rules.path: must not be empty"},
 		{"rules: {evaluation_interval_seconds: 1}", "rules.evaluation_interval_seconds"},
-		{"remote_write: [{url: ftp://x}]", "remote_write[0].url: is the address"},
+		{"remote_write: [{url: ftp://x}]", "remote_write[0].url: must begin with http://"},
 		{"remote_write: [{url: 'http://a:b@x'}]", "remote_write[0].url: holds a user"},
 		{"remote_write: [{url: 'http://x', version: 3}]", "remote_write[0].version"},
 		{"remote_write: [{url: 'http://x'}, {url: 'http://x'}]", "remote_write[1].name: x is the name of another"},

@@ -66,7 +66,9 @@ func (c *Config) validateReceivers(v *config.Check) {
 	for i := range c.RemoteWrite {
 		r := &c.RemoteWrite[i]
 		under := v.Under(fmt.Sprintf("remote_write[%d]", i))
-		under.Range("version", r.Version, 0, 2)
+		if r.Version < 0 || r.Version > 2 {
+			under.Add("version", "is 1 or 2, not %d", r.Version)
+		}
 		validateAddress(under, "url", r.URL)
 		r.validate(under, r.Title(r.URL), names)
 	}
@@ -99,7 +101,7 @@ func validateAddress(v *config.Check, key, address string) {
 	u, err := url.Parse(address)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
-		v.Add(key, "is the address of a receiver, such as https://metrics.example.org/api/v1/write")
+		v.Add(key, "must begin with http:// or https:// and name a host, such as https://metrics.example.org/api/v1/write")
 	case u.User != nil:
 		v.Add(key, "holds a user or a password: put them in username and password")
 	}

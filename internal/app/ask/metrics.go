@@ -45,6 +45,9 @@ type metricsAnswer struct {
 // Metrics answers one question about metrics. Its error is a *cli.UsageError where the
 // question is wrong.
 func Metrics(ctx context.Context, e *cli.Env, o MetricsOptions) error {
+	if strings.TrimSpace(o.Query) == "" {
+		return &cli.UsageError{Err: errors.New("query: say what is asked, such as 'topk(5, process_cpu_percent)'")}
+	}
 	if err := promapi.Check(o.Query); err != nil {
 		return &cli.UsageError{Err: fmt.Errorf("query: %w", pointedPromQL(o.Query, err))}
 	}
@@ -137,6 +140,10 @@ func (o *MetricsOptions) form(now time.Time) (path string, form url.Values, err 
 			return "", nil, fmt.Errorf("--step is a duration such as 15s, 5m or 1h, not %q", o.Step)
 		}
 		step = time.Duration(d)
+	}
+	if span := until.Sub(since.AsTime()); span/step > promapi.MaxPoints {
+		return "", nil, fmt.Errorf("--step %s asks for %d values of each series, and %d are the most: make it %s or longer, or --since later",
+			o.Step, span/step, promapi.MaxPoints, model.Duration((span/promapi.MaxPoints).Truncate(time.Second)+time.Second))
 	}
 	form.Set("start", unixSeconds(since.AsTime()))
 	form.Set("end", unixSeconds(until))

@@ -40,7 +40,11 @@ func (p *metricsPrinter) print(a *metricsAnswer) error {
 		return fmt.Errorf("read the store's answer: %w", err)
 	}
 	if len(rows) == 0 {
-		fmt.Fprintln(p.e.Stderr, "no series has a value there (--since 24h for the last day)")
+		hint := "--since 24h for the last day"
+		if strings.Contains(p.o.Query, "[") {
+			hint += "; a window such as [5m] needs two readings: of flows and devices they are a minute or two apart"
+		}
+		fmt.Fprintf(p.e.Stderr, "no series has a value there (%s)\n", hint)
 		return nil
 	}
 	if !ordered(p.o.Query) {

@@ -38,6 +38,8 @@ type Limits struct {
 	// Series is how many series one question may touch, those that it touches twice
 	// counted twice.
 	Series uint64
+	// Memory is by how many bytes the heap of the process may grow while questions run.
+	Memory uint64
 	// AnswerBytes bounds the answer to one question.
 	AnswerBytes int64
 	// Running is how many questions are answered at once, of all callers and of one.
@@ -52,7 +54,7 @@ type Limits struct {
 // 200 MB of samples.
 func DefaultLimits() Limits {
 	return Limits{
-		Timeout: 40 * time.Second, Samples: 3_000_000, Series: 300_000, AnswerBytes: 32 << 20,
+		Timeout: 40 * time.Second, Samples: 3_000_000, Series: 300_000, Memory: 1 << 30, AnswerBytes: 32 << 20,
 		Running: 4, RunningOfOne: 3, Waiting: 256, WaitingOfOne: 64, Lookback: 5 * time.Minute,
 	}
 }
@@ -61,7 +63,7 @@ func DefaultLimits() Limits {
 func (l Limits) filled() Limits {
 	d := DefaultLimits()
 	return Limits{
-		Timeout: cmp.Or(l.Timeout, d.Timeout), Samples: cmp.Or(l.Samples, d.Samples), Series: cmp.Or(l.Series, d.Series),
+		Timeout: cmp.Or(l.Timeout, d.Timeout), Samples: cmp.Or(l.Samples, d.Samples), Series: cmp.Or(l.Series, d.Series), Memory: cmp.Or(l.Memory, d.Memory),
 		AnswerBytes: cmp.Or(l.AnswerBytes, d.AnswerBytes), Running: cmp.Or(l.Running, d.Running), RunningOfOne: cmp.Or(l.RunningOfOne, d.RunningOfOne),
 		Waiting: cmp.Or(l.Waiting, d.Waiting), WaitingOfOne: cmp.Or(l.WaitingOfOne, d.WaitingOfOne), Lookback: cmp.Or(l.Lookback, d.Lookback),
 	}
@@ -121,6 +123,7 @@ type API struct {
 	engine promql.QueryEngine
 	parser parser.Parser
 	turns  *turns
+	heap   *heap
 	routes map[string]route
 	began  time.Time
 	asked  *prometheus.CounterVec
@@ -145,7 +148,7 @@ func New(o Options) (*API, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	a := &API{o: o, engine: o.Engine, parser: newParser(), turns: newTurns(o.Limits), began: o.Now()}
+	a := &API{o: o, engine: o.Engine, parser: newParser(), turns: newTurns(o.Limits), heap: newHeap(o.Limits.Memory), began: o.Now()}
 	if a.engine == nil {
 		a.engine = newEngine(o)
 	}

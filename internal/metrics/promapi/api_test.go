@@ -175,3 +175,16 @@ func TestErrors(t *testing.T) {
 		})
 	}
 }
+
+// TestRemarks: that a name does not end in _total is no remark where it is known to grow.
+func TestRemarks(t *testing.T) {
+	api := newAPI(t, func(o *promapi.Options) {
+		o.Families = func() []promapi.Family { return []promapi.Family{{Name: "process_cpu_percent", Type: "unknown"}} }
+	})
+	for query, want := range map[string]bool{"rate(process_cpu_percent[5m])": false, "rate(amoskys_agent_up[5m])": true} {
+		code, got := ask(t, api, "query", "query", query, "time", "300")
+		if code != 200 || strings.Contains(got, "might not be a counter") != want {
+			t.Errorf("%s: %d %s", query, code, got)
+		}
+	}
+}

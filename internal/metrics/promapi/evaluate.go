@@ -18,13 +18,14 @@ import (
 type Evaluator struct {
 	engine promql.QueryEngine
 	from   storage.Queryable
+	heap   *heap
 }
 
 // NewEvaluator returns an Evaluator over a database. Zeros of l are those of DefaultLimits;
-// it looks at Timeout, Samples, Series and Lookback alone.
+// it looks at Timeout, Samples, Series, Memory and Lookback alone.
 func NewEvaluator(from storage.Queryable, l Limits, logger *slog.Logger) *Evaluator {
 	l = l.filled()
-	return &Evaluator{engine: engineOf(Options{Limits: l, Logger: logger}, NewBoundedParser()), from: counted{from, l.Series}}
+	return &Evaluator{engine: engineOf(Options{Limits: l, Logger: logger}, NewBoundedParser()), from: counted{from, l.Series}, heap: newHeap(l.Memory)}
 }
 
 // errNoVector is what a rule may not be.
@@ -41,9 +42,11 @@ func (e *Evaluator) Evaluate(ctx context.Context, text string, at time.Time) (pr
 	if err := boundedSubqueries(query.Statement()); err != nil {
 		return nil, err
 	}
+	ctx, end := e.heap.guard(ctx)
+	defer end()
 	result := query.Exec(ctx)
 	if result.Err != nil {
-		return nil, result.Err
+		return nil, e.heap.fault(ctx, result.Err)
 	}
 	switch v := result.Value.(type) {
 	case promql.Vector:

@@ -3,7 +3,9 @@ package promapi_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +13,7 @@ import (
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql/promqltest"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/util/annotations"
@@ -45,7 +48,12 @@ func TestHostileQueries(t *testing.T) {
 		"subqueries reckoned":   {`max_over_time(vector(1)[100y-1y:1ms])`, 422, `the subqueries have`},
 		"subqueries in those":   {`max_over_time(max_over_time(flow_bytes_total[10m:1s])[10m:1s])`, 422, `too many samples`},
 		"too many series":       {`{__name__=~".+"} or {__name__=~".+"} or {__name__=~".+"}`, 422, `"errorType":"cost_limit"`},
-		"a long answer":         {`label_replace(vector(1), "x", "` + deep("a", "", "", 30_000) + `", "", "")`, 422, `"errorType":"execution","error":"the answer would have`},
+		"a long answer":         {`"` + deep("a", "", "", 30_000) + `"`, 422, `"errorType":"execution","error":"the answer would have`},
+		"a long label":          {`label_replace(vector(1), "x", "` + deep("a", "", "", 30_000) + `", "", "")`, 400, `label_replace may make labels of more than 8 KiB`},
+		"labels that double":    {deep("label_replace(", `odd`, `, "which", "$1${1}", "which", "(.*)")`, 40), 400, `label_replace may make labels`},
+		"labels that are twice": {deep("label_join(", `odd`, `, "which", "", "which", "which")`, 40), 400, `label_join may make labels`},
+		"many long labels":      {longLabels(12, 3000), 400, `or of 32 together`},
+		"longer labels":         {deep("label_replace(", `flow_bytes_total{host="a"}`, `, "host", "$1-$1", "host", "(.*)")`, 4), 200, `"host":"a-a-a-a-a-a-a-a-a-`},
 		"an expression of much": {`{__name__=~"` + deep("(.*)*", "", "", 900) + `b"}`, 200, `"result":[]`},
 		"a huge repetition":     {`{__name__=~"(a{1000}){1000}"}`, 400, `invalid repeat count`},
 		"an overflow":           {`flow_bytes_total offset 290y @ 9e12`, 200, `"result":[]`},
@@ -74,6 +82,45 @@ func TestHostileQueries(t *testing.T) {
 	}
 	if code, got := ask(t, api, "query", "query", strings.Repeat("a", 110<<10)); code != 400 {
 		t.Errorf("a long address: %d %s", code, got)
+	}
+}
+
+// longLabels makes so many labels of so many bytes.
+func longLabels(n, bytes int) string {
+	text := "vector(1)"
+	for i := range n {
+		text = fmt.Sprintf("label_replace(%s, \"l%d\", \"%s\", \"\", \"\")", text, i, strings.Repeat("a", bytes))
+	}
+	return text
+}
+
+// TestLongLabels: of a question that makes long labels fewer series may be touched.
+func TestLongLabels(t *testing.T) {
+	var load strings.Builder
+	load.WriteString("load 1m\n")
+	for i := range 100 {
+		fmt.Fprintf(&load, "  many{n=\"%d\"} 1\n", i)
+	}
+	db := promqltest.LoadedStorage(t, load.String())
+	defer func() { _ = db.Close() }()
+	api := mustAPI(t, promapi.Options{Queryable: db, Limits: promapi.Limits{Series: 90}})
+	long := `label_replace(many, "x", "` + strings.Repeat("a", 8000) + `", "", "")`
+	if code, got := ask(t, api, "query", "query", long, "time", "0"); code != 422 || !strings.Contains(got, "touches more than 90 series") {
+		t.Errorf("%d %.200s", code, got)
+	}
+}
+
+// TestMemoryOfQuestions: one for which the engine makes room without counting it ends, and
+// those that come then are answered.
+func TestMemoryOfQuestions(t *testing.T) {
+	api := newAPI(t, func(o *promapi.Options) { o.Limits.Memory = 64 << 20 })
+	code, got := post(t, api, "query_range", "query", `count_values("v", vector(time()))`, "start", "0", "end", "10999", "step", "1")
+	if code != 422 || !strings.Contains(got, `"errorType":"cost_limit"`) || !strings.Contains(got, "too much memory together, more than 64 MiB") {
+		t.Errorf("%d %.200s", code, got)
+	}
+	runtime.GC()
+	if code, got := ask(t, api, "query", "query", "vector(1)"); code != 200 {
+		t.Errorf("%d %s", code, got)
 	}
 }
 

@@ -67,6 +67,9 @@ func parse(p parser.Parser, query string) (parser.Expr, error) {
 	if deeper(expr, maxDepth) {
 		return nil, errors.New(errDepth)
 	}
+	if _, err := lengthsOf(expr); err != nil {
+		return nil, err
+	}
 	return expr, nil
 }
 

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/prometheus/model/exemplar"
@@ -11,12 +14,13 @@ import (
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/util/annotations"
 	"github.com/prometheus/prometheus/util/stats"
 )
 
-// maxPoints is how many points a series of an answer has at most, as in Prometheus:
+// MaxPoints is how many points a series of an answer has at most, as in Prometheus:
 // enough for a week of minutes.
-const maxPoints = 11_000
+const MaxPoints = 11_000
 
 // maxLookback bounds the lookback_delta parameter.
 const maxLookback = 30 * 24 * time.Hour
@@ -27,8 +31,8 @@ func (a *API) query(q *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return a.run(q, func(ctx context.Context, text string, opts promql.QueryOpts) (promql.Query, error) {
-		return a.engine.NewInstantQuery(ctx, a.counted(), opts, text, at)
+	return a.run(q, func(ctx context.Context, from storage.Queryable, text string, opts promql.QueryOpts) (promql.Query, error) {
+		return a.engine.NewInstantQuery(ctx, from, opts, text, at)
 	})
 }
 
@@ -38,13 +42,10 @@ func (a *API) queryRange(q *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return a.run(q, func(ctx context.Context, text string, opts promql.QueryOpts) (promql.Query, error) {
-		return a.engine.NewRangeQuery(ctx, a.counted(), opts, text, start, end, step)
+	return a.run(q, func(ctx context.Context, from storage.Queryable, text string, opts promql.QueryOpts) (promql.Query, error) {
+		return a.engine.NewRangeQuery(ctx, from, opts, text, start, end, step)
 	})
 }
-
-// counted is the database for one question.
-func (a *API) counted() storage.Queryable { return counted{a.o.Queryable, a.o.Limits.Series} }
 
 // steps reads the range of a range query.
 func (q *request) steps() (start, end time.Time, step time.Duration, err error) {
@@ -64,7 +65,7 @@ func (q *request) steps() (start, end time.Time, step time.Duration, err error) 
 	case step < time.Millisecond:
 		return start, end, 0, badParameter("step", errors.New("a step is a millisecond or more"))
 	// In milliseconds without sign, as a range may be longer than a Duration holds.
-	case uint64(timestamp.FromTime(end)-timestamp.FromTime(start))/uint64(step.Milliseconds()) > maxPoints:
+	case uint64(timestamp.FromTime(end)-timestamp.FromTime(start))/uint64(step.Milliseconds()) > MaxPoints:
 		return start, end, 0, faultf(kindBadData, "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)")
 	}
 	return start, end, step, nil
@@ -86,7 +87,9 @@ func (q *request) options() (promql.QueryOpts, error) {
 }
 
 // run has the engine answer.
-func (a *API) run(q *request, build func(context.Context, string, promql.QueryOpts) (promql.Query, error)) (made answer, err error) {
+func (a *API) run(
+	q *request, build func(context.Context, storage.Queryable, string, promql.QueryOpts) (promql.Query, error),
+) (made answer, err error) {
 	limit, err := q.limit()
 	if err != nil {
 		return answer{}, err
@@ -96,10 +99,11 @@ func (a *API) run(q *request, build func(context.Context, string, promql.QueryOp
 		return answer{}, err
 	}
 	text := q.form.Get("query")
-	if _, err = a.parse(text); err != nil {
+	expr, err := a.parse(text)
+	if err != nil {
 		return answer{}, err
 	}
-	query, err := build(q.ctx, text, opts)
+	query, err := build(q.ctx, counted{a.o.Queryable, a.mostSeries(expr)}, text, opts)
 	if err != nil {
 		if q.ctx.Err() != nil {
 			return answer{}, a.faultOf(err, "preparing it")
@@ -110,10 +114,12 @@ func (a *API) run(q *request, build func(context.Context, string, promql.QueryOp
 		query.Close()
 		return answer{}, err
 	}
-	result := query.Exec(q.ctx)
+	ctx, end := a.heap.guard(q.ctx)
+	defer end()
+	result := query.Exec(ctx)
 	made.close = query.Close
 	if result.Err != nil {
-		return made, a.faultOf(result.Err, "answering it")
+		return made, a.faultOf(a.heap.fault(ctx, result.Err), "answering it")
 	}
 	made.from, made.to = timeOf(query.Statement())
 	value, cut := firstOf(result.Value, limit)
@@ -132,7 +138,7 @@ func (a *API) run(q *request, build func(context.Context, string, promql.QueryOp
 		}
 		e.raw("}")
 	}
-	made.annotate(result.Warnings, text)
+	made.annotate(a.remarks(result.Warnings), text)
 	if cut {
 		made.warnings = append(made.warnings, truncated)
 	}
@@ -140,6 +146,25 @@ func (a *API) run(q *request, build func(context.Context, string, promql.QueryOp
 		made.warnings = append(made.warnings, `parameter "stats" is "true" or "all"`)
 	}
 	return made, nil
+}
+
+// remarks are those of the engine without the guess that a metric is no counter by its name,
+// where it is known to grow all the same: names that only grow need not end in _total here.
+func (a *API) remarks(notes annotations.Annotations) annotations.Annotations {
+	if a.o.Families == nil {
+		return notes
+	}
+	for text, note := range notes {
+		if !errors.Is(note, annotations.PossibleNonCounterInfo) {
+			continue
+		}
+		if slices.ContainsFunc(a.o.Families(), func(f Family) bool {
+			return (f.Type == "unknown" || f.Type == "counter") && strings.Contains(note.Error(), strconv.Quote(f.Name))
+		}) {
+			delete(notes, text)
+		}
+	}
+	return notes
 }
 
 // timeOf is from when to when a query looks at samples; zero where it looks at none.

@@ -76,6 +76,9 @@ func (t *toldAlert) event(host, status string, at time.Time, why string) ([]byte
 func (t *toldAlert) describe(status string, at time.Time, why string) string {
 	var parts []string
 	if text := cmp.Or(t.Annotations[annotationDescription], t.Annotations[annotationMessage]); text != "" {
+		if !strings.ContainsAny(text[len(text)-1:], ".!?:") {
+			text += "."
+		}
 		parts = append(parts, text)
 	}
 	if status == statusResolved {
@@ -167,7 +170,18 @@ func cut(text string, most int) string {
 // number is a value that JSON cannot hold if it is no number.
 type number float64
 
-func (n number) String() string { return strconv.FormatFloat(float64(n), 'g', 6, 64) }
+// String has six digits that say something, and no exponent where people read without.
+func (n number) String() string {
+	short := strconv.FormatFloat(float64(n), 'g', 6, 64)
+	if abs := math.Abs(float64(n)); abs < 1e-4 || abs >= 1e15 || !strings.Contains(short, "e") {
+		return short
+	}
+	rounded, err := strconv.ParseFloat(short, 64)
+	if err != nil {
+		return short
+	}
+	return strconv.FormatFloat(rounded, 'f', -1, 64)
+}
 
 // MarshalJSON implements json.Marshaler.
 func (n number) MarshalJSON() ([]byte, error) {

@@ -1,0 +1,108 @@
+package promapi
+
+import (
+	"context"
+	"errors"
+	"runtime/metrics"
+	"sync"
+	"time"
+)
+
+// heap ends questions that take too much memory together. The engine counts the samples that
+// it holds, and not what it makes room for: each value that count_values finds over a range
+// gets room for thousands of samples, so that one question of 20,000 values asks for
+// gigabytes. While questions run it looks at the heap of the process; one that grows by more
+// than most, garbage of before aside, ends them all, as nothing says which of them it is.
+type heap struct {
+	most uint64
+	size func() uint64 // bytes of objects, garbage included
+
+	mu      sync.Mutex // guards what follows
+	running map[*guarded]struct{}
+	bound   uint64        // of size, for those that run
+	stop    chan struct{} // ends who looks; nil while nobody does
+	done    chan struct{} // is closed when that has ended
+}
+
+// guarded is one question.
+type guarded struct{ end context.CancelCauseFunc }
+
+// errHeap is why questions end.
+var errHeap = errors.New("the questions that ran took too much memory together")
+
+// heapEvery is how often the heap is looked at.
+const heapEvery = 10 * time.Millisecond
+
+func newHeap(most uint64) *heap {
+	return &heap{most: most, size: heapSize, running: map[*guarded]struct{}{}}
+}
+
+// heapSize is what objects take, those included that nobody has any more.
+func heapSize() uint64 {
+	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}
+
+// guard returns the context of a question, which ends when the heap is too large. end is to
+// be called when the question has ended.
+func (h *heap) guard(ctx context.Context) (guardedCtx context.Context, end func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	g := &guarded{cancel}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.running[g] = struct{}{}
+	if h.stop == nil {
+		// Before it is collected, garbage takes about as much again as what lives.
+		h.bound = 2*h.size() + h.most
+		h.stop, h.done = make(chan struct{}), make(chan struct{})
+		go h.look(h.stop, h.done)
+	}
+	return ctx, func() { h.leave(g) }
+}
+
+// fault is the error of a question whose context was guarded.
+func (h *heap) fault(ctx context.Context, err error) error {
+	if !errors.Is(context.Cause(ctx), errHeap) {
+		return err
+	}
+	return faultf(kindCost, "%w, more than %d MiB, and were ended: ask for fewer series, a shorter range or a longer step", errHeap, h.most>>20)
+}
+
+// leave ends a question; with the last one it waits for who looks.
+func (h *heap) leave(g *guarded) {
+	h.mu.Lock()
+	g.end(nil)
+	delete(h.running, g)
+	var done chan struct{}
+	if len(h.running) == 0 && h.stop != nil {
+		close(h.stop)
+		done = h.done
+		h.stop = nil
+	}
+	h.mu.Unlock()
+	if done != nil {
+		<-done
+	}
+}
+
+// look looks at the heap until stop is closed.
+func (h *heap) look(stop, done chan struct{}) {
+	defer close(done)
+	tick := time.NewTicker(heapEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+		}
+		h.mu.Lock()
+		if h.size() > h.bound {
+			for g := range h.running {
+				g.end(errHeap)
+			}
+		}
+		h.mu.Unlock()
+	}
+}
