@@ -15,7 +15,6 @@ import (
 // than most, garbage of before aside, ends them all, as nothing says which of them it is.
 type heap struct {
 	most uint64
-	size func() uint64 // bytes of objects, garbage included
 
 	mu      sync.Mutex // guards what follows
 	running map[*guarded]struct{}
@@ -34,14 +33,15 @@ var errHeap = errors.New("the questions that ran took too much memory together")
 const heapEvery = 10 * time.Millisecond
 
 func newHeap(most uint64) *heap {
-	return &heap{most: most, size: heapSize, running: map[*guarded]struct{}{}}
+	return &heap{most: most, running: map[*guarded]struct{}{}}
 }
 
-// heapSize is what objects take, those included that nobody has any more.
-func heapSize() uint64 {
-	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+// heapNow is what objects take, those included that nobody has any more, and what lived of
+// them when garbage was collected last, in bytes.
+func heapNow() (size, live uint64) {
+	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/gc/heap/live:bytes"}}
 	metrics.Read(sample)
-	return sample[0].Value.Uint64()
+	return sample[0].Value.Uint64(), sample[1].Value.Uint64()
 }
 
 // guard returns the context of a question, which ends when the heap is too large. end is to
@@ -54,7 +54,8 @@ func (h *heap) guard(ctx context.Context) (guardedCtx context.Context, end func(
 	h.running[g] = struct{}{}
 	if h.stop == nil {
 		// Before it is collected, garbage takes about as much again as what lives.
-		h.bound = 2*h.size() + h.most
+		_, live := heapNow()
+		h.bound = 2*live + h.most
 		h.stop, h.done = make(chan struct{}), make(chan struct{})
 		go h.look(h.stop, h.done)
 	}
@@ -98,7 +99,7 @@ func (h *heap) look(stop, done chan struct{}) {
 		case <-tick.C:
 		}
 		h.mu.Lock()
-		if h.size() > h.bound {
+		if size, _ := heapNow(); size > h.bound {
 			for g := range h.running {
 				g.end(errHeap)
 			}
