@@ -11,14 +11,14 @@ import (
 // heap ends questions that take too much memory together. The engine counts the samples that
 // it holds, and not what it makes room for: each value that count_values finds over a range
 // gets room for thousands of samples, so that one question of 20,000 values asks for
-// gigabytes. While questions run it looks at the heap of the process; one that grows by more
-// than most, garbage of before aside, ends them all, as nothing says which of them it is.
+// gigabytes. While questions run it looks at what lives in the heap of the process; when that
+// has grown by more than most it ends them all, as nothing says which of them it is.
 type heap struct {
 	most uint64
 
 	mu      sync.Mutex // guards what follows
 	running map[*guarded]struct{}
-	bound   uint64        // of size, for those that run
+	bound   uint64        // of what lives, for those that run
 	stop    chan struct{} // ends who looks; nil while nobody does
 	done    chan struct{} // is closed when that has ended
 }
@@ -36,12 +36,12 @@ func newHeap(most uint64) *heap {
 	return &heap{most: most, running: map[*guarded]struct{}{}}
 }
 
-// heapNow is what objects take, those included that nobody has any more, and what lived of
-// them when garbage was collected last, in bytes.
-func heapNow() (size, live uint64) {
-	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/gc/heap/live:bytes"}}
+// liveHeap is what objects took that somebody had when garbage was collected last, in bytes.
+// That is done each time that the heap has doubled, so that it lags by no more.
+func liveHeap() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(sample)
-	return sample[0].Value.Uint64(), sample[1].Value.Uint64()
+	return sample[0].Value.Uint64()
 }
 
 // guard returns the context of a question, which ends when the heap is too large. end is to
@@ -53,9 +53,7 @@ func (h *heap) guard(ctx context.Context) (guardedCtx context.Context, end func(
 	defer h.mu.Unlock()
 	h.running[g] = struct{}{}
 	if h.stop == nil {
-		// Before it is collected, garbage takes about as much again as what lives.
-		_, live := heapNow()
-		h.bound = 2*live + h.most
+		h.bound = liveHeap() + h.most
 		h.stop, h.done = make(chan struct{}), make(chan struct{})
 		go h.look(h.stop, h.done)
 	}
@@ -99,7 +97,7 @@ func (h *heap) look(stop, done chan struct{}) {
 		case <-tick.C:
 		}
 		h.mu.Lock()
-		if size, _ := heapNow(); size > h.bound {
+		if liveHeap() > h.bound {
 			for g := range h.running {
 				g.end(errHeap)
 			}
