@@ -175,6 +175,14 @@ describe('colours', () => {
     }
   });
 
+  it('differ where names that stood apart come together', () => {
+    const names = Array.from({ length: 8 }, (_, at) => `apart.${at}`);
+    for (const name of names) colorSlots([name]);
+    const together = colorSlots(names);
+    expect(new Set(together.values()).size).toBe(8);
+    expect(colorSlots(names)).toEqual(together);
+  });
+
   it('differ for up to eight names', () => {
     const names = ['a', 'b', 'c', 'd', 'e', 'f', 'process.exit', 'flow.ended'];
     expect(new Set(colorSlots(names).values()).size).toBe(8);

@@ -34,6 +34,7 @@ const bound = new Map<string, number>();
 export function colorSlots(names: readonly string[]): Map<string, number> {
   const chosen = new Map<string, number>();
   const taken = new Set<number>();
+  const used = new Set<number>();
   for (const name of names) {
     const slot = bound.get(name) ?? fixed[name];
     if (slot !== undefined) taken.add(slot);
@@ -43,10 +44,14 @@ export function colorSlots(names: readonly string[]): Map<string, number> {
   );
   for (const name of ordered) {
     let slot = bound.get(name) ?? preferred(name);
-    const free = bound.has(name) || fixed[name] !== undefined;
-    for (let tries = 0; !free && tries < slots && taken.has(slot); tries += 1) slot = (slot + 1) % slots;
+    // Names that were given the same when they stood apart are told apart now.
+    const clash = bound.has(name) ? used.has(slot) : taken.has(slot);
+    for (let tries = 0; clash && fixed[name] === undefined && tries < slots && taken.has(slot); tries += 1) {
+      slot = (slot + 1) % slots;
+    }
     bound.set(name, slot);
     taken.add(slot);
+    used.add(slot);
     chosen.set(name, slot);
   }
   return chosen;

@@ -165,6 +165,19 @@ describe('results', () => {
     expect([frame.lines.length, frame.left]).toEqual([mostSeries, 5]);
   });
 
+  it('are those that go on, and then the largest, where there are too many', () => {
+    const ended = Array.from({ length: mostSeries }, (_, at): Parameters<typeof matrix>[number] => [
+      { ended: String(at) },
+      [[0, String(100 + at)]],
+    ]);
+    const lives: Parameters<typeof matrix>[number] = [{ lives: 'yes' }, [[5, '1']]];
+    const data = matrix(...ended, lives);
+    const names = frameOfAnswers([{ query: 'a', unit: '%', data }], 0, 5, 5).lines.map((line) => line.label);
+    expect(names).toContain('{lives="yes"}');
+    expect(names).toContain('{ended="59"}');
+    expect(names).not.toContain('{ended="0"}');
+  });
+
   it('are named by what tells them apart', () => {
     const one = { __name__: 'a', host: 'x', process: 'p' };
     expect(briefNames([one, { ...one, process: 'q' }])).toEqual(['p', 'q']);

@@ -55,6 +55,7 @@ export interface SeriesLine extends Line {
   name: string;
   /** The query that it is of. */
   query: number;
+  unit: string;
 }
 
 export interface SeriesFrame extends Frame {
@@ -79,10 +80,10 @@ export function frameOfAnswers(
   const length = Math.max(0, Math.floor((end - start) / step) + 1);
   const lines: SeriesLine[] = [];
   let left = 0;
-  answers.forEach(({ query, data }, index) => {
+  answers.forEach(({ query, data, unit }, index) => {
     if (data?.resultType !== 'matrix') return;
     const series = data.result.filter((each) => each.values && each.values.length > 0);
-    const shown = series.slice(0, mostSeries);
+    const shown = foremost(series);
     left += series.length - shown.length;
     const names = briefNames(
       shown.map((each) => each.metric),
@@ -93,6 +94,7 @@ export function frameOfAnswers(
         label: `${answers.length > 1 ? `${letter(index)} ` : ''}${seriesName(each.metric, query)}`,
         name: names[at] ?? '',
         query: index,
+        unit,
         values: valuesOf(each, start, step, length),
       });
     });
@@ -101,6 +103,22 @@ export function frameOfAnswers(
   const unit = units.size === 1 ? ([...units][0] ?? '') : '';
   return { times: Array.from({ length }, (_, index) => start + index * step), step, unit, lines, left };
 }
+
+/** Those that are drawn where there are too many: those that have the newest value first, then by their sums. */
+function foremost(series: readonly RangeSeries[]): RangeSeries[] {
+  if (series.length <= mostSeries) return [...series];
+  const newest = Math.max(...series.map(endOf));
+  const ranked = series.map((each) => ({
+    each,
+    goesOn: endOf(each) === newest,
+    sum: (each.values ?? []).reduce((sum, [, text]) => sum + (numberOf(text) ?? 0), 0),
+  }));
+  ranked.sort((a, b) => Number(b.goesOn) - Number(a.goesOn) || b.sum - a.sum);
+  const chosen = new Set(ranked.slice(0, mostSeries).map(({ each }) => each));
+  return series.filter((each) => chosen.has(each));
+}
+
+const endOf = (series: RangeSeries) => series.values?.at(-1)?.[0] ?? 0;
 
 /** Queries are told apart by A, B, C. */
 export const letter = (index: number) => String.fromCharCode(65 + index);

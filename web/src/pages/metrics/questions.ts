@@ -9,18 +9,31 @@ export interface Question {
 export const questions: readonly Question[] = [
   {
     title: 'Which processes use the most CPU?',
-    queries: ['topk(10, process_cpu_percent)'],
+    queries: ['process_cpu_percent and topk(10, avg_over_time(process_cpu_percent[5m] @ end()))'],
     about: 'processes',
   },
   {
     title: 'Which processes use the most memory?',
-    queries: ['topk(10, process_memory_bytes)'],
+    queries: ['process_memory_bytes and topk(10, process_memory_bytes @ end())'],
     about: 'processes',
   },
   {
     title: 'Which programs use the most CPU on each host?',
     queries: ['topk(10, sum by (host, process) (process_cpu_percent))'],
     about: 'processes',
+  },
+  {
+    title: 'How much goes through the interfaces of each host?',
+    queries: [
+      'sum by (host, interface) (rate(flow_bytes_in[5m]))',
+      'sum by (host, interface) (rate(flow_bytes_out[5m]))',
+    ],
+    about: 'flows',
+  },
+  {
+    title: 'What is the traffic of?',
+    queries: ['topk(10, sum by (category) (rate(flow_bytes_in[5m]) + rate(flow_bytes_out[5m])))'],
+    about: 'flows',
   },
   {
     title: 'How much goes through the busiest interfaces?',
