@@ -95,6 +95,10 @@ func (s *Server) askOverview(ctx context.Context, of *madeOverview, since, until
 	return o, nil
 }
 
+// findingsBegun leaves out what is told of a finding again, when it goes on or ends, and what
+// was found in captures that were replayed: neither calls for attention now.
+const findingsBegun = "-finding.status:in(update,resolved) -labels.capture:*"
+
 func (s *Server) askCounts(ctx context.Context, q *storedQuestions, c *storedCounts, since, until *timestamppb.Timestamp, end time.Time) {
 	q.ask(func() (err error) {
 		c.types, err = s.stored().SearchEvents(ctx, &pb.SearchEventsRequest{Since: since, Until: until, Limit: 1, Facets: []string{"type"}})
@@ -102,7 +106,7 @@ func (s *Server) askCounts(ctx context.Context, q *storedQuestions, c *storedCou
 	})
 	q.ask(func() (err error) {
 		c.findings, err = s.stored().SearchEvents(ctx, &pb.SearchEventsRequest{
-			Filter: &pb.Filter{Types: []string{"finding."}}, Since: since, Until: until,
+			Filter: &pb.Filter{Types: []string{"finding."}, Query: findingsBegun}, Since: since, Until: until,
 			Limit: newestFindings, Facets: []string{"severity"},
 		})
 		return err
