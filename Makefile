@@ -98,10 +98,11 @@ test-k8s: web bin/testcount ## install the manifests into the cluster of $KUBECO
 
 ##@ Make
 
-generate: bin/buf bin/protoc-gen-go bin/protoc-gen-go-grpc $(WEB_ALL) ## write what is generated from proto/, from the API, and the dashboards for Grafana
+generate: bin/buf bin/protoc-gen-go bin/protoc-gen-go-grpc $(WEB_ALL) ## write what is generated from proto/, from the API, the dashboards for Grafana, and the Helm chart
 	@bin/buf generate
 	@tools/generate-web.sh
 	@go run -C tools ./grafana ../deploy/grafana/dashboards
+	@go run -C tools ./chart ../deploy/k8s ../deploy/helm/amoskys/templates
 
 generate-check: bin/buf bin/protoc-gen-go bin/protoc-gen-go-grpc $(WEB_ALL)
 	@tools/generate-check.sh
