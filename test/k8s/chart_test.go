@@ -95,7 +95,8 @@ func objects(t *testing.T, text []byte) map[string]any {
 	all := map[string]any{}
 	for _, doc := range bytes.Split(append([]byte("\n"), text...), []byte("\n---\n")) {
 		var o map[string]any
-		if err := yaml.Unmarshal(doc, &o); err != nil {
+		// A text at the end of a document has its line break still.
+		if err := yaml.Unmarshal(append(bytes.Clone(doc), '\n'), &o); err != nil {
 			t.Fatalf("%v\n%s", err, doc)
 		}
 		if len(o) == 0 {
