@@ -201,7 +201,9 @@ func (s *scanCommand) plan(ctx context.Context, args []string) (scan.Plan, error
 	if s.udp == "usual" {
 		plan.UDP = scan.UsualUDP()
 	} else {
-		plan.UDP, faults[3] = scan.ParsePorts(s.udp)
+		if plan.UDP, faults[3] = scan.ParsePorts(s.udp); faults[3] != nil {
+			faults[3] = fmt.Errorf("--udp: %w; or usual, for those of services that answer by UDP", faults[3])
+		}
 	}
 	plan.Hours, faults[4] = scan.ParseHours(s.hours)
 	return plan, errors.Join(faults[:]...)

@@ -24,7 +24,10 @@ func ParsePorts(text string) ([]uint16, error) {
 		}
 		first, err1 := strconv.ParseUint(strings.TrimSpace(from), 10, 16)
 		last, err2 := strconv.ParseUint(strings.TrimSpace(to), 10, 16)
-		if err1 != nil || err2 != nil || first == 0 || last < first {
+		if err1 == nil && err2 == nil && last < first {
+			return nil, fmt.Errorf("ports %q: a range begins with its lower end: write %d-%d", part, last, first)
+		}
+		if err1 != nil || err2 != nil || first == 0 {
 			return nil, fmt.Errorf("ports %q: want numbers from 1 to 65535 and ranges of them, such as 22,80,8000-8100", part)
 		}
 		for p := first; p <= last; p++ {

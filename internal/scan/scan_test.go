@@ -104,7 +104,10 @@ func TestParsePorts(t *testing.T) {
 			t.Errorf("%q: %s, %v", text, FormatPorts(got), err)
 		}
 	}
-	for _, text := range []string{"0", "65536", "5-4", "x", "1-2-3", "-5"} {
+	if _, err := ParsePorts("22,80-22"); err == nil || !strings.Contains(err.Error(), "write 22-80") {
+		t.Errorf("a range that goes down: %v", err)
+	}
+	for _, text := range []string{"0", "65536", "5-4", "5-0", "x", "1-2-3", "-5"} {
 		if got, err := ParsePorts(text); err == nil {
 			t.Errorf("%q is taken for %v", text, got)
 		}

@@ -63,6 +63,14 @@ func (c *V3Credentials) validate(v *config.Check) {
 	if c.PrivacyPassword != "" && c.AuthPassword == "" {
 		v.Add("auth_password", "must not be empty where privacy_password is set: what is encrypted is authenticated too (RFC 3414, section 1.4)")
 	}
+	for _, of := range []struct {
+		key, protocol string
+		password      config.Secret
+	}{{"auth_protocol", c.AuthProtocol, c.AuthPassword}, {"privacy_protocol", c.PrivacyProtocol, c.PrivacyPassword}} {
+		if of.password != "" && of.protocol == "" { // else it would not be used, and nobody told
+			v.Add(of.key, "must not be empty where its password is set: without it messages would go out unproven or in the clear")
+		}
+	}
 	if len(c.Username) > 32 {
 		v.Add("username", "has more than 32 bytes (RFC 3414, section 5)")
 	}

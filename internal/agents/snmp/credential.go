@@ -73,6 +73,12 @@ func (c *V3Credentials) reveal(home config.Home) (snmp.Credential, error) {
 	if err := errors.Join(authErr, privacyErr); err != nil {
 		return out, fmt.Errorf("user %s: %w", c.Username, err)
 	}
+	switch { // a reference to nothing is not to ask unproven or in the clear
+	case auth == "" && c.AuthPassword != "":
+		return out, fmt.Errorf("user %s: what auth_password refers to is empty", c.Username)
+	case privacy == "" && c.PrivacyPassword != "":
+		return out, fmt.Errorf("user %s: what privacy_password refers to is empty", c.Username)
+	}
 	var err error
 	if auth != "" {
 		out.AuthPassword = auth

@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/amoskys/amoskys/internal/config"
 	"github.com/amoskys/amoskys/internal/snmp"
 	"github.com/amoskys/amoskys/internal/snmp/play"
 	"github.com/amoskys/amoskys/internal/snmp/snmptest"
@@ -139,5 +141,32 @@ func TestExposedKeepsItsFinding(t *testing.T) {
 	second := l.exposed(d, now.Add(2*refreshEvery))
 	if first.GetFinding().GetUid() == "" || first.GetFinding().GetUid() != second.GetFinding().GetUid() || second.GetFinding().GetStatus() != "update" {
 		t.Errorf("first %v, then %v", first.GetFinding(), second.GetFinding())
+	}
+}
+
+// TestPasswordIsNotDropped: a password without its protocol, or that refers to nothing,
+// is a fault. Without it the user would be asked unproven or in the clear.
+func TestPasswordIsNotDropped(t *testing.T) {
+	t.Setenv("NOTHING", "")
+	for want, c := range map[string]V3Credentials{
+		"auth_protocol":    {Username: "u", AuthPassword: "12345678"},
+		"privacy_protocol": {Username: "u", AuthProtocol: "SHA", AuthPassword: "12345678", PrivacyPassword: "12345678"},
+		"auth_password":    {Username: "u", AuthProtocol: "SHA", AuthPassword: "1234567"},
+		"":                 {Username: "u", AuthProtocol: "SHA", AuthPassword: "12345678", PrivacyProtocol: "AES", PrivacyPassword: "12345678"},
+	} {
+		check := config.NewCheck()
+		c.validate(check)
+		faults := check.Faults()
+		if (want != "") != (len(faults) == 1) || want != "" && !strings.Contains(fmt.Sprint(faults), want) {
+			t.Errorf("%q: %v", want, faults)
+		}
+	}
+	for want, c := range map[string]V3Credentials{
+		"auth_password refers to is empty":    {Username: "u", AuthProtocol: "SHA", AuthPassword: "env:NOTHING"},
+		"privacy_password refers to is empty": {Username: "u", AuthProtocol: "SHA", AuthPassword: "12345678", PrivacyProtocol: "AES", PrivacyPassword: "env:NOTHING"},
+	} {
+		if got, err := c.reveal(config.Home(t.TempDir())); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, %v", want, got, err)
+		}
 	}
 }

@@ -195,8 +195,11 @@ const markedAtOnce = 10_000
 
 // SetMarks says of devices what the options say.
 func SetMarks(ctx context.Context, e *cli.Env, o MarkOptions) error {
-	if (len(o.Devices) == 0) == (o.Filter == "") {
+	switch {
+	case len(o.Devices) == 0 && o.Filter == "":
 		return cli.Usagef("name devices, or choose them with --filter")
+	case len(o.Devices) > 0 && o.Filter != "":
+		return cli.Usagef("name devices or choose them with --filter, not both")
 	}
 	store, err := remote.DialStores(e, "")
 	if err != nil {
