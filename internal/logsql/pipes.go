@@ -1,6 +1,7 @@
 package logsql
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"strings"
@@ -120,8 +121,32 @@ func (p *parser) pipe() *SyntaxError {
 	}
 	p.out.raw(name, " ")
 	p.out.differing(text[0], text[1])
+	w.emptyNones()
 	w.leave()
 	return nil
+}
+
+// emptyNones makes results empty that have no value, in front of what sorts and filters
+// them: the engine says NaN, and sorts that, as a text, above all numbers.
+func (w *pipeWalk) emptyNones() {
+	w.endNone("")
+	for _, name := range w.nones {
+		w.p.out.raw("| format if (", quote(name), `:="NaN") "" as `, quote(name), " ")
+	}
+}
+
+// mayBeNone reports whether a function of stats is no number where nothing has a value.
+func mayBeNone(function string) bool {
+	return slices.Contains([]string{"avg", "rate_sum", "stddev", "sum"}, function)
+}
+
+// endNone ends a function of stats, whose result the query calls name, or "" where it
+// does not.
+func (w *pipeWalk) endNone(name string) {
+	if w.none != "" {
+		w.nones = append(w.nones, cmp.Or(name, w.none))
+		w.none = ""
+	}
 }
 
 func pipeNames() []string {
@@ -209,9 +234,13 @@ type pipeWalk struct {
 	// used and made are names in the engine's words.
 	used, made []string
 	unnamed    bool // a result has no name
-	unpacked   []string
-	texts      []string // patterns
-	prev       walked
+	// nones are the results that the engine calls NaN where a group has no value, and none
+	// is the one of the function that is being read, as the engine names it itself.
+	nones    []string
+	none     string
+	unpacked []string
+	texts    []string // patterns
+	prev     walked
 }
 
 // walked is what stood in front.
@@ -298,6 +327,9 @@ func (w *pipeWalk) token(t token) *SyntaxError {
 		case t.keyword("from", "at", "by", "fields"):
 			w.prev = walkedSource
 		}
+		if w.name == "stats" && w.depth == 0 && next.is("(") && mayBeNone(strings.ToLower(t.text)) {
+			w.none = strings.ToLower(t.text)
+		}
 		w.unnamed = w.unnamed || w.kind.counts && w.depth == 0 && next.is("(") && slices.Contains(statsFunctions(), strings.ToLower(t.text))
 		return nil
 	}
@@ -319,6 +351,14 @@ func (w *pipeWalk) isWord(t, next token) bool {
 func (w *pipeWalk) sign(t token) {
 	out := &w.p.out
 	w.prev = walkedOther
+	if t.text == "," && w.depth == 0 {
+		w.endNone("")
+	} else if w.none != "" && (w.depth > 0 || t.text == "(") {
+		w.none += t.text
+		if t.text == "," {
+			w.none += " "
+		}
+	}
 	switch t.text {
 	case "(":
 		w.depth++
@@ -345,6 +385,7 @@ func (w *pipeWalk) result(t, next token) *SyntaxError {
 		w.p.out.raw("*")
 	}
 	w.p.out.raw(" ")
+	w.endNone(t.text)
 	w.made = append(w.made, t.text)
 	w.unnamed = false
 	w.prev = walkedOther
@@ -371,6 +412,9 @@ func (w *pipeWalk) field(t, next token) *SyntaxError {
 		name = w.unpack(tg)
 	}
 	w.used = append(w.used, name)
+	if w.none != "" {
+		w.none += name
+	}
 	w.p.out.raw(quote(name))
 	if after := w.p.peek(inName); !after.is(":") {
 		w.p.out.raw(" ")

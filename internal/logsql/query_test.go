@@ -49,6 +49,7 @@ func TestEngine(t *testing.T) {
 		{"counts", "pid:1 | stats by (event.action, time:1h) count() if (pid:2) hits, max(cpu) as top", `"pid":="1" | stats by ( "type" , "_time":1h ) count ( ) if ("pid":="2") "hits" , max ( "cpu" ) as "top" `},
 		{"counts without a name", "* | count() by_host", `* | stats count ( ) "by_host" `},
 		{"groups without a name", "* | by (host) count() n | sort by (n desc, host) limit 3", `* | stats by ( "host" ) count ( ) "n"  | sort by ( "n" desc , "host" ) limit 3 `},
+		{"sums of nothing", "* | stats by (host) sum(source.bytes) sent, avg(cpu), count() n | sort by (sent desc)", `* | stats by ( "host" ) sum ( "source.bytes" ) "sent" , avg ( "cpu" ) , count ( ) "n" | format if ("sent":="NaN") "" as "sent" | format if ("avg(cpu)":="NaN") "" as "avg(cpu)"  | sort by ( "sent" desc ) `},
 		{"labels in a pipe", "* | top 5 by (labels.site)", `* | unpack_json from "labels" fields ("site") result_prefix "labels." | top 5 by ( "labels.site" ) `},
 		{"computation", "* | math rss / 1024 as kib | fields kib, pid", `* | math "rss" / 1024 as "kib"  | fields "kib" , "pid" `},
 		{"format", `* | format "<host.name>: <process.name>" as line`, `* | format "<host>: <process.name>" as "line" `},

@@ -21,7 +21,7 @@ func TestFormerQueries(t *testing.T) {
 		`process.command_line:~"curl .*x"`: "curl", `labels.site:*`: "curl flow switch", `labels.site:=Berlin`: "curl flow", `labels.rack:7`: "curl",
 		`publisher:*/agent/web-1/proc severity:critical`: "etc", `about:switch-* observer:web-1`: "switch",
 		`wget OR NOT type:*.*`: "wget", `-type:process.* AND !(type:auth.attempt OR host:"")`: "flow dns etc read sick",
-		`host.name:db-1 metadata.product.uid:proc`: "killed wget compiler sick", `host.ip:192.0.2.0/24 type:network.flow`: "flow", `host.ip:2001:db8::/32 pid:*`: "curl",
+		`host.name:db-1 metadata.product.uid:proc`: "killed wget compiler sick", `host.ip:192.0.2.0/24 type:flow.ended`: "flow", `host.ip:2001:db8::/32 pid:*`: "curl",
 		`dns.answers.ttl:>100`: "dns", `dns.answers.ttl:<60`: "", `dns.answers.ttl:60`: "dns", `snmp.interfaces.bytes_in:>50KB`: "switch",
 		`process.args:-o*`: "", `process.args:"--insecure"`: "curl", `process.executable:/usr/bin/*`: "curl wget", `file.action:modify`: "etc", `agent_health.state:>=degraded`: "sick",
 	} {

@@ -40,12 +40,12 @@ func answers() map[string][]string {
 		`process.name:i(powershell)`:                 {"killed"},
 		`process.entity_id:=p-2 or process.parent.entity_id:=p-2 or network.process.entity_id:=p-2`: {"curl", "flow", "killed"},
 
-		`type:process.execution | stats by (host) count() runs | sort by (runs desc, host)`:                               {"host runs", "db-1 2", "web-1 1"},
-		`outcome:=failure | top 3 by (user.name)`:                                                                         {"user.name hits", "ann 1", "root 1"},
-		`severity:* | stats by (time:1h, severity) count() events | sort by (time, severity)`:                             {"severity events", "critical 1", "high 1", "informational 2", "low 1", "medium 3"},
-		`* | stats by (process.name) max(cpu) most | filter most:>0 | sort by (most desc) limit 1`:                        {"process.name most", "cc1 99.5"},
-		`type:network.flow network.process.entity_id:in(type:process.execution severity:high | fields process.entity_id)`: {"agent.type", "flow"},
-		`source.bytes:* | stats by (labels.site) sum(source.bytes) bytes | sort by (bytes desc)`:                          {"labels.site bytes", "Berlin 25000000"},
+		`type:process.execution | stats by (host) count() runs | sort by (runs desc, host)`:                             {"host runs", "db-1 2", "web-1 1"},
+		`outcome:=failure | top 3 by (user.name)`:                                                                       {"user.name hits", "ann 1", "root 1"},
+		`severity:* | stats by (time:1h, severity) count() events | sort by (time, severity)`:                           {"severity events", "critical 1", "high 1", "informational 2", "low 1", "medium 3"},
+		`* | stats by (process.name) max(cpu) most | filter most:>0 | sort by (most desc) limit 1`:                      {"process.name most", "cc1 99.5"},
+		`type:flow.ended network.process.entity_id:in(type:process.execution severity:high | fields process.entity_id)`: {"agent.type", "flow"},
+		`source.bytes:* | stats by (labels.site) sum(source.bytes) bytes | sort by (bytes desc)`:                        {"labels.site bytes", "Berlin 25000000"},
 	}
 }
 

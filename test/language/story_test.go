@@ -44,7 +44,7 @@ func story() []*pb.Event {
 	attack := process("curl", web, curl, nginx)
 	attack.Severity, attack.Labels = pb.Severity_SEVERITY_HIGH, map[string]string{"site": "Berlin", "rack": "7"}
 	flow := &pb.Event{
-		Type: "network.flow", Host: web, Agent: &pb.Agent{Id: "flow", Kind: "flow"}, Labels: map[string]string{"site": "Berlin"},
+		Type: "flow.ended", Host: web, Agent: &pb.Agent{Id: "flow", Kind: "flow"}, Labels: map[string]string{"site": "Berlin"},
 		Body: &pb.Event_Network{Network: &pb.NetworkActivity{
 			SrcEndpoint: &pb.Endpoint{Ip: "192.0.2.10", Port: 40_000}, DstEndpoint: &pb.Endpoint{Ip: "203.0.113.9", Port: 443}, ProtocolName: "tcp",
 			BytesOut: 25_000_000, BytesIn: 1_200, Process: curl, Tls: &pb.Tls{CertificateNotAfter: timestamppb.New(time.Date(2026, 2, 1, 0, 0, 0, 5e8, time.UTC))},

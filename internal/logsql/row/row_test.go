@@ -251,6 +251,35 @@ func TestWhatAttributesDoNotTell(t *testing.T) {
 	}
 }
 
+// Versions and the like are texts, and are found as what they are.
+func TestTextsThatLookLikeNumbersStay(t *testing.T) {
+	w := row.NewWriter(bounds())
+	tried := 0
+	for _, f := range event.FieldCatalog() {
+		if f.Type != event.FieldKeyword || f.Repeats() || len(f.Values) > 0 || slices.Contains([]string{"type", "publisher"}, f.Path) {
+			continue
+		}
+		for _, text := range []string{"1.0", "22.10", "01", "1e3", "-0", "0.10", "1_000", "3.14159265358979323846"} {
+			ev := &pb.Event{Id: bytes.Repeat([]byte{7}, event.IDSize), Type: "a.b", Time: timestamppb.New(time.Unix(1_700_000_000, 5))}
+			if f.Set(ev, text) != nil {
+				continue // an id
+			}
+			tried++
+			r := roundTrip(t, w, encode(t, ev), time.Unix(1_700_000_001, 0))
+			name := f.Name
+			if f.Path == "message" {
+				name = row.Message
+			}
+			if got := value(r, name); got != text {
+				t.Errorf("%s %q stands in the row as %q", f.Name, text, got)
+			}
+		}
+	}
+	if tried < 500 {
+		t.Errorf("only %d texts were tried", tried)
+	}
+}
+
 func usage(cpu float64) func(ev *pb.Event) {
 	return func(ev *pb.Event) {
 		ev.Body = &pb.Event_Process{Process: &pb.ProcessActivity{Usage: &pb.ProcessUsage{CpuPercent: cpu}}}

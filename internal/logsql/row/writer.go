@@ -58,7 +58,7 @@ type Writer struct {
 	order  []int  // places in attrs.List
 	at     int64  // the event's time
 	whole  bool   // the fields make the event
-	odd    []int  // places in row.Fields of values that the engine changes
+	odd    []oddValue
 	size   int    // as the engine counts
 	round  uint64 // of this row
 }
@@ -69,14 +69,21 @@ type column struct {
 	list    bool
 	entries bool // of a map
 	time    bool // the event's
+	number  bool
 	round   uint64
+}
+
+// oddValue is a value that the engine may give back changed.
+type oddValue struct {
+	at     int // its place in row.Fields
+	number bool
 }
 
 // NewWriter returns a writer. Bounds of zero let no time pass but the hub's own.
 func NewWriter(b Bounds) *Writer {
 	w := &Writer{bounds: b}
 	for _, f := range event.FieldCatalog() {
-		c := column{name: columnOf(f), list: f.Repeats(), entries: f.Type == event.FieldMap, time: f.Path == "time"}
+		c := column{name: columnOf(f), list: f.Repeats(), entries: f.Type == event.FieldMap, time: f.Path == "time", number: f.Type == event.FieldNumber}
 		if c.name == Publisher {
 			c.name = "" // the record's, not what an event says of itself
 		}
@@ -150,7 +157,7 @@ func (w *Writer) attribute(i int) {
 		c.round = w.round
 		w.array(i, c.name)
 	default:
-		w.scalar(&attr.Value, c.name)
+		w.scalar(&attr.Value, c)
 	}
 }
 
@@ -163,7 +170,7 @@ func nanosecondsOf(v *event.Value) int64 {
 	return at.UnixNano()
 }
 
-func (w *Writer) scalar(v *event.Value, name string) {
+func (w *Writer) scalar(v *event.Value, c *column) {
 	text, ok := v.Text()
 	if !ok {
 		from := len(w.values)
@@ -175,29 +182,31 @@ func (w *Writer) scalar(v *event.Value, name string) {
 		return
 	}
 	if !keeps(text) {
-		w.odd = append(w.odd, len(w.row.Fields))
+		w.odd = append(w.odd, oddValue{len(w.row.Fields), c.number})
 	}
-	w.add(name, text)
+	w.add(c.name, text)
 }
 
-// addExact adds what the engine would change, and brings decimals to what it would
-// make of them.
+// addExact adds what the engine would change, and brings numbers to what it would make of
+// them. A text stays as it is, so that a version 1.0 or 22.10 is found as what it is: the
+// engine takes texts for numbers only where a block of rows has more than 8 different ones
+// and all are decimals.
 func (w *Writer) addExact() {
 	if len(w.odd) == 0 {
 		return
 	}
 	from, sep := len(w.values), byte('{')
-	for _, i := range w.odd {
-		f := &w.row.Fields[i]
+	for _, odd := range w.odd {
+		f := &w.row.Fields[odd.at]
 		w.values = AppendString(append(w.values, sep), []byte(f.Name))
 		w.values = AppendString(append(w.values, ':'), f.Value)
 		sep = ','
 	}
 	w.values = append(w.values, '}')
 	w.end(Exact, from)
-	for _, i := range w.odd {
-		f := &w.row.Fields[i]
-		if isDecimal(f.Value) {
+	for _, odd := range w.odd {
+		f := &w.row.Fields[odd.at]
+		if odd.number && isDecimal(f.Value) {
 			from := len(w.values)
 			w.values = appendRounded(w.values, f.Value)
 			f.Value = w.values[from:len(w.values):len(w.values)]
