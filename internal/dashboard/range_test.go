@@ -24,7 +24,11 @@ func TestOverviewIsOfItsRange(t *testing.T) {
 		Id: []byte("finding-00000001"), Time: timestamppb.Now(), Type: "finding.hub.silent_host", Severity: pb.Severity_SEVERITY_MEDIUM,
 		Host: &pb.Host{Name: "web-1"}, Message: "web-1 is silent",
 	}
-	s.hub.bus.publish(append(append(old, recent...), finding)...)
+	replayed := &pb.Event{
+		Id: []byte("finding-00000002"), Time: timestamppb.Now(), Type: "finding.flow.port_scan", Severity: pb.Severity_SEVERITY_HIGH,
+		Labels: map[string]string{"capture": "synscan.pcap"}, Message: "an exercise",
+	}
+	s.hub.bus.publish(append(append(old, recent...), replayed, finding)...)
 	c := s.signedIn(t, "viewer")
 	ask := func(since, until string) (o dashboard.Overview) {
 		t.Helper()
@@ -34,7 +38,7 @@ func TestOverviewIsOfItsRange(t *testing.T) {
 		}
 		return o
 	}
-	if o := ask("15m", ""); len(o.Recent) != 3 || o.Findings.Total != 1 || o.Findings.BySeverity["medium"] != 1 ||
+	if o := ask("15m", ""); len(o.Recent) != 4 || o.Findings.Total != 1 || o.Findings.BySeverity["medium"] != 1 ||
 		len(o.Findings.Newest) != 1 || o.Findings.Newest[0].Message != "web-1 is silent" || o.Top.Processes[0].Name != "recent" {
 		t.Errorf("of now: %+v %+v", o.Findings, o.Top)
 	}

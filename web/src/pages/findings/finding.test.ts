@@ -5,6 +5,7 @@ import {
   evidenceQuery,
   findingOf,
   flowsQuery,
+  foundQuery,
   isAddress,
   narrowed,
   packetsOfFinding,
@@ -96,6 +97,13 @@ describe('findings', () => {
     ['low', 'hub', 'type:finding.hub* x:y severity:>=low'],
   ])('are narrowed to severity %s and kind %s', (severity, kind, query) => {
     expect(narrowed('type:finding.* x:y', severity, kind)).toBe(query);
+  });
+
+  it('are those of replayed captures only where they are asked for', () => {
+    expect(narrowed(foundQuery(false), 'high', 'flow')).toBe(
+      'type:finding.flow* -labels.capture:* severity:>=high',
+    );
+    expect(foundQuery(true)).toBe('type:finding.*');
   });
 
   it.each([

@@ -65,6 +65,10 @@ export const severities = ['any', 'low', 'medium', 'high', 'critical'] as const;
 /** Kinds of findings, by the second word of their type. */
 export const kinds = ['any', 'flow', 'scanner', 'snmp', 'metric', 'hub'] as const;
 
+/** What is found: in replayed captures, which tell of another time or network, only where they are asked for. */
+export const foundQuery = (captures: boolean) =>
+  captures ? 'type:finding.*' : 'type:finding.* -labels.capture:*';
+
 /** The query narrowed to a severity and worse, and to a kind. */
 export function narrowed(query: string, severity: string, kind: string): string {
   const parts = [kind === 'any' ? query : query.replace('type:finding.*', `type:finding.${kind}*`)];
