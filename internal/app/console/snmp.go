@@ -361,6 +361,10 @@ func advise(o SNMPOptions, err error) error {
 			return fmt.Errorf("%w; %s", err, next.what)
 		}
 	}
+	const authorizationError = 16 // RFC 3416, section 3
+	if refused := (*snmp.StatusError)(nil); errors.As(err, &refused) && refused.Status == authorizationError {
+		return fmt.Errorf("%w; the user may not read this so: check which of --auth and --privacy the device wants, and what it lets the user see", err)
+	}
 	if !errors.Is(err, snmp.ErrTimeout) {
 		return err
 	}

@@ -227,3 +227,11 @@ func TestSNMPWalkPrintsWhileItComes(t *testing.T) {
 		t.Errorf("printed %s", got)
 	}
 }
+
+func TestAuthorizationErrorSaysWhatToCheck(t *testing.T) {
+	t.Parallel()
+	err := advise(SNMPOptions{}, &snmp.StatusError{Status: 16})
+	if !strings.Contains(err.Error(), "authorizationError") || !strings.Contains(err.Error(), "--privacy") {
+		t.Error(err)
+	}
+}
