@@ -36,6 +36,7 @@ func answers() map[string][]string {
 		`type:file.* file.path:=/etc/* file.action:(modify or create or delete)`: {"etc"},
 		`observer:* about:switch-*`:                  {"switch"},
 		`tls.server.not_after:<2026-03-01T00:00:00Z`: {"flow"},
+		`type:flow.ended tls.version:in(1.0,1.1)`:    {"flow"},
 		`agent_health.state:(degraded or crashed)`:   {"sick"},
 		`process.name:i(powershell)`:                 {"killed"},
 		`process.entity_id:=p-2 or process.parent.entity_id:=p-2 or network.process.entity_id:=p-2`: {"curl", "flow", "killed"},
@@ -46,6 +47,7 @@ func answers() map[string][]string {
 		`* | stats by (process.name) max(cpu) most | filter most:>0 | sort by (most desc) limit 1`:                      {"process.name most", "cc1 99.5"},
 		`type:flow.ended network.process.entity_id:in(type:process.execution severity:high | fields process.entity_id)`: {"agent.type", "flow"},
 		`source.bytes:* | stats by (labels.site) sum(source.bytes) bytes | sort by (bytes desc)`:                        {"labels.site bytes", "Berlin 25000000"},
+		`type:(flow.ended or dns.query) | stats by (agent.type) sum(source.bytes) sent | sort by (sent desc)`:           {"agent.type sent", "flow 25000000", "dns "},
 	}
 }
 

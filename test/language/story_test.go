@@ -47,7 +47,7 @@ func story() []*pb.Event {
 		Type: "flow.ended", Host: web, Agent: &pb.Agent{Id: "flow", Kind: "flow"}, Labels: map[string]string{"site": "Berlin"},
 		Body: &pb.Event_Network{Network: &pb.NetworkActivity{
 			SrcEndpoint: &pb.Endpoint{Ip: "192.0.2.10", Port: 40_000}, DstEndpoint: &pb.Endpoint{Ip: "203.0.113.9", Port: 443}, ProtocolName: "tcp",
-			BytesOut: 25_000_000, BytesIn: 1_200, Process: curl, Tls: &pb.Tls{CertificateNotAfter: timestamppb.New(time.Date(2026, 2, 1, 0, 0, 0, 5e8, time.UTC))},
+			BytesOut: 25_000_000, BytesIn: 1_200, Process: curl, Tls: &pb.Tls{Version: "1.0", CertificateNotAfter: timestamppb.New(time.Date(2026, 2, 1, 0, 0, 0, 5e8, time.UTC))},
 		}},
 	}
 	killed := process("killed", db, &pb.Process{Pid: 7, Uid: "p-9", Name: "PowerShell", Executable: "/tmp/x/pwsh"}, &pb.Process{Uid: "p-2", Name: "sh"})
