@@ -71,7 +71,8 @@ func resident(file *os.File, from, length int64) bool {
 	}
 	defer unix.Munmap(m) //nolint:errcheck // nothing is in it
 	in := make([]byte, pages)
-	if _, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&m[0])), uintptr(length), uintptr(unsafe.Pointer(&in[0]))); errno != 0 {
+	_, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&m[0])), uintptr(length), uintptr(unsafe.Pointer(&in[0]))) //nolint:gosec // as mincore(2) has it
+	if errno != 0 {
 		return true
 	}
 	there := int64(0)

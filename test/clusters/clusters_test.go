@@ -51,7 +51,7 @@ type process struct {
 
 func (p *process) start() {
 	p.t.Helper()
-	p.cmd = exec.Command(p.program, p.args...) //nolint:noctx // kill ends it
+	p.cmd = exec.Command(p.program, p.args...)
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
@@ -207,7 +207,7 @@ func private(t *testing.T, dir string) {
 }
 
 func listens(port string) bool {
-	conn, err := net.DialTimeout("tcp", "127.0.0.1:"+port, time.Second) //nolint:noctx // a second
+	conn, err := net.DialTimeout("tcp", "127.0.0.1:"+port, time.Second)
 	if err != nil {
 		return false
 	}
@@ -222,7 +222,7 @@ func (s *system) signIn(p *page) {
 		s.t.Fatal(err)
 	}
 	until(s.t, "somebody signs in", func() bool {
-		answer, err := p.client.Post(p.base+"/api/login", "application/json", bytes.NewReader(login)) //nolint:noctx // it is near
+		answer, err := p.client.Post(p.base+"/api/login", "application/json", bytes.NewReader(login))
 		if err != nil {
 			return false
 		}

@@ -34,18 +34,18 @@ type Server struct {
 }
 
 // Database makes an empty schema and returns its URL.
-func (s *Server) Database(t testing.TB) string {
-	t.Helper()
+func (s *Server) Database(tb testing.TB) string {
+	tb.Helper()
 	if testing.Short() {
-		t.Skip("-short: PostgreSQL is not started")
+		tb.Skip("-short: PostgreSQL is not started")
 	}
 	s.once.Do(s.begin)
 	if s.reason != "" {
-		t.Skip(s.reason)
+		tb.Skip(s.reason)
 	}
 	s.made++
 	schema := fmt.Sprint("state", s.made)
-	run(t, s.URL(), "CREATE SCHEMA "+schema) // which is quicker than a database
+	run(tb, s.URL(), "CREATE SCHEMA "+schema) // which is quicker than a database
 	return s.URL() + "&search_path=" + schema
 }
 
@@ -53,15 +53,15 @@ func (s *Server) Database(t testing.TB) string {
 func (s *Server) URL() string { return "postgres:///postgres?user=postgres&host=" + s.Dir }
 
 // run runs one statement.
-func run(t testing.TB, url, statement string) {
-	t.Helper()
+func run(tb testing.TB, url, statement string) {
+	tb.Helper()
 	db, err := sql.Open("pgx", url)
 	if err == nil {
-		_, err = db.ExecContext(t.Context(), statement)
+		_, err = db.ExecContext(tb.Context(), statement)
 		err = errors.Join(err, db.Close())
 	}
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
@@ -103,7 +103,7 @@ func (s *Server) begin() {
 }
 
 func (s *Server) command(program string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(context.Background(), program, args...)
+	cmd := exec.CommandContext(context.Background(), program, args...) //nolint:gosec // one of PostgreSQL's own
 	cmd.Dir, cmd.SysProcAttr = s.Dir, s.As
 	return cmd
 }

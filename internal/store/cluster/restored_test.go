@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -80,15 +81,21 @@ func TestAHubRestoredOverALivingCluster(t *testing.T) {
 	l := newLogged()
 	l.add(t, 1000)
 	s := startServers(t, "a", 1)
-	const lasts = 4 * time.Second
+	const lasts = 20 * time.Second // a busy machine takes seconds to write down whose turn it is
 	first := startRole(t, l, "one", lasts, s)
 	first.fed[0].settled(t, l)
+	turn := first.fed[0].Turn()
+	defer turn.Close()
+	until(t, "its place is written down", func() bool {
+		c, err := turn.Published(t.Context())
+		return err == nil && strings.Contains(c.Place, `"offset":1000,`)
+	})
 	first.stop()
 
 	const at = 613
 	again := l.restoredAt(t, at)
-	again.add(t, 700) // more than was lost: the log's end alone tells nothing
-	second := startRole(t, again, "two", lasts, s)
+	again.add(t, 700)                              // more than was lost: the log's end alone tells nothing
+	second := startRole(t, again, "one", lasts, s) // as on a machine that comes back
 	f := second.fed[0]
 	f.settled(t, again)
 	got := f.offsets(t)
