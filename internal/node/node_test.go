@@ -472,8 +472,7 @@ func TestLackingPrivileges(t *testing.T) {
 	}
 }
 
-// TestRestartWithFaults: an agent that runs goes on where its file has become one that it could
-// not start with.
+// TestRestartWithFaults: an agent goes on where its file has become one that it could not start with.
 func TestRestartWithFaults(t *testing.T) {
 	good := testAgent(t, "good", "")
 	var fault atomic.Pointer[error]

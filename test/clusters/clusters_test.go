@@ -287,7 +287,9 @@ func (s *system) publish(ctx context.Context) {
 		s.t.Error(err)
 		return
 	}
-	conn, err := dial.NewClient("127.0.0.1:"+s.hub, dial.Direct, credentials.NewTLS(cfg))
+	conn, err := dial.NewClient("127.0.0.1:"+s.hub, func(ctx context.Context, address string) (net.Conn, error) {
+		return dial.Direct(ctx, "tcp", address)
+	}, credentials.NewTLS(cfg))
 	if err != nil {
 		s.t.Error(err)
 		return

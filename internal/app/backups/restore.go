@@ -19,6 +19,7 @@ import (
 	"github.com/amoskys/amoskys/internal/identity"
 	"github.com/amoskys/amoskys/internal/state"
 	"github.com/amoskys/amoskys/internal/vfs"
+	"github.com/amoskys/amoskys/internal/wal"
 )
 
 // RestoreOptions say what is restored.
@@ -106,7 +107,7 @@ func Restore(ctx context.Context, e *cli.Env, o RestoreOptions) (back *Back, err
 	for _, step := range []struct {
 		name string
 		do   func(context.Context) error
-	}{{"fetch", r.fetch}, {"settle", r.settle}, {"certificates", r.newAuthority}, {"place", r.putInPlace}, {"end", r.end}} {
+	}{{"fetch", r.fetch}, {"compare", r.compare}, {"settle", r.settle}, {"certificates", r.newAuthority}, {"place", r.putInPlace}, {"end", r.end}} {
 		if err := step.do(ctx); err != nil {
 			return nil, err
 		}
@@ -276,6 +277,50 @@ func (r *restoring) fetch(ctx context.Context) error {
 		return fmt.Errorf("%w\nwhat is here already stays: run the same again", err)
 	}
 	return backup.WriteKeys(string(r.stage), r.keys) //nolint:wrapcheck // it says all
+}
+
+// compare holds what was gathered against what the manifest says of the whole: each part
+// has files, and the log is the one that it names. Whoever can write the place can alter a
+// manifest with its checksum.
+func (r *restoring) compare(ctx context.Context) (err error) {
+	defer func() {
+		if errors.Is(err, backup.ErrDamaged) { // nothing of it is to be believed
+			err = errors.Join(err, os.RemoveAll(string(r.stage)))
+		}
+	}()
+	logs := 0
+	for _, p := range r.m.Parts {
+		if p.Missing != "" || p.Path == "" {
+			continue
+		}
+		if !slices.ContainsFunc(r.m.Files, func(f backup.File) bool { return f.Path == p.Path || strings.HasPrefix(f.Path, p.Path+"/") }) {
+			return fmt.Errorf("%s in %s: %w: it has no files of the part %s", r.m.ID, r.place, backup.ErrDamaged, p.Name)
+		}
+		if p.Name != partLog {
+			continue
+		}
+		logs++
+		if err := r.compareLog(ctx, r.stage.Path(p.Path)); err != nil {
+			return err
+		}
+	}
+	if logs != 1 {
+		return fmt.Errorf("%s in %s: %w: it names %d logs", r.m.ID, r.place, backup.ErrDamaged, logs)
+	}
+	return nil
+}
+
+func (r *restoring) compareLog(ctx context.Context, dir string) (err error) {
+	s, err := wal.TakeSnapshot(ctx, vfs.OS{}, dir, endless)
+	if err != nil {
+		return fmt.Errorf("%s in %s: %w: its log cannot be read: %w", r.m.ID, r.place, backup.ErrDamaged, err)
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	if got := (backup.LogRange{First: s.First, Next: s.Next, Chain: s.Chain}); got != r.m.Log {
+		return fmt.Errorf("%s in %s: %w: its log has the events from offset %d to %d, and should have those from %d to %d of one chain",
+			r.m.ID, r.place, backup.ErrDamaged, got.First, got.Next, r.m.Log.First, r.m.Log.Next)
+	}
+	return nil
 }
 
 // settle makes of the files a home: its configuration names where they are, and it is

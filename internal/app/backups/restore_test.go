@@ -2,7 +2,10 @@ package backups
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -345,6 +348,57 @@ func TestAnAlteredBackupLeavesNothing(t *testing.T) {
 			}
 			e := envOf(t, t.TempDir())
 			if _, err := Restore(t.Context(), e, RestoreOptions{From: place, Sealing: sealing()}); !errors.Is(err, backup.ErrDamaged) {
+				t.Errorf("%v", err)
+			}
+			if left, err := os.ReadDir(string(e.Home)); err != nil || len(left) > 0 {
+				t.Errorf("it left %v, %v", left, err)
+			}
+		})
+	}
+}
+
+// TestAManifestThatLies: one that was altered together with its checksum is refused where
+// the log is not the one that it names, or a part has no files.
+func TestAManifestThatLies(t *testing.T) {
+	t.Parallel()
+	for name, lie := range map[string]func(*backup.Manifest){
+		"no segment": func(m *backup.Manifest) {
+			m.Files = slices.DeleteFunc(m.Files, func(f backup.File) bool { return strings.HasSuffix(f.Path, ".wal") })
+		},
+		"no state": func(m *backup.Manifest) {
+			m.Files = slices.DeleteFunc(m.Files, func(f backup.File) bool { return f.Path == statePath })
+		},
+		"no files":      func(m *backup.Manifest) { m.Files, m.Keys = nil, "" },
+		"another end":   func(m *backup.Manifest) { m.Log.Next = 5 },
+		"another chain": func(m *backup.Manifest) { m.Log.Chain = "zz" },
+		"no log":        func(m *backup.Manifest) { m.Parts = nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			place := backedUp(t, installed(t))
+			files, err := filepath.Glob(filepath.Join(place, "snapshots", "*.json"))
+			if err != nil || len(files) != 1 {
+				t.Fatal(files, err)
+			}
+			text, err := os.ReadFile(files[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, err := backup.DecodeManifest(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lie(m)
+			body, err := json.Marshal(m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body = append(body, '\n')
+			if err := os.WriteFile(files[0], fmt.Appendf(nil, "%x\n%s", sha256.Sum256(body), body), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			e := envOf(t, t.TempDir())
+			if _, err := Restore(t.Context(), e, RestoreOptions{From: place}); !errors.Is(err, backup.ErrDamaged) {
 				t.Errorf("%v", err)
 			}
 			if left, err := os.ReadDir(string(e.Home)); err != nil || len(left) > 0 {

@@ -105,6 +105,8 @@ type servers struct {
 	// timeout how long each may take, 20 s.
 	front   string
 	timeout time.Duration
+	// folder is where the store keeps its place, where that is to outlive it.
+	folder string
 }
 
 // startServers starts those of a cluster of n nodes. A single one is asked itself.
@@ -170,7 +172,7 @@ func startRole(t *testing.T, l *logged, owner string, lasts time.Duration, all .
 		}
 		turn := c.Turn()
 		in, err := ingest.New(ingest.Options{
-			Engine: c.Engine(), Source: &reader.Local{Log: l.log}, Path: filepath.Join(t.TempDir(), s.name), Cursor: "store-" + s.name,
+			Engine: c.Engine(), Source: &reader.Local{Log: l.log}, Path: filepath.Join(cmp.Or(s.folder, t.TempDir()), s.name), Cursor: "store-" + s.name,
 			BatchRows: 500, BatchDelay: 5 * time.Millisecond, QuietDelay: 5 * time.Millisecond, BarrierEvery: time.Second, RetainEvery: time.Hour,
 			Refill: true, Free: c.Free, AtOnce: 2, Logger: logger.With("cluster", s.name),
 			Turn: ingest.TurnOptions{Turn: turn, Owner: owner, Lasts: lasts, Settles: 100 * time.Millisecond, Every: 50 * time.Millisecond},
