@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -75,3 +76,39 @@ func (s *replaceable) Commit(ctx context.Context, cursor string, off stream.Offs
 }
 
 func (s *replaceable) Tail() stream.Offset { return s.log.Load().Tail() }
+
+// TestALogThatWasRestored: a hub that comes back from an older backup has the log that it had,
+// up to where that ends, and other events behind it. What is stored of both is there once.
+func TestALogThatWasRestored(t *testing.T) {
+	t.Parallel()
+	old, l := newLogged(18), newLogged(18)
+	l.now = old.now
+	old.appendMany(t, 1500)
+	l.appendMany(t, 1500)
+	cut := l.log.Stat().NextOffset
+	old.appendMany(t, 1500)
+	l.random = rand.New(rand.NewPCG(19, 1))
+	l.appendMany(t, 800)
+	source := &replaceable{}
+	source.log.Store(&reader.Local{Log: old.log})
+	path := t.TempDir()
+	r := startFeed(t, old, path, func(o *Options) { o.Source = source })
+	r.settled(t, old)
+	source.log.Store(&reader.Local{Log: l.log})
+	source.replaced.Store(true)
+	r.flight.fail(errors.New("the hub went away"))
+	until(t, "the restored log is taken", func() bool { return r.Place().Log == 1 && r.Next() == l.log.Stat().NextOffset })
+	r.settled(t, l)
+	killEngine(t, r)
+	r.settled(t, l)
+	r.stop()
+	r = startFeed(t, l, path) // and again from what lies on the disk
+	r.settled(t, l)
+	old.same(t, stored(t, r.keeper.Client(), `log:""`))
+	for off := range l.events {
+		if off < cut {
+			delete(l.events, off)
+		}
+	}
+	l.same(t, stored(t, r.keeper.Client(), "log:=1"))
+}
