@@ -52,8 +52,19 @@ func (s *Server) metrics(ctx context.Context, in *metricsInput) (*MetricsAnswer,
 		a.Metrics = append(a.Metrics, Metric{m.GetName(), m.GetType(), m.GetHelp(), labels(m.GetLabels()), value(m.GetValue())})
 	}
 	a.Metrics = append(a.Metrics, readings...)
-	slices.SortStableFunc(a.Metrics, func(x, y Metric) int { return cmp.Compare(x.Name, y.Name) })
+	slices.SortStableFunc(a.Metrics, func(x, y Metric) int {
+		return cmp.Or(cmp.Compare(x.Name, y.Name), cmp.Compare(labelsText(x.Labels), labelsText(y.Labels)))
+	})
 	return a, nil
+}
+
+// labelsText is a text by which labels are put in order: PromQL promises none.
+func labelsText(labels map[string]string) string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(labels)) {
+		b.WriteString(name + "\x00" + labels[name] + "\x00")
+	}
+	return b.String()
 }
 
 // latestReadings asks the store for the newest value of each series whose name begins
