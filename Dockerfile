@@ -11,8 +11,8 @@ FROM --platform=${BUILDPLATFORM:-linux} ${NODE_IMAGE} AS web
 WORKDIR /src/web
 COPY web/package.json web/package-lock.json ./
 RUN npm ci --omit=dev --no-audit --no-fund
-COPY docs/openapi.json /src/docs/
-COPY web ./
+# The documents are made into pages, with links into the whole tree that are checked.
+COPY . /src
 RUN npm run --silent build
 
 FROM --platform=${BUILDPLATFORM:-linux} ${GO_IMAGE} AS build

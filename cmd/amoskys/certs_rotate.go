@@ -50,5 +50,6 @@ come over by step 3 has to enrol again.`,
 	f.DurationVar(&o.Wait, "wait", 0, "go all steps, and wait so long at most for everybody, such as 30m")
 	f.Var((*lifetime)(&o.TTL), "ttl", "life of the new authority, such as 3650d (default 3650d)")
 	f.BoolVar(&o.JSON, "json", false, "print JSON, a line for each step")
+	cmd.MarkFlagsMutuallyExclusive("force", "wait") // all steps at once would cut everybody off
 	return cmd
 }

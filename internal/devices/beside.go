@@ -192,8 +192,13 @@ func (in *Inventory) foldFinding(e *sighted) {
 	}
 	for uid := range uids {
 		m := in.beside(uid)
-		if ev.GetFinding().GetStatus() == statusUpdate { // it was counted when it began
+		switch ev.GetFinding().GetStatus() {
+		case statusResolved: // it was counted when it began
 			continue
+		case statusUpdate: // so was this, but what goes on for days counts on each
+			if m.found.count(e.at) > 0 {
+				continue
+			}
 		}
 		m.found.add(e.at)
 		in.forgetLine(m, e)
@@ -201,8 +206,11 @@ func (in *Inventory) foldFinding(e *sighted) {
 	}
 }
 
-// statusUpdate is of a finding that goes on.
-const statusUpdate = "update"
+// What is told of a finding that goes on, and of one that has ended.
+const (
+	statusUpdate   = "update"
+	statusResolved = "resolved"
+)
 
 // againWithin is within how many seconds a finding of one kind takes the place of the one
 // before in a device's history: what changes would be lost among them.

@@ -44,15 +44,16 @@ func Renew(dir string, o RenewOptions) (done []Renewed, err error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	ca, err := LoadCA(filepath.Join(dir, "ca.crt"), filepath.Join(dir, "ca.key"))
-	if err != nil {
-		return nil, fmt.Errorf("renew certificates: %w", missingHint(filepath.Join(dir, "ca.key"), err))
-	}
 	unlock, err := lockFolder(dir)
 	if err != nil {
 		return nil, fmt.Errorf("renew certificates: %w", err)
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
+	// Read behind the lock: a rotation may have put another authority there meanwhile.
+	ca, err := LoadCA(filepath.Join(dir, "ca.crt"), filepath.Join(dir, "ca.key"))
+	if err != nil {
+		return nil, fmt.Errorf("renew certificates: %w", missingHint(filepath.Join(dir, "ca.key"), err))
+	}
 	if err := finishSwaps(dir); err != nil {
 		return nil, fmt.Errorf("renew certificates: %w", err)
 	}
@@ -196,7 +197,7 @@ func SetAside(dir string, now time.Time) (moved string, err error) {
 	some := false
 	for _, e := range entries {
 		ext := filepath.Ext(e.Name())
-		if e.IsDir() || ext != ".crt" && ext != ".key" && ext != nextMark {
+		if e.IsDir() || ext != ".crt" && ext != ".key" && ext != nextMark && e.Name() != rotationName {
 			continue
 		}
 		if !some {

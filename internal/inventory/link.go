@@ -32,6 +32,9 @@ func (b *Book) applyLinks(r *record, o *sighting, t *tally) {
 	r.dropLinks(o, t)
 	d := r.d
 	for _, l := range in {
+		if byAddress(l) && r.holds(l.GetIp()) != nil {
+			continue // to itself, and no change each time that it is told
+		}
 		at := slices.IndexFunc(d.GetLinks(), func(k *pb.DeviceLink) bool { return sameLink(k, l) })
 		switch {
 		case at >= 0:

@@ -85,8 +85,9 @@ const asideGrace = time.Minute
 func sweepAside(folder string) {
 	dirs, _ := filepath.Glob(filepath.Join(folder, asidePrefix+"*")) // the pattern is right
 	for _, dir := range dirs {
-		info, err := os.Stat(dir)
-		if err != nil || time.Since(info.ModTime()) < asideGrace {
+		// Anybody may make a folder of that name here, and put a link in it that leads to a file of ours.
+		info, err := os.Lstat(dir)
+		if err != nil || !info.IsDir() || !isOurs(info) || info.Mode().Perm()&0o077 != 0 || time.Since(info.ModTime()) < asideGrace {
 			continue
 		}
 		lock, err := vfs.OS{}.Lock(filepath.Join(dir, asideLock))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 )
 
@@ -79,6 +80,9 @@ func (d *DB) awaitRoom(ctx context.Context) error {
 
 // tryWrite opens a file and writes what is in it already.
 func tryWrite(ctx context.Context, file string) (err error) {
+	if _, err := os.Stat(file); err != nil { // opening would make an empty one where somebody moves it
+		return err
+	}
 	p, err := openFile(ctx, file, file)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/amoskys/amoskys/internal/event"
 	"github.com/amoskys/amoskys/internal/inventory"
@@ -123,5 +124,9 @@ func (a *Agent) exposures(now time.Time, c inventory.Change) []*pb.Event {
 	if len(c.Device.GetPorts()) == 0 && !slices.Contains(c.Attributes, "ports") {
 		return nil
 	}
-	return a.exposed.Observe(now, c.Device)
+	events := a.exposed.Observe(now, c.Device)
+	for _, ev := range events { // the doubted clock judges; what is found is found now
+		ev.Time = timestamppb.New(a.now())
+	}
+	return events
 }

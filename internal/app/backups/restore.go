@@ -313,6 +313,9 @@ func (r *restoring) compare(ctx context.Context) (err error) {
 func (r *restoring) compareLog(ctx context.Context, dir string) (err error) {
 	s, err := wal.TakeSnapshot(ctx, vfs.OS{}, dir, endless)
 	if err != nil {
+		if ctx.Err() != nil { // that is no fault of what was fetched, which stays
+			return fmt.Errorf("read the log of %s that was fetched: %w", r.m.ID, err)
+		}
 		return fmt.Errorf("%s in %s: %w: its log cannot be read: %w", r.m.ID, r.place, backup.ErrDamaged, err)
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()

@@ -39,6 +39,7 @@ type Joiner struct {
 	shares  map[netip.Addr]share
 	pieces  *recent.Map[joinKey, piece]
 	stats   JoinStats
+	now     int64 // when records were worked off last, in Unix nanoseconds
 }
 
 // share is what waits of one exporter.
@@ -129,6 +130,11 @@ func (j *Joiner) Add(r *Record, tell func(*Record)) {
 
 // Advance tells what waited long enough at now, in Unix nanoseconds.
 func (j *Joiner) Advance(now int64, tell func(*Record)) {
+	// The time of working off, which is behind that of receipt where datagrams wait; a clock
+	// that was set back is followed.
+	if now > j.now || j.now-now > j.window {
+		j.now = now
+	}
 	for j.oldest != 0 && j.entries[j.oldest].due <= now {
 		j.release(j.oldest, tell)
 	}
@@ -154,7 +160,7 @@ func (j *Joiner) keep(key joinKey, r *Record, tell func(*Record)) {
 		j.entries = append(j.entries, waiting{})
 	}
 	own := j.shares[key.exporter]
-	j.entries[at] = waiting{key: key, record: *r, due: r.Received + j.window, earlier: j.newest, earlierOwn: own.newest}
+	j.entries[at] = waiting{key: key, record: *r, due: max(r.Received, j.now) + j.window, earlier: j.newest, earlierOwn: own.newest}
 	if j.newest != 0 {
 		j.entries[j.newest].later = at
 	} else {

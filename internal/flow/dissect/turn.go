@@ -39,8 +39,8 @@ func (e *Engine) nextPlace(s *State, dir Direction) int {
 	st := &s.streams[dir]
 	if s.reading && !s.tls.started {
 		if ends := e.tables.protocols[s.app].ends; ends != nil {
-			if at := ends(st.view, st.shown); at > st.shown {
-				return min(at, maxStream)
+			if at := min(ends(st.view, st.shown), maxStream); at > st.shown {
+				return at
 			}
 		}
 	}

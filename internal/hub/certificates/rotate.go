@@ -38,13 +38,14 @@ type rotation struct {
 	// told is when that was.
 	has  map[string]string
 	told map[string]time.Time
-	// succeeded are serials of certificates that have a successor, cut those whose
-	// connections were closed for the change.
-	succeeded, cut map[string]bool
+	// succeeded are serials of certificates that have a successor, cut is when connections
+	// of those were closed for the change.
+	succeeded map[string]bool
+	cut       map[string]time.Time
 }
 
 func newRotation() rotation {
-	return rotation{has: map[string]string{}, told: map[string]time.Time{}, succeeded: map[string]bool{}, cut: map[string]bool{}}
+	return rotation{has: map[string]string{}, told: map[string]time.Time{}, succeeded: map[string]bool{}, cut: map[string]time.Time{}}
 }
 
 // succeeds notes that a certificate has a successor while an authority is replaced.
@@ -153,7 +154,7 @@ func (r *rotation) due(peers []peer, old *x509.Certificate, switched bool, now t
 				}
 			}
 		}
-		if serial := p.cert.SerialNumber.Text(16); isOld && len(cut) < turnAtOnce && r.isToGoOver(p.id, serial, switched) {
+		if serial := p.cert.SerialNumber.Text(16); isOld && len(cut) < turnAtOnce && r.isToGoOver(p.id, serial, switched, now) {
 			cut[serial] = true
 		}
 	}
@@ -170,14 +171,15 @@ func (r *rotation) due(peers []peer, old *x509.Certificate, switched bool, now t
 	return tell, cut
 }
 
-// isToGoOver says whether the connections of an old certificate are to be closed, once,
-// as its holder has a new one or should have.
-func (r *rotation) isToGoOver(id identity.ID, serial string, switched bool) bool {
+// isToGoOver says whether the connections of an old certificate are to be closed, as its
+// holder has a new one or should have. One that comes again with the old one, as it had not
+// written the new one yet, is closed again later.
+func (r *rotation) isToGoOver(id identity.ID, serial string, switched bool, now time.Time) bool {
 	ofHost := id.Role == identity.RoleNode || id.Role == identity.RoleAgent
-	if r.cut[serial] || !r.succeeded[serial] && (ofHost || !switched) {
+	if now.Sub(r.cut[serial]) < turnAgain || !r.succeeded[serial] && (ofHost || !switched) {
 		return false
 	}
-	r.cut[serial] = true
+	r.cut[serial] = now
 	return true
 }
 

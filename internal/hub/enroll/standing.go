@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"sync"
 	"time"
 
@@ -70,6 +71,9 @@ func (s *Service) RunStanding(ctx context.Context, o Standing) error {
 func (s *Service) stand(ctx context.Context, o Standing) error {
 	now := s.o.Now()
 	text, err := o.Read()
+	if errors.Is(err, fs.ErrNotExist) { // a Secret that was deleted
+		return errors.Join(s.fall(ctx), err)
+	}
 	if err != nil {
 		return err
 	}

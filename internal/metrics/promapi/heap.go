@@ -3,6 +3,7 @@ package promapi
 import (
 	"context"
 	"errors"
+	"runtime"
 	"runtime/metrics"
 	"sync"
 	"time"
@@ -19,6 +20,7 @@ type heap struct {
 	mu      sync.Mutex // guards what follows
 	running map[*guarded]struct{}
 	bound   uint64        // of what lives, for those that run
+	base    uint64        // what lived when the first of them came
 	stop    chan struct{} // ends who looks; nil while nobody does
 	done    chan struct{} // is closed when that has ended
 }
@@ -53,7 +55,14 @@ func (h *heap) guard(ctx context.Context) (guardedCtx context.Context, end func(
 	defer h.mu.Unlock()
 	h.running[g] = struct{}{}
 	if h.stop == nil {
-		h.bound = liveHeap() + h.most
+		// What the last collection counted may be of a question that has ended: bounds may not
+		// rise from question to question.
+		live := liveHeap()
+		if h.base > 0 && live > h.base+h.most/4 {
+			runtime.GC()
+			live = liveHeap()
+		}
+		h.base, h.bound = live, live+h.most
 		h.stop, h.done = make(chan struct{}), make(chan struct{})
 		go h.look(h.stop, h.done)
 	}

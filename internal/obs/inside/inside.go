@@ -295,14 +295,18 @@ func listen(path string) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
 	}
-	if err := removeIfThere(path); err != nil {
-		return nil, err
-	}
 	short, done, err := shorten(path)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
+	if c, err := (&net.Dialer{Timeout: time.Second}).DialContext(context.Background(), "unix", short); err == nil {
+		_ = c.Close() // only asked for
+		return nil, fmt.Errorf("%s is another process's that runs", path)
+	}
+	if err := removeIfThere(path); err != nil {
+		return nil, err
+	}
 	l, err := (&net.ListenConfig{}).Listen(context.Background(), "unix", short)
 	if err != nil {
 		return nil, err

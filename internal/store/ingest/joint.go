@@ -140,7 +140,8 @@ func (in *Ingest) rowWithin(ctx context.Context, low, high stream.Offset) (off s
 	for window := stream.Offset(rowWindow); !found && low < high; window *= rowGrowth {
 		from := max(low, high-min(high, window))
 		q := vlogs.Query{Text: in.place.rows(from, high) + " | sort by (offset desc) | limit 1 | fields offset, id"}
-		err = in.o.Engine.Rows().Query(ctx, q, func(row []vlogs.Field) (err error) {
+		asking, cancel := context.WithTimeout(ctx, askMost) // the caller holds what all wait for
+		err = in.o.Engine.Rows().Query(asking, q, func(row []vlogs.Field) (err error) {
 			for _, f := range row {
 				switch f.Name {
 				case "offset":
@@ -152,6 +153,7 @@ func (in *Ingest) rowWithin(ctx context.Context, low, high stream.Offset) (off s
 			}
 			return err
 		})
+		cancel()
 		if err != nil {
 			return 0, "", false, fmt.Errorf("ask what the store holds: %w", err)
 		}

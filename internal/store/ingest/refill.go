@@ -61,19 +61,20 @@ func (in *Ingest) lookForLoss(ctx context.Context) error {
 		return err
 	}
 	oldest := in.believedTime().AddDate(0, 0, -in.o.Retention.days()).Format(dayFormat)
-	same, p := true, in.place.clone() // that of before is shown to others
+	same, less, p := true, false, in.place.clone() // that of before is shown to others
 	for name := range mergedKeys(have, p.Days) {
 		if name < oldest { // it was removed, or is about to be
 			delete(p.Days, name)
 			continue
 		}
 		same = same && have[name] == p.Days[name]
+		less = less || have[name] < p.Days[name]
 	}
 	in.place = p
 	if same {
 		return nil
 	}
-	return in.beginRefill(ctx)
+	return in.beginRefill(ctx, less)
 }
 
 func mergedKeys(a, b map[string]uint64) map[string]bool {
@@ -102,7 +103,7 @@ func (in *Ingest) countDays(ctx context.Context) (map[string]uint64, error) {
 		if !ok {
 			continue
 		}
-		n, err := in.count(ctx, "_time:"+time.Unix(day*86400, 0).UTC().Format(time.DateOnly)+"Z offset:*")
+		n, err := in.count(ctx, "_time:"+time.Unix(day*86400, 0).UTC().Format(time.DateOnly)+`Z "offset":*`)
 		if err != nil {
 			return nil, err
 		}
@@ -113,8 +114,9 @@ func (in *Ingest) countDays(ctx context.Context) (map[string]uint64, error) {
 	return days, nil
 }
 
-// beginRefill deletes what the log still has, and moves the place back to its beginning.
-func (in *Ingest) beginRefill(ctx context.Context) error {
+// beginRefill deletes what the log still has, and moves the place back to its beginning; where
+// nothing is less than it was, no further than to what may have landed late.
+func (in *Ingest) beginRefill(ctx context.Context, less bool) error {
 	p := in.place.clone()
 	first, err := in.peek(ctx, 0)
 	if err != nil {
@@ -122,7 +124,7 @@ func (in *Ingest) beginRefill(ctx context.Context) error {
 	}
 	from := p.Offset
 	switch late := in.givenUp(); {
-	case !late.since.IsZero(): // what landed late lies behind there
+	case !late.since.IsZero() && !less: // what landed late lies behind there
 		from = min(from, max(first.offset, late.from))
 	case first.found || first.gone:
 		from = min(from, first.offset)
