@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"io/fs"
 	"mime"
 	"net/http"
@@ -24,8 +25,10 @@ type static struct {
 	// script is the address of the one that the page starts with. Its name tells one
 	// build from another.
 	script string
-	// assets hold the documents below docs/, which are read when somebody asks for them.
-	assets fs.FS
+	// assets hold the documents below docs/, which are read piece by piece for whoever asks;
+	// documents are their names, packed forms as well, and what changes with their content.
+	assets    fs.FS
+	documents map[string]string
 }
 
 // file is one file in its forms.
@@ -39,10 +42,11 @@ type file struct {
 
 // newStatic reads all files. Those with ".gz" beside them are served compressed.
 func newStatic(assets fs.FS, index []byte) (*static, error) {
-	s := &static{files: map[string]*file{}, assets: assets}
+	s := &static{files: map[string]*file{}, assets: assets, documents: map[string]string{}}
 	err := fs.WalkDir(assets, ".", func(name string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() && name == documents {
-			return fs.SkipDir
+		if err == nil && !d.IsDir() && strings.HasPrefix(name, documents+"/") {
+			s.documents[name], err = digestOf(assets, name)
+			return err
 		}
 		if err != nil || d.IsDir() || strings.HasPrefix(path.Base(name), ".") || strings.HasSuffix(name, ".gz") {
 			return err
@@ -86,24 +90,47 @@ func readAsset(assets fs.FS, name string) (*file, error) {
 	return f, nil
 }
 
-func newFile(name string, plain []byte) *file {
-	sum := sha256.Sum256(plain)
+// digestOf is what changes with a file's content.
+func digestOf(assets fs.FS, name string) (string, error) {
+	f, err := assets.Open(name)
+	if err != nil {
+		return "", fmt.Errorf("read file of the UI: %w", err)
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return "", fmt.Errorf("read file of the UI: %w", err)
+	}
+	return base64.RawURLEncoding.EncodeToString(sum.Sum(nil)[:16]), nil
+}
+
+// contentTypeOf tells a file's type by its name, not by what this machine's tables say.
+func contentTypeOf(name string) string {
 	contentType := mime.TypeByExtension(path.Ext(name))
-	switch path.Ext(name) { // not what this machine's tables say
+	switch path.Ext(name) {
 	case ".js", ".mjs":
 		contentType = "text/javascript; charset=utf-8"
 	case ".woff2":
 		contentType = "font/woff2"
 	case ".webmanifest":
 		contentType = "application/manifest+json"
-	case ".map":
+	case ".html":
+		contentType = "text/html; charset=utf-8"
+	case ".css":
+		contentType = "text/css; charset=utf-8"
+	case ".json", ".map":
 		contentType = "application/json"
 	}
 	if contentType == "" {
-		contentType = "application/octet-stream"
+		return "application/octet-stream"
 	}
+	return contentType
+}
+
+func newFile(name string, plain []byte) *file {
+	sum := sha256.Sum256(plain)
 	return &file{
-		plain: plain, contentType: contentType, etag: base64.RawURLEncoding.EncodeToString(sum[:16]),
+		plain: plain, contentType: contentTypeOf(name), etag: base64.RawURLEncoding.EncodeToString(sum[:16]),
 		immutable: strings.HasPrefix(name, "assets/"),
 	}
 }
@@ -172,12 +199,36 @@ func (s *static) serveDocument(w http.ResponseWriter, r *http.Request, name stri
 		http.Redirect(w, r, "/"+documents+"/quickstart.html", http.StatusFound)
 		return
 	}
-	f, err := readAsset(s.assets, name[1:])
-	if err != nil || strings.HasSuffix(name, ".gz") {
+	tag, known := s.documents[name[1:]]
+	if !known || strings.HasSuffix(name, ".gz") {
 		http.NotFound(w, r)
 		return
 	}
-	f.serve(w, r)
+	h := w.Header()
+	h.Set("Content-Type", contentTypeOf(name))
+	h.Set("Cache-Control", "no-cache")
+	packed := s.documents[name[1:]+".gz"] != ""
+	if packed {
+		h.Set("Vary", "Accept-Encoding")
+	}
+	file := name[1:]
+	if packed && acceptsGzip(r.Header.Get("Accept-Encoding")) {
+		h.Set("Content-Encoding", "gzip")
+		file, tag = file+".gz", tag+"-gz"
+	}
+	h.Set("ETag", `"`+tag+`"`)
+	f, err := s.assets.Open(file)
+	if err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	content, seeks := f.(io.ReadSeeker)
+	if !seeks {
+		http.NotFound(w, r)
+		return
+	}
+	http.ServeContent(w, r, "", time.Time{}, content)
 }
 
 func (f *file) serve(w http.ResponseWriter, r *http.Request) {

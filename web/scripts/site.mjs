@@ -98,6 +98,12 @@ function render(name, file, text) {
         const to = target(page, href);
         return `<a href="${escaped(to)}">${this.parser.parseInline(tokens)}</a>`;
       },
+      html({ text: raw }) {
+        return raw.replace(
+          /(srcset|src)="(?!https?:)([^"]+)"/g,
+          (_, attribute, href) => `${attribute}="${escaped(target(page, href))}"`,
+        );
+      },
       image({ href, text: alt }) {
         return `<img src="${escaped(target(page, href))}" alt="${escaped(alt)}" loading="lazy">`;
       },
@@ -117,11 +123,7 @@ function render(name, file, text) {
     },
   });
   // Comments tell tools which blocks to run; readers need not see them.
-  page.html = marked
-    .parse(text.replace(/<!--[\s\S]*?-->\n?/g, ''))
-    .replace(/(srcset|src)="(?!https?:)([^"]+)"/g, (whole, attribute, href) =>
-      attribute === 'srcset' ? `srcset="${target(page, href)}"` : whole,
-    );
+  page.html = marked.parse(text.replace(/<!--[\s\S]*?-->\n?/g, ''));
   page.sections = sectionsOf(page.html, page);
   pages.set(name, page);
 }

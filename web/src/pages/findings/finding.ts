@@ -69,6 +69,9 @@ export const kinds = ['any', 'flow', 'scanner', 'snmp', 'metric', 'hub'] as cons
 export const foundQuery = (captures: boolean) =>
   captures ? 'type:finding.*' : 'type:finding.* -labels.capture:*';
 
+/** The query of findings that began, as Overview counts them: not of those that go on or ended. */
+export const begunQuery = `${foundQuery(false)} -finding.status:in(update,resolved)`;
+
 /** The query narrowed to a severity and worse, and to a kind. */
 export function narrowed(query: string, severity: string, kind: string): string {
   const parts = [kind === 'any' ? query : query.replace('type:finding.*', `type:finding.${kind}*`)];
