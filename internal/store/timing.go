@@ -37,7 +37,7 @@ func newTiming(r prometheus.Registerer, logger *slog.Logger, now func() time.Tim
 	t := &timing{of: map[string]*obs.Traced{}, logger: logger, now: now}
 	var err error
 	for _, service := range []grpc.ServiceDesc{pb.Query_ServiceDesc, pb.Metrics_ServiceDesc, pb.Devices_ServiceDesc} {
-		var names []string
+		names := make([]string, 0, len(service.Methods)+len(service.Streams))
 		for _, m := range service.Methods {
 			names = append(names, m.MethodName)
 		}

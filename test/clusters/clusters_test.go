@@ -108,7 +108,7 @@ func until(t *testing.T, what string, ok func() bool) {
 // store first.
 type system struct {
 	t                  *testing.T
-	hub, metrics       string // ports
+	hub                string // port
 	home               config.Home
 	password           string
 	stores, dashboards []*process

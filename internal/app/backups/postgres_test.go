@@ -87,7 +87,7 @@ func opens(t *testing.T, file string, open func() (*state.DB, error)) bool {
 	if err := db.CreateUser(t.Context(), state.User{Name: "seen", Role: "viewer", PasswordHash: "x", Created: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
-	defer db.RemoveUser(t.Context(), "seen") //nolint:errcheck // the next one says so
+	defer db.RemoveUser(t.Context(), "seen")
 	own, err := state.Open(t.Context(), state.Options{File: file})
 	if err != nil {
 		t.Fatal(err)

@@ -238,7 +238,7 @@ func (r *restoring) sweep() error {
 		if err != nil || wanted[filepath.ToSlash(rel)] {
 			return err
 		}
-		return os.Remove(at)
+		return os.Remove(at) //nolint:gosec // the stage is of this user alone, and locked
 	})
 	if err != nil {
 		return fmt.Errorf("go on with the restore: %w", err)

@@ -103,7 +103,7 @@ func (s *stores) NewStream(ctx context.Context, desc *grpc.StreamDesc, method st
 
 // Close ends the connections.
 func (s *stores) Close() error {
-	var errs []error
+	errs := make([]error, 0, len(s.lines))
 	for _, l := range s.lines {
 		errs = append(errs, l.Close())
 	}
@@ -112,7 +112,7 @@ func (s *stores) Close() error {
 
 // Close ends the connections.
 func (s *Store) Close() error {
-	errs := []error{s.own.Close()}
+	errs := append(make([]error, 0, 1+len(s.others)), s.own.Close())
 	for _, l := range s.others {
 		errs = append(errs, l.Close())
 	}

@@ -275,7 +275,7 @@ func (s *Service) AuthorityStatus(ctx context.Context, _ *pb.AuthorityStatusRequ
 	if err != nil {
 		return nil, s.internal(ctx, "list certificates", err)
 	}
-	out.OldUsersTotal = uint32(len(users)) //nolint:gosec // bounded by maxLooked
+	out.OldUsersTotal = uint32(len(users))
 	out.OldUsers = users[:min(len(users), maxOldUsers)]
 	return out, nil
 }

@@ -144,8 +144,7 @@ func (r *Recorder) Record(ctx context.Context) error {
 // an exemplar that is there already.
 func (*Recorder) append(app storage.AppenderV2, l labels.Labels, at int64, v float64, named ...exemplar.Exemplar) error {
 	_, err := app.Append(0, l, 0, at, v, nil, nil, storage.AOptions{RejectOutOfOrder: true, Exemplars: named})
-	var partly *storage.AppendPartialError
-	if errors.As(err, &partly) { // the sample is there, an exemplar is not
+	if _, partly := errors.AsType[*storage.AppendPartialError](err); partly { // the sample is there, an exemplar is not
 		err = nil
 	}
 	if errors.Is(err, storage.ErrDuplicateSampleForTimestamp) || errors.Is(err, storage.ErrOutOfOrderSample) {

@@ -127,7 +127,9 @@ func TestHistograms(t *testing.T) {
 	}
 	defer func() { _ = all.Close() }()
 	series := 0
-	for set := all.Select(t.Context(), true, nil, labels.MustNewMatcher(labels.MatchRegexp, "__name__", "amoskys_store_.+")); set.Next(); series++ {
+	set := all.Select(t.Context(), true, nil, labels.MustNewMatcher(labels.MatchRegexp, "__name__", "amoskys_store_.+"))
+	for set.Next() {
+		series++
 	}
 	if series != 5 { // three buckets, sum and count
 		t.Errorf("%d series", series)
