@@ -43,7 +43,10 @@ func TestRotateAuthority(t *testing.T) {
 	lostNode.stop(t, syscall.SIGTERM)
 
 	h.run(t, "amoskys", "certs", "rotate-ca")
-	wait(t, "web-1 has come over", func() bool { return !strings.Contains(h.try(t, "amoskys", "certs", "status", "--json"), "web-1") })
+	wait(t, "web-1 has come over", func() bool {
+		out := h.try(t, "amoskys", "certs", "status", "--json")
+		return strings.Contains(out, "trusting") && !strings.Contains(out, "web-1")
+	})
 	if out, err := h.command(t, "amoskys", "certs", "rotate-ca").CombinedOutput(); err == nil || !strings.Contains(string(out), "lost-1") {
 		t.Fatalf("a host that is away is left behind: %v, %s", err, out)
 	}

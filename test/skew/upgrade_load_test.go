@@ -69,6 +69,9 @@ func TestUpgradeUnderLoad(t *testing.T) {
 	w.verify(now)
 	hub = w.startHub(now)
 	got := w.synthetic(now)
+	if len(got) == 0 {
+		t.Fatal("no event of the generator was read")
+	}
 	at, err := time.Parse(time.RFC3339, start)
 	if err != nil {
 		t.Fatal(err)

@@ -33,7 +33,7 @@ func main() {
 }
 
 // left are files that the chart has not got: namespaces and Secrets are there before it.
-var left = map[string]bool{"kustomization.yaml": true, "namespaces.yaml": true, "secret-tls.yaml": true}
+var left = map[string]bool{"kustomization.yaml": true, "namespaces.yaml": true, "secret-tls.yaml": true} //nolint:gochecknoglobals // a table
 
 func run(manifests, templates string) error {
 	files, err := filepath.Glob(filepath.Join(manifests, "*.yaml"))
@@ -53,7 +53,7 @@ func run(manifests, templates string) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", file, err)
 		}
-		if err := os.WriteFile(filepath.Join(templates, name), made, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(templates, name), made, 0o644); err != nil { //nolint:gosec // for everybody, as what it is made of
 			return err
 		}
 	}
@@ -63,7 +63,7 @@ func run(manifests, templates string) error {
 var (
 	alone  = regexp.MustCompile(`^( *)# helm: (.*)$`)
 	beside = regexp.MustCompile(`^( *)((?:- )?[A-Za-z][\w./-]*:|-)( .*)? # helm: (.*)$`)
-	spaces = strings.NewReplacer(
+	spaces = strings.NewReplacer( //nolint:gochecknoglobals // a table
 		"namespace: amoskys-agents", "namespace: {{ .Values.agentsNamespace }}",
 		"kubernetes.io/metadata.name: amoskys}", "kubernetes.io/metadata.name: {{ .Values.namespace }}}",
 	)
