@@ -401,6 +401,7 @@ func TestLogOpenedAgain(t *testing.T) {
 	s.lose() // as after damage
 	stop = follow()
 	until(t, "the log is followed", func() bool { return s.place.at() != nowhere() })
+	stop()
 	at := s.place.at()
 	s.place.set(position{Segment: before.end.Segment + 7}, before.round-1)
 	if s.place.at() != at || before.round != s.round || before.end != at {
