@@ -53,7 +53,7 @@ describe.skipIf(!ready)('Network', () => {
   it('opens the timeline of a flow, which leads to its events', async () => {
     const { page, faults } = await enter('/dashboard/network?tab=flows&q=network.application:=https');
     // Rows that come would move the one that is clicked.
-    await ended(page).locator('.row').first().waitFor();
+    await ended(page).locator('.row').nth(2).waitFor();
     await page.keyboard.press('p');
     await page.getByRole('button', { name: /new$|Paused/ }).waitFor();
     await ended(page).locator('.row').nth(2).click();
