@@ -97,7 +97,7 @@ func (s *Server) askOverview(ctx context.Context, of *madeOverview, since, until
 
 // findingsBegun leaves out what is told of a finding again, when it goes on or ends, and what
 // was found in captures that were replayed: neither calls for attention now.
-const findingsBegun = "-finding.status:in(update,resolved) -labels.capture:*"
+const findingsBegun = "-finding.status:in(" + event.FindingUpdate + "," + event.FindingResolved + ") -labels.capture:*"
 
 func (s *Server) askCounts(ctx context.Context, q *storedQuestions, c *storedCounts, since, until *timestamppb.Timestamp, end time.Time) {
 	q.ask(func() (err error) {

@@ -26,14 +26,15 @@ type static struct {
 	// build from another.
 	script string
 	// assets hold the documents below docs/, which are read piece by piece for whoever asks;
-	// documents are their names, packed forms as well, and what changes with their content.
+	// documents are those, without their content.
 	assets    fs.FS
-	documents map[string]string
+	documents map[string]*file
 }
 
 // file is one file in its forms.
 type file struct {
-	plain, zipped []byte // zipped is nil where it does not pay
+	plain, zipped []byte // both nil for documents
+	hasZipped     bool   // where it pays
 	contentType   string
 	etag          string
 	// immutable files have a name that changes with their content.
@@ -42,17 +43,22 @@ type file struct {
 
 // newStatic reads all files. Those with ".gz" beside them are served compressed.
 func newStatic(assets fs.FS, index []byte) (*static, error) {
-	s := &static{files: map[string]*file{}, assets: assets, documents: map[string]string{}}
+	s := &static{files: map[string]*file{}, assets: assets, documents: map[string]*file{}}
 	err := fs.WalkDir(assets, ".", func(name string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && strings.HasPrefix(name, documents+"/") {
-			s.documents[name], err = digestOf(assets, name)
-			return err
-		}
 		if err != nil || d.IsDir() || strings.HasPrefix(path.Base(name), ".") || strings.HasSuffix(name, ".gz") {
 			return err
 		}
-		s.files["/"+name], err = readAsset(assets, name)
-		return err
+		f, err := readAsset(assets, name)
+		if err != nil {
+			return err
+		}
+		if strings.HasPrefix(name, documents+"/") {
+			f.plain, f.zipped = nil, nil
+			s.documents["/"+name] = f
+			return nil
+		}
+		s.files["/"+name] = f
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read files of the UI: %w", err)
@@ -67,6 +73,7 @@ func newStatic(assets fs.FS, index []byte) (*static, error) {
 	if s.index.zipped, err = zip(index); err != nil {
 		return nil, err
 	}
+	s.index.hasZipped = true
 	s.policy = policyFor(index)
 	if m := scriptOf.FindSubmatch(index); m != nil {
 		s.script = string(m[1])
@@ -85,23 +92,9 @@ func readAsset(assets fs.FS, name string) (*file, error) {
 	}
 	f := newFile(name, plain)
 	if zipped, err := fs.ReadFile(assets, name+".gz"); err == nil {
-		f.zipped = zipped
+		f.zipped, f.hasZipped = zipped, true
 	}
 	return f, nil
-}
-
-// digestOf is what changes with a file's content.
-func digestOf(assets fs.FS, name string) (string, error) {
-	f, err := assets.Open(name)
-	if err != nil {
-		return "", fmt.Errorf("read file of the UI: %w", err)
-	}
-	defer func() { _ = f.Close() }() // it was only read
-	sum := sha256.New()
-	if _, err := io.Copy(sum, f); err != nil {
-		return "", fmt.Errorf("read file of the UI: %w", err)
-	}
-	return base64.RawURLEncoding.EncodeToString(sum.Sum(nil)[:16]), nil
 }
 
 // contentTypeOf tells a file's type by its name, not by what this machine's tables say.
@@ -199,25 +192,15 @@ func (s *static) serveDocument(w http.ResponseWriter, r *http.Request, name stri
 		http.Redirect(w, r, "/"+documents+"/quickstart.html", http.StatusFound)
 		return
 	}
-	tag, known := s.documents[name[1:]]
-	if !known || strings.HasSuffix(name, ".gz") {
+	page := s.documents[name]
+	if page == nil {
 		http.NotFound(w, r)
 		return
 	}
-	h := w.Header()
-	h.Set("Content-Type", contentTypeOf(name))
-	h.Set("Cache-Control", "no-cache")
-	packed := s.documents[name[1:]+".gz"] != ""
-	if packed {
-		h.Set("Vary", "Accept-Encoding")
+	if page.head(w, r) {
+		name += ".gz"
 	}
-	file := name[1:]
-	if packed && acceptsGzip(r.Header.Get("Accept-Encoding")) {
-		h.Set("Content-Encoding", "gzip")
-		file, tag = file+".gz", tag+"-gz"
-	}
-	h.Set("ETag", `"`+tag+`"`)
-	f, err := s.assets.Open(file)
+	f, err := s.assets.Open(name[1:])
 	if err != nil {
 		http.NotFound(w, r)
 		return
@@ -232,6 +215,15 @@ func (s *static) serveDocument(w http.ResponseWriter, r *http.Request, name stri
 }
 
 func (f *file) serve(w http.ResponseWriter, r *http.Request) {
+	content := f.plain
+	if f.head(w, r) {
+		content = f.zipped
+	}
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
+}
+
+// head writes the headers of a file, and reports whether its packed form is to follow.
+func (f *file) head(w http.ResponseWriter, r *http.Request) (packed bool) {
 	h := w.Header()
 	h.Set("Content-Type", f.contentType)
 	if f.immutable {
@@ -239,16 +231,16 @@ func (f *file) serve(w http.ResponseWriter, r *http.Request) {
 	} else {
 		h.Set("Cache-Control", "no-cache") // ask each time, by ETag
 	}
-	content, etag := f.plain, f.etag
-	if f.zipped != nil {
+	etag := f.etag
+	if f.hasZipped {
 		h.Set("Vary", "Accept-Encoding")
-		if acceptsGzip(r.Header.Get("Accept-Encoding")) {
+		if packed = acceptsGzip(r.Header.Get("Accept-Encoding")); packed {
 			h.Set("Content-Encoding", "gzip")
-			content, etag = f.zipped, etag+"-gz"
+			etag += "-gz"
 		}
 	}
 	h.Set("ETag", `"`+etag+`"`)
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
+	return packed
 }
 
 // acceptsGzip reads Accept-Encoding (RFC 9110 section 12.5.3).

@@ -193,9 +193,9 @@ func (in *Inventory) foldFinding(e *sighted) {
 	for uid := range uids {
 		m := in.beside(uid)
 		switch ev.GetFinding().GetStatus() {
-		case statusResolved: // it was counted when it began
+		case event.FindingResolved: // it was counted when it began
 			continue
-		case statusUpdate: // so was this, but what goes on for days counts on each
+		case event.FindingUpdate: // so was this, but what goes on for days counts on each
 			if m.found.count(e.at) > 0 {
 				continue
 			}
@@ -205,12 +205,6 @@ func (in *Inventory) foldFinding(e *sighted) {
 		in.note(m, uid, e, "")
 	}
 }
-
-// What is told of a finding that goes on, and of one that has ended.
-const (
-	statusUpdate   = "update"
-	statusResolved = "resolved"
-)
 
 // againWithin is within how many seconds a finding of one kind takes the place of the one
 // before in a device's history: what changes would be lost among them.

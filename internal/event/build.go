@@ -43,6 +43,13 @@ const (
 	TypeAudit             = "audit.activity"
 )
 
+// What finding.status says of a finding: it began, goes on, or has ended.
+const (
+	FindingNew      = "new"
+	FindingUpdate   = "update"
+	FindingResolved = "resolved"
+)
+
 // KindReplay is the kind, and the id, of the agent that a capture is published as: it
 // speaks of what others saw.
 const KindReplay = "replay"

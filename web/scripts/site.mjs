@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { Marked } from 'marked';
 import { apiPage } from './site/api.mjs';
-import { pageOf } from './site/page.mjs';
+import { escaped, pageOf } from './site/page.mjs';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const root = here('../..');
@@ -42,8 +42,6 @@ function slug(text, seen) {
   return count === 0 ? plain : `${plain}-${count}`;
 }
 
-const escaped = (text) =>
-  text.replace(/[&<>"]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c]);
 const untagged = (html) =>
   html
     .replace(/<[^>]*>/g, '')

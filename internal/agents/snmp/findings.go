@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/amoskys/amoskys/internal/event"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
@@ -23,9 +24,9 @@ func (a *Agent) exposed(d *device, now time.Time) *pb.Event {
 	if told := now.Sub(d.Exposed); !a.cfg.Findings.Enabled || !known || !c.isPublic() || told >= 0 && told < refreshEvery { // below 0 the clock was set back
 		return nil
 	}
-	status := "new"
+	status := event.FindingNew
 	if !d.Exposed.IsZero() {
-		status = "update"
+		status = event.FindingUpdate
 	}
 	d.Exposed = now
 	if d.ExposedAs == "" {

@@ -73,9 +73,9 @@ type Finding struct {
 // Find publishes a finding.
 func (p *Publisher) Find(ctx context.Context, f Finding) error {
 	kind := "finding.hub." + f.Name
-	status := "new"
+	status := event.FindingNew
 	if f.Resolved {
-		status = "resolved"
+		status = event.FindingResolved
 	}
 	return p.Publish(ctx, &pb.Event{
 		Type: kind, Severity: f.Severity, Host: &pb.Host{Name: f.Host},

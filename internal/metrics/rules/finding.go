@@ -19,12 +19,6 @@ import (
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
-// The words of a finding's status.
-const (
-	statusNew      = "new"
-	statusResolved = "resolved"
-)
-
 // Agent is the id, and the kind, of who tells findings of alerts.
 const Agent = "store"
 
@@ -81,7 +75,7 @@ func (t *toldAlert) describe(status string, at time.Time, why string) string {
 		}
 		parts = append(parts, text)
 	}
-	if status == statusResolved {
+	if status == event.FindingResolved {
 		parts = append(parts, fmt.Sprintf("It has ended, after %s.", at.Sub(t.Began).Round(time.Second)))
 	} else {
 		parts = append(parts, fmt.Sprintf("So it is since %s; the value is %s.", t.Began.Format(time.RFC3339), t.Value))

@@ -11,6 +11,7 @@ import (
 
 	prom "github.com/prometheus/prometheus/rules"
 
+	"github.com/amoskys/amoskys/internal/event"
 	"github.com/amoskys/amoskys/internal/obs"
 )
 
@@ -102,12 +103,12 @@ func (r *Rules) begin(ctx context.Context, key string, g *prom.Group, alert *pro
 		File: g.File(), Group: g.Name(), Rule: rule, Labels: shortened(alert.Labels.Map(), maxLabels), Annotations: shortened(alert.Annotations.Map(), maxLabels),
 		Value: number(alert.Value), Began: alert.ActiveAt.UTC(), Fired: fired.UTC(), UID: keyOf(key, fired.UTC().Format(time.RFC3339Nano)),
 	}
-	if !r.tell(ctx, t, statusNew, fired, "") {
+	if !r.tell(ctx, t, event.FindingNew, fired, "") {
 		return false
 	}
 	r.told.Alerts[key] = t
 	r.told.alertBytes += t.size()
-	r.metrics.findings.WithLabelValues(statusNew).Inc()
+	r.metrics.findings.WithLabelValues(event.FindingNew).Inc()
 	return true
 }
 
@@ -117,12 +118,12 @@ func (r *Rules) end(ctx context.Context, key string, at time.Time, why string) b
 	if r.told.isFull() {
 		return false
 	}
-	if !r.tell(ctx, r.told.Alerts[key], statusResolved, at, why) {
+	if !r.tell(ctx, r.told.Alerts[key], event.FindingResolved, at, why) {
 		return false
 	}
 	r.told.alertBytes -= r.told.Alerts[key].size()
 	delete(r.told.Alerts, key)
-	r.metrics.findings.WithLabelValues(statusResolved).Inc()
+	r.metrics.findings.WithLabelValues(event.FindingResolved).Inc()
 	return true
 }
 

@@ -5,6 +5,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	prom "github.com/prometheus/prometheus/rules"
+
+	"github.com/amoskys/amoskys/internal/event"
 )
 
 // selfMetrics are those of the evaluation itself.
@@ -26,8 +28,8 @@ func newSelfMetrics(r *Rules, reg prometheus.Registerer) (*selfMetrics, error) {
 			Name: "amoskys_rules_findings_total", Help: "Findings that were made of alerts, by status.",
 		}, []string{"status"}),
 	}
-	m.findings.WithLabelValues(statusNew)
-	m.findings.WithLabelValues(statusResolved)
+	m.findings.WithLabelValues(event.FindingNew)
+	m.findings.WithLabelValues(event.FindingResolved)
 	if reg == nil {
 		return m, nil
 	}

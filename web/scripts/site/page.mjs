@@ -1,7 +1,8 @@
 // The frame around each page of the documents.
 import { posix } from 'node:path';
 
-const escaped = (text) =>
+/** A text as it stands in HTML. */
+export const escaped = (text) =>
   text.replace(/[&<>"]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c]);
 
 /** A whole page: the list of all pages, the text, and what is on this page. */

@@ -1,5 +1,8 @@
 import { joinPipes, splitPipes, tokenize } from './tokens';
 
+/** What replayed captures told is of another time or network, and is left out unless it is asked for. */
+export const withoutCaptures = '-labels.capture:*';
+
 /** A value as the query language writes it after `:=`. */
 export function quote(value: string): string {
   return /^[A-Za-z0-9_][\w./@+-]*$/.test(value)

@@ -1,7 +1,7 @@
 import type { Event, FieldValue } from '$lib/api/types';
 import { instant } from '$lib/format/time';
 import { keeper, type PacketsWish } from '$lib/packets/packets';
-import { quote } from '$lib/query/edit';
+import { quote, withoutCaptures } from '$lib/query/edit';
 
 const list = (value: FieldValue | undefined): string[] => {
   if (value === undefined || value === null || value === '') return [];
@@ -67,7 +67,7 @@ export const kinds = ['any', 'flow', 'scanner', 'snmp', 'metric', 'hub'] as cons
 
 /** What is found: in replayed captures, which tell of another time or network, only where they are asked for. */
 export const foundQuery = (captures: boolean) =>
-  captures ? 'type:finding.*' : 'type:finding.* -labels.capture:*';
+  captures ? 'type:finding.*' : `type:finding.* ${withoutCaptures}`;
 
 /** The query of findings that began, as Overview counts them: not of those that go on or ended. */
 export const begunQuery = `${foundQuery(false)} -finding.status:in(update,resolved)`;

@@ -1,3 +1,4 @@
+import { withoutCaptures } from '$lib/query/edit';
 import { splitPipes } from '$lib/query/tokens';
 
 /**
@@ -11,9 +12,6 @@ export const openMinutes = 5;
 
 /** What is counted beside the flows of a page: a search that counts no field counts the usual ones. */
 export const facets = ['network.application'];
-
-/** What replayed captures told is of another time or network, and is left out unless it is asked for. */
-export const withoutCaptures = '-labels.capture:*';
 
 /** Whether a person asks for captures by what is written. */
 export const asksForCaptures = (written: string) => /\blabels\.capture\s*:/.test(written);

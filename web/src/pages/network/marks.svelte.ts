@@ -3,7 +3,7 @@ import type { EventsResponse } from '$lib/api/types';
 import { sinceUntil } from '$lib/router/timerange';
 import { Loadable } from '$lib/stores/loadable.svelte';
 import { timeRange } from '$lib/stores/timerange.svelte';
-import { withoutCaptures } from './asks';
+import { foundQuery } from '../findings/finding';
 import { markedBy } from './gravity';
 
 const most = 500;
@@ -31,7 +31,7 @@ export class Marks {
   }
 
   load(): Promise<unknown> {
-    const found = this.captures ? 'type:finding.*' : `type:finding.* ${withoutCaptures}`;
+    const found = foundQuery(this.captures);
     const query = { query: found, ...sinceUntil(timeRange.value), limit: most };
     return this.loaded.load((signal) => api.events(query, signal));
   }

@@ -1,15 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { Event } from '$lib/api/types';
 import { packetsOfFlow } from '$lib/packets/packets';
-import {
-  asksForCaptures,
-  breakdowns,
-  ended,
-  flowQuery,
-  openQuery,
-  pairsQuery,
-  withoutCaptures,
-} from './asks';
+import { withoutCaptures } from '$lib/query/edit';
+import { asksForCaptures, breakdowns, ended, flowQuery, openQuery, pairsQuery } from './asks';
 import { bytesOf, durationOf, durationText, endpoint, flowText, flowValue, place } from './columns';
 import { openFlows } from './open';
 import { mostNamed, parseSelection, selectionFilter, selectionName } from './selection';
