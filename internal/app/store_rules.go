@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -254,6 +255,7 @@ func exemplarOf(m *pb.MetricSample) own.Exemplar {
 // ofCertificates tells when certificates end: those of this home, by the name of their
 // file, and those that the store has elsewhere.
 func ofCertificates(home config.Home, cfg *store.Config) own.Source {
+	var ends endings
 	return func(context.Context) (all []own.Sample) {
 		files := map[string]bool{}
 		found, _ := filepath.Glob(filepath.Join(home.Certs(), "*.crt"))
@@ -261,13 +263,42 @@ func ofCertificates(home config.Home, cfg *store.Config) own.Source {
 			files[f] = true
 		}
 		for _, f := range slices.Sorted(maps.Keys(files)) {
-			if end, err := identity.EndOf(f); err == nil {
+			if end, err := ends.of(f); err == nil {
 				name := strings.TrimSuffix(filepath.Base(f), ".crt")
 				all = append(all, own.Sample{Name: identity.ExpiryMetric, Labels: []string{"certificate", name}, Value: float64(end.Unix())})
 			}
 		}
 		return all
 	}
+}
+
+// endings are when certificates end, by file, read again where the file is another. They are
+// for one goroutine.
+type endings map[string]ending
+
+type ending struct {
+	file os.FileInfo
+	at   time.Time
+}
+
+func (e *endings) of(file string) (time.Time, error) {
+	st, err := os.Stat(file)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("look at certificate %s: %w", file, err)
+	}
+	known := (*e)[file]
+	if known.file != nil && os.SameFile(known.file, st) && known.file.ModTime().Equal(st.ModTime()) && known.file.Size() == st.Size() {
+		return known.at, nil
+	}
+	end, err := identity.EndOf(file)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if *e == nil {
+		*e = endings{}
+	}
+	(*e)[file] = ending{st, end}
+	return end, nil
 }
 
 // ownFamilies describe what the store writes of itself and its rules.

@@ -19,10 +19,9 @@ type heap struct {
 
 	mu      sync.Mutex // guards what follows
 	running map[*guarded]struct{}
-	bound   uint64        // of what lives, for those that run
-	base    uint64        // what lived when the first of them came
-	stop    chan struct{} // ends who looks; nil while nobody does
-	done    chan struct{} // is closed when that has ended
+	bound   uint64      // of what lives, for those that run
+	base    uint64      // what lived when the first of them came
+	look    *time.Timer // looks at the heap; nil while no question runs
 }
 
 // guarded is one question.
@@ -54,7 +53,7 @@ func (h *heap) guard(ctx context.Context) (guardedCtx context.Context, end func(
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.running[g] = struct{}{}
-	if h.stop == nil {
+	if h.look == nil {
 		// What the last collection counted may be of a question that has ended: bounds may not
 		// rise from question to question.
 		live := liveHeap()
@@ -63,8 +62,7 @@ func (h *heap) guard(ctx context.Context) (guardedCtx context.Context, end func(
 			live = liveHeap()
 		}
 		h.base, h.bound = live, live+h.most
-		h.stop, h.done = make(chan struct{}), make(chan struct{})
-		go h.look(h.stop, h.done)
+		h.look = time.AfterFunc(heapEvery, h.check) // most questions have ended by then
 	}
 	return ctx, func() { h.leave(g) }
 }
@@ -77,40 +75,29 @@ func (h *heap) fault(ctx context.Context, err error) error {
 	return faultf(kindCost, "%w, more than %d MiB, and were ended: ask for fewer series, a shorter range or a longer step", errHeap, h.most>>20)
 }
 
-// leave ends a question; with the last one it waits for who looks.
+// leave ends a question; with the last one nobody looks any more.
 func (h *heap) leave(g *guarded) {
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	g.end(nil)
 	delete(h.running, g)
-	var done chan struct{}
-	if len(h.running) == 0 && h.stop != nil {
-		close(h.stop)
-		done = h.done
-		h.stop = nil
-	}
-	h.mu.Unlock()
-	if done != nil {
-		<-done
+	if len(h.running) == 0 && h.look != nil {
+		h.look.Stop()
+		h.look = nil
 	}
 }
 
-// look looks at the heap until stop is closed.
-func (h *heap) look(stop, done chan struct{}) {
-	defer close(done)
-	tick := time.NewTicker(heapEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-stop:
-			return
-		case <-tick.C:
-		}
-		h.mu.Lock()
-		if liveHeap() > h.bound {
-			for g := range h.running {
-				g.end(errHeap)
-			}
-		}
-		h.mu.Unlock()
+// check looks at the heap, and does so again while questions run.
+func (h *heap) check() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.look == nil {
+		return
 	}
+	if liveHeap() > h.bound {
+		for g := range h.running {
+			g.end(errHeap)
+		}
+	}
+	h.look.Reset(heapEvery)
 }

@@ -304,7 +304,7 @@ func (in *Ingest) Offer(ctx context.Context) bool {
 // few are read again in no time.
 const (
 	quietEvents = 1000
-	quietTimes  = 6
+	quietTimes  = 18
 )
 
 // soonTimes is how many times sooner than usual the first barriers after a start are made.

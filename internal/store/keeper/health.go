@@ -44,42 +44,28 @@ func (k *Keeper) watchHealth(ctx context.Context) {
 	}
 }
 
-// Asking the process that serves whether it still does. One that is busy, or on a busy
-// machine, may need a moment; that it says nothing is told after silentAfter, which is
-// long before it is taken for hung and killed.
-const (
-	askEvery    = 2 * time.Second
-	silentAfter = 6 * time.Second
-)
+// silentAfter is how long the process that serves may leave unanswered what its watchdog asks
+// each five seconds, until that is told: one that is busy, or on a busy machine, may need a
+// moment. It is long before the process is taken for hung and killed.
+const silentAfter = 6 * time.Second
 
-// watchSilence notes when the process that serves no longer answers, and when it does.
-func (k *Keeper) watchSilence(ctx context.Context) {
-	tick := time.NewTicker(askEvery)
-	defer tick.Stop()
-	answered, pid := time.Now(), 0
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		s := k.State()
-		if !s.Running || s.PID != pid {
-			answered, pid = time.Now(), s.PID
-			k.noteSilence(time.Time{})
-			continue
-		}
-		asking, cancel := context.WithTimeout(ctx, silentAfter-askEvery)
-		err := k.client.Health(asking)
-		cancel()
-		switch now := time.Now(); {
-		case err == nil:
-			answered = now
-			k.noteSilence(time.Time{})
-		case ctx.Err() == nil && now.Sub(answered) >= silentAfter:
-			k.noteSilence(answered)
-		}
+// answers asks the process that runs whether it serves, for its watchdog, and notes when it
+// no longer answers, and when it does.
+func (k *Keeper) answers(ctx context.Context) error {
+	s := k.State()
+	err := k.client.Health(ctx)
+	now := time.Now()
+	k.mu.Lock()
+	if err == nil || !s.Running || s.PID != k.answeredBy {
+		k.answered, k.answeredBy = now, s.PID
 	}
+	since := k.answered
+	k.mu.Unlock()
+	if now.Sub(since) < silentAfter {
+		since = time.Time{}
+	}
+	k.noteSilence(since)
+	return err //nolint:wrapcheck // the watchdog asks only whether there is one
 }
 
 func (k *Keeper) noteSilence(since time.Time) {

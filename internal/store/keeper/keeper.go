@@ -140,6 +140,8 @@ type Keeper struct {
 	serving  bool          // the process that runs answered once
 	// silentSince is when the process that runs answered last, where that is long ago.
 	silentSince time.Time
+	answered    time.Time // when the process answeredBy answered last
+	answeredBy  int
 
 	nameless int // starts in vain that no day was found guilty of; before's alone
 
@@ -165,7 +167,7 @@ func New(o Options) *Keeper {
 		// What it writes may hold events, and is not for our log: noteChild says what is.
 		Logger: obs.Discard(), Before: k.before, Changed: k.noteChild,
 		StopTimeout: 30 * time.Second, BackoffMin: firstPause, BackoffMax: lastPause, Settled: settled,
-		Answers: k.client.Health,
+		Answers: k.answers,
 	})
 	return k
 }
@@ -182,7 +184,7 @@ func (k *Keeper) State() State {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s := k.state
-	if !k.silentSince.IsZero() {
+	if s.Running && !k.silentSince.IsZero() {
 		s.Silent = max(time.Since(k.silentSince), 1)
 	}
 	s.SetAside = slices.Clone(s.SetAside)
@@ -253,7 +255,6 @@ func (k *Keeper) Run(ctx context.Context) error {
 	defer waiting.Wait()
 	defer cancel()
 	waiting.Go(func() { k.watchHealth(ctx) })
-	waiting.Go(func() { k.watchSilence(ctx) })
 	waiting.Go(func() { k.endWhenRefused(ctx, cancel) })
 	waiting.Go(func() { k.tend(ctx) })
 	k.child.Start()
