@@ -270,9 +270,10 @@ scan_bar() {
 
 # polling polls the same simulated switches with snmp_exporter and with ours, in turn.
 polling() {
-  local peer=github.com/prometheus/snmp_exporter@v0.30.1 config out
-  GOBIN=$logs go install "$peer"
-  config=$(go mod download -json "$peer" | jq -r .Dir)/snmp.yml
+  local peer config out
+  peer=$(go mod download -json github.com/prometheus/snmp_exporter@v0.30.1 | jq -r .Dir)
+  go -C "$peer" build -o "$logs/snmp_exporter" .
+  config=$peer/snmp.yml
   out=$(go -C bench run ./snmp -amoskys "$PWD/bin/amoskys" -exporter "$logs/snmp_exporter" -config "$config" \
     -devices "${DEVICES:-1000}" -rounds "${ROUNDS:-3}" -json)
   row "one cycle over $(field "$out" .devices) devices of $(field "$out" .ports) interfaces, one processor (\`bench snmp\`)" \
