@@ -43,7 +43,7 @@ type world struct {
 // workload is anything that makes pods.
 type workload struct {
 	kind, namespace, name string
-	replicas              int32
+	replicas              *int32 // nil where a scaler says it
 	template              corev1.PodTemplateSpec
 	claims                []corev1.PersistentVolumeClaim
 }
@@ -71,12 +71,6 @@ func decode(text []byte) (*world, error) {
 }
 
 func (w *world) take(kind string, doc []byte) error {
-	replicas := func(n *int32) int32 {
-		if n == nil {
-			return 1
-		}
-		return *n
-	}
 	switch kind {
 	case "Namespace":
 		return into(doc, &w.namespaces)
@@ -99,17 +93,17 @@ func (w *world) take(kind string, doc []byte) error {
 	case "StatefulSet":
 		var s appsv1.StatefulSet
 		err := yaml.UnmarshalStrict(doc, &s)
-		w.workloads = append(w.workloads, workload{kind, s.Namespace, s.Name, replicas(s.Spec.Replicas), s.Spec.Template, s.Spec.VolumeClaimTemplates})
+		w.workloads = append(w.workloads, workload{kind, s.Namespace, s.Name, s.Spec.Replicas, s.Spec.Template, s.Spec.VolumeClaimTemplates})
 		return err
 	case "Deployment":
 		var d appsv1.Deployment
 		err := yaml.UnmarshalStrict(doc, &d)
-		w.workloads = append(w.workloads, workload{kind, d.Namespace, d.Name, replicas(d.Spec.Replicas), d.Spec.Template, nil})
+		w.workloads = append(w.workloads, workload{kind, d.Namespace, d.Name, d.Spec.Replicas, d.Spec.Template, nil})
 		return err
 	case "DaemonSet":
 		var d appsv1.DaemonSet
 		err := yaml.UnmarshalStrict(doc, &d)
-		w.workloads = append(w.workloads, workload{kind, d.Namespace, d.Name, 1, d.Spec.Template, nil})
+		w.workloads = append(w.workloads, workload{kind, d.Namespace, d.Name, nil, d.Spec.Template, nil})
 		return err
 	}
 	return fmt.Errorf("no manifest of ours is of this kind")
@@ -160,7 +154,7 @@ func (w *world) find(t *testing.T, key string) *workload {
 // what it says.
 func TestEachFile(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob(filepath.Join(top, "deploy/k8s/*.yaml"))
+	files, err := filepath.Glob(filepath.Join(top, "deploy/k8s/*.y*ml"))
 	if err != nil || len(files) < 12 {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
@@ -172,8 +166,13 @@ func TestEachFile(t *testing.T) {
 		if filepath.Base(file) == "kustomization.yaml" {
 			continue
 		}
-		if _, err := decode(text); err != nil {
+		w, err := decode(text)
+		if err != nil {
 			t.Errorf("%s: %v", file, err)
+			continue
+		}
+		if len(w.secrets) > 0 {
+			t.Errorf("%s has Secrets: kubectl apply -f of the folder puts them in place of keys", file)
 		}
 	}
 	for _, bad := range []string{
@@ -184,7 +183,7 @@ func TestEachFile(t *testing.T) {
 		}
 	}
 	demo, err := decode(kustomized(t, "deploy/k8s-overlays/demo"))
-	if err != nil || demo.find(t, hubNS+"/mac-telemetry").replicas != 1 {
+	if err != nil || *demo.find(t, hubNS+"/mac-telemetry").replicas != 1 {
 		t.Errorf("demo: %v", err)
 	}
 	single, err := decode(kustomized(t, "deploy/k8s-overlays/single-node"))
@@ -192,7 +191,7 @@ func TestEachFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if hub := single.find(t, hubNS+"/eventbus"); hub.claims[0].Spec.Resources.Requests.Storage().Cmp(resource.MustParse("5Gi")) != 0 ||
-		variable(hub, "AMOSKYS_WAL_RETENTION_SIZE_MB") != "4000" || variable(single.find(t, hubNS+"/store"), "AMOSKYS_STORE_RETENTION_SIZE_MB") != "8000" || len(single.ingresses) != 0 {
+		variable(hub, "AMOSKYS_WAL_RETENTION_SIZE_MB") != "4000" || variable(single.find(t, hubNS+"/store"), "AMOSKYS_STORE_RETENTION_SIZE_MB") != "8000" || len(single.ingresses)+len(single.scalers) != 0 || *single.find(t, hubNS+"/dashboard").replicas != 1 {
 		t.Error("single-node is not what it says")
 	}
 }
@@ -254,8 +253,17 @@ func TestWhatThereIs(t *testing.T) {
 	if d := w.find(t, agentNS+"/node"); d.kind != "DaemonSet" || !d.template.Spec.HostPID || !d.template.Spec.HostNetwork || len(d.template.Spec.Tolerations) == 0 {
 		t.Error("the DaemonSet does not see machines")
 	}
-	if len(w.budgets) != 2 || len(w.scalers) != 1 || len(w.ingresses) != 1 || *w.scalers[0].Spec.MinReplicas != 2 || w.find(t, hubNS+"/dashboard").replicas != 2 {
+	if len(w.budgets) != 2 || len(w.scalers) != 1 || len(w.ingresses) != 1 || *w.scalers[0].Spec.MinReplicas != 2 {
 		t.Errorf("%d budgets, %d scalers, %d ingresses", len(w.budgets), len(w.scalers), len(w.ingresses))
+	}
+	for i := range w.workloads {
+		load := &w.workloads[i]
+		scaled := slices.ContainsFunc(w.scalers, func(s autoscalingv2.HorizontalPodAutoscaler) bool {
+			return s.Namespace == load.namespace && s.Spec.ScaleTargetRef.Name == load.name
+		})
+		if load.kind != "DaemonSet" && scaled != (load.replicas == nil) {
+			t.Errorf("%s: who says how many there are? Its scaler: %v, its replicas: %v", load.key(), scaled, load.replicas)
+		}
 	}
 	for _, a := range w.accounts {
 		if a.AutomountServiceAccountToken == nil || *a.AutomountServiceAccountToken {
@@ -352,7 +360,7 @@ func checkContainer(t *testing.T, load *workload, c *corev1.Container) {
 func TestSecretsAndConfigs(t *testing.T) {
 	t.Parallel()
 	w := base(t)
-	text, err := os.ReadFile(filepath.Join(top, "deploy/k8s/secret-tls.yaml"))
+	text, err := os.ReadFile(filepath.Join(top, "deploy/k8s/secret-tls.yaml.example"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -106,8 +106,7 @@ func TestPolicies(t *testing.T) {
 		proc-agent>eventbus:5000 flow-agent>eventbus:5000 device-scanner>eventbus:5000 node>eventbus:5000
 		outside>eventbus:5000 stranger>eventbus:5000 prometheus>eventbus:5000
 		outside>dashboard:5001 stranger>dashboard:5001 prometheus>dashboard:5001
-		prometheus>eventbus:9090 prometheus>store:9092 prometheus>eventbus-agent:50001 prometheus>snmp-agent:50005
-		prometheus>mac-telemetry:50003 prometheus>proc-agent:50002
+		prometheus>eventbus:9090 prometheus>store:9092
 		outside>snmp-agent:1162/UDP stranger>snmp-agent:1162/UDP prometheus>snmp-agent:1162/UDP snmp-agent>outside:161/UDP snmp-agent>stranger:161/UDP`)
 	for _, name := range []string{"eventbus", "store", "dashboard", "eventbus-agent", "snmp-agent", "mac-telemetry", "proc-agent"} {
 		must = append(must, name+">dns:53/UDP", name+">dns:53")
@@ -160,4 +159,106 @@ func (w *world) permits(from, to end, port string) (egress, ingress bool) {
 		return false, false
 	}
 	return w.allows(from, to, n, protocol)
+}
+
+// TestWaysOut: hub and store reach nothing outside of the cluster but what an overlay, or a
+// value of the chart, opens for them.
+func TestWaysOut(t *testing.T) {
+	t.Parallel()
+	opened, err := decode(kustomized(t, "deploy/k8s-overlays/egress"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := values(t)
+	rule := func(port float64, cidr string) any {
+		return map[string]any{
+			"ports": []any{map[string]any{"protocol": "TCP", "port": port}},
+			"to":    []any{map[string]any{"ipBlock": map[string]any{"cidr": cidr}}},
+		}
+	}
+	v["egress"] = map[string]any{
+		"eventbus": []any{rule(5432, "192.0.2.10/32"), rule(443, "192.0.2.20/32")},
+		"store":    []any{rule(443, "192.0.2.30/32"), rule(4318, "192.0.2.31/32"), rule(9428, "192.0.2.40/29")},
+		"snmp":     []any{map[string]any{"ports": []any{map[string]any{"protocol": "UDP", "port": 1161.0}}}},
+	}
+	charted, err := decode(rendered(t, v))
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := base(t)
+	pod := func(name string) end {
+		return end{namespace: hubNS, labels: closed.find(t, hubNS+"/"+name).template.Labels}
+	}
+	for _, c := range []struct{ from, to, port string }{
+		{"eventbus", "192.0.2.10", "5432"},
+		{"eventbus", "192.0.2.20", "443"},
+		{"store", "192.0.2.30", "443"},
+		{"store", "192.0.2.31", "4318"},
+		{"store", "192.0.2.47", "9428"},
+	} {
+		to := end{addr: netip.MustParseAddr(c.to)}
+		for name, w := range map[string]*world{"the overlay": opened, "the chart's values": charted} {
+			if out, _ := w.permits(pod(c.from), to, c.port); !out {
+				t.Errorf("with %s, %s does not reach %s:%s", name, c.from, c.to, c.port)
+			}
+			if out, _ := w.permits(pod("dashboard"), to, c.port); out {
+				t.Errorf("with %s, dashboards reach %s:%s", name, c.to, c.port)
+			}
+		}
+		if out, _ := closed.permits(pod(c.from), to, c.port); out {
+			t.Errorf("%s reaches %s:%s without anything", c.from, c.to, c.port)
+		}
+	}
+	if out, _ := charted.permits(pod("snmp-agent"), end{addr: netip.MustParseAddr("192.0.2.50")}, "1161/UDP"); !out {
+		t.Error("the SNMP agent does not reach devices at another port")
+	}
+}
+
+// TestTrustedProxies: nobody is trusted to say who calls, but in the overlay for an ingress
+// controller, where nobody else can connect.
+func TestTrustedProxies(t *testing.T) {
+	t.Parallel()
+	const name = "AMOSKYS_SERVER_TRUSTED_PROXIES"
+	for _, dir := range []string{"deploy/k8s", "deploy/k8s-overlays/demo", "deploy/k8s-overlays/single-node", "deploy/k8s-overlays/egress"} {
+		w, err := decode(kustomized(t, dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if said := variable(w.find(t, hubNS+"/dashboard"), name); said != "" {
+			t.Errorf("%s trusts %s", dir, said)
+		}
+	}
+	w, err := decode(kustomized(t, "deploy/k8s-overlays/ingress"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := values(t)
+	dashboard := v["dashboard"].(map[string]any)
+	dashboard["trustedProxies"] = []any{"10.244.0.0/16"}
+	dashboard["from"] = []any{map[string]any{"namespaceSelector": map[string]any{"matchLabels": map[string]any{"kubernetes.io/metadata.name": "ingress-nginx"}}}}
+	dashboard["service"].(map[string]any)["type"] = "ClusterIP"
+	charted, err := decode(rendered(t, v))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for how, w := range map[string]*world{"overlay": w, "chart": charted} {
+		load := w.find(t, hubNS+"/dashboard")
+		to := end{namespace: hubNS, labels: load.template.Labels}
+		if said := variable(load, name); said != "10.244.0.0/16" {
+			t.Errorf("%s: it trusts %q", how, said)
+		}
+		for from, want := range map[string]bool{"ingress-nginx": true, "default": false, hubNS: false} {
+			if _, in := w.permits(end{namespace: from, labels: map[string]string{}}, to, "5001"); in != want {
+				t.Errorf("%s: from %s: %v", how, from, in)
+			}
+		}
+		if _, in := w.permits(end{addr: netip.MustParseAddr("198.51.100.7")}, to, "5001"); in {
+			t.Errorf("%s: anybody may connect", how)
+		}
+		for _, s := range w.services {
+			if s.Name == "dashboard" && (s.Spec.Type != corev1.ServiceTypeClusterIP || s.Spec.ExternalTrafficPolicy != "" || len(s.Spec.LoadBalancerSourceRanges) > 0) {
+				t.Errorf("%s: the Service has a way around the ingress: %+v", how, s.Spec)
+			}
+		}
+	}
 }
