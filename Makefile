@@ -93,8 +93,8 @@ test-packages: web bin/nfpm bin/testcount ## install, upgrade, remove and purge 
 test-docker: web bin/testcount ## build the image and run it in a Docker daemon of its own (needs root and dockerd)
 	@{ RUN_DOCKER=1 go test -json -count=1 -timeout 10m ./test/docker || true; } | bin/testcount go -label docker -out "$(COUNTS)"
 
-test-k8s: web bin/testcount ## install the manifests into the cluster of $KUBECONFIG, break things, take them away (IMAGE=NAME:TAG that its nodes have, or CTR="ctr -a SOCKET" to load this tree's)
-	@{ RUN_K8S=1 go test -C test/k8s -json -count=1 -timeout 20m -run Cluster . || true; } | bin/testcount go -label k8s -out "$(COUNTS)"
+test-k8s: web bin/testcount bin/helm ## install the manifests into the cluster of $KUBECONFIG, break things, take them away (IMAGE=NAME:TAG that its nodes have, or CTR="ctr -a SOCKET" to load this tree's)
+	@{ RUN_K8S=1 go test -C test/k8s -json -count=1 -timeout 20m -run 'Cluster|Helm' . || true; } | bin/testcount go -label k8s -out "$(COUNTS)"
 
 ##@ Make
 
@@ -126,6 +126,9 @@ bin/buf: tools/buf/go.mod
 
 bin/nfpm: tools/nfpm/go.mod
 	@tools/build-tool.sh tools/nfpm $@
+
+bin/helm: tools/helm/go.mod
+	@tools/build-tool.sh tools/helm $@
 
 bin/testcount: tools/go.mod $(wildcard tools/testcount/*.go)
 	@go build -C tools -o ../bin/ ./testcount

@@ -58,6 +58,7 @@ check 'go mod tidy' go mod tidy -diff
 check 'go mod tidy tools' go -C tools mod tidy -diff
 check 'go mod tidy tools/buf' go -C tools/buf mod tidy -diff
 check 'go mod tidy tools/nfpm' go -C tools/nfpm mod tidy -diff
+check 'go mod tidy tools/helm' go -C tools/helm mod tidy -diff
 check bench beside
 check 'go mod verify' go mod verify
 check shellcheck scripts

@@ -20,7 +20,7 @@ func TestDependencies(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := slices.Concat(
-		goRequires(t, base+"/go.mod"), goTools(t, base+"/tools/go.mod"), goRequires(t, base+"/tools/go.mod"), goTools(t, base+"/tools/buf/go.mod"), goTools(t, base+"/tools/nfpm/go.mod"), goRequires(t, base+"/test/k8s/go.mod"),
+		goRequires(t, base+"/go.mod"), goTools(t, base+"/tools/go.mod"), goRequires(t, base+"/tools/go.mod"), goTools(t, base+"/tools/buf/go.mod"), goTools(t, base+"/tools/nfpm/go.mod"), goTools(t, base+"/tools/helm/go.mod"), goRequires(t, base+"/test/k8s/go.mod"),
 		goRequires(t, base+"/bench/go.mod"), npmDependencies(t, base+"/web/package.json"))
 	slices.Sort(want)
 	want = slices.Compact(want) // two modules may require the same

@@ -29,7 +29,7 @@ func TestCluster(t *testing.T) {
 	c.dashboards(2)
 	c.until(2*time.Minute, "the scanner is there", func() error { return c.found("agent.id:device_scanner", 1) })
 	c.connections()
-	c.secondHub()
+	c.badPods()
 	c.killHub()
 	c.must("", "-n", hubNS, "scale", "deployment/dashboard", "--replicas=3")
 	c.dashboards(3)
@@ -197,33 +197,9 @@ func nodesWith(c *cluster, agent string) int {
 	return len(strings.Fields(c.must("", "get", "nodes", "-o", "name")))
 }
 
-// secondHub starts another hub on the hub's volume, which is refused.
-func (c *cluster) secondHub() {
-	c.t.Helper()
-	hub := base(c.t).find(c.t, hubNS+"/eventbus")
-	spec := hub.template.Spec
-	spec.Volumes = append(spec.Volumes, corev1.Volume{Name: "data", VolumeSource: corev1.VolumeSource{
-		PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data-eventbus-0"},
-	}})
-	c.pod("second-hub", spec)
-	defer func() { _, _ = c.kubectl("", "-n", hubNS, "delete", "pod", "second-hub", "--wait=false") }()
-	c.until(time.Minute, "the second hub has ended", func() error {
-		out, err := c.kubectl("", "-n", hubNS, "get", "pod", "second-hub", "-o", "jsonpath={.status.phase} {.status.containerStatuses[0].state.terminated.message}")
-		if err != nil || !strings.HasPrefix(out, "Failed") || !strings.Contains(out, "locked") {
-			return fmt.Errorf("%s: %w", out, err)
-		}
-		return nil
-	})
-}
-
-// chart does the first steps again with Helm, where bin/helm is there.
+// chart does the first steps again with Helm.
 func (c *cluster) chart() {
 	c.t.Helper()
-	helm, err := filepath.Abs(filepath.Join(top, "bin", "helm"))
-	if _, statErr := os.Stat(helm); err != nil || statErr != nil {
-		c.t.Log("the chart was not installed: make bin/helm builds what it takes")
-		return
-	}
 	for _, name := range []string{"eventbus", "store"} {
 		_, _ = c.kubectl("", "delete", "persistentvolume", "amoskys-test-"+name, "--timeout=60s")
 		os.RemoveAll(filepath.Join(c.dir, name))
@@ -236,13 +212,13 @@ func (c *cluster) chart() {
 	if addr := os.Getenv("CLUSTER_DNS"); addr != "" {
 		args = append(args, "--set", "dns[0].ipBlock.cidr="+addr+"/32")
 	}
-	if out, err := exec.CommandContext(c.t.Context(), helm, args...).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(c.t.Context(), c.helm, args...).CombinedOutput(); err != nil {
 		c.t.Fatalf("helm %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 	c.firstEvent()
 	c.must(password+"\n", "-n", hubNS, "exec", "-i", "eventbus-0", "--", "/usr/local/bin/amoskys", "user", "add", "ada", "--role", "admin", "--password-stdin")
 	c.dashboards(2)
-	if out, err := exec.CommandContext(c.t.Context(), helm, "uninstall", "amoskys", "--namespace", hubNS).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(c.t.Context(), c.helm, "uninstall", "amoskys", "--namespace", hubNS).CombinedOutput(); err != nil {
 		c.t.Errorf("helm uninstall: %v\n%s", err, out)
 	}
 }

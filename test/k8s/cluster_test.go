@@ -23,6 +23,7 @@ type cluster struct {
 	dir     string // of this run
 	host    string // folder of nodes, in place of /var/lib/amoskys-agent
 	program string // amoskys, as the image has it
+	helm    string
 	image   string
 	next    string // the same, as an upgrade
 	began   time.Time
@@ -37,6 +38,7 @@ func startCluster(t *testing.T) *cluster {
 	if os.Getenv("KUBECONFIG") == "" {
 		t.Skip("$KUBECONFIG names no cluster")
 	}
+	program := helm(t)
 	dir, err := os.MkdirTemp("/var/tmp", "amoskys-k8s-") //nolint:usetesting // nodes mount folders of it
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +46,7 @@ func startCluster(t *testing.T) *cluster {
 	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // pods of other users look into it
 		t.Fatal(err)
 	}
-	c := &cluster{t: t, dir: dir, host: filepath.Join(dir, "nodes"), image: "amoskys:latest", next: "amoskys:next"}
+	c := &cluster{t: t, dir: dir, helm: program, host: filepath.Join(dir, "nodes"), image: "amoskys:latest", next: "amoskys:next"}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	if out, err := c.kubectl("", "get", "namespace", hubNS, agentNS, "--ignore-not-found", "-o", "name"); err != nil || out != "" {
 		t.Skipf("the cluster does not answer, or AMOSKYS is there already: %s %v", out, err)
@@ -247,11 +249,18 @@ func (c *cluster) forward(namespace, pod, port string) (url string, stop func())
 // dashboards asks each pod of dashboards for an event, with the session that the first gave.
 func (c *cluster) dashboards(want int) {
 	c.t.Helper()
-	c.must("", "-n", hubNS, "rollout", "status", "deployment/dashboard", "--timeout=120s")
-	pods := strings.Fields(c.must("", "-n", hubNS, "get", "pods", "-l", "app.kubernetes.io/name=dashboard", "--field-selector=status.phase=Running", "-o", "name"))
-	if len(pods) < want {
-		c.t.Errorf("%d dashboards run, not %d", len(pods), want)
-	}
+	var pods []string
+	c.until(2*time.Minute, fmt.Sprintf("%d dashboards are ready", want), func() error { // the scaler looks every 15 s
+		out, err := c.kubectl("", "-n", hubNS, "rollout", "status", "deployment/dashboard", "--timeout=120s")
+		if err != nil {
+			return fmt.Errorf("%s: %w", out, err)
+		}
+		out, err = c.kubectl("", "-n", hubNS, "get", "pods", "-l", "app.kubernetes.io/name=dashboard", "--field-selector=status.phase=Running", "-o", "name")
+		if pods = strings.Fields(out); err != nil || len(pods) < want {
+			return fmt.Errorf("%d run: %w", len(pods), err)
+		}
+		return nil
+	})
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		c.t.Fatal(err)
