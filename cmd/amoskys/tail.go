@@ -1,7 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -59,6 +62,11 @@ func newTailCommand(env *cli.Env) *cobra.Command {
 				fmt.Fprintln(env.Stderr, "there is nothing to show: without --since, --from, --all or --cursor it begins with the next event to come, which --no-follow does not wait for")
 			}
 			files := identity.FilesFor(env.Home.Certs(), f.certificate)
+			if _, err := os.Stat(files.Cert); errors.Is(err, fs.ErrNotExist) {
+				if home := env.Home.Check(); home != nil {
+					return home
+				}
+			}
 			dialer, err := dial.ForCommand(env.Lookup, env.Home)
 			if err != nil {
 				return err

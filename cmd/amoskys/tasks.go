@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -29,30 +30,44 @@ func newAgentTaskCommand(e *cli.Env) *cobra.Command {
 	var o console.TaskOptions
 	var params []string
 	cmd := &cobra.Command{
-		Use: "task [HOST/]AGENT NAME", Short: "Have an agent do something now", Args: cobra.ExactArgs(2),
+		Use: "task [HOST/]AGENT NAME [PARAMETER=VALUE...]", Short: "Have an agent do something now", Args: cobra.MinimumNArgs(2),
 		Long: `Runs one task of an agent, shows its progress and waits for its end; Ctrl-C cancels
-it. The agent keeps a result for an hour. Exit code 1 when the task does not succeed.`,
+it. The agent keeps a result for an hour. Exit code 1 when the task does not succeed.
+amoskys agents tasks AGENT lists the tasks with their parameters.`,
 		Example: `  amoskys agents task proc_agent snapshot --output processes.jsonl
-  amoskys agents task web-1/synth_agent burst --param events=5000 --param rate=500
+  amoskys agents task web-1/synth_agent burst events=5000 rate=500
   amoskys agents task eventbus probe --output -`,
 	}
 	cmd.Flags().StringVar(&o.Host, "host", "", "host of the agent, when several have one of this name")
-	cmd.Flags().StringArrayVar(&params, "param", nil, "a parameter as NAME=VALUE; amoskys agents tasks lists them")
+	cmd.Flags().StringArrayVar(&params, "param", nil, "a parameter as NAME=VALUE, the same as behind the task's name")
 	cmd.Flags().StringVar(&o.Output, "output", "", "file for the result, - for stdout")
 	cmd.Flags().BoolVar(&o.JSON, "json", false, "print progress as one JSON object per line")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		o.Agent, o.Host = console.SplitAgent(args[0], o.Host)
-		o.Task, o.Parameters = args[1], map[string]string{}
-		for _, p := range params {
-			name, value, ok := strings.Cut(p, "=")
-			if !ok || name == "" {
-				return cli.Usagef("--param %q is not NAME=VALUE", p)
-			}
-			o.Parameters[name] = value
+		o.Task = args[1]
+		var err error
+		if o.Parameters, err = taskParameters(slices.Concat(args[2:], params)); err != nil {
+			return err
 		}
 		return console.RunTask(cmd.Context(), e, o)
 	}
 	return cmd
+}
+
+// taskParameters reads NAME=VALUE, each name once.
+func taskParameters(params []string) (map[string]string, error) {
+	out := map[string]string{}
+	for _, p := range params {
+		name, value, ok := strings.Cut(p, "=")
+		if !ok || name == "" {
+			return nil, cli.Usagef("%q is no parameter: write NAME=VALUE, as in events=5000; amoskys agents tasks AGENT lists the names", p)
+		}
+		if _, twice := out[name]; twice {
+			return nil, cli.Usagef("the parameter %s is given twice", name)
+		}
+		out[name] = value
+	}
+	return out, nil
 }
 
 func newAgentResultCommand(e *cli.Env) *cobra.Command {

@@ -39,3 +39,20 @@ func TestCalledWrongly(t *testing.T) {
 		}
 	}
 }
+
+// TestOutsideAHome: commands say the same one thing in a folder that is no home.
+func TestOutsideAHome(t *testing.T) {
+	t.Parallel()
+	for _, args := range []string{"status", "query", "devices", "tail", "tail --all --no-follow --json", "doctor", "down"} {
+		var out, errs bytes.Buffer
+		env := &cli.Env{
+			Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errs, Logger: obs.Discard(),
+			Now: time.Now, Lookup: func(string) (string, bool) { return "", false },
+		}
+		code := cli.Execute(t.Context(), newRoot(env), env, append(strings.Fields(args), "--home", t.TempDir()))
+		said := strings.TrimSpace(errs.String())
+		if code != cli.ExitFailed || strings.Count(said, "\n") > 0 || !strings.HasPrefix(said, "amoskys: there is no AMOSKYS home here (") || out.Len() > 0 {
+			t.Errorf("%s: exit %d, %s%s", args, code, &out, said)
+		}
+	}
+}
