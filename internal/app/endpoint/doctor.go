@@ -41,6 +41,9 @@ type Check struct {
 	Fix     string  `json:"fix,omitempty"`
 }
 
+// checkConfig is the name of the check that reads the files of configuration.
+const checkConfig = "config"
+
 const (
 	// probeTimeout bounds the look at the hub.
 	probeTimeout = 5 * time.Second
@@ -104,7 +107,7 @@ func (d *doctor) configuration() []agent.Loaded {
 		def, err := Find(kind)
 		if err != nil {
 			faults++
-			d.add(VerdictFail, "config", err.Error(), "mend node.agents in "+d.env.Home.NodeConfig())
+			d.add(VerdictFail, checkConfig, err.Error(), "mend node.agents in "+d.env.Home.NodeConfig())
 			continue
 		}
 		loaded, err := def.Load(d.env.Home.AgentConfig(def.ConfigName), config.DecodeOptions{Env: childLookup(d.env)})
@@ -116,7 +119,7 @@ func (d *doctor) configuration() []agent.Loaded {
 		good = append(good, loaded)
 	}
 	if faults == 0 {
-		d.add(VerdictOK, "config", cli.Counted(len(good), "agent", "agents")+": "+strings.Join(cfg.Node.Agents, ", "), "")
+		d.add(VerdictOK, checkConfig, cli.Counted(len(good), "agent", "agents")+": "+strings.Join(cfg.Node.Agents, ", "), "")
 	}
 	return good
 }
@@ -124,11 +127,11 @@ func (d *doctor) configuration() []agent.Loaded {
 func (d *doctor) faults(err error) int {
 	var list config.Faults
 	if !errors.As(err, &list) {
-		d.add(VerdictFail, "config", err.Error(), "")
+		d.add(VerdictFail, checkConfig, err.Error(), "")
 		return 1
 	}
 	for _, f := range list {
-		d.add(VerdictFail, "config", f.Error(), "mend that line")
+		d.add(VerdictFail, checkConfig, f.Error(), "mend that line")
 	}
 	return len(list)
 }

@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
@@ -43,10 +44,11 @@ metrics/ID.txt     its metrics
 settings/NAME.json settings in force, with where each comes from
 certificates.json  certificates without keys
 files.json         which files there are, without their content
-logs/              the end of each log
+logs/              the end of each log (*.log; files.json has those of before)
+left-out.txt       what is missing here, and why
 
 Secrets of the configuration, keys, tokens and what looks like a password are taken out,
-and stand as [redacted]. Names of hosts, addresses, users and command lines in logs are
+and stand as [redacted], in names of files too. Names of hosts, addresses, users and command lines in logs are
 not: look through it before you give it away.
 `
 
@@ -66,7 +68,7 @@ func (d *doctor) writeBundle(ctx context.Context, to string, checks []Check, mor
 		return nil, 0, err
 	}
 	size, err = w.Close()
-	return w.Left, size, err
+	return w.Left(), size, err
 }
 
 // redactor knows the secrets of this home.
@@ -118,10 +120,20 @@ func (d *doctor) fill(ctx context.Context, w *bundle.Writer, checks []Check, set
 	for _, s := range settings {
 		errs = append(errs, w.AddJSON("settings/"+s.Name+".json", config.Entries(s.Config, nil)))
 	}
-	for _, l := range d.status {
-		if text, err := metricsOf(ctx, l.Port); err == nil {
-			errs = append(errs, w.Add("metrics/"+l.ID+".txt", text))
+	for _, c := range checks {
+		if c.Name == checkConfig && c.Verdict == VerdictFail {
+			w.Leave("settings", "of some file there are none, for it has a fault: see doctor.json")
+			break
 		}
+	}
+	for _, l := range d.status {
+		name := "metrics/" + l.ID + ".txt"
+		text, err := metricsOf(ctx, l.Port)
+		if err != nil {
+			w.Leave(name, "the agent gives none: "+cmp.Or(l.Error, err.Error()))
+			continue
+		}
+		errs = append(errs, w.Add(name, text))
 	}
 	return errors.Join(append(errs, w.AddListing("files.json", string(home)), w.AddLogs(home.Logs()))...)
 }
@@ -138,7 +150,7 @@ func systemName() string {
 // metricsOf asks an agent of this machine.
 func metricsOf(ctx context.Context, port int) ([]byte, error) {
 	if port <= 0 {
-		return nil, errSilentPort
+		return nil, errors.New("it does not run")
 	}
 	ctx, cancel := context.WithTimeout(ctx, localTimeout)
 	defer cancel()
@@ -152,6 +164,9 @@ func metricsOf(ctx context.Context, port int) ([]byte, error) {
 		return nil, fmt.Errorf("ask for metrics: %w", err)
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("ask for metrics: %s", resp.Status)
+	}
 	return io.ReadAll(io.LimitReader(resp.Body, maxMetrics))
 }
 

@@ -7,12 +7,15 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/amoskys/amoskys/internal/app/endpoint/bundle"
 	"github.com/amoskys/amoskys/internal/config"
 	"github.com/amoskys/amoskys/internal/dial"
 )
@@ -123,10 +126,13 @@ func TestBundleHasNoSecret(t *testing.T) {
 	d := newDoctor(e, "amoskys")
 	to := filepath.Join(t.TempDir(), "bundle.tar.gz")
 	left, size, err := d.writeBundle(t.Context(), to, d.examine(t.Context()), more)
-	if err != nil || len(left) > 0 || size == 0 {
-		t.Fatalf("%d bytes, left out %v, %v", size, left, err)
+	if err != nil || len(left) != 1 || !strings.HasPrefix(left[0], "metrics/proc_agent.txt: the agent gives none: does not answer on ") || size == 0 {
+		t.Fatalf("%d bytes, left out %q, %v", size, left, err)
 	}
 	files := unpacked(t, to)
+	if files[bundle.LeftOutFile] != left[0]+"\n" {
+		t.Errorf("the archive says that it lacks %q, and the terminal %q", files[bundle.LeftOutFile], left)
+	}
 	for _, name := range []string{"README.txt", "doctor.json", "versions.json", "agents.json", "certificates.json", "files.json", "settings/proc_agent.json", "settings/other.json", "logs/node.log", "logs/agents/proc_agent.log"} {
 		if len(files[name]) == 0 {
 			t.Errorf("%s is missing", name)
@@ -183,5 +189,48 @@ func TestBundleOfFaultySettings(t *testing.T) {
 	}
 	if !strings.Contains(log, "monitor stays-in-comments 77777") {
 		t.Errorf("too much is taken out:\n%s", log)
+	}
+}
+
+// TestBundleLeavesNothingOutSilently: a secret which is also a part of our names costs no
+// file, logs behind a link are there, and what cannot be is named in the archive.
+func TestBundleLeavesNothingOutSilently(t *testing.T) {
+	e, _ := patient(t)
+	e.Stdout, e.Stderr = io.Discard, io.Discard
+	write(t, e.Home.AgentConfig("snmp_agent"), "snmp: {community: device, privacy_password: redacted}\n")
+	elsewhere := t.TempDir()
+	if err := errors.Join(os.RemoveAll(e.Home.Logs()), os.Symlink(elsewhere, e.Home.Logs())); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(elsewhere, "agents"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, e.Home.AgentLog("device_scanner"), "of the scanner, device\n")
+	write(t, e.Home.AgentLog("redacted_scanner"), "of the other\n")
+	if err := os.Symlink("nowhere", e.Home.Log("node")); err != nil {
+		t.Fatal(err)
+	}
+	d := newDoctor(e, "amoskys")
+	to := filepath.Join(t.TempDir(), "bundle.tar.gz")
+	left, _, err := d.writeBundle(t.Context(), to, d.examine(t.Context()), []Settings{{"device_scanner", &struct{}{}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := unpacked(t, to)
+	for name, want := range map[string]string{
+		"logs/agents/[redacted]_scanner.log": "of the scanner, [redacted]\n", "settings/[redacted]_scanner.json": "",
+		bundle.LeftOutFile: strings.Join(left, "\n") + "\n",
+	} {
+		if text, there := files[name]; !there || want != "" && text != want {
+			t.Errorf("%s has %q, want %q; there are %v", name, text, want, slices.Sorted(maps.Keys(files)))
+		}
+	}
+	if !slices.Contains(left, "logs/node.log: it is a link, or no file at all") {
+		t.Errorf("left out are %q", left)
+	}
+	for name, text := range files {
+		if strings.Contains(name+text, "device_") {
+			t.Errorf("%s has the community", name)
+		}
 	}
 }

@@ -1,8 +1,9 @@
 // Package bundle writes an archive for whoever is to help: what the doctor found, what
 // runs, settings and logs, without secrets.
 //
-// A gzipped tar, for its owner alone. All that goes in passes a Redactor, and what has a
-// secret all the same is left out. Neither keys nor events nor accounts are read.
+// A gzipped tar, for its owner alone. All that goes in passes a Redactor, names of files
+// too, and what has a secret all the same is left out. The last file, left-out.txt, names
+// all that is missing, and why. Neither keys nor events nor accounts are read.
 package bundle
 
 import (
@@ -17,6 +18,8 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -37,9 +40,12 @@ type Writer struct {
 	tar      *tar.Writer
 	now      time.Time
 	logs     int64 // bytes so far
-	// Left are the names of what was left out, and why.
-	Left []string
+	names    map[string]bool
+	left     []string
 }
+
+// LeftOutFile is the file of an archive that names what is not in it, or not whole.
+const LeftOutFile = "left-out.txt"
 
 // Create begins an archive that will lie at a path; until Close it lies beside it. Its
 // files have the time now.
@@ -48,19 +54,33 @@ func Create(to string, r *Redactor, now time.Time) (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("write the archive: %w", err)
 	}
-	w := &Writer{redactor: r, file: f, to: to, now: now, gzip: gzip.NewWriter(f)}
+	w := &Writer{redactor: r, file: f, to: to, now: now, gzip: gzip.NewWriter(f), names: map[string]bool{}}
 	w.tar = tar.NewWriter(w.gzip)
 	return w, nil
 }
 
-// Add puts a text in, without secrets.
+// Leave notes that something is not in the archive, or not whole: its name, and why.
+func (w *Writer) Leave(name, why string) {
+	what := string(w.redactor.Bytes([]byte(name + ": " + why)))
+	if w.redactor.holds([]byte(what)) {
+		what = "a file whose name could not be cleaned of secrets"
+	}
+	w.left = append(w.left, strings.TrimSpace(what))
+}
+
+// Left are what Leave noted: the same as in LeftOutFile.
+func (w *Writer) Left() []string { return w.left }
+
+// Add puts a text in, without secrets. A name that has a secret is cleaned as the text is:
+// a word that is somebody's password may be that of an agent of ours.
 func (w *Writer) Add(name string, text []byte) error {
 	text = w.redactor.Bytes(text)
+	name = string(w.redactor.known([]byte(name)))
 	if w.redactor.holds(text) || w.redactor.holds([]byte(name)) {
-		w.Left = append(w.Left, "a file that could not be cleaned of secrets")
+		w.Leave(name, "it could not be cleaned of secrets")
 		return nil
 	}
-	h := &tar.Header{Name: path.Join("amoskys-bundle", name), Mode: 0o600, Size: int64(len(text)), ModTime: w.now, Typeflag: tar.TypeReg}
+	h := &tar.Header{Name: path.Join("amoskys-bundle", w.own(name)), Mode: 0o600, Size: int64(len(text)), ModTime: w.now, Typeflag: tar.TypeReg}
 	if err := w.tar.WriteHeader(h); err != nil {
 		return fmt.Errorf("write the archive: %w", err)
 	}
@@ -68,6 +88,17 @@ func (w *Writer) Add(name string, text []byte) error {
 		return fmt.Errorf("write the archive: %w", err)
 	}
 	return nil
+}
+
+// own is a name that no file of the archive has yet: two may be one without their secrets.
+func (w *Writer) own(name string) string {
+	ext := path.Ext(name)
+	got := name
+	for n := 2; w.names[got]; n++ {
+		got = strings.TrimSuffix(name, ext) + "-" + strconv.Itoa(n) + ext
+	}
+	w.names[got] = true
+	return got
 }
 
 // AddJSON puts in a value.
@@ -79,35 +110,52 @@ func (w *Writer) AddJSON(name string, value any) error {
 	return w.Add(name, append(text, '\n'))
 }
 
-// AddLogs puts in the end of each file *.log below a folder.
+// AddLogs puts in the end of each file *.log below a folder, which may be a link.
 func (w *Writer) AddLogs(dir string) error {
+	if to, err := filepath.EvalSymlinks(dir); err == nil { // as in an image, where it leads to a volume
+		dir = to
+	}
 	return filepath.WalkDir(dir, func(file string, e fs.DirEntry, err error) error {
-		if err != nil || !e.Type().IsRegular() || filepath.Ext(file) != ".log" {
-			return w.unreadable(file, err)
-		}
-		name, err := filepath.Rel(dir, file)
+		name := "logs/" + below(dir, file)
 		if err != nil {
-			return err
+			w.unreadable(name, err)
+			return nil
+		}
+		if filepath.Ext(file) != ".log" || e.IsDir() {
+			return nil // older ones are listed, as all files are
+		}
+		if !e.Type().IsRegular() {
+			w.Leave(name, "it is a link, or no file at all")
+			return nil
 		}
 		if w.logs >= maxLogs {
-			w.Left = append(w.Left, fmt.Sprintf("logs/%s: there are %d MiB of logs already", name, maxLogs>>20))
+			w.Leave(name, fmt.Sprintf("there are %d MiB of logs already", maxLogs>>20))
 			return nil
 		}
 		text, err := tail(file, maxLog)
 		if err != nil {
-			return w.unreadable(file, err)
+			w.unreadable(name, err)
+			return nil
 		}
 		w.logs += int64(len(text))
-		return w.Add("logs/"+filepath.ToSlash(name), text)
+		return w.Add(name, text)
 	})
 }
 
-// unreadable notes what cannot be read; a folder that is not there is none.
-func (w *Writer) unreadable(file string, err error) error {
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		w.Left = append(w.Left, filepath.Base(file)+": "+err.Error())
+// below is a path as it is named below a folder.
+func below(dir, file string) string {
+	rel, err := filepath.Rel(dir, file)
+	if err != nil {
+		rel = filepath.Base(file)
 	}
-	return nil
+	return filepath.ToSlash(rel)
+}
+
+// unreadable notes what cannot be read; a folder that is not there is none.
+func (w *Writer) unreadable(name string, err error) {
+	if !errors.Is(err, fs.ErrNotExist) {
+		w.Leave(name, err.Error())
+	}
 }
 
 // tail is the end of a file, from the beginning of a line.
@@ -148,27 +196,35 @@ func (w *Writer) AddListing(name, dir string) error {
 	total := 0
 	err := filepath.WalkDir(dir, func(file string, e fs.DirEntry, err error) error {
 		if err != nil {
-			return w.unreadable(file, err)
+			w.unreadable("the list of "+below(dir, file), err)
+			return nil
 		}
 		info, err := e.Info()
 		if err != nil {
 			return nil //nolint:nilerr // it is gone by now
 		}
 		if total++; len(files) < maxListed {
-			rel, _ := filepath.Rel(dir, file)
-			files = append(files, listed{filepath.ToSlash(rel), info.Size(), info.Mode().String(), info.ModTime().UTC().Format(time.RFC3339)})
+			files = append(files, listed{below(dir, file), info.Size(), info.Mode().String(), info.ModTime().UTC().Format(time.RFC3339)})
 		}
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("list %s: %w", dir, err)
 	}
+	if total > len(files) {
+		w.Leave(name, fmt.Sprintf("of %d files %d are listed", total, len(files)))
+	}
 	return w.AddJSON(name, map[string]any{"folder": dir, "files": files, "files_total": total})
 }
 
-// Close writes the archive to its place, and returns its size in bytes.
+// Close tells what was left out, writes the archive to its place, and returns its size in
+// bytes.
 func (w *Writer) Close() (int64, error) {
-	err := errors.Join(w.tar.Close(), w.gzip.Close(), w.file.Sync())
+	text := "Nothing was left out.\n"
+	if len(w.left) > 0 {
+		text = strings.Join(w.left, "\n") + "\n"
+	}
+	err := errors.Join(w.Add(LeftOutFile, []byte(text)), w.tar.Close(), w.gzip.Close(), w.file.Sync())
 	info, statErr := w.file.Stat()
 	err = errors.Join(err, statErr, w.file.Close())
 	if err == nil {

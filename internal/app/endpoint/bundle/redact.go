@@ -196,7 +196,16 @@ func (r *Redactor) Bytes(b []byte) []byte {
 
 func (r *Redactor) known(b []byte) []byte {
 	for _, s := range r.secrets {
-		b = bytes.ReplaceAll(b, s, []byte(Mark))
+		if !bytes.Contains([]byte(Mark), s) {
+			b = bytes.ReplaceAll(b, s, []byte(Mark))
+			continue
+		}
+		// What stands in the place of others has this one's letters.
+		parts := bytes.Split(b, []byte(Mark))
+		for i := range parts {
+			parts[i] = bytes.ReplaceAll(parts[i], s, []byte(Mark))
+		}
+		b = bytes.Join(parts, []byte(Mark))
 	}
 	for _, s := range r.alone {
 		for s.Match(b) { // Two that stand side by side share what is between.
@@ -206,7 +215,9 @@ func (r *Redactor) known(b []byte) []byte {
 	return b
 }
 
-// holds says whether a text still has a secret that is known.
+// holds says whether a text still has a secret that is known. What stands in its place is
+// none, even if somebody's secret is that word.
 func (r *Redactor) holds(b []byte) bool {
+	b = bytes.ReplaceAll(b, []byte(Mark), []byte{0})
 	return slices.ContainsFunc(r.secrets, func(s []byte) bool { return bytes.Contains(b, s) })
 }
