@@ -75,6 +75,9 @@ bench: web/dist/index.html ## each benchmark (BENCHTIME=1s BENCHCOUNT=1); compar
 ui-bench: build $(WEB_ALL) ## how soon Overview and Events show on a CPU slowed four times (ARGS="--json --runs 9 --against PROGRAM")
 	@node web/scripts/ui-bench.mjs $(ARGS)
 
+pictures: build $(WEB_ALL) ## take the pictures of README and docs anew, of what the browser tests make up (ARGS="overview events": only these)
+	@node web/scripts/pictures.mjs $(ARGS)
+
 bars: build $(WEB_ALL) ## measure what docs/performance.md states and write it there (half an hour, on a quiet machine; ARGS=log: only hub, log and readers; ARGS=flow: only flows; ARGS=scan: only scans)
 	@tools/bars.sh $(ARGS)
 
@@ -111,6 +114,9 @@ tools: bin/golangci-lint bin/buf bin/protoc-gen-go bin/protoc-gen-go-grpc bin/be
 
 release: web bin/nfpm ## archives, deb, rpm, bills of materials and checksums for all systems, into release/ (RELEASE_KEY=FILE signs)
 	@tools/release.sh
+
+reproduce: web bin/nfpm ## make the release of this commit twice in two folders and compare all bytes (ARGS="linux/amd64"; FRESH=1 compiles anew)
+	@tools/reproduce.sh $(ARGS)
 
 packages: web bin/nfpm ## deb and rpm of this tree for this machine, into release/
 	@RELEASE_TARGETS="linux/$$(go env GOARCH)" tools/release.sh
@@ -150,4 +156,4 @@ $(WEB_ALL): web/package-lock.json
 help: ## this
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
-.PHONY: run build programs web clean test vet test-go test-tools test-web race browser lint fuzz bench ui-bench bars smoke docs conformance generate generate-check tools release packages image test-packages test-docker test-k8s help
+.PHONY: run build programs web clean test vet test-go test-tools test-web race browser lint fuzz bench ui-bench pictures bars smoke docs conformance generate generate-check tools release reproduce packages image test-packages test-docker test-k8s help

@@ -35,7 +35,7 @@ func TestBuiltDocuments(t *testing.T) {
 	if !web.Built() {
 		t.Skip("web/dist is not built: run npm run build in web/")
 	}
-	for _, page := range []string{"docs/quickstart.html", "docs/api.html", "docs/search.json", "docs/site.css", "docs/img/overview.png"} {
+	for _, page := range []string{"docs/quickstart.html", "docs/api.html", "docs/search.json", "docs/site.css", "docs/img/overview.webp"} {
 		if content, err := fs.ReadFile(web.FS(), page); err != nil || len(content) < 1000 {
 			t.Errorf("%s: %d bytes, %v", page, len(content), err)
 		}

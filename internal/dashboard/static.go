@@ -105,6 +105,8 @@ func contentTypeOf(name string) string {
 		contentType = "text/javascript; charset=utf-8"
 	case ".woff2":
 		contentType = "font/woff2"
+	case ".webp":
+		contentType = "image/webp"
 	case ".webmanifest":
 		contentType = "application/manifest+json"
 	case ".html":

@@ -170,7 +170,7 @@ function write(name, content) {
   const path = join(out, name);
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, content);
-  if (!/\.png$/.test(name) && content.length > 1024)
+  if (!/\.(png|webp)$/.test(name) && content.length > 1024)
     writeFileSync(`${path}.gz`, gzipSync(content, { level: 9 }));
 }
 

@@ -21,7 +21,7 @@ describe.skipIf(!need(hasChromium, 'Chromium'))('Overview', () => {
     const { page } = await stage.tab();
     await page.getByText('all running').waitFor();
     expect(await page.getByRole('list', { name: 'Needs attention' }).count()).toBe(0);
-    await page.getByText('no rules or models run yet').waitFor();
+    await page.getByText('from alert rules over metrics').waitFor();
   });
 
   it('shows a log that is full', async () => {
