@@ -15,6 +15,8 @@
 #                       and writes nothing. DEVICES (1000) is how many are polled
 #   tools/bars.sh backup  only those of a backup of 1 GiB under load and of its restore; prints them
 #                       and writes nothing. BACKED_UP (1024) is how many MiB
+#   tools/bars.sh rest  only what all roles and agents take on a quiet host; prints it and writes
+#                       nothing. It needs root
 #   tools/bars.sh log   only those of hub, log and readers, beside the commit that bench/against
 #                       names and beside others; prints them and writes nothing
 # ROUNDS (5) is how often contenders take turns.
@@ -297,8 +299,26 @@ backing_up() {
     "$(field "$out" '"log whole: \(.wal_verified), \(.questions - (.unequal // [] | length)) of \(.questions) answers"'), $([[ $ok == 0 ]] && echo held || echo '**missed**')" 'whole, 25 of 25'
 }
 
+# resting measures all roles and agents on a quiet host.
+resting() {
+  local out
+  if ((EUID != 0)); then
+    row 'all roles and agents on a quiet host (`tools/footprint.sh`)' 'not measured: it needs root' '400 MB, 10 % of a core'
+    return
+  fi
+  out=$(tools/footprint.sh)
+  row 'all roles and agents on a quiet host at 100 events a second (`tools/footprint.sh`)' \
+    "$(awk '/^all / {printf "%s MB, %s %% of a core, %s", $2, $4, ($2 <= 400 && $4 <= 10 ? "held" : "**missed**")}' <<<"$out")" '400 MB, 10 % of a core'
+  row 'of these, what a watched host runs: node and agents' \
+    "$(awk '/^endpoint,/ {printf "%s MB, %s %% of a core, %s", $5, $7, ($5 <= 70 && $7 <= 1 ? "held" : "**missed**")}' <<<"$out")" '70 MB, 1 % of a core'
+}
+
 if [[ $part == backup ]]; then
   backing_up
+  exit
+fi
+if [[ $part == rest ]]; then
+  resting
   exit
 fi
 if [[ $part == flow ]]; then
@@ -352,6 +372,7 @@ full 'kill -9 of the hub under load, 100 times, and 100 times with packed batche
 full 'a fleet of 20,000 nodes comes and goes' 'none is missed' ./internal/hub/fleet TestWholeFleetComesAndGoes AMOSKYS_TEST_FLEET=full
 polling
 backing_up
+resting
 ui=$(node web/scripts/ui-bench.mjs --json) || ui=${ui:-null} # it ends with 1 where a bar is missed
 for page in overview events; do
   row "\`make ui-bench\`: $page, CPU slowed four times, nothing cached" \

@@ -181,6 +181,7 @@ func TestImage(t *testing.T) {
 	t.Run("guide", func(t *testing.T) { testGuide(t, d, guide(t, top)) })
 	t.Run("read-only", func(*testing.T) { testReadOnly(d) })
 	t.Run("another user", func(t *testing.T) { testAnotherUser(t, d) })
+	t.Run("compose", func(t *testing.T) { testProject(t, d, top) })
 }
 
 // testGuide runs the guide's command word for word, in an empty folder.

@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -57,21 +59,66 @@ func debian(t *testing.T) string {
 // build makes both debs of this tree as this version, and returns their folder.
 func build(t *testing.T, version string) string {
 	t.Helper()
-	top, err := filepath.Abs(filepath.Join("..", ".."))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(filepath.Join(top, "bin", "nfpm")); err != nil {
+	return buildIn(t, top(t), version)
+}
+
+// buildIn is build for another tree.
+func buildIn(t *testing.T, tree, version string, env ...string) string {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(tree, "bin", "nfpm")); err != nil {
 		t.Skip("needs bin/nfpm: make bin/nfpm")
 	}
 	out := t.TempDir()
 	script := `tools/build-programs.sh "$1" "$2/programs" && tools/package.sh "$2" "${1#*/}" "$2/programs"`
 	cmd := exec.CommandContext(t.Context(), "bash", "-ec", script, "build", target(t), out)
-	cmd.Dir, cmd.Env = top, append(os.Environ(), "VERSION="+version, "PACKAGE_KINDS=deb")
+	cmd.Dir, cmd.Env = tree, append(append(os.Environ(), "VERSION="+version, "PACKAGE_KINDS=deb"), env...)
 	if said, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("make packages: %v\n%s", err, said)
 	}
 	return out
+}
+
+// buildPrevious makes both debs of the build before: of the commit that $PACKAGES_FROM or
+// else test/previous names, where that made packages; of one that did not this tree has to
+// stand in.
+func buildPrevious(t *testing.T, version string) string {
+	t.Helper()
+	commit := os.Getenv("PACKAGES_FROM")
+	if commit == "" {
+		text, err := os.ReadFile(filepath.Join(top(t), "test", "previous"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		commit = strings.TrimSpace(string(text))
+	}
+	git := func(args ...string) error {
+		cmd := exec.CommandContext(t.Context(), "git", args...)
+		cmd.Dir = top(t)
+		return cmd.Run()
+	}
+	if err := git("cat-file", "-e", commit+":tools/package.sh"); err != nil {
+		t.Logf("the older packages are of this tree: %s made none, or is not here (PACKAGES_FROM names another)", commit)
+		return build(t, version)
+	}
+	tree := t.TempDir()
+	// Its page is of no interest here, and takes Node to build.
+	script := `git archive "$1" | tar -x -C "$2" && mkdir -p "$2/bin" "$2/web/dist" && cp bin/nfpm "$2/bin/" && cp -r web/dist/. "$2/web/dist/"`
+	cmd := exec.CommandContext(t.Context(), "bash", "-eco", "pipefail", script, "previous", commit, tree)
+	cmd.Dir = top(t)
+	if said, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("lay out %s: %v\n%s", commit, err, said)
+	}
+	t.Logf("the older packages are of %s", commit)
+	return buildIn(t, tree, version, "REVISION="+commit, "SOURCE_DATE_EPOCH=0")
+}
+
+func top(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 func target(t *testing.T) string {
@@ -112,25 +159,34 @@ func TestDeb(t *testing.T) {
 		t.Skip("builds packages and boots a Debian: make test-packages")
 	}
 	base := debian(t)
-	older, newer := build(t, "0.0.1"), build(t, "0.0.2")
+	older, newer := buildPrevious(t, "0.0.1"), build(t, "0.0.2")
 	m := bootMachine(t, base)
 	first, second := m.deliver(older), m.deliver(newer)
 
 	began := time.Now()
 	said := m.run(append([]string{"dpkg", "-i"}, first...)...)
-	m.until(time.Minute-time.Since(began), "an event of a process", m.hasEvents)
+	m.until(time.Minute-time.Since(began), "an event of a process", func() error { return m.hasEvents() })
 	t.Logf("from dpkg -i to the first event of a process: %.1f s", time.Since(began).Seconds())
 	if !strings.Contains(said, "first-password") {
 		t.Errorf("nobody is told where the password is:\n%s", said)
 	}
 	m.checkInstalled("0.0.1")
+	m.checkExposure()
 
 	// An administrator's change, and what was collected, outlast an upgrade.
 	m.run("sh", "-c", "echo '# ours' >>/etc/amoskys/eventbus_config.yaml; echo '# ours' >>/etc/amoskys-agent/node_config.yaml")
 	before := m.run("sha256sum", "/var/lib/amoskys/certs/ca.crt", "/var/lib/amoskys-agent/certs/node.key", "/var/lib/amoskys/first-password")
+	when := strings.TrimSpace(m.run("date", "-u", "+%FT%TZ"))
+	stored, started := m.storedUntil(when), m.startOrder()
 	m.run(append([]string{"dpkg", "-i"}, second...)...)
 	m.checkInstalled("0.0.2")
-	m.until(time.Minute, "events after the upgrade", m.hasEvents)
+	m.until(time.Minute, "events after the upgrade", func() error { return m.hasEvents("--since", when) })
+	if kept := m.storedUntil(when); stored == 0 || kept < stored {
+		t.Errorf("of %d events that were stored an upgrade left %d", stored, kept)
+	}
+	if again := m.startOrder(); !slices.IsSorted(again) || again[0] <= started[len(started)-1] {
+		t.Errorf("hub, store, dashboard and agents were started in the order %v, after %v", again, started)
+	}
 	if after := m.run("sha256sum", "/var/lib/amoskys/certs/ca.crt", "/var/lib/amoskys-agent/certs/node.key", "/var/lib/amoskys/first-password"); after != before {
 		t.Errorf("an upgrade changed\n%s", after)
 	}
@@ -152,12 +208,58 @@ func TestDeb(t *testing.T) {
 	}
 }
 
-func (m *machine) hasEvents() error {
-	out, err := m.try("amoskys", "query", "type:process.*", "--limit", "1", "--json")
+func (m *machine) hasEvents(more ...string) error {
+	out, err := m.try(append([]string{"amoskys", "query", "type:process.*", "--limit", "1", "--json"}, more...)...)
 	if err != nil || !strings.Contains(out, `"process.`) {
 		return fmt.Errorf("%s %w", out, err)
 	}
 	return nil
+}
+
+// storedUntil is how many events of before a time the store has.
+func (m *machine) storedUntil(when string) int {
+	m.t.Helper()
+	var row struct {
+		Events json.Number `json:"events"`
+	}
+	out := m.run("amoskys", "query", "* | stats count() events", "--since", "24h", "--until", when, "--json")
+	if err := json.Unmarshal([]byte(out), &row); err != nil {
+		m.t.Fatalf("%v: %s", err, out)
+	}
+	n, err := row.Events.Int64()
+	if err != nil {
+		m.t.Fatalf("%v: %s", err, out)
+	}
+	return int(n)
+}
+
+// startOrder is when hub, store, dashboard and agents were ready, microseconds of the
+// machine's own clock.
+func (m *machine) startOrder() []int {
+	m.t.Helper()
+	var all []int
+	for _, unit := range []string{"amoskys-hub", "amoskys-store", "amoskys-dashboard", "amoskys-agent"} {
+		text := strings.TrimSpace(m.run("systemctl", "show", unit, "-p", "ActiveEnterTimestampMonotonic", "--value"))
+		at, err := strconv.Atoi(text)
+		if err != nil {
+			m.t.Fatalf("%s was ready at %q: %v", unit, text, err)
+		}
+		all = append(all, at)
+	}
+	return all
+}
+
+// checkExposure: this systemd finds little that one who broke into a service could reach.
+func (m *machine) checkExposure() {
+	m.t.Helper()
+	for unit, most := range map[string]string{"amoskys-hub": "30", "amoskys-store": "30", "amoskys-dashboard": "30", "amoskys-agent": "40"} {
+		out, err := m.try("systemd-analyze", "security", "--no-pager", "--threshold="+most, unit)
+		lines := strings.Split(strings.TrimSpace(out), "\n")
+		m.t.Logf("%s: %s", unit, lines[len(lines)-1])
+		if err != nil {
+			m.t.Errorf("%s is exposed: %v\n%s", unit, err, out)
+		}
+	}
 }
 
 // checkInstalled: all services run as their users, tell systemd so, write in their homes
