@@ -38,6 +38,14 @@ func sourceOf(text string) string {
 	return all[0]
 }
 
+// reasonOf says how a process ended that nobody asked to.
+func reasonOf(end *child.Exit) string {
+	if end.Signal == "SIGKILL" && end.Killed == 0 {
+		return end.String() + ": by somebody, or by the kernel for want of memory (see dmesg)"
+	}
+	return end.String()
+}
+
 // answerCrash does what the end of the last process asks for:
 //
 //	its end                                        what is done
@@ -54,7 +62,7 @@ func (k *Keeper) answerCrash(ctx context.Context, crash child.Status, served boo
 	}
 	text := strings.Join(lines, "\n")
 	where := sourceOf(text)
-	k.logger.Error("the store's engine ended by itself", obs.KeyReason, crash.Reason, "where", where, obs.KeyRestarts, crash.Restarts)
+	k.logger.Error("the store's engine ended by itself", obs.KeyReason, reasonOf(crash.LastExit), "where", where, obs.KeyRestarts, crash.Restarts)
 	if served {
 		k.nameless = 0
 	}
