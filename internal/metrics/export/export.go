@@ -10,17 +10,19 @@
 //	what happens                          what is done
 //	a receiver is away, slow, or answers  tries again, from 1/10 to 30 s apart, for ever; the log keeps two to three
 //	429 or 5xx                            hours
-//	it answers another 4xx                drops that batch, counted: it would be refused again
+//	it answers 400 or 422                 sends smaller parts, until what it refuses is found; drops that, counted
+//	it answers another 4xx                drops that request, counted: it would be refused again
 //	it was away for longer                goes on with what the log has, and counts that there is a gap
-//	the program starts again              goes on behind the last request that was taken; one may come twice
+//	the program starts again              goes on behind the last request that was taken; that which was under way
+//	                                      is sent again as it was, and refused by who has it
+//	the log has a sample twice            sends it once
 //	the database is opened again          goes on behind what waits to be sent already
-//	samples come late                     they are sent late
+//	samples come late                     they are sent late, in requests of their own
 package export
 
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -149,31 +151,32 @@ func (e *Exporter) Status() (state, reason string) {
 		if why := s.trouble(); why != "" {
 			return "degraded", fmt.Sprintf("metrics are not sent to %s: %s", s.Name, why)
 		}
+		if why := s.refusals(); why != "" {
+			return "degraded", fmt.Sprintf("%s refuses metrics: %s", s.Name, why)
+		}
 	}
 	return "ok", ""
 }
 
-// batch is what one request has.
+// batch is what was read of the log in one piece. It becomes a request, or two where some
+// of it came late.
 type batch struct {
 	series []*series
-	points []point
+	points []point  // in order
+	late   []point  // the others
 	newest int64    // ms
 	end    position // all before it is in this batch or in those before
 	round  int      // of the place; end says something of where it is in this one alone
+	again  bool     // it was under way when the program ended: the receiver may have it
 }
+
+func (b *batch) size() int { return len(b.points) + len(b.late) }
 
 // point is one sample; of is its series in the batch.
 type point struct {
 	of    int32
 	at    int64 // ms
 	value float64
-}
-
-// series is what is known of one.
-type series struct {
-	labels  labels.Labels
-	segment int
-	left    bool // it is not sent
 }
 
 // encoder writes a batch as a protocol has it.
@@ -207,10 +210,19 @@ type sender struct {
 	inOpen map[*series]int32
 	at     position // all before it is in batches; nowhere where it is not known
 	round  int      // of the place
+	// until is where the request ends that was under way when the program ended; what is
+	// before it goes in one batch. nil: there is none.
+	until *position
 
-	mu      sync.Mutex // guards what follows
-	failing error
-	since   time.Time
+	// whole is how many requests that are refused are dropped as they are, by reason. It is
+	// of the goroutine that sends.
+	whole map[string]int
+
+	mu       sync.Mutex // guards what follows
+	failing  error
+	dropping bool // what fails is not sent again
+	since    time.Time
+	refused  refusedSamples
 }
 
 // waitingBatches is how many full batches may wait to be sent: what comes then waits in the
@@ -222,7 +234,7 @@ func newSender(e *Exporter, t Target, m *selfMetrics) (*sender, error) {
 	t.FlushEvery, t.Timeout = cmp.Or(t.FlushEvery, 5*time.Second), cmp.Or(t.Timeout, 30*time.Second)
 	s := &sender{
 		Target: t, e: e, log: e.o.Logger.With("receiver", t.Name), metrics: m.of(t.Name),
-		queue: make(chan *batch, waitingBatches), quit: make(chan struct{}), wake: make(chan struct{}, 1), inOpen: map[*series]int32{}, at: nowhere(), known: map[uint64]*series{},
+		queue: make(chan *batch, waitingBatches), quit: make(chan struct{}), wake: make(chan struct{}, 1), inOpen: map[*series]int32{}, at: nowhere(), known: map[uint64]*series{}, whole: map[string]int{},
 		place: &place{pos: nowhere(), fs: e.o.FS, file: filepath.Join(e.o.Places, t.Name)},
 	}
 	switch t.Protocol {
@@ -249,23 +261,6 @@ func (s *sender) trouble() string {
 		return ""
 	}
 	return fmt.Sprintf("since %s: %v", s.since.UTC().Format(time.RFC3339), s.failing)
-}
-
-// note keeps how the last try went.
-func (s *sender) note(ctx context.Context, err error) {
-	s.mu.Lock()
-	before := s.failing
-	if err != nil && before == nil {
-		s.since = time.Now()
-	}
-	s.failing = err
-	s.mu.Unlock()
-	switch {
-	case err != nil && before == nil && !errors.Is(err, context.Canceled):
-		s.log.WarnContext(ctx, "metrics are not taken: they are sent again", obs.KeyURL, bare(s.URL), obs.KeyError, err)
-	case err == nil && before != nil:
-		s.log.InfoContext(ctx, "metrics are taken again", obs.KeyURL, bare(s.URL))
-	}
 }
 
 // bare is an address without what may be a secret of it: user, query and fragment.

@@ -1,6 +1,7 @@
 package export
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -163,7 +164,7 @@ func (l *lab) notify() {
 func (l *lab) start(reg prometheus.Registerer, targets ...Target) (e *Exporter, stop func()) {
 	l.t.Helper()
 	for i := range targets {
-		targets[i].FlushEvery = 5 * time.Millisecond
+		targets[i].FlushEvery = cmp.Or(targets[i].FlushEvery, 5*time.Millisecond)
 	}
 	e, err := New(Options{
 		Path: l.path, Places: l.places, Targets: targets, Registerer: reg, Version: "1",
@@ -172,6 +173,12 @@ func (l *lab) start(reg prometheus.Registerer, targets ...Target) (e *Exporter, 
 	if err != nil {
 		l.t.Fatal(err)
 	}
+	return e, l.run(e)
+}
+
+// run has an exporter send, until the test or stop ends it.
+func (l *lab) run(e *Exporter) (stop func()) {
+	l.t.Helper()
 	ctx, cancel := context.WithCancel(l.t.Context())
 	done := make(chan struct{})
 	go func() { e.Run(ctx); close(done) }()
@@ -183,17 +190,24 @@ func (l *lab) start(reg prometheus.Registerer, targets ...Target) (e *Exporter, 
 	l.mu.Unlock()
 	stop = sync.OnceFunc(func() { cancel(); <-done })
 	l.t.Cleanup(stop)
-	return e, stop
+	return stop
 }
 
 // write writes samples of now, one a series.
 func (l *lab) write(v float64, series ...labels.Labels) {
 	l.t.Helper()
+	l.writeAt(v, []int64{time.Now().UnixMilli()}, series...)
+}
+
+// writeAt writes samples of some times, in milliseconds, for each series, at once.
+func (l *lab) writeAt(v float64, times []int64, series ...labels.Labels) {
+	l.t.Helper()
 	app := l.db.AppenderV2(l.t.Context())
-	at := time.Now().UnixMilli()
-	for _, s := range series {
-		if _, err := app.Append(0, s, 0, at, v, nil, nil, storage.AOptions{}); err != nil {
-			l.t.Fatal(err)
+	for _, at := range times {
+		for _, s := range series {
+			if _, err := app.Append(0, s, 0, at, v, nil, nil, storage.AOptions{}); err != nil {
+				l.t.Fatal(err)
+			}
 		}
 	}
 	if err := app.Commit(); err != nil {
@@ -232,7 +246,7 @@ func TestRemoteWrite(t *testing.T) {
 	l := newLab(t)
 	one, two, refuser := newReceiver(t), newReceiver(t), newReceiver(t)
 	one.fail = func(n int) int { return []int{500, 503, 429, 0}[min(n-1, 3)] }
-	refuser.fail = func(n int) int { return []int{400, 0}[min(n-1, 1)] }
+	refuser.fail = func(n int) int { return []int{403, 0}[min(n-1, 1)] }
 	match := [][]*labels.Matcher{{labels.MustNewMatcher(labels.MatchEqual, "__name__", "a")}}
 	reg := prometheus.NewPedanticRegistry()
 	e, stop := l.start(reg,
@@ -251,8 +265,8 @@ func TestRemoteWrite(t *testing.T) {
 	if two.heads.Get("Authorization") != "Bearer b" || two.heads.Get("X-Prometheus-Remote-Write-Version") != "2.0.0" {
 		t.Error(two.heads)
 	}
-	if state, reason := e.Status(); state != "ok" {
-		t.Error(reason)
+	if state, reason := e.Status(); state != "degraded" || !strings.HasPrefix(reason, "refuser refuses metrics: 2 samples since ") {
+		t.Error(state, reason)
 	}
 	stop()
 	m := e.senders[2].metrics
@@ -351,7 +365,7 @@ func TestAddressIsNoSecretTold(t *testing.T) {
 	}
 	s := e.senders[0]
 	failure := s.post(t.Context(), &batch{}, nil, nil)
-	s.note(t.Context(), failure)
+	s.note(t.Context(), failure, nil)
 	s.since = time.Now().Add(-time.Hour)
 	if _, reason := e.Status(); failure == nil || strings.Contains(reason+log.String(), "hush") || !strings.Contains(log.String(), "/write") {
 		t.Error(failure, reason, log.String())

@@ -14,7 +14,7 @@ import (
 
 // run follows the log and sends, until ctx ends.
 func (s *sender) run(ctx context.Context) {
-	s.place.load(ctx, s.log)
+	s.until = s.place.load(ctx, s.log)
 	var parts sync.WaitGroup
 	parts.Go(func() { s.send(ctx) })
 	parts.Go(func() { s.flush(ctx) })
@@ -25,17 +25,29 @@ func (s *sender) run(ctx context.Context) {
 	s.place.save(ctx, s.log)
 }
 
-// appendSamples adds the samples of a record. It waits until there is room: what was not
-// read yet stays in the log. False: the exporter ends.
-func (s *sender) appendSamples(samples []record.RefSample) bool {
+// appendSamples adds the samples of the record behind a place, but for those of the place,
+// which were sent. It waits until there is room: what was not read yet stays in the log.
+// False: the exporter ends.
+func (s *sender) appendSamples(samples []record.RefSample, at position) bool {
 	for i := range samples {
 		x := &samples[i]
 		of := s.known[uint64(x.Ref)]
+		sent := i < at.Samples
 		switch {
 		case of == nil:
-			s.metrics.dropped.WithLabelValues(dropUnknown).Inc()
+			if !sent {
+				s.metrics.dropped.WithLabelValues(dropUnknown).Inc()
+			}
+			continue
 		case of.left:
-		case !s.add(of, x.T, x.V):
+			continue
+		}
+		how := of.take(x.T)
+		switch {
+		case sent:
+		case how == again:
+			s.metrics.repeated.Inc()
+		case !s.add(of, point{at: x.T, value: x.V}, how, position{at.Segment, at.Offset, i + 1}):
 			return false
 		}
 	}
@@ -62,6 +74,7 @@ func (s *sender) begin(p position, elsewhere bool) {
 	if !elsewhere {
 		return
 	}
+	s.until = nil
 	s.round = s.place.begin(p)
 	if s.open != nil {
 		s.open.end, s.open.round = p, s.round
@@ -86,12 +99,18 @@ func (s *sender) reached(p position) {
 	}
 }
 
-// add adds a sample to the open batch; false: the exporter ends.
-func (s *sender) add(of *series, at int64, value float64) bool {
+// add adds a sample to the open batch, which then ends behind it; false: the exporter ends.
+func (s *sender) add(of *series, p point, how order, end position) bool {
 	s.taking.Lock()
 	defer s.taking.Unlock()
+	if s.until != nil && s.until.before(end) { // what comes now was not under way
+		s.until = nil
+		if s.open != nil && !s.pass() {
+			return false
+		}
+	}
 	if s.open == nil {
-		s.open = &batch{points: make([]point, 0, s.BatchSamples), newest: math.MinInt64, end: s.at, round: s.round}
+		s.open = &batch{points: make([]point, 0, s.BatchSamples), newest: math.MinInt64, round: s.round, again: s.until != nil}
 		clear(s.inOpen)
 	}
 	n, there := s.inOpen[of]
@@ -100,9 +119,15 @@ func (s *sender) add(of *series, at int64, value float64) bool {
 		s.inOpen[of] = n
 		s.open.series = append(s.open.series, of)
 	}
-	s.open.points = append(s.open.points, point{of: n, at: at, value: value})
-	s.open.newest = max(s.open.newest, at)
-	if len(s.open.points) < s.BatchSamples {
+	p.of = n
+	if how == late {
+		s.open.late = append(s.open.late, p)
+	} else {
+		s.open.points = append(s.open.points, p)
+	}
+	s.open.newest = max(s.open.newest, p.at)
+	s.at, s.open.end = end, end
+	if s.open.size() < s.BatchSamples {
 		return true
 	}
 	return s.pass()
@@ -147,11 +172,16 @@ func (s *sender) flush(ctx context.Context) {
 // as are appendSamples and what forgets series.
 func (s *sender) storeSeries(list []record.RefSeries, segment int) {
 	for i := range list {
+		ref := uint64(list[i].Ref)
+		if before := s.known[ref]; before != nil && !before.left && labels.Equal(before.labels, s.labelled(list[i].Labels)) {
+			before.segment = segment
+			continue // what is known of its samples stays
+		}
 		one := &series{segment: segment}
 		if one.left = !s.chooses(list[i].Labels); !one.left {
 			one.labels = s.labelled(list[i].Labels)
 		}
-		s.known[uint64(list[i].Ref)] = one
+		s.known[ref] = one
 	}
 }
 

@@ -23,7 +23,8 @@ type place struct {
 
 	mu    sync.Mutex // guards what follows
 	pos   position
-	round int // grows when the log is read on elsewhere than where it was left
+	until *position // where the request ends that is under way; nil: none is
+	round int       // grows when the log is read on elsewhere than where it was left
 	saved time.Time
 	due   bool
 	warn  bool
@@ -40,38 +41,59 @@ func (p *place) set(to position, round int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if to != p.pos && round == p.round {
-		p.pos, p.due = to, true
+		p.pos, p.until, p.due = to, nil, true
 	}
+}
+
+// underWay notes, on disk, that a request is sent that ends at a place: who is killed
+// before it is known whether that was taken sends the same again, and nothing beside it.
+func (p *place) underWay(ctx context.Context, to position, round int, log *slog.Logger) {
+	p.mu.Lock()
+	if round == p.round {
+		p.until, p.due = &to, true
+	}
+	p.mu.Unlock()
+	p.save(ctx, log)
 }
 
 // begin begins the place anew, and returns its round.
 func (p *place) begin(at position) (round int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.pos, p.due = at, true
+	p.pos, p.until, p.due = at, nil, true
 	p.round++
 	return p.round
 }
 
 const maxPlaceBytes = 4 << 10
 
-func (p *place) load(ctx context.Context, log *slog.Logger) {
-	pos, err := readPlace(p.fs, p.file)
+// kept is what the file has.
+type kept struct {
+	position
+	// Until is where the request ends that was under way.
+	Until *position `json:"until,omitempty"`
+}
+
+// load reads the file, and returns where the request ended that was under way.
+func (p *place) load(ctx context.Context, log *slog.Logger) (until *position) {
+	k, err := readPlace(p.fs, p.file)
 	if err != nil {
 		log.InfoContext(ctx, "how far a receiver of metrics has got cannot be read: what it has not got yet is not sent", obs.KeyPath, p.file, obs.KeyError, err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.pos = pos
+	p.pos = k.position
+	return k.Until
 }
 
-func readPlace(fsys vfs.FS, name string) (p position, err error) {
+func readPlace(fsys vfs.FS, name string) (k kept, err error) {
+	unknown := kept{position: nowhere()}
 	f, err := fsys.Open(name)
 	if vfs.IsNotExist(err) {
-		return nowhere(), nil
+		return unknown, nil
 	}
 	if err != nil {
-		return nowhere(), err //nolint:wrapcheck // it names the file
+		return unknown, err //nolint:wrapcheck // it names the file
 	}
 	size, err := f.Size()
 	b := make([]byte, min(max(size, 0), maxPlaceBytes))
@@ -81,7 +103,7 @@ func readPlace(fsys vfs.FS, name string) (p position, err error) {
 		}
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
-		return nowhere(), err
+		return unknown, err
 	}
 	return decodePlace(b)
 }
@@ -89,14 +111,17 @@ func readPlace(fsys vfs.FS, name string) (p position, err error) {
 // errPlace is for a place that cannot be.
 var errPlace = errors.New("it is no place in a log")
 
-func decodePlace(b []byte) (p position, err error) {
-	if err := json.Unmarshal(b, &p); err != nil {
-		return nowhere(), err //nolint:wrapcheck // the caller says what this was
+func decodePlace(b []byte) (k kept, err error) {
+	if err := json.Unmarshal(b, &k); err != nil {
+		return kept{position: nowhere()}, err //nolint:wrapcheck // the caller says what this was
 	}
-	if p.Segment < 0 || p.Offset < 0 {
-		return nowhere(), errPlace
+	if !k.sound() || k.Until != nil && !k.Until.sound() {
+		return kept{position: nowhere()}, errPlace
 	}
-	return p, nil
+	if k.Until != nil && !k.before(*k.Until) {
+		k.Until = nil
+	}
+	return k, nil
 }
 
 // saveEvery is how often the place is written.
@@ -119,7 +144,7 @@ func (p *place) save(ctx context.Context, log *slog.Logger) {
 	if !p.due {
 		return
 	}
-	b, err := json.Marshal(p.pos)
+	b, err := json.Marshal(kept{p.pos, p.until})
 	if err == nil {
 		err = os.MkdirAll(filepath.Dir(p.file), 0o700)
 	}

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
 )
@@ -30,7 +31,7 @@ func TestPrometheusReceives(t *testing.T) {
 	}
 	l := newLab(t)
 	addr := "127.0.0.1:" + freePort(t)
-	l.start(nil, Target{Name: "p", URL: "http://" + addr + "/api/v1/write", Protocol: RemoteWrite1, Labels: labels.FromStrings("site", "x")})
+	e, _ := l.start(nil, Target{Name: "p", URL: "http://" + addr + "/api/v1/write", Protocol: RemoteWrite1, Labels: labels.FromStrings("site", "x")})
 	write := func() {
 		l.write(1, labels.FromStrings("__name__", "a", "host", "h"), labels.FromStrings("__name__", "a", "host", "i"))
 	}
@@ -76,6 +77,13 @@ func TestPrometheusReceives(t *testing.T) {
 	until(t, "it has what was written before it was there", func() bool { return count(query) == "2" })
 	write()
 	until(t, "it has what came then", func() bool { return count(query) == "4" })
+	// It takes nothing out of order: what is late costs itself alone.
+	now := time.Now().UnixMilli()
+	h, i := labels.FromStrings("__name__", "a", "host", "h"), labels.FromStrings("__name__", "a", "host", "i")
+	l.writeAt(1, []int64{now - 30_000}, h)
+	l.writeAt(1, []int64{now}, h, i)
+	until(t, "it has what is not late", func() bool { return count(query) == "6" })
+	until(t, "it refuses what is late", func() bool { return e.senders[0].droppedFor(dropLate) == 1 })
 	http.DefaultClient.CloseIdleConnections()
 }
 

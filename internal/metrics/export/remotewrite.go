@@ -101,9 +101,16 @@ func (*remoteWrite2) encode(b *batch) ([]byte, map[string]string) {
 }
 
 func (*remoteWrite2) refused(h http.Header, _ []byte, sent int) (int, string) {
-	written, err := strconv.Atoi(h.Get("X-Prometheus-Remote-Write-Samples-Written"))
-	if err != nil || written < 0 || written >= sent {
+	n, told := written(h, sent)
+	if !told || n == sent {
 		return 0, ""
 	}
-	return sent - written, "it wrote fewer than it was sent"
+	return sent - n, "it wrote fewer than it was sent"
+}
+
+// written is how many samples of a request a receiver says that it wrote: one of remote
+// write 2 answers with 400 where it left some out.
+func written(h http.Header, sent int) (n int, told bool) {
+	n, err := strconv.Atoi(h.Get("X-Prometheus-Remote-Write-Samples-Written"))
+	return n, err == nil && n >= 0 && n <= sent
 }

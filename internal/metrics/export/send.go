@@ -22,8 +22,7 @@ func (s *sender) send(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case b := <-s.queue:
-			body, header := s.encoder.encode(b)
-			if !s.deliver(ctx, b, body, header) {
+			if !s.deliver(ctx, b) {
 				return
 			}
 			s.pending.Add(-1)
@@ -31,11 +30,43 @@ func (s *sender) send(ctx context.Context) {
 	}
 }
 
+// deliver sends one batch: what is in order, and then what came late. False: ctx has ended.
+func (s *sender) deliver(ctx context.Context, b *batch) bool {
+	s.place.underWay(ctx, b.end, b.round, s.log)
+	of := &delivery{parts: partsMost, refused: map[string]int{}}
+	for i, points := range [][]point{b.points, b.late} {
+		if len(points) == 0 {
+			continue
+		}
+		switch {
+		case b.again:
+			of.reason = dropAgain
+		case i == 0:
+			of.reason = dropRefused
+		default:
+			of.reason = dropLate
+		}
+		request := b
+		if len(points) < b.size() || i > 0 {
+			request = b.part(points)
+		}
+		if !s.request(ctx, of, request) {
+			return false
+		}
+		s.endOf(of)
+	}
+	s.noteRefused(ctx, of)
+	s.place.set(b.end, b.round)
+	return true
+}
+
 // refusal is an answer that says no.
 type refusal struct {
 	status int
 	text   string
 	after  time.Duration // 0: it says nothing
+	// written is how many samples of the request it took all the same; -1: it says nothing.
+	written int
 }
 
 func (r *refusal) Error() string { return fmt.Sprintf("it answers %d: %s", r.status, r.text) }
@@ -45,8 +76,9 @@ func (r *refusal) again() bool {
 	return r.status == http.StatusTooManyRequests || r.status == http.StatusRequestTimeout || r.status >= 500 && r.status != http.StatusNotImplemented
 }
 
-// deliver sends one batch until it is taken or refused for good; false: ctx has ended.
-func (s *sender) deliver(ctx context.Context, b *batch, body []byte, header map[string]string) bool {
+// request sends one request until it is taken or refused for good; false: ctx has ended.
+func (s *sender) request(ctx context.Context, of *delivery, b *batch) bool {
+	body, header := s.encoder.encode(b)
 	for pause := s.e.o.firstPause; ; pause = min(2*pause, s.e.o.lastPause) {
 		began := time.Now()
 		err := s.post(ctx, b, body, header)
@@ -54,19 +86,12 @@ func (s *sender) deliver(ctx context.Context, b *batch, body []byte, header map[
 		if ctx.Err() != nil {
 			return false
 		}
-		s.note(ctx, err)
-		if err == nil {
-			s.metrics.sent.Add(float64(len(b.points)))
-			s.metrics.newest.Set(float64(b.newest) / 1e3)
-			s.place.set(b.end, b.round)
-			return true
-		}
 		r, answered := errors.AsType[*refusal](err)
-		if answered && !r.again() {
-			s.metrics.dropped.WithLabelValues(dropRefused).Add(float64(len(b.points)))
-			s.place.set(b.end, b.round)
-			return true
+		if err == nil || answered && !r.again() {
+			s.note(ctx, err, r)
+			return s.settle(ctx, of, b, r)
 		}
+		s.note(ctx, err, nil)
 		s.metrics.retries.Inc()
 		wait := pause/2 + rand.N(pause) //nolint:gosec // spread, not secrecy
 		if answered && r.after > 0 {
@@ -117,7 +142,10 @@ func (s *sender) post(ctx context.Context, b *batch, body []byte, header map[str
 	defer func() { _ = resp.Body.Close() }()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if resp.StatusCode/100 != 2 {
-		r := &refusal{status: resp.StatusCode, text: said(answer)}
+		r := &refusal{status: resp.StatusCode, text: said(answer), written: -1}
+		if n, told := written(resp.Header, len(b.points)); told && s.Protocol == RemoteWrite2 {
+			r.written = n
+		}
 		if seconds, bad := strconv.Atoi(resp.Header.Get("Retry-After")); bad == nil && seconds > 0 {
 			r.after = time.Duration(seconds) * time.Second
 		}

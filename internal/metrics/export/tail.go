@@ -1,6 +1,7 @@
 package export
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,7 +22,17 @@ import (
 type position struct {
 	Segment int   `json:"segment"`
 	Offset  int64 `json:"offset"` // behind a record, in bytes
+	// Samples is how many samples of the record behind it were sent, too.
+	Samples int `json:"samples,omitempty"`
 }
+
+// before reports whether a place is before another.
+func (p position) before(q position) bool {
+	return cmp.Or(cmp.Compare(p.Segment, q.Segment), cmp.Compare(p.Offset, q.Offset), cmp.Compare(p.Samples, q.Samples)) < 0
+}
+
+// sound reports whether there can be such a place.
+func (p position) sound() bool { return p.Segment >= 0 && p.Offset >= 0 && p.Samples >= 0 }
 
 // nowhere is the position of who has got nowhere yet.
 func nowhere() position { return position{Offset: -1} }
@@ -89,13 +100,13 @@ func (t *tail) run(ctx context.Context) error {
 	case err != nil:
 		return err
 	case from == nowhere():
-		from = position{newest, size} // with what comes
+		from = position{Segment: newest, Offset: size} // with what comes
 	case from.Segment < oldest:
 		t.s.metrics.gaps.Inc()
-		from = position{oldest, 0}
+		from = position{Segment: oldest}
 	case from.Segment > newest || from.Segment == newest && from.Offset > size: // it was replaced
 		t.s.metrics.gaps.Inc()
-		from = position{newest, size}
+		from = position{Segment: newest, Offset: size}
 	default:
 		elsewhere = false
 	}
@@ -129,15 +140,20 @@ func (t *tail) segment(ctx context.Context, n int, from position) (err error) {
 	r := wlog.NewLiveReader(slog.New(slog.DiscardHandler), t.metrics, file)
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
+	at := position{Segment: n} // behind the record before
 	for ended := n < from.Segment; ; {
 		for r.Next() {
-			sent := n < from.Segment || n == from.Segment && r.Offset() <= from.Offset
-			if err = t.record(r.Record(), n, sent); err != nil {
+			next := position{Segment: n, Offset: r.Offset()}
+			sent := !from.before(next)
+			if from.Segment == n && from.Offset == at.Offset {
+				at.Samples = from.Samples
+			}
+			if err = t.record(r.Record(), at, sent); err != nil {
 				return err
 			}
-			if !sent {
+			if at = next; !sent {
 				t.begun = true
-				t.s.reached(position{n, r.Offset()})
+				t.s.reached(at)
 			}
 		}
 		if fault := r.Err(); fault != nil && !errors.Is(fault, io.EOF) {
@@ -165,18 +181,23 @@ func (t *tail) segment(ctx context.Context, n int, from position) (err error) {
 // errEnds is for an exporter that ends while a sample waits for room.
 var errEnds = errors.New("the exporter ends")
 
-// record takes one record; samples that were sent before are passed over.
-func (t *tail) record(b []byte, segment int, sent bool) (err error) {
+// record takes the record behind a place; of samples that were sent before, those of the
+// place among them, it is noted alone when they were.
+func (t *tail) record(b []byte, at position, sent bool) (err error) {
 	switch t.decoder.Type(b) {
 	case record.Series:
 		if t.series, err = t.decoder.Series(b, t.series[:0]); err == nil {
-			t.s.storeSeries(t.series, segment)
+			t.s.storeSeries(t.series, at.Segment)
 		}
 	case record.Samples, record.SamplesV2:
-		if sent {
-			return nil
+		t.samples, err = t.decoder.Samples(b, t.samples[:0])
+		switch {
+		case sent:
+			at.Samples, err = len(t.samples), nil // what of it cannot be read does not matter any more
+		case err != nil:
+			return fmt.Errorf("read a record of the log of the metrics: %w", err)
 		}
-		if t.samples, err = t.decoder.Samples(b, t.samples[:0]); err == nil && !t.s.appendSamples(t.samples) {
+		if !t.s.appendSamples(t.samples, at) {
 			err = errEnds
 		}
 	default: // exemplars, metadata and native histograms are not sent

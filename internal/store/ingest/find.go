@@ -118,6 +118,9 @@ func (in *Ingest) findLog(ctx context.Context) error {
 	if p.Log, err = in.number(ctx, vlogs.Query{Text: "log:* | stats max(log) n"}); err != nil {
 		return err
 	}
+	if p.Joints, err = in.findJoints(ctx, p.Log); err != nil {
+		return err
+	}
 	rows, err := in.count(ctx, "*")
 	if err != nil {
 		return err
@@ -127,7 +130,7 @@ func (in *Ingest) findLog(ctx context.Context) error {
 		return err
 	}
 	if other || p.Last == "" && p.Offset == 0 && rows > 0 {
-		p.Log++
+		p.Log, p.Joints = p.Log+1, nil
 	}
 	p.Last = "" // it is the event behind the place
 	in.lost = false

@@ -137,9 +137,14 @@ const (
 
 // rowWithin is the last row of the log with an offset from low on and before high.
 func (in *Ingest) rowWithin(ctx context.Context, low, high stream.Offset) (off stream.Offset, id string, found bool, err error) {
+	return in.lastRow(ctx, &in.place, low, high)
+}
+
+// lastRow is the last row with an offset from low on and before high of the log of a place.
+func (in *Ingest) lastRow(ctx context.Context, of *Place, low, high stream.Offset) (off stream.Offset, id string, found bool, err error) {
 	for window := stream.Offset(rowWindow); !found && low < high; window *= rowGrowth {
 		from := max(low, high-min(high, window))
-		q := vlogs.Query{Text: in.place.rows(from, high) + " | sort by (offset desc) | limit 1 | fields offset, id"}
+		q := vlogs.Query{Text: of.rows(from, high) + " | sort by (offset desc) | limit 1 | fields offset, id"}
 		asking, cancel := context.WithTimeout(ctx, askMost) // the caller holds what all wait for
 		err = in.o.Engine.Rows().Query(asking, q, func(row []vlogs.Field) (err error) {
 			for _, f := range row {
@@ -160,6 +165,48 @@ func (in *Ingest) rowWithin(ctx context.Context, low, high stream.Offset) (off s
 		high = from
 	}
 	return off, id, found, nil
+}
+
+// findJoints finds out, where the place was lost, of which logs the one with a number is a
+// restored copy, from the newest row of each on: it is the event that the log has there.
+// What the log has no more says nothing, and is not needed.
+func (in *Ingest) findJoints(ctx context.Context, number uint64) (joints []Joint, err error) {
+	for n := number; len(joints) < maxJoints; n-- {
+		of := Place{Log: n}
+		if len(joints) > 0 {
+			same, err := in.holdsLast(ctx, &of, joints[0].From)
+			if err != nil {
+				return nil, err
+			}
+			if !same {
+				break
+			}
+		}
+		from, err := in.number(ctx, vlogs.Query{Text: of.rows(0, 0) + " | stats min(offset) n"})
+		if err != nil {
+			return nil, err
+		}
+		joints = slices.Insert(joints, 0, Joint{From: from, Log: n})
+		if from == 0 || n == 0 {
+			break
+		}
+	}
+	if len(joints) < 2 {
+		return nil, nil
+	}
+	joints[0].From = 0
+	return joints, nil
+}
+
+// holdsLast reports whether the log that is read has the last event that is a row of another
+// before an offset.
+func (in *Ingest) holdsLast(ctx context.Context, of *Place, before stream.Offset) (bool, error) {
+	row, id, found, err := in.lastRow(ctx, of, 0, before)
+	if err != nil || !found {
+		return false, err
+	}
+	logged, err := in.peek(ctx, row)
+	return err == nil && logged.found && logged.offset == row && logged.id == id, err
 }
 
 // joinLog goes on behind an offset up to which the log is the one that was read. The caller

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -110,5 +112,18 @@ func TestALogThatWasRestored(t *testing.T) {
 			delete(l.events, off)
 		}
 	}
+	l.same(t, stored(t, r.keeper.Client(), "log:=1"))
+	// Without its place the store finds out again which rows are of both logs.
+	joints := r.Place().Joints
+	r.stop()
+	if err := os.WriteFile(filepath.Join(path, PlaceFile), []byte("0\n{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r = startFeed(t, l, path)
+	r.settled(t, l)
+	if p := r.Place(); p.Log != 1 || len(p.Joints) != 2 || p.Joints[1].From < joints[1].From || p.Joints[1].Log != 1 {
+		t.Errorf("the place has %+v, and had %+v", p.Joints, joints)
+	}
+	old.same(t, stored(t, r.keeper.Client(), `log:""`))
 	l.same(t, stored(t, r.keeper.Client(), "log:=1"))
 }

@@ -117,6 +117,33 @@ describe.skipIf(!need(hasChromium, 'Chromium'))('Metrics', () => {
     expect(faults).toEqual([]);
   });
 
+  it('shows rules, what is pending or fires, and where its finding is', { timeout: 60_000 }, async () => {
+    const { page, faults } = await stage.tab('/dashboard/metrics');
+    await page.getByRole('tab', { name: 'Rules and alerts' }).click();
+    await page.waitForURL((url) => url.searchParams.get('tab') === 'rules');
+    await page.getByText('1 fires, 1 pending').waitFor();
+    await page.getByText('■ 1 fails').waitFor();
+    const alerts = page.getByRole('region', { name: 'Alerts' });
+    await alerts.getByText('web-01 is busy').waitFor();
+    const finding = new URL(
+      (await alerts.getByRole('link', { name: 'Its finding' }).getAttribute('href')) ?? '',
+      page.url(),
+    );
+    expect(finding.searchParams.get('q')).toBe(
+      'type:finding.metric_alert rule.name:=HostBusy finding.observables.host.name:=web-01 finding.observables.agent.id:=proc_agent',
+    );
+    expect(finding.searchParams.get('range')).toBe('6h');
+    await page.getByText('found duplicate series').waitFor();
+    await page.getByRole('link', { name: 'host:process_memory_bytes:sum' }).click();
+    await legend(page).waitFor();
+
+    stage.fake.world.rules = false;
+    await page.goto('/dashboard/metrics?tab=rules');
+    await page.getByText('No rules are evaluated').waitFor();
+    expect(await axe(page)).toEqual([]);
+    expect(faults).toEqual([]);
+  });
+
   it.each(['wide', 'narrow'] as const)(
     'is sound for axe on a %s window',
     { timeout: 120_000 },
@@ -130,6 +157,9 @@ describe.skipIf(!need(hasChromium, 'Chromium'))('Metrics', () => {
       await legend(page).getByRole('row').nth(3).waitFor();
       await field(page).focus();
       Object.assign(found, await look(page, 'metrics', which));
+      await page.goto('/dashboard/metrics?tab=rules');
+      await page.getByRole('region', { name: 'Alerts' }).waitFor();
+      Object.assign(found, await look(page, 'metrics-rules', which));
       expect(found).toEqual({});
       expect(faults).toEqual([]);
     },

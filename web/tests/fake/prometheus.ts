@@ -90,6 +90,7 @@ function seriesOf(name: string, world: World): FakeSeries[] {
 export function prometheusRoute(url: URL, world: World): { status: number; value: unknown } {
   const path = url.pathname.replace('/prometheus/api/v1/', '');
   const success = (data: unknown) => ({ status: 200, value: { status: 'success', data } });
+  if (path === 'rules') return success({ groups: world.rules ? ruleGroups(world) : [] });
   const matching = () => found(url.searchParams.get('match[]') ?? '', world);
   if (path === 'metadata')
     return success(Object.fromEntries(Object.entries(meanings).map(([name, each]) => [name, [each]])));
@@ -150,4 +151,62 @@ function faultIn(query: string): string | null {
     if (open < 0) return `1:${token.start + 1}: parse error: unexpected right parenthesis ')'`;
   }
   return open > 0 ? `1:${query.indexOf('(') + 1}: parse error: unclosed left parenthesis` : null;
+}
+
+/** Two groups: of one a rule fires and one is pending, of the other a rule fails. */
+function ruleGroups(world: World): unknown[] {
+  const host = world.agents[0]?.host ?? 'web-01';
+  const evaluated = { lastEvaluation: new Date(world.started).toISOString(), evaluationTime: 0.0021 };
+  const active = (state: string, minutes: number, summary: string) => ({
+    state,
+    activeAt: new Date(world.started - minutes * 60_000).toISOString(),
+    labels: { alertname: 'HostBusy', host, agent: 'proc_agent', severity: 'high' },
+    annotations: { summary },
+    value: '9.42e+01',
+  });
+  const alerting = { type: 'alerting', health: 'ok', duration: 600, ...evaluated };
+  const recording = { type: 'recording', ...evaluated };
+  return [
+    {
+      ...{ name: 'hosts', file: '/var/lib/amoskys/rules/metrics/office.yml', interval: 30, ...evaluated },
+      rules: [
+        {
+          ...{
+            ...alerting,
+            name: 'HostBusy',
+            query: 'sum by (host) (process_cpu_percent) > 90',
+            state: 'firing',
+          },
+          alerts: [active('firing', 90, `${host} is busy`), active('pending', 3, '')],
+        },
+        {
+          ...alerting,
+          name: 'HostFull',
+          query: 'sum(process_memory_bytes) > 9e9',
+          state: 'inactive',
+          alerts: [],
+        },
+        {
+          ...recording,
+          name: 'host:process_memory_bytes:sum',
+          query: 'sum by (host) (process_memory_bytes)',
+          health: 'ok',
+        },
+      ],
+    },
+    {
+      ...{ name: 'network', file: '/var/lib/amoskys/rules/metrics/network.yml', interval: 60, ...evaluated },
+      rules: [
+        {
+          ...{
+            ...recording,
+            name: 'network:bytes:rate5m',
+            query: 'rate(snmp_interface_bytes_in[5m])',
+            health: 'err',
+          },
+          lastError: 'found duplicate series for the match group {} on the right hand-side of the operation',
+        },
+      ],
+    },
+  ];
 }

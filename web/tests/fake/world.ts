@@ -29,6 +29,8 @@ export class World {
   forgotten = 0;
   store: FakeStore = calmStore();
   saved: SavedQuery[] = [];
+  /** Whether rules are evaluated. */
+  rules = true;
   /** Where a Grafana is. */
   grafana = '';
   role: 'viewer' | 'analyst' | 'admin' = 'admin';

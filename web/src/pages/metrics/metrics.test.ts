@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import type { Alert, Rule, RuleGroup } from '$lib/api/prometheus';
 import type { SavedQuery } from '$lib/api/types';
 import { refreshEvery, windowOf } from '$lib/promql/window';
+import { alertsOf, countsOf, findingOf, newestOf, stateOf } from './rules';
 import { edited, opened, shownOf } from './saved';
 import { grafanaLink, linkTo } from './share';
 import { queriesOf } from './state';
@@ -51,5 +53,38 @@ describe('a saved panel', () => {
     expect(edited(saved, shownOf(['a', 'b'], live('24h')))).toBe(false);
     expect(edited(saved, shownOf(['a'], live('24h')))).toBe(true);
     expect(edited(saved, shownOf(['a', 'b'], live('1h')))).toBe(true);
+  });
+});
+
+describe('rules', () => {
+  const at = '2026-03-01T12:00:00Z';
+  const evaluated = { evaluationTime: 0, lastEvaluation: at };
+  const alert = (state: 'pending' | 'firing', labels: Record<string, string>): Alert => ({
+    ...{ state, labels, annotations: {}, activeAt: at, value: '1e+02' },
+  });
+  const rule: Rule = {
+    ...{ name: 'Gone', query: 'up == 0', type: 'alerting', health: 'ok', state: 'firing', ...evaluated },
+    alerts: [alert('pending', { host: 'a' }), alert('firing', { host: 'b c', severity: 'page' })],
+  };
+  const group: RuleGroup = { name: 'g', file: 'f', interval: 30, rules: [rule], ...evaluated };
+
+  it('lists what fires first, and leads to its finding', () => {
+    const [first, second] = alertsOf([group]);
+    expect([first?.tone, first?.title, second?.tone]).toEqual(['critical', 'Gone', 'unknown']);
+    if (!first) throw new Error('there is none');
+    expect(findingOf(first, Date.parse(at) + 3 * 3_600_000)).toEqual({
+      q: 'type:finding.metric_alert rule.name:=Gone finding.observables.host.name:="b c"',
+      range: '6h',
+    });
+    expect(findingOf(first, Date.parse(at) + 90 * 86_400_000).range).toBe('30d');
+    expect(countsOf([group], alertsOf([group]))).toEqual({ rules: 1, firing: 1, pending: 1, failing: 0 });
+  });
+
+  it('says what a rule is at', () => {
+    expect(stateOf(rule).word).toBe('fires');
+    expect(stateOf({ ...rule, health: 'err' }).word).toBe('fails');
+    expect(stateOf({ ...rule, health: 'unknown' }).word).toBe('not evaluated yet');
+    expect(newestOf([{ ...group, lastEvaluation: '0001-01-01T00:00:00Z' }])).toBe(null);
+    expect(newestOf([group])).toBe(at);
   });
 });

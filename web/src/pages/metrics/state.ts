@@ -4,8 +4,13 @@ import { oneOf, text, whole } from '$lib/router/params';
 export const steps = ['auto', '5s', '15s', '30s', '1m', '5m', '15m', '1h', '6h', '1d'] as const;
 export type Step = (typeof steps)[number];
 
+/** The views of the page. */
+export const tabs = ['explore', 'rules'] as const;
+export const tabNames = { explore: 'Explore', rules: 'Rules and alerts' };
+
 /** What the address of Metrics holds, beside the time range. */
 export const schema = {
+  tab: oneOf(tabs, 'explore'),
   /** The queries, one a line. */
   q: text(),
   step: oneOf(steps, 'auto'),
