@@ -124,6 +124,7 @@ func TestALogThatWasRestored(t *testing.T) {
 	if p := r.Place(); p.Log != 1 || len(p.Joints) != 2 || p.Joints[1].From < joints[1].From || p.Joints[1].Log != 1 {
 		t.Errorf("the place has %+v, and had %+v", p.Joints, joints)
 	}
-	old.same(t, stored(t, r.keeper.Client(), `log:""`))
+	// The engine leaves empty rows where it deletes the first of a block.
+	old.same(t, stored(t, r.keeper.Client(), `"offset":>=0 log:""`))
 	l.same(t, stored(t, r.keeper.Client(), "log:=1"))
 }
