@@ -199,6 +199,15 @@ func ofHub(hub pb.QueryClient) own.Source {
 			{Name: "amoskys_wal_size_bytes", Value: float64(log.GetBytes())},
 			{Name: "amoskys_wal_open_losses", Value: float64(len(log.GetLosses()))},
 			{Name: "amoskys_wal_quarantined_segments", Value: float64(log.GetQuarantined())},
+			{Name: "amoskys_store_hub_queue_depth", Value: s.GetQueueDepth()},
+		}
+		for _, q := range []struct {
+			of string
+			ms float64
+		}{{"0.5", s.GetLatency().GetP50Ms()}, {"0.99", s.GetLatency().GetP99Ms()}, {"0.999", s.GetLatency().GetP999Ms()}} {
+			if q.ms > 0 { // else nothing was acknowledged
+				all = append(all, own.Sample{Name: "amoskys_store_hub_latency_ms", Labels: []string{"quantile", q.of}, Value: q.ms})
+			}
 		}
 		for _, r := range s.GetSubscribers() {
 			all = append(all, own.Sample{Name: "amoskys_reader_lag_events", Labels: []string{"reader", r.GetName()}, Value: float64(r.GetLagEvents())})

@@ -48,7 +48,7 @@ type Metric struct {
 }
 
 type seriesInput struct {
-	Names []string `query:"names" required:"true" minItems:"1" maxItems:"32" doc:"Such as events_per_second, latency_ms, queue_depth, connections, agent_events_per_second, host_events_per_second, agent_rss_bytes, agent_cpu_percent."`
+	Names []string `query:"names" required:"true" minItems:"1" maxItems:"32" doc:"Such as events_per_second, latency_ms, latency_ms_highest, queue_depth, queue_depth_highest, connections, agent_events_per_second, host_events_per_second, agent_rss_bytes, agent_cpu_percent. Values are means of each step, and of the hub's own that end in _highest the highest."`
 	Since string   `query:"since" maxLength:"64" doc:"RFC 3339, or how long ago; 15m without."`
 	Until string   `query:"until" maxLength:"64" doc:"RFC 3339, or how long ago; now without."`
 	Step  string   `query:"step" maxLength:"16" doc:"Distance of values, such as 5s; chosen by the range without."`

@@ -201,7 +201,7 @@ func (s *Server) readSeries(ctx context.Context, req *pb.SeriesRequest) (*pb.Ser
 	rates := slices.DeleteFunc(slices.Clone(req.GetNames()), func(n string) bool { return !isRate(n) })
 	others := slices.DeleteFunc(slices.Clone(req.GetNames()), isRate)
 	if len(rates) == 0 {
-		return s.hub.query.Series(ctx, req)
+		return s.ownSeries(ctx, req)
 	}
 	ask := &pb.SeriesRequest{Names: rates, Since: req.GetSince(), Until: req.GetUntil(), Step: req.GetStep()}
 	if len(others) == 0 {
@@ -211,7 +211,7 @@ func (s *Server) readSeries(ctx context.Context, req *pb.SeriesRequest) (*pb.Ser
 		}
 		return stored, nil
 	}
-	own, err := s.hub.query.Series(ctx, &pb.SeriesRequest{Names: others, Since: req.GetSince(), Until: req.GetUntil(), Step: req.GetStep()})
+	own, err := s.ownSeries(ctx, &pb.SeriesRequest{Names: others, Since: req.GetSince(), Until: req.GetUntil(), Step: req.GetStep()})
 	if err != nil {
 		return nil, err
 	}

@@ -139,6 +139,32 @@ func TestSeriesBeyondAQuarterOfAnHour(t *testing.T) {
 	}
 }
 
+// TestHighest: of each step the highest value of a gauge, near and far; of counters the rate.
+func TestHighest(t *testing.T) {
+	r := newRecording(live.RecorderOptions{})
+	for i := range 1200 {
+		r.events(t, "a", 1)
+		v := 1.0
+		if i%600 == 17 {
+			v = float64(i)
+		}
+		r.Sample(gauge(v))
+		r.now = r.now.Add(time.Second)
+	}
+	for _, tt := range []struct {
+		step  time.Duration
+		since time.Duration
+		want  string
+	}{
+		{time.Minute, 10 * time.Minute, "from 10m0s each 1m0s\nevents_per_second_highestmap[type:a] 1 1 1 1 1 1 1 1 1 1\ng_highestmap[] 617 1 1 1 1 1 1 1 1 1"},
+		{5 * time.Minute, 0, "from 0s each 5m0s\nevents_per_second_highestmap[type:a] 1 1 1 1\ng_highestmap[] 17 1 617 1"},
+	} {
+		if diff := cmp.Diff(tt.want, r.read(t, names(tt.step, epoch.Add(tt.since), live.SeriesEvents+live.Highest, "g"+live.Highest))); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
 func TestSeriesOfTheTailOfTheLog(t *testing.T) {
 	r := newRecordingAt(epoch.Add(time.Minute), live.RecorderOptions{})
 	var events [][]byte

@@ -36,6 +36,7 @@ type series struct {
 	fine        []float32
 	coarseSum   []float32
 	coarseN     []uint16
+	coarseMost  []float32 // the highest of each ten; nil of a counter
 }
 
 func newSeries(unit string, labels map[string]string, second int64, counter bool) *series {
@@ -44,6 +45,9 @@ func newSeries(unit string, labels map[string]string, second int64, counter bool
 		fine: make([]float32, fineSlots), coarseSum: make([]float32, coarseSlots), coarseN: make([]uint16, coarseSlots),
 	}
 	s.blank(s.fine)
+	if !counter {
+		s.coarseMost = make([]float32, coarseSlots)
+	}
 	return s
 }
 
@@ -75,6 +79,7 @@ func (s *series) advance(second int64) {
 	if lastCoarse, coarse := s.last/coarseStep, second/coarseStep; coarse-lastCoarse >= coarseSlots {
 		clear(s.coarseSum)
 		clear(s.coarseN)
+		clear(s.coarseMost)
 	} else {
 		for t := lastCoarse + 1; t <= coarse; t++ {
 			s.coarseSum[t%coarseSlots], s.coarseN[t%coarseSlots] = 0, 0
@@ -101,6 +106,9 @@ func (s *series) set(second int64, value float64) {
 	s.fine[second%fineSlots] = float32(value)
 	if !math.IsNaN(value) {
 		coarse := second / coarseStep % coarseSlots
+		if s.coarseN[coarse] == 0 || float32(value) > s.coarseMost[coarse] {
+			s.coarseMost[coarse] = float32(value)
+		}
 		s.coarseSum[coarse] += float32(value)
 		s.coarseN[coarse]++
 	}
@@ -136,6 +144,10 @@ func (s *series) coarseAt(second, known int64) float64 {
 	return float64(s.coarseSum[i]) / float64(s.coarseN[i])
 }
 
+// Highest ends the name of a series whose values are the highest of each step; those of
+// others are means. It is for gauges.
+const Highest = "_highest"
+
 // Series returns recent series by name, at most 2,000 points each. Without since
 // it goes back 15 minutes; without step it has about 180 points. Series without
 // any value in the range are left out, and counters that counted nothing in it
@@ -157,14 +169,19 @@ func (r *Recorder) Series(ctx context.Context, req *pb.SeriesRequest) (*pb.Serie
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, name := range req.GetNames() {
-		for _, s := range sortedSeries(r.series[name]) {
+		base, highest := strings.CutSuffix(name, Highest)
+		for _, s := range sortedSeries(r.series[base]) {
+			of := s.mean
+			if highest {
+				of = s.highest
+			}
 			if ctx.Err() != nil {
 				return nil, status.FromContextError(ctx.Err()).Err()
 			}
 			values := make([]float64, n)
 			some := false
 			for i := range values {
-				values[i] = s.mean(since+int64(i)*step, step, r.start, fine)
+				values[i] = of(since+int64(i)*step, step, r.start, fine)
 				some = some || !math.IsNaN(values[i])
 			}
 			// A counter that has been silent for long is of no interest any more.
@@ -225,6 +242,31 @@ func (s *series) mean(from, step, known int64, fine bool) float64 {
 		return math.NaN()
 	}
 	return significant(sum / float64(n))
+}
+
+// highest is the highest of what is known in a step.
+func (s *series) highest(from, step, known int64, fine bool) float64 {
+	if s.counter {
+		return s.mean(from, step, known, fine)
+	}
+	most := math.NaN()
+	see := func(v float64) {
+		if !math.IsNaN(v) && !(v <= most) {
+			most = v
+		}
+	}
+	if fine {
+		for t := from; t < from+step; t++ {
+			see(s.at(t, known))
+		}
+		return significant(most)
+	}
+	for t := from; t < from+step; t += coarseStep {
+		if !math.IsNaN(s.coarseAt(t, known)) {
+			see(float64(s.coarseMost[t/coarseStep%coarseSlots]))
+		}
+	}
+	return significant(most)
 }
 
 // significant rounds to the seven digits that a float32 holds, so that 0.384

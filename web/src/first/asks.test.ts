@@ -11,7 +11,7 @@ describe('what a page asks for before its code is there', () => {
       [
         '/api/session',
         '/api/overview?since=1h',
-        '/api/series?names=events_per_second%2Clatency_ms%2Cqueue_depth&since=1h&step=15s',
+        '/api/series?names=events_per_second%2Clatency_ms_highest%2Cqueue_depth_highest&since=1h&step=15s',
       ],
     ],
   ])('%s%s', (path, search, asks) => {

@@ -124,7 +124,7 @@ export function seriesAt(name: string, time: number, rate: number) {
     unit,
     value,
   });
-  switch (name) {
+  switch (name.replace(/_highest$/, '')) {
     case 'events_per_second':
       return [
         point({ type: 'process.sample' }, '1/s', wave(time, rate * 0.6, rate * 0.1)),

@@ -5193,7 +5193,7 @@ export interface operations {
     series: {
         parameters: {
             query: {
-                /** @description Such as events_per_second, latency_ms, queue_depth, connections, agent_events_per_second, host_events_per_second, agent_rss_bytes, agent_cpu_percent. */
+                /** @description Such as events_per_second, latency_ms, latency_ms_highest, queue_depth, queue_depth_highest, connections, agent_events_per_second, host_events_per_second, agent_rss_bytes, agent_cpu_percent. Values are means of each step, and of the hub's own that end in _highest the highest. */
                 names: string[] | null;
                 /** @description RFC 3339, or how long ago; 15m without. */
                 since?: string;

@@ -13,6 +13,8 @@ export interface Frame {
   step: number;
   unit: string;
   lines: Line[];
+  /** Each value is the highest of its step; else it is the mean. */
+  highest?: boolean;
   /** Live points of a step that is not over yet, which is not shown. */
   pending?: Pending;
   /** A step is over of which too little came live: the server has to be asked for it. */
@@ -23,11 +25,14 @@ interface Pending {
   slot: number;
   /** Whether its points are known from its beginning on. */
   whole: boolean;
-  sums: ReadonlyMap<string, { sum: number; count: number }>;
+  sums: ReadonlyMap<string, { sum: number; count: number; most: number }>;
 }
 
 /** Names a series by its labels; series of one name are added up. */
 export type Label = (labels: Record<string, string>) => string;
+
+/** What ends the names of series whose values are the highest of each step. */
+export const highest = '_highest';
 
 /** The lines of one name out of an answer of the server. */
 export function frameOf(response: SeriesResponse, name: string, label: Label): Frame {
@@ -48,6 +53,7 @@ export function frameOf(response: SeriesResponse, name: string, label: Label): F
     times: Array.from({ length }, (_, index) => start + index * step),
     step,
     unit: series[0]?.unit ?? '',
+    ...(name.endsWith(highest) ? { highest: true } : {}),
     lines: [...lines].map(([lineLabel, values]) => ({ label: lineLabel, values })),
   };
 }
@@ -60,7 +66,7 @@ export function resumed(loaded: Frame, shown: Frame | undefined): Frame {
 
 /**
  * A frame with points that came live, less what is now older than `from`. A step
- * shows once it is over, as the mean of its points: one that still fills would look
+ * shows once it is over, as the mean or the highest of its points: one that still fills would look
  * like an end, and of one whose beginning was missed the mean would be another. Steps
  * that are not known are gaps until they are loaded.
  */
@@ -85,8 +91,12 @@ export function withPoints(
   }
   for (const [name, value] of now) {
     if (value === null) continue;
-    const known = sums.get(name) ?? { sum: 0, count: 0 };
-    sums.set(name, { sum: known.sum + value, count: known.count + 1 });
+    const known = sums.get(name) ?? { sum: 0, count: 0, most: value };
+    sums.set(name, {
+      sum: known.sum + value,
+      count: known.count + 1,
+      most: Math.max(known.most, value),
+    });
   }
   const whole = behind.pending?.whole ?? time < slot + 1;
   const next = { ...behind, unit: frame.unit || (points[0]?.unit ?? ''), pending: { slot, whole, sums } };
@@ -105,10 +115,10 @@ function closed({ pending: _, ...frame }: Frame, { slot, whole, sums }: Pending,
   const times = frame.times.slice(skip);
   for (let each = 0; each < missing; each += 1) times.push(slot - (missing - 1 - each) * step);
   const lines = new Map(frame.lines.map((line) => [line.label, line.values.slice(skip)]));
-  for (const [name, { sum, count }] of sums) {
+  for (const [name, { sum, count, most }] of sums) {
     const values = lines.get(name) ?? [];
     while (values.length < times.length) values.push(null);
-    values[times.length - 1] = sum / count;
+    values[times.length - 1] = frame.highest ? most : sum / count;
     lines.set(name, values);
   }
   return {

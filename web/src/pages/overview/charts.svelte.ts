@@ -56,7 +56,7 @@ export class Charts {
   };
 
   #labelOf(name: string): Label {
-    return name === 'queue_depth' ? () => 'events waiting' : this.#label;
+    return name === 'queue_depth_highest' ? () => 'events waiting' : this.#label;
   }
 
   #receive(message: TopicMessage): void {
