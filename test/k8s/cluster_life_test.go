@@ -25,7 +25,7 @@ func TestCluster(t *testing.T) {
 	c.began = time.Now()
 	c.must(c.adapt(kustomized(t, "deploy/k8s")), "apply", "-f", "-")
 	c.firstEvent()
-	c.must(password+"\n", "-n", hubNS, "exec", "-i", "eventbus-0", "--", "/usr/local/bin/amoskys", "user", "add", "ada", "--role", "admin", "--password-stdin")
+	c.account()
 	c.dashboards(2)
 	c.until(2*time.Minute, "the scanner is there", func() error { return c.found("agent.id:device_scanner", 1) })
 	c.connections()
@@ -34,8 +34,12 @@ func TestCluster(t *testing.T) {
 	c.must("", "-n", hubNS, "scale", "deployment/dashboard", "--replicas=3")
 	c.dashboards(3)
 	c.upgrade()
-	c.remove()
-	c.chart()
+}
+
+// account makes that of a person.
+func (c *cluster) account() {
+	c.t.Helper()
+	c.must(password+"\n", "-n", hubNS, "exec", "-i", "eventbus-0", "--", "/usr/local/bin/amoskys", "user", "add", "ada", "--role", "admin", "--password-stdin")
 }
 
 // killHub kills the hub while an agent publishes, and finds in its log all that this agent
@@ -197,28 +201,24 @@ func nodesWith(c *cluster, agent string) int {
 	return len(strings.Fields(c.must("", "get", "nodes", "-o", "name")))
 }
 
-// chart does the first steps again with Helm.
-func (c *cluster) chart() {
-	c.t.Helper()
-	for _, name := range []string{"eventbus", "store"} {
-		_, _ = c.kubectl("", "delete", "persistentvolume", "amoskys-test-"+name, "--timeout=60s")
-		os.RemoveAll(filepath.Join(c.dir, name))
-	}
-	os.RemoveAll(c.host)
+// TestClusterChart does the first steps with Helm.
+func TestClusterChart(t *testing.T) {
+	c := startCluster(t)
+	program := helm(t)
 	c.volumes()
-	c.must("", "apply", "-f", filepath.Join(c.dir, "secret-tls.yaml"))
+	c.secrets()
 	c.began = time.Now()
 	args := []string{"install", "amoskys", filepath.Join(top, "deploy/helm/amoskys"), "--namespace", hubNS, "--set", "image=" + c.image, "--set", "hostPath=" + c.host}
 	if addr := os.Getenv("CLUSTER_DNS"); addr != "" {
 		args = append(args, "--set", "dns[0].ipBlock.cidr="+addr+"/32")
 	}
-	if out, err := exec.CommandContext(c.t.Context(), c.helm, args...).CombinedOutput(); err != nil {
-		c.t.Fatalf("helm %s: %v\n%s", strings.Join(args, " "), err, out)
+	if out, err := exec.CommandContext(t.Context(), program, args...).CombinedOutput(); err != nil {
+		t.Fatalf("helm %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 	c.firstEvent()
-	c.must(password+"\n", "-n", hubNS, "exec", "-i", "eventbus-0", "--", "/usr/local/bin/amoskys", "user", "add", "ada", "--role", "admin", "--password-stdin")
+	c.account()
 	c.dashboards(2)
-	if out, err := exec.CommandContext(c.t.Context(), c.helm, "uninstall", "amoskys", "--namespace", hubNS).CombinedOutput(); err != nil {
-		c.t.Errorf("helm uninstall: %v\n%s", err, out)
+	if out, err := exec.CommandContext(t.Context(), program, "uninstall", "amoskys", "--namespace", hubNS).CombinedOutput(); err != nil {
+		t.Errorf("helm uninstall: %v\n%s", err, out)
 	}
 }

@@ -23,7 +23,6 @@ type cluster struct {
 	dir     string // of this run
 	host    string // folder of nodes, in place of /var/lib/amoskys-agent
 	program string // amoskys, as the image has it
-	helm    string
 	image   string
 	next    string // the same, as an upgrade
 	began   time.Time
@@ -38,7 +37,6 @@ func startCluster(t *testing.T) *cluster {
 	if os.Getenv("KUBECONFIG") == "" {
 		t.Skip("$KUBECONFIG names no cluster")
 	}
-	program := helm(t)
 	dir, err := os.MkdirTemp("/var/tmp", "amoskys-k8s-") //nolint:usetesting // nodes mount folders of it
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +44,7 @@ func startCluster(t *testing.T) *cluster {
 	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // pods of other users look into it
 		t.Fatal(err)
 	}
-	c := &cluster{t: t, dir: dir, helm: program, host: filepath.Join(dir, "nodes"), image: "amoskys:latest", next: "amoskys:next"}
+	c := &cluster{t: t, dir: dir, host: filepath.Join(dir, "nodes"), image: "amoskys:latest", next: "amoskys:next"}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	if out, err := c.kubectl("", "get", "namespace", hubNS, agentNS, "--ignore-not-found", "-o", "name"); err != nil || out != "" {
 		t.Skipf("the cluster does not answer, or AMOSKYS is there already: %s %v", out, err)
@@ -173,7 +171,7 @@ func (c *cluster) volumes() {
 		}
 		c.must(fmt.Sprintf(`{apiVersion: v1, kind: PersistentVolume, metadata: {name: amoskys-test-%s}, spec: {capacity: {storage: %s}, accessModes: [ReadWriteOnce],
   persistentVolumeReclaimPolicy: Retain, hostPath: {path: %s}, claimRef: {namespace: %s, name: data-%[1]s-0}}}`, name, size, dir, hubNS), "apply", "-f", "-")
-		c.t.Cleanup(func() { _, _ = c.kubectl("", "delete", "persistentvolume", "amoskys-test-"+name, "--wait=false") })
+		c.t.Cleanup(func() { _, _ = c.kubectl("", "delete", "persistentvolume", "amoskys-test-"+name, "--timeout=60s") })
 	}
 }
 
