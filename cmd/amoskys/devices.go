@@ -18,10 +18,11 @@ func newDevicesCommand(env *cli.Env) *cobra.Command {
 		Long: `Lists the devices that scanners, SNMP agents and hosts with agents tell of, those seen
 last first. FILTER is words, each of which has to be in a name, address, fact or service,
 or class:, vendor:, os:, service:, port:, subnet:, up:, plugged: and others for one fact
-alone (docs/devices.md). The store has to run; STORE_HOST and STORE_PORT name one elsewhere.`,
+alone, known:, owner:, tag: and note: for what people say of them (docs/devices.md). The store has to run; STORE_HOST and STORE_PORT name one elsewhere.`,
 		Example: `  amoskys devices
   amoskys devices class:printer port:9100
-  amoskys devices 'subnet:10.0.0.0/24 up:true' --unknown --json`,
+  amoskys devices 'subnet:10.0.0.0/24 up:true' --unknown --json
+  amoskys devices owner:noc -tag:rack4`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Filter = strings.Join(args, " ")

@@ -70,12 +70,17 @@ func (s *Server) exportDevices(ctx context.Context, in *exportDevicesInput) (*hu
 		return nil, p
 	}
 	marks, lack := s.readMarks(ctx)
-	req := &pb.ListDevicesRequest{Filter: in.Filter, Limit: devicesAtOnce}
+	filter, by, err := in.split(in.Filter)
+	req := &pb.ListDevicesRequest{Filter: filter, Limit: devicesAtOnce}
 	var first *pb.ListDevicesResponse
-	if lack != "" && in.chooses() {
+	switch {
+	case err != nil:
+	case lack != "" && by.chooses():
 		err = problem(http.StatusServiceUnavailable, lack)
-	} else if first, err = s.pageOfDevices(ctx, req); err != nil { // so that what is wrong has a status
-		err = s.storeProblem(err)
+	default:
+		if first, err = s.pageOfDevices(ctx, req); err != nil { // so that what is wrong has a status
+			err = s.storeProblem(err)
+		}
 	}
 	if err != nil {
 		slot.Release()
@@ -94,7 +99,7 @@ func (s *Server) exportDevices(ctx context.Context, in *exportDevicesInput) (*hu
 		hc.SetHeader("Content-Disposition", fmt.Sprintf("attachment; filename=%q",
 			"amoskys-devices-"+s.o.Now().UTC().Format("2006-01-02T150405")+"."+ending))
 		_, w := humago.Unwrap(hc)
-		s.relayDevices(ctx, w, s.deviceFile(in.Format, w, marks), first, req, in, marks)
+		s.relayDevices(ctx, w, s.deviceFile(in.Format, w, marks), first, req, by, marks)
 	}}, nil
 }
 
@@ -118,7 +123,7 @@ func (s *Server) pageOfDevices(ctx context.Context, req *pb.ListDevicesRequest) 
 // store breaks off, which cuts the connection.
 func (s *Server) relayDevices(
 	ctx context.Context, w http.ResponseWriter, out deviceFile, page *pb.ListDevicesResponse, req *pb.ListDevicesRequest,
-	in *exportDevicesInput, marks tell.Marks,
+	by choice, marks tell.Marks,
 ) {
 	flush := unhurried(w)
 	seen := map[string]bool{} // a device that is seen anew between two pages comes once
@@ -126,7 +131,7 @@ func (s *Server) relayDevices(
 	for err == nil {
 		for _, k := range page.GetDevices() {
 			mark := marks.Of(k.GetDevice())
-			if shown := newMark(mark); seen[k.GetDevice().GetUid()] || !in.takes(&shown) {
+			if seen[k.GetDevice().GetUid()] || !by.takes(mark) {
 				continue
 			}
 			seen[k.GetDevice().GetUid()] = true

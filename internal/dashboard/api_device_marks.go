@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"context"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -126,18 +127,38 @@ func newMark(m *pb.DeviceMark) DeviceMark {
 	return DeviceMark{m.GetKnown(), m.GetOwner(), texts(m.GetTags()), m.GetNote(), instant(m.GetChangedTime()), m.GetChangedBy()}
 }
 
-// chooses says whether devices are chosen by marks at all.
-func (in *MarkChoice) chooses() bool {
-	return in.Known == "yes" || in.Known == "no" || in.Owner != "" || in.Tag != ""
+// choice is which devices are wanted by what people say of them: by parameters, and by
+// words of the filter.
+type choice struct {
+	*MarkChoice
+
+	said tell.Said
 }
 
-// takes says whether a device with such a mark is wanted.
-func (in *MarkChoice) takes(m *DeviceMark) bool {
+// split takes what asks for marks out of a filter; rest is for the store. The error is a
+// problem of the caller's.
+func (in *MarkChoice) split(filter string) (rest string, by choice, err error) {
+	rest, said, err := tell.SplitFilter(filter)
+	if err != nil {
+		return "", choice{}, problem(http.StatusBadRequest, err.Error())
+	}
+	return rest, choice{in, said}, nil
+}
+
+// chooses says whether devices are chosen by marks at all.
+func (c choice) chooses() bool {
+	return c.Known == "yes" || c.Known == "no" || c.Owner != "" || c.Tag != "" || c.said.Asks()
+}
+
+// takes says whether a device with such a mark is wanted; nil is none.
+func (c choice) takes(m *pb.DeviceMark) bool {
 	switch {
-	case in.Known == "yes" && !m.Known, in.Known == "no" && m.Known:
+	case c.Known == "yes" && !m.GetKnown(), c.Known == "no" && m.GetKnown():
 		return false
-	case in.Owner != "" && !strings.EqualFold(in.Owner, m.Owner):
+	case c.Owner != "" && !strings.EqualFold(c.Owner, m.GetOwner()):
+		return false
+	case c.Tag != "" && !slices.ContainsFunc(m.GetTags(), func(t string) bool { return strings.EqualFold(t, c.Tag) }):
 		return false
 	}
-	return in.Tag == "" || slices.ContainsFunc(m.Tags, func(t string) bool { return strings.EqualFold(t, in.Tag) })
+	return c.said.Takes(m)
 }

@@ -76,7 +76,7 @@ type DeviceWhere struct {
 }
 
 type devicesInput struct {
-	Filter string `query:"filter" maxLength:"1024" doc:"Words that each have to be in a name, address, fact or service; class:, vendor:, os:, service:, port:, subnet:, up:, plugged: look in one fact alone (docs/devices.md)."`
+	Filter string `query:"filter" maxLength:"1024" doc:"Words that each have to be in a name, address, fact or service; class:, vendor:, os:, service:, port:, subnet:, up:, plugged: look in one fact alone, known:, owner:, tag:, note: at what people say (docs/devices.md)."`
 	Limit  uint32 `query:"limit" default:"200" minimum:"1" maximum:"1000"`
 	Page   string `query:"page" maxLength:"256" doc:"next_page of the page before; all else as it was."`
 	MarkChoice
@@ -109,11 +109,15 @@ const mostMarkedPages = 20
 func (s *Server) listDevices(ctx context.Context, in *devicesInput) (*DevicesAnswer, error) {
 	ctx, cancel := askStored(ctx)
 	defer cancel()
+	filter, by, err := in.split(in.Filter)
+	if err != nil {
+		return nil, err
+	}
 	marks, lack := s.readMarks(ctx)
-	if lack != "" && in.chooses() {
+	if lack != "" && by.chooses() {
 		return nil, problem(http.StatusServiceUnavailable, lack)
 	}
-	req := &pb.ListDevicesRequest{Filter: in.Filter, Limit: in.Limit, PageToken: in.Page}
+	req := &pb.ListDevicesRequest{Filter: filter, Limit: in.Limit, PageToken: in.Page}
 	a := &DevicesAnswer{Devices: []Device{}, Lacks: []string{}}
 	for range mostMarkedPages {
 		found, err := s.hub.store.devices.ListDevices(ctx, req)
@@ -121,8 +125,8 @@ func (s *Server) listDevices(ctx context.Context, in *devicesInput) (*DevicesAns
 			return nil, s.storeProblem(err)
 		}
 		for _, k := range found.GetDevices() {
-			if d := newDevice(k, marks); in.takes(&d.Mark) {
-				a.Devices = append(a.Devices, d)
+			if by.takes(marks.Of(k.GetDevice())) {
+				a.Devices = append(a.Devices, newDevice(k, marks))
 			}
 		}
 		a.NextPage, a.Matching, a.Total = found.GetNextPageToken(), found.GetMatching(), found.GetTotal()

@@ -84,6 +84,9 @@ func keys() []string {
 	return []string{"class", "vendor", "os", "service", "port", "subnet", "up", "plugged", "name", "ip", "mac", "host", "model", "findings"}
 }
 
+// saidKeys ask for what the hub keeps; tell.SplitFilter takes them out of a filter.
+func saidKeys() []string { return []string{"known", "owner", "tag", "tags", "note"} }
+
 // aliases are other names of keys: those under which events have the same facts.
 func aliases() map[string]string {
 	return map[string]string{
@@ -108,6 +111,8 @@ func keyOf(text string) (key string, length int, err error) {
 	}
 	isKey := slices.Contains(keys(), name)
 	switch {
+	case slices.Contains(saidKeys(), name) && text[n] == ':':
+		return "", 0, fmt.Errorf("%.40s: asks what people say of devices, which the hub knows: ask by `amoskys devices` or a dashboard", text[:n])
 	case isKey && text[n] == ':':
 		return name, n + 1, nil
 	case isKey:
@@ -115,7 +120,7 @@ func keyOf(text string) (key string, length int, err error) {
 	case text[n] == '=' || strings.HasPrefix(text[n+1:], ":") || strings.HasPrefix(text[n+1:], "//") || isHex(name):
 		return "", 0, nil // an IPv6 or MAC address, or a word of a title
 	}
-	return "", 0, fmt.Errorf("%.40s: is no fact of devices; there are %s; what is meant as a word stands in quotes", text[:n], strings.Join(keys(), ", "))
+	return "", 0, fmt.Errorf("%.40s: is no fact of devices; there are %s; what is meant as a word stands in quotes", text[:n], strings.Join(slices.Concat(keys(), []string{"known", "owner", "tag", "note"}), ", "))
 }
 
 // isHex reports a text that may be the first part of a MAC or IPv6 address.

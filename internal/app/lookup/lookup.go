@@ -39,13 +39,18 @@ type ListOptions struct {
 // List prints devices, those seen last first. What the answer lacks is said on standard
 // error.
 func List(ctx context.Context, e *cli.Env, o ListOptions) error {
+	filter, said, err := tell.SplitFilter(o.Filter)
+	if err != nil {
+		return cli.Usagef("%w", err)
+	}
 	store, err := remote.DialStores(e, "")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = store.Close() }() // nothing more is asked
 	marks, trouble := readMarks(ctx, e)
-	if trouble != nil && o.Unknown {
+	chooses := o.Unknown || said.Asks()
+	if trouble != nil && chooses {
 		return trouble
 	}
 	p := printer{e: e, json: o.JSON, csv: o.CSV, file: tell.NewCSV(e.Stdout), table: cli.NewTable("NAME", "IP", "MAC", "VENDOR", "CLASS", "OS", ">PORTS", "LAST SEEN", "STATE", "OWNER")}
@@ -54,11 +59,11 @@ func List(ctx context.Context, e *cli.Env, o ListOptions) error {
 			return fmt.Errorf("write CSV: %w", err)
 		}
 	}
-	req := &pb.ListDevicesRequest{Filter: o.Filter, Limit: pageSize}
+	req := &pb.ListDevicesRequest{Filter: filter, Limit: pageSize}
 	var last *pb.ListDevicesResponse
 	more := false
 	for !more {
-		if o.Limit > 0 && !o.Unknown {
+		if o.Limit > 0 && !chooses {
 			req.Limit = uint32(min(pageSize, o.Limit-p.shown))
 		}
 		if last, err = page(ctx, store, req); err != nil {
@@ -66,7 +71,7 @@ func List(ctx context.Context, e *cli.Env, o ListOptions) error {
 		}
 		for _, k := range last.GetDevices() {
 			mark := marks.Of(k.GetDevice())
-			if o.Unknown && mark.GetKnown() {
+			if o.Unknown && mark.GetKnown() || !said.Takes(mark) {
 				continue
 			}
 			if more = o.Limit > 0 && p.shown >= o.Limit; more {
@@ -84,7 +89,7 @@ func List(ctx context.Context, e *cli.Env, o ListOptions) error {
 	if err := p.end(); err != nil {
 		return err
 	}
-	tellRest(e, o, last, p.shown, more, trouble)
+	tellRest(e, o, last, p.shown, more, chooses, trouble)
 	return nil
 }
 
@@ -95,8 +100,10 @@ func page(ctx context.Context, store *remote.Store, req *pb.ListDevicesRequest) 
 }
 
 // tellRest says on standard error what was not shown, and what the answer lacks.
-func tellRest(e *cli.Env, o ListOptions, last *pb.ListDevicesResponse, shown int, more bool, trouble error) {
+func tellRest(e *cli.Env, o ListOptions, last *pb.ListDevicesResponse, shown int, more, chosen bool, trouble error) {
 	switch {
+	case more && chosen && !o.JSON: // how many there are, the store does not know
+		fmt.Fprintf(e.Stderr, "these are %d, and there may be more: --limit 0 for all\n", shown)
 	case more && !o.JSON:
 		fmt.Fprintf(e.Stderr, "these are %d of %s: --limit 0 for all\n", shown, cli.Counted(uint64(last.GetMatching()), "device", "devices"))
 	case shown == 0 && last.GetTotal() > 0 && !o.JSON:

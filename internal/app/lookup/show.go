@@ -201,11 +201,21 @@ func SetMarks(ctx context.Context, e *cli.Env, o MarkOptions) error {
 	case len(o.Devices) > 0 && o.Filter != "":
 		return cli.Usagef("name devices or choose them with --filter, not both")
 	}
+	filter, said, err := tell.SplitFilter(o.Filter)
+	if err != nil {
+		return cli.Usagef("%w", err)
+	}
 	store, err := remote.DialStores(e, "")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = store.Close() }() // nothing more is asked
+	var marks tell.Marks
+	if said.Asks() {
+		if marks, err = readMarks(ctx, e); err != nil {
+			return err
+		}
+	}
 	var devices []*pb.DeviceInventory
 	for _, text := range o.Devices {
 		d, err := oneOf(ctx, store, text)
@@ -214,13 +224,15 @@ func SetMarks(ctx context.Context, e *cli.Env, o MarkOptions) error {
 		}
 		devices = append(devices, d)
 	}
-	for req := (&pb.ListDevicesRequest{Filter: o.Filter, Limit: pageSize}); o.Filter != ""; {
+	for req := (&pb.ListDevicesRequest{Filter: filter, Limit: pageSize}); o.Filter != ""; {
 		found, err := page(ctx, store, req)
 		if err != nil {
 			return store.Explain(err)
 		}
 		for _, k := range found.GetDevices() {
-			devices = append(devices, k.GetDevice())
+			if said.Takes(marks.Of(k.GetDevice())) {
+				devices = append(devices, k.GetDevice())
+			}
 		}
 		if req.PageToken = found.GetNextPageToken(); req.PageToken == "" {
 			break

@@ -34,6 +34,10 @@ function matches(device: Device, filter: string): boolean {
     up: String(device.up),
     port: device.open_ports.map((port) => ` ${port.port} `).join(''),
     service: device.open_ports.map((port) => port.service).join(' '),
+    known: String(device.mark.known),
+    owner: device.mark.owner,
+    tag: device.mark.tags.join(' '),
+    note: device.mark.note,
     plugged: device.plugged.map((place) => place.switch_name).join(' '),
   };
   return [...filter.matchAll(/(?:([a-z]+):)?("[^"]*"|\S+)/gi)].every(([, key, value = '']) => {

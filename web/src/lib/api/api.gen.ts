@@ -3239,7 +3239,7 @@ export interface operations {
     devices: {
         parameters: {
             query?: {
-                /** @description Words that each have to be in a name, address, fact or service; class:, vendor:, os:, service:, port:, subnet:, up:, plugged: look in one fact alone (docs/devices.md). */
+                /** @description Words that each have to be in a name, address, fact or service; class:, vendor:, os:, service:, port:, subnet:, up:, plugged: look in one fact alone, known:, owner:, tag:, note: at what people say (docs/devices.md). */
                 filter?: string;
                 limit?: number;
                 /** @description next_page of the page before; all else as it was. */

@@ -44,6 +44,17 @@ export function productOf(port: OpenPort): string {
   return [port.product, port.version].filter(Boolean).join(' ');
 }
 
+/** A remark of a port. That TLS answered is certain where it was spoken, whatever it carries. */
+export function remarkOf(
+  remark: string,
+  port: Pick<DevicePort, 'tls_version' | 'certificate_sha256'>,
+): string {
+  const proven = port.tls_version !== '' || port.certificate_sha256 !== '';
+  return proven && remark.startsWith('not confirmed')
+    ? 'TLS answered; what it carries is named by its port alone'
+    : remark;
+}
+
 /** How a certificate stands: since when it is no longer good, or how long it will be; null without one. */
 export function certificateState(
   port: Pick<DevicePort, 'certificate_not_after'>,

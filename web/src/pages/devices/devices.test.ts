@@ -3,9 +3,9 @@ import type { Device } from '$lib/api/devices';
 import { makeDevices } from '../../../tests/fake/makedevices';
 import { classWord } from './classes';
 import { columnsFor, sorted, usualColumns } from './columns';
-import { certificateState, flowsOf, isNew, placeOf, placeText } from './device';
+import { certificateState, flowsOf, isNew, placeOf, placeText, remarkOf } from './device';
 import { facetsOf, narrowed } from './facets';
-import { isUnfinished, terms, wantedOf, withValue } from './filter';
+import { asksMarks, isUnfinished, terms, wantedOf, withValue } from './filter';
 import { applied, tagsOf } from './marking';
 import { linesOf, pollLabels, queryOf } from './rates.svelte';
 import { Selected } from './selection.svelte';
@@ -30,6 +30,11 @@ describe('the filter', () => {
   it('waits for the end of a word', () => {
     const unfinished = ['class:', 'a vendor:', '-os:', 'vendor:"Cis'];
     expect([...unfinished, 'class:a', 'fe80:', '', '"a b"'].filter(isUnfinished)).toEqual(unfinished);
+  });
+
+  it('knows what asks for marks', () => {
+    const marks = ['owner:noc', 'a -tag:x', 'device.tags:x', 'Known:no', 'note:"a b"'];
+    expect([...marks, 'owner', 'class:owner', 'homeowner:x', ''].filter(asksMarks)).toEqual(marks);
   });
 
   it('reads words and quotes', () => {
@@ -74,6 +79,10 @@ describe('the list', () => {
     expect(of('vendor:acme', 'Vendor')?.values).toEqual([
       { value: 'acme', label: 'acme', devices: 0, on: true },
     ]);
+    const owned = devices.filter((each) => each.mark.owner !== '').length;
+    const owners = of('known:true', 'Owner')?.values.reduce((sum, each) => sum + each.devices, 0);
+    expect([owned > 0, owners]).toEqual([true, owned]);
+    expect(of('known:true', 'Class')?.values.some((each) => each.devices > 0)).toBe(true);
     expect(of('x', 'Vendor')?.choose('A B')).toEqual({ q: 'x vendor:"A B"' });
     const state = of('', 'State')?.values.map(({ label, devices: found }) => [label, found]);
     expect(Object.fromEntries(state ?? []).down).toBe(devices.filter((each) => !each.up).length);
@@ -112,6 +121,15 @@ describe('one device', () => {
     expect(certificateState(ends(1), now)).toEqual({ tone: 'warning', word: 'ends in 1 day' });
     expect(certificateState(ends(90), now)?.tone).toBe('ok');
     expect(certificateState({ certificate_not_after: null }, now)).toBeNull();
+  });
+
+  it('does not doubt TLS that was spoken', () => {
+    const doubt = 'not confirmed: named by its port alone';
+    expect(remarkOf(doubt, { tls_version: '', certificate_sha256: '' })).toBe(doubt);
+    expect(remarkOf(doubt, { tls_version: '1.3', certificate_sha256: '' })).toMatch(/^TLS answered/);
+    expect(remarkOf('anonymous login', { tls_version: '1.3', certificate_sha256: 'a' })).toBe(
+      'anonymous login',
+    );
   });
 
   it('says where it is plugged in', () => {

@@ -1,7 +1,7 @@
 import type { Device, DeviceCount, DevicesAnswer } from '$lib/api/devices';
 import { classWord } from './classes';
 import { compareText, isKnown, isNew } from './device';
-import { type FilterKey, wantedOf, withValue } from './filter';
+import { asksMarks, type FilterKey, wantedOf, withValue } from './filter';
 
 /** One value of a facet. */
 export interface FacetValue {
@@ -52,7 +52,8 @@ function asked(title: string, key: FilterKey, counts: readonly DeviceCount[], q:
 
 /**
  * What devices can be narrowed to. The server counts classes, vendors and services of
- * all that match; the others are counted among those that are loaded.
+ * all that match, whatever people say of them; the others, and those where a filter asks
+ * for that, are counted among those that are loaded.
  */
 export function facetsOf(
   answer: Pick<DevicesAnswer, 'classes' | 'vendors' | 'services'> | null,
@@ -61,6 +62,8 @@ export function facetsOf(
   now: number,
 ): DeviceFacet[] {
   const { q } = chosen;
+  const told = (key: 'classes' | 'vendors' | 'services', of: (device: Device) => readonly string[]) =>
+    asksMarks(q) ? counted(devices, of) : (answer?.[key] ?? []);
   const state = asked(
     'State',
     'up',
@@ -76,7 +79,15 @@ export function facetsOf(
     known: isKnown,
   };
   return [
-    { ...asked('Class', 'class', answer?.classes ?? [], q), pictured: true },
+    {
+      ...asked(
+        'Class',
+        'class',
+        told('classes', (device) => [device.device_class]),
+        q,
+      ),
+      pictured: true,
+    },
     state,
     {
       title: 'Marks',
@@ -88,12 +99,28 @@ export function facetsOf(
       })),
       choose: (value) => ({ mark: marks.find((each) => each === value) ?? 'all' }),
     },
-    asked('Service', 'service', answer?.services ?? [], q),
-    asked('Vendor', 'vendor', answer?.vendors ?? [], q),
+    asked(
+      'Service',
+      'service',
+      told('services', (device) => [...new Set(device.open_ports.map((port) => port.service))]),
+      q,
+    ),
+    asked(
+      'Vendor',
+      'vendor',
+      told('vendors', (device) => [device.vendor]),
+      q,
+    ),
     asked(
       'Subnet',
       'subnet',
       counted(devices, (device) => (device.subnet ? [device.subnet] : [])),
+      q,
+    ),
+    asked(
+      'Owner',
+      'owner',
+      counted(devices, (device) => [device.mark.owner]),
       q,
     ),
     {

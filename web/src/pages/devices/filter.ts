@@ -18,6 +18,10 @@ export const filterKeys = [
   'model',
   'host',
   'findings',
+  'known',
+  'owner',
+  'tag',
+  'note',
 ] as const;
 export type FilterKey = (typeof filterKeys)[number];
 
@@ -27,6 +31,11 @@ export interface Term {
   value: string;
   start: number;
   end: number;
+}
+
+/** Whether a filter asks what people say of devices, which the server's counts leave out of account. */
+export function asksMarks(filter: string): boolean {
+  return /(?:^|\s)-?(?:device\.)?(?:known|owner|tags?|note):/i.test(filter);
 }
 
 /** Reads a filter as far as it has to be known to change it; the server alone says what it means. */

@@ -8,6 +8,7 @@ import {
 } from '$lib/api/devices';
 import { Loadable } from '$lib/stores/loadable.svelte';
 import { notices } from '$lib/stores/notices.svelte';
+import { asksMarks } from './filter';
 import { applied } from './marking';
 import { followDevices } from './news';
 
@@ -22,6 +23,8 @@ const mostMarked = 10_000;
 const refreshEvery = 30_000;
 /** What goes silent is not among those seen last: now and then all are asked for. */
 const allEvery = 300_000;
+/** Of so many, all are asked for each time where the filter asks for marks: others may have changed them. */
+const fewEnough = 2000;
 
 /** The devices that match a filter: all of them, as far as a tab can hold them. */
 export class InventoryList {
@@ -98,7 +101,9 @@ export class InventoryList {
   /** Asks for those seen last, and now and then for all. */
   async refresh(): Promise<void> {
     this.#again = false;
-    if (this.#allAt === 0 || performance.now() - this.#allAt > allEvery) return this.load();
+    const few = (this.loaded.data?.total ?? 0) <= fewEnough;
+    if (this.#allAt === 0 || performance.now() - this.#allAt > allEvery || (few && asksMarks(this.#filter)))
+      return this.load();
     const before = this.#known.size;
     const answer = await this.loaded.load((signal) =>
       deviceApi.list({ filter: this.#filter, limit: firstPage }, signal),
@@ -128,6 +133,7 @@ export class InventoryList {
     try {
       for (let at = 0; at < change.uids.length; at += mostMarked)
         await deviceApi.mark({ ...change, uids: change.uids.slice(at, at + mostMarked) });
+      if (asksMarks(this.#filter)) void this.load();
       return true;
     } catch (error) {
       for (const [uid, mark] of before) {
