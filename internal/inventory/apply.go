@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/amoskys/amoskys/internal/entity"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
@@ -195,7 +196,7 @@ func (b *Book) orderNames(r *record) {
 func (r *record) applyFacts(o *sighting, t *tally) {
 	d, in := r.d, o.in
 	sure := confident(o.rank, in.GetConfidence())
-	r.put(factVendor, &d.Vendor, in.GetVendor(), "vendor", o.rank, o, t)
+	r.put(factVendor, &d.Vendor, entity.Maker(in.GetVendor()), "vendor", o.rank, o, t)
 	r.put(factModel, &d.Model, in.GetModel(), "model", o.rank, o, t)
 	r.put(factSerial, &d.SerialNumber, o.serial, "serial_number", o.rank, o, t)
 	r.put(factEngine, &d.EngineId, o.engine, "engine_id", o.rank, o, t)

@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/amoskys/amoskys/internal/entity"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
@@ -176,6 +177,9 @@ func (b *Book) decodeRecord(device, text []byte) error {
 	}
 	if err := json.Unmarshal(text, &r.memory); err != nil {
 		return err
+	}
+	if r.d.GetVendor() != "" && entity.Maker(r.d.GetVendor()) == "" { // as versions before this one took it
+		r.d.Vendor, r.Facts[factVendor] = "", standing{}
 	}
 	if r.d.GetUid() == "" || len(r.Ports) != len(r.d.GetPorts()) || b.taken(r.d.GetUid(), r) {
 		return errors.New("a device lacks its uid, has another's, or has ports that nobody saw")

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/amoskys/amoskys/internal/entity"
 )
 
 const (
@@ -119,7 +121,7 @@ func otherMaker(c *record, o *sighting) bool {
 		word, _, _ := strings.Cut(strings.ToLower(vendor), " ")
 		return word
 	}
-	x, y := first(c.d.GetVendor()), first(o.in.GetVendor())
+	x, y := first(c.d.GetVendor()), first(entity.Maker(o.in.GetVendor()))
 	return len(o.serial) < 8 && x != "" && y != "" && x != y
 }
 

@@ -196,7 +196,7 @@ func (a *Agent) describeDevice(d *device, r *result, now time.Time) *pb.DeviceIn
 	rd := r.reading
 	inv := &pb.DeviceInventory{
 		Uid: d.UID, Ip: []string{d.at.Addr().Unmap().WithZone("").String()}, Mac: macsOf(r.ports), Hostname: d.Name,
-		Vendor: makerOf(rd.GetVendor()), OsName: rd.GetOsName(), OsVersion: rd.GetOsVersion(), Model: rd.GetHardware(),
+		Vendor: r.survey.identity.Maker(), OsName: rd.GetOsName(), OsVersion: rd.GetOsVersion(), Model: rd.GetHardware(),
 		SerialNumber: rd.GetSerialNumber(), EngineId: rd.GetEngineId(), Sources: []string{"snmp"},
 		LastSeenTime: timestamppb.New(now), DeviceClass: r.survey.identity.Class, Confidence: 0.9,
 		Links: rd.GetNeighbors(), Evidence: r.survey.identity.Evidence,
@@ -280,17 +280,6 @@ func differs(old, now *pb.DeviceInventory, sameMACs bool) []string {
 	note("mac", sameMACs)
 	note("links", slices.EqualFunc(old.GetLinks(), now.GetLinks(), func(x, y *pb.DeviceLink) bool { return proto.Equal(x, y) }))
 	return out
-}
-
-// makerOf is the vendor of a reading as one of a device. Of a system that runs on
-// machines of any maker, SNMP tells the system's name as the vendor; the maker is known
-// better from the MAC address then, and must not be overwritten.
-func makerOf(vendor string) string {
-	switch vendor {
-	case "Linux", "FreeBSD", "OpenBSD", "NetBSD", "DragonFly", "net-snmp":
-		return ""
-	}
-	return vendor
 }
 
 func deviceMessage(typ string, d *device, inv *pb.DeviceInventory) string {

@@ -113,7 +113,7 @@ func (c *counted) Walk(ctx context.Context, root string, each func(snmp.Variable
 
 func newProbeJSON(r *pb.SnmpReading, id identify.Identity) probeJSON {
 	p := probeJSON{
-		SysObjectID: r.GetSysObjectId(), SysName: r.GetSysName(), SysDescr: r.GetSysDescr(), Vendor: r.GetVendor(), OS: r.GetOsName(),
+		SysObjectID: r.GetSysObjectId(), SysName: r.GetSysName(), SysDescr: r.GetSysDescr(), Vendor: id.Maker(), OS: r.GetOsName(),
 		OSVersion: r.GetOsVersion(), Hardware: r.GetHardware(), Serial: r.GetSerialNumber(), Class: id.Class, EngineID: r.GetEngineId(),
 		Uptime: r.GetUptime().AsDuration().Seconds(), CPU: r.GetCpuPercent(), Evidence: id.Evidence, Incomplete: r.GetIncomplete(),
 		Error: r.GetError(), Interfaces: []interfaceJSON{}, Memory: memories(r.GetMemory()), Storage: memories(r.GetStorage()),

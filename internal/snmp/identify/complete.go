@@ -49,7 +49,8 @@ func (id *Identity) chassis(parts *module.Rows) {
 	id.Hardware = cmp.Or(id.Hardware, first("entPhysicalModelName"), onlyModel(parts), first("entPhysicalDescr", "entPhysicalName"))
 	id.Serial = cmp.Or(id.Serial, first("entPhysicalSerialNum"))
 	id.OSVersion = cmp.Or(id.OSVersion, first("entPhysicalSoftwareRev"), first("entPhysicalFirmwareRev"))
-	id.Vendor = cmp.Or(id.Vendor, first("entPhysicalMfgName"))
+	id.chassisMaker = first("entPhysicalMfgName")
+	id.Vendor = cmp.Or(id.Vendor, id.chassisMaker)
 }
 
 // holders are the parts that may be the device itself, the likeliest first. One that is in no

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+
+	"github.com/amoskys/amoskys/internal/entity"
 )
 
 // System is what a device says first.
@@ -36,7 +38,14 @@ type Identity struct {
 	Evidence []string
 	// System is what it was told by.
 	System System
+
+	chassisMaker string // by ENTITY-MIB
 }
+
+// Maker is who made the device, empty where that is not known. Vendor may be the name of a
+// system that runs on machines of any maker; the maker is then that of the chassis, where
+// the device tells it.
+func (id *Identity) Maker() string { return cmp.Or(entity.Maker(id.Vendor), entity.Maker(id.chassisMaker)) }
 
 // agents are enterprises whose sysObjectIDs tell what agent a device runs, not whose
 // device it is: net-snmp, UCD, SNMP Research, and chips' makers whose numbers device
