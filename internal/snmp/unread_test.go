@@ -33,7 +33,7 @@ func TestValueThatCannotBeRead(t *testing.T) {
 			d := play.NewDevice("public", snmptest.Load(t, recording))
 			d.Users = []snmp.Credential{user}
 			_, at := snmptest.Start(t, d)
-			c := open(t, at, func(target *snmp.Target) { target.Credential, target.Timeout = test.credential, 100*time.Millisecond })
+			c := open(t, at, func(target *snmp.Target) { target.Credential, target.Timeout = test.credential, time.Second })
 			got := map[string]int{}
 			err := c.WalkColumns(t.Context(), []string{"1.3.6.1.2.1.2.2.1.2", "1.3.6.1.2.1.2.2.1.10"}, func(v snmp.Variable) error {
 				got[v.OID[:len("1.3.6.1.2.1.2.2.1.1")]]++

@@ -111,8 +111,9 @@ func (w *walk) take(answer []gosnmp.SnmpPDU, each func(Variable) error) error {
 	for _, p := range answer {
 		v := convert(p)
 		_, below := Index(w.root, v.OID)
-		// Whoever has nothing here may begin anew: that is a way to say so.
-		if back := CompareOIDs(v.OID, w.last) <= 0 && !v.Type.absent(); back && (below || w.rows > 0 || v.OID == w.last) {
+		// Who has nothing more may begin anew: that is a way to say so, as weak devices do at
+		// the end of all they have.
+		if back := CompareOIDs(v.OID, w.last) <= 0 && !v.Type.absent(); back && (below || v.OID == w.last) {
 			return w.fail(fmt.Errorf("%w: %s follows %s", ErrLoop, v.OID, w.last))
 		}
 		if !below || v.Type.absent() {

@@ -7,8 +7,8 @@ import (
 	"github.com/gosnmp/gosnmp"
 )
 
-// TestTablesThatGoBack: what follows and is not greater is a circle, wherever it lies, unless
-// nothing of the table came.
+// TestTablesThatGoBack: what follows and is not greater is a circle within the table, and where
+// it is the same; what lies before the table is its end.
 func TestTablesThatGoBack(t *testing.T) {
 	t.Parallel()
 	pdu := func(oid string) gosnmp.SnmpPDU {
@@ -19,7 +19,8 @@ func TestTablesThatGoBack(t *testing.T) {
 		loop    bool
 	}{
 		"on, and over":          {[]string{"1.3.5.1", "1.3.6.1"}, false},
-		"back to the beginning": {[]string{"1.3.5.1", "1.3.1"}, true},
+		"back to the beginning": {[]string{"1.3.5.1", "1.3.1"}, false},
+		"back in the table":     {[]string{"1.3.5.2", "1.3.5.1"}, true},
 		"the same":              {[]string{"1.3.5"}, true},
 		"the same row":          {[]string{"1.3.5.1", "1.3.5.1"}, true},
 		"nothing of it":         {[]string{"1.3.1"}, false},

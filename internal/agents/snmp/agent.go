@@ -19,6 +19,7 @@ import (
 	"github.com/amoskys/amoskys/internal/clock"
 	"github.com/amoskys/amoskys/internal/obs"
 	"github.com/amoskys/amoskys/internal/snmp/place"
+	"github.com/amoskys/amoskys/internal/snmp/trap"
 )
 
 // Names of conditions and notes.
@@ -82,7 +83,7 @@ func New(cfg Config, o agent.Options) (*Agent, error) {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
 	a.recall()
-	a.keepTraps()
+	a.keepTraps((*trapKeeper).keep)
 	return a, nil
 }
 
@@ -102,7 +103,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	parts.Go(func() { a.look(ctx) })
 	parts.Go(func() { _ = a.believed.Run(ctx) }) // which has no error
 	parts.Wait()
-	a.keepTraps()
+	a.keepTraps((*trapKeeper).keep)
 	a.keep()
 	return nil
 }
@@ -118,7 +119,7 @@ func (a *Agent) look(ctx context.Context) {
 			return
 		case <-tick.C:
 			a.describe()
-			a.keepTraps()
+			a.keepTraps((*trapKeeper).keepDue)
 			if now := a.o.Now(); now.Sub(kept) >= keepEvery {
 				kept = now
 				a.keep()
@@ -185,13 +186,13 @@ func (a *Agent) keep() {
 	}
 }
 
-// keepTraps writes which traps were taken, if any were since: what comes between two writes
-// and a crash may be taken once more.
-func (a *Agent) keepTraps() {
+// keepTraps writes which traps were taken, if any were since, by keep: what comes between two
+// writes and a crash may be taken once more.
+func (a *Agent) keepTraps(keep func(*trapKeeper, *trap.Reader, time.Time) error) {
 	if a.traps == nil {
 		return
 	}
-	a.o.Condition(conditionTrapState, a.traps.keeper.keep(a.traps.read))
+	a.o.Condition(conditionTrapState, keep(&a.traps.keeper, a.traps.read, a.o.Now()))
 }
 
 // placesOptions are those of places.

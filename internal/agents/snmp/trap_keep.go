@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/amoskys/amoskys/internal/snmp/trap"
 )
@@ -27,8 +28,14 @@ type trapKeeper struct {
 
 	mu     sync.Mutex // guards what follows
 	kept   bool
-	change uint64 // of the state that was written last
+	change uint64        // of the state that was written last
+	rest   time.Duration // until it is written again
+	at     time.Time     // when it was written
 }
+
+// keepRate is how many bytes a second are written at most of what traps come to, all in all:
+// each time all is written, and with thousands of messages that is half a megabyte.
+const keepRate = 16 << 10
 
 // recall reads what was kept. Where it cannot, a trap of before may be taken once more.
 func (k *trapKeeper) recall() (trap.State, error) {
@@ -51,8 +58,19 @@ func parseTraps(b []byte) (trap.State, error) {
 	return m.State, nil
 }
 
+// keepDue is keep, unless what was written last was so much that it is too soon.
+func (k *trapKeeper) keepDue(r *trap.Reader, now time.Time) error {
+	k.mu.Lock()
+	early := k.kept && now.Sub(k.at) < k.rest
+	k.mu.Unlock()
+	if early {
+		return nil
+	}
+	return k.keep(r, now)
+}
+
 // keep writes the state of a reader, if it has changed.
-func (k *trapKeeper) keep(r *trap.Reader) error {
+func (k *trapKeeper) keep(r *trap.Reader, now time.Time) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	change := r.Changes()
@@ -67,5 +85,6 @@ func (k *trapKeeper) keep(r *trap.Reader) error {
 		return err
 	}
 	k.kept, k.change = true, change
+	k.at, k.rest = now, time.Duration(len(b))*time.Second/keepRate
 	return nil
 }

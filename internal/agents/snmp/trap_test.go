@@ -1,7 +1,9 @@
 package snmp
 
 import (
+	"os"
 	"testing"
+	"time"
 
 	"github.com/gosnmp/gosnmp"
 
@@ -41,5 +43,36 @@ func TestTrapWithoutAnInterface(t *testing.T) {
 	got, _ := (&received{Trap: trap.Trap{Name: trap.LinkDown}}).describe("sw1", "")
 	if got != "an interface of sw1 is down, it says" {
 		t.Errorf("told as %q", got)
+	}
+}
+
+// TestLargeTrapMemoryRests: what was large is not written again at once, and at the end it is.
+func TestLargeTrapMemoryRests(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_700_000_000, 0)
+	k := trapKeeper{dir: t.TempDir(), kept: true, change: 7, at: now, rest: time.Minute}
+	r := trap.NewReader(nil, "test", func() time.Time { return now }, trap.State{})
+	written := func(keep func(*trap.Reader, time.Time) error, after time.Duration) bool {
+		t.Helper()
+		if err := keep(r, now.Add(after)); err != nil {
+			t.Fatal(err)
+		}
+		b, err := readState(k.dir, trapsFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b != nil {
+			if err := os.Remove(k.dir + "/" + trapsFile); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return b != nil
+	}
+	if written(k.keepDue, 59*time.Second) || !written(k.keepDue, time.Minute) {
+		t.Error("it is not written after its rest")
+	}
+	k.change, k.rest = 7, time.Hour
+	if !written(k.keep, 2*time.Minute) {
+		t.Error("it is not written at the end")
 	}
 }
