@@ -78,9 +78,9 @@ func (in *Inventory) join(uid, former string) {
 	}
 }
 
-// note adds an event to a device's history; text is empty where the event says it best.
-func (in *Inventory) note(m *beside, uid string, e *sighted, text string) {
-	in.addLine(m, line{e.at.Unix(), e.ev.GetType(), cmp.Or(text, event.Summary(e.ev), e.ev.GetType()+" of "+uid), e.offset})
+// note adds an event to a device's history.
+func (in *Inventory) note(m *beside, uid string, e *sighted) {
+	in.addLine(m, line{e.at.Unix(), e.ev.GetType(), cmp.Or(event.Summary(e.ev), e.ev.GetType()+" of "+uid), e.offset})
 }
 
 // noteChange adds a change that the Book tells of.
@@ -194,6 +194,7 @@ func (in *Inventory) foldFinding(e *sighted) {
 		m := in.beside(uid)
 		switch ev.GetFinding().GetStatus() {
 		case event.FindingResolved: // it was counted when it began
+			in.noteFinding(m, e, "over: "+event.Summary(e.ev))
 			continue
 		case event.FindingUpdate: // so was this, but what goes on for days counts on each
 			if m.found.count(e.at) > 0 {
@@ -201,8 +202,7 @@ func (in *Inventory) foldFinding(e *sighted) {
 			}
 		}
 		m.found.add(e.at)
-		in.forgetLine(m, e)
-		in.note(m, uid, e, "")
+		in.noteFinding(m, e, event.Summary(e.ev))
 	}
 }
 
@@ -210,17 +210,18 @@ func (in *Inventory) foldFinding(e *sighted) {
 // before in a device's history: what changes would be lost among them.
 const againWithin = 24 * 60 * 60
 
-// forgetLine takes the newest line that says the same but for its numbers out of a history, if
-// that is not old.
-func (in *Inventory) forgetLine(m *beside, e *sighted) {
-	words := withoutNumbers(event.Summary(e.ev))
+// noteFinding adds a finding to a history, in place of the newest line that says the same but
+// for its numbers, if that is not old.
+func (in *Inventory) noteFinding(m *beside, e *sighted, text string) {
+	words := withoutNumbers(text)
 	for i, l := range slices.Backward(m.history) {
 		if l.Type == e.ev.GetType() && e.at.Unix()-l.At < againWithin && withoutNumbers(l.Text) == words {
 			m.history = slices.Delete(m.history, i, i+1)
 			in.state.lines--
-			return
+			break
 		}
 	}
+	in.addLine(m, line{e.at.Unix(), e.ev.GetType(), cmp.Or(text, e.ev.GetType()), e.offset})
 }
 
 // withoutNumbers is the beginning of a text, as a line of history has it, without digits.

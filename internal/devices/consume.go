@@ -211,7 +211,7 @@ func (in *Inventory) foldGone(e *sighted) {
 		uid := d.GetUid()
 		changes := in.state.book.ObserveGone(e.at, e.observer(), &pb.DeviceInventory{Uid: uid})
 		if !in.apply(changes, e)[event.TypeDeviceGone] {
-			in.note(in.beside(uid), uid, e, "") // others see it still
+			in.note(in.beside(uid), uid, e) // others see it still
 		}
 	}
 }
@@ -219,7 +219,7 @@ func (in *Inventory) foldGone(e *sighted) {
 // foldNote adds an event to the history of the device that it is about.
 func (in *Inventory) foldNote(e *sighted) {
 	for _, d := range in.find(e.ev) {
-		in.note(in.beside(d.GetUid()), d.GetUid(), e, "")
+		in.note(in.beside(d.GetUid()), d.GetUid(), e)
 	}
 }
 

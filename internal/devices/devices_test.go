@@ -249,19 +249,25 @@ func TestRestart(t *testing.T) {
 	n.upTo(in)
 	stop()
 	n.scanned(event.TypeDeviceDiscovered, pc(2))
-	finding := func() {
-		n.say("flow", &pb.Event{Type: "finding.scanner.duplicate_address", Body: &pb.Event_Finding{Finding: &pb.DetectionFinding{Title: "scan", Observables: map[string]string{"source.ip": "10.0.0.1"}}}})
+	finding := func(status string) {
+		n.say("flow", &pb.Event{Type: "finding.scanner.duplicate_address", Body: &pb.Event_Finding{Finding: &pb.DetectionFinding{Title: "scan", Status: status, Observables: map[string]string{"source.ip": "10.0.0.1"}}}})
 	}
-	finding()
+	finding("new")
 	in, stop = n.start(dir)
 	n.upTo(in)
 	stop()
-	finding()
+	finding("new")
 	in, _ = n.start(dir)
 	n.upTo(in)
 	k := find(t, in, "pc-1")
 	if got := names(t, in, ""); got != "pc-2 pc-1" && got != "pc-1 pc-2" || k.GetDevices()[0].GetFindings() != 2 || len(k.GetHistory()) != 2 { // a finding that comes again within a day is one line
 		t.Errorf("%q, %v", got, k)
+	}
+	finding(event.FindingResolved)
+	n.upTo(in)
+	k = find(t, in, "pc-1")
+	if len(k.GetHistory()) != 3 || k.GetDevices()[0].GetFindings() != 2 || !strings.HasPrefix(k.GetHistory()[0].GetMessage(), "over: ") {
+		t.Errorf("a finding that is over: %v", k)
 	}
 }
 

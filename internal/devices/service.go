@@ -85,7 +85,7 @@ func (in *Inventory) ListDevices(ctx context.Context, req *pb.ListDevicesRequest
 		}
 		shown := in.brief(d)
 		if bytes += proto.Size(shown); len(resp.GetDevices()) >= limit || len(resp.GetDevices()) > 0 && bytes > maxPageBytes {
-			resp.NextPageToken = in.pages.next(p, i, d.GetLastSeenTime().GetSeconds(), req)
+			resp.NextPageToken = in.pages.next(p, i, in.seenAt(d), req)
 			break
 		}
 		resp.Devices = append(resp.Devices, shown)
@@ -175,7 +175,10 @@ func (in *Inventory) exact(uid string) *pb.DeviceInventory {
 
 // seenBy is when the device of a uid was last seen, Unix seconds; 0 where there is none.
 func (in *Inventory) seenBy(uid string) int64 {
-	return in.exact(uid).GetLastSeenTime().GetSeconds()
+	if d := in.exact(uid); d != nil {
+		return in.seenAt(d)
+	}
+	return 0
 }
 
 // takes reports whether a filter takes a device.
@@ -198,16 +201,26 @@ func (in *Inventory) matching(f filter) []*pb.DeviceInventory {
 		}
 		found = append(found, d)
 	}
-	slices.SortFunc(found, bySeen)
-	return found
+	return in.bySeen(found)
 }
 
-// bySeen orders devices: those seen last first, and of equal ones by uid.
-func bySeen(a, b *pb.DeviceInventory) int {
-	return cmp.Or(
-		cmp.Compare(b.GetLastSeenTime().GetSeconds(), a.GetLastSeenTime().GetSeconds()),
-		strings.Compare(a.GetUid(), b.GetUid()),
-	)
+// bySeen orders devices as they are shown: those seen last first, and of equal ones by uid.
+func (in *Inventory) bySeen(devices []*pb.DeviceInventory) []*pb.DeviceInventory {
+	type seen struct {
+		d  *pb.DeviceInventory
+		at int64
+	}
+	all := make([]seen, len(devices))
+	for i, d := range devices {
+		all[i] = seen{d, in.seenAt(d)}
+	}
+	slices.SortFunc(all, func(a, b seen) int {
+		return cmp.Or(cmp.Compare(b.at, a.at), strings.Compare(a.d.GetUid(), b.d.GetUid()))
+	})
+	for i := range all {
+		devices[i] = all[i].d
+	}
+	return devices
 }
 
 func (in *Inventory) isUp(d *pb.DeviceInventory) bool { return !in.state.book.Gone(d.GetUid()) }
@@ -284,12 +297,22 @@ func (in *Inventory) brief(d *pb.DeviceInventory) *pb.KnownDevice {
 	return k
 }
 
-// seeHost has a device with agents seen when they told of their host last, which the Book is
-// told now and then only.
+// seenAt is when a device was last seen, Unix seconds: by observers, or when its own agents
+// told of their host, to the minute, which the Book is told now and then only.
+func (in *Inventory) seenAt(d *pb.DeviceInventory) int64 {
+	at := d.GetLastSeenTime().GetSeconds()
+	if m := in.state.more[d.GetUid()]; m != nil && m.host != "" {
+		if host := in.state.hosts[m.host]; host != nil && host.uid == d.GetUid() {
+			at = max(at, host.seen.Truncate(time.Minute).Unix())
+		}
+	}
+	return at
+}
+
+// seeHost has a device seen as seenAt says.
 func (in *Inventory) seeHost(k *pb.KnownDevice) {
-	host := in.state.hosts[k.GetHost()]
-	if host != nil && host.uid == k.GetDevice().GetUid() && host.seen.After(k.GetDevice().GetLastSeenTime().AsTime()) {
-		k.Device.LastSeenTime = timestamppb.New(host.seen)
+	if at := in.seenAt(k.GetDevice()); at > k.GetDevice().GetLastSeenTime().GetSeconds() {
+		k.Device.LastSeenTime = &timestamppb.Timestamp{Seconds: at}
 	}
 }
 
@@ -327,7 +350,7 @@ func (in *Inventory) FindDevice(ctx context.Context, req *pb.FindDeviceRequest) 
 	if len(found) == 0 {
 		return nil, status.Error(codes.NotFound, notFound(text, lacks))
 	}
-	slices.SortFunc(found, bySeen)
+	in.bySeen(found)
 	resp := &pb.FindDeviceResponse{}
 	for _, d := range found[:min(len(found), maxFound)] {
 		resp.Devices = append(resp.Devices, in.known(d))
