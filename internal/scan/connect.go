@@ -105,9 +105,7 @@ func (s *scanner) discoverConnect(ctx context.Context, found chan<- candidate) e
 func (s *scanner) pass(ctx context.Context, found chan<- candidate, h *Host) error {
 	if len(h.How) > 0 {
 		s.count.hosts.Add(1)
-		if mac, is := s.known.of(h.IP); is {
-			h.MAC = net.HardwareAddr(mac[:])
-		}
+		s.known.fill(h, time.Now().Add(-neighboursAge))
 	}
 	select {
 	case found <- candidate{host: h}:
@@ -117,22 +115,30 @@ func (s *scanner) pass(ctx context.Context, found chan<- candidate, h *Host) err
 	}
 }
 
-// neighbours is the system's table of Ethernet addresses, read at most ten times a second.
+// neighboursAge is how old the system's table may be where a host was just found: many are
+// found at once. Of one that is not in it the table is read again once its ports were asked.
+const neighboursAge = 100 * time.Millisecond
+
+// neighbours is the system's table of Ethernet addresses.
 type neighbours struct {
 	mu    sync.Mutex
 	at    time.Time
 	table map[netip.Addr]probe.MAC
 }
 
-func (n *neighbours) of(a netip.Addr) (probe.MAC, bool) {
+// fill takes the Ethernet address of a host that is not known yet from a table that was read
+// after a time, where it is in one.
+func (n *neighbours) fill(h *Host, after time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	mac, is := n.table[a]
-	if !is && time.Since(n.at) > 100*time.Millisecond {
+	mac, is := n.table[h.IP]
+	if !is && n.at.Before(after) {
 		n.table, n.at = arpTable(), time.Now()
-		mac, is = n.table[a]
+		mac, is = n.table[h.IP]
 	}
-	return mac, is
+	if is && h.MAC == nil {
+		h.MAC = net.HardwareAddr(mac[:])
+	}
 }
 
 // knock tries ports that are often open until one is taken or refused.
@@ -222,6 +228,7 @@ func (s *scanner) askConnect(ctx context.Context, found <-chan candidate, asked 
 
 // connectAll asks all ports of one host. Silent ones are asked twice.
 func (s *scanner) connectAll(ctx context.Context, h *Host, order []ask) {
+	began := time.Now()
 	r := connected{h: h}
 	r.wait = s.plan.Timeout
 	if s.every > 0 {
@@ -248,6 +255,7 @@ func (s *scanner) connectAll(ctx context.Context, h *Host, order []ask) {
 	close(work)
 	running.Wait()
 	h.Asked = len(order)
+	s.known.fill(h, began)
 	if len(h.How) == 0 && len(h.Ports)+h.Closed > 0 {
 		h.How = []string{"tcp"}
 		s.count.hosts.Add(1)

@@ -43,6 +43,9 @@ type engine struct {
 	limit *limiter
 	every time.Duration // between packets to one host, 0 is no limit
 	first bool          // one answer of a host is enough
+	// datagram is which of asks is a port of UDP, at which a host says that nobody listens;
+	// 0 is none.
+	datagram ask
 	// permit waits until packets may be sent at this time of day; nil is always. It is
 	// called once a second. What was under way meanwhile is sent again.
 	permit    func(context.Context) error
@@ -307,12 +310,20 @@ func (e *engine) launch(s *subject, index uint32, now time.Duration) {
 	e.queues[try].push(sentProbe{s, index, now})
 	seq := e.number(s.host.IP, e.asks[index], try)
 	var packet []byte
-	if port := e.asks[index]; port != 0 {
-		packet = probe.AppendSYN(e.wire.Slot(), s.path.Source, s.host.IP, e.base+uint16(try), port, seq)
-	} else {
+	switch port := e.asks[index]; {
+	case port == 0:
 		packet = probe.AppendEcho(e.wire.Slot(), s.path.Source, s.host.IP, uint16(seq>>16), uint16(seq))
+	case port == e.datagram:
+		packet = e.appendDatagram(e.wire.Slot(), s, try)
+	default:
+		packet = probe.AppendSYN(e.wire.Slot(), s.path.Source, s.host.IP, e.base+uint16(try), port, seq)
 	}
 	e.wire.Queue(packet, s.hop)
+}
+
+// appendDatagram appends what asks by UDP.
+func (e *engine) appendDatagram(b []byte, s *subject, try int) []byte {
+	return probe.AppendUDPTTL(b, s.path.Source, s.host.IP, e.base+uint16(try), e.datagram, e.number(s.host.IP, e.datagram, try), probe.HopLimit)
 }
 
 // number is what a probe bears and its answer shows. That of an echo ends in the try.

@@ -29,12 +29,12 @@ func (e *engine) receive() (heard int, err error) {
 // as nothing.
 func (e *engine) answer(packet []byte, now time.Duration) {
 	a := probe.Read(packet)
-	if a.Kind == probe.None || a.Kind == probe.Expired || a.UDP { // those of ways that are looked for
+	if a.Kind == probe.None || a.Kind == probe.Expired || a.UDP && a.Port != e.datagram { // those of ways that are looked for
 		return
 	}
 	s := e.subjects[a.About]
 	index, try := e.locate(&a)
-	if s == nil || index < 0 || a.Seq != e.number(a.About, e.asks[index], try) {
+	if s == nil || index < 0 || a.Seq != e.expected(s, index, &a, try) {
 		if a.Kind != probe.Echoes && a.Kind != probe.Unreachable { // which may be those of others
 			e.count.strays.Add(1)
 		}
@@ -78,6 +78,20 @@ func (e *engine) locate(a *probe.Answer) (index int32, try int) {
 		return -1, 0
 	}
 	return e.index[a.Port], int(a.Local & triesBits)
+}
+
+// expected is the number of an answer to a try. An error quotes of a datagram its length and
+// its checksum, which is made of all of it.
+func (e *engine) expected(s *subject, index int32, a *probe.Answer, try int) uint32 {
+	port := e.asks[index]
+	if e.datagram == 0 || port != e.datagram {
+		return e.number(a.About, port, try)
+	}
+	if !a.UDP {
+		return ^a.Seq // that port was not asked by TCP
+	}
+	var packet [probe.MaxPacket]byte
+	return probe.UDPSeq(e.appendDatagram(packet[:0], s, try))
 }
 
 // conclude notes what an answer says.

@@ -150,8 +150,13 @@ func (s *scanner) hand(ctx context.Context, found chan<- candidate, c candidate)
 }
 
 // pingAsks are asked of hosts beyond the segment to see whether they are there: an echo,
-// and ports that are often open, or refused by a guard that lets no echo through.
-func pingAsks() []ask { return []ask{0, 443, 80, 22, 445, 3389} }
+// ports that are often open, or refused by a guard that lets no echo through, and
+// pingDatagram by UDP.
+func pingAsks() []ask { return []ask{0, 443, 80, 22, 445, 3389, pingDatagram} }
+
+// pingDatagram is a port at which nobody listens, so that a host says so (RFC 1122, section
+// 4.1.3.1), also one that answers neither echoes nor what it does not serve by TCP.
+const pingDatagram = 40_125
 
 // ping finds hosts beyond the segment.
 func (s *scanner) ping(ctx context.Context, g *group, hop probe.MAC, found chan<- candidate) error {
@@ -175,14 +180,17 @@ func (s *scanner) ping(ctx context.Context, g *group, hop probe.MAC, found chan<
 		return feed(ctx, candidates)
 	})
 	group.Go(func() error {
-		return s.engine(ctx, g.path, 1, pingAsks(), candidates, func(e *engine) { e.first = true }, func(one *subject) error {
+		return s.engine(ctx, g.path, 1, pingAsks(), candidates, func(e *engine) { e.first, e.datagram = true, pingDatagram }, func(one *subject) error {
 			if one.answered() == 0 {
 				return nil
 			}
 			c := one.candidate
 			c.host.How = []string{"tcp"}
-			if one.state[0]&outcomeBits != outcomeNone {
+			switch last := len(one.state) - 1; {
+			case one.state[0]&outcomeBits != outcomeNone:
 				c.host.How = []string{"icmp"}
+			case one.state[last]&outcomeBits != outcomeNone:
+				c.host.How = []string{"udp"}
 			}
 			return s.hand(ctx, found, c)
 		})

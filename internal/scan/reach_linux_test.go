@@ -73,6 +73,14 @@ func TestScanBeyond(t *testing.T) {
 	same(t, "hosts without a ping", addresses(r), []string{"10.78.0.1", "10.78.0.2"})
 	same(t, "open without a ping", opens(r), []string{"10.78.0.1:22", "10.78.0.2:22"})
 
+	// One that speaks of its ports of UDP alone.
+	l.subnet.do(func() error { return os.WriteFile("/proc/sys/net/ipv4/icmp_echo_ignore_all", []byte("1"), 0) })
+	l.subnet.ip("address add 10.78.0.4/32 dev lo", "rule add from 10.78.0.4 ipproto tcp blackhole")
+	r = l.scan(order{Targets: "10.78.0.4", Ports: "22"})
+	if len(r.Hosts) != 1 || !slices.Equal(r.Hosts[0].How, []string{"udp"}) || len(r.Hosts[0].Ports) != 0 {
+		t.Errorf("by UDP alone: %+v", r.Hosts)
+	}
+
 	// A way that leads to nobody, and no way at all.
 	l.scanner.ip("route add 10.79.0.0/24 via 10.77.99.99")
 	if r = l.scan(order{Targets: "10.79.0.0/28, 10.80.0.1", Ports: "22"}); len(r.Hosts) != 0 {

@@ -18,6 +18,9 @@ const (
 	hopLimit         uint8 = 64
 )
 
+// HopLimit is through how many routers a probe may go that is not to find them.
+const HopLimit = hopLimit
+
 // MaxPacket is the most bytes that a packet of ours has.
 const MaxPacket = 128
 
