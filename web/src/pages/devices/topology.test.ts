@@ -35,6 +35,9 @@ describe('topology', () => {
     expect(place.sw?.x).toBeLessThan(place.pc?.x ?? 0);
     expect(drawing.links.map((each) => each.ports).sort()).toEqual(['Gi1/0/7', 'sfp1 – Te1']);
     expect(drawing.alone).toBe(1);
+    expect([place.gw, place.sw, place.pc].map((each) => each?.beneath)).toEqual([true, true, false]);
+    const bare = draw({ nodes: [node('a'), node('b')], links: [link('a', 'b')] });
+    expect(bare.nodes.map((each) => each.beneath)).toEqual([true, false]);
   });
 
   it('closes rings by lines of their own', () => {

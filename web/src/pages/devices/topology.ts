@@ -18,6 +18,8 @@ export interface DrawnNode {
   down: number;
   /** The node to its left; null for a root. */
   parent: string | null;
+  /** Whether its name stands beneath it, since a line leaves to its right. */
+  beneath: boolean;
   x: number;
   y: number;
 }
@@ -51,7 +53,7 @@ const fewOfOne = 6;
 const mostOfOne = 24;
 const column = 270;
 const line = 26;
-/** What carries is larger, and its name stands beneath it. */
+/** What carries is larger. */
 const carrierLine = 52;
 const margin = 40;
 
@@ -110,6 +112,7 @@ function drawn(node: TopologyNode, of: number): DrawnNode {
     devices: 1,
     down: 0,
     parent: null,
+    beneath: middle,
     x: 0,
     y: 0,
   };
@@ -124,6 +127,7 @@ function group(of: DrawnNode, leaves: readonly DrawnNode[]): DrawnNode {
     label: `${leaves.length} devices`,
     device_class: '',
     carries: false,
+    beneath: false,
     up: down < leaves.length,
     findings: leaves.reduce((sum, leaf) => sum + leaf.findings, 0),
     devices: leaves.length,
@@ -187,11 +191,12 @@ export function draw(answer: Pick<TopologyAnswer, 'nodes' | 'links'>): Drawing {
     nodes.push(node);
     node.x = margin + 20 + depth * column;
     const own = children.get(node.id) ?? [];
+    node.beneath = node.carries || own.length > 0;
     for (const child of own) place(child, depth + 1);
     const [first, last] = [own[0], own.at(-1)];
     node.y = first && last ? (first.y + last.y) / 2 : next;
     if (!first) next += line;
-    if (node.carries) next = Math.max(next, node.y + carrierLine);
+    if (node.beneath) next = Math.max(next, node.y + carrierLine);
   };
   for (const root of children.get('') ?? []) {
     place(root, 0);
