@@ -45,7 +45,9 @@ type Identity struct {
 // Maker is who made the device, empty where that is not known. Vendor may be the name of a
 // system that runs on machines of any maker; the maker is then that of the chassis, where
 // the device tells it.
-func (id *Identity) Maker() string { return cmp.Or(entity.Maker(id.Vendor), entity.Maker(id.chassisMaker)) }
+func (id *Identity) Maker() string {
+	return cmp.Or(entity.Maker(id.Vendor), entity.Maker(id.chassisMaker))
+}
 
 // agents are enterprises whose sysObjectIDs tell what agent a device runs, not whose
 // device it is: net-snmp, UCD, SNMP Research, and chips' makers whose numbers device
