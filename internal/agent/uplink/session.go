@@ -381,7 +381,8 @@ func (u *Uplink) renew(why error) {
 // others.
 func (u *Uplink) blame(err error, x *exchange) {
 	code := status.Code(err)
-	tooLarge := code == codes.ResourceExhausted && strings.Contains(err.Error(), "larger than max")
+	// What else a hub has too little of, such as room for streams, is not the batch's doing.
+	tooLarge := code == codes.ResourceExhausted && (strings.Contains(err.Error(), "larger than max") || strings.Contains(err.Error(), "too many events"))
 	if code != codes.InvalidArgument && code != codes.OutOfRange && !tooLarge {
 		return
 	}

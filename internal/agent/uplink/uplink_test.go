@@ -271,22 +271,28 @@ func (refusing) Publish(s grpc.BidiStreamingServer[pb.PublishRequest, pb.Publish
 }
 
 func TestPoisonousBatchBlocksNothing(t *testing.T) {
-	hub := newFakeHub()
-	hub.meddle = func(_ int, req *pb.PublishRequest) (*pb.PublishAck, error) {
-		if req.GetSequence() == 5 {
-			return nil, status.Error(codes.InvalidArgument, "batch is strange")
+	for _, why := range []error{
+		status.Error(codes.InvalidArgument, "batch is strange"),
+		status.Error(codes.ResourceExhausted, "publish request holds too many events: at most 1 are allowed"),
+	} {
+		hub := newFakeHub()
+		hub.meddle = func(_ int, req *pb.PublishRequest) (*pb.PublishAck, error) {
+			if req.GetSequence() == 5 {
+				return nil, why
+			}
+			return nil, nil
 		}
-		return nil, nil
-	}
-	l := listen(t, "127.0.0.1:0")
-	defer hub.serve(t, l)()
-	s := openSpool(t, spool.Options{Events: 2})
-	appendN(t, s, 0, 40)
-	u, _ := start(t, Options{Addr: l.Addr().String(), Spool: s})
-	waitEmpty(t, s)
-	hub.wantOnce(t, 38)
-	if got := u.State().Refused["batch"]; got != 2 {
-		t.Errorf("refused %d events of the batch, want 2", got)
+		l := listen(t, "127.0.0.1:0")
+		stop := hub.serve(t, l)
+		s := openSpool(t, spool.Options{Events: 2})
+		appendN(t, s, 0, 40)
+		u, _ := start(t, Options{Addr: l.Addr().String(), Spool: s})
+		waitEmpty(t, s)
+		hub.wantOnce(t, 38)
+		if got := u.State().Refused["batch"]; got != 2 {
+			t.Errorf("refused %d events of the batch, want 2", got)
+		}
+		stop()
 	}
 }
 
