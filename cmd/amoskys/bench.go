@@ -274,6 +274,7 @@ func newBenchPipeline(env *cli.Env) *cobra.Command {
 	f.DurationVar(&o.Warmup, "warmup", 5*time.Second, "how long to run before measuring")
 	f.DurationVar(&o.Patience, "patience", 5*time.Minute, "how long the store may take afterwards for what it has not got yet")
 	f.BoolVar(&o.NoLive, "no-live", false, "run no dashboard, and follow nothing")
+	f.BoolVar(&o.KeepReadings, "keep-readings", false, "publish as agents with event_interval_seconds 0 do: the store keeps every reading")
 	f.StringVar(&o.Dir, "dir", "", "folder under which the home is made (default the system's for temporary files)")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd

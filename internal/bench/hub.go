@@ -31,6 +31,8 @@ type HubOptions struct {
 	Warmup   time.Duration // before it, not counted
 	// Codec packs the batches, as agents do.
 	Codec codec.Codec
+	// KeepReadings has no reading marked as one for the metrics alone.
+	KeepReadings bool
 	// Packed makes the batches, packed or not, before the measurement, as for a hub whose
 	// agents run elsewhere: what a client has made goes round and round, and only
 	// sequences are new.

@@ -26,7 +26,11 @@ func newLoads(o *HubOptions, host string) (*loads, error) {
 	if o.Size > 0 {
 		return &loads{o: o}, nil
 	}
-	recorded, err := corpus.Load(host, agentName(0))
+	from := corpus.Load
+	if o.KeepReadings {
+		from = corpus.LoadKept
+	}
+	recorded, err := from(host, agentName(0))
 	if err != nil {
 		return nil, err
 	}

@@ -24,6 +24,8 @@ type PipelineOptions struct {
 	Patience time.Duration // for the store to have everything, afterwards
 	// NoLive leaves out the dashboard and who watches it.
 	NoLive bool
+	// KeepReadings has the agents mark no reading as one for the metrics alone.
+	KeepReadings bool
 	// Dir is where the home folder is made, on the disk to measure.
 	Dir string
 	// Command runs a role: the program and arguments before the role's name.
@@ -142,6 +144,7 @@ func (p *pipeline) run(ctx context.Context) (*PipelineResult, error) {
 func (p *pipeline) newClients() (remove func(), err error) {
 	h := &HubOptions{
 		Agents: p.o.Agents, Batch: p.o.Batch, InFlight: 64, Codec: codec.S2, Target: p.system.addrs["hub"], Home: p.system.home,
+		KeepReadings: p.o.KeepReadings,
 	}
 	who, err := newHosts(h, "127.0.0.1")
 	if err != nil {

@@ -79,4 +79,14 @@ func TestCountThinned(t *testing.T) {
 	if n := countThinned(s.Append(nil, s.Len(), time.Now())); n != 3757 {
 		t.Errorf("%d are left out", n)
 	}
+	kept, err := corpus.LoadKept("bench-00001", "bench_00001")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, err = kept.NewSender("bench-00001", "bench_00001", 7); err != nil {
+		t.Fatal(err)
+	}
+	if n := countThinned(s.Append(nil, s.Len(), time.Now())); n != 0 || kept.Len() != events.Len() {
+		t.Errorf("%d of %d are left out where all are kept", n, kept.Len())
+	}
 }

@@ -113,6 +113,20 @@ func Load(host, agent string) (*Events, error) {
 	if err != nil {
 		return nil, err
 	}
+	return ready(all, host, agent)
+}
+
+// LoadKept is Load of agents that mark no reading, as their configuration may say: the
+// store keeps all of them.
+func LoadKept(host, agent string) (*Events, error) {
+	all, err := unpack()
+	if err != nil {
+		return nil, err
+	}
+	return ready(all, host, agent)
+}
+
+func ready(all [][]byte, host, agent string) (*Events, error) {
 	e := &Events{host: len(host), agent: len(agent)}
 	for i, b := range all {
 		if err := e.take(b, host, agent); err != nil {
