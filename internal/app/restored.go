@@ -90,10 +90,14 @@ func (r *Restored) Write(home config.Home) error {
 // place at the end. While it is there, the home is not whole.
 const PartialRestore = "restore.partial"
 
+// PartialRestoreID is the file in it that says of which backup it is. It comes first and
+// goes last: a folder without it is one in which nothing was begun, or all is done.
+const PartialRestoreID = "id"
+
 // RefusePartial returns an error where a restore into the home was cut short: whoever starts
 // in it would begin anew what lacks, and take it for the rest.
 func RefusePartial(home config.Home) error {
-	if _, err := os.Stat(home.Path(PartialRestore)); err != nil {
+	if _, err := os.Stat(filepath.Join(home.Path(PartialRestore), PartialRestoreID)); err != nil {
 		return nil //nolint:nilerr // there is none
 	}
 	return fmt.Errorf("a restore into %s was cut short, and the home is not whole: run the same amoskys restore again, which goes on with it", home)

@@ -24,8 +24,10 @@ type behind struct {
 }
 
 // Behind returns a reader of r, whose bytes are those of file from its beginning on, that
-// leaves nothing in the page cache which was not there before.
-func Behind(r io.Reader, file *os.File) io.Reader { return &behind{r: r, file: file} }
+// leaves nothing in the page cache which was not there before. Closing it leaves the file
+// open: whoever reads no further than to the last byte is not told of an end, by which the
+// last of it would be known.
+func Behind(r io.Reader, file *os.File) io.ReadCloser { return &behind{r: r, file: file} }
 
 // Read implements io.Reader.
 func (b *behind) Read(p []byte) (int, error) {
@@ -43,6 +45,13 @@ func (b *behind) Read(p []byte) (int, error) {
 		b.leave()
 	}
 	return n, err //nolint:wrapcheck // it is the reader's
+}
+
+// Close implements io.Closer.
+func (b *behind) Close() error {
+	b.leave()
+	b.keep = true // all is done
+	return nil
 }
 
 // leave has the kernel forget the window, or what was read of it.

@@ -120,7 +120,6 @@ func TestABucketThatFailsInARestore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.(*bucket).stall = 300 * time.Millisecond
 	save(t, p, "1", source("config/a", []byte("first"), time.Time{}), source("config/b", []byte("second"), time.Time{}), source("config/c", []byte("third"), time.Time{}))
 	m, err := Load(t.Context(), p, "")
 	if err != nil {
@@ -129,6 +128,10 @@ func TestABucketThatFailsInARestore(t *testing.T) {
 	into := t.TempDir()
 	for i, how := range []string{"refuses", "stops", "breaks off"} {
 		harm.Store(how)
+		p.(*bucket).stall = s3Stall
+		if how == "stops" { // the first piece is there already, and nothing else comes
+			p.(*bucket).stall = 100 * time.Millisecond
+		}
 		left.Store(int64(max(0, 1-i))) // the first piece comes, and is not asked for again
 		err := Fetch(t.Context(), p, m, into, FetchOptions{})
 		if err == nil || errors.Is(err, ErrDamaged) {
@@ -139,6 +142,7 @@ func TestABucketThatFailsInARestore(t *testing.T) {
 		}
 	}
 	harm.Store("")
+	p.(*bucket).stall = s3Stall
 	if err := Fetch(t.Context(), p, m, into, FetchOptions{}); err != nil {
 		t.Error(err)
 	}

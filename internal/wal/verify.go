@@ -33,6 +33,7 @@ type Report struct {
 	Err            error // a *CorruptionError
 
 	BadPlaces int      // all of them, but for those of losses that were accepted
+	Gaps      int      // of them those between records of which no byte is there, and that no loss on record tells of
 	TornBytes int64    // of a record that was never finished, at the very end
 	Notes     []string // what is unusual but not wrong
 	// Losses are those on record: what is gone without retention having removed it.
@@ -186,6 +187,7 @@ func (v *verifier) link(found *survey, i int, c *segmentCheck) error {
 		v.report.TornBytes = c.torn
 	}
 	v.report.Notes = append(v.report.Notes, c.notes...)
+	v.report.Gaps += c.gaps
 	v.tally.add(&c.tally)
 	v.next, v.chain, v.linked = c.next, c.chain, c.linked
 	v.headSeen = v.headSeen || c.headSeen

@@ -25,6 +25,7 @@ type segmentCheck struct {
 	torn     int64
 	notes    []string
 	holes    int
+	gaps     int  // holes without a trace of what was there, that are not on record
 	openEnd  bool // the last hole is open
 	headSeen bool
 	err      error // of reading
@@ -81,6 +82,9 @@ func (c *segmentCheck) walk(ctx context.Context, s *laid, w *walk) (told int64, 
 			c.bad(s, st.hole.pos, st.hole.from, st.hole.to, st.hole.reason)
 			c.next, c.linked, c.openEnd = w.next, false, st.hole.open
 			c.holes++
+			if st.hole.absent && len(uncovered(c.head.note.losses, st.hole.from, st.hole.to)) > 0 {
+				c.gaps++
+			}
 		case stepTorn:
 			c.torn = st.used - st.rec.pos
 			c.notes = append(c.notes, obs.Counted(c.torn, "byte at the end is", "bytes at the end are")+" of a record that was never finished")

@@ -154,8 +154,11 @@ func create(ctx context.Context, e *cli.Env, place backup.Place, o Options, made
 	return nil
 }
 
-// missing says that a part is not in a backup.
+// missing says that a part is not in a backup, or not whole.
 func missing(p backup.Part) string {
+	if p.Name == partLog {
+		return fmt.Sprintf("the log is in the backup, but %s: amoskys wal verify says more", p.Missing)
+	}
 	return fmt.Sprintf("%s is not in the backup: %s", p.Name, p.Missing)
 }
 

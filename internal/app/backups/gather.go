@@ -132,18 +132,26 @@ func openBehind(name string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{backup.Behind(f, f), f}, nil
+	return &behindFile{ReadCloser: backup.Behind(f, f), file: f}, nil
 }
 
-// segmentReader reads a segment likewise, where it is a file of the system's.
-func segmentReader(s *wal.SnapshotSegment) io.Reader {
+// behindFile closes the file as well.
+type behindFile struct {
+	io.ReadCloser
+
+	file *os.File
+}
+
+// Close implements io.Closer.
+func (b *behindFile) Close() error { return errors.Join(b.ReadCloser.Close(), b.file.Close()) }
+
+// segmentReader reads a segment likewise, where it is a file of the system's. The file stays
+// open.
+func segmentReader(s *wal.SnapshotSegment) io.ReadCloser {
 	if f := s.File(); f != nil {
 		return backup.Behind(s.Reader(), f)
 	}
-	return s.Reader()
+	return io.NopCloser(s.Reader())
 }
 
 // addBytes adds a file that was read already.
@@ -248,7 +256,7 @@ func (g *gathering) takeLog(ctx context.Context) error {
 		seg := &s.Segments[i]
 		g.sources = append(g.sources, backup.Source{
 			Path: path.Join(to, seg.Name), Mode: 0o600, Size: seg.Bytes, Changed: seg.Changed,
-			Open: func() (io.ReadCloser, error) { return io.NopCloser(segmentReader(seg)), nil },
+			Open: func() (io.ReadCloser, error) { return segmentReader(seg), nil },
 		})
 	}
 	for name, content := range s.Cursors {
@@ -257,7 +265,17 @@ func (g *gathering) takeLog(ctx context.Context) error {
 	g.addBytes(path.Join(to, wal.HeadName), 0o600, s.Head)
 	g.addBytes(wal.CopyOfHead(to), 0o600, s.Head)
 	g.log = backup.LogRange{First: s.First, Next: s.Next, Chain: s.Chain}
-	g.parts = append(g.parts, backup.Part{Name: partLog, Path: to, Offset: s.Next})
+	part := backup.Part{Name: partLog, Path: to, Offset: s.Next}
+	if until == endless { // a hub that runs has looked, and put what is missing on record
+		gaps, err := gapsOf(ctx, dir)
+		if err != nil {
+			return err
+		}
+		if gaps > 0 {
+			part.Missing = "events are missing in the middle of it, which no hub has noticed yet"
+		}
+	}
+	g.parts = append(g.parts, part)
 	return g.addSmall("data/clock", g.e.Home.Clock())
 }
 

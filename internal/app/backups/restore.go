@@ -19,7 +19,6 @@ import (
 	"github.com/amoskys/amoskys/internal/identity"
 	"github.com/amoskys/amoskys/internal/state"
 	"github.com/amoskys/amoskys/internal/vfs"
-	"github.com/amoskys/amoskys/internal/wal"
 )
 
 // RestoreOptions say what is restored.
@@ -130,7 +129,7 @@ func (r *restoring) cutAt(step string) error {
 // Files in the folder of a restore: idFile says which backup it is of, and lockFile is
 // locked while it goes on.
 const (
-	idFile   = "id"
+	idFile   = app.PartialRestoreID
 	lockFile = "lock"
 )
 
@@ -160,11 +159,15 @@ func (r *restoring) begin() (unlock func() error, err error) {
 		return nil, fmt.Errorf("lock the folder of the restore: %w", err)
 	}
 	unlock = func() error {
-		if _, err := os.Stat(filepath.Join(string(r.stage), idFile)); err != nil { // nothing was begun, or all is done
+		_, begun := os.Stat(filepath.Join(string(r.stage), idFile))
+		if begun != nil { // nothing was begun, or all is done
 			_ = os.Remove(filepath.Join(string(r.stage), lockFile))
+		}
+		err := lock.Close()
+		if begun != nil { // behind the lock: what is open stays in its folder on NFS
 			_ = os.Remove(string(r.stage))
 		}
-		return lock.Close()
+		return err
 	}
 	if text != "" {
 		if err := r.takeBack(); err != nil {
@@ -246,6 +249,27 @@ func (r *restoring) sweep() error {
 	return nil
 }
 
+// clear empties the folder of the restore, but for the lock, which unlock removes. What says
+// whose folder it is goes last.
+func (r *restoring) clear() error {
+	entries, err := os.ReadDir(string(r.stage))
+	if err != nil {
+		return fmt.Errorf("empty the folder of the restore: %w", err)
+	}
+	for _, e := range entries {
+		if name := e.Name(); name == idFile || name == lockFile {
+			continue
+		}
+		if err := os.RemoveAll(r.stage.Path(e.Name())); err != nil {
+			return fmt.Errorf("empty the folder of the restore: %w", err)
+		}
+	}
+	if err := os.Remove(r.stage.Path(idFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("empty the folder of the restore: %w", err)
+	}
+	return nil
+}
+
 // openKeys opens the keys before anything is written.
 func (r *restoring) openKeys(ctx context.Context) error {
 	if r.o.Sealing == nil {
@@ -262,68 +286,38 @@ func (r *restoring) openKeys(ctx context.Context) error {
 	return err //nolint:wrapcheck // it says all
 }
 
+// mark notes which backup the folder is of, by which nobody starts in the home any more, and
+// looks once more whether somebody has.
+func (r *restoring) mark() error {
+	name := r.stage.Path(idFile)
+	_, known := os.Stat(name)
+	if err := os.WriteFile(name, []byte(r.m.ID+"\n"), 0o600); err != nil {
+		return fmt.Errorf("make the folder of the restore: %w", err)
+	}
+	if known == nil {
+		return nil // so it was before
+	}
+	if err := r.refuseLiving(); err != nil {
+		return errors.Join(err, r.clear())
+	}
+	return nil
+}
+
 // fetch brings all files into the folder of the restore.
 func (r *restoring) fetch(ctx context.Context) error {
-	if err := os.WriteFile(filepath.Join(string(r.stage), idFile), []byte(r.m.ID+"\n"), 0o600); err != nil {
-		return fmt.Errorf("make the folder of the restore: %w", err)
+	if err := r.mark(); err != nil {
+		return err
 	}
 	err := backup.Fetch(ctx, r.place, r.m, string(r.stage), backup.FetchOptions{
 		Wanted: func(f *backup.File) bool { return f.Path != r.m.Keys }, Progress: r.o.Progress,
 	})
 	if errors.Is(err, backup.ErrDamaged) { // nothing of it is to be believed
-		return errors.Join(err, os.RemoveAll(string(r.stage)))
+		return errors.Join(err, r.clear())
 	}
 	if err != nil {
 		return fmt.Errorf("%w\nwhat is here already stays: run the same again", err)
 	}
 	return backup.WriteKeys(string(r.stage), r.keys) //nolint:wrapcheck // it says all
-}
-
-// compare holds what was gathered against what the manifest says of the whole: each part
-// has files, and the log is the one that it names. Whoever can write the place can alter a
-// manifest with its checksum.
-func (r *restoring) compare(ctx context.Context) (err error) {
-	defer func() {
-		if errors.Is(err, backup.ErrDamaged) { // nothing of it is to be believed
-			err = errors.Join(err, os.RemoveAll(string(r.stage)))
-		}
-	}()
-	logs := 0
-	for _, p := range r.m.Parts {
-		if p.Missing != "" || p.Path == "" {
-			continue
-		}
-		if !slices.ContainsFunc(r.m.Files, func(f backup.File) bool { return f.Path == p.Path || strings.HasPrefix(f.Path, p.Path+"/") }) {
-			return fmt.Errorf("%s in %s: %w: it has no files of the part %s", r.m.ID, r.place, backup.ErrDamaged, p.Name)
-		}
-		if p.Name != partLog {
-			continue
-		}
-		logs++
-		if err := r.compareLog(ctx, r.stage.Path(p.Path)); err != nil {
-			return err
-		}
-	}
-	if logs != 1 {
-		return fmt.Errorf("%s in %s: %w: it names %d logs", r.m.ID, r.place, backup.ErrDamaged, logs)
-	}
-	return nil
-}
-
-func (r *restoring) compareLog(ctx context.Context, dir string) (err error) {
-	s, err := wal.TakeSnapshot(ctx, vfs.OS{}, dir, endless)
-	if err != nil {
-		if ctx.Err() != nil { // that is no fault of what was fetched, which stays
-			return fmt.Errorf("read the log of %s that was fetched: %w", r.m.ID, err)
-		}
-		return fmt.Errorf("%s in %s: %w: its log cannot be read: %w", r.m.ID, r.place, backup.ErrDamaged, err)
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	if got := (backup.LogRange{First: s.First, Next: s.Next, Chain: s.Chain}); got != r.m.Log {
-		return fmt.Errorf("%s in %s: %w: its log has the events from offset %d to %d, and should have those from %d to %d of one chain",
-			r.m.ID, r.place, backup.ErrDamaged, got.First, got.Next, r.m.Log.First, r.m.Log.Next)
-	}
-	return nil
 }
 
 // settle makes of the files a home: its configuration names where they are, and it is
@@ -451,7 +445,7 @@ func (r *restoring) end(context.Context) error {
 	if err := (vfs.OS{}).SyncDir(string(r.e.Home)); err != nil { // what is in place stays so
 		return fmt.Errorf("end the restore: %w", err)
 	}
-	if err := os.RemoveAll(string(r.stage)); err != nil {
+	if err := r.clear(); err != nil {
 		return fmt.Errorf("end the restore: %w", err)
 	}
 	if err := (vfs.OS{}).SyncDir(string(r.e.Home)); err != nil {

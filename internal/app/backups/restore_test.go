@@ -61,7 +61,12 @@ func installed(t *testing.T) *cli.Env {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 20 {
+	for i := range 20 {
+		if i == 7 || i == 14 {
+			if err := log.Rotate(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
 		r := &stream.Record{Publisher: "spiffe://amoskys.local/agent/a", Received: time.Now(), Count: 1, Payload: [][]byte{[]byte("\x1a\x05event")}}
 		if _, err := log.Append(t.Context(), r); err != nil {
 			t.Fatal(err)
@@ -204,6 +209,64 @@ func TestARestoreThatIsCutShort(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestAPartThatHoldsNothing: a folder of the store's without files is no damage.
+func TestAPartThatHoldsNothing(t *testing.T) {
+	t.Parallel()
+	old := installed(t)
+	for _, name := range []string{storePath, metricsPath} {
+		if err := os.MkdirAll(old.Home.Path(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	back, err := Restore(t.Context(), envOf(t, t.TempDir()), RestoreOptions{From: backedUp(t, old)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{partStore, partMetrics} {
+		if want := name + " is not in the backup: it holds nothing yet"; !slices.Contains(back.Warnings, want) {
+			t.Errorf("%q lacks %q", back.Warnings, want)
+		}
+	}
+}
+
+// TestALogWithAGapIsRestored: what lacked when the backup was made is said, and no damage of
+// the backup.
+func TestALogWithAGapIsRestored(t *testing.T) {
+	t.Parallel()
+	old := installed(t)
+	segments, err := filepath.Glob(filepath.Join(old.Home.WAL(), "*.wal"))
+	if err != nil || len(segments) != 3 {
+		t.Fatal(segments, err)
+	}
+	if err := os.Remove(segments[1]); err != nil {
+		t.Fatal(err)
+	}
+	back, err := Restore(t.Context(), envOf(t, t.TempDir()), RestoreOptions{From: backedUp(t, old)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(back.Warnings, func(w string) bool { return strings.HasPrefix(w, "the log is in the backup, but events are missing") }) {
+		t.Errorf("warnings %q", back.Warnings)
+	}
+}
+
+// TestWhatARestoreLeavesBehindDoesNotStopAHome: a folder in which nothing was begun, as a
+// file system leaves it where a lock was open, is none of a restore that was cut short.
+func TestWhatARestoreLeavesBehindDoesNotStopAHome(t *testing.T) {
+	t.Parallel()
+	e := envOf(t, t.TempDir())
+	write(t, filepath.Join(e.Home.Path(app.PartialRestore), lockFile), "")
+	if err := app.RefusePartial(e.Home); err != nil {
+		t.Error(err)
+	}
+	if _, err := Restore(t.Context(), e, RestoreOptions{From: backedUp(t, installed(t))}); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(e.Home.Path(app.PartialRestore)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the folder of the restore is there: %v", err)
 	}
 }
 
@@ -364,6 +427,19 @@ func TestAManifestThatLies(t *testing.T) {
 	for name, lie := range map[string]func(*backup.Manifest){
 		"no segment": func(m *backup.Manifest) {
 			m.Files = slices.DeleteFunc(m.Files, func(f backup.File) bool { return strings.HasSuffix(f.Path, ".wal") })
+		},
+		"no segment in the middle": func(m *backup.Manifest) {
+			segments := 0
+			m.Files = slices.DeleteFunc(m.Files, func(f backup.File) bool {
+				if !strings.HasSuffix(f.Path, ".wal") {
+					return false
+				}
+				segments++
+				return segments == 2
+			})
+			if segments < 3 {
+				t.Fatalf("there are %d segments", segments)
+			}
 		},
 		"no state": func(m *backup.Manifest) {
 			m.Files = slices.DeleteFunc(m.Files, func(f backup.File) bool { return f.Path == statePath })

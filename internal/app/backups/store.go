@@ -55,8 +55,12 @@ func (g *gathering) takeHeld(p *pb.SnapshotPart, to, folder string) error {
 		g.parts = append(g.parts, part)
 		return nil
 	}
+	before := len(g.sources)
 	if err := g.addTree(to, p.GetFolder(), nil); err != nil {
 		return fmt.Errorf("read the snapshot of the %s: %w", part.Name, err)
+	}
+	if len(g.sources) == before {
+		part.Missing = nothingYet
 	}
 	g.parts = append(g.parts, part)
 	if part.Name == partStore {
@@ -232,9 +236,16 @@ func (g *gathering) takeRest(name, to, folder string, skip func(string) bool) er
 		g.parts = append(g.parts, part)
 		return nil
 	}
+	before := len(g.sources)
 	if err := g.addTree(to, folder, skip); err != nil {
 		return fmt.Errorf("read %s: %w", folder, err)
+	}
+	if len(g.sources) == before {
+		part.Missing = nothingYet
 	}
 	g.parts = append(g.parts, part)
 	return nil
 }
+
+// nothingYet is why a part has no files whose folder is there.
+const nothingYet = "it holds nothing yet"
