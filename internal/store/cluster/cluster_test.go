@@ -101,10 +101,8 @@ type servers struct {
 	name  string
 	nodes []*enginetest.Server
 	query *enginetest.Server
-	// front is where the first node is reached, where that is not its own address, and
-	// timeout how long each may take, 20 s.
-	front   string
-	timeout time.Duration
+	// front is where the first node is reached, where that is not its own address.
+	front string
 	// folder is where the store keeps its place, where that is to outlive it.
 	folder string
 }
@@ -123,7 +121,7 @@ func startServers(t *testing.T, name string, n int) *servers {
 }
 
 func (s *servers) options() cluster.Options {
-	timeout := cmp.Or(s.timeout, 20*time.Second)
+	const timeout = 20 * time.Second
 	o := cluster.Options{
 		Name: s.name, Select: vlogs.Options{Address: s.query.URL, Timeout: timeout}, LookEvery: 100 * time.Millisecond, Keeps: 30 * 24 * time.Hour,
 	}

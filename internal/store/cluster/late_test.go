@@ -26,7 +26,7 @@ func TestNoServerOutlastsATurn(t *testing.T) {
 }
 
 // lateNode stands before a storage node that has a queue: once told to, it keeps one
-// insertion until it is let go, long after whoever gave it has hung up.
+// insertion until it is let go, long after the connection of whoever gave it has ended.
 type lateNode struct {
 	to    *httputil.ReverseProxy
 	url   string
@@ -34,7 +34,7 @@ type lateNode struct {
 	keep  bool
 	kept  *http.Request
 	body  []byte
-	ended chan struct{} // closed when the kept one was given up
+	ended chan struct{} // closed when one is kept
 }
 
 func newLateNode(t *testing.T, node *enginetest.Server) (*lateNode, string) {
@@ -62,8 +62,8 @@ func (n *lateNode) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		n.to.ServeHTTP(w, r)
 		return
 	}
-	<-r.Context().Done()
 	close(n.ended)
+	panic(http.ErrAbortHandler) // whoever gave it hears nothing, as when it would wait no longer
 }
 
 // letGo has the node make what was kept.
@@ -94,7 +94,7 @@ func TestAnInsertionThatLandsLate(t *testing.T) {
 	l.add(t, 500)
 	s := startServers(t, "a", 1)
 	late, front := newLateNode(t, s.nodes[0])
-	s.front, s.timeout = front, time.Second
+	s.front = front
 	role := startRole(t, l, "one", time.Minute, s)
 	f := role.fed[0]
 	f.settled(t, l)
