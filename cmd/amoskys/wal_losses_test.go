@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -150,4 +151,33 @@ func TestWALAcceptLossWithTheHubRunning(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 	accepted(t, home, "spiffe://", "known")
+}
+
+// TestWALRewriteIsAudited: in the trail of the home, once, and not where nothing was to do.
+func TestWALRewriteIsAudited(t *testing.T) {
+	t.Parallel()
+	home := homeWithLoss(t)
+	for _, args := range [][]string{{"accept-loss", "--all", "--yes"}, {"rewrite", "--format", "1", "--yes"}, {"rewrite", "--format", "1", "--yes"}} {
+		if code, stdout, stderr := runWAL(t, append(args, "--home", string(home))...); code != cli.ExitOK {
+			t.Fatalf("%v: exit %d, %s%s", args, code, stdout, stderr)
+		}
+	}
+	db, err := state.Open(t.Context(), state.Options{File: home.State()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	trail, err := db.AuditTrail(t.Context(), 0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var acts []string
+	for _, a := range trail {
+		if a.Operation == "log.rewrite" {
+			acts = append(acts, fmt.Sprintf("%t %s", a.Success, a.Detail))
+		}
+	}
+	if len(acts) != 1 || !strings.HasPrefix(acts[0], "true ") || !strings.Contains(acts[0], "of format 1") {
+		t.Errorf("the trail says %q", acts)
+	}
 }

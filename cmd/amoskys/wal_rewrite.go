@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/amoskys/amoskys/internal/app/console"
 	"github.com/amoskys/amoskys/internal/cli"
 	"github.com/amoskys/amoskys/internal/vfs"
 	"github.com/amoskys/amoskys/internal/wal"
@@ -76,13 +77,25 @@ func (f *walRewrite) run(ctx context.Context) error {
 		return fmt.Errorf("%w. The log must be at rest: amoskys down ends the hub", err)
 	case err != nil:
 		return err
-	case f.asJSON:
+	}
+	f.note(ctx, &plan)
+	if f.asJSON {
 		return cli.WriteJSON(f.env.Stdout, rewriteOutput{
 			Format: f.format, Finished: plan.Finished, Segments: plan.Segments, Kept: plan.Kept, Records: plan.Records, Events: plan.Events,
 			OldBytes: plan.OldBytes, NewBytes: plan.NewBytes, BadPlaces: plan.BadPlaces, Replaced: plan.Replaced,
 		})
 	}
 	return f.describe(&plan)
+}
+
+// note audits what was done to the log of a home. A log that --dir names has no trail.
+func (f *walRewrite) note(ctx context.Context, p *wal.RewritePlan) {
+	if f.dir != "" || p.Segments == 0 && !p.Finished {
+		return
+	}
+	if err := console.NoteRewrite(ctx, f.env, p, f.format); err != nil {
+		fmt.Fprintf(f.env.Stderr, "the log is written anew, but that is not in the audit trail: %v\n", err)
+	}
 }
 
 // agree says what is about to be done, and asks.

@@ -19,10 +19,12 @@ import (
 	"github.com/amoskys/amoskys/internal/stream"
 )
 
-// Operations name in the audit trail what AcceptLoss and TrustClock do.
+// Operations name in the audit trail what AcceptLoss and TrustClock do, and `amoskys wal
+// rewrite`, which needs a log at rest.
 const (
-	OperationAccept = "log.accept_loss"
-	OperationTrust  = "log.trust_clock"
+	OperationAccept  = "log.accept_loss"
+	OperationTrust   = "log.trust_clock"
+	OperationRewrite = "log.rewrite"
 )
 
 // Auditor records an administrative act; *audit.Trail does.
