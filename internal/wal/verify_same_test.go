@@ -157,6 +157,9 @@ func (v *plainVerifier) records(ctx context.Context, s *laid, w *walk, total int
 		case stepHole:
 			v.bad(s.name, st.hole.pos, st.hole.from, st.hole.to, st.hole.reason)
 			v.next, v.linked, v.openEnd = w.next, false, st.hole.open
+			if st.hole.absent && len(uncovered(v.head.note.losses, st.hole.from, st.hole.to)) > 0 {
+				v.report.Gaps++
+			}
 		case stepTorn:
 			v.report.TornBytes = st.used - st.rec.pos
 			v.report.Notes = append(v.report.Notes,

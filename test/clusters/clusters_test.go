@@ -37,7 +37,7 @@ import (
 )
 
 // allVariable has the test run, as it does that of package cluster.
-const allVariable = "AMOSKYS_STORE_CLUSTERS"
+const allVariable = "AMOSKYS_TEST_CLUSTERS"
 
 func TestMain(m *testing.M) { enginetest.Main(m) }
 
@@ -52,6 +52,9 @@ type process struct {
 func (p *process) start() {
 	p.t.Helper()
 	p.cmd = exec.Command(p.program, p.args...)
+	if os.Getenv("AMOSKYS_STORE_ENGINE_LOG") != "" {
+		p.cmd.Stdout, p.cmd.Stderr = os.Stderr, os.Stderr
+	}
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
@@ -319,7 +322,7 @@ func (s *system) stored(i int) (rows, different int) {
 	client := vlogs.New(s.asked[i].URL)
 	defer client.Close()
 	rows = -1
-	q := vlogs.Query{Text: `message:in("seven","eight","nine") | stats count() n, count_uniq(id) m`}
+	q := vlogs.Query{Text: `_msg:in("seven","eight","nine") | stats count() n, count_uniq(id) m`}
 	_ = client.Query(context.Background(), q, func(row []vlogs.Field) error {
 		for _, f := range row {
 			into := &rows

@@ -346,7 +346,7 @@ func TestNodeEnds(t *testing.T) {
 }
 
 // allVariable has TestTwoClusters run.
-const allVariable = "AMOSKYS_STORE_CLUSTERS"
+const allVariable = "AMOSKYS_TEST_CLUSTERS"
 
 // TestTwoClusters: two clusters of two storage nodes and two stores on them, all of it
 // VictoriaLogs' own server. A node is killed under load, the store that writes is stopped,
