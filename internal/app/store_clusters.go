@@ -111,7 +111,7 @@ func newClusterFeed(
 	f.turn = f.cluster.Turn()
 	f.feed, err = ingest.New(ingest.Options{
 		Engine: f.cluster.Engine(), Source: reader.NewRemote(conn), Path: filepath.Join(folder, c.Name), Logger: logger,
-		Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"cluster": c.Name}, registry), Now: believed.Now,
+		Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"cluster": c.Name}, registry), ReaderRegisterer: registry, Now: believed.Now,
 		Cursor: "store-" + c.Name, Refill: true, Free: f.cluster.Free,
 		AtOnce: min(len(c.Nodes), mostAtOnce),
 		Turn:   ingest.TurnOptions{Turn: f.turn, Owner: owner, Standby: !cfg.Store.Writes},

@@ -25,9 +25,10 @@ type Options struct {
 	Source reader.Source
 	Path   string // folder of the store, where its place is kept
 	Logger *slog.Logger
-	// Registerer takes the metrics; nil: none.
-	Registerer prometheus.Registerer
-	FS         vfs.FS // the operating system's where nil
+	// Registerer takes the metrics; nil: none. ReaderRegisterer takes those of the reader,
+	// which are to have the labels of other readers of the process and no more; nil: Registerer.
+	Registerer, ReaderRegisterer prometheus.Registerer
+	FS                           vfs.FS // the operating system's where nil
 	// Cursor is the name by which the hub shows how far the store is; "store".
 	Cursor    string
 	Retention Retention
@@ -70,6 +71,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.FS == nil {
 		o.FS = vfs.OS{}
+	}
+	if o.ReaderRegisterer == nil {
+		o.ReaderRegisterer = o.Registerer
 	}
 	o.Turn.setDefaults()
 	if o.Free == nil {
@@ -219,7 +223,7 @@ func (in *Ingest) Run(ctx context.Context) error {
 // read reads the log until ctx ends, with one reader after the other where the place is
 // moved back. first is called once there is one.
 func (in *Ingest) read(ctx context.Context, first func()) error {
-	registerer := in.o.Registerer
+	registerer := in.o.ReaderRegisterer
 	var theirs *registered
 	if registerer != nil {
 		theirs = &registered{Registerer: registerer}
