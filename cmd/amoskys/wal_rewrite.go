@@ -93,7 +93,15 @@ func (f *walRewrite) note(ctx context.Context, p *wal.RewritePlan) {
 	if f.dir != "" || p.Segments == 0 && !p.Finished {
 		return
 	}
-	if err := console.NoteRewrite(ctx, f.env, p, f.format); err != nil {
+	detail := fmt.Sprintf("%s with %s are of format %d, %s instead of %s, with a new hash chain", cli.Counted(p.Segments, "segment", "segments"),
+		cli.Counted(p.Events, "event", "events"), f.format, cli.Bytes(p.NewBytes), cli.Bytes(p.OldBytes))
+	if p.Finished {
+		detail += "; an earlier rewrite, which was interrupted, was finished"
+	}
+	if p.BadPlaces > 0 {
+		detail += fmt.Sprintf("; %s of the old ones could not be read", cli.Counted(p.BadPlaces, "place", "places"))
+	}
+	if err := console.NoteRewrite(ctx, f.env, detail); err != nil {
 		fmt.Fprintf(f.env.Stderr, "the log is written anew, but that is not in the audit trail: %v\n", err)
 	}
 }
