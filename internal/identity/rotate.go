@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -50,11 +51,27 @@ type Rotation struct {
 	// Old and New are the fingerprints of the authorities' certificates.
 	Old string `json:"old_sha256"`
 	New string `json:"new_sha256"`
+	// Awaited are identities of this folder that were connected when hub, store and
+	// dashboard went over, and are to be again before the old authority ends: where copies
+	// of their files lie elsewhere, a person takes the new ones there.
+	Awaited []string `json:"awaited,omitempty"`
 }
 
 // ErrNotRotating says that no authority is being replaced, or not at the stage that the
 // step is for.
 var ErrNotRotating = errors.New("the authority is not at this step of its rotation")
+
+// ErrTooEarly says that the new authority is trusted for too short a time: some servers may
+// not have looked at their files since.
+var ErrTooEarly = errors.New("the new authority is trusted since a moment ago: wait some seconds")
+
+// LeavesError names certificates of a folder which the new authority has not issued.
+type LeavesError struct{ Files []string }
+
+// Error says what to do.
+func (e *LeavesError) Error() string {
+	return fmt.Sprintf("not of the new authority: %s; renew them by amoskys certs renew, or remove those that nobody uses", strings.Join(e.Files, ", "))
+}
 
 // ReadRotation returns the rotation that is under way in a certs/ folder; its stage is
 // StageNone where there is none.
@@ -137,6 +154,10 @@ func LoadIssuingCA(caCert, caKey string, now time.Time) (*CA, error) {
 type RotateOptions struct {
 	TTL   time.Duration // of the new authority; DefaultCATTL
 	Hosts []string      // names and addresses to add to those of the hub's certificate
+	// Awaited is kept as [Rotation.Awaited] when the certificates go over.
+	Awaited []string
+	// Force leaves behind whoever is not ready.
+	Force bool
 	Now   func() time.Time
 }
 
@@ -221,7 +242,8 @@ func domainIn(dir string, ca *CA) string {
 
 // SwitchAuthority gives every certificate of a certs/ folder, the hub's first of all, a
 // successor of the new authority, and makes that the one which issues. Hosts that do not
-// trust it yet refuse the hub from then on. After a crash it may be called again.
+// trust it yet refuse the hub from then on. Before [Rotation.Issues] it is [ErrTooEarly],
+// unless o.Force says so. After a crash it may be called again.
 func SwitchAuthority(dir string, o RotateOptions) (done []Renewed, err error) {
 	defer func() {
 		if err != nil {
@@ -239,6 +261,9 @@ func SwitchAuthority(dir string, o RotateOptions) (done []Renewed, err error) {
 	r, err := ReadRotation(dir)
 	if err != nil || r.Stage != StageTrusting {
 		return nil, errors.Join(err, errIf(r.Stage != StageTrusting, ErrNotRotating))
+	}
+	if o.Now().Before(r.Issues()) && !o.Force {
+		return nil, ErrTooEarly
 	}
 	if err := finishSwaps(dir); err != nil {
 		return nil, err
@@ -268,7 +293,7 @@ func SwitchAuthority(dir string, o RotateOptions) (done []Renewed, err error) {
 			return done, err
 		}
 	}
-	r.Stage = StageSwitched
+	r.Stage, r.Awaited = StageSwitched, o.Awaited
 	return done, r.write(dir)
 }
 
@@ -299,9 +324,33 @@ func switchLeaves(dir string, ca *CA, o RotateOptions) (done []Renewed, err erro
 	return done, nil
 }
 
+// checkLeaves says which certificates of a folder, of those that [SwitchAuthority] renews,
+// are of none of the authorities that stay.
+func checkLeaves(dir string, roots []*x509.Certificate) error {
+	names, err := renewable(dir, nil)
+	if err != nil {
+		return err
+	}
+	var behind []string
+	for _, name := range names {
+		certs, err := readCerts(filepath.Join(dir, name+".crt"))
+		if err != nil {
+			return err
+		}
+		if IssuerOf(certs[0], roots) == nil {
+			behind = append(behind, name+".crt")
+		}
+	}
+	if len(behind) > 0 {
+		return &LeavesError{Files: behind}
+	}
+	return nil
+}
+
 // FinishRotation ends the trust in the old authority, and sets it and its key aside in
 // the folder that it returns. Whoever has a certificate of it alone is refused from then
-// on.
+// on; while such a certificate lies in the folder itself nothing is done and the error is a
+// [*LeavesError], unless o.Force says so.
 func FinishRotation(dir string, o RotateOptions) (aside string, err error) {
 	defer func() {
 		if err != nil {
@@ -328,6 +377,11 @@ func FinishRotation(dir string, o RotateOptions) (aside string, err error) {
 	left := slices.DeleteFunc(slices.Clone(roots), isOld)
 	if len(left) == 0 {
 		return "", errors.New("ca.crt would be empty: put the new authority back into it")
+	}
+	if !o.Force {
+		if err := checkLeaves(dir, left); err != nil {
+			return "", err
+		}
 	}
 	aside = filepath.Join(dir, "replaced-"+o.Now().UTC().Format("20060102T150405.000Z"))
 	if err := os.Mkdir(aside, folderMode); err != nil {

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -24,6 +26,8 @@ func TestRotation(t *testing.T) {
 		t.Errorf("switched before it began: %v", err)
 	}
 
+	before, err := os.ReadFile(at("store.crt"))
+	must(t, err)
 	r, err := BeginRotation(dir, o)
 	must(t, err)
 	if _, err := BeginRotation(dir, o); !errors.Is(err, ErrNotRotating) {
@@ -43,6 +47,9 @@ func TestRotation(t *testing.T) {
 		}
 	}
 	issues(r.Old) // not every server trusts the other yet
+	if _, err := SwitchAuthority(dir, o); !errors.Is(err, ErrTooEarly) {
+		t.Errorf("switched before every server trusts it: %v", err)
+	}
 	clock.Add(settle)
 	issues(r.New)
 	own := func(name string) string { return Fingerprint(IssuerOf(readOne(t, at(name+".crt")), roots)) }
@@ -59,8 +66,12 @@ func TestRotation(t *testing.T) {
 		t.Errorf("verify finds %+v", findings)
 	}
 
+	o.Awaited = []string{"spiffe://amoskys.local/store/hub1"}
 	done, err := SwitchAuthority(dir, o)
 	must(t, err)
+	if at, err := ReadRotation(dir); err != nil || !slices.Equal(at.Awaited, o.Awaited) {
+		t.Errorf("awaited are %v, %v", at.Awaited, err)
+	}
 	if len(done) != 6 || own("eventbus") != r.New || own("store") != r.New || own("operator") != r.New {
 		t.Errorf("renewed %+v", done)
 	}
@@ -74,6 +85,15 @@ func TestRotation(t *testing.T) {
 		t.Errorf("the layout: %+v", report)
 	}
 
+	// Somebody has put back what they had copied elsewhere.
+	fresh, err := os.ReadFile(at("store.crt"))
+	must(t, err)
+	must(t, os.WriteFile(at("store.crt"), before, 0o644))
+	behind := &LeavesError{}
+	if _, err := FinishRotation(dir, o); !errors.As(err, &behind) || !slices.Equal(behind.Files, []string{"store.crt"}) {
+		t.Errorf("ended although a certificate would be refused: %v", err)
+	}
+	must(t, os.WriteFile(at("store.crt"), fresh, 0o644))
 	aside, err := FinishRotation(dir, o)
 	must(t, err)
 	roots, err = readAuthorities(at("ca.crt"))
@@ -124,12 +144,13 @@ func TestRotationIsCutShort(t *testing.T) {
 			if len(roots) != 2 || Fingerprint(roots[1]) != r.New {
 				t.Errorf("trusted: %d", len(roots))
 			}
-			_, err = SwitchAuthority(dir, RotateOptions{Now: atEpoch})
+			later := func() time.Time { return epoch.Add(settle) }
+			_, err = SwitchAuthority(dir, RotateOptions{Now: later})
 			must(t, err)
 			// Behind the keys, and before it was noted.
 			r.Stage = StageTrusting
 			must(t, r.write(dir))
-			if done, err := SwitchAuthority(dir, RotateOptions{Now: atEpoch}); err != nil || len(done) > 0 {
+			if done, err := SwitchAuthority(dir, RotateOptions{Now: later}); err != nil || len(done) > 0 {
 				t.Errorf("again: %v, %v", done, err)
 			}
 		})

@@ -141,12 +141,13 @@ func RotateAuthority(ctx context.Context, e *cli.Env, o RotateOptions) error {
 		if err != nil {
 			return err
 		}
+		var awaited []string
 		if at.Stage != identity.StageNone {
-			if err := awaitOthers(ctx, e, o, at.Stage); err != nil {
+			if awaited, err = awaitOthers(ctx, e, o, &at); err != nil {
 				return err
 			}
 		}
-		if err := step(e, o, at.Stage); err != nil {
+		if err := step(ctx, e, o, &at, awaited); err != nil {
 			return err
 		}
 		if o.Wait == 0 || at.Stage == identity.StageSwitched {
@@ -155,17 +156,20 @@ func RotateAuthority(ctx context.Context, e *cli.Env, o RotateOptions) error {
 	}
 }
 
-// step goes on from a stage.
-func step(e *cli.Env, o RotateOptions, from identity.Stage) error {
-	ro := identity.RotateOptions{TTL: o.TTL, Now: e.Now}
+// step goes on from where a rotation is.
+func step(ctx context.Context, e *cli.Env, o RotateOptions, from *identity.Rotation, awaited []string) error {
+	ro := identity.RotateOptions{TTL: o.TTL, Now: e.Now, Awaited: awaited, Force: o.Force}
 	var done RotationStep
-	switch from {
+	switch from.Stage {
 	case identity.StageNone:
 		if _, err := identity.BeginRotation(e.Home.Certs(), ro); err != nil {
 			return err
 		}
 		done.Step = "begun"
 	case identity.StageTrusting:
+		if err := pause(ctx, from.Issues().Sub(e.Now())); err != nil { // seconds
+			return err
+		}
 		renewed, err := identity.SwitchAuthority(e.Home.Certs(), ro)
 		if err != nil {
 			return err
@@ -203,33 +207,93 @@ func (s RotationStep) text() string {
 	}
 }
 
-// awaitOthers returns once nobody is left behind by the step from a stage, or says who is.
-func awaitOthers(ctx context.Context, e *cli.Env, o RotateOptions, stage identity.Stage) error {
+// pause waits, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// awaitOthers returns once nobody is left behind by the next step, or says who is. Awaited
+// are those of this home that are connected, and are to be again after the step.
+func awaitOthers(ctx context.Context, e *cli.Env, o RotateOptions, at *identity.Rotation) (awaited []string, err error) {
 	for {
 		s, err := askAuthorities(ctx, e)
-		if o.Force {
-			return nil
-		}
-		var left []Certificate
+		own := ownIdentities(e)
 		if err == nil {
-			if identity.Stage(s.Stage) != stage {
-				return fmt.Errorf("the hub that answers is at another step (%q, here %q): is it the one of %s?", s.Stage, stage, e.Home)
-			}
-			left = leftBehind(s, ownIdentities(e), stage)
-			if len(left) == 0 && int(s.Total) <= len(s.OldUsers) {
-				return nil
-			}
-			err = leftError(left, s)
+			awaited = connectedOf(s, own)
 		}
-		if o.Wait == 0 || ctx.Err() != nil {
-			return err
+		if o.Force {
+			return awaited, nil
 		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("after %s: %w", o.Wait, err)
-		case <-time.After(lookAgain):
+		if err == nil {
+			if identity.Stage(s.Stage) != at.Stage {
+				return nil, fmt.Errorf("the hub that answers is at another step (%q, here %q): is it the one of %s?", s.Stage, at.Stage, e.Home)
+			}
+			left := leftBehind(s, own, at.Stage)
+			if len(left) > 0 || int(s.Total) > len(s.OldUsers) {
+				err = leftError(left, s)
+			} else if err = askBack(ctx, e, at.Awaited); err == nil {
+				return awaited, nil
+			}
+		}
+		if o.Wait == 0 {
+			return nil, err
+		}
+		if pause(ctx, lookAgain) != nil {
+			return nil, fmt.Errorf("after %s: %w", o.Wait, err)
 		}
 	}
+}
+
+// connectedOf are the identities of this home's certificates that are connected with the old
+// authority's. An operator's are commands, which come and go.
+func connectedOf(s Authorities, own map[string]bool) []string {
+	var ids []string
+	for _, c := range s.OldUsers {
+		if id, err := identity.Parse(c.ID); err == nil && own[c.ID] && c.Connections > 0 && id.Role != identity.RoleOperator {
+			ids = append(ids, c.ID)
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// askBack says who of those that were connected before the hub went over has not come back.
+// A store or a dashboard elsewhere refuses the hub where it does not trust the new
+// authority, so that nothing else is seen of it.
+func askBack(ctx context.Context, e *cli.Env, awaited []string) error {
+	if len(awaited) == 0 {
+		return nil
+	}
+	var away []string
+	err := withHub(ctx, e, func(ctx context.Context, c *remote.Client) error {
+		resp, err := c.Certificates.ListCertificates(ctx, &pb.ListCertificatesRequest{})
+		if err != nil {
+			return c.Explain(err)
+		}
+		back := map[string]bool{}
+		for _, one := range resp.GetCertificates() {
+			if one.GetConnections() > 0 {
+				back[one.GetIdentity()] = true
+			}
+		}
+		away = slices.DeleteFunc(slices.Clone(awaited), func(id string) bool { return back[id] || resp.GetTruncated() })
+		return nil
+	})
+	if err != nil || len(away) == 0 {
+		return err
+	}
+	return fmt.Errorf("not connected since the hub has a certificate of the new authority: %s; where certificates were copied to other machines, "+
+		"copy ca.crt and the pairs again; where it is stopped, say --force", strings.ReplaceAll(strings.Join(away, ", "), "spiffe://", ""))
 }
 
 func leftError(left []Certificate, s Authorities) error {

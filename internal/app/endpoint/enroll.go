@@ -72,7 +72,7 @@ func Enroll(ctx context.Context, e *cli.Env, o EnrollOptions) (Joined, error) {
 	f.request.Token = token.Text()
 	resp, err := askToEnroll(ctx, e, o.Hub, token, f.request)
 	if err != nil {
-		return Joined{}, fmt.Errorf("enrol at %s: %w", describe(e, o.Hub, err), unreached(o.Hub, err))
+		return Joined{}, fmt.Errorf("enrol at %s: %w", describe(e, o.Hub, err), asked(o.Hub, err))
 	}
 	got, err := f.filled(resp)
 	if err == nil {
@@ -114,6 +114,24 @@ func describe(e *cli.Env, hub string, why error) string {
 		return hub
 	}
 	return dialer.Describe(hub)
+}
+
+// askError is why a hub that was asked has not let this host in: it said no, or was not
+// heard.
+type askError struct {
+	status int // of HTTP; 0: it did not answer
+	err    error
+}
+
+func (a *askError) Error() string { return a.err.Error() }
+func (a *askError) Unwrap() error { return a.err }
+
+// asked tells what came of asking the hub from what is wrong here.
+func asked(hub string, err error) error {
+	if a, ok := errors.AsType[*askError](err); ok {
+		return a
+	}
+	return &askError{err: unreached(hub, err)}
 }
 
 // unreached adds to an error why a hub may not be had at its address. Nothing was sent
@@ -182,9 +200,9 @@ func askToEnroll(ctx context.Context, e *cli.Env, hub string, token identity.Tok
 	if answer.StatusCode != http.StatusOK {
 		var no identity.EnrollError
 		if err := json.Unmarshal(text, &no); err != nil || no.Error == "" {
-			return nil, fmt.Errorf("the hub answered %s", cli.Clean(answer.Status))
+			no.Error = "the hub answered " + answer.Status
 		}
-		return nil, errors.New(cli.Clean(no.Error))
+		return nil, &askError{status: answer.StatusCode, err: errors.New(cli.Clean(no.Error))}
 	}
 	var resp identity.EnrollResponse
 	if err := json.Unmarshal(text, &resp); err != nil {

@@ -60,13 +60,18 @@ func explainInside(ctx context.Context, home config.Home, process string, err er
 	return fmt.Errorf("no process %q of %s runs here: there are %s", process, home, strings.Join(names, ", "))
 }
 
-// noteAct has the hub of this home keep what an operator did. Where none runs here it is
-// in the process's own log alone, which the warning says.
+// noteAct has the hub of this home keep what an operator did. Where none runs here, or it
+// does not take it, that is in the process's own log alone, which the warning says.
 func noteAct(ctx context.Context, e *cli.Env, a inside.Act) {
 	err := inside.NewClient(inside.Socket(e.Home.Run(), hubLog)).Tell(ctx, a)
-	if err != nil {
-		fmt.Fprintf(e.Stderr, "not in the audit trail, as no hub runs in %s; the log of %s has it\n", e.Home, a.Target)
+	if err == nil {
+		return
 	}
+	why := cli.Clean(err.Error())
+	if errors.Is(err, inside.ErrNotRunning) {
+		why = fmt.Sprintf("no hub runs in %s", e.Home)
+	}
+	fmt.Fprintf(e.Stderr, "not in the audit trail: %s; the log of %s has it\n", why, a.Target)
 }
 
 // NewLogLevelCommand is "log-level" of the program called name.

@@ -238,7 +238,9 @@ func (s *Service) known(ctx context.Context, token identity.Token) (state.Token,
 	}
 	hash := token.SecretHash()
 	if err != nil || subtle.ConstantTimeCompare(hash[:], kept.SecretHash[:]) != 1 {
-		return kept, refuse(http.StatusForbidden, "the token is not known here: it was revoked, or is of another hub")
+		// Alone of all refusals it may be another in a minute, when a token that stands in the
+		// configuration is taken up.
+		return kept, refuse(http.StatusUnauthorized, "the token is not known here: it was revoked, or is of another hub")
 	}
 	switch {
 	case kept.Spent() && kept.Uses > 1:

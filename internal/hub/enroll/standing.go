@@ -19,7 +19,7 @@ import (
 // Kubernetes: it works for as long as it stands there, however many hosts it lets join.
 type Standing struct {
 	// Read returns the text of the token, and an empty one where there is none now. It is
-	// called about once a minute.
+	// called about once a minute. Nil: the configuration names none.
 	Read func() (string, error)
 	// HostPattern holds its hosts to names; empty is any.
 	HostPattern string
@@ -27,13 +27,14 @@ type Standing struct {
 
 const (
 	standingLook  = time.Minute   // between two looks whether the token is there, and the same
-	standingLife  = 2 * time.Hour // of a token that is taken away while the hub is stopped
+	standingLife  = 2 * time.Hour // of a token, if nobody starts the hub again
 	standingRenew = time.Hour     // before its end
 )
 
 // stands is the token that stands now.
 type stands struct {
 	mu    sync.Mutex // guards what follows
+	swept bool       // those that stood before the hub was started are gone
 	id    state.TokenID
 	until time.Time // as the database has it; zero for no token
 }
@@ -43,6 +44,9 @@ func (n *stands) is(id state.TokenID) bool {
 	defer n.mu.Unlock()
 	return !n.until.IsZero() && n.id == id
 }
+
+// standingMaker is who made a token that stands in the configuration.
+const standingMaker = "configuration of the hub"
 
 // RunStanding keeps the token of o good until ctx ends. What is wrong with it is logged
 // when it changes; hosts are refused meanwhile, and nothing else.
@@ -70,18 +74,25 @@ func (s *Service) RunStanding(ctx context.Context, o Standing) error {
 // stand makes the token work that stands now, and ends the one that stood before.
 func (s *Service) stand(ctx context.Context, o Standing) error {
 	now := s.o.Now()
-	text, err := o.Read()
+	text, err := "", error(nil)
+	if o.Read != nil {
+		text, err = o.Read()
+	}
 	if errors.Is(err, fs.ErrNotExist) { // a Secret that was deleted
-		return errors.Join(s.fall(ctx), err)
+		return errors.Join(s.fall(ctx), s.sweep(ctx, nil), err)
 	}
 	if err != nil {
 		return err
 	}
 	if text == "" {
-		return s.fall(ctx)
+		return errors.Join(s.fall(ctx), s.sweep(ctx, nil))
 	}
 	token, err := identity.ParseToken(text)
 	if err != nil {
+		return err
+	}
+	id := state.TokenID(token.ID)
+	if err := s.sweep(ctx, &id); err != nil {
 		return err
 	}
 	s.standing.mu.Lock()
@@ -99,7 +110,7 @@ func (s *Service) stand(ctx context.Context, o Standing) error {
 	}
 	kept := state.Token{
 		ID: token.ID, SecretHash: token.SecretHash(), HostPattern: o.HostPattern, Uses: maxUses,
-		Created: now, Expires: now.Add(standingLife), CreatedBy: "configuration of the hub",
+		Created: now, Expires: now.Add(standingLife), CreatedBy: standingMaker,
 	}
 	if !same {
 		if err := s.fall(ctx); err != nil {
@@ -137,11 +148,42 @@ func (s *Service) fall(ctx context.Context) error {
 		return err
 	}
 	s.o.Auditor.Audit(ctx, &pb.AuditActivity{
-		Actor: "configuration of the hub", Operation: "token.revoke", Target: hex.EncodeToString(id[:]), Success: true,
-		Detail: "it stands in enrollment.join_token no more",
+		Actor: standingMaker, Operation: "token.revoke", Target: hex.EncodeToString(id[:]), Success: true, Detail: standsNoMore,
 	})
 	s.standing.mu.Lock()
 	defer s.standing.mu.Unlock()
 	s.standing.until = time.Time{}
+	return nil
+}
+
+const standsNoMore = "it stands in enrollment.join_token no more"
+
+// sweep ends, once, the tokens that stood in the configuration and were taken away while the
+// hub was stopped: all but the one that stands now.
+func (s *Service) sweep(ctx context.Context, but *state.TokenID) error {
+	s.standing.mu.Lock()
+	swept := s.standing.swept
+	s.standing.mu.Unlock()
+	if swept {
+		return nil
+	}
+	tokens, err := s.o.Store.Tokens(ctx)
+	if err != nil {
+		return fmt.Errorf("look for those that stood before: %w", err)
+	}
+	for _, t := range tokens {
+		if t.CreatedBy != standingMaker || but != nil && t.ID == *but || t.Spent() || !s.o.Now().Before(t.Expires) {
+			continue
+		}
+		if err := s.o.Store.RevokeToken(ctx, t.ID); err != nil && !errors.Is(err, state.ErrNotFound) {
+			return err
+		}
+		s.o.Auditor.Audit(ctx, &pb.AuditActivity{
+			Actor: standingMaker, Operation: "token.revoke", Target: hex.EncodeToString(t.ID[:]), Success: true, Detail: standsNoMore,
+		})
+	}
+	s.standing.mu.Lock()
+	defer s.standing.mu.Unlock()
+	s.standing.swept = true
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -100,7 +101,26 @@ func TestStandingToken(t *testing.T) {
 	if err := stand(); err != nil || works(second) {
 		t.Errorf("it works although it was taken away: %v", err)
 	}
-	if got := strings.Join(audited.acts, " "); got != "token.create token.revoke token.create token.revoke" {
+	// One that is taken away, or changed, while the hub is stopped ends when it starts.
+	for _, now := range []string{"", identity.NewToken(ca.Cert).Text()} {
+		text = first.Text()
+		if err := stand(); err != nil || !works(first) {
+			t.Fatalf("it does not work again: %v", err)
+		}
+		text = now
+		s = New(s.o)
+		if err := stand(); err != nil || works(first) {
+			t.Errorf("it works although it was taken away meanwhile: %v", err)
+		}
+	}
+	s = New(s.o)
+	if err := s.stand(t.Context(), Standing{}); err != nil {
+		t.Errorf("the configuration names none any more: %v", err)
+	}
+	if left, err := db.Tokens(t.Context()); err != nil || slices.ContainsFunc(left, func(t state.Token) bool { return !t.Spent() && now.Before(t.Expires) }) {
+		t.Errorf("left are %+v, %v", left, err)
+	}
+	if got := strings.Join(audited.acts, " "); got != strings.TrimSpace(strings.Repeat("token.create token.revoke ", 5)) {
 		t.Errorf("audited: %s", got)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"strconv"
 	"syscall"
+	"time"
 )
 
 // ErrNotRunning says that nobody listens: the process does not run.
@@ -54,18 +55,36 @@ func (c *Client) Tell(ctx context.Context, act Act) error {
 
 // Profile writes a profile to w. Seconds count for cpu and trace.
 func (c *Client) Profile(ctx context.Context, name string, seconds int, w io.Writer) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Duration(seconds)*time.Second+profileTime, errSilent)
+	defer cancel()
 	resp, err := c.send(ctx, http.MethodGet, "/profile/"+url.PathEscape(name)+"?seconds="+strconv.Itoa(seconds), nil)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = resp.Body.Close() }() // it has been read
 	if _, err := io.Copy(w, resp.Body); err != nil {
-		return fmt.Errorf("take profile %s: %w", name, err)
+		return fmt.Errorf("take profile %s: %w", name, inTime(ctx, err))
+	}
+	if why := resp.Trailer.Get(failedTrailer); why != "" {
+		return fmt.Errorf("take profile %s: %s", name, why)
 	}
 	return nil
 }
 
+// errSilent says that a process is there and does not answer.
+var errSilent = errors.New("it runs and does not answer in time: it may hang")
+
+// inTime is err, or why the time for it was over.
+func inTime(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); errors.Is(cause, errSilent) {
+		return cause
+	}
+	return err
+}
+
 func (c *Client) exchange(ctx context.Context, method, path string, in, out any) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, answerTime, errSilent)
+	defer cancel()
 	var body io.Reader = http.NoBody
 	if in != nil {
 		text, err := json.Marshal(in)
@@ -83,7 +102,7 @@ func (c *Client) exchange(ctx context.Context, method, path string, in, out any)
 		return nil
 	}
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxBody)).Decode(out); err != nil {
-		return fmt.Errorf("read the answer of %s: %w", c.socket, err)
+		return fmt.Errorf("read the answer of %s: %w", c.socket, inTime(ctx, err))
 	}
 	return nil
 }
@@ -101,7 +120,7 @@ func (c *Client) send(ctx context.Context, method, path string, body io.Reader) 
 	case errors.Is(err, os.ErrPermission):
 		return nil, fmt.Errorf("%s is another user's: call as the one that the process runs as, or as root", c.socket)
 	case err != nil:
-		return nil, fmt.Errorf("ask over %s: %w", c.socket, err)
+		return nil, fmt.Errorf("ask over %s: %w", c.socket, inTime(ctx, err))
 	case resp.StatusCode < http.StatusMultipleChoices:
 		return resp, nil
 	}

@@ -90,10 +90,18 @@ const (
 	maxProfileMB = 64
 )
 
+// How long a caller waits for an answer, and for a profile beyond the time that it is taken
+// for: a process that hangs is one of those that are looked into.
+const (
+	answerTime  = 10 * time.Second
+	profileTime = time.Minute
+)
+
 // server answers.
 type server struct {
-	o    Options
-	busy sync.Mutex // held while a profile is taken
+	o           Options
+	mostProfile int        // bytes
+	busy        sync.Mutex // held while a profile is taken
 }
 
 // Start serves until the returned function is called, which returns when all has ended.
@@ -102,7 +110,7 @@ func Start(o Options) (stop func() error, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for the operator: %w", err)
 	}
-	s := &server{o: o}
+	s := &server{o: o, mostProfile: maxProfileMB << 20}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /level", s.level)
 	mux.HandleFunc("PUT /level", s.setLevel)
@@ -212,7 +220,8 @@ func (s *server) profile(w http.ResponseWriter, r *http.Request) {
 	defer s.busy.Unlock()
 	s.o.Logger.WarnContext(r.Context(), "the operator takes a profile of this process", "profile", name, "actor", actorOf(r.Context()))
 	w.Header().Set("Content-Type", "application/octet-stream")
-	out := &bounded{w: w, left: maxProfileMB << 20}
+	w.Header().Set("Trailer", failedTrailer)
+	out := &bounded{w: w, left: s.mostProfile}
 	switch name {
 	case "cpu":
 		err = during(r.Context(), seconds, func() error { return pprof.StartCPUProfile(out) }, pprof.StopCPUProfile)
@@ -221,9 +230,12 @@ func (s *server) profile(w http.ResponseWriter, r *http.Request) {
 	default:
 		err = pprof.Lookup(name).WriteTo(out, 0)
 	}
+	if out.full { // the runtime keeps that to itself
+		err = errTooLarge
+	}
 	if err != nil {
 		s.o.Logger.WarnContext(r.Context(), "the profile could not be taken", obs.KeyError, err)
-		panic(http.ErrAbortHandler) // so that half of it does not pass for all
+		w.Header().Set(failedTrailer, err.Error())
 	}
 }
 
@@ -243,17 +255,23 @@ func during(ctx context.Context, seconds int, begin func() error, end func()) er
 	}
 }
 
-var errTooLarge = errors.New("the profile is larger than it may be")
+// failedTrailer says behind a profile that it is not whole, and why.
+const failedTrailer = "Profile-Failed"
 
-// bounded writes so much at most.
+var errTooLarge = fmt.Errorf("it is larger than %d MB: take it for fewer seconds", maxProfileMB)
+
+// bounded writes so much at most, and nothing behind what there was no room for: a profile
+// with a hole is worse than one that ends.
 type bounded struct {
 	w    io.Writer
 	left int
+	full bool
 }
 
 // Write passes on what there is room for.
 func (b *bounded) Write(p []byte) (int, error) {
-	if len(p) > b.left {
+	if b.full || len(p) > b.left {
+		b.full = true
 		return 0, errTooLarge
 	}
 	b.left -= len(p)

@@ -4,11 +4,16 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"go.uber.org/goleak"
 
@@ -129,4 +134,47 @@ func TestNobodyListens(t *testing.T) {
 	if _, err := NewClient(Socket(t.TempDir(), "hub")).Level(t.Context()); !errors.Is(err, ErrNotRunning) {
 		t.Error(err)
 	}
+}
+
+// TestLargeProfile: one that is larger than it may be is said to be so, and does not pass for
+// a whole one.
+func TestLargeProfile(t *testing.T) {
+	server := &server{o: Options{Logger: obs.Discard()}, mostProfile: 64}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /profile/{name}", server.profile)
+	socket := filepath.Join(t.TempDir(), "s")
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", socket)
+	if err != nil {
+		t.Skipf("no socket can be made here: %v", err)
+	}
+	web := httptest.NewUnstartedServer(mux)
+	web.Listener = l
+	web.Start()
+	defer web.Close()
+	var out bytes.Buffer
+	if err := NewClient(socket).Profile(t.Context(), "allocs", 0, &out); err == nil || !strings.Contains(err.Error(), "larger than 64 MB") {
+		t.Errorf("%d bytes, %v", out.Len(), err)
+	}
+	b := bounded{w: &out, left: 8}
+	out.Reset()
+	for _, part := range []string{"1234", "123456789", "12"} {
+		_, _ = b.Write([]byte(part))
+	}
+	if out.String() != "1234" || !b.full {
+		t.Errorf("behind what had no room: %q", out.String())
+	}
+}
+
+// TestHungProcess: who waits for one that does not answer is told so.
+func TestHungProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		defer theirs.Close()
+		go func() { _, _ = io.Copy(io.Discard, theirs) }()
+		c := NewClient("hung")
+		c.http.Transport = &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return ours, nil }, DisableKeepAlives: true}
+		if _, err := c.Level(t.Context()); !errors.Is(err, errSilent) {
+			t.Errorf("after %s: %v", answerTime, err)
+		}
+	})
 }
