@@ -5,6 +5,7 @@ package skew
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -23,8 +24,8 @@ const redBar = 10 * time.Second
 
 // TestUpgradeUnderLoad ends the previous build's hub in order while an agent publishes,
 // and starts this build's in its place, twice: forward, and from this build to itself, as
-// later upgrades are. Every event that was made is in the log once and in its order, and
-// the agent is green again by itself.
+// later upgrades are. Every event that was made is in the log once and in its order, none
+// that was acknowledged is missing, and the agent is green and heard again by itself.
 func TestUpgradeUnderLoad(t *testing.T) {
 	t.Parallel()
 	before, now := Previous(t), Current(t)
@@ -36,32 +37,42 @@ func TestUpgradeUnderLoad(t *testing.T) {
 		}
 		full = true
 	}
+	settled := uint64(rate / 2) // acknowledged before a hub is ended: half a second, or five
+	if full {
+		settled = uint64(5 * rate)
+	}
 	w := newWorld(t)
+	port := freePort(t)
 	const start = "2026-01-31T12:00:00Z" // the time of day decides the rate
 	w.write("config/agents/mac_telemetry_config.yaml", fmt.Sprintf(
 		"synthetic: {seed: 7, rate: %d, start_time: %q}\nagent: {stop_timeout_seconds: 60, health_interval_seconds: 1}\nhub: {port: %s}\nhttp: {port: %s}\n",
-		rate, start, w.hub, freePort(t)))
+		rate, start, w.hub, port))
 	w.run(before.Amoskys, "certs", "init")
 	hub := w.startHub(before)
 	node := w.start(now.Agent, "node", "--agents", "synth") // whose generator this test knows
 	green := func() bool { return w.health(now)["synth_agent"] == "green" }
 	w.until("the agent is green", green)
+	seen, acked := uint64(0), func() uint64 { return w.acknowledged(port) }
 	for range 2 {
-		if !full { // to read the whole log takes too long then
-			seen := len(w.synthetic(now))
-			w.until("events come", func() bool { return len(w.synthetic(now)) > seen })
-		}
+		w.until("events come", func() bool { return acked() >= seen+settled })
 		began := time.Now()
 		hub.stop()
 		hub = w.startHub(now)
 		serves := time.Since(began)
+		seen = acked() // what the old hub took; what it had not acknowledged comes again
+		w.until("the agent is heard again", func() bool { return acked() > seen })
+		heard := time.Since(began)
 		w.until("the agent is green again", green)
 		took := time.Since(began)
-		t.Logf("at %d ev/s the hub serves again after %.1f s, the agent is green after %.1f s", rate, serves.Seconds(), took.Seconds())
-		if full && took > redBar {
-			t.Errorf("the agent was not green for %s, at most %s", took, redBar)
+		t.Logf("at %d ev/s the hub serves again after %.1f s, events are acknowledged after %.1f s, the agent is green after %.1f s", rate,
+			serves.Seconds(), heard.Seconds(), took.Seconds())
+		if full && max(took, heard) > redBar {
+			t.Errorf("the agent was not green, or not heard, for %s, at most %s", max(took, heard), redBar)
 		}
+		seen = acked()
 	}
+	w.until("events come after the last one", func() bool { return acked() >= seen+settled })
+	seen = acked()
 	node.stop()
 	node.ended() // what it had spooled has arrived, or is on disk
 	hub.stop()
@@ -69,8 +80,8 @@ func TestUpgradeUnderLoad(t *testing.T) {
 	w.verify(now)
 	hub = w.startHub(now)
 	got := w.synthetic(now)
-	if len(got) == 0 {
-		t.Fatal("no event of the generator was read")
+	if uint64(len(got)) < seen {
+		t.Fatalf("%d events of the generator were read, %d were acknowledged", len(got), seen)
 	}
 	at, err := time.Parse(time.RFC3339, start)
 	if err != nil {
@@ -84,7 +95,7 @@ func TestUpgradeUnderLoad(t *testing.T) {
 			t.Fatalf("event %d of %d is %s, want %s: one is lost, or came twice", i, len(got), id, want)
 		}
 	}
-	t.Logf("%d events, each once", len(got))
+	t.Logf("%d events, each once; %d were acknowledged when the agent was told to stop", len(got), seen)
 	hub.stop()
 	hub.ended()
 }
@@ -109,13 +120,32 @@ func (w *world) health(p Programs) map[string]string {
 	return colours
 }
 
+// acknowledged is how many events an agent knows to be safe, as it says on its port; 0
+// where it does not answer.
+func (w *world) acknowledged(port string) uint64 {
+	w.t.Helper()
+	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, "http://127.0.0.1:"+port+"/status", http.NoBody)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0
+	}
+	defer resp.Body.Close()
+	var s struct {
+		Acked uint64 `json:"events_acked_total"`
+	}
+	if json.NewDecoder(resp.Body).Decode(&s) != nil {
+		return 0
+	}
+	return s.Acked
+}
+
 // synthetic are the ids of the generator's events in the log, in its order.
 func (w *world) synthetic(p Programs) (ids []string) {
 	w.t.Helper()
-	out, err := w.try(p.Amoskys, "tail", "--all", "--no-follow", "--json")
-	if err != nil {
-		return nil
-	}
+	out := w.run(p.Amoskys, "tail", "--all", "--no-follow", "--json")
 	for line := range strings.Lines(out) {
 		var e struct {
 			Event struct {
