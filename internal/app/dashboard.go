@@ -11,6 +11,7 @@ import (
 	"github.com/amoskys/amoskys/internal/node/child"
 	"github.com/amoskys/amoskys/internal/node/ports"
 	"github.com/amoskys/amoskys/internal/obs"
+	"github.com/amoskys/amoskys/internal/spans"
 )
 
 // LoadDashboardConfig reads the dashboard's configuration under home.
@@ -33,7 +34,14 @@ func RunDashboard(ctx context.Context, e *cli.Env) (err error) {
 	defer func() { err = errors.Join(err, closer.Close()) }()
 	ctx, cancel := child.WithParent(ctx)
 	defer cancel()
-	o := dashboard.Options{Config: cfg, Home: e.Home, Version: obs.ReadBuild().Version, Logger: logger}
+	traces, err := spans.New(spans.Options{
+		Config: cfg.OTel.Config, SampleRatio: cfg.OTel.SampleRatio, Public: true, Service: "dashboard", Version: obs.ReadBuild().Version,
+		Home: e.Home, Logger: logger,
+	})
+	if err != nil {
+		return err
+	}
+	o := dashboard.Options{Config: cfg, Home: e.Home, Version: obs.ReadBuild().Version, Logger: logger, Spans: traces}
 	if cfg.Logging.Access {
 		o.AccessLog = logger
 	}

@@ -45,6 +45,7 @@ import (
 	"github.com/amoskys/amoskys/internal/obs/inside"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/reader"
+	"github.com/amoskys/amoskys/internal/spans"
 	"github.com/amoskys/amoskys/internal/state"
 )
 
@@ -134,6 +135,7 @@ func runHub(ctx context.Context, home config.Home, cfg hub.Config, logger *slog.
 // services is what runs beside the bus and answers people's tools.
 type services struct {
 	hub    *hub.Hub // set before run
+	traces *spans.Recorder
 	clock  *clock.Clock
 	logger *slog.Logger
 	db     *state.DB
@@ -164,6 +166,14 @@ func newServices(
 	registry *prometheus.Registry, logger *slog.Logger,
 ) (*services, error) {
 	s := &services{clock: storage.Clock, logger: logger, db: db, recorder: live.NewRecorder(live.RecorderOptions{})}
+	traces, err := spans.New(spans.Options{
+		Config: cfg.OTel.Config, SampleRatio: cfg.OTel.SampleRatio, Service: "hub", Version: obs.ReadBuild().Version,
+		Home: home, Registerer: registry, Logger: logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.traces = traces
 	log := storage.Log
 	id := ownID(cfg.Files(home).Cert)
 	publisher := own.New(own.Options{
@@ -177,7 +187,6 @@ func newServices(
 	if token := cfg.Enrollment.JoinToken; token != "" {
 		s.join = enroll.Standing{HostPattern: cfg.Enrollment.JoinHostPattern, Read: func() (string, error) { return token.RevealIn(home) }}
 	}
-	var err error
 	s.fleet, err = fleet.New(ctx, fleet.Options{
 		Store: db, Auditor: trail, Bind: bindNode, Caller: callerName, Logger: logger,
 		Find: publisher.Find, SilentAfter: cfg.Fleet.SilentAfter(),
@@ -229,7 +238,7 @@ func (s *services) hubOptions(cfg hub.Config, home config.Home, storage *hub.Sto
 		Config: cfg, Home: home, Storage: storage, Logger: logger, Registry: registry,
 		Version: obs.ReadBuild().Version, Register: s.register, Enroll: s.enroll.Handler(),
 		Revoked: s.revocations.Refusal, Seen: s.certificates.Seen, Unsupervised: s.fleet.Unsupervised, Auditor: s.trail,
-		Metrics: s.page, Readers: readers(s.following()...), Rate: s.recorder.Rate, Reasons: s.reasons,
+		Metrics: s.page, Readers: readers(s.following()...), Rate: s.recorder.Rate, Reasons: s.reasons, Spans: s.traces,
 	}
 }
 
@@ -293,11 +302,10 @@ func (s *services) run(ctx context.Context, grace grace) error {
 	if why := child.LastEnd(); why != "" {
 		guard("last end", func(ctx context.Context) error { s.tellLastEnd(ctx, why); <-ctx.Done(); return nil })
 	}
+	guard("traces", s.traces.Run)
 	guard("clock", s.clock.Run)
 	guard("audit", s.trail.Run)
-	if s.join.Read != nil {
-		guard("join token", func(ctx context.Context) error { return s.enroll.RunStanding(ctx, s.join) })
-	}
+	guard("join token", func(ctx context.Context) error { return s.enroll.RunStanding(ctx, s.join) })
 	guard("fleet", s.fleet.Run)
 	guard("findings", s.fleet.RunFindings)
 	guard("certificates", s.certificates.Run)

@@ -32,6 +32,7 @@ import (
 	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/reader"
+	"github.com/amoskys/amoskys/internal/spans"
 	"github.com/amoskys/amoskys/internal/store"
 	"github.com/amoskys/amoskys/internal/store/answers"
 	"github.com/amoskys/amoskys/internal/store/ingest"
@@ -98,7 +99,13 @@ func runStore(ctx context.Context, home config.Home, cfg store.Config, logger *s
 	if cfg.Store.Clustered() {
 		newKept = newClusters
 	}
-	k, err := newKept(conn, home, &cfg, folder, believed, registry, logger)
+	traces, err := spans.New(spans.Options{
+		Config: cfg.OTel, Service: "store", Version: obs.ReadBuild().Version, Home: home, Registerer: registry, Logger: logger,
+	})
+	if err != nil {
+		return err
+	}
+	k, err := newKept(conn, home, &cfg, folder, believed, registry, logger, traces)
 	if err != nil {
 		return err
 	}
@@ -133,12 +140,12 @@ func runStore(ctx context.Context, home config.Home, cfg store.Config, logger *s
 		Config: cfg, Home: home, Logger: logger, Registry: registry,
 		Query: k.query, Devices: inventory, Metrics: promAPI, Memory: k.memory,
 		Snapshots: store.NewSnapshots(logger, append(k.kept, store.Kept{Name: "metrics", Take: readings.Snapshot})...),
-		Revoked:   follower.List.Refusal, Ready: k.ready,
+		Revoked:   follower.List.Refusal, Ready: k.ready, Spans: traces,
 	})
 	if err != nil {
 		return err
 	}
-	p := &storeParts{clock: believed, server: server, follower: follower, keeps: k, devices: inventory, readings: readings, alerts: alerts, exports: out, logger: logger}
+	p := &storeParts{clock: believed, server: server, follower: follower, keeps: k, devices: inventory, readings: readings, alerts: alerts, exports: out, traces: traces, logger: logger}
 	return p.run(ctx)
 }
 
@@ -163,9 +170,9 @@ type eventKeeper struct {
 
 // newEmbedded returns what keeps the events in an engine of the store's own.
 func newEmbedded(
-	conn *grpc.ClientConn, home config.Home, cfg *store.Config, folder string, believed *clock.Clock, registry *prometheus.Registry, logger *slog.Logger,
+	conn *grpc.ClientConn, home config.Home, cfg *store.Config, folder string, believed *clock.Clock, registry *prometheus.Registry, logger *slog.Logger, traces *spans.Recorder,
 ) (*eventKeeper, error) {
-	engine, removeSocket, err := newKeeper(home, *cfg, folder, logger)
+	engine, removeSocket, err := newKeeper(home, *cfg, folder, logger, traces)
 	if err != nil {
 		return nil, err
 	}
@@ -220,6 +227,7 @@ type storeParts struct {
 	readings *metrics.DB
 	alerts   *alerting
 	exports  *exports
+	traces   *spans.Recorder
 	logger   *slog.Logger
 }
 
@@ -241,8 +249,8 @@ func (p *storeParts) run(ctx context.Context) error {
 		}()
 		return func() error { cancel(); return <-done }
 	}
-	ends := make([]func() error, 0, len(p.keeps.parts)+7)
-	ends = append(ends, begin("clock", p.clock.Run))
+	ends := make([]func() error, 0, len(p.keeps.parts)+8)
+	ends = append(ends, begin("traces", p.traces.Run), begin("clock", p.clock.Run))
 	for _, one := range p.keeps.parts {
 		ends = append(ends, begin(one.what, one.run))
 	}
@@ -330,7 +338,7 @@ const maxSocketPath = 100
 
 // newKeeper returns what runs the engine: this program again, on a socket in the home,
 // or in a folder of its own where the home's path is too long for one.
-func newKeeper(home config.Home, cfg store.Config, folder string, logger *slog.Logger) (k *keeper.Keeper, cleanUp func() error, err error) {
+func newKeeper(home config.Home, cfg store.Config, folder string, logger *slog.Logger, traces *spans.Recorder) (k *keeper.Keeper, cleanUp func() error, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, nil, fmt.Errorf("find the running program: %w", err)
@@ -351,7 +359,7 @@ func newKeeper(home config.Home, cfg store.Config, folder string, logger *slog.L
 		return nil, nil, fmt.Errorf("make a folder for the engine's socket: %w", err)
 	}
 	return keeper.New(keeper.Options{
-		Path: folder, Socket: socket, Program: []string{self, "store-engine"}, Env: engineEnviron(), Logger: logger,
+		Path: folder, Socket: socket, Program: []string{self, "store-engine"}, Env: engineEnviron(), Logger: logger, Wrap: traces.Transport,
 		Flags: keeper.Flags{MinFreeBytes: int64(cfg.Store.MinFreeMB) << 20, MemoryBytes: engineMemory},
 	}), cleanUp, nil
 }

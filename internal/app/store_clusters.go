@@ -21,6 +21,7 @@ import (
 	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 	"github.com/amoskys/amoskys/internal/reader"
+	"github.com/amoskys/amoskys/internal/spans"
 	"github.com/amoskys/amoskys/internal/store"
 	"github.com/amoskys/amoskys/internal/store/answers"
 	"github.com/amoskys/amoskys/internal/store/cluster"
@@ -40,7 +41,7 @@ type clusterFeed struct {
 // newClusters returns what keeps the events in clusters: each has a place of its own in
 // the log, and questions are answered out of the best.
 func newClusters(
-	conn *grpc.ClientConn, home config.Home, cfg *store.Config, folder string, believed *clock.Clock, registry *prometheus.Registry, logger *slog.Logger,
+	conn *grpc.ClientConn, home config.Home, cfg *store.Config, folder string, believed *clock.Clock, registry *prometheus.Registry, logger *slog.Logger, traces *spans.Recorder,
 ) (*eventKeeper, error) {
 	owner, err := ownerName(folder)
 	if err != nil {
@@ -52,7 +53,7 @@ func newClusters(
 	var service *pick.Service
 	var memory *limit.Budget
 	for i := range cfg.Store.Clusters {
-		f, err := newClusterFeed(conn, home, cfg, i, filepath.Join(folder, "clusters"), owner, believed, registry, logger)
+		f, err := newClusterFeed(conn, home, cfg, i, filepath.Join(folder, "clusters"), owner, believed, registry, logger, traces)
 		if err != nil {
 			return nil, err
 		}
@@ -86,7 +87,7 @@ func newClusters(
 
 // newClusterFeed returns the i-th cluster of the configuration.
 func newClusterFeed(
-	conn *grpc.ClientConn, home config.Home, cfg *store.Config, i int, folder, owner string, believed *clock.Clock, registry *prometheus.Registry, logger *slog.Logger,
+	conn *grpc.ClientConn, home config.Home, cfg *store.Config, i int, folder, owner string, believed *clock.Clock, registry *prometheus.Registry, logger *slog.Logger, traces *spans.Recorder,
 ) (*clusterFeed, error) {
 	c := &cfg.Store.Clusters[i]
 	logger = logger.With("cluster", c.Name)
@@ -98,6 +99,7 @@ func newClusterFeed(
 	if o.Select, err = clusterAddress(home, c, c.Select); err != nil {
 		return nil, err
 	}
+	o.Select.Wrap = traces.Transport
 	for _, node := range c.Nodes {
 		n, err := clusterAddress(home, c, node)
 		if err != nil {

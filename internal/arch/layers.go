@@ -103,6 +103,11 @@ func foundations() []Layer { //nolint:funlen // a table
 			Why: "the way to the hub does not depend on what is sent there",
 		},
 		{
+			Name: "spans", Packages: []string{"internal/spans/..."},
+			May: []string{"internal/config/...", "internal/obs/..."},
+			Why: "what is traced is decided by who does it; how that is recorded and sent is the same for all",
+		},
+		{
 			Name: "state", Packages: []string{"internal/state/..."},
 			May: []string{"internal/state/...", "internal/config/...", "internal/entity/...", "internal/event/...", "internal/limit/...", "internal/obs/...", "internal/pb/...", "internal/vfs/..."}, Never: []string{grpc},
 			Why: "the database knows no service",
@@ -150,7 +155,7 @@ func roles() []Layer {
 	return []Layer{
 		{
 			Name: "hub", Packages: []string{"internal/hub/..."},
-			May: []string{"internal/hub/...", "internal/clock", "internal/config/...", "internal/entity/...", "internal/event/...", "internal/identity/...", "internal/limit/...", "internal/obs/...", "internal/pb/...", "internal/state/...", "internal/codec", "internal/stream/...", "internal/unread", "internal/vfs/..."}, Never: []string{engine},
+			May: []string{"internal/hub/...", "internal/clock", "internal/config/...", "internal/entity/...", "internal/event/...", "internal/identity/...", "internal/limit/...", "internal/obs/...", "internal/pb/...", "internal/spans", "internal/state/...", "internal/codec", "internal/stream/...", "internal/unread", "internal/vfs/..."}, Never: []string{engine},
 			Why: "the hub knows neither its subscribers nor its agents, and links no engine",
 		},
 		{
@@ -165,7 +170,7 @@ func roles() []Layer {
 		},
 		{
 			Name: "subscribers", Packages: []string{"internal/store/...", "internal/metrics/...", "internal/detect/...", "internal/anomaly/...", "internal/live/...", "internal/devices"},
-			May: []string{"internal/store/...", "internal/metrics/...", "internal/inventory/...", "internal/codec", "internal/config/...", "internal/dial/...", "internal/entity/...", "internal/event/...", "internal/identity/...", "internal/limit/...", "internal/logsql/...", "internal/node/child", "internal/obs/...", "internal/pb/...", "internal/reader/...", "internal/state/...", "internal/stream/...", "internal/unread", "internal/vfs/..."},
+			May: []string{"internal/store/...", "internal/metrics/...", "internal/inventory/...", "internal/codec", "internal/config/...", "internal/dial/...", "internal/entity/...", "internal/event/...", "internal/identity/...", "internal/limit/...", "internal/logsql/...", "internal/node/child", "internal/obs/...", "internal/pb/...", "internal/reader/...", "internal/spans", "internal/state/...", "internal/stream/...", "internal/unread", "internal/vfs/..."},
 			Why: "a subscriber follows the log and can be rebuilt from it; the hub must not need it",
 		},
 		{
@@ -180,7 +185,7 @@ func roles() []Layer {
 		},
 		{
 			Name: "dashboard", Packages: []string{"internal/dashboard/..."},
-			May: []string{"internal/dashboard/...", "internal/devices/tell", "internal/logsql/...", "internal/config/...", "internal/dial/...", "internal/entity/...", "internal/event/...", "internal/identity/...", "internal/limit/...", "internal/obs/...", "internal/parquet", "internal/pb/...", "internal/reader", "web"},
+			May: []string{"internal/dashboard/...", "internal/devices/tell", "internal/logsql/...", "internal/config/...", "internal/dial/...", "internal/entity/...", "internal/event/...", "internal/identity/...", "internal/limit/...", "internal/obs/...", "internal/parquet", "internal/pb/...", "internal/reader", "internal/spans", "web"},
 			Why: "a dashboard reads through gRPC only, so that replicas run anywhere",
 		},
 	}

@@ -10,18 +10,20 @@ import (
 
 	"github.com/amoskys/amoskys/internal/config"
 	"github.com/amoskys/amoskys/internal/dial"
+	"github.com/amoskys/amoskys/internal/spans"
 )
 
 // Config is what users write in dashboard_config.yaml.
 type Config struct {
-	Server  ServerConfig     `yaml:"server"`
-	TLS     TLSConfig        `yaml:"tls"`
-	Hub     HubConfig        `yaml:"hub"`
-	Store   dial.StoreConfig `yaml:"store"`
-	Session SessionConfig    `yaml:"session"`
-	Live    LiveConfig       `yaml:"live"`
-	Grafana GrafanaConfig    `yaml:"grafana"`
-	Logging LoggingConfig    `yaml:"logging"`
+	Server  ServerConfig       `yaml:"server"`
+	TLS     TLSConfig          `yaml:"tls"`
+	Hub     HubConfig          `yaml:"hub"`
+	Store   dial.StoreConfig   `yaml:"store"`
+	Session SessionConfig      `yaml:"session"`
+	Live    LiveConfig         `yaml:"live"`
+	Grafana GrafanaConfig      `yaml:"grafana"`
+	OTel    spans.SourceConfig `yaml:"otel"`
+	Logging LoggingConfig      `yaml:"logging"`
 }
 
 // ServerConfig is about the port that browsers connect to.
@@ -80,6 +82,7 @@ func DefaultConfig() Config {
 		Session: SessionConfig{MaxHours: 168},
 		Live:    LiveConfig{MaxConnections: 512, MaxEvents: 200},
 		Grafana: GrafanaConfig{DataSource: "amoskys"},
+		OTel:    spans.DefaultSource(1),
 		Logging: LoggingConfig{LoggingConfig: config.DefaultLogging(), Access: true},
 	}
 }
@@ -89,7 +92,7 @@ var configTemplate string
 
 // ConfigTemplate returns the commented file that decodes to DefaultConfig.
 func ConfigTemplate() []byte {
-	return config.Template(configTemplate, dial.HubSection("dashboard"), dial.StoreSection(), config.LoggingSection())
+	return config.Template(configTemplate, dial.HubSection("dashboard"), dial.StoreSection(), spans.SourceSection("the requests", 1), config.LoggingSection())
 }
 
 // Validate reports every rule that c breaks.
@@ -118,6 +121,7 @@ func (c *Config) Validate(v *config.Check) {
 	v.Range("live.max_connections", c.Live.MaxConnections, 1, 100_000)
 	v.Range("live.max_events", c.Live.MaxEvents, 1, 5_000)
 	c.Grafana.validate(v.Under("grafana"))
+	c.OTel.Validate(v.Under("otel"))
 	c.Logging.Validate(v.Under("logging"))
 }
 

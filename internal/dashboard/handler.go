@@ -74,23 +74,27 @@ func (s *Server) named(next http.Handler) http.Handler {
 // apiTimeout bounds the handling of a request.
 const apiTimeout = 50 * time.Second
 
+// asks says whether a request is for data, and not for a page or a file.
+func asks(r *http.Request) bool {
+	return strings.HasPrefix(r.URL.Path, "/api/") || strings.HasPrefix(r.URL.Path, prometheusPrefix)
+}
+
 func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
-	asks := strings.HasPrefix(r.URL.Path, "/api/") || strings.HasPrefix(r.URL.Path, prometheusPrefix)
-	if asks && !isText(r.URL) {
+	if asks(r) && !isText(r.URL) {
 		problem(http.StatusBadRequest, "the address holds bytes that are no UTF-8 text").write(w)
 		return
 	}
-	if !asks || r.URL.Path == livePath {
+	if !asks(r) || r.URL.Path == livePath {
 		s.mux.ServeHTTP(w, r) // files lie compressed
 		return
 	}
 	if isLong(r.URL.Path) {
-		s.mux.ServeHTTP(w, r)
+		s.traced.ServeHTTP(w, r)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), apiTimeout)
 	defer cancel()
-	answer := http.Handler(s.mux)
+	answer := s.traced
 	if !givesSecrets(r.URL.Path) {
 		answer = s.compressed
 	}

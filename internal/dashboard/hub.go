@@ -87,7 +87,7 @@ func dialHub(o Options) (*hub, error) {
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(32 << 20)),
 		grpc.WithUserAgent("amoskys-dashboard/" + o.Version),
 		grpc.WithUnaryInterceptor(h.endHung),
-	}, o.DialOptions...)
+	}, append(o.Spans.DialOptions(longStreams()...), o.DialOptions...)...)
 	connect := func(more ...grpc.DialOption) (*grpc.ClientConn, error) {
 		conn, err := dial.NewClient(o.Config.Hub.Addr(), dialer.Dial, creds, append(more, options...)...)
 		if err != nil {
@@ -114,6 +114,11 @@ func dialHub(o Options) (*hub, error) {
 	h.enrollment, h.saved, h.marks = pb.NewEnrollmentClient(h.conn), pb.NewSavedQueriesClient(h.conn), pb.NewDeviceMarksClient(h.conn)
 	h.accounts, h.fleet, h.query = pb.NewAccountsClient(h.signing), pb.NewFleetClient(h.conn), pb.NewQueryClient(h.conn)
 	return h, nil
+}
+
+// longStreams are calls of which no span is made: they last as long as somebody looks.
+func longStreams() []string {
+	return []string{"/" + pb.EventBus_ServiceDesc.ServiceName + "/", pb.Fleet_WatchAgents_FullMethodName}
 }
 
 func (h *hub) close() error {

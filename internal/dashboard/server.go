@@ -27,6 +27,7 @@ import (
 	"github.com/amoskys/amoskys/internal/config"
 	"github.com/amoskys/amoskys/internal/limit"
 	"github.com/amoskys/amoskys/internal/obs"
+	"github.com/amoskys/amoskys/internal/spans"
 	"github.com/amoskys/amoskys/web"
 )
 
@@ -52,7 +53,9 @@ type Options struct {
 	Logger   *slog.Logger
 	// AccessLog gets one record a request; nil gets none.
 	AccessLog *slog.Logger
-	Now       func() time.Time
+	// Spans makes traces of requests, and is run by Run; nil makes none.
+	Spans *spans.Recorder
+	Now   func() time.Time
 }
 
 // Server is the dashboard.
@@ -66,11 +69,11 @@ type Server struct {
 	static   *static
 	api      huma.API
 	mux      *http.ServeMux
-	// compressed is mux, for answers that are worth compressing.
-	compressed http.Handler
-	proxies    []netip.Prefix
-	listener   net.Listener
-	secure     bool
+	// traced is mux, with a trace of each request; compressed is that, for answers that are worth compressing.
+	traced, compressed http.Handler
+	proxies            []netip.Prefix
+	listener           net.Listener
+	secure             bool
 	// guests are the networks from which people have signed in of late.
 	guests *limit.Known
 
@@ -120,7 +123,8 @@ func New(o Options) (*Server, error) {
 	s.overview = &overviews{server: s, made: map[overviewInput]*madeOverview{}}
 	s.feeds = newFeeds()
 	s.mux, s.api = s.routes()
-	if s.compressed, err = compressing(s.mux); err != nil {
+	s.traced = o.Spans.Handler(s.mux, func(r *http.Request) bool { return asks(r) && r.URL.Path != livePath })
+	if s.compressed, err = compressing(s.traced); err != nil {
 		return nil, errors.Join(err, s.hub.close())
 	}
 	if err := s.listen(); err != nil {
@@ -171,7 +175,9 @@ func (s *Server) Run(ctx context.Context) error {
 	var watch sync.WaitGroup
 	watch.Go(func() { s.hub.watch(watching) })
 	watch.Go(func() { s.hub.pulse(watching) })
-	defer func() { stopWatching(); watch.Wait() }()
+	tracing, stopTracing := context.WithCancel(context.WithoutCancel(ctx)) // the last requests have spans, too
+	watch.Go(func() { _ = s.o.Spans.Run(tracing) })                        // it has no error
+	defer func() { stopWatching(); stopTracing(); watch.Wait() }()
 	server := &http.Server{
 		Handler:           s.Handler(),
 		ConnState:         limit.ConnState,

@@ -85,7 +85,7 @@ func dialStoreAt(o *Options, at dial.StoreConfig, dialer dial.Func) (*storeLine,
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(32 << 20)),
 		grpc.WithUserAgent("amoskys-dashboard/" + o.Version),
-	}, o.DialOptions...)
+	}, append(o.Spans.DialOptions(), o.DialOptions...)...)
 	line := &storeLine{}
 	for _, conn := range []**grpc.ClientConn{&line.ask, &line.stream, &line.numbers} {
 		var err error

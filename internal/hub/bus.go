@@ -37,6 +37,7 @@ type bus struct {
 	logger  *slog.Logger
 	limiter *limit.Log
 	now     func() time.Time
+	spans   *batchSpans // nil: no traces
 
 	maxInFlight int
 

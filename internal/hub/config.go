@@ -7,6 +7,7 @@ import (
 
 	"github.com/amoskys/amoskys/internal/config"
 	"github.com/amoskys/amoskys/internal/identity"
+	"github.com/amoskys/amoskys/internal/spans"
 	"github.com/amoskys/amoskys/internal/stream"
 )
 
@@ -21,6 +22,7 @@ type Config struct {
 	State   StateConfig   `yaml:"state"`
 	// Enrollment is about hosts that join.
 	Enrollment EnrollmentConfig     `yaml:"enrollment"`
+	OTel       spans.SourceConfig   `yaml:"otel"`
 	Logging    config.LoggingConfig `yaml:"logging"`
 }
 
@@ -134,15 +136,22 @@ func DefaultConfig() Config {
 		Metrics: MetricsConfig{Enabled: true, Port: 9090, IntervalSeconds: 5},
 		Fleet:   FleetConfig{SilentHostMinutes: 5},
 		Audit:   AuditConfig{RetentionDays: 400},
+		OTel:    spans.DefaultSource(batchRatio),
 		Logging: config.DefaultLogging(),
 	}
 }
+
+// batchRatio is the part of all batches of which traces are made by default: a fleet
+// publishes hundreds a second.
+const batchRatio = 0.01
 
 //go:embed eventbus_config.yaml
 var configTemplate string
 
 // ConfigTemplate returns the commented file that decodes to DefaultConfig.
-func ConfigTemplate() []byte { return config.Template(configTemplate, config.LoggingSection()) }
+func ConfigTemplate() []byte {
+	return config.Template(configTemplate, spans.SourceSection("the batches", batchRatio), config.LoggingSection())
+}
 
 // Validate reports every rule that c breaks.
 func (c *Config) Validate(v *config.Check) {
@@ -191,6 +200,7 @@ func (c *Config) Validate(v *config.Check) {
 	if c.Metrics.Enabled && c.Metrics.Port != 0 && c.Metrics.Port == c.Server.Port {
 		v.Add("metrics.port", "is the same as server.port")
 	}
+	c.OTel.Validate(v.Under("otel"))
 	c.Logging.Validate(v.Under("logging"))
 }
 

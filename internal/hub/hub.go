@@ -16,7 +16,7 @@
 //	a call: its role, share, message and answer   roles, calls, turns, codec, scales, answers
 //	events in                                     bus, publish, unary, room, shares, wire, package admit
 //	events out                                    subscribe, subscriptions, cursors, wire
-//	what is told of it                            status, metrics, meter, bounds, probes, exporter, expiry
+//	what is told of it                            status, traces, metrics, meter, bounds, probes, exporter, expiry
 //	the log and what is restored from it          storage
 //
 // The services beside the bus are packages of their own, which know the hub by what
@@ -57,6 +57,7 @@ import (
 	"github.com/amoskys/amoskys/internal/limit"
 	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+	"github.com/amoskys/amoskys/internal/spans"
 )
 
 // Registry is where metrics go and come from; *prometheus.Registry is one.
@@ -103,7 +104,9 @@ type Options struct {
 	// Rate is how many events a second come now, as the live view counts them; nil
 	// takes the last interval of the metrics.
 	Rate func() float64
-	Now  func() time.Time
+	// Spans makes traces; nil makes none.
+	Spans *spans.Recorder
+	Now   func() time.Time
 }
 
 // Hub is a server that has its ports. Make it with New.
@@ -182,6 +185,7 @@ func (h *Hub) newBus() *bus {
 		metrics: h.metrics, meter: h.meter, logger: h.logger,
 		limiter: limit.NewLog(h.logger, h.now), now: h.now,
 		maxInFlight:   c.MaxInFlight,
+		spans:         newBatchSpans(h.options.Spans),
 		subscriptions: h.subscriptions, large: newLargeBuffers(), draining: make(chan struct{}), unsupervised: h.options.Unsupervised,
 	}
 }
@@ -265,7 +269,7 @@ func (h *Hub) serve() {
 		failed: h.metrics.fail, auditor: h.options.Auditor, stopped: alive,
 		oneRequest: map[string]bool{}, answers: h.answers, turns: newTurns(c), arrivalTime: h.options.Config.timeout(),
 	}
-	h.server = services{guard: g, Server: grpc.NewServer(
+	h.server = services{guard: g, Server: grpc.NewServer(append(h.options.Spans.ServerOptions(longStreams()...),
 		grpc.Creds(finished{h.follow}),
 		grpc.ForceServerCodecV2(newCodec()),
 		grpc.InTapHandle(g.tap),
@@ -282,7 +286,7 @@ func (h *Hub) serve() {
 		grpc.WriteBufferSize(writeBuffer),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-	)}
+	)...)}
 	h.server.RegisterService(h.bus.describe(), h.bus)
 	pb.RegisterCursorsServer(h.server, &cursorService{bus: h.bus, auditor: h.options.Auditor, own: h.ownReaders})
 	h.health = health.NewServer()

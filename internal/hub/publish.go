@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
@@ -47,6 +48,7 @@ func (b *bus) Publish(stream grpc.BidiStreamingServer[pb.PublishRequest, pb.Publ
 		order: make(chan *slot, b.maxInFlight),
 		free:  make(chan *slot, b.maxInFlight),
 		ended: make(chan struct{}),
+		links: b.spans.ofCaller(stream.Context()),
 	}
 	defer b.noteUnsupervised(stream.Context(), &p.sender)()
 	go p.receive()
@@ -58,6 +60,7 @@ type publication struct {
 	bus    *bus
 	stream grpc.ServerStream
 	sender sender
+	links  []trace.Link // of the traces of its batches
 
 	order chan *slot // received, in order; closed by receive, which sets err before
 	free  chan *slot
@@ -92,6 +95,7 @@ type slot struct {
 	outcome  outcome
 	first    stream.Offset
 	err      error
+	at       steps         // while traces are made
 	done     chan struct{} // takes one value when outcome is settled
 	settle   func(stream.Offset, error)
 	passed   func(error)
@@ -146,7 +150,7 @@ func (p *publication) slot() *slot {
 // must end, with p.err set.
 func (p *publication) accept(s *slot) bool {
 	b := p.bus
-	s.err, s.first = nil, 0
+	s.err, s.first, s.at = nil, 0, steps{}
 	if err := s.request.Parse(s.message.pieces, &p.sender.rules, s.received); errors.Is(err, admit.ErrNoRoom) {
 		s.err = err
 	} else if err != nil {
@@ -213,6 +217,9 @@ func (p *publication) submit(s *slot) bool {
 	if r.HasProducer {
 		s.record.ProducerID, s.record.Sequence = r.ProducerID, r.Sequence
 	}
+	if b.spans != nil {
+		s.at.submitted = b.now()
+	}
 	ok := p.push(s, outcomeStored, func() error {
 		err := b.log.Submit(&s.record, s.settle)
 		if err != nil {
@@ -269,6 +276,9 @@ func (p *publication) unclaim(s *slot) {
 func (s *slot) settled(first stream.Offset, err error) {
 	p := s.of
 	s.first, s.err = first, err
+	if p.bus.spans != nil {
+		s.at.durable = p.bus.now()
+	}
 	if s.request.HasProducer && err == nil {
 		p.bus.ledger.Stored(p.sender.publisher, s.request.ProducerID, s.request.Sequence)
 	} else {
@@ -330,7 +340,9 @@ func (p *publication) answer(s *slot, broken *bool) {
 		out := message{data: mem.BufferSlice{mem.SliceBuffer(p.ack(s))}}
 		*broken = p.stream.SendMsg(&out) != nil
 	}
-	p.bus.metrics.answered(s.received, p.bus.now(), s.named)
+	now := p.bus.now()
+	p.bus.metrics.answered(s.received, now, s.named)
+	p.bus.spans.answered(p, s, now)
 	p.bus.meter.inQueue.Add(-s.events)
 	p.bus.meter.inflight.Add(-1)
 	s.record = stream.Record{}

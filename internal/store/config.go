@@ -18,6 +18,7 @@ import (
 	"github.com/amoskys/amoskys/internal/dial"
 	"github.com/amoskys/amoskys/internal/event"
 	"github.com/amoskys/amoskys/internal/identity"
+	"github.com/amoskys/amoskys/internal/spans"
 )
 
 // Config is what users write in store_config.yaml.
@@ -32,6 +33,7 @@ type Config struct {
 	RemoteWrite []RemoteWriteConfig  `yaml:"remote_write"`
 	OTLP        []OTLPConfig         `yaml:"otlp"`
 	Metrics     MetricsConfig        `yaml:"metrics"`
+	OTel        spans.Config         `yaml:"otel"`
 	Logging     config.LoggingConfig `yaml:"logging"`
 }
 
@@ -120,6 +122,7 @@ func DefaultConfig() Config {
 		Rules:       RulesConfig{Enabled: true, Path: "rules/metrics", EvaluationIntervalSeconds: 30, Shipped: true},
 		RemoteWrite: []RemoteWriteConfig{}, OTLP: []OTLPConfig{},
 		Metrics: MetricsConfig{Enabled: true, Host: "127.0.0.1", Port: 9092},
+		OTel:    spans.Default(),
 		Logging: config.DefaultLogging(),
 	}
 }
@@ -129,7 +132,7 @@ var configTemplate string
 
 // ConfigTemplate returns the commented file that decodes to DefaultConfig.
 func ConfigTemplate() []byte {
-	return config.Template(configTemplate, dial.HubSection("store"), config.LoggingSection())
+	return config.Template(configTemplate, dial.HubSection("store"), spans.Section(), config.LoggingSection())
 }
 
 // Validate reports every rule that c breaks.
@@ -157,6 +160,7 @@ func (c *Config) Validate(v *config.Check) {
 	if c.Metrics.Enabled && c.Metrics.Port != 0 && c.Metrics.Port == c.Server.Port {
 		v.Add("metrics.port", "is the same as server.port")
 	}
+	c.OTel.Validate(v.Under("otel"))
 	c.Logging.Validate(v.Under("logging"))
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/amoskys/amoskys/internal/limit"
 	"github.com/amoskys/amoskys/internal/obs"
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
+	"github.com/amoskys/amoskys/internal/spans"
 )
 
 // Registry is where metrics go and come from; *prometheus.Registry is one.
@@ -54,6 +55,8 @@ type Options struct {
 	Revoked func(identity.ID, *x509.Certificate) string
 	// Ready says whether questions about events can be answered; nil is always.
 	Ready func() bool
+	// Spans makes traces; nil makes none.
+	Spans *spans.Recorder
 	Now   func() time.Time
 }
 
@@ -94,7 +97,7 @@ func New(o Options) (*Server, error) {
 	alive, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	g := &guard{table: rights.Store(), logger: o.Logger, limiter: limit.NewLog(o.Logger, o.Now), memory: o.Memory, timing: timed, stopped: alive}
-	s.grpc = grpc.NewServer(
+	s.grpc = grpc.NewServer(append(o.Spans.ServerOptions(pb.Snapshots_HoldSnapshot_FullMethodName),
 		grpc.Creds(finished{}), grpc.ForceServerCodecV2(newAnswerCodec()),
 		grpc.UnaryInterceptor(g.unary), grpc.StreamInterceptor(g.stream),
 		grpc.MaxRecvMsgSize(maxRequest),
@@ -104,7 +107,7 @@ func New(o Options) (*Server, error) {
 		grpc.StaticStreamWindowSize(streamWindow), grpc.StaticConnWindowSize(connWindow),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-	)
+	)...)
 	pb.RegisterQueryServer(s.grpc, o.Query)
 	if o.Devices == nil {
 		o.Devices = pb.UnimplementedDevicesServer{}

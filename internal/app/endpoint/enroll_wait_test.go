@@ -26,15 +26,15 @@ func TestEnrollPatiently(t *testing.T) {
 		after time.Duration
 		joins bool
 	}{
-		"at once":                           {errs: []error{nil}, joins: true},
-		"no hub yet":                        {errs: []error{asked("hub1:5000", io.EOF), no(503), nil}, after: 1500 * time.Millisecond, joins: true},
-		"the token is taken up":             {errs: []error{no(401), no(401), nil}, after: 1500 * time.Millisecond, joins: true},
-		"the token is wrong":                {errs: []error{no(401)}, after: 92500 * time.Millisecond},
-		"too many":                          {errs: []error{no(429)}, after: 597500 * time.Millisecond},
-		"another host's token":              {errs: []error{no(403)}},
-		"a request that is none":            {errs: []error{no(http.StatusBadRequest)}},
-		"no token at all":                   {errs: []error{identity.ErrNotAToken}},
-		"certificates that are there":       {errs: []error{errors.New("there are certificates: --force")}},
+		"at once":                            {errs: []error{nil}, joins: true},
+		"no hub yet":                         {errs: []error{asked("hub1:5000", io.EOF), no(503), nil}, after: 1500 * time.Millisecond, joins: true},
+		"the token is taken up":              {errs: []error{no(401), no(401), nil}, after: 1500 * time.Millisecond, joins: true},
+		"the token is wrong":                 {errs: []error{no(401)}, after: 92500 * time.Millisecond},
+		"too many":                           {errs: []error{no(429)}, after: 597500 * time.Millisecond},
+		"another host's token":               {errs: []error{no(403)}},
+		"a request that is none":             {errs: []error{no(http.StatusBadRequest)}},
+		"no token at all":                    {errs: []error{identity.ErrNotAToken}},
+		"certificates that are there":        {errs: []error{errors.New("there are certificates: --force")}},
 		"the hub is there, and then says no": {errs: []error{asked("hub1:5000", io.EOF), no(403)}, after: firstPause},
 	} {
 		t.Run(name, func(t *testing.T) {

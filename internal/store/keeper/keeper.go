@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -51,6 +52,8 @@ type Options struct {
 	Logger  *slog.Logger // nil logs nowhere
 	// OnSetAside is called after a day was set aside, while the engine is down. May be nil.
 	OnSetAside func(SetAside)
+	// Wrap puts something around what sends requests to the engine; nil: nothing.
+	Wrap func(http.RoundTripper) http.RoundTripper
 }
 
 // Pauses before an engine that ended by itself is started again. They grow while it ends
@@ -158,7 +161,7 @@ func New(o Options) *Keeper {
 		o.Env = os.Environ()
 	}
 	k := &Keeper{
-		o: o, logger: o.Logger, client: vlogs.New("unix:" + o.Socket), changed: make(chan struct{}),
+		o: o, logger: o.Logger, client: vlogs.NewClient(vlogs.Options{Address: "unix:" + o.Socket, Wrap: o.Wrap}), changed: make(chan struct{}),
 		suspects: map[string]string{}, scanned: map[string]string{},
 	}
 	args := append(slices.Clone(o.Program), "--socket", o.Socket, "--path", k.engineDir())

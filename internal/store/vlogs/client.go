@@ -40,6 +40,8 @@ type Options struct {
 	// Timeout is how long the engine may take to take rows and to do what it is told; 0 for
 	// as long as the caller waits. Queries have one of their own.
 	Timeout time.Duration
+	// Wrap puts something around what sends the requests; nil: nothing.
+	Wrap func(http.RoundTripper) http.RoundTripper
 }
 
 // Client speaks to one engine. Its methods may be called at the same time; see Barrier
@@ -48,6 +50,7 @@ type Client struct {
 	o    Options
 	base string
 	http *http.Client
+	idle *http.Transport // what http sends with, whatever is around it
 
 	mu    sync.Mutex          // guards dirty
 	dirty map[string]struct{} // days inserted into since the last Barrier, as YYYYMMDD
@@ -75,7 +78,11 @@ func NewClient(o Options) *Client {
 			return (&net.Dialer{}).DialContext(ctx, "unix", path)
 		}
 	}
-	return &Client{o: o, base: base, http: &http.Client{Transport: transport, CheckRedirect: stay}, dirty: map[string]struct{}{}}
+	wrapped := http.RoundTripper(transport)
+	if o.Wrap != nil {
+		wrapped = o.Wrap(transport)
+	}
+	return &Client{o: o, base: base, idle: transport, http: &http.Client{Transport: wrapped, CheckRedirect: stay}, dirty: map[string]struct{}{}}
 }
 
 // stay follows no redirect: rows and what shows who we are go to the address that was
@@ -83,7 +90,7 @@ func NewClient(o Options) *Client {
 func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // Close lets go of idle connections.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+func (c *Client) Close() { c.idle.CloseIdleConnections() }
 
 // Health returns nil once the engine serves.
 func (c *Client) Health(ctx context.Context) error {
