@@ -246,6 +246,10 @@ flowing() {
   rm -f "$trace" "$held"
   [[ ${FLOW_LIVE:-1} == 0 ]] || full 'live capture at 500,000 frames/s, five runs of 10 s beside tcpdump' 'no drops in the best run, in none more than tcpdump' \
     ./internal/flow/capture TestLiveBar CAPTURE_BAR="${FLOW_LIVE_FOR:-10s}"
+  # A line of the test: BAR run N: figures
+  [[ ! -f $logs/TestLiveBar ]] || sed -n 's/^.*BAR run/run/p' "$logs/TestLiveBar" | while IFS= read -r line; do
+    row "live capture, ${line%%: *}" "${line#*: }" 'none'
+  done
 }
 
 # scanning measures scans beside nmap: the same hosts in turn, equal results in each run.
