@@ -94,6 +94,8 @@ func NewFile(r io.Reader) (*File, error) {
 	switch {
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, errors.Join(ErrNotCapture, f.Close())
+	case err != nil && len(f.closed) > 0:
+		return nil, errors.Join(fmt.Errorf("unpack: %w", err), f.Close())
 	case err != nil:
 		return nil, errors.Join(err, f.Close())
 	}

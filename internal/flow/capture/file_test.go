@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -224,12 +225,48 @@ func TestResolution(t *testing.T) {
 		{63, true, 3 << 62, 1.5e9},
 	} {
 		r := resolution{exponent: c.exponent, binary: c.binary}
-		if got := r.nanoseconds(c.ticks); got != c.want || !r.valid() {
+		if got, ok := r.nanoseconds(c.ticks); got != c.want || !ok || !r.valid() {
 			t.Errorf("%+v: %d ticks are %d ns, want %d", r, c.ticks, got, c.want)
 		}
 	}
+	const most = math.MaxInt64
+	for _, r := range []struct {
+		resolution
+		ticks uint64
+	}{
+		{resolution{exponent: 6}, math.MaxUint64},
+		{resolution{exponent: 6}, most/1000 + 1},
+		{resolution{exponent: 9}, 1 << 63},
+		{resolution{binary: true}, 1 << 40},
+		{resolution{exponent: 1, binary: true}, math.MaxUint64},
+		{resolution{exponent: 9, offset: 1}, most},
+	} {
+		if at, ok := r.nanoseconds(r.ticks); ok {
+			t.Errorf("%+v is told as %d", r, at)
+		}
+	}
+	if at, ok := (resolution{exponent: 9, offset: -5e9}).nanoseconds(2e9); at != -3e9 || !ok {
+		t.Errorf("a time before 1970 is %d, %v", at, ok)
+	}
 	if (resolution{exponent: 20}).valid() || (resolution{exponent: 64, binary: true}).valid() {
 		t.Error("times that cannot be computed with are valid")
+	}
+}
+
+// TestTimesThatCannotBeTold: a frame with such a time ends the file, and is not given one
+// that wrapped around.
+func TestTimesThatCannotBeTold(t *testing.T) {
+	t.Parallel()
+	begun := func() *next { return new(next).section(binary.LittleEndian).iface(1, 0).enhanced(0, 7, "told") }
+	for name, n := range map[string]*next{
+		"a time":    begun().enhanced(0, math.MaxUint64, "not"),
+		"an offset": begun().iface(1, 0, begun().option(optionOffset, 255, 255, 255, 255, 255, 255, 255, 127)),
+	} {
+		got, err := readBytes(n.b)
+		damage, is := errors.AsType[*DamageError](err)
+		if len(got) != 1 || !is || !strings.Contains(damage.Reason, "cannot be told") {
+			t.Errorf("%s: %d frames, then %v", name, len(got), err)
+		}
 	}
 }
 

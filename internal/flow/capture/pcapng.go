@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/bits"
 
 	"github.com/amoskys/amoskys/internal/flow/packet"
@@ -235,7 +236,10 @@ func (p *pcapng) addInterface(body []byte) string {
 				return fmt.Sprintf("an interface with times of resolution %#x", value[0])
 			}
 		case code == optionOffset && length == 8:
-			i.offset = int64(order64(value, p.big))
+			seconds := int64(order64(value, p.big))
+			if i.offset = seconds * 1e9; i.offset/1e9 != seconds {
+				return fmt.Sprintf("an interface with times from %d s on, which cannot be told", seconds)
+			}
 		}
 		options = value[min((length+3)&^3, len(value)):]
 	}
@@ -255,7 +259,11 @@ func (p *pcapng) framed(number uint32, body []byte, f *packet.Frame) string {
 	if kept > MaxSnap || int64(kept) > int64(len(body)-enhancedFixed) {
 		return fmt.Sprintf("a frame of %d bytes in a block of %d", kept, len(body))
 	}
-	f.Time = i.nanoseconds(ticks)
+	at, ok := i.nanoseconds(ticks)
+	if !ok {
+		return "a frame with a time that cannot be told: the years 1678 to 2262 can"
+	}
+	f.Time = at
 	f.Data, f.Wire, f.Link = body[enhancedFixed:enhancedFixed+int(kept)], max(wire, kept), i.link
 	f.Interface, f.GSOSize = uint16(number), 0
 	p.last = f.Time
@@ -285,7 +293,7 @@ func (p *pcapng) simple(body []byte, f *packet.Frame) string {
 }
 
 // resolution is what a unit of an interface's times is: 10 or 2 to the power of minus
-// exponent, in seconds, and an offset in seconds.
+// exponent, in seconds, and an offset in nanoseconds.
 type resolution struct {
 	exponent uint8
 	binary   bool
@@ -297,20 +305,31 @@ func (r resolution) valid() bool {
 	return r.exponent <= 19 || r.binary && r.exponent <= 63
 }
 
-// nanoseconds converts a time. One that 64 bits do not hold wraps around.
-func (r resolution) nanoseconds(ticks uint64) int64 {
+// nanoseconds converts a time; ok is false for one that 64 bits do not hold, which would be
+// taken for another.
+func (r resolution) nanoseconds(ticks uint64) (at int64, ok bool) {
+	var high, low uint64
 	switch {
 	case r.binary:
-		seconds, fraction := ticks>>r.exponent, ticks&(1<<r.exponent-1)
-		high, low := bits.Mul64(fraction, 1e9)
+		var part uint64 // of a second
+		part, low = bits.Mul64(ticks&(1<<r.exponent-1), 1e9)
 		if r.exponent > 0 {
-			low = low>>r.exponent | high<<(64-r.exponent)
+			low = low>>r.exponent | part<<(64-r.exponent)
 		}
-		return int64(seconds*1e9+low) + r.offset*1e9
+		var seconds, carry uint64
+		high, seconds = bits.Mul64(ticks>>r.exponent, 1e9)
+		low, carry = bits.Add64(seconds, low, 0)
+		high += carry
 	case r.exponent <= 9:
-		return int64(ticks*powers[9-r.exponent]) + r.offset*1e9
+		high, low = bits.Mul64(ticks, powers[9-r.exponent])
+	default:
+		low = ticks / powers[r.exponent-9]
 	}
-	return int64(ticks/powers[r.exponent-9]) + r.offset*1e9
+	if high != 0 || low > math.MaxInt64 {
+		return 0, false
+	}
+	at = int64(low) + r.offset
+	return at, at >= int64(low) == (r.offset >= 0)
 }
 
 // powers are those of ten.
