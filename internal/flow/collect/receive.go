@@ -1,11 +1,9 @@
 package collect
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"slices"
@@ -56,36 +54,6 @@ type Receiver struct {
 	streams   streams
 }
 
-// door is who may come in, and what waits within. It is never held while a record is told,
-// so that the socket is read however slowly records are worked off.
-type door struct {
-	mu     sync.Mutex // guards all below
-	limits *recent.Map[netip.Addr, allowance]
-	// strangers is what all may send together who have not sent for a minute.
-	strangers allowance
-	inbox     inbox
-	stats     ReceiverStats // the counts that are its own
-	refused   *recent.Map[netip.Addr, Refusal]
-	wake      chan struct{} // capacity 1; something came
-}
-
-// Refusal is somebody who sends and is not allowed to.
-type Refusal struct {
-	From netip.Addr
-	// Count is how often, in datagrams and connections; Last is when it was last.
-	Count uint64
-	Last  time.Time
-}
-
-// maxRefusals is how many who are refused are remembered, those that came last.
-const maxRefusals = 16
-
-// allowance is how many datagrams an exporter may send now.
-type allowance struct {
-	left float64
-	at   int64
-}
-
 // NewReceiver returns a Receiver that nobody sends to yet.
 func NewReceiver(o ReceiverOptions) *Receiver {
 	if o.Rate <= 0 {
@@ -133,14 +101,6 @@ func (r *Receiver) Refusals() []Refusal {
 	})
 	slices.Reverse(out)
 	return out
-}
-
-// refuse remembers who was refused. The caller holds mu.
-func (d *door) refuse(from netip.Addr, now time.Time) {
-	x, _ := d.refused.Use(from)
-	x.From = from
-	x.Count++
-	x.Last = now
 }
 
 // beat is how often time passes for the Joiner when nothing comes.
@@ -220,98 +180,6 @@ func readFrom(conn net.PacketConn, b, said []byte) (n int, from netip.AddrPort, 
 	return n, addressOf(peer), 0, err
 }
 
-// addressOf is the address of a peer, or none.
-func addressOf(a net.Addr) netip.AddrPort {
-	if a == nil {
-		return netip.AddrPort{}
-	}
-	at, err := netip.ParseAddrPort(a.String())
-	if err != nil {
-		return netip.AddrPort{}
-	}
-	return bare(at)
-}
-
-// bare is an address as it is written in lists: without mapping, and without zone.
-func bare(at netip.AddrPort) netip.AddrPort {
-	return netip.AddrPortFrom(at.Addr().Unmap().WithZone(""), at.Port())
-}
-
-// come puts a datagram into the inbox if its sender may send.
-func (d *door) come(o *ReceiverOptions, from netip.AddrPort, b []byte, dropped uint32, now time.Time) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.stats.Overflowed = max(d.stats.Overflowed, uint64(dropped))
-	addr := from.Addr()
-	if !o.allows(addr) {
-		d.stats.Refused++
-		if holdsFlows(b) {
-			d.refuse(addr, now)
-		}
-		return
-	}
-	if !d.spend(addr, o.Rate, now.UnixNano()) {
-		d.stats.Limited++
-		return
-	}
-	if !d.limits.Proven(addr) {
-		addr = netip.Addr{} // all of them together are one line
-	}
-	d.inbox.put(addr, letter{from: from, came: now, data: bytes.Clone(b)})
-	select {
-	case d.wake <- struct{}{}:
-	default:
-	}
-}
-
-// holdsFlows tells by the version whether a datagram claims to hold flows. Who sends
-// something else, as a scan of ports does, is no exporter that somebody forgot to allow.
-func holdsFlows(b []byte) bool {
-	if len(b) < 4 {
-		return false
-	}
-	switch version := be16(b); version {
-	case 0:
-		return be16(b[2:]) == 5
-	default:
-		return version == 5 || version == 9 || version == 10
-	}
-}
-
-func (o *ReceiverOptions) allows(from netip.Addr) bool {
-	for _, p := range o.Allow {
-		if p.Contains(from) {
-			return true
-		}
-	}
-	return false
-}
-
-// spend reports whether an exporter may send one more datagram. Those who are not proven
-// share what one may send: to forge addresses gives nobody more.
-func (d *door) spend(from netip.Addr, rate int, now int64) bool {
-	own, _ := d.limits.UseAt(from, now)
-	if !d.limits.Proven(from) {
-		own = &d.strangers
-	}
-	return own.spend(rate, now)
-}
-
-// spend takes one of what is allowed; the zero value has all that there may be.
-func (a *allowance) spend(rate int, now int64) bool {
-	if a.at == 0 {
-		a.left = float64(rate)
-	} else {
-		a.left = min(float64(rate), a.left+float64(max(0, now-a.at))/1e9*float64(rate))
-	}
-	a.at = now
-	if a.left < 1 {
-		return false
-	}
-	a.left--
-	return true
-}
-
 func (r *Receiver) advance(now time.Time, tell func(*Record)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -323,122 +191,6 @@ func (r *Receiver) finish(tell func(*Record)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.joiner.Close(tell)
-}
-
-// ServeStream takes connections of IPFIX over TCP (RFC 7011, section 10.4) until ctx
-// ends; then it closes l and all of them. tell is as for Serve.
-func (r *Receiver) ServeStream(ctx context.Context, l net.Listener, tell func(*Record)) error {
-	var wait sync.WaitGroup
-	defer wait.Wait()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
-	defer stop()
-	wait.Go(func() { r.pass(ctx, tell) })
-	for {
-		conn, err := l.Accept()
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return fmt.Errorf("accept an exporter: %w", err)
-		}
-		from := addressOf(conn.RemoteAddr())
-		c := r.admit(from, conn)
-		if c == nil {
-			_ = conn.Close()
-			continue
-		}
-		wait.Go(func() {
-			defer r.leave(c)
-			unhook := context.AfterFunc(ctx, func() { _ = conn.Close() })
-			defer unhook()
-			defer func() { _ = conn.Close() }()
-			r.connection(ctx, conn, c, from, tell)
-		})
-	}
-}
-
-// pass lets time pass for the Joiner until ctx ends, and then tells what waits.
-func (r *Receiver) pass(ctx context.Context, tell func(*Record)) {
-	defer r.finish(tell)
-	tick := time.NewTicker(beat)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-tick.C:
-			r.advance(now, tell)
-		}
-	}
-}
-
-// admit returns what decodes a connection's messages, nil where there may be none.
-func (r *Receiver) admit(from netip.AddrPort, conn io.Closer) *Collector {
-	now := time.Now()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.o.allows(from.Addr()) {
-		r.refuseConnection(from.Addr(), now)
-		return nil
-	}
-	if r.streams.staying() >= r.o.MaxConnections {
-		r.refuseConnection(netip.Addr{}, now)
-		if !r.streams.makeRoom(from.Addr()) {
-			return nil
-		}
-	}
-	o := r.o.Collect
-	o.Stream, o.MaxExporters = true, 1
-	c := New(o)
-	r.streams[c] = &stream{from: from.Addr(), conn: conn, began: now}
-	return c
-}
-
-// refuseConnection counts one, and remembers who it was of; no address is nobody.
-func (r *Receiver) refuseConnection(from netip.Addr, now time.Time) {
-	r.door.mu.Lock()
-	defer r.door.mu.Unlock()
-	r.door.stats.RefusedConnections++
-	if from.IsValid() {
-		r.door.refuse(from, now)
-	}
-}
-
-func (r *Receiver) leave(c *Collector) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.streams, c)
-	gone := c.Stats()
-	gone.Unread, gone.Waiting = gone.Unread+gone.Waiting, 0 // Its templates end with it.
-	r.gone = sum(r.gone, gone)
-}
-
-// connection reads messages until the stream ends, is silent, or is no IPFIX: then
-// nothing behind the fault can be found again.
-func (r *Receiver) connection(ctx context.Context, conn net.Conn, c *Collector, from netip.AddrPort, tell func(*Record)) {
-	buffer := make([]byte, 1<<16)
-	for {
-		if err := conn.SetReadDeadline(time.Now().Add(r.o.Silence)); err != nil {
-			return
-		}
-		if _, err := io.ReadFull(conn, buffer[:4]); err != nil {
-			return
-		}
-		length := max(4, int(be16(buffer[2:])))
-		if be16(buffer) != 10 {
-			length = 4
-		}
-		n, err := io.ReadFull(conn, buffer[4:length])
-		if err != nil && ctx.Err() != nil {
-			return // We cut it ourselves.
-		}
-		length = 4 + n // What the exporter cut is malformed.
-		if !r.message(c, from, buffer[:length], time.Now(), tell) {
-			return
-		}
-	}
 }
 
 // message reads one datagram, or message of a stream, and reports whether it was sound.
