@@ -278,11 +278,11 @@ func TestSummary(t *testing.T) {
 		{"flow", &pb.Event{Body: &pb.Event_Network{Network: &pb.NetworkActivity{
 			ProtocolName: "tcp", SrcEndpoint: &pb.Endpoint{Ip: "192.0.2.1", Port: 5}, DstEndpoint: &pb.Endpoint{Ip: "2001:db8::2", Port: 443},
 			BytesIn: 2048,
-		}}}, "tcp 192.0.2.1:5 → [2001:db8::2]:443, 2.0 KiB"},
+		}}}, "tcp 192.0.2.1:5 → [2001:db8::2]:443, 2.0 kB"},
 		{"sampled flow", &pb.Event{Body: &pb.Event_Network{Network: &pb.NetworkActivity{
 			ProtocolName: "udp", SrcEndpoint: &pb.Endpoint{Ip: "192.0.2.1", Port: 5}, DstEndpoint: &pb.Endpoint{Ip: "192.0.2.2", Port: 53},
 			BytesOut: 2048, SamplingRate: 100,
-		}}}, "udp 192.0.2.1:5 → 192.0.2.2:53, about 2.0 KiB (1 packet in 100 counted)"},
+		}}}, "udp 192.0.2.1:5 → 192.0.2.2:53, about 2.0 kB (1 packet in 100 counted)"},
 		{"login", &pb.Event{Body: &pb.Event_Authentication{Authentication: &pb.Authentication{
 			Action: pb.AuthAction_AUTH_ACTION_LOGON, Status: pb.AuthStatus_AUTH_STATUS_FAILURE,
 			User: &pb.User{Name: "root"}, SrcEndpoint: &pb.Endpoint{Ip: "192.0.2.9"}, Service: "sshd",

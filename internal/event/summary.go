@@ -112,9 +112,9 @@ func networkSummary(n *pb.NetworkActivity) string {
 	total := n.GetBytesIn() + n.GetBytesOut()
 	switch rate := n.GetSamplingRate(); {
 	case total > 0 && rate > 1:
-		s += ", about " + bytesText(total) + " (1 packet in " + strconv.FormatUint(rate, 10) + " counted)"
+		s += ", about " + trafficText(total) + " (1 packet in " + strconv.FormatUint(rate, 10) + " counted)"
 	case total > 0:
-		s += ", " + bytesText(total)
+		s += ", " + trafficText(total)
 	}
 	return s
 }
@@ -150,4 +150,18 @@ func bytesText(n uint64) string {
 		i++
 	}
 	return strconv.FormatFloat(v, 'f', 1, 64) + " " + string("KMGTP"[i]) + "iB"
+}
+
+// trafficText prints what went over a network in powers of 1000, as pages and links count.
+func trafficText(n uint64) string {
+	const unit, highest = 1000, 4
+	if n < unit {
+		return strconv.FormatUint(n, 10) + " B"
+	}
+	v, i := float64(n)/unit, 0
+	for v >= unit && i < highest {
+		v /= unit
+		i++
+	}
+	return strconv.FormatFloat(v, 'f', 1, 64) + " " + string("kMGTP"[i]) + "B"
 }
