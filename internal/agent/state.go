@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -169,6 +170,7 @@ func (r *runner) report(ctx context.Context) error {
 	health := time.NewTicker(seconds(r.common.HealthIntervalSeconds))
 	defer health.Stop()
 	w.lookAtCertificate()
+	looks := 0
 	for {
 		select {
 		case <-ctx.Done():
@@ -176,6 +178,10 @@ func (r *runner) report(ctx context.Context) error {
 		case now := <-watch.C:
 			if w.look(now) {
 				r.reportHealth(ctx)
+			}
+			if looks++; looks == programAfter {
+				debug.FreeOSMemory()
+				letProgramGo()
 			}
 		case <-health.C:
 			r.reportHealth(ctx)
