@@ -13,6 +13,8 @@ import (
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/amoskys/amoskys/internal/scan/claim"
 )
 
 const (
@@ -112,6 +114,10 @@ func (s *scanner) exchange(ctx context.Context, ip netip.Addr, ports []uint16, a
 		return nil
 	}
 	defer func() { _ = c.Close() }()
+	if own, is := c.LocalAddr().(*net.UDPAddr); is {
+		s.claims.Claim(claim.Port, uint16(own.Port), 1)
+		defer s.claims.Free(claim.Port, uint16(own.Port), 1)
+	}
 	stop := context.AfterFunc(ctx, func() { _ = c.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	replies := map[uint16][]byte{}

@@ -3,6 +3,7 @@ package scan
 import (
 	"context"
 	"hash/maphash"
+	"math/rand/v2"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -36,6 +37,7 @@ type ask = uint16
 type engine struct {
 	wire  wire
 	base  uint16 // of our ports: the try is added
+	echo  uint16 // the id of our echo requests
 	asks  []ask
 	index *[1 << 16]int32 // of asks by port, -1 for others
 	seed  maphash.Seed
@@ -95,7 +97,7 @@ func (q *queue) push(p sentProbe) {
 // newEngine makes one of share engines that ask hosts of one network at once.
 func newEngine(w wire, base uint16, asks []ask, longest time.Duration, share int) *engine {
 	e := &engine{
-		wire: w, base: base, asks: asks, index: new([1 << 16]int32), seed: maphash.MakeSeed(), pace: newPace(longest, share),
+		wire: w, base: base, echo: newEchoID(), asks: asks, index: new([1 << 16]int32), seed: maphash.MakeSeed(), pace: newPace(longest, share),
 		subjects: map[netip.Addr]*subject{},
 	}
 	for i := range e.index {
@@ -326,10 +328,14 @@ func (e *engine) appendDatagram(b []byte, s *subject, try int) []byte {
 	return probe.AppendUDPTTL(b, s.path.Source, s.host.IP, e.base+uint16(try), e.datagram, e.number(s.host.IP, e.datagram, try), probe.HopLimit)
 }
 
-// number is what a probe bears and its answer shows. That of an echo ends in the try.
+// newEchoID is an id of echo requests that nobody can foretell.
+func newEchoID() uint16 { return uint16(rand.Uint32()) } //nolint:gosec // seeded by the system, ChaCha8
+
+// number is what a probe bears and its answer shows. That of an echo begins with the id,
+// the same for all, and ends in the try.
 func (e *engine) number(ip netip.Addr, port ask, try int) uint32 {
 	if port == 0 {
-		return uint32(maphash.Comparable(e.seed, cookie{ip: ip}))&^triesBits | uint32(try)
+		return uint32(e.echo)<<16 | uint32(maphash.Comparable(e.seed, cookie{ip: ip}))&0xffff&^triesBits | uint32(try)
 	}
 	return uint32(maphash.Comparable(e.seed, cookie{ip, port, e.base + uint16(try)}))
 }

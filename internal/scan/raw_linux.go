@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/amoskys/amoskys/internal/scan/claim"
 	"github.com/amoskys/amoskys/internal/scan/probe"
 )
 
@@ -207,6 +208,9 @@ func (s *scanner) engine(ctx context.Context, path probe.Path, share int, asks [
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
 	e := newEngine(w, base, asks, s.plan.Timeout, share)
+	if e.index[0] >= 0 {
+		s.claims.Claim(claim.Echo, e.echo, 1)
+	}
 	e.limit, e.every, e.count, e.clock, e.done = s.limit, s.every, &s.count, s.clock, done
 	if s.plan.Hours != (Hours{}) {
 		e.permit = s.permitted
@@ -223,11 +227,13 @@ func (s *scanner) engine(ctx context.Context, path probe.Path, share int, asks [
 // nextBase gives each engine ports of its own.
 func (s *scanner) nextBase() uint16 {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.base += triesBits + 1; s.base > 65_520 {
 		s.base = 61_000
 	}
-	return s.base
+	base := s.base
+	s.mu.Unlock()
+	s.claims.Claim(claim.Port, base, triesBits+1)
+	return base
 }
 
 // enginesMost is how many engines ask the ports of one network at once: nearly all of what a

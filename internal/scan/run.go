@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/amoskys/amoskys/internal/scan/claim"
 )
 
 // scanner is one scan.
@@ -24,6 +26,9 @@ type scanner struct {
 	each  func(Host)
 	now   func() time.Time
 	known neighbours
+	// claims says which packets are ours to who watches the network from this host; nil does
+	// not.
+	claims *claim.Scan
 
 	giving sync.Mutex // held while each is called
 
@@ -90,6 +95,8 @@ func (s *scanner) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.claims = claim.Begin()
+	defer s.claims.End()
 	found, asked := make(chan candidate, queued), make(chan *Host, queued)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {

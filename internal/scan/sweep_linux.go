@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/net/bpf"
 
+	"github.com/amoskys/amoskys/internal/scan/claim"
 	"github.com/amoskys/amoskys/internal/scan/probe"
 )
 
@@ -205,6 +206,7 @@ func (s *scanner) everyone(ctx context.Context, segments []probe.Segment, found 
 	defer func() { err = errors.Join(err, w.Close()) }()
 	group := probe.AllNodes()
 	id := s.base ^ 0x5a5a
+	s.claims.Claim(claim.Echo, id, 1)
 	seen := map[netip.Addr]bool{}
 	var failure error
 	var began time.Duration

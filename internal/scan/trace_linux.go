@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/amoskys/amoskys/internal/scan/claim"
 	"github.com/amoskys/amoskys/internal/scan/probe"
 )
 
@@ -34,6 +35,7 @@ const (
 type tracer struct {
 	s    *scanner
 	seed maphash.Seed
+	echo uint16 // the id of echo requests
 
 	mu     sync.Mutex // guards what follows
 	routes *probe.Routes
@@ -54,7 +56,9 @@ func newTracer(s *scanner) (*tracer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tracer{s: s, seed: maphash.MakeSeed(), routes: routes, lines: map[network]*line{}, ways: map[netip.Prefix]*way{}, left: waysMost}, nil
+	t := &tracer{s: s, seed: maphash.MakeSeed(), echo: newEchoID(), routes: routes, lines: map[network]*line{}, ways: map[netip.Prefix]*way{}, left: waysMost}
+	s.claims.Claim(claim.Echo, t.echo, 1)
+	return t, nil
 }
 
 // close ends what trace began. No trace runs any more.
@@ -359,10 +363,10 @@ func (q *query) ask(ttl, by int) error {
 	})
 }
 
-// number is what an echo request bears, of which nobody else can guess all; it ends in the
-// TTL. A datagram carries it.
+// number is what an echo request bears, of which nobody else can guess all; it begins with
+// the id and ends in the TTL. A datagram carries it.
 func (q *query) number(ttl int) uint32 {
-	return uint32(maphash.Comparable(q.t.seed, q.h.IP))&^hopBits | uint32(ttl)
+	return uint32(q.t.echo)<<16 | uint32(maphash.Comparable(q.t.seed, q.h.IP))&0xffff&^hopBits | uint32(ttl)
 }
 
 // hear takes in answers for so long, or until all of some hops are known.

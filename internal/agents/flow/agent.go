@@ -23,6 +23,7 @@ import (
 	"github.com/amoskys/amoskys/internal/flow/packet"
 	"github.com/amoskys/amoskys/internal/flow/ring"
 	"github.com/amoskys/amoskys/internal/flow/track"
+	"github.com/amoskys/amoskys/internal/scan/claim"
 )
 
 const (
@@ -56,6 +57,8 @@ type Agent struct {
 	feeds []*ring.Feed
 	// geoFault is what was told of the databases of places.
 	geoFault string
+	// claimed are ports and ids of scans of this host.
+	claimed claim.Book
 }
 
 var _ agent.TaskLimiter = (*Agent)(nil)
@@ -175,6 +178,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	if a.collector != nil {
 		parts.Go(func() { fail(a.collector.run(ctx)) })
+	}
+	if a.cfg.captures() && !a.cfg.Aggregation.OwnScans {
+		parts.Go(func() { a.takeClaims(ctx) })
 	}
 	if a.cfg.captures() {
 		parts.Go(func() { fail(a.helm.run(ctx)) })

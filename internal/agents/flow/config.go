@@ -63,6 +63,9 @@ type Aggregation struct {
 	MaxFlows          int     `yaml:"max_flows"`
 	TrackVLANs        bool    `yaml:"track_vlans"`
 	CommunityIDSeed   int     `yaml:"community_id_seed"`
+	// OwnScans tells flows of the probes of scans that run on this host, and looks for
+	// findings in them.
+	OwnScans bool `yaml:"own_scans"`
 }
 
 // Enrichment says what is added to flows that is not in their packets.

@@ -22,6 +22,8 @@ const (
 	addressesEvery = 15 * time.Second
 	// conditionCapture is the name of the condition that nothing is captured.
 	conditionCapture = "capture"
+	// conditionFilter is the name of the note that a filter is set.
+	conditionFilter = "filter"
 )
 
 // helm keeps the taps supplied with sources of the interface, wherever that goes:
@@ -178,6 +180,9 @@ func (h *helm) begin() error {
 	}
 	h.o.Condition(conditionCapture, nil)
 	h.o.Note(conditionCapture, segmentsNote(sources))
+	if h.cfg.BPFFilter != "" {
+		h.o.Note(conditionFilter, fmt.Sprintf("looks at packets of the filter %q alone: others are in no flow, no count and no finding", h.cfg.BPFFilter))
+	}
 	h.o.Logger.Info("captures", "interface", o.Interface, "sources", len(sources))
 	return nil
 }

@@ -30,7 +30,7 @@ const (
 type metrics struct {
 	traffic                          [4]*prometheus.CounterVec // as in traffic
 	duration                         prometheus.Histogram
-	suppressed, dropped              prometheus.Counter
+	suppressed, dropped, probes      prometheus.Counter
 	frames, bytes, drops, frozen     *prometheus.Desc
 	faults, active, opened, ended    *prometheus.Desc
 	givenUp, waiting, findings, held *prometheus.Desc
@@ -78,6 +78,7 @@ func newMetrics(o agent.Options, lanes int) *metrics {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
 	m.suppressed = counter("amoskys_flow_suppressed_total", "Flows that were not told, for min_bytes_threshold.")
+	m.probes = counter("amoskys_flow_own_probes_total", "Flows that were not told, since scans of this host made them.")
 	m.dropped = counter("amoskys_flow_events_dropped_total", "Events that were dropped, because publishing was slower than they came.")
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc(name, help, labels, nil)
@@ -125,8 +126,8 @@ func (m *metrics) note(number int, c lane.Counts) {
 
 // own are the collectors that count by themselves.
 func (m *metrics) own() []prometheus.Collector {
-	all := make([]prometheus.Collector, 0, 3+len(m.traffic))
-	all = append(all, m.duration, m.suppressed, m.dropped)
+	all := make([]prometheus.Collector, 0, 4+len(m.traffic))
+	all = append(all, m.duration, m.suppressed, m.probes, m.dropped)
 	for _, c := range m.traffic {
 		all = append(all, c)
 	}

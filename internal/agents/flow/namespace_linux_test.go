@@ -25,12 +25,21 @@ import (
 	pb "github.com/amoskys/amoskys/internal/pb/amoskys/v1"
 )
 
-// helperVariable makes the test's program the agent, which prints what it publishes.
-const helperVariable = "FLOW_TEST_HELPER"
+// helperVariable makes the test's program the agent, which prints what it publishes: with
+// helperTells of its host's own scans too. With helperScans it is such a scan.
+const (
+	helperVariable = "FLOW_TEST_HELPER"
+	helperTells    = "tells"
+	helperScans    = "scans"
+)
 
 func TestMain(m *testing.M) {
-	if os.Getenv(helperVariable) != "" {
-		if err := helper(); err != nil {
+	if kind := os.Getenv(helperVariable); kind != "" {
+		run := helper
+		if kind == helperScans {
+			run = scanHelper
+		}
+		if err := run(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1) //nolint:forbidigo // a main of its own
 		}
@@ -66,6 +75,7 @@ func helper() error {
 	defer stop()
 	cfg := DefaultConfig()
 	cfg.Capture.BPFFilter, cfg.Aggregation.TimeoutSeconds = "tcp", 1
+	cfg.Aggregation.OwnScans = os.Getenv(helperVariable) == helperTells
 	out := printer{json.NewEncoder(os.Stdout)}
 	a, err := New(cfg, agent.Options{
 		ID: defaultID, Host: "h", HostID: "h", Interval: time.Minute, Logger: obs.Discard(),
@@ -158,52 +168,7 @@ func TestNamespaces(t *testing.T) {
 	ip(t, here, "link set lo up")
 	join("a0")
 
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), helperVariable+"=1")
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := inNamespace(here, cmd.Start); err != nil {
-		t.Fatal(err)
-	}
-	lines := make(chan line, 1000)
-	read := make(chan struct{})
-	go func() {
-		defer close(read)
-		defer close(lines)
-		for s := bufio.NewScanner(out); s.Scan(); {
-			var l line
-			if json.Unmarshal(s.Bytes(), &l) == nil {
-				lines <- l
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		<-read
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("the agent: %v", err)
-		}
-	})
-	await := func(what string, ok func(line) bool) line {
-		t.Helper()
-		limit := time.After(20 * time.Second)
-		for {
-			select {
-			case l, open := <-lines:
-				if !open {
-					t.Fatalf("the agent ended before %s", what)
-				}
-				if ok(l) {
-					return l
-				}
-			case <-limit:
-				t.Fatalf("no %s", what)
-			}
-		}
-	}
+	await := startHelper(t, here, "1")
 	captures := func(l line) bool { return l.Condition == "captures" }
 	of := func(kind string) func(line) bool { return func(l line) bool { return l.Type == kind } }
 
@@ -235,6 +200,60 @@ func TestNamespaces(t *testing.T) {
 			await("an interface that is gone", away)
 			join("other0")
 			await("capture after another came", captures)
+		}
+	}
+}
+
+// startHelper starts the agent in a namespace until the test ends. The function that it
+// returns waits for a line.
+func startHelper(t *testing.T, here *os.File, kind string) (await func(what string, ok func(line) bool) line) {
+	t.Helper()
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), helperVariable+"="+kind)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := inNamespace(here, cmd.Start); err != nil {
+		t.Fatal(err)
+	}
+	lines := make(chan line, 1000)
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		defer close(lines)
+		for s := bufio.NewScanner(out); s.Scan(); {
+			var l line
+			if json.Unmarshal(s.Bytes(), &l) == nil {
+				lines <- l
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		for range lines { //nolint:revive // so that the agent can say all
+		}
+		<-read
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("the agent: %v", err)
+		}
+	})
+	return func(what string, ok func(line) bool) line {
+		t.Helper()
+		limit := time.After(20 * time.Second)
+		for {
+			select {
+			case l, open := <-lines:
+				if !open {
+					t.Fatalf("the agent ended before %s", what)
+				}
+				if ok(l) {
+					return l
+				}
+			case <-limit:
+				t.Fatalf("no %s", what)
+			}
 		}
 	}
 }

@@ -41,6 +41,7 @@ type teller struct {
 // note is what is known of a flow that has not ended.
 type note struct {
 	withheld bool       // its flow.created, for want of bytes
+	probe    bool       // it is of a scan of this host, and never told
 	out, in  track.Side // as counted so far
 }
 
@@ -63,6 +64,10 @@ func (t *teller) enough(f *track.Flow) bool {
 
 // Opened implements track.Consumer.
 func (t *teller) Opened(f *track.Flow) {
+	if t.a.probes(f) {
+		t.notes[noteKey{f.ID, f.First}] = note{probe: true}
+		return
+	}
 	if t.a.watch != nil {
 		t.a.watch.Opened(f)
 	}
@@ -75,11 +80,16 @@ func (t *teller) Opened(f *track.Flow) {
 
 // Updated implements track.Consumer.
 func (t *teller) Updated(f *track.Flow) {
+	key := noteKey{f.ID, f.First}
+	n := t.notes[key]
+	if n.probe {
+		t.count(f, n)
+		t.notes[key] = note{probe: true, out: f.Out, in: f.In}
+		return
+	}
 	if t.a.watch != nil {
 		t.a.watch.Updated(f)
 	}
-	key := noteKey{f.ID, f.First}
-	n := t.notes[key]
 	if n.withheld && !t.enough(f) {
 		return
 	}
@@ -93,14 +103,18 @@ func (t *teller) Updated(f *track.Flow) {
 
 // Ended implements track.Consumer.
 func (t *teller) Ended(f *track.Flow) {
-	if t.a.watch != nil {
-		t.a.watch.Ended(f)
-	}
 	key := noteKey{f.ID, f.First}
 	n := t.notes[key]
 	delete(t.notes, key)
+	if !n.probe && t.a.watch != nil {
+		t.a.watch.Ended(f)
+	}
 	t.count(f, n)
 	t.a.metrics.duration.Observe(time.Duration(f.Last - f.First).Seconds())
+	if n.probe {
+		t.a.metrics.probes.Inc()
+		return
+	}
 	if n.withheld && !t.enough(f) {
 		t.a.metrics.suppressed.Inc()
 		return

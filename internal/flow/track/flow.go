@@ -54,6 +54,8 @@ type Flow struct {
 	Midstream bool // the capture began after the connection had
 	Interface uint16
 	VLAN      uint16 // the innermost
+	// EchoID is the id of an exchange of ICMP, such as a ping; 0 in other flows.
+	EchoID uint16
 	// Tunnels are the headers around the first packet, outermost first; the slice is
 	// the Table's.
 	Tunnels []packet.Tunnel

@@ -52,6 +52,9 @@ func packEnds(firstPort, secondPort, id, vlan uint16) (b [8]byte) {
 func (k *key) firstPort() uint16  { return binary.LittleEndian.Uint16(k.ends[0:]) }
 func (k *key) secondPort() uint16 { return binary.LittleEndian.Uint16(k.ends[2:]) }
 
+// exchange is the id of an ICMP echo, 0 of all else.
+func (k *key) exchange() uint16 { return binary.LittleEndian.Uint16(k.ends[4:]) }
+
 // carriedBits is where what carried the packet begins in a key's kind: 0 is nothing.
 const carriedBits = 2
 

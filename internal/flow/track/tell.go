@@ -26,7 +26,7 @@ func (t *Table) fill(n uint32, h *hot) {
 		Out: h.sent(c, i), In: h.sent(c, 1-i),
 		RTT: max(0, c.rtt), End: h.end,
 		OneSided:  !h.marks.has(answered) && !h.key.is(byMessage) && !h.key.is(byAddresses),
-		Midstream: h.marks.has(midstream), Interface: c.iface,
+		Midstream: h.marks.has(midstream), Interface: c.iface, EchoID: h.key.exchange(),
 		SrcMAC: c.mac[i], DstMAC: c.mac[1-i], Facts: t.facts(h),
 	}
 	t.tunnels.fill(c.tunnels, f)
