@@ -1,10 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { general, ofHost, ofProcess, topOf } from './questions';
+import { general, ofFlows, ofHost, ofProcess, topOf } from './questions';
 import { splitPipes } from './tokens';
 
 describe('questions', () => {
   it('are searches that begin with a filter', () => {
-    for (const { title, query, page } of [...general, ...ofHost('web 1'), ...ofProcess('u-1', 'u-0')]) {
+    for (const { title, query, page } of [
+      ...general,
+      ...ofFlows,
+      ...ofHost('web 1'),
+      ...ofProcess('u-1', 'u-0'),
+    ]) {
       expect(title).toMatch(/\?$/);
       if (page !== 'metrics') expect(splitPipes(query).filter).not.toBe('');
     }

@@ -50,6 +50,45 @@ export const general: readonly Question[] = [
   { title: 'What is grave?', query: 'severity:>=medium' },
 ];
 
+/** Of flows: those of the page Network, which have ended and were not replayed. */
+const flows = 'type:=flow.ended -labels.capture:*';
+
+/** Of the network. */
+export const ofFlows: readonly Question[] = [
+  {
+    title: 'Which hosts send most?',
+    query: `${flows} | stats by (source.ip) sum(source.bytes) sent, count() flows | sort by (sent desc) | limit 20`,
+  },
+  {
+    title: 'Who sends most to the Internet?',
+    query: `${flows} -destination.ip:in(10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,"fc00::/7","fe80::/10") | stats by (source.ip, destination.ip) sum(source.bytes) sent, count() flows | sort by (sent desc) | limit 20`,
+  },
+  {
+    title: 'Who talked TLS 1.0 or 1.1?',
+    query: `${flows} tls.version:in(1.0,1.1) | stats by (source.ip, destination.ip, tls.version) count() flows | sort by (flows desc) | limit 30`,
+  },
+  {
+    title: 'Which certificates are self-signed?',
+    query: `${flows} tls.server.self_signed:=true | stats by (destination.ip, tls.server.subject) count() flows | sort by (flows desc) | limit 30`,
+  },
+  {
+    title: 'Who asks for names that do not exist?',
+    query: `${flows} dns.response_code:=NXDOMAIN | stats by (source.ip) count() answers, count_uniq(dns.question.name) names | sort by (answers desc) | limit 20`,
+  },
+  {
+    title: 'Which processes talk to most addresses?',
+    query: `${flows} network.process.name:* | stats by (host, network.process.name) count_uniq(destination.ip) addresses, count() flows | sort by (addresses desc) | limit 20`,
+  },
+  {
+    title: 'What on port 443 is neither TLS nor QUIC?',
+    query: `${flows} destination.port:=443 network.application:* -network.application:in(tls,quic,https)`,
+  },
+  {
+    title: 'Which connections were refused?',
+    query: `${flows} network.tcp_state:=REJ | stats by (source.ip, destination.ip, destination.port) count() flows | sort by (flows desc) | limit 30`,
+  },
+];
+
 /** Of one host. */
 export function ofHost(host: string): Question[] {
   const it = term('host', host);

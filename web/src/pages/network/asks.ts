@@ -113,7 +113,8 @@ const day = 86_400_000;
 const soon = 30 * day;
 
 function tls(flows: string, now: number): Breakdown[] {
-  const limit = new Date(Math.floor((now + soon) / day) * day).toISOString().replace('.000', '');
+  // By whole days, so that the question stays the same, and up to the end of the last one.
+  const limit = new Date((Math.floor((now + soon) / day) + 1) * day).toISOString().replace('.000', '');
   const certificate = 'tls.server.subject, tls.server.issuer, tls.server.not_after';
   const counts = 'count() flows, count_uniq(destination.ip) servers';
   const names = {
@@ -190,10 +191,7 @@ export function breakdowns(tab: string, flows: string, now: number): Breakdown[]
     case 'tls':
       return tls(flows, now);
     case 'ja4':
-      return [
-        by('JA4 of clients', ['tls.client.ja4'], flows, 'JA4', 'No client hello was seen.'),
-        by('JA4S of servers', ['tls.server.ja4s'], flows, 'JA4S', 'No server hello was seen.'),
-      ];
+      return [by('JA4 of clients', ['tls.client.ja4'], flows, 'JA4', 'No client hello was seen.')];
     case 'dns':
       return dns(flows);
     default:

@@ -58,6 +58,16 @@ export const bytesOf = (fields: Fields) =>
 const packetsOf = (fields: Fields) =>
   numberOf(fields, 'source.packets') + numberOf(fields, 'destination.packets');
 
+/** What each end of a flow sent, as facts: "Sent by the source", "1.2 kB in 7 packets". */
+export function directionTexts(fields: Fields): [string, string][] {
+  return (['source', 'destination'] as const).flatMap((end): [string, string][] => {
+    const packets = numberOf(fields, `${end}.packets`);
+    if (packets === 0) return [];
+    const sent = `${estimate(fields)}${bytes(numberOf(fields, `${end}.bytes`))} in ${count(packets)} ${packets === 1 ? 'packet' : 'packets'}`;
+    return [[`Sent by the ${end}`, sent]];
+  });
+}
+
 /** Where an exporter sampled, amounts are estimates. */
 const estimate = (fields: Fields) => (numberOf(fields, 'network.sampling_rate') > 1 ? '≈ ' : '');
 

@@ -206,12 +206,29 @@ describe('layout', () => {
     expect(large / small).toBeCloseTo(2);
   });
 
+  it('has servers on the right where all hosts are of ours', () => {
+    const { nodes } = layout(
+      graphOf(
+        answer(['10.0.0.1', '10.0.0.9', 'internal', 9, 100], ['10.0.0.2', '10.0.0.9', 'internal', 5, 100]),
+      ),
+    );
+    const left = nodes.filter((node) => node.left).map((node) => node.id);
+    expect(left.sort()).toEqual(['ip:10.0.0.1', 'ip:10.0.0.2']);
+    expect(nodes.find((node) => !node.left)?.id).toBe('ip:10.0.0.9');
+  });
+
   it('bows between hosts of one side, and of a host to itself', () => {
     const { edges } = layout(
-      graphOf(answer(['10.0.0.1', '10.0.0.2', 'internal', 1, 1], ['10.0.0.1', '10.0.0.1', 'internal', 1, 1])),
+      graphOf(
+        answer(
+          ['10.0.0.1', '10.0.0.2', 'internal', 1, 1],
+          ['10.0.0.1', '10.0.0.1', 'internal', 1, 1],
+          ['10.0.0.1', '198.51.100.1', 'outbound', 1, 1],
+        ),
+      ),
     );
-    expect(edges).toHaveLength(2);
-    expect(new Set(edges.map((edge) => edge.path)).size).toBe(2);
+    expect(edges).toHaveLength(3);
+    expect(new Set(edges.map((edge) => edge.path)).size).toBe(3);
   });
 
   it.each([320, 366, 390, 700, 1200])('has names that can be read in a map %d px wide', (width) => {

@@ -5,6 +5,8 @@ export interface PlacedNode extends MapNode {
   x: number;
   y: number;
   r: number;
+  /** In the left column, with its name to the left of it. */
+  left: boolean;
 }
 
 export interface PlacedEdge extends MapEdge {
@@ -78,14 +80,43 @@ function ordered(
     .map(({ node }) => node);
 }
 
-function stack(nodes: readonly MapNode[], x: number, highest: number, largest: number): PlacedNode[] {
+/** A column; that at `x` is the left one. */
+function stack(
+  nodes: readonly MapNode[],
+  x: number,
+  left: boolean,
+  highest: number,
+  largest: number,
+): PlacedNode[] {
   let y = margin;
   return nodes.map((node) => {
     const r = radius(node.bytes, highest, largest);
-    const placed = { ...node, x, y: y + r, r };
+    const placed = { ...node, x, y: y + r, r, left };
     y += r * 2 + gap;
     return placed;
   });
+}
+
+/**
+ * Which nodes stand on the left: hosts of ours, beside the world outside. Where only one of
+ * the two is there, those stand on the right that are rather spoken to than speak.
+ */
+function columnsOf(graph: Graph): [MapNode[], MapNode[]] {
+  const split = (left: (node: MapNode) => boolean): [MapNode[], MapNode[]] => [
+    graph.nodes.filter(left),
+    graph.nodes.filter((node) => !left(node)),
+  ];
+  const both = (sides: [MapNode[], MapNode[]]) => sides.every((side) => side.length > 0);
+  const usual = split((node) => node.inside);
+  if (both(usual)) return usual;
+  const spoke = new Map<string, number>();
+  for (const edge of graph.edges) {
+    if (edge.from === edge.to) continue;
+    spoke.set(edge.from, (spoke.get(edge.from) ?? 0) + edge.flows);
+    spoke.set(edge.to, (spoke.get(edge.to) ?? 0) - edge.flows);
+  }
+  const bySpeech = split((node) => (spoke.get(node.id) ?? 0) >= 0);
+  return both(bySpeech) ? bySpeech : [graph.nodes.slice(), []];
 }
 
 const round = (value: number) => Math.round(value * 10) / 10;
@@ -93,7 +124,7 @@ const round = (value: number) => Math.round(value * 10) / 10;
 /** Between the sides a curve; on one side a bow towards the middle. */
 function pathOf(from: PlacedNode, to: PlacedNode, apart: number): string {
   const [x1, y1, x2, y2] = [from.x, from.y, to.x, to.y].map(round) as [number, number, number, number];
-  const towards = from.inside ? 1 : -1;
+  const towards = from.left ? 1 : -1;
   if (from.id === to.id) {
     const out = round(x1 + towards * (from.r + Math.min(26, apart / 4)));
     return `M${x1} ${y1}C${out} ${round(y1 - 24)} ${out} ${round(y1 + 24)} ${x1} ${y1}`;
@@ -106,7 +137,7 @@ function pathOf(from: PlacedNode, to: PlacedNode, apart: number): string {
   return `M${x1} ${y1}C${middle} ${y1} ${middle} ${y2} ${x2} ${y2}`;
 }
 
-/** Hosts of ours on the left, the world outside on the right, at most `mostEdges` lines. */
+/** Two columns, as columnsOf says, with at most `mostEdges` lines. */
 export function layout(graph: Graph, mostEdges = 400, shape: Shape = wide): Layout {
   const { apart, names, largest } = shape;
   const partners = new Map<string, [string, number][]>();
@@ -121,11 +152,10 @@ export function layout(graph: Graph, mostEdges = 400, shape: Shape = wide): Layo
     }
   }
   const highest = Math.max(0, ...graph.nodes.map((node) => node.bytes));
-  const inside = graph.nodes.filter((node) => node.inside);
-  const outside = graph.nodes.filter((node) => !node.inside);
-  const insideAt = new Map(inside.map((node, index) => [node.id, index]));
-  const left = stack(inside, names, highest, largest);
-  const right = stack(ordered(outside, partners, insideAt), names + apart, highest, largest);
+  const [ours, others] = columnsOf(graph);
+  const oursAt = new Map(ours.map((node, index) => [node.id, index]));
+  const left = stack(ours, names, true, highest, largest);
+  const right = stack(ordered(others, partners, oursAt), names + apart, false, highest, largest);
   const height =
     Math.max(...[left, right].map((side) => (side.at(-1)?.y ?? 0) + (side.at(-1)?.r ?? 0)), margin) + margin;
   centre(left, height);

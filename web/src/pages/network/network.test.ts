@@ -3,11 +3,20 @@ import type { Event } from '$lib/api/types';
 import { packetsOfFlow } from '$lib/packets/packets';
 import { withoutCaptures } from '$lib/query/edit';
 import { asksForCaptures, breakdowns, ended, flowQuery, openQuery, pairsQuery } from './asks';
-import { bytesOf, durationOf, durationText, endpoint, flowText, flowValue, place } from './columns';
+import {
+  bytesOf,
+  directionTexts,
+  durationOf,
+  durationText,
+  endpoint,
+  flowText,
+  flowValue,
+  place,
+} from './columns';
 import { openFlows } from './open';
 import { mostNamed, parseSelection, selectionFilter, selectionName } from './selection';
 import { cellText } from './tabletext';
-import { flowFilter, timeline, timelineQueries } from './timeline';
+import { flowFilter, isOf, timeline, timelineQueries } from './timeline';
 
 const event = (fields: Event['fields'], more: Partial<Event> = {}): Event => ({
   offset: 1,
@@ -88,10 +97,10 @@ describe('questions', () => {
     expect(breakdowns('map', ended, 0)).toEqual([]);
   });
 
-  it('asks for certificates that end within 30 days, by whole days', () => {
+  it('asks for certificates that end within 30 days, up to the end of the last', () => {
     const at = Date.parse('2026-01-01T12:34:56Z');
     const query = breakdowns('tls', ended, at).find((each) => each.title.startsWith('Expired'))?.query;
-    expect(query).toContain('tls.server.not_after:<2026-01-31T00:00:00Z');
+    expect(query).toContain('tls.server.not_after:<2026-02-01T00:00:00Z');
   });
 });
 
@@ -172,6 +181,13 @@ describe('columns', () => {
     expect(flowText(sampled, 'bytes')).toBe('≈ 3.0 kB');
     expect(flowValue(sampled, 'bytes')).toBe(3000);
     expect(flowValue(flow, 'duration')).toBe(10);
+    expect(directionTexts(flow.fields)).toEqual([
+      ['Sent by the source', '1.0 kB in 3 packets'],
+      ['Sent by the destination', '2.0 kB in 4 packets'],
+    ]);
+    expect(directionTexts(event({ 'destination.packets': 1 }).fields)).toEqual([
+      ['Sent by the destination', '0 B in 1 packet'],
+    ]);
   });
 
   it('say nothing of what is not known', () => {
@@ -241,6 +257,24 @@ describe('timeline', () => {
     expect([own.since, own.until]).toEqual(['2026-01-01T11:59:00.000Z', '2026-01-01T12:01:10.000Z']);
     expect(named?.query).toBe('dns.answers.data:=198.51.100.1 source.ip:=192.0.2.1');
     expect(timelineQueries(event({})).findings).toBeNull();
+  });
+
+  it('takes a finding for that of a flow only where both ends and the port fit', () => {
+    const found = (observables: Record<string, string>) =>
+      event(
+        Object.fromEntries(
+          Object.entries(observables).map(([name, value]) => [`finding.observables.${name}`, value]),
+        ),
+        { type: 'finding.flow.port_scan' },
+      );
+    const ends = { 'source.ip': '192.0.2.1', 'destination.ip': '198.51.100.1' };
+    expect(isOf(found(ends), flow)).toBe(true);
+    expect(isOf(found({ ...ends, 'destination.port': '443' }), flow)).toBe(true);
+    expect(isOf(found({ ...ends, 'destination.port': '80' }), flow)).toBe(false);
+    expect(isOf(found({ ...ends, 'destination.ip': '198.51.100.2' }), flow)).toBe(false);
+    expect(isOf(found({ 'source.ip': '192.0.2.1' }), flow)).toBe(false);
+    expect(isOf(found({ ...ends, 'network.community_id': '1:other=' }), flow)).toBe(false);
+    expect(isOf(found({}), flow)).toBe(false);
   });
 
   it('puts all into the order of time, each once', () => {

@@ -2,6 +2,7 @@ import type { EventsQuery } from '$lib/api/endpoints';
 import type { Event } from '$lib/api/types';
 import { instant } from '$lib/format/time';
 import { quote, term } from '$lib/query/edit';
+import { findingOf } from '../findings/finding';
 
 /** How long before a flow the DNS answer that named it is looked for, in milliseconds. */
 const namedBefore = 3_600_000;
@@ -75,6 +76,23 @@ export function timelineQueries(flow: Event): TimelineQueries {
           }
         : null,
   };
+}
+
+/** Whether two addresses are one: text compares but for the case of IPv6. */
+const sameAddress = (a: string, b: string) => a.toLowerCase() === b.toLowerCase();
+
+/**
+ * Whether a finding is of this flow: it names the flow itself, or both of its ends and, where
+ * it names a port, the port too. One that names a single end is of others of that host.
+ */
+export function isOf(finding: Event, flow: Event): boolean {
+  const said = new Map(findingOf(finding).observables);
+  const community = said.get('network.community_id');
+  if (community) return community === textOf(flow, 'network.community_id');
+  const ends = ['source.ip', 'destination.ip'].map((name) => [said.get(name) ?? '', textOf(flow, name)]);
+  if (!ends.every(([named, own]) => named !== '' && sameAddress(named ?? '', own ?? ''))) return false;
+  const port = said.get('destination.port');
+  return port === undefined || port === textOf(flow, 'destination.port');
 }
 
 /** One line of a flow's life. */
