@@ -37,9 +37,21 @@ func (c *crowd) ReadFrom(b []byte) (int, net.Addr, error) {
 }
 
 // TestCrowd: the socket is read however slowly flows are told, and who sends more than can
-// be worked off takes nothing from others, but for those who are as new as it is.
+// be worked off takes nothing from others that have been known for a minute, or that are
+// allowed by name.
 func TestCrowd(t *testing.T) {
 	t.Parallel()
+	for name, allow := range map[string]string{"known": "0.0.0.0/0", "named": "192.0.2.1/32"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			crowded(t, netip.MustParsePrefix(allow))
+		})
+	}
+}
+
+// crowded allows one of two exporters by a prefix.
+func crowded(t *testing.T, allow netip.Prefix) {
+	t.Helper()
 	quiet, loud := netip.MustParseAddrPort("192.0.2.1:2055"), netip.MustParseAddrPort("198.51.100.1:2055")
 	const rounds, each = 20, 2500
 	var from []netip.AddrPort
@@ -53,8 +65,10 @@ func TestCrowd(t *testing.T) {
 	defer cancel()
 	all := make(chan struct{})
 	conn := &crowd{t: t, from: from, text: bytesOf(t, biflow10), end: cancel, paused: make(chan struct{})}
-	r := collect.NewReceiver(collect.ReceiverOptions{Allow: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}, Rate: 1 << 20})
-	r.Know(time.Now(), quiet.Addr(), loud.Addr())
+	r := collect.NewReceiver(collect.ReceiverOptions{Allow: []netip.Prefix{allow, netip.MustParsePrefix("198.51.100.0/24")}, Rate: 1 << 20})
+	if !allow.IsSingleIP() {
+		r.Know(time.Now(), quiet.Addr(), loud.Addr())
+	}
 	told := map[netip.Addr]int{}
 	first := true
 	err := r.Serve(ctx, conn, func(x *collect.Record) {

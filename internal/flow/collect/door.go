@@ -78,11 +78,11 @@ func (d *door) come(o *ReceiverOptions, from netip.AddrPort, b []byte, dropped u
 		}
 		return
 	}
-	if !d.spend(addr, o.Rate, now.UnixNano()) {
+	if !d.spend(addr, o, now.UnixNano()) {
 		d.stats.Limited++
 		return
 	}
-	if !d.limits.Proven(addr) {
+	if !d.limits.Proven(addr) && !o.names(addr) {
 		addr = netip.Addr{} // all of them together are one line
 	}
 	d.inbox.put(addr, letter{from: from, came: now, data: bytes.Clone(b)})
@@ -115,14 +115,26 @@ func (o *ReceiverOptions) allows(from netip.Addr) bool {
 	return false
 }
 
-// spend reports whether an exporter may send one more datagram. Those who are not proven
-// share what one may send: to forge addresses gives nobody more.
-func (d *door) spend(from netip.Addr, rate int, now int64) bool {
+// names reports whether an address is allowed by itself, and not as one of a network. Of
+// such there are as many as somebody wrote down, so that each stands for itself from its
+// first datagram on: who forges one has what that one has.
+func (o *ReceiverOptions) names(from netip.Addr) bool {
+	for _, p := range o.Allow {
+		if p.IsSingleIP() && p.Addr() == from {
+			return true
+		}
+	}
+	return false
+}
+
+// spend reports whether an exporter may send one more datagram. Those who are neither
+// proven nor named share what one may send: to forge addresses gives nobody more.
+func (d *door) spend(from netip.Addr, o *ReceiverOptions, now int64) bool {
 	own, _ := d.limits.UseAt(from, now)
-	if !d.limits.Proven(from) {
+	if !d.limits.Proven(from) && !o.names(from) {
 		own = &d.strangers
 	}
-	return own.spend(rate, now)
+	return own.spend(o.Rate, now)
 }
 
 // spend takes one of what is allowed; the zero value has all that there may be.
