@@ -117,13 +117,13 @@ func (p *metricsPrinter) table(rows []metricsRow, isRange bool) error {
 	} else {
 		heads = append(heads, ">VALUE")
 	}
-	t := cli.NewTable(heads...)
+	t, unit := cli.NewTable(heads...), unitOf(p.o.Query)
 	for _, r := range rows {
 		cells := make([]any, 0, len(heads))
 		for _, name := range names {
 			cells = append(cells, r.Metric[name])
 		}
-		more, err := r.cells(isRange)
+		more, err := r.cells(isRange, unit)
 		if err != nil {
 			return err
 		}
@@ -132,14 +132,14 @@ func (p *metricsPrinter) table(rows []metricsRow, isRange bool) error {
 	return t.Write(p.e.Stdout)
 }
 
-// cells are the values of a series for a table.
-func (r *metricsRow) cells(isRange bool) ([]any, error) {
+// cells are the values of a series for a table, in a unit.
+func (r *metricsRow) cells(isRange bool, unit string) ([]any, error) {
 	if !isRange {
 		if r.Histogram != nil {
 			return []any{"histogram (--json)"}, nil
 		}
 		text, err := valueOf(r.Value)
-		return []any{short(text)}, err
+		return []any{short(text, unit)}, err
 	}
 	if len(r.Values) == 0 {
 		return []any{"histograms (--json)", "", "", ""}, nil
@@ -157,7 +157,7 @@ func (r *metricsRow) cells(isRange bool) ([]any, error) {
 		least, most = min(least, f), max(most, f)
 	}
 	last := points[len(points)-1].value
-	return []any{sparkline(points, sparkWidth), number(least), number(most), number(last)}, nil
+	return []any{sparkline(points, sparkWidth), inUnit(least, unit), inUnit(most, unit), inUnit(last, unit)}, nil
 }
 
 // valueOf reads the value of [time, value].
@@ -170,12 +170,12 @@ func valueOf(data json.RawMessage) (value string, err error) {
 }
 
 // short is a number with as many digits as one reads.
-func short(text string) string {
+func short(text, unit string) string {
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil {
 		return text
 	}
-	return number(f)
+	return inUnit(f, unit)
 }
 
 func number(f float64) string {

@@ -1,7 +1,7 @@
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import { clockTime, day } from '../format/time';
-import { inUnit } from '../format/units';
+import { axisLabels } from '../format/units';
 import { type Frame, stacked } from './frame';
 
 export type Kind = 'line' | 'stack' | 'bars';
@@ -149,7 +149,7 @@ function yAxis(ink: Ink, unit: string): uPlot.Axis {
     space: 22,
     grid: { stroke: ink.line, width: 1 },
     ticks: { show: false },
-    values: (_plot, splits) => splits.map((each) => inUnit(each, unit)),
+    values: (_plot, splits, _axis, _space, step) => axisLabels(splits, step, unit),
   };
 }
 

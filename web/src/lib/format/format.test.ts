@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ago, clockTime, exact, instant, span } from './time';
-import { bytes, count, decimal, inUnit, milliseconds, percent, short } from './units';
+import { axisLabels, bytes, count, decimal, inUnit, milliseconds, percent, short } from './units';
 
 describe('units', () => {
   it.each([
@@ -60,5 +60,19 @@ describe('times', () => {
     expect(instant('0001-01-01T00:00:00Z')).toBeNull();
     expect(instant('rubbish')).toBeNull();
     expect(instant(null)).toBeNull();
+  });
+});
+
+describe('an axis', () => {
+  it('has one unit and as many digits as its steps', () => {
+    expect(axisLabels([0, 250_000, 500_000, 1_000_000, 1_250_000], 250_000, 'By/s')).toEqual([
+      '0',
+      '0.25 MB/s',
+      '0.50 MB/s',
+      '1.00 MB/s',
+      '1.25 MB/s',
+    ]);
+    expect(axisLabels([0, 200, 400], 200, 'bytes')).toEqual(['0', '200 B', '400 B']);
+    expect(axisLabels([0, 2.5], 2.5, 'ms')).toEqual(['0 ms', '2.5 ms']);
   });
 });

@@ -88,3 +88,17 @@ export function inUnit(value: number | null | undefined, unit: string): string {
       return unit.startsWith('{') ? short(value) : `${short(value)} ${unit}`;
   }
 }
+
+/** Labels of an axis whose values are a step apart: of bytes all in one unit, with as many digits as the step has. */
+export function axisLabels(splits: readonly number[], step: number, unit: string): string[] {
+  if (!['bytes', 'By', 'By/s'].includes(unit)) return splits.map((each) => inUnit(each, unit));
+  const highest = Math.max(...splits.map((each) => Math.abs(each)), 0);
+  let power = 0;
+  while (highest / 1000 ** power >= 999.5 && power < byteUnits.length - 1) power += 1;
+  const scale = 1000 ** power;
+  let digits = 0;
+  const uneven = (by: number) => Math.abs((step / scale) * by - Math.round((step / scale) * by)) > 1e-6;
+  while (digits < 3 && uneven(10 ** digits)) digits += 1;
+  const after = `${byteUnits[power]}${unit === 'By/s' ? '/s' : ''}`;
+  return splits.map((each) => (each === 0 ? '0' : `${(each / scale).toFixed(digits)} ${after}`));
+}

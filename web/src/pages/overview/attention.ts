@@ -97,7 +97,7 @@ export function concerns(status: OverviewStatus, now: number): Concern[] {
       tone: 'warning',
       text: gone
         ? `Nobody reads as ${reader.name}, and the log keeps ${events} events for it: amoskys wal cursors remove ${reader.name}`
-        : `${reader.name} is ${events} events behind the log`,
+        : `${readerName(reader.name)} is ${events} events behind the log`,
       ...health,
     });
   }
@@ -114,4 +114,16 @@ export function concerns(status: OverviewStatus, now: number): Concern[] {
   }
   const rank = (concern: Concern) => (concern.tone === 'critical' ? 0 : 1);
   return list.sort((a, b) => rank(a) - rank(b));
+}
+
+/** What readers of the store are, by the last part of their cursor's name: store@HOST@metrics. */
+const parts: Record<string, string> = {
+  devices: 'The inventory of devices',
+  metrics: 'The database of metrics',
+};
+
+function readerName(name: string): string {
+  const [, host, part] = /^store@(.+)@(\w+)$/.exec(name) ?? [];
+  const what = parts[part ?? ''];
+  return what ? `${what} on ${host}` : name;
 }
