@@ -369,11 +369,15 @@ func newKeeper(home config.Home, cfg store.Config, folder string, logger *slog.L
 const engineMemory = 256 << 20
 
 // engineEnviron is our environment, with a bound for the engine's runtime where nobody
-// set one: near it, it collects garbage more often.
+// set one: near it, it collects garbage more often. Below, it collects half as often as Go
+// does by itself: taking rows makes much garbage beside little that stays, and collecting it
+// was a sixth of the engine's time.
 func engineEnviron() []string {
 	env := os.Environ()
-	if os.Getenv("GOMEMLIMIT") == "" {
-		env = append(env, "GOMEMLIMIT=400MiB")
+	for name, value := range map[string]string{"GOMEMLIMIT": "400MiB", "GOGC": "200"} {
+		if os.Getenv(name) == "" {
+			env = append(env, name+"="+value)
+		}
 	}
 	return env
 }
