@@ -6,7 +6,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 )
 
 // badPod is a hub in circumstances that it cannot work in, and what its pod then says.
@@ -38,15 +37,6 @@ func badPods() []badPod {
 				}
 			}
 		}, []string{"describe", "pod"}, []string{`"amoskys-nobody" not found`}},
-		{"read-only", func(spec *corev1.PodSpec) {
-			for i, m := range spec.Containers[0].VolumeMounts {
-				spec.Containers[0].VolumeMounts[i].ReadOnly = m.ReadOnly || m.Name == "data"
-			}
-		}, ended, []string{"Failed", "/app/data"}},
-		{"little-memory", func(spec *corev1.PodSpec) {
-			little := corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("12Mi")}
-			spec.Containers[0].Resources = corev1.ResourceRequirements{Limits: little, Requests: little}
-		}, ended, []string{"Failed", "OOMKilled"}},
 	}
 }
 
@@ -59,9 +49,8 @@ func dataAt(spec *corev1.PodSpec) int {
 	return -1
 }
 
-// badPods starts hubs with a volume that is another's, with Secrets that are not there or
-// lack a key, with a volume that is read-only and with too little memory, all at once, and
-// reads in each pod why it does not work.
+// badPods starts hubs with a volume that is another's, and with Secrets that are not there or
+// lack a key, all at once, and reads in each pod why it does not work.
 func (c *cluster) badPods() {
 	c.t.Helper()
 	all := badPods()

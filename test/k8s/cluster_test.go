@@ -169,8 +169,12 @@ func (c *cluster) volumes() {
 		if err := os.Chown(dir, 65532, 65532); err != nil { // what fsGroup would do
 			c.t.Skipf("there is no default StorageClass, and folders take root: %v", err)
 		}
-		c.must(fmt.Sprintf(`{apiVersion: v1, kind: PersistentVolume, metadata: {name: amoskys-test-%s}, spec: {capacity: {storage: %s}, accessModes: [ReadWriteOnce],
-  persistentVolumeReclaimPolicy: Retain, hostPath: {path: %s}, claimRef: {namespace: %s, name: data-%[1]s-0}}}`, name, size, dir, hubNS), "apply", "-f", "-")
+		// What begins with a brace is JSON to kubectl.
+		c.must(fmt.Sprintf(`apiVersion: v1
+kind: PersistentVolume
+metadata: {name: amoskys-test-%s}
+spec: {capacity: {storage: %s}, accessModes: [ReadWriteOnce], persistentVolumeReclaimPolicy: Retain, hostPath: {path: %s}, claimRef: {namespace: %s, name: data-%[1]s-0}}
+`, name, size, dir, hubNS), "apply", "-f", "-")
 		c.t.Cleanup(func() { _, _ = c.kubectl("", "delete", "persistentvolume", "amoskys-test-"+name, "--timeout=60s") })
 	}
 }
