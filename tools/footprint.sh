@@ -61,7 +61,7 @@ while read -r pid name; do
 done <<<"$list" >"$home/figures"
 took=$((($(date +%s%N) - began) / 1000000))
 last=$(events)
-awk -F '\t' -v ms="$took" -v events=$((last - first)) -v load="$(cut -d' ' -f1 /proc/loadavg)" '
+awk -F '\t' -v ms="$took" -v events=$((last - first)) -v busy="$(cut -d' ' -f1 /proc/loadavg)" '
   function line(name, kib, ticks) { printf "%-28s %7.1f MB  %6.2f %% of a core\n", name, kib * 1024 / 1e6, ticks * 1000 / ms }
   {
     line($1, $2, $3); mb += $2; cpu += $3
@@ -69,7 +69,7 @@ awk -F '\t' -v ms="$took" -v events=$((last - first)) -v load="$(cut -d' ' -f1 /
   }
   END {
     line("endpoint, node and agents", emb, ecpu); line("all", mb, cpu)
-    printf "%.0f events a second for %.0f s; load of the machine %s\n", events * 1000 / ms, ms / 1000, load
+    printf "%.0f events a second for %.0f s; load of the machine %s\n", events * 1000 / ms, ms / 1000, busy
   }' "$home/figures"
 kill -TERM "$up"
 wait "$up" || true
