@@ -223,6 +223,7 @@ func (m *machine) storedUntil(when string) int {
 		Events json.Number `json:"events"`
 	}
 	out := m.run("amoskys", "query", "* | stats count() events", "--since", "24h", "--until", when, "--json")
+	out, _, _ = strings.Cut(out, "\n") // remarks stand behind it
 	if err := json.Unmarshal([]byte(out), &row); err != nil {
 		m.t.Fatalf("%v: %s", err, out)
 	}
