@@ -35,7 +35,7 @@ func testProject(t *testing.T, d *daemon, top string) {
 		t.Fatalf("up: %v\n%s", err, out)
 	}
 	hub := d.containersOf("eventbus")[0]
-	d.until(time.Minute-time.Since(began), hub, "an event of a process", func() error { return d.hasTypes(hub, "process.") })
+	d.until(2*time.Minute, hub, "an event of a process", func() error { return d.hasTypes(hub, "process.") })
 	t.Logf("from docker-compose up to the first event of a process: %.1f s", time.Since(began).Seconds())
 	if out, err := d.shell(dir, compose+"logs init"); err != nil || !strings.Contains(out, "password:") {
 		t.Errorf("no password is told: %v\n%s", err, out)
