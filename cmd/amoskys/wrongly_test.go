@@ -43,7 +43,7 @@ func TestCalledWrongly(t *testing.T) {
 // TestOutsideAHome: commands say the same one thing in a folder that is no home.
 func TestOutsideAHome(t *testing.T) {
 	t.Parallel()
-	for _, args := range []string{"status", "query", "devices", "tail", "tail --all --no-follow --json", "doctor", "down"} {
+	for _, args := range []string{"status", "query", "devices", "tail", "tail --all --no-follow --json", "doctor"} {
 		var out, errs bytes.Buffer
 		env := &cli.Env{
 			Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errs, Logger: obs.Discard(),
