@@ -207,7 +207,8 @@ func newEmbedded(
 func answersOptions(hub grpc.ClientConnInterface, engine answers.Engine, feed *ingest.Ingest, away func() string) answers.Options {
 	query := pb.NewQueryClient(hub)
 	return answers.Options{
-		Engine: engine, Status: feed.Status, Next: feed.Inserted, Offer: feed.Offer, Log: feed.Log, Lacks: feed.Lacks, Version: obs.ReadBuild().Version,
+		Engine: engine, Status: feed.Status, Next: feed.Inserted, Offer: feed.Offer, Log: feed.Log, Lacks: feed.Lacks, Unread: feed.Unread,
+		Version: obs.ReadBuild().Version,
 		Hub: func(ctx context.Context) (*pb.StatusResponse, error) {
 			return query.Status(ctx, &pb.StatusRequest{})
 		},

@@ -61,6 +61,8 @@ type Options struct {
 	// Lacks are what the store itself knows it does not have of a range; zero times are no
 	// bounds. Nil: Status tells.
 	Lacks func(since, until time.Time) []*pb.Lack
+	// Unread says why the log is not read now, and since when; "" where it is. Nil: it always is.
+	Unread func() (why string, since time.Time)
 	// Gaps are the ranges of the log that were gone when the store came to read them;
 	// nil: none are known.
 	Gaps func() []Gap

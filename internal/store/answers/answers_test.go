@@ -38,6 +38,7 @@ type store struct {
 	status *pb.StoreStatus
 	hub    *pb.StatusResponse
 	gaps   []answers.Gap
+	unread func() (string, time.Time)
 }
 
 func newStore(tb testing.TB, limits answers.Limits) *store {
@@ -49,7 +50,7 @@ func newStore(tb testing.TB, limits answers.Limits) *store {
 func newStoreOver(k *keeper.Keeper, limits answers.Limits) *store {
 	st := &store{
 		keeper: k, writer: row.NewWriter(row.Bounds{Past: 100 * 365 * 24 * time.Hour, Future: 100 * 365 * 24 * time.Hour}),
-		status: &pb.StoreStatus{State: "ok"}, hub: &pb.StatusResponse{},
+		status: &pb.StoreStatus{State: "ok"}, hub: &pb.StatusResponse{}, unread: func() (string, time.Time) { return "", time.Time{} },
 	}
 	st.Service = st.service(limits, nil)
 	return st
@@ -62,6 +63,7 @@ func (st *store) service(limits answers.Limits, caller func(context.Context) str
 		Engine: st.keeper.Client(), Log: func() uint64 { return st.log }, Limits: limits, Caller: caller, Now: func() time.Time { return now },
 		Status: func() *pb.StoreStatus { st.mu.Lock(); defer st.mu.Unlock(); return st.status },
 		Gaps:   func() []answers.Gap { st.mu.Lock(); defer st.mu.Unlock(); return st.gaps },
+		Unread: func() (string, time.Time) { return st.unread() },
 		Hub:    func(context.Context) (*pb.StatusResponse, error) { return st.hub, nil },
 	})
 }

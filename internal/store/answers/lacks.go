@@ -104,6 +104,9 @@ func (s *Service) storeLacks(q *question) []*pb.Lack {
 			Since: timeStamp(q.asked.since), Until: oldest,
 		})
 	}
+	if l := s.unread(q); l != nil {
+		lacks = append(lacks, l)
+	}
 	n := store.GetLagEvents()
 	if fresh := s.o.Now().Sub(s.began) < justBegun; n > 0 && (n >= manyBehind || fresh || store.GetState() != "ok" || s.status.isBehind()) {
 		reason := "the log has them, and they are not stored yet" // how many, Count says
@@ -113,6 +116,29 @@ func (s *Service) storeLacks(q *question) []*pb.Lack {
 		lacks = append(lacks, &pb.Lack{Place: placeStore, Count: n, Reason: reason})
 	}
 	return lacks
+}
+
+// lateMost is how much older than its arrival an event mostly is: an agent may have kept it
+// while its hub was away.
+const lateMost = time.Hour
+
+// unread is what nobody knows of while the log is not read: how long that is by now, the
+// last thing that was heard of it does not tell.
+func (s *Service) unread(q *question) *pb.Lack {
+	if s.o.Unread == nil {
+		return nil
+	}
+	why, since := s.o.Unread()
+	switch {
+	case why == "":
+		return nil
+	case since.IsZero():
+		return &pb.Lack{Place: placeStore, Reason: "the log is not read yet, and may have any number more: " + why}
+	case q.asked.until != noUntil && q.asked.until < since.Add(-lateMost).UnixNano():
+		return nil
+	}
+	reason := fmt.Sprintf("the log was last read at %s UTC, is not now, and may have any number more: %s", since.UTC().Format(time.DateTime), why)
+	return &pb.Lack{Place: placeStore, Reason: reason, Since: timestamppb.New(since)}
 }
 
 // timeOrNone is the zero time for the ends of time.

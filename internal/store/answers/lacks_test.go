@@ -94,6 +94,30 @@ func TestLacks(t *testing.T) {
 	}
 }
 
+// TestLacksWhileTheLogIsNotRead: how much there is that nobody here heard of is not known,
+// and no answer that it may belong to passes for whole.
+func TestLacksWhileTheLogIsNotRead(t *testing.T) {
+	st := newStore(t, answers.Limits{})
+	read := now.Add(-2 * time.Hour)
+	for name, tc := range map[string]struct {
+		why   string
+		since time.Time
+		until time.Time // of the question
+		want  string
+	}{
+		"read":           {"", time.Time{}, now, ""},
+		"never read":     {"no hub", time.Time{}, now, "store 0 the log is not read yet, and may have any number more: no hub"},
+		"not any more":   {"no hub", read, now, "store 0 the log was last read at 2026-05-10 10:00:00 UTC, is not now, and may have any number more: no hub"},
+		"asked for long": {"no hub", read, read.Add(-2 * time.Hour), ""},
+	} {
+		st.unread = func() (string, time.Time) { return tc.why, tc.since }
+		got, err := st.SearchEvents(t.Context(), &pb.SearchEventsRequest{Since: timestamppb.New(now.Add(-9 * time.Hour)), Until: timestamppb.New(tc.until)})
+		if err != nil || lackTexts(got.GetLacks()) != tc.want {
+			t.Errorf("%s: lacks %q, %v, want %q", name, lackTexts(got.GetLacks()), err, tc.want)
+		}
+	}
+}
+
 // TestDamagedDay: the engine dies of a day, which is set aside; the others answer, and
 // say that it is missing.
 func TestDamagedDay(t *testing.T) {

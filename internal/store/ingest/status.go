@@ -157,6 +157,29 @@ func (in *Ingest) Oldest() time.Time {
 	return first
 }
 
+// Unread says why the log is not read now, so that nobody here knows what it has got since
+// then, the zero time where it never was; "" where it is read. A store that stands by is told
+// by the one that writes how far that is.
+func (in *Ingest) Unread() (why string, since time.Time) {
+	if in.standsBy() {
+		return "", time.Time{}
+	}
+	r := in.Reader()
+	if r == nil {
+		in.view.Lock()
+		why = in.view.trouble
+		in.view.Unlock()
+		return cmp.Or(why, in.o.Engine.State().Reason, "the store starts"), time.Time{}
+	}
+	switch s := r.Status(); {
+	case s.State != stream.ReaderOK && s.State != stream.ReaderBehind:
+		return cmp.Or(s.Reason, string(s.State)), s.Seen
+	case s.Seen.IsZero():
+		return cmp.Or(in.o.Engine.State().Reason, "the hub has not said yet how long it is"), time.Time{}
+	}
+	return "", time.Time{}
+}
+
 // standsBy reports whether another store feeds the engine, so that this one reads nothing.
 func (in *Ingest) standsBy() bool {
 	owner, ours := in.Writer()
