@@ -7,8 +7,8 @@ import (
 
 // mostGrowth is how many times longer the pipes of a query may make a text: a chain of
 // formats and replacements doubles it with each, and the engine does not count that as
-// memory of the query.
-const mostGrowth = 1024
+// memory of the query, which has a block of up to 2 MiB of each processor at a time.
+const mostGrowth = 64
 
 // growth is how many times longer a pipe may make a text, by its patterns.
 func growth(pipe string, texts []string) int {

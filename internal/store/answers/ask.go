@@ -73,14 +73,20 @@ func (s *Service) fault(ctx context.Context, err error) error {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return status.FromContextError(ctx.Err()).Err()
 	case ctx.Err() != nil, errors.Is(err, vlogs.ErrDeadline), errors.Is(err, context.DeadlineExceeded):
+		if why := s.o.Away(); why != "" { // it was not the question's fault
+			return status.Error(codes.Unavailable, why)
+		}
 		return status.Errorf(codes.DeadlineExceeded, "the answer took longer than %s: ask for a shorter time, name a field "+
 			"instead of searching all of them, or narrow it by type, host or agent", s.o.Limits.Time)
 	case errors.Is(err, vlogs.ErrBusy):
 		return status.Error(codes.ResourceExhausted, "the store is busy with other queries: ask again in some seconds")
 	case errors.Is(err, vlogs.ErrSlow):
 		return errTooLarge
-	case errors.Is(err, vlogs.ErrAway), errors.Is(err, vlogs.ErrBroken):
+	case errors.Is(err, vlogs.ErrAway):
 		return status.Error(codes.Unavailable, "the store's engine is starting again: ask again in some seconds")
+	case errors.Is(err, vlogs.ErrBroken):
+		return status.Error(codes.Unavailable, "the store's engine ended while it answered, and is started again: ask again in some seconds, "+
+			"and for less, a shorter time or fewer values, if the same question ends it again")
 	}
 	if refused, ok := errors.AsType[*vlogs.RefusedError](err); ok {
 		return refusal(refused.Text)
