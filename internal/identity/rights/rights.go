@@ -69,8 +69,9 @@ func Hub() Table {
 		"/amoskys.v1.Certificates/AuthorityStatus",
 	)
 	t.allow(people, queries()...)
-	// A store asks how the log is: its answers say what it has lost.
-	t.allow([]identity.Role{identity.RoleDashboard, identity.RoleOperator, identity.RoleStore}, "/amoskys.v1.Query/Status")
+	// A store asks how the log is: its answers say what it has lost. It keeps how long
+	// acknowledgements take with the readings.
+	t.allow([]identity.Role{identity.RoleDashboard, identity.RoleOperator, identity.RoleStore}, "/amoskys.v1.Query/Status", "/amoskys.v1.Query/Metrics")
 	t.allow(people, "/amoskys.v1.Fleet/ForgetHost")
 	t.allow([]identity.Role{identity.RoleOperator},
 		"/amoskys.v1.Accounts/ListUsers",
