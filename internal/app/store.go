@@ -198,7 +198,7 @@ func newEmbedded(
 		}
 		return ""
 	})
-	options.Status = func() *pb.StoreStatus { return k.status() }
+	options.Status, options.Doubt = func() *pb.StoreStatus { return k.status() }, engine.Doubt
 	service := answers.New(options)
 	k.query, k.earlier, k.memory = service, service, service.Memory()
 	return k, nil

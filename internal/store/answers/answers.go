@@ -63,6 +63,9 @@ type Options struct {
 	Lacks func(since, until time.Time) []*pb.Lack
 	// Unread says why the log is not read now, and since when; "" where it is. Nil: it always is.
 	Unread func() (why string, since time.Time)
+	// Doubt is told of a day, as vlogs.DayFormat has it, of which a row cannot have been written
+	// as it is. Nil: nobody is.
+	Doubt func(day string)
 	// Gaps are the ranges of the log that were gone when the store came to read them;
 	// nil: none are known.
 	Gaps func() []Gap
@@ -192,7 +195,8 @@ func (s *Service) stateOf() *pb.StoreStatus {
 type visible struct {
 	mu sync.Mutex // guards what follows; nobody holds it while the engine works
 	place
-	at time.Time // when it was looked at
+	at   time.Time // when it was looked at
+	high place     // the highest that ever was
 	// flushing is closed when the engine has shown what it has; nil while it is not asked.
 	flushing chan struct{}
 }
@@ -235,8 +239,21 @@ func (s *Service) stored(ctx context.Context) (place, error) {
 			return place{}, s.fault(ctx, err)
 		}
 		v.place, v.at = next, time.Now()
+		if next.log != v.high.log || next.next > v.high.next {
+			v.high = next
+		}
 		return next, nil
 	}
+}
+
+// wentBack is how many offsets of its log the engine once had before next, and is given again.
+func (s *Service) wentBack(next uint64) uint64 {
+	s.visible.mu.Lock()
+	defer s.visible.mu.Unlock()
+	if high := s.visible.high; high.log == s.visible.log {
+		return high.next - min(high.next, next)
+	}
+	return 0
 }
 
 // place is what the engine was given, of one and the same log.

@@ -212,7 +212,7 @@ func (x *exporter) slice(ctx context.Context, r span) error {
 			if err != nil {
 				return err
 			}
-			e, err := eventOf(fields)
+			e, err := x.s.eventOf(fields)
 			events = append(events, timed{key{at, e.GetOffset()}, e})
 			return err
 		})

@@ -107,8 +107,9 @@ func (s *Service) storeLacks(q *question) []*pb.Lack {
 	if l := s.unread(q); l != nil {
 		lacks = append(lacks, l)
 	}
-	n := store.GetLagEvents()
-	if fresh := s.o.Now().Sub(s.began) < justBegun; n > 0 && (n >= manyBehind || fresh || store.GetState() != "ok" || s.status.isBehind()) {
+	again := s.wentBack(q.next) // the engine ended, and what it may not have kept is read again
+	n := max(store.GetLagEvents(), again)
+	if fresh := s.o.Now().Sub(s.began) < justBegun; n > 0 && (n >= manyBehind || fresh || again > 0 || store.GetState() != "ok" || s.status.isBehind()) {
 		reason := "the log has them, and they are not stored yet" // how many, Count says
 		if store.GetReason() != "" && store.GetState() != "ok" {
 			reason += ": " + store.GetReason()

@@ -94,6 +94,22 @@ func TestLacks(t *testing.T) {
 	}
 }
 
+// TestLacksWhileReadAgain: what the engine had before it ended, and is given again, is told
+// as long as it is fewer than before, be it ever so little.
+func TestLacksWhileReadAgain(t *testing.T) {
+	st := newStore(t, answers.Limits{})
+	for _, step := range []struct {
+		next uint64
+		want string
+	}{{40, ""}, {30, "store 10 the log has them, and they are not stored yet"}, {39, "store 1 the log has them, and they are not stored yet"}, {40, ""}, {45, ""}} {
+		st.set(func(s *pb.StoreStatus) { s.NextOffset = step.next })
+		got, err := st.SearchEvents(t.Context(), &pb.SearchEventsRequest{Since: timestamppb.New(now.Add(-time.Hour))})
+		if err != nil || lackTexts(got.GetLacks()) != step.want {
+			t.Errorf("at %d: lacks %q, %v, want %q", step.next, lackTexts(got.GetLacks()), err, step.want)
+		}
+	}
+}
+
 // TestLacksWhileTheLogIsNotRead: how much there is that nobody here heard of is not known,
 // and no answer that it may belong to passes for whole.
 func TestLacksWhileTheLogIsNotRead(t *testing.T) {

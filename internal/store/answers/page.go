@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -152,16 +153,19 @@ func (s *Service) load(ctx context.Context, keys []key) (map[key]*pb.StoredEvent
 		if err != nil {
 			return err
 		}
-		found[k], err = eventOf(fields)
+		found[k], err = s.eventOf(fields)
 		return err
 	})
 }
 
-// eventOf makes an event of a row.
-func eventOf(fields []vlogs.Field) (*pb.StoredEvent, error) {
+// eventOf makes an event of a row. What cannot be one was not written so.
+func (s *Service) eventOf(fields []vlogs.Field) (*pb.StoredEvent, error) {
 	e, err := row.Event(fields)
 	if err != nil {
-		return nil, status.Errorf(codes.DataLoss, "the stored row of event %s cannot be read: %v", value(fields, fieldOffset), err)
+		if at, timeErr := instant(fields, fieldTime); timeErr == nil && s.o.Doubt != nil {
+			s.o.Doubt(time.Unix(0, at).UTC().Format(vlogs.DayFormat))
+		}
+		return nil, status.Errorf(codes.DataLoss, "the stored row of event %s cannot be read, and the files of its day are compared with their checksums: ask again in a minute (%v)", value(fields, fieldOffset), err)
 	}
 	return e, nil
 }

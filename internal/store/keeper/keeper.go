@@ -146,7 +146,9 @@ type Keeper struct {
 	answered    time.Time // when the process answeredBy answered last
 	answeredBy  int
 
-	nameless int // starts in vain that no day was found guilty of; before's alone
+	doubts   chan string          // days whose files are to be compared
+	doubted  map[string]time.Time // by day, when it was last
+	nameless int                  // starts in vain that no day was found guilty of; before's alone
 
 	files   sync.Mutex        // guards what follows, and the folders sums/ and removing/
 	scanned map[string]string // by day, listStamp of what its ledger knows
@@ -162,7 +164,7 @@ func New(o Options) *Keeper {
 	}
 	k := &Keeper{
 		o: o, logger: o.Logger, client: vlogs.NewClient(vlogs.Options{Address: "unix:" + o.Socket, Wrap: o.Wrap}), changed: make(chan struct{}),
-		suspects: map[string]string{}, scanned: map[string]string{},
+		suspects: map[string]string{}, scanned: map[string]string{}, doubts: make(chan string, 1), doubted: map[string]time.Time{},
 	}
 	args := append(slices.Clone(o.Program), "--socket", o.Socket, "--path", k.engineDir())
 	k.child = child.New(child.Options{

@@ -134,7 +134,7 @@ func (k *Keeper) lookForLost(seen map[string]bool) error {
 // delete is deleted again by whoever mends an unclean end.
 func (k *Keeper) lookAtTasks() error {
 	path := filepath.Join(k.engineDir(), "delete_tasks.json")
-	b, err := os.ReadFile(path)
+	b, err := readRegular(path)
 	var tasks []json.RawMessage
 	if errors.Is(err, os.ErrNotExist) || err == nil && json.Unmarshal(b, &tasks) == nil {
 		return nil
@@ -235,7 +235,7 @@ func compare(dir string, p part) string {
 		if want.Size > smallFile {
 			continue
 		}
-		b, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		b, err := readRegular(filepath.Join(dir, e.Name()))
 		if err != nil {
 			return plain(err).Error()
 		}

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/amoskys/amoskys/internal/store/enginetest"
 	"github.com/amoskys/amoskys/internal/store/keeper"
 )
@@ -52,6 +54,9 @@ func TestALookBeforeTheEngineOpens(t *testing.T) {
 		"an empty folder of the far future": {
 			change: func(store string) error { return os.Mkdir(filepath.Join(day(store), "../20990101"), 0o700) }, whole: true,
 		},
+		"a pipe for a list": {change: func(store string) error {
+			return errors.Join(os.Remove(parts(store)+"/parts.json"), unix.Mkfifo(parts(store)+"/parts.json", 0o600))
+		}, aside: days[0], why: "no regular file"},
 		"no folder":       {change: func(store string) error { return os.RemoveAll(day(store)) }, aside: days[0], why: "not there any more"},
 		"no index":        {change: func(store string) error { return os.RemoveAll(day(store) + "/indexdb") }, aside: days[0], why: "index is missing"},
 		"no data":         {change: func(store string) error { return os.RemoveAll(parts(store)) }, aside: days[0], why: "list of parts is missing"},

@@ -66,7 +66,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli) //nolint:gochecknoglobals // 
 // can be read.
 func readLedger(dir, day string) *ledger {
 	l := &ledger{}
-	b, err := os.ReadFile(filepath.Join(dir, day+".json"))
+	b, err := readRegular(filepath.Join(dir, day+".json"))
 	if err != nil || json.Unmarshal(b, l) != nil || l.Version != ledgerVersion || l.Parts == nil {
 		return &ledger{Version: ledgerVersion, Parts: map[string]part{}}
 	}
@@ -101,7 +101,7 @@ func listed(partition string) (map[string]bool, error) {
 
 // readParts reads a list of parts. None is there before the first part is.
 func readParts(dir string) ([]string, error) {
-	b, err := os.ReadFile(filepath.Join(dir, "parts.json"))
+	b, err := readRegular(filepath.Join(dir, "parts.json"))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
@@ -129,7 +129,7 @@ type header struct {
 // readHeader reads it; in indexdb, which has other fields, it is zero.
 func readHeader(dir string) (header, error) {
 	var h header
-	b, err := os.ReadFile(filepath.Join(dir, "metadata.json"))
+	b, err := readRegular(filepath.Join(dir, "metadata.json"))
 	if err != nil {
 		return h, err
 	}
@@ -163,6 +163,9 @@ const sumBuffer = 256 << 10
 
 // sum reads a file.
 func sum(ctx context.Context, path string, pace *pacer) (file, error) {
+	if err := regular(path); err != nil {
+		return file{}, err
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return file{}, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/amoskys/amoskys/internal/obs"
@@ -13,11 +14,11 @@ import (
 
 // How the files are tended to while the engine runs.
 const (
-	tendEvery     = 30 * time.Second
-	checkedAtOpen = 24 * time.Hour     // what was checked since is not checked again after a start
-	checkEvery    = 7 * 24 * time.Hour // else
-	checkPace     = 4 << 20            // bytes a second: a quarter of a percent of a processor
-	checkLook     = time.Hour          // between looks for what is due
+	tendEvery  = 30 * time.Second
+	checkEvery = 7 * 24 * time.Hour // what was compared since is not compared again, but after a start
+	checkPace  = 4 << 20            // bytes a second: a quarter of a percent of a processor
+	startPace  = 64 << 20           // after a start, and where somebody doubts: a few percent, for a while
+	checkLook  = time.Hour          // between looks for what is due
 )
 
 // tend keeps the ledgers up to date and compares contents, slowly, until ctx ends.
@@ -30,23 +31,72 @@ func (k *Keeper) tend(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
+		doubted := ""
 		select {
 		case <-ctx.Done():
 			return
+		case doubted = <-k.doubts:
 		case <-timer.C:
 		}
 		if err := k.scanRunning(ctx); err != nil && ctx.Err() == nil {
 			k.logger.Warn("checksums of the store's files cannot be brought up to date", obs.KeyError, err)
 		}
-		if time.Since(looked) > checkLook {
-			looked = time.Now()
-			k.checkContents(ctx, &pacer{perSecond: checkPace}, func(p part) bool {
-				age := time.Since(p.Checked)
-				return age > checkEvery || age > checkedAtOpen && began.Sub(p.Checked) > checkedAtOpen
-			})
+		now := time.Now()
+		switch {
+		case k.askedToLook():
+			k.checkContents(ctx, startPace, func(_ string, p part) bool { return p.Checked.Before(now) })
+		case doubted != "":
+			k.checkContents(ctx, startPace, func(day string, p part) bool { return day == doubted && p.Checked.Before(now) })
+		case looked.IsZero(): // what happened while nothing ran, nobody else finds in files that are large
+			looked = now
+			k.checkContents(ctx, startPace, func(_ string, p part) bool { return p.Checked.Before(began) })
+		case time.Since(looked) > checkLook:
+			looked = now
+			k.checkContents(ctx, checkPace, func(_ string, p part) bool { return now.Sub(p.Checked) > checkEvery })
 		}
 		timer.Reset(tendEvery)
 	}
+}
+
+// doubtEvery is how often the same day is compared because somebody doubts it.
+const doubtEvery = time.Minute
+
+// Doubt has the files of a day compared with their checksums now, as what came of them
+// cannot be so. It does not wait for that. day is as vlogs.DayFormat has it.
+func (k *Keeper) Doubt(day string) {
+	k.mu.Lock()
+	soon := time.Since(k.doubted[day]) < doubtEvery
+	if !soon {
+		k.doubted[day] = time.Now()
+	}
+	k.mu.Unlock()
+	if soon || !isDay(day) {
+		return
+	}
+	select {
+	case k.doubts <- day:
+	default: // another is looked at first, and somebody will doubt this one again
+		k.mu.Lock()
+		delete(k.doubted, day)
+		k.mu.Unlock()
+	}
+}
+
+// lookFile asks the keeper of a folder, by being there, to compare all files.
+const lookFile = "look"
+
+// AskToLook has whoever keeps the store's folder path compare every file with its checksum,
+// within half a minute where it runs.
+func AskToLook(path string) error {
+	if err := writeFile(filepath.Join(path, sumsFolder, lookFile), nil); err != nil {
+		return fmt.Errorf("ask the store to look at its files: %w", err)
+	}
+	return nil
+}
+
+// askedToLook reports whether somebody asked, once.
+func (k *Keeper) askedToLook() bool {
+	return os.Remove(filepath.Join(k.sumsDir(), lookFile)) == nil
 }
 
 // scan brings all ledgers up to date. What it cannot read is left to the engine, which
@@ -123,27 +173,34 @@ func (k *Keeper) days() ([]string, error) {
 	return days, nil
 }
 
-// checkContents compares the content of the parts that are due. The first day in which
-// one has changed is set aside; the next round finds the others.
-func (k *Keeper) checkContents(ctx context.Context, pace *pacer, due func(part) bool) {
+// checkContents compares the content of the parts that are due, of the newest days first.
+// A day in which one has changed is set aside.
+func (k *Keeper) checkContents(ctx context.Context, perSecond int, due func(string, part) bool) {
 	days, err := k.days()
 	if err != nil {
 		return
 	}
-	for _, day := range days {
+	noted := time.Now()
+	for _, day := range slices.Backward(days) {
 		l := readLedger(k.sumsDir(), day)
 		for name, p := range l.Parts {
-			if ctx.Err() != nil || !due(p) {
+			if ctx.Err() != nil || !due(day, p) {
 				continue
 			}
-			why, gone := checkPart(ctx, filepath.Join(k.partitions(), day), name, p, pace)
-			switch {
-			case ctx.Err() != nil || gone:
-			case why != "":
+			why, gone := checkPart(ctx, filepath.Join(k.partitions(), day), name, p, &pacer{perSecond: perSecond})
+			if ctx.Err() != nil || gone {
+				continue
+			}
+			if why != "" {
 				k.suspect(day, fmt.Sprintf("part %s: %s", name, why))
-				return
-			default:
-				k.noteChecked(day, name)
+				break
+			}
+			k.noteChecked(day, name)
+			if time.Since(noted) > tendEvery { // parts come meanwhile
+				noted = time.Now()
+				if err := k.scanRunning(ctx); err != nil && ctx.Err() == nil {
+					k.logger.Warn("checksums of the store's files cannot be brought up to date", obs.KeyError, err)
+				}
 			}
 		}
 	}

@@ -90,8 +90,14 @@ func verifyDay(ctx context.Context, dir string, l *ledger, pace *pacer) DayRepor
 		d.Damage = append(d.Damage, Damage{Why: plain(err).Error()})
 	}
 	for name := range now {
-		if _, ok := l.Parts[name]; !ok {
-			d.Unknown++
+		if _, ok := l.Parts[name]; ok {
+			continue
+		}
+		d.Unknown++
+		if _, err := readHeader(filepath.Join(dir, name)); err != nil {
+			if again, listErr := listed(dir); listErr == nil && again[name] { // else it was merged since
+				d.Damage = append(d.Damage, Damage{Part: name, Why: plain(err).Error()})
+			}
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(l.Parts)) {
