@@ -83,7 +83,11 @@ func (s *Service) fault(ctx context.Context, err error) error {
 	case errors.Is(err, vlogs.ErrSlow):
 		return errTooLarge
 	case errors.Is(err, vlogs.ErrAway):
-		return status.Error(codes.Unavailable, "the store's engine is starting again: ask again in some seconds")
+		why := ""
+		if store := s.stateOf(); store.GetState() != "ok" && store.GetReason() != "" {
+			why = " (" + store.GetReason() + ")"
+		}
+		return status.Error(codes.Unavailable, "the store's engine is starting again: ask again in some seconds"+why)
 	case errors.Is(err, vlogs.ErrBroken):
 		return status.Error(codes.Unavailable, "the store's engine ended while it answered, and is started again: ask again in some seconds, "+
 			"and for less, a shorter time or fewer values, if the same question ends it again")

@@ -84,6 +84,9 @@ const (
 	stateSetAside   = "set_aside"
 )
 
+// noRoom is with how few free bytes nothing that the store does can be expected to work.
+const noRoom = 1 << 20
+
 // Status tells people how the store does.
 func (in *Ingest) Status() *pb.StoreStatus {
 	engine := in.o.Engine.State()
@@ -100,6 +103,7 @@ func (in *Ingest) Status() *pb.StoreStatus {
 	v.readOnly = in.full()
 	if free, err := in.o.Free(); err == nil {
 		s.FreeBytes = free
+		v.readOnly = v.readOnly || free < noRoom // whatever fails over it says something else
 	}
 	s.Days = in.listDays(&place, &v.rebuild, &engine)
 	for _, d := range s.GetDays() {
@@ -230,14 +234,14 @@ func (in *Ingest) judge(engine *keeper.State, v *viewCopy, place *Place) (state,
 		}
 		reasons = append(reasons, why)
 	}
+	if v.readOnly {
+		note(stateDegraded, "the disk is nearly full: events wait in the log until there is room")
+	}
 	switch {
 	case !engine.Running:
 		note(stateFailed, "the engine does not serve: "+engine.Reason)
 	case engine.Silent > 0:
 		note(stateFailed, fmt.Sprintf("the engine has not answered for %s: it is started again if it does not within a minute", engine.Silent.Round(time.Second)))
-	}
-	if v.readOnly {
-		note(stateDegraded, "the disk is nearly full: events wait in the log until there is room")
 	}
 	if v.trouble != "" {
 		note(stateDegraded, "the log is not read yet: "+v.trouble)

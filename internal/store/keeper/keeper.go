@@ -22,6 +22,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/amoskys/amoskys/internal/node/child"
@@ -252,7 +253,9 @@ func (k *Keeper) update(change func(*State)) {
 // that the files are not this version's.
 func (k *Keeper) Run(ctx context.Context) error {
 	defer k.client.Close()
-	if err := k.open(); err != nil {
+	if err := k.open(); errors.Is(err, syscall.EROFS) {
+		return fmt.Errorf("open the store's folder %s: %w: mount it writable and start the store again; after an error of the disk Linux mounts it read-only, and dmesg says which", k.o.Path, err)
+	} else if err != nil {
 		return fmt.Errorf("open the store's folder %s: %w", k.o.Path, err)
 	}
 	var waiting sync.WaitGroup
