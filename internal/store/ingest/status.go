@@ -103,7 +103,7 @@ func (in *Ingest) Status() *pb.StoreStatus {
 	v.readOnly = in.full()
 	if free, err := in.o.Free(); err == nil {
 		s.FreeBytes = free
-		v.readOnly = v.readOnly || free < noRoom // whatever fails over it says something else
+		v.readOnly = v.readOnly || free < noRoom && !in.o.Refill // whatever fails over it says something else; a cluster may not know it yet
 	}
 	s.Days = in.listDays(&place, &v.rebuild, &engine)
 	for _, d := range s.GetDays() {
