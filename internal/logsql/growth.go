@@ -8,7 +8,7 @@ import (
 // mostGrowth is how many times longer the pipes of a query may make a text: a chain of
 // formats and replacements doubles it with each, and the engine does not count that as
 // memory of the query, which has a block of up to 2 MiB of each processor at a time.
-const mostGrowth = 64
+const mostGrowth = 32
 
 // growth is how many times longer a pipe may make a text, by its patterns.
 func growth(pipe string, texts []string) int {
@@ -18,7 +18,7 @@ func growth(pipe string, texts []string) int {
 			return max(1, strings.Count(texts[0], "<"))
 		}
 	case "pack_json", "pack_logfmt":
-		return 2 // a quote is written as two characters
+		return 4 // all fields once more, in which a quote is written as two characters
 	case "replace", "replace_regexp":
 		if len(texts) < 2 {
 			return 1
