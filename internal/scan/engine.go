@@ -312,10 +312,10 @@ func (e *engine) launch(s *subject, index uint32, now time.Duration) {
 	e.queues[try].push(sentProbe{s, index, now})
 	seq := e.number(s.host.IP, e.asks[index], try)
 	var packet []byte
-	switch port := e.asks[index]; {
-	case port == 0:
+	switch port := e.asks[index]; port {
+	case 0:
 		packet = probe.AppendEcho(e.wire.Slot(), s.path.Source, s.host.IP, uint16(seq>>16), uint16(seq))
-	case port == e.datagram:
+	case e.datagram:
 		packet = e.appendDatagram(e.wire.Slot(), s, try)
 	default:
 		packet = probe.AppendSYN(e.wire.Slot(), s.path.Source, s.host.IP, e.base+uint16(try), port, seq)

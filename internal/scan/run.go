@@ -95,7 +95,7 @@ func (s *scanner) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.claims = claim.Begin()
+	s.claims = claim.Begin(ctx)
 	defer s.claims.End()
 	found, asked := make(chan candidate, queued), make(chan *Host, queued)
 	g, ctx := errgroup.WithContext(ctx)

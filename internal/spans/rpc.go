@@ -48,7 +48,7 @@ func (r *Recorder) DialOptions(without ...string) []grpc.DialOption {
 // Caller is the trace that a caller's metadata names; not valid where they name none.
 func Caller(ctx context.Context) trace.SpanContext {
 	md, _ := metadata.FromIncomingContext(ctx)
-	return trace.SpanContextFromContext(w3c().Extract(context.Background(), incoming(md)))
+	return trace.SpanContextFromContext(w3c().Extract(context.Background(), incoming(md))) //nolint:contextcheck // of the metadata alone
 }
 
 // incoming are metadata as the propagator reads them.

@@ -250,8 +250,10 @@ func TestCollectorAway(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
 	for testutil.ToFloat64(gone) < maxWaiting {
-		time.Sleep(time.Millisecond)
+		<-tick.C
 	}
 	cancel()
 	<-done

@@ -232,7 +232,7 @@ func startHelper(t *testing.T, here *os.File, kind string) (await func(what stri
 	}()
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
-		for range lines { //nolint:revive // so that the agent can say all
+		for range lines { // so that the agent can say all
 		}
 		<-read
 		if err := cmd.Wait(); err != nil {

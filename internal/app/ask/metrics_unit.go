@@ -37,7 +37,7 @@ func unitOfExpr(expr parser.Expr) string {
 	case *parser.StepInvariantExpr:
 		return unitOfExpr(e.Expr)
 	case *parser.AggregateExpr:
-		switch e.Op { //nolint:exhaustive // the others count, or are of another kind
+		switch e.Op {
 		case parser.SUM, parser.AVG, parser.MIN, parser.MAX, parser.TOPK, parser.BOTTOMK, parser.QUANTILE, parser.STDDEV:
 			return unitOfExpr(e.Expr)
 		default:

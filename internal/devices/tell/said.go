@@ -97,7 +97,7 @@ func cutSaid(text string) (w *saidWord, behind string, err error) {
 	isSaid := slices.Contains([]string{"known", "owner", "tag", "note"}, key)
 	quoted, isQuoted := strings.CutPrefix(value, `"`)
 	if isQuoted {
-		closed := false
+		var closed bool
 		if value, behind, closed = strings.Cut(quoted, `"`); !closed {
 			return nil, "", errSaidQuote
 		}

@@ -51,7 +51,7 @@ func (r *recent) take(at int64) order {
 		r.newest = at
 	case at > r.newest:
 		r.newest = at
-	case r.newest-at < math.MaxUint32 && slices.Contains(r.times, uint32(at)): //nolint:gosec // the lower half
+	case r.newest-at < math.MaxUint32 && slices.Contains(r.times, uint32(at)):
 		return again
 	default:
 		r.keep(at)
@@ -63,9 +63,9 @@ func (r *recent) take(at int64) order {
 
 // keep adds a time, and forgets the oldest where there are too many.
 func (r *recent) keep(at int64) {
-	old := func() bool { return uint32(r.newest)-r.times[0] > recentFor } //nolint:gosec // the lower half
+	old := func() bool { return uint32(r.newest)-r.times[0] > recentFor }
 	for len(r.times) >= recentMost || len(r.times) >= recentLeast && old() {
 		r.times = slices.Delete(r.times, 0, 1)
 	}
-	r.times = append(r.times, uint32(at)) //nolint:gosec // the lower half
+	r.times = append(r.times, uint32(at))
 }

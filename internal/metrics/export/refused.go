@@ -91,7 +91,7 @@ func (b *batch) part(points []point) *batch {
 	for _, x := range points {
 		n, there := numbers[x.of]
 		if !there {
-			n = int32(len(p.series)) //nolint:gosec // as many as samples at most
+			n = int32(len(p.series))
 			numbers[x.of] = n
 			p.series = append(p.series, b.series[x.of])
 		}

@@ -320,10 +320,22 @@ func TestRecent(t *testing.T) {
 		at   int64
 		want order
 	}{
-		{now, inOrder}, {now, again}, {now + 5000, inOrder}, {now + 1000, late}, {now + 1000, again}, {now, again}, {now + 5000, again},
+		{now, inOrder},
+		{now, again},
+		{now + 5000, inOrder},
+		{now + 1000, late},
+		{now + 1000, again},
+		{now, again},
+		{now + 5000, again},
 		{now - 1<<32, late}, // the same lower half as now
-		{now + 90_000, inOrder}, {now + 91_000, inOrder}, {now + 92_000, inOrder}, {now + 93_000, inOrder}, {now + 94_000, inOrder}, {now + 95_000, inOrder},
-		{now + 91_000, again}, {now + 5000, late},
+		{now + 90_000, inOrder},
+		{now + 91_000, inOrder},
+		{now + 92_000, inOrder},
+		{now + 93_000, inOrder},
+		{now + 94_000, inOrder},
+		{now + 95_000, inOrder},
+		{now + 91_000, again},
+		{now + 5000, late},
 	} {
 		if got := r.take(step.at); got != step.want {
 			t.Errorf("step %d: %d, want %d", i, got, step.want)

@@ -125,8 +125,9 @@ type Scan struct {
 }
 
 // Begin connects to the Desk of this network namespace. It returns nil where there is none.
-func Begin() *Scan {
-	c, err := net.DialTimeout("unix", name, patience)
+func Begin(ctx context.Context) *Scan {
+	dialer := net.Dialer{Timeout: patience}
+	c, err := dialer.DialContext(ctx, "unix", name)
 	if err != nil {
 		return nil
 	}

@@ -36,7 +36,7 @@ func alone(t *testing.T, test func()) {
 // with the connection. There is one Desk, and a scan without one claims nothing.
 func TestScanTells(t *testing.T) {
 	alone(t, func() {
-		if s := Begin(); s != nil {
+		if s := Begin(t.Context()); s != nil {
 			t.Error("there is a Desk before one was opened")
 		}
 		var nobody *Scan
@@ -53,7 +53,7 @@ func TestScanTells(t *testing.T) {
 			t.Errorf("a second Desk: %v", err)
 		}
 		// Sockets are of the thread that makes them.
-		scan := Begin()
+		scan := Begin(t.Context())
 		if scan == nil {
 			t.Error("no Desk is reached")
 			return

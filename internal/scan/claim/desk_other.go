@@ -21,7 +21,7 @@ func (*Desk) Run(context.Context) {}
 type Scan struct{}
 
 // Begin returns nil.
-func Begin() *Scan { return nil }
+func Begin(context.Context) *Scan { return nil }
 
 // Claim does nothing.
 func (*Scan) Claim(Kind, uint16, int) {}

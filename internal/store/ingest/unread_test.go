@@ -83,7 +83,7 @@ type leavingFeed struct {
 }
 
 func (f *leavingFeed) Next(ctx context.Context) (*reader.Batch, error) {
-	b, err := f.Feed.Next(f.own)
+	b, err := f.Feed.Next(f.own) //nolint:contextcheck // it is of the one that opened
 	if f.own.Err() != nil && ctx.Err() == nil {
 		return nil, errHubAway
 	}

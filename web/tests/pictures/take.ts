@@ -89,7 +89,7 @@ async function takeAll(
   pictures: Picture[],
   patience: number,
 ): Promise<void> {
-  for (const [at, { name, path, there, schemes = ['light'] }] of pictures.entries())
+  for (const [at, { name, path, there, schemes = ['light'] as Scheme[] }] of pictures.entries())
     for (const scheme of schemes) {
       const { page, context } = await openTab(browser, address, { width: 1280, height: 800, scheme });
       await signIn(page, user, password, path);
