@@ -49,10 +49,12 @@ func (s *Server) ownSeries(ctx context.Context, req *pb.SeriesRequest) (*pb.Seri
 		return own, err
 	}
 	kept := &pb.SeriesResponse{Step: own.GetStep()}
-	since := req.GetSince().AsTime().Truncate(step)
-	until := s.o.Now().Truncate(step)
+	// Steps begin at multiples of theirs from 1970 on, as the hub has them.
+	begin := func(t time.Time) time.Time { return time.Unix(0, t.UnixNano()-t.UnixNano()%int64(step)) }
+	since := begin(req.GetSince().AsTime())
+	until := begin(s.o.Now())
 	if t := req.GetUntil(); t != nil && t.AsTime().Before(until) {
-		until = t.AsTime().Truncate(step)
+		until = begin(t.AsTime())
 	}
 	points := int(until.Sub(since) / step)
 	if points <= 0 || points > keptPoints {

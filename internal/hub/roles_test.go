@@ -73,7 +73,7 @@ func TestRoles(t *testing.T) {
 		"/amoskys.v1.Query/SearchEvents":                                 "dashboard operator",
 		"/amoskys.v1.Query/Event":                                        "dashboard operator",
 		"/amoskys.v1.Query/Series":                                       "dashboard operator",
-		"/amoskys.v1.Query/Metrics":                                      "dashboard operator",
+		"/amoskys.v1.Query/Metrics":                                      "dashboard operator store",
 		"/amoskys.v1.Query/Rows":                                         "dashboard operator",
 		"/amoskys.v1.Query/Export":                                       "dashboard operator",
 		"/amoskys.v1.Query/FieldNames":                                   "dashboard operator",

@@ -3,6 +3,7 @@ package scan
 import (
 	"context"
 	"hash/maphash"
+	"math"
 	"math/rand/v2"
 	"net/netip"
 	"sync/atomic"
@@ -329,7 +330,7 @@ func (e *engine) appendDatagram(b []byte, s *subject, try int) []byte {
 }
 
 // newEchoID is an id of echo requests that nobody can foretell.
-func newEchoID() uint16 { return uint16(rand.Uint32()) } //nolint:gosec // seeded by the system, ChaCha8
+func newEchoID() uint16 { return uint16(1 + rand.IntN(math.MaxUint16)) } //nolint:gosec // seeded by the system, ChaCha8; 0 is none
 
 // number is what a probe bears and its answer shows. That of an echo begins with the id,
 // the same for all, and ends in the try.

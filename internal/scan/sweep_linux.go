@@ -205,7 +205,7 @@ func (s *scanner) everyone(ctx context.Context, segments []probe.Segment, found 
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
 	group := probe.AllNodes()
-	id := s.base ^ 0x5a5a
+	id := newEchoID()
 	s.claims.Claim(claim.Echo, id, 1)
 	seen := map[netip.Addr]bool{}
 	var failure error

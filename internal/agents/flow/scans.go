@@ -48,8 +48,35 @@ func (a *Agent) takeClaims(ctx context.Context) {
 	}
 }
 
-// probes says whether a flow is one that a scan of this host makes.
+// probes says whether a flow is one that a scan of this host makes. Others may send from the
+// same port: what a scan never does there is not its.
 func (a *Agent) probes(f *track.Flow) bool {
+	return unlike(f) == "" && a.ofScan(f)
+}
+
+// unlike says what a scan's probes do not do, and a flow does; "" for nothing.
+func unlike(f *track.Flow) string {
+	switch {
+	case f.Protocol == protoTCP && f.Out.Payload > 0:
+		return "it sends something over TCP"
+	case f.Protocol == protoUDP && (f.Out.Packets > datagramsMost || f.Out.Payload > askedMost):
+		return "it sends much over UDP"
+	case f.EchoID != 0 && f.Out.Payload > echoMost*f.Out.Packets:
+		return "its echo requests are long"
+	}
+	return ""
+}
+
+// What a scan sends at most: datagrams to one port of a host, bytes in them, and bytes in an
+// echo request.
+const (
+	datagramsMost = 4
+	askedMost     = 2048
+	echoMost      = 64
+)
+
+// ofScan reports whether a flow has the numbers of a scan of this host.
+func (a *Agent) ofScan(f *track.Flow) bool {
 	switch {
 	case f.Protocol == protoTCP || f.Protocol == protoUDP:
 		return a.claimed.Holds(claim.Port, f.SrcPort) && a.own.has(f.Src)

@@ -81,7 +81,7 @@ func (t *teller) Opened(f *track.Flow) {
 // Updated implements track.Consumer.
 func (t *teller) Updated(f *track.Flow) {
 	key := noteKey{f.ID, f.First}
-	n := t.notes[key]
+	n := t.reveal(f, t.notes[key])
 	if n.probe {
 		t.count(f, n)
 		t.notes[key] = note{probe: true, out: f.Out, in: f.In}
@@ -101,10 +101,22 @@ func (t *teller) Updated(f *track.Flow) {
 	t.tell(f, event.TypeFlowUpdated, f.Last)
 }
 
+// reveal takes a flow for an ordinary one once it does what a scan's probes do not.
+func (t *teller) reveal(f *track.Flow, n note) note {
+	if !n.probe || unlike(f) == "" {
+		return n
+	}
+	if t.a.watch != nil {
+		t.a.watch.Opened(f)
+	}
+	n.probe, n.withheld = false, true
+	return n
+}
+
 // Ended implements track.Consumer.
 func (t *teller) Ended(f *track.Flow) {
 	key := noteKey{f.ID, f.First}
-	n := t.notes[key]
+	n := t.reveal(f, t.notes[key])
 	delete(t.notes, key)
 	if !n.probe && t.a.watch != nil {
 		t.a.watch.Ended(f)

@@ -78,7 +78,7 @@ func (s *sender) drop(of *delivery, n int, r *refusal) {
 
 // endOf notes whether it was of use to send parts, once all of one reason are sent.
 func (s *sender) endOf(of *delivery) {
-	if of.tried && !of.taken {
+	if of.tried && !of.taken && of.parts <= 1 { // of a small batch all may be what is refused for good
 		s.whole[of.reason] = wholeFor
 	}
 	of.tried, of.taken = false, false

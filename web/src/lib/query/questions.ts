@@ -61,7 +61,7 @@ export const ofFlows: readonly Question[] = [
   },
   {
     title: 'Who sends most to the Internet?',
-    query: `${flows} -destination.ip:in(10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,"fc00::/7","fe80::/10") | stats by (source.ip, destination.ip) sum(source.bytes) sent, count() flows | sort by (sent desc) | limit 20`,
+    query: `${flows} -destination.ip:in(10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,127.0.0.0/8,169.254.0.0/16,224.0.0.0/3,"::1/128","fc00::/7","fe80::/10","ff00::/8") | stats by (source.ip, destination.ip) sum(source.bytes) sent, count() flows | sort by (sent desc) | limit 20`,
   },
   {
     title: 'Who talked TLS 1.0 or 1.1?',

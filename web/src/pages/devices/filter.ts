@@ -35,7 +35,8 @@ export interface Term {
 
 /** Whether a filter asks what people say of devices, which the server's counts leave out of account. */
 export function asksMarks(filter: string): boolean {
-  return /(?:^|\s)-?(?:device\.)?(?:known|owner|tags?|note):/i.test(filter);
+  const unquoted = filter.replace(/"[^"]*"/g, '""'); // a colon in quotes is text
+  return /(?:^|\s)-?(?:device\.)?(?:known|owner|tags?|note):/i.test(unquoted);
 }
 
 /** Reads a filter as far as it has to be known to change it; the server alone says what it means. */
