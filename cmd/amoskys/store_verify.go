@@ -66,7 +66,7 @@ func (v *storeVerify) run(ctx context.Context) error {
 	}
 	next := "a store that runs on these files sets damaged days aside, and builds them again from the log"
 	if !report.OK && v.dir == "" {
-		next = "the store compares its files itself within half a minute, sets damaged days aside, and builds them again from the log"
+		next = "a store that runs compares its files itself within half a minute, else when it starts, sets damaged days aside, and builds them again from the log"
 		if err := keeper.AskToLook(dir); err != nil {
 			next = "the store finds it when it next starts; it could not be asked to look now (" + err.Error() + ")"
 		}

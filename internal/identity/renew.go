@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -109,11 +110,18 @@ func leafNames(dir string) ([]string, error) {
 	var out []string
 	for _, e := range entries {
 		name, ok := strings.CutSuffix(e.Name(), ".crt")
-		if ok && name != "ca" && !strings.HasPrefix(name, ".") && !e.IsDir() {
+		if ok && name != "ca" && !strings.HasPrefix(name, ".") && !e.IsDir() && !holdsAuthority(filepath.Join(dir, e.Name())) {
 			out = append(out, name)
 		}
 	}
 	return out, nil
+}
+
+// holdsAuthority reports whether a file holds the certificate of an authority, such as that of
+// a collector: it is somebody else's, and never replaced.
+func holdsAuthority(file string) bool {
+	certs, err := readCerts(file)
+	return err == nil && len(certs) > 0 && (certs[0].IsCA || bytes.Equal(certs[0].RawIssuer, certs[0].RawSubject))
 }
 
 func isLink(file string) bool {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -130,5 +131,26 @@ func TestSetAside(t *testing.T) {
 	must(t, err)
 	if len(report.Created) != len(layoutFiles()) {
 		t.Errorf("created %v", report.Created)
+	}
+}
+
+// TestForeignAuthorities: what lies in certs/ to trust somebody else by is no certificate of
+// ours, and is left alone.
+func TestForeignAuthorities(t *testing.T) {
+	dir, elsewhere := filepath.Join(t.TempDir(), "certs"), filepath.Join(t.TempDir(), "certs")
+	for _, d := range []string{dir, elsewhere} {
+		_, err := EnsureLayout(d, layoutOptions())
+		must(t, err)
+	}
+	foreign, err := os.ReadFile(filepath.Join(elsewhere, "ca.crt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "collector-ca.crt"), foreign, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	names, err := renewable(dir, nil)
+	if err != nil || len(names) == 0 || slices.Contains(names, "collector-ca") {
+		t.Errorf("renewed would be %v, %v", names, err)
 	}
 }

@@ -8,14 +8,14 @@ import (
 // mostGrowth is how many times longer the pipes of a query may make a text: a chain of
 // formats and replacements doubles it with each, and the engine does not count that as
 // memory of the query, which has a block of up to 2 MiB of each processor at a time.
-const mostGrowth = 32
+const mostGrowth = 64
 
 // growth is how many times longer a pipe may make a text, by its patterns.
 func growth(pipe string, texts []string) int {
 	switch pipe {
 	case "format":
 		if len(texts) > 0 {
-			return max(1, strings.Count(texts[0], "<"))
+			return namedMost(texts[0])
 		}
 	case "pack_json", "pack_logfmt":
 		return 4 // all fields once more, in which a quote is written as two characters
@@ -41,6 +41,24 @@ func growth(pipe string, texts []string) int {
 		return max(1, each)
 	}
 	return 1
+}
+
+// namedMost is how often a format has one and the same field, and two at least: different
+// fields together are no longer than the row, which is there already.
+func namedMost(format string) int {
+	most, counts := 2, map[string]int{}
+	for rest := format; ; {
+		_, behind, ok := strings.Cut(rest, "<")
+		name, after, closed := strings.Cut(behind, ">")
+		if !ok || !closed {
+			return most
+		}
+		if i := strings.LastIndexByte(name, ':'); i >= 0 {
+			name = name[i+1:]
+		}
+		counts[name]++
+		most, rest = max(most, counts[name]), after
+	}
 }
 
 // leastMatch is how many characters an expression finds at least.

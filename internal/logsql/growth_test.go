@@ -23,7 +23,7 @@ func TestGrowth(t *testing.T) {
 		`*` + strings.Repeat(` | replace ("v", "vvvvvvvv") at labels`, 4),
 		`*` + strings.Repeat(` | replace_regexp (".", "$0$0") at labels`, 11),
 		`*` + strings.Repeat(` | replace_regexp ("x*", "0123456789abcdef") at labels`, 3),
-		`*` + strings.Repeat(` | pack_json as a`, 3),
+		`*` + strings.Repeat(` | pack_json as a`, 4),
 		"* | replace_regexp (`x*`, \"" + strings.Repeat("y", 1000) + "\") at message | stats count_uniq(message) n",
 		`host:in(*` + strings.Repeat(` | replace ("v", "vvvvvvvv") at host`, 4) + ` | fields host)`,
 	} {

@@ -204,9 +204,11 @@ type visible struct {
 // place is an offset of a log.
 type place struct{ log, next uint64 }
 
-// stored is the offset before which queries find every event that the log had. One
-// caller has the engine show it, and the others wait for that no longer than they may.
-func (s *Service) stored(ctx context.Context) (place, error) {
+// stored is the offset before which queries find every event that the log had, and how many
+// behind it they once found already: the engine ended, and is given again what it may not
+// have kept. One caller has the engine show it, and the others wait for that no longer than
+// they may.
+func (s *Service) stored(ctx context.Context) (p place, again uint64, err error) {
 	if s.o.Offer(ctx) {
 		s.status.forget()
 	}
@@ -216,7 +218,7 @@ func (s *Service) stored(ctx context.Context) (place, error) {
 		next := s.place()
 		if next == v.place || next.log == v.log && next.next > v.next && time.Since(v.at) < s.o.Limits.FlushEvery {
 			defer v.mu.Unlock()
-			return v.place, nil
+			return v.place, v.again(), nil
 		}
 		if other := v.flushing; other != nil {
 			v.mu.Unlock()
@@ -224,7 +226,7 @@ func (s *Service) stored(ctx context.Context) (place, error) {
 			case <-other:
 				continue
 			case <-ctx.Done():
-				return place{}, s.fault(ctx, ctx.Err())
+				return place{}, 0, s.fault(ctx, ctx.Err())
 			}
 		}
 		done := make(chan struct{})
@@ -236,24 +238,22 @@ func (s *Service) stored(ctx context.Context) (place, error) {
 		v.flushing = nil
 		close(done)
 		if err != nil {
-			return place{}, s.fault(ctx, err)
+			return place{}, 0, s.fault(ctx, err)
 		}
 		v.place, v.at = next, time.Now()
 		if next.log != v.high.log || next.next > v.high.next {
 			v.high = next
 		}
-		return next, nil
+		return next, v.again(), nil
 	}
 }
 
-// wentBack is how many offsets of its log the engine once had before next, and is given again.
-func (s *Service) wentBack(next uint64) uint64 {
-	s.visible.mu.Lock()
-	defer s.visible.mu.Unlock()
-	if high := s.visible.high; high.log == s.visible.log {
-		return high.next - min(high.next, next)
+// again is by how much the place was higher before. The caller holds mu.
+func (v *visible) again() uint64 {
+	if v.high.log != v.log {
+		return 0
 	}
-	return 0
+	return v.high.next - min(v.high.next, v.next)
 }
 
 // place is what the engine was given, of one and the same log.

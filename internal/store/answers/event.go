@@ -55,7 +55,7 @@ func (s *Service) awaitStored(ctx context.Context, offset uint64) (place, error)
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	for {
-		stored, err := s.stored(ctx)
+		stored, _, err := s.stored(ctx)
 		if err != nil || stored.next > offset || offset-stored.next > farthest {
 			return stored, err
 		}

@@ -107,9 +107,8 @@ func (s *Service) storeLacks(q *question) []*pb.Lack {
 	if l := s.unread(q); l != nil {
 		lacks = append(lacks, l)
 	}
-	again := s.wentBack(q.next) // the engine ended, and what it may not have kept is read again
-	n := max(store.GetLagEvents(), again)
-	if fresh := s.o.Now().Sub(s.began) < justBegun; n > 0 && (n >= manyBehind || fresh || again > 0 || store.GetState() != "ok" || s.status.isBehind()) {
+	n := max(store.GetLagEvents(), q.again)
+	if fresh := s.o.Now().Sub(s.began) < justBegun; n > 0 && (n >= manyBehind || fresh || q.again > 0 || store.GetState() != "ok" || s.status.isBehind()) {
 		reason := "the log has them, and they are not stored yet" // how many, Count says
 		if store.GetReason() != "" && store.GetState() != "ok" {
 			reason += ": " + store.GetReason()

@@ -108,6 +108,24 @@ func TestLacksWhileReadAgain(t *testing.T) {
 			t.Errorf("at %d: lacks %q, %v, want %q", step.next, lackTexts(got.GetLacks()), err, step.want)
 		}
 	}
+	// A later page counts as stored what the first one did, whatever came since.
+	for i := range 4 {
+		st.add(t, execution(now.Add(-time.Duration(i)*time.Minute), "web-1", "curl"))
+	}
+	st.flush(t)
+	ask := &pb.SearchEventsRequest{Since: timestamppb.New(now.Add(-time.Hour)), Limit: 2}
+	first, err := st.SearchEvents(t.Context(), ask)
+	if err != nil || first.GetNextPage() == "" {
+		t.Fatalf("%v, %v", first, err)
+	}
+	st.set(func(s *pb.StoreStatus) { s.NextOffset = 60 })
+	if _, err := st.SearchEvents(t.Context(), &pb.SearchEventsRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	ask.Page = first.GetNextPage()
+	if second, err := st.SearchEvents(t.Context(), ask); err != nil || len(second.GetLacks()) > 0 {
+		t.Errorf("the second page lacks %q, %v", lackTexts(second.GetLacks()), err)
+	}
 }
 
 // TestLacksWhileTheLogIsNotRead: how much there is that nobody here heard of is not known,

@@ -162,9 +162,11 @@ func (s *Service) load(ctx context.Context, keys []key) (map[key]*pb.StoredEvent
 func (s *Service) eventOf(fields []vlogs.Field) (*pb.StoredEvent, error) {
 	e, err := row.Event(fields)
 	if err != nil {
-		if at, timeErr := instant(fields, fieldTime); timeErr == nil && s.o.Doubt != nil {
-			s.o.Doubt(time.Unix(0, at).UTC().Format(vlogs.DayFormat))
+		at, timeErr := instant(fields, fieldTime)
+		if timeErr != nil || s.o.Doubt == nil {
+			return nil, status.Errorf(codes.DataLoss, "the stored row of event %s cannot be read: %v", value(fields, fieldOffset), err)
 		}
+		s.o.Doubt(time.Unix(0, at).UTC().Format(vlogs.DayFormat))
 		return nil, status.Errorf(codes.DataLoss, "the stored row of event %s cannot be read, and the files of its day are compared with their checksums: ask again in a minute (%v)", value(fields, fieldOffset), err)
 	}
 	return e, nil

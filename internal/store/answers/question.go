@@ -48,6 +48,7 @@ type question struct {
 	asked  span   // what the caller said; open ends are the ends of time
 	held   []span // the days of asked that the engine has, oldest first
 	place         // offsets from here on do not count
+	again  uint64 // as stored has it
 	now    int64
 	// readings says that it may find readings, of which the store may keep some alone.
 	readings bool

@@ -57,11 +57,11 @@ func (s *Service) afford(ctx context.Context, q *question, c costs) error {
 func (s *Service) inWords(ctx context.Context, text string, asked span) (*question, error) {
 	// First what counts as stored, then the days: a day that begins in between has
 	// nothing that counts.
-	next, err := s.stored(ctx)
+	next, again, err := s.stored(ctx)
 	if err != nil {
 		return nil, err
 	}
-	q := &question{filter: text, asked: asked, place: next, now: s.o.Now().UnixNano()}
+	q := &question{filter: text, asked: asked, place: next, again: again, now: s.o.Now().UnixNano()}
 	days, err := s.o.Engine.Days(ctx)
 	if err != nil {
 		return nil, s.fault(ctx, err)

@@ -57,7 +57,7 @@ func TestBarriersSoonAfterAStart(t *testing.T) {
 		{"at once", start.Add(100 * time.Millisecond), 100_000, 500 * time.Millisecond},
 		{"as long again", start.Add(3 * time.Second), 100_000, 3 * time.Second},
 		{"long ago", start.Add(time.Hour), 100_000, 10 * time.Second},
-		{"little is new", start.Add(3 * time.Second), 999, time.Minute},
+		{"little is new", start.Add(3 * time.Second), 999, 3 * time.Minute},
 	} {
 		in.settled, in.next = tc.settled, tc.next
 		if got := in.barrierDelay(); got != tc.want {

@@ -4,7 +4,7 @@ import "context"
 
 // CheckAll compares all contents now, and reports whether a day is being set aside.
 func (k *Keeper) CheckAll(ctx context.Context) bool {
-	k.checkContents(ctx, 0, func(string, part) bool { return true })
+	k.checkContents(ctx, 0, func(part) bool { return true })
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return len(k.suspects) > 0

@@ -44,10 +44,10 @@ func (k *Keeper) watchHealth(ctx context.Context) {
 	}
 }
 
-// silentAfter is how long the process that serves may leave unanswered what its watchdog asks
-// each five seconds, until that is told: one that is busy, or on a busy machine, may need a
-// moment. It is long before the process is taken for hung and killed.
-const silentAfter = 6 * time.Second
+// silentMisses is how many questions in a row the process that serves may leave unanswered
+// until that is told; its watchdog asks each five seconds, and waits for three. One that is
+// busy, or on a busy machine, may need a moment; it is long before it is taken for hung.
+const silentMisses = 2
 
 // answers asks the process that runs whether it serves, for its watchdog, and notes when it
 // no longer answers, and when it does.
@@ -57,13 +57,15 @@ func (k *Keeper) answers(ctx context.Context) error {
 	now := time.Now()
 	k.mu.Lock()
 	if err == nil || !s.Running || s.PID != k.answeredBy {
-		k.answered, k.answeredBy = now, s.PID
+		k.answered, k.answeredBy, k.misses = now, s.PID, 0
+	} else {
+		k.misses++
 	}
 	since := k.answered
-	k.mu.Unlock()
-	if now.Sub(since) < silentAfter {
+	if k.misses < silentMisses {
 		since = time.Time{}
 	}
+	k.mu.Unlock()
 	k.noteSilence(since)
 	return err //nolint:wrapcheck // the watchdog asks only whether there is one
 }

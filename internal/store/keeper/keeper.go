@@ -146,9 +146,10 @@ type Keeper struct {
 	silentSince time.Time
 	answered    time.Time // when the process answeredBy answered last
 	answeredBy  int
+	misses      int // questions that it left unanswered since
 
 	doubts   chan string          // days whose files are to be compared
-	doubted  map[string]time.Time // by day, when it was last
+	doubted  map[string]time.Time // by day, until when it is not compared for a doubt
 	nameless int                  // starts in vain that no day was found guilty of; before's alone
 
 	files   sync.Mutex        // guards what follows, and the folders sums/ and removing/
@@ -402,6 +403,7 @@ func (k *Keeper) noteChild() {
 	k.update(func(now *State) {
 		if s.State == child.Running && s.PID != now.PID {
 			now.Starts++
+			k.silentSince = time.Time{} // of the one before
 		}
 		now.PID, now.Restarts = s.PID, s.Restarts
 		if s.State != child.Running {

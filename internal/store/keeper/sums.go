@@ -183,6 +183,7 @@ func sum(ctx context.Context, path string, pace *pacer) (file, error) {
 		out.Size += int64(n)
 		out.CRC = crc32.Update(out.CRC, castagnoli, b[:n])
 		if errors.Is(err, io.EOF) {
+			forget(f)
 			return out, nil
 		}
 		if err != nil {

@@ -41,33 +41,55 @@ func (k *Keeper) tend(ctx context.Context) {
 		if err := k.scanRunning(ctx); err != nil && ctx.Err() == nil {
 			k.logger.Warn("checksums of the store's files cannot be brought up to date", obs.KeyError, err)
 		}
-		now := time.Now()
+		if doubted != "" {
+			k.checkDoubted(ctx, doubted)
+		}
+		now, whole := time.Now(), true
 		switch {
 		case k.askedToLook():
-			k.checkContents(ctx, startPace, func(_ string, p part) bool { return p.Checked.Before(now) })
-		case doubted != "":
-			k.checkContents(ctx, startPace, func(day string, p part) bool { return day == doubted && p.Checked.Before(now) })
+			whole = k.checkContents(ctx, startPace, func(p part) bool { return p.Checked.Before(now) })
 		case looked.IsZero(): // what happened while nothing ran, nobody else finds in files that are large
-			looked = now
-			k.checkContents(ctx, startPace, func(_ string, p part) bool { return p.Checked.Before(began) })
+			if whole = k.checkContents(ctx, startPace, func(p part) bool { return p.Checked.Before(began) }); whole {
+				looked = now
+			}
 		case time.Since(looked) > checkLook:
-			looked = now
-			k.checkContents(ctx, checkPace, func(_ string, p part) bool { return now.Sub(p.Checked) > checkEvery })
+			if whole = k.checkContents(ctx, checkPace, func(p part) bool { return now.Sub(p.Checked) > checkEvery }); whole {
+				looked = now
+			}
 		}
-		timer.Reset(tendEvery)
+		if whole {
+			timer.Reset(tendEvery)
+		} else {
+			timer.Reset(0)
+		}
 	}
 }
 
-// doubtEvery is how often the same day is compared because somebody doubts it.
-const doubtEvery = time.Minute
+// checkDoubted compares the files of a day that somebody doubts. One that is sound, and of
+// which a row cannot be read all the same, is not compared for that again for a while.
+func (k *Keeper) checkDoubted(ctx context.Context, day string) {
+	now := time.Now()
+	if k.checkDay(ctx, day, startPace, func(p part) bool { return p.Checked.Before(now) }) {
+		k.mu.Lock()
+		k.doubted[day] = now.Add(doubtSound)
+		k.mu.Unlock()
+	}
+}
+
+// How often the same day is compared because somebody doubts it, and one that was found sound.
+const (
+	doubtEvery = time.Minute
+	doubtSound = time.Hour
+)
 
 // Doubt has the files of a day compared with their checksums now, as what came of them
 // cannot be so. It does not wait for that. day is as vlogs.DayFormat has it.
 func (k *Keeper) Doubt(day string) {
 	k.mu.Lock()
-	soon := time.Since(k.doubted[day]) < doubtEvery
+	now := time.Now()
+	soon := now.Before(k.doubted[day])
 	if !soon {
-		k.doubted[day] = time.Now()
+		k.doubted[day] = now.Add(doubtEvery)
 	}
 	k.mu.Unlock()
 	if soon || !isDay(day) {
@@ -174,36 +196,56 @@ func (k *Keeper) days() ([]string, error) {
 }
 
 // checkContents compares the content of the parts that are due, of the newest days first.
-// A day in which one has changed is set aside.
-func (k *Keeper) checkContents(ctx context.Context, perSecond int, due func(string, part) bool) {
+// A day in which one has changed is set aside. It reports whether it came to the end: what
+// somebody asks for meanwhile goes first.
+func (k *Keeper) checkContents(ctx context.Context, perSecond int, due func(part) bool) (whole bool) {
 	days, err := k.days()
 	if err != nil {
-		return
+		return true
 	}
 	noted := time.Now()
-	for _, day := range slices.Backward(days) {
-		l := readLedger(k.sumsDir(), day)
-		for name, p := range l.Parts {
-			if ctx.Err() != nil || !due(day, p) {
-				continue
-			}
-			why, gone := checkPart(ctx, filepath.Join(k.partitions(), day), name, p, &pacer{perSecond: perSecond})
-			if ctx.Err() != nil || gone {
-				continue
-			}
-			if why != "" {
-				k.suspect(day, fmt.Sprintf("part %s: %s", name, why))
-				break
-			}
-			k.noteChecked(day, name)
-			if time.Since(noted) > tendEvery { // parts come meanwhile
-				noted = time.Now()
-				if err := k.scanRunning(ctx); err != nil && ctx.Err() == nil {
-					k.logger.Warn("checksums of the store's files cannot be brought up to date", obs.KeyError, err)
-				}
+	between := func(p part) bool {
+		select {
+		case doubted := <-k.doubts:
+			k.checkDoubted(ctx, doubted)
+		default:
+		}
+		if time.Since(noted) > tendEvery { // parts come meanwhile
+			noted = time.Now()
+			if err := k.scanRunning(ctx); err != nil && ctx.Err() == nil {
+				k.logger.Warn("checksums of the store's files cannot be brought up to date", obs.KeyError, err)
 			}
 		}
+		return due(p)
 	}
+	for _, day := range slices.Backward(days) {
+		if exists(k.sumsDir(), lookFile) {
+			return false
+		}
+		k.checkDay(ctx, day, perSecond, between)
+	}
+	return true
+}
+
+// checkDay compares the content of the parts of a day that are due, and reports whether it
+// found nothing; else the day is set aside.
+func (k *Keeper) checkDay(ctx context.Context, day string, perSecond int, due func(part) bool) (sound bool) {
+	l := readLedger(k.sumsDir(), day)
+	for name, p := range l.Parts {
+		if ctx.Err() != nil || !due(p) {
+			continue
+		}
+		why, gone := checkPart(ctx, filepath.Join(k.partitions(), day), name, p, &pacer{perSecond: perSecond})
+		if ctx.Err() != nil || gone {
+			continue
+		}
+		if why != "" {
+			k.suspect(day, fmt.Sprintf("part %s: %s", name, why))
+			return false
+		}
+		k.noteChecked(day, name)
+	}
+	return true
 }
 
 // noteChecked remembers when a part's content was compared.
