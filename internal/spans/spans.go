@@ -14,6 +14,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"time"
@@ -73,7 +74,7 @@ func New(o Options) (*Recorder, error) {
 	part := sdktrace.TraceIDRatioBased(o.SampleRatio)
 	var called []sdktrace.ParentBasedSamplerOption
 	if o.Public {
-		called = append(called, sdktrace.WithRemoteParentSampled(part))
+		called = append(called, sdktrace.WithRemoteParentSampled(drawn{o.SampleRatio}))
 	}
 	host, _ := os.Hostname() // "" where it has none
 	return &Recorder{queue: q, provider: sdktrace.NewTracerProvider(
@@ -85,6 +86,22 @@ func New(o Options) (*Recorder, error) {
 		)),
 	)}, nil
 }
+
+// drawn records a part of what comes, by lot: whoever calls names the id of its trace, by
+// which the usual sampler decides.
+type drawn struct{ part float64 }
+
+// ShouldSample implements sdktrace.Sampler.
+func (d drawn) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingResult {
+	decision := sdktrace.Drop
+	if rand.Float64() < d.part { //nolint:gosec // a lot, seeded by the system
+		decision = sdktrace.RecordAndSample
+	}
+	return sdktrace.SamplingResult{Decision: decision, Tracestate: trace.SpanContextFromContext(p.ParentContext).TraceState()}
+}
+
+// Description implements sdktrace.Sampler.
+func (d drawn) Description() string { return "Drawn" }
 
 // Run sends what is recorded until ctx ends, and then, for a moment, what is left.
 func (r *Recorder) Run(ctx context.Context) error {

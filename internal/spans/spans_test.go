@@ -182,8 +182,11 @@ func TestOneTrace(t *testing.T) {
 // TestNotSampled: what the ratio leaves out is left out everywhere, also where a stranger
 // says that it is recorded.
 func TestNotSampled(t *testing.T) {
-	c := newChain(t, 0)
-	for _, parent := range []string{"", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"} {
+	c := newChain(t, 1e-9)
+	for _, parent := range []string{
+		"", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+		"00-0af7651916cd43dd0000000000000001-b7ad6b7169203331-01", // which by its id is among any part
+	} {
 		c.ask(t, "/api/events/7", parent)
 		if at := <-c.asked; at != "" && !strings.HasSuffix(at, "-00") {
 			t.Errorf("of %q the engine is told %s", parent, at)
