@@ -92,8 +92,7 @@ func crowded(t *testing.T, allow netip.Prefix) {
 }
 
 // TestConnectionsAreShared: who holds all connections makes room for another exporter.
-func TestConnectionsAreShared(t *testing.T) {
-	t.Parallel()
+func TestConnectionsAreShared(t *testing.T) { // not beside others, whose goroutines it would see
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
