@@ -88,7 +88,7 @@ describe.skipIf(!ready)('Network', () => {
       detail.locator('button[aria-disabled=false]', { hasText: 'Save packets' }).click(),
     ]);
     expect(download.suggestedFilename()).toBe('a.pcap');
-    await detail.getByText('7 packets').waitFor();
+    await detail.getByText('7 packets', { exact: true }).waitFor();
     expect(faults).toEqual([]);
   });
 
