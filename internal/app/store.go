@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -362,17 +361,13 @@ func newKeeper(home config.Home, cfg store.Config, folder string, logger *slog.L
 	}
 	return keeper.New(keeper.Options{
 		Path: folder, Socket: socket, Program: []string{self, "store-engine"}, Env: engineEnviron(), Logger: logger, Wrap: traces.Transport,
-		Flags: keeper.Flags{MinFreeBytes: int64(cfg.Store.MinFreeMB) << 20, MemoryBytes: min(engineMemory, limit.EngineMemory()/4)},
+		Flags: keeper.Flags{MinFreeBytes: int64(cfg.Store.MinFreeMB) << 20, MemoryBytes: engineMemory},
 	}), cleanUp, nil
 }
 
 // engineMemory is what the engine may use for caches and the state of queries, in bytes;
-// a step of one query gets up to two fifths of it. Where memory is short it is a quarter of
-// what its process may take.
+// a step of one query gets up to two fifths of it.
 const engineMemory = 256 << 20
-
-// engineLimit is near what its runtime collects garbage more often, in bytes.
-const engineLimit = 400 << 20
 
 // engineEnviron is our environment, with a bound for the engine's runtime where nobody
 // set one: near it, it collects garbage more often. Below, it collects half as often as Go
@@ -380,7 +375,7 @@ const engineLimit = 400 << 20
 // was a sixth of the engine's time.
 func engineEnviron() []string {
 	env := os.Environ()
-	for name, value := range map[string]string{"GOMEMLIMIT": strconv.FormatInt(min(engineLimit, limit.EngineMemory()*3/5), 10), "GOGC": "200"} {
+	for name, value := range map[string]string{"GOMEMLIMIT": "400MiB", "GOGC": "200"} {
 		if os.Getenv(name) == "" {
 			env = append(env, name+"="+value)
 		}

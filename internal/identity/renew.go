@@ -79,7 +79,10 @@ func renewable(dir string, names []string) ([]string, error) {
 		return nil, err
 	}
 	if names == nil {
-		return slices.DeleteFunc(leaves, func(n string) bool { return isLink(filepath.Join(dir, n+".crt")) }), nil
+		return slices.DeleteFunc(leaves, func(n string) bool {
+			file := filepath.Join(dir, n+".crt")
+			return isLink(file) || holdsAuthority(file)
+		}), nil
 	}
 	var out []string
 	for _, n := range names {
@@ -110,7 +113,7 @@ func leafNames(dir string) ([]string, error) {
 	var out []string
 	for _, e := range entries {
 		name, ok := strings.CutSuffix(e.Name(), ".crt")
-		if ok && name != "ca" && !strings.HasPrefix(name, ".") && !e.IsDir() && !holdsAuthority(filepath.Join(dir, e.Name())) {
+		if ok && name != "ca" && !strings.HasPrefix(name, ".") && !e.IsDir() {
 			out = append(out, name)
 		}
 	}
