@@ -61,6 +61,21 @@ func homeWithLoss(t *testing.T) config.Home {
 	return home
 }
 
+// trailOf is the audit trail of a home, in which no hub runs.
+func trailOf(t *testing.T, home config.Home) []state.Audit {
+	t.Helper()
+	db, err := state.Open(t.Context(), state.Options{File: home.State()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	trail, err := db.AuditTrail(t.Context(), 0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return trail
+}
+
 // accepted checks that verify is ok and tells of what was accepted, and that it is
 // audited in the database and in the log.
 func accepted(t *testing.T, home config.Home, actor, note string) {
@@ -77,15 +92,7 @@ func accepted(t *testing.T, home config.Home, actor, note string) {
 	if _, stdout, _ = runWAL(t, "dump", "--json", "--home", string(home)); strings.Count(stdout, `"operation":"log.accept_loss","target":"1","success":true`) != 1 {
 		t.Errorf("the log says: %s", stdout)
 	}
-	db, err := state.Open(t.Context(), state.Options{File: home.State()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	trail, err := db.AuditTrail(t.Context(), 0, 100)
-	if err != nil {
-		t.Fatal(err)
-	}
+	trail := trailOf(t, home)
 	for _, a := range trail {
 		if a.Operation == "log.accept_loss" && a.Success && strings.HasPrefix(a.Actor, actor) && strings.Contains(a.Detail, note) && strings.Contains(a.Detail, "offsets 0 to 1") {
 			return
@@ -162,15 +169,7 @@ func TestWALRewriteIsAudited(t *testing.T) {
 			t.Fatalf("%v: exit %d, %s%s", args, code, stdout, stderr)
 		}
 	}
-	db, err := state.Open(t.Context(), state.Options{File: home.State()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	trail, err := db.AuditTrail(t.Context(), 0, 100)
-	if err != nil {
-		t.Fatal(err)
-	}
+	trail := trailOf(t, home)
 	var acts []string
 	for _, a := range trail {
 		if a.Operation == "log.rewrite" {

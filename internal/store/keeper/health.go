@@ -54,31 +54,23 @@ const silentMisses = 2
 func (k *Keeper) answers(ctx context.Context) error {
 	s := k.State()
 	err := k.client.Health(ctx)
-	now := time.Now()
 	k.mu.Lock()
+	was, since := k.silent(), k.answered
 	if err == nil || !s.Running || s.PID != k.answeredBy {
-		k.answered, k.answeredBy, k.misses = now, s.PID, 0
+		k.answered, k.answeredBy, k.misses = time.Now(), s.PID, 0
 	} else {
 		k.misses++
 	}
-	since := k.answered
-	if k.misses < silentMisses {
-		since = time.Time{}
-	}
+	now := k.silent()
 	k.mu.Unlock()
-	k.noteSilence(since)
+	switch {
+	case !was && now:
+		k.logger.Warn("the store's engine does not answer", obs.KeyDuration, time.Since(since).Round(time.Second))
+	case was && !now:
+		k.logger.Info("the store's engine answers again, or another was started")
+	}
 	return err //nolint:wrapcheck // the watchdog asks only whether there is one
 }
 
-func (k *Keeper) noteSilence(since time.Time) {
-	k.mu.Lock()
-	was := k.silentSince
-	k.silentSince = since
-	k.mu.Unlock()
-	switch {
-	case was.IsZero() && !since.IsZero():
-		k.logger.Warn("the store's engine does not answer", obs.KeyDuration, time.Since(since).Round(time.Second))
-	case !was.IsZero() && since.IsZero():
-		k.logger.Info("the store's engine answers again, or another was started")
-	}
-}
+// silent reports whether the process that serves does not answer. The caller holds mu.
+func (k *Keeper) silent() bool { return k.misses >= silentMisses }

@@ -138,15 +138,13 @@ type Keeper struct {
 	state State
 	end   ending // how the last process ended
 	// suspects are days to set aside before the next start, and why.
-	suspects map[string]string
-	changed  chan struct{} // closed at each change of state
-	refused  error         // no engine may be started
-	serving  bool          // the process that runs answered once
-	// silentSince is when the process that runs answered last, where that is long ago.
-	silentSince time.Time
-	answered    time.Time // when the process answeredBy answered last
-	answeredBy  int
-	misses      int // questions that it left unanswered since
+	suspects   map[string]string
+	changed    chan struct{} // closed at each change of state
+	refused    error         // no engine may be started
+	serving    bool          // the process that runs answered once
+	answered   time.Time     // when the process answeredBy answered last
+	answeredBy int
+	misses     int // questions that it left unanswered since
 
 	doubts   chan string          // days whose files are to be compared
 	doubted  map[string]time.Time // by day, until when it is not compared for a doubt
@@ -191,8 +189,8 @@ func (k *Keeper) State() State {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s := k.state
-	if s.Running && !k.silentSince.IsZero() {
-		s.Silent = max(time.Since(k.silentSince), 1)
+	if s.Running && k.silent() {
+		s.Silent = max(time.Since(k.answered), 1)
 	}
 	s.SetAside = slices.Clone(s.SetAside)
 	return s
@@ -403,7 +401,7 @@ func (k *Keeper) noteChild() {
 	k.update(func(now *State) {
 		if s.State == child.Running && s.PID != now.PID {
 			now.Starts++
-			k.silentSince = time.Time{} // of the one before
+			k.misses = 0 // of the one before
 		}
 		now.PID, now.Restarts = s.PID, s.Restarts
 		if s.State != child.Running {
